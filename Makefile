@@ -1,0 +1,45 @@
+# headstart: what one types. Every goal makes .venv and installs what it needs; a second call does not.
+#
+#   make quickstart                    the main job: raw crawl -> corpus -> models -> report
+#   make quickstart ARGS="--minutes 3" with options of `headstart quickstart`
+#   make test | test-slow | lint       what has to pass before a commit
+#   make PYTHON=python3.12 ...         another interpreter, 3.11 or later
+#   make clean                         remove .venv and caches
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
+NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
+
+.PHONY: quickstart test test-slow lint clean
+
+quickstart: $(VENV)/.installed
+	$(BIN)/headstart quickstart $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/pytest $(ARGS)
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/pytest -m slow $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(NO_VENV)"; exit 1; }
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	tools/install $(VENV)
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	tools/install $(VENV) dev
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

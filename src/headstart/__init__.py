@@ -1,0 +1,20 @@
+"""headstart: train once on raw text, fine-tune for anything.
+
+`import headstart` is light: torch is imported when a name that needs it is first used.
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {"load": "headstart.tasks.api", "finetune": "headstart.tasks.api"}
+
+__all__ = ["__version__", "finetune", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'headstart' has no attribute {name!r}")

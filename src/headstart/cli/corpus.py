@@ -1,0 +1,58 @@
+"""`headstart corpus`: make a clean corpus from raw files."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def corpus(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT... [KEY=VALUE...]",
+            help="Files or folders of WARC, WET, HTML, text, JSONL, Parquet; settings, as in languages=any.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The corpus folder to write.")],
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = os.cpu_count() or 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Read raw text, clean it, remove duplicates, mix it, and say what became of every document."""
+    from headstart.corpus import CorpusRecipe, build
+
+    overrides = [given for given in inputs if "=" in given and not Path(given).exists()]
+    files = [Path(given) for given in inputs if given not in overrides]
+    manifest = build(files, out, CorpusRecipe.load(recipe, overrides), workers)
+    if as_json:
+        typer.echo(orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
+    else:
+        _print(manifest, out)
+
+
+def _print(manifest: dict[str, Any], out: Path) -> None:
+    table = Table(title="What became of the documents", title_justify="left")
+    for column in ("stage", "documents", "bytes", "of read", "removed most by"):
+        table.add_column(column, justify="left" if column in ("stage", "removed most by") else "right")
+    read = manifest["funnel"][0]["bytes"]
+    for row in manifest["funnel"]:
+        reasons = sorted(manifest["removed"].get(row["stage"], {}).items(), key=lambda item: -item[1])
+        table.add_row(
+            row["stage"],
+            f"{row['documents']:,}",
+            f"{row['bytes']:,}",
+            f"{row['bytes'] / max(read, 1):.1%}",
+            ", ".join(f"{rule} {count:,}" for rule, count in reasons[:3]),
+        )
+    console = Console()
+    console.print(table)
+    for reason, count in manifest["skipped"].items():
+        console.print(f"skipped {count:,}: {reason}", highlight=False)
+    for name, total in manifest["domains"].items():
+        console.print(f"{name}: {total['documents']:,} documents, {total['bytes']:,} bytes", highlight=False)
+    console.print(f"corpus in {out}", highlight=False)

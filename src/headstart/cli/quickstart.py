@@ -1,0 +1,31 @@
+"""`headstart quickstart`: the main job, from a raw crawl to the report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def quickstart(
+    minutes: Annotated[float, typer.Option(min=0.5, help="About how long the whole may take.")] = 10.0,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="Files or folders of raw text; more than one may be given.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="A file of labelled examples, or a folder of several tasks.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path("runs/quickstart"),
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report's figures as JSON.")] = False,
+) -> None:
+    """Turn raw text into a corpus, a tokenizer, an encoder, a decoder, fine-tuned models and a report.
+
+    Without --data and --labels it takes the samples of the repository. Interrupted, it goes on where it
+    stopped when started again with the same --out.
+    """
+    from headstart.quickstart.pipeline import QuickstartRecipe, run
+
+    given = {"minutes": minutes, "data": data, "labels": labels, "seed": seed}
+    report = run(QuickstartRecipe.of(**given), out)
+    if as_json:
+        typer.echo((report.parent / "report.json").read_text())

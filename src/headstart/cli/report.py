@@ -1,0 +1,19 @@
+"""`headstart report`: write the report of a quickstart folder again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="The --out folder of a quickstart.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Collect the figures of a quickstart folder into report.json and report.html."""
+    from headstart.quickstart.collect import collect
+    from headstart.quickstart.report import write
+
+    figures = collect(folder)
+    write(figures, folder)
+    typer.echo((folder / "report.json").read_text() if as_json else f"{folder / 'report.html'}")

@@ -1,0 +1,166 @@
+"""Pass 1 of a corpus: each task reads its files and writes one Parquet file of documents with their signals.
+
+Tasks are pure: the same input gives the same file. A file's fingerprint says what it was made from, so that a
+restarted run takes over what is finished and makes again what is stale.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headstart.corpus.deduplicate import signatures
+from headstart.corpus.extract import cut, drop_boilerplate, extract_text, normalise
+from headstart.corpus.language import identify
+from headstart.corpus.read import Raw, Skip, Task, read
+from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus.signals import SIGNALS, compute
+from headstart.corpus.words import split
+from headstart.errors import HeadstartError
+from headstart.folder import atomic, fingerprint
+
+METHOD = 1  # raise it when this pass gives other results for the same input
+BATCH = 512
+
+DOCUMENT = pa.schema(
+    [
+        (name, pa.string())
+        for name in ("id", "text", "url", "source", "domain", "language", "date", "metadata")
+    ]
+)
+
+
+def prepared_schema(recipe: CorpusRecipe) -> pa.Schema:
+    """A document, what was measured of it, and what duplicates are found by."""
+    near = recipe.near_duplicates
+    columns: list[tuple[str, pa.DataType]] = [
+        ("page", pa.bool_()),
+        ("bytes", pa.int64()),
+        ("language_score", pa.float32()),
+        *((name, pa.float64()) for name in SIGNALS),
+        ("digest", pa.binary(16)),
+        ("signature", pa.binary(4 * near.bands * near.rows)),
+    ]
+    return pa.schema([*DOCUMENT, *(pa.field(*column) for column in columns)])
+
+
+def task_fingerprint(task: Task, recipe: CorpusRecipe) -> str:
+    """Changes with the input, with the settings of this pass and with its method; not with the rules."""
+    return fingerprint(
+        {
+            "method": METHOD,
+            "sources": [(source.label, source.digest) for source in task.sources],
+            "part": [task.part, task.parts],
+            "settings": recipe.model_dump(include={"domains", "piece_characters", "near_duplicates"}),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A finished task: its file, the records read into it, and those that could not be."""
+
+    path: Path
+    documents: int
+    bytes: int
+    skipped: list[Skip]
+
+
+def finished(path: Path, expected: str) -> Prepared | None:
+    """What the file at `path` holds, if it is whole and was made from the same input and settings."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return None
+    if metadata.get(b"fingerprint", b"").decode() != expected:
+        return None
+    facts = orjson.loads(metadata[b"facts"])
+    return Prepared(path, facts["documents"], facts["bytes"], [Skip(*skip) for skip in facts["skipped"]])
+
+
+def prepare(task: Task, recipe: CorpusRecipe, path: Path) -> Path:
+    """Run one task and write its file."""
+    schema = prepared_schema(recipe)
+    skipped: list[Skip] = []
+    documents = size = 0
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        batch: list[dict[str, Any]] = []
+        shingles: list[np.ndarray] = []
+        for record in read(task, recipe.domains):
+            if isinstance(record, Raw):
+                try:
+                    pieces = list(_documents(record, recipe))
+                except HeadstartError:
+                    record = Skip(record.source, "HTML nested too deep")
+            if isinstance(record, Skip):
+                skipped.append(record)
+                continue
+            documents += 1
+            size += _bytes(record.text)
+            for row, grams in pieces:
+                batch.append(row)
+                shingles.append(grams)
+            if len(batch) >= BATCH:
+                _write(writer, schema, batch, shingles, recipe)
+        _write(writer, schema, batch, shingles, recipe)
+        facts = {"documents": documents, "bytes": size, "skipped": [[*skip] for skip in skipped]}
+        writer.add_key_value_metadata(
+            {"fingerprint": task_fingerprint(task, recipe), "facts": orjson.dumps(facts)}
+        )
+    return path
+
+
+def _documents(record: Raw, recipe: CorpusRecipe) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """The document, or the pieces of the document, in a record, each with the hashes of its n-grams."""
+    text = extract_text(record.text, record.url) if record.html else normalise(record.text)
+    if record.page:
+        text = drop_boilerplate(text)
+    pieces = cut(text, recipe.piece_characters)
+    for number, piece in enumerate(pieces):
+        words = split(piece)
+        language, score = (record.language, 1.0) if record.language else identify(piece)
+        grams = words.ngrams(recipe.near_duplicates.words)
+        identity = record.id or record.source
+        row = {
+            "id": f"{identity}#{number:04d}" if len(pieces) > 1 else identity,
+            "text": piece,
+            "url": record.url,
+            "source": record.source,
+            "domain": record.domain,
+            "language": language,
+            "date": record.date,
+            "metadata": orjson.dumps(record.metadata).decode() if record.metadata else "{}",
+            "page": record.page,
+            "bytes": _bytes(piece),
+            "language_score": score,
+            **compute(piece, words, language),
+            "digest": words.digest(),
+        }
+        yield row, grams if len(grams) else words.hashes
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def _write(
+    writer: pq.ParquetWriter,
+    schema: pa.Schema,
+    batch: list[dict[str, Any]],
+    shingles: list[np.ndarray],
+    recipe: CorpusRecipe,
+) -> None:
+    """Write the batch with its MinHash signatures, and empty it."""
+    if not batch:
+        return
+    near = recipe.near_duplicates
+    for row, signature in zip(batch, signatures(shingles, near.bands * near.rows), strict=True):
+        row["signature"] = signature.tobytes()
+    writer.write_table(pa.Table.from_pylist(batch, schema))
+    batch.clear()
+    shingles.clear()

@@ -1,0 +1,109 @@
+"""The settings of a corpus, with their defaults. `recipes/corpus.yaml` explains each of them."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from headstart.corpus.rules import parse_rule
+from headstart.recipe import Recipe
+
+# A rule is `name: signal op threshold`, and removes the documents for which it is true.
+# Gopher: Rae 2021, table A1. C4: Raffel 2020, section 2.2. FineWeb: Penedo 2024, section 3.5.
+RULES: dict[str, str | None] = {
+    # Gopher, quality
+    "too_few_words": "words < 50",
+    "too_many_words": "words > 100000",
+    "short_words": "mean_word_length < 3",
+    "long_words": "mean_word_length > 10",
+    "hash_signs": "hashes_per_word > 0.1",
+    "ellipses": "ellipses_per_word > 0.1",
+    "words_without_letters": "alphabetic_words < 0.8",
+    "no_stop_words": "stop_words < 2",
+    # Gopher, repetition
+    "repeated_lines": "duplicate_lines > 0.3",
+    "repeated_paragraphs": "duplicate_paragraphs > 0.3",
+    "repeated_line_characters": "duplicate_line_characters > 0.2",
+    "repeated_paragraph_characters": "duplicate_paragraph_characters > 0.2",
+    "top_2_gram": "top_2_gram > 0.20",
+    "top_3_gram": "top_3_gram > 0.18",
+    "top_4_gram": "top_4_gram > 0.16",
+    "repeated_5_grams": "duplicate_5_grams > 0.15",
+    "repeated_6_grams": "duplicate_6_grams > 0.14",
+    "repeated_7_grams": "duplicate_7_grams > 0.13",
+    "repeated_8_grams": "duplicate_8_grams > 0.12",
+    "repeated_9_grams": "duplicate_9_grams > 0.11",
+    "repeated_10_grams": "duplicate_10_grams > 0.10",
+    # C4, also useful outside the web
+    "lorem_ipsum": "lorem_ipsum > 0",
+}
+
+# Only for web pages: books break lines at a fixed width or in verse, and reviews are one line long.
+PAGE_RULES: dict[str, str | None] = {
+    # Gopher
+    "bullet_lines": "bullet_lines > 0.9",
+    "ellipsis_lines": "ellipsis_lines > 0.3",
+    # C4, without its terminal-punctuation rule, which FineWeb found to cost 30 % of the tokens
+    "curly_brackets": "curly_brackets > 0",
+    "too_few_sentences": "sentences < 5",
+    # FineWeb
+    "few_punctuated_lines": "punctuated_lines <= 0.12",
+    "short_lines": "short_lines >= 0.67",
+    "page_line_characters": "duplicate_line_characters > 0.1",
+    "many_newlines": "newlines_per_word > 0.3",
+}
+
+
+class NearDuplicates(Recipe):
+    """MinHash with locality-sensitive hashing: P(match) = 1 - (1 - s^rows)^bands at Jaccard similarity s."""
+
+    enabled: bool = True
+    words: int = Field(default=5, ge=1, le=32)
+    bands: int = Field(default=14, ge=1, le=256)
+    rows: int = Field(default=8, ge=1, le=64)
+
+
+class Mix(Recipe):
+    """How much of each domain goes into the corpus. Without shares, everything once."""
+
+    shares: dict[str, float] = Field(default={})
+    bytes: int | None = Field(default=None, gt=0)
+    max_repeats: float = Field(default=4.0, ge=1)
+
+    @field_validator("shares")
+    @classmethod
+    def _positive(cls, shares: dict[str, float]) -> dict[str, float]:
+        if any(share <= 0 for share in shares.values()):
+            raise ValueError("every share must be above 0; leave a domain out to drop it")
+        return shares
+
+
+class CorpusRecipe(Recipe):
+    """Everything that decides which documents a corpus holds, and in which order."""
+
+    seed: int = Field(default=0, ge=0)
+    domains: dict[str, str] = Field(default={})
+    piece_characters: int = Field(default=20_000, ge=1_000)
+    languages: Literal["auto", "any"] | list[str] = "auto"
+    language_score: float = Field(default=0.65, ge=0, le=1)
+    rules: dict[str, str | None] = RULES
+    page_rules: dict[str, str | None] = PAGE_RULES
+    near_duplicates: NearDuplicates = NearDuplicates()
+    mix: Mix = Mix()
+    shard_bytes: int = Field(default=64_000_000, ge=1_000)
+
+    @field_validator("rules", "page_rules", mode="before")
+    @classmethod
+    def _over_defaults(cls, given: Any, info: Any) -> Any:
+        """Given rules add to or replace the default ones by name; `off` switches one off."""
+        if not isinstance(given, dict):
+            return given
+        defaults = RULES if info.field_name == "rules" else PAGE_RULES
+        return defaults | {name: None if rule in (False, "off") else rule for name, rule in given.items()}
+
+    @field_validator("rules", "page_rules")
+    @classmethod
+    def _parsable(cls, rules: dict[str, str | None]) -> dict[str, str | None]:
+        for rule in rules.values():
+            if rule is not None:
+                parse_rule(rule)
+        return rules

@@ -1,0 +1,1 @@
+"""Text out of a causal model, and words into the gaps of a masked one."""

@@ -1,0 +1,1 @@
+"""Model folders that the Hugging Face ecosystem reads."""

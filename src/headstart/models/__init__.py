@@ -1,0 +1,1 @@
+"""The Transformer stack, its parts and its families."""

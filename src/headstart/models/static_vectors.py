@@ -1,0 +1,88 @@
+"""Static token vectors from co-occurrence counts, and a Transformer that starts from them.
+
+Most of what a small language model learns in its first minutes is which tokens keep company. Counting
+finds that in seconds: positive pointwise mutual information, factorised (Levy & Goldberg 2014, sections
+3 and 7, who show that word2vec's skip-gram factorises a matrix of this kind implicitly).
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.models.transformer import Transformer
+
+WINDOW = 5  # tokens to each side; a neighbour at distance d counts 1/d, as in GloVe
+MOST_CONTEXTS = 4096  # the most frequent tokens serve as contexts, which bounds memory to V * 4096 floats
+CONTEXT_SMOOTHING = 0.75  # contexts are discounted by their frequency to this power (Levy et al. 2015)
+SOFTENING = 0.3  # rare tokens have short vectors; this share of the mean length is added to every divisor
+DEVIATION = 0.02  # of the embedding's entries, as in random initialisation
+
+
+def cooccurrence(ids: np.ndarray, vocab_size: int, contexts: np.ndarray) -> np.ndarray:
+    """How often each context token stands near each token, weighted by 1 / distance: `[V, contexts]`.
+
+    Args:
+        ids: a stream of token ids `[N]`.
+        contexts: the ids that count as contexts, each once.
+    """
+    column = np.full(vocab_size, -1, dtype=np.int64)
+    column[contexts] = np.arange(len(contexts))
+    counts = np.zeros(vocab_size * len(contexts), dtype=np.float32)
+    for distance in range(1, WINDOW + 1):
+        for token, context in ((ids[:-distance], ids[distance:]), (ids[distance:], ids[:-distance])):
+            place = column[context]
+            known = place >= 0
+            cells = token[known].astype(np.int64) * len(contexts) + place[known]
+            counts += np.bincount(cells, minlength=len(counts)).astype(np.float32) / distance
+    return counts.reshape(vocab_size, len(contexts))
+
+
+def positive_information(counts: np.ndarray) -> Tensor:
+    """Positive pointwise mutual information max(0, log p(t, c) / (p(t) p(c))), in nats: `[V, contexts]`."""
+    pairs = torch.from_numpy(counts)
+    token = pairs.sum(1, keepdim=True).clamp(min=1e-9)
+    context = pairs.sum(0, keepdim=True).pow(CONTEXT_SMOOTHING)
+    context = (context / context.sum()).clamp(min=1e-12)
+    return torch.where(pairs > 0, (pairs / token / context).log(), 0.0).clamp(min=0)
+
+
+def token_vectors(ids: np.ndarray, frequencies: np.ndarray, width: int, seed: int) -> Tensor:
+    """Static vectors of all tokens, `[V, width]`, centred, of nearly equal length.
+
+    Args:
+        ids: a stream of token ids.
+        frequencies: how often each id occurs, `[V]`.
+    """
+    by_frequency = np.argsort(-frequencies, kind="stable")
+    contexts = by_frequency[: min(MOST_CONTEXTS, int((frequencies > 0).sum()))]
+    information = positive_information(cooccurrence(ids, len(frequencies), contexts))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        rank = min(width, *information.shape)
+        left, values, _ = torch.svd_lowrank(information, q=min(rank + 16, *information.shape), niter=3)
+        spread, _ = torch.linalg.qr(torch.randn(width, width))  # so that no head gets all the strong directions
+    vectors = torch.zeros(len(frequencies), width)
+    vectors[:, :rank] = left[:, :rank] * values[:rank].sqrt()
+    vectors = vectors @ spread
+    vectors -= vectors.mean(0)
+    length = vectors.norm(dim=1, keepdim=True)
+    vectors /= length + SOFTENING * length.mean()
+    return vectors * (DEVIATION / vectors.std())
+
+
+@torch.no_grad()
+def start_from_static(model: Transformer, ids: np.ndarray, seed: int, specials: int) -> None:
+    """Give a freshly initialised model static vectors for its embedding, and where it has an output bias
+    the log frequencies of the tokens.
+
+    Args:
+        ids: a stream of token ids to count in.
+        specials: ids below this are special tokens and keep their random vectors.
+    """
+    frequencies = np.bincount(ids, minlength=model.config.vocab_size)
+    frequencies[:specials] = 0
+    vectors = token_vectors(ids, frequencies, model.config.width, seed)
+    model.embedding.weight[specials:] = vectors[specials:]
+    if model.output_bias is not None:
+        share = torch.from_numpy((frequencies + 1) / (frequencies.sum() + len(frequencies))).float()
+        model.output_bias.copy_(share.log() - share.log().mean())

@@ -1,0 +1,1 @@
+"""Batches and losses: how raw token rows become something to learn from."""

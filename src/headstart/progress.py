@@ -1,0 +1,77 @@
+"""Progress of long work: a bar with throughput and time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+
+console = Console(stderr=True, highlight=False)
+
+
+class Bar:
+    """Counts `done` units of `total`; use as a context manager.
+
+    Args:
+        label: what is being done, a few words.
+        total: number of units, or None where it is not known beforehand.
+        unit: what is counted, e.g. "pages".
+        done: units that an earlier, interrupted call did; they count in the share, not in the throughput.
+    """
+
+    def __init__(self, label: str, total: float | None, unit: str, done: float = 0.0) -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self.done = self._done_before = done
+        self.note = ""
+        self._started = self._last_line = time.monotonic()
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "Bar":
+        if console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description:<28}"),
+                BarColumn(bar_width=30),
+                TextColumn("{task.fields[status]}"),
+                TimeRemainingColumn(compact=True),
+                console=console,
+                transient=True,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task(self.label, total=self.total, completed=int(self.done), status="")
+        return self
+
+    def advance(self, units: float, note: str = "") -> None:
+        """Count `units` more; `note` (a loss, say) stands behind the throughput."""
+        self.done += units
+        self.note = note or self.note
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self.done, status=self._status())
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            share = f" {100 * self.done / self.total:3.0f} %" if self.total else ""
+            print(f"  {self.label}:{share} {self._status()}", file=sys.stderr, flush=True)
+
+    def _status(self) -> str:
+        rate = (self.done - self._done_before) / max(time.monotonic() - self._started, 1e-9)
+        return f"{self.done:,.0f} {self.unit}, {rate:,.0f}/s {self.note}".rstrip()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+@contextmanager
+def stage(title: str) -> Iterator[None]:
+    """Announce a stage and say how long it took when it ends well."""
+    started = time.monotonic()
+    console.print(f"[bold]{title}[/bold]")
+    yield
+    console.print(f"  [dim]done in {time.monotonic() - started:,.1f} s[/dim]")

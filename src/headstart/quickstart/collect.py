@@ -1,0 +1,254 @@
+"""All figures of a quickstart folder in one dictionary: `report.json`."""
+
+import statistics
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+
+from headstart import __version__
+from headstart.errors import HeadstartError
+from headstart.folder import MANIFEST, read_json, read_manifest
+from headstart.interchange.model_folder import LoadedModel, load_model
+from headstart.quickstart.plan import Plan
+from headstart.scaling.flops import training_flops
+from headstart.tasks.data import find_tasks
+from headstart.tokenizer.bpe import MASK_ID, SPECIAL, Tokenizer
+from headstart.tokenizer.shards import KIND, VERSION, TokenRows
+from headstart.training.machine import package_versions
+from headstart.training.metrics import read_metrics
+
+CURVE_POINTS = 300
+FILL_EXAMPLES, FILL_TOKENS = 6, 28
+
+
+def collect(folder: Path) -> dict[str, Any]:
+    """Read every stage's folder; what a stage did not write is left empty.
+
+    Raises:
+        HeadstartError: `folder` holds no quickstart.
+    """
+    if not (folder / "quickstart.json").exists():
+        raise HeadstartError(f"{folder} holds no quickstart; make one with `headstart quickstart --out {folder}`")
+    asked = _yaml(folder / "quickstart.yaml")
+    corpus = read_json(folder / "corpus" / MANIFEST) if (folder / "corpus" / MANIFEST).exists() else {}
+    stages = read_json(folder / "stages.json") if (folder / "stages.json").exists() else {}
+    plan = Plan.load(folder / "plan.yaml", []) if (folder / "plan.yaml").exists() else None
+    points = _points(folder)
+    pretraining = [
+        _pretraining(folder / name, name)
+        for name in ("encoder", "decoder")
+        if (folder / name / "model" / "config.json").exists()
+    ]
+    return {
+        "headstart": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(sum(stages.values()), 1),
+        "minutes_asked": asked["minutes"],
+        "machine": read_json(folder / "machine.json") if (folder / "machine.json").exists() else {},
+        "stages": [{"stage": name, "seconds": seconds} for name, seconds in stages.items()],
+        "funnel": read_json(folder / "funnel.json")
+        if (folder / "funnel.json").exists()
+        else corpus.get("funnel", []),
+        "removed": corpus.get("removed", {}),
+        "skipped": corpus.get("skipped", {}),
+        "domains": _domains(folder),
+        "languages": corpus.get("languages", {}),
+        "tokenizer": _tokenizer(folder),
+        "pretraining": pretraining,
+        "head_start": points,
+        "tasks": _tasks(asked, points, plan),
+        "cost": _cost(pretraining, points),
+        "recipe": "\n".join(
+            (folder / name).read_text() for name in ("quickstart.yaml", "plan.yaml") if (folder / name).exists()
+        ),
+        "versions": package_versions(),
+        "notes": _notes(points),
+    }
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    return yaml.safe_load(path.read_text())
+
+
+def _points(folder: Path) -> list[dict[str, Any]]:
+    """The head-start points in a fixed order, whatever the order in which they were computed."""
+    path = folder / "head_start.jsonl"
+    if not path.exists():
+        return []
+    lines = [line for line in path.read_bytes().splitlines() if line.endswith(b"}")]
+    points = [orjson.loads(line) for line in lines]
+    return sorted(points, key=lambda p: (p["task"], p["labels"], p["system"], p["seed"]))
+
+
+def _domains(folder: Path) -> dict[str, Any]:
+    if not (folder / "tokens" / MANIFEST).exists():
+        return {}
+    totals: dict[str, dict[str, int]] = {}
+    for split in read_manifest(folder / "tokens", KIND, VERSION)["splits"].values():
+        for domain, counts in split["domains"].items():
+            total = totals.setdefault(domain, dict.fromkeys(counts, 0))
+            for key, count in counts.items():
+                total[key] += count
+    return totals
+
+
+def _heldout_texts(folder: Path, tokenizer: Tokenizer, count: int) -> list[list[int]]:
+    """The beginnings of some held-out documents, as ids without special tokens."""
+    rows = TokenRows(folder / "tokens", "heldout", FILL_TOKENS)
+    ids, segments = rows.read(np.arange(min(len(rows), 40 * count)))
+    texts = []
+    for row, segment in zip(ids, segments, strict=True):
+        if (segment == segment[0]).all() and (row >= len(SPECIAL)).all():
+            texts.append(row.tolist())
+    return texts[:: max(1, len(texts) // count)][:count]
+
+
+def _tokenizer(folder: Path) -> dict[str, Any]:
+    if not (folder / "tokens" / MANIFEST).exists():
+        return {}
+    tokenizer = Tokenizer(folder / "tokens" / "tokenizer.json")
+    splits = read_manifest(folder / "tokens", KIND, VERSION)["splits"].values()
+    return {
+        "vocab_size": tokenizer.vocab_size,
+        "bytes_per_token": sum(s["bytes"] for s in splits) / sum(s["tokens"] for s in splits),
+        "examples": [
+            {"text": tokenizer.decode(ids), "tokens": [tokenizer.token_text(index) for index in ids]}
+            for ids in _heldout_texts(folder, tokenizer, 3)
+        ],
+    }
+
+
+def _pretraining(run: Path, name: str) -> dict[str, Any]:
+    """What a run reached, its curve, and what the model says."""
+    loaded = load_model(run)
+    events = read_metrics(run)
+    steps = [event for event in events if event["kind"] == "step"]
+    evaluations = [event for event in events if event["kind"] == "evaluation"]
+    recipe = Plan.load(run.parent / "plan.yaml", []).model_dump()[name]
+    config = loaded.model.config
+    tokens = steps[-1]["tokens"]
+    targets = tokens if loaded.head == "causal" else round(recipe["objective"]["mask_rate"] * tokens)
+    return {
+        "model": name,
+        "family": config.family,
+        "objective": loaded.head,
+        "layers": config.layers,
+        "width": config.width,
+        "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
+        "tokens": tokens,
+        "seconds": round(steps[-1]["seconds"], 1),
+        "flops": training_flops(config, tokens, recipe["context"], targets),
+        "bits_per_byte": evaluations[-1]["bits_per_byte"],
+        "loss": evaluations[-1]["loss"],
+        "first_loss": evaluations[0]["loss"],
+        "ln_vocab": float(np.log(config.vocab_size)),
+        "curve": _thinned(steps),
+        "evals": [
+            {key: event[key] for key in ("step", "tokens", "seconds", "loss", "bits_per_byte")} for event in evaluations
+        ],
+        "samples": [
+            {"step": made["step"], "tokens": made["step"] * recipe["rows"] * recipe["context"]} | sample
+            for made in map(read_json, sorted((run / "samples").glob("step-*.json")))
+            for sample in made["samples"]
+        ],
+        "fills": _fills(run.parent, loaded) if loaded.head == "masked" else [],
+    }
+
+
+def _thinned(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most `CURVE_POINTS` points, each the mean of its neighbours."""
+    size = -(-len(steps) // CURVE_POINTS)
+    groups = [steps[first : first + size] for first in range(0, len(steps), size)]
+    return [
+        {key: group[-1][key] for key in ("step", "tokens", "seconds")}
+        | {"loss": statistics.fmean(step["loss"] for step in group)}
+        for group in groups
+    ]
+
+
+@torch.no_grad()
+def _fills(folder: Path, loaded: LoadedModel) -> list[dict[str, Any]]:
+    """What the encoder puts into gaps of texts that it never saw: one word each, from both sides."""
+    fills = []
+    for ids in _heldout_texts(folder, loaded.tokenizer, FILL_EXAMPLES):
+        words = [
+            place
+            for place in range(8, len(ids) - 8)
+            if loaded.tokenizer.pieces[ids[place]][1:].isalpha() and loaded.tokenizer.pieces[ids[place]][:1] == b" "
+        ]
+        if not words:
+            continue
+        place = max(words, key=lambda place: len(loaded.tokenizer.pieces[ids[place]]))
+        masked = [*ids[:place], MASK_ID, *ids[place + 1 :]]
+        hidden = loaded.model(torch.tensor([masked]))
+        probabilities = loaded.model.logits(hidden[0, place]).softmax(-1)
+        best, tokens = probabilities.topk(5)
+        fills.append(
+            {
+                "text": f"{loaded.tokenizer.decode(ids[:place])} [MASK]{loaded.tokenizer.decode(ids[place + 1 :])}",
+                "truth": loaded.tokenizer.token_text(ids[place]),
+                "predictions": [
+                    {"token": loaded.tokenizer.token_text(int(token)), "probability": float(p)}
+                    for token, p in zip(tokens, best, strict=True)
+                ],
+            }
+        )
+    return fills
+
+
+def _tasks(asked: dict[str, Any], points: list[dict[str, Any]], plan: Plan | None) -> dict[str, Any]:
+    if not asked["labels"] or not points or plan is None:
+        return {}
+    by_task = {point["task"]: point for point in points}
+    return {
+        task.name: {
+            "kind": task.kind,
+            "labels": task.train.labels,
+            "train_examples": len(task.train),
+            "test_examples": by_task[task.name]["test_examples"],
+            "metric": by_task[task.name]["metric"],
+            "notes": [*task.notes, f"the first {plan.finetune.max_tokens} tokens of every text were read"],
+        }
+        for task in find_tasks(Path(asked["labels"]), seed=asked["seed"])
+        if task.name in by_task
+    }
+
+
+def _cost(pretraining: list[dict[str, Any]], points: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is paid once, and what every task pays: the mean of its fine-tunings."""
+    encoder = next((model for model in pretraining if model["model"] == "encoder"), None)
+    shared = {"seconds": encoder["seconds"], "flops": encoder["flops"]} if encoder else {"seconds": 0, "flops": 0}
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for point in points:
+        if point["system"] == "fine-tuned":
+            groups.setdefault((point["task"], point["labels"]), []).append(point)
+    return {
+        "shared": shared,
+        "per_task": [
+            {
+                "task": task,
+                "labels": labels,
+                "seconds": statistics.fmean(p["facts"]["seconds"] for p in group),
+                "flops": statistics.fmean(p["facts"]["flops"] for p in group),
+            }
+            for (task, labels), group in groups.items()
+        ],
+    }
+
+
+def _notes(points: list[dict[str, Any]]) -> list[str]:
+    if not points:
+        return ["No labelled data was given, so there is no head start to show."]
+    seeds = len({point["seed"] for point in points})
+    return [
+        f"{seeds} seeds a point; a seed chooses the labelled examples, the same ones for every system, and what is "
+        "random in training.",
+        "Fine-tuned and from-scratch are the same network with the same number of updates; each has its own "
+        "learning rate.",
+    ]

@@ -1,0 +1,985 @@
+"""The report: `report.json` holds every figure, and `report.html` is made from it alone.
+
+The page is one file that needs no network and no scripts. It says first what the head start was worth
+and where it was worth nothing, both computed from the scores; then how the models came about. A part
+that is missing from the report (no decoder, no labels) leaves a sentence that says so.
+`fixture_report` in `tests/test_report.py` shows every key that the page knows.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from headstart.folder import atomic, read_json, write_json
+from headstart.quickstart.charts import (
+    MISSING,
+    Axis,
+    Bar,
+    Markup,
+    Series,
+    amount,
+    bar_chart,
+    chart_figure,
+    duration,
+    element,
+    exact,
+    funnel_chart,
+    join,
+    known,
+    line_chart,
+    power,
+    shapes,
+    short,
+    significant,
+    size,
+    table,
+)
+
+Report = dict[str, Any]
+
+FINE_TUNED, FROM_SCRATCH, TF_IDF, MAJORITY = "fine-tuned", "from-scratch", "tf-idf", "majority"
+_ORDER = {FINE_TUNED: 0, FROM_SCRATCH: 1, TF_IDF: 2, MAJORITY: 3}
+
+# Nothing may be loaded and nothing may run, even if hostile text found a way into the page.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def write(report: Report, folder: Path) -> None:
+    """Write `report.json`, and the `report.html` made from what was written."""
+    write_json(folder / "report.json", report)
+    page = render(read_json(folder / "report.json"))
+    with atomic(folder / "report.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def render(report: Report) -> str:
+    """The page for a report."""
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    best = headline(report)
+    description = best.sentence() if best else "How these models came about, with measured numbers."
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="description", content=description),
+        element("title", "What the head start was worth · headstart"),
+        element("link", rel="icon", href="data:,"),
+        element("style", Markup(style)),
+    )
+    chapters: list[tuple[str, str, Callable[[Report], Iterable[Markup]]]] = [
+        ("head-start", "Head start", _head_start),
+        ("corpus", "From crawl to corpus", _corpus),
+        ("tokenizer", "Tokenizer", _tokenizer),
+        ("pre-training", "Pre-training", _pretraining),
+        ("cost", "What it cost", _cost),
+        ("making", "How it was made", _making),
+    ]
+    contents = element(
+        "nav",
+        element("ol", *(element("li", element("a", title, href=f"#{name}")) for name, title, _ in chapters)),
+        aria_label="Contents",
+    )
+    sections = []
+    for name, title, chapter in chapters:
+        heading = element("h2", title, id=f"{name}-title")
+        sections.append(
+            element("section", heading, *chapter(report), id=name, aria_labelledby=f"{name}-title")
+        )
+    body = element("body", shapes(), _masthead(report, best), contents, element("main", *sections))
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+# --- scores -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Score:
+    """Scores of one system over its seeds, as percentages: mean and sample standard deviation."""
+
+    mean: float
+    spread: float
+    values: tuple[float, ...]
+    test_examples: int | None
+    seconds: float | None
+
+    @property
+    def figures(self) -> str:
+        """Mean and spread without the unit; one seed alone has no spread."""
+        return f"{self.mean:.1f}" + (f"\u00a0±\u00a0{self.spread:.1f}" if len(self.values) > 1 else "")
+
+    def __str__(self) -> str:
+        return f"{self.figures}\u00a0%"
+
+
+Scores = dict[int, dict[str, Score]]
+
+
+def scores(report: Report) -> dict[str, Scores]:
+    """The scores by task, number of labels and system."""
+    entries: dict[str, dict[int, dict[str, list[dict[str, Any]]]]] = {}
+    for entry in report.get("head_start") or []:
+        if known(entry.get("score")) and known(entry.get("labels")):
+            by_labels = entries.setdefault(str(entry["task"]), {})
+            by_labels.setdefault(int(entry["labels"]), {}).setdefault(str(entry["system"]), []).append(entry)
+    return {
+        task: {
+            labels: {name: _score(found[name]) for name in _sorted(found)}
+            for labels, found in sorted(rows.items())
+        }
+        for task, rows in entries.items()
+    }
+
+
+def _sorted(systems: Iterable[str]) -> list[str]:
+    """Systems in the order in which they are always shown."""
+    return sorted(systems, key=lambda system: (_ORDER.get(system, len(_ORDER)), system))
+
+
+def _score(entries: Sequence[dict[str, Any]]) -> Score:
+    values = tuple(100 * entry["score"] for entry in entries)
+    tests = [entry["test_examples"] for entry in entries if known(entry.get("test_examples"))]
+    times = [entry["seconds"] for entry in entries if known(entry.get("seconds"))]
+    return Score(
+        mean=mean(values),
+        spread=stdev(values) if len(values) > 1 else 0.0,
+        values=values,
+        test_examples=min(tests) if tests else None,
+        seconds=mean(times) if times else None,
+    )
+
+
+def _even(one: Score, other: Score) -> bool:
+    """Whether two means are no further apart than their two standard deviations together."""
+    return abs(one.mean - other.mean) <= one.spread + other.spread
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The pre-trained encoder against the same network from random weights, on one task."""
+
+    task: str
+    labels: int
+    tuned: Score
+    scratch: Score
+
+    @property
+    def gap(self) -> float:
+        """Points that the pre-trained encoder is ahead by; negative where it is behind."""
+        return self.tuned.mean - self.scratch.mean
+
+    def sentence(self) -> str:
+        """The headline as plain text."""
+        return "".join(str(part) for part in self.parts())
+
+    def parts(self) -> tuple[object, ...]:
+        """The headline in pieces: the two `Score`s are pieces of their own."""
+        if abs(self.gap) < 0.05:
+            verdict = "no head start"
+        elif self.gap < 0:
+            verdict = f"no head start, but {-self.gap:.1f} points lost"
+        else:
+            verdict = f"a head start of {self.gap:.1f} points"
+            verdict += ", within the spread of the seeds" if _even(self.tuned, self.scratch) else ""
+        begin = f"With {_labels(self.labels)}, the pre-trained encoder scores "
+        middle = f" on {self.task}; the same network from random weights "
+        return begin, self.tuned, middle, self.scratch, f": {verdict}."
+
+
+def headline(report: Report) -> Headline | None:
+    """The task with the largest gap at its fewest labels; None if nothing can be compared."""
+    candidates = []
+    for task, by_labels in scores(report).items():
+        for labels, systems in by_labels.items():
+            if FINE_TUNED in systems and FROM_SCRATCH in systems:
+                candidates.append(Headline(task, labels, systems[FINE_TUNED], systems[FROM_SCRATCH]))
+                break
+    return max(candidates, key=lambda candidate: candidate.gap, default=None)
+
+
+def caveats(report: Report) -> list[str]:
+    """What has to be said beside the headline, task by task: where the head start ends, how a method
+    without any network compares, and where the encoder learned no more than the most frequent answer."""
+    sentences = []
+    for task, by_labels in scores(report).items():
+        sentences += _vanishing(task, _both(by_labels, FINE_TUNED, FROM_SCRATCH))
+        sentences += _linear(task, _both(by_labels, FINE_TUNED, TF_IDF), _kind(report, task))
+        for labels, tuned, majority in _both(by_labels, FINE_TUNED, MAJORITY):
+            if tuned.mean <= majority.mean + tuned.spread:
+                sentences.append(
+                    f"With {_labels(labels)} on {task}, even the pre-trained encoder ({tuned}) is no better "
+                    f"than always giving the most frequent answer ({majority})."
+                )
+    return sentences
+
+
+def _both(by_labels: Scores, one: str, other: str) -> list[tuple[int, Score, Score]]:
+    """The numbers of labels at which two systems were both measured, with their scores."""
+    return [
+        (labels, found[one], found[other])
+        for labels, found in by_labels.items()
+        if {one, other} <= set(found)
+    ]
+
+
+def _vanishing(task: str, pairs: Sequence[tuple[int, Score, Score]]) -> list[str]:
+    """From how many labels on there is no head start any more; or how far it shrinks."""
+    gone = None
+    for labels, tuned, scratch in reversed(pairs):
+        if tuned.mean > scratch.mean and not _even(tuned, scratch):
+            break
+        gone = labels, tuned, scratch
+    if gone:
+        labels, tuned, scratch = gone
+        reason = "within the spread of the seeds" if _even(tuned, scratch) else "random weights do better"
+        since = f"with {_labels(labels)}" if labels == pairs[-1][0] else f"from {_labels(labels)} on"
+        return [f"On {task} the head start is gone {since}: {tuned} against {scratch}, {reason}."]
+    if len(pairs) < 2:
+        return []
+    (few, *first), (many, *last) = pairs[0], pairs[-1]
+    before, after = first[0].mean - first[1].mean, last[0].mean - last[1].mean
+    verb = "shrinks" if after < before else "goes"
+    return [
+        f"On {task} the head start {verb} from {before:.1f} points with {_labels(few)} to {after:.1f} with "
+        f"{many:,}."
+    ]
+
+
+def _linear(task: str, pairs: Sequence[tuple[int, Score, Score]], kind: str) -> list[str]:
+    """Where plain logistic regression wins against the pre-trained encoder; or how close it comes."""
+    if not pairs:
+        return []
+    name = f"Logistic regression on {_linear_features(kind)}, without any network,"
+    labels, tuned, linear = max(pairs, key=lambda pair: pair[2].mean - pair[1].mean)
+    ahead = [pair[0] for pair in pairs if pair[2].mean > pair[1].mean]
+    if not ahead:
+        return [f"{name} comes closest on {task} with {_labels(labels)}: {linear} against {tuned}."]
+    where = f"with {_listed([f'{count:,}' for count in ahead])} labels"
+    if len(ahead) == len(pairs) > 1:
+        where = "at every number of labels"
+    most = "up to " if len(ahead) > 1 else ""
+    doubt = ", within the spread of the seeds" if _even(linear, tuned) else ""
+    return [
+        f"{name} beats the pre-trained encoder on {task} {where} by {most}{linear.mean - tuned.mean:.1f} "
+        f"points ({linear} against {tuned} with {labels:,}{doubt})."
+    ]
+
+
+def _labels(count: int) -> str:
+    return f"{count:,} label" if count == 1 else f"{count:,} labels"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def _kind(report: Report, task: str) -> str:
+    return str(((report.get("tasks") or {}).get(task) or {}).get("kind") or "classification")
+
+
+def _linear_features(kind: str) -> str:
+    """What the logistic regression sees of a text; of a tagged word, its neighbours."""
+    return "TF-IDF" if kind == "classification" else "word windows"
+
+
+def _name(system: str, kind: str) -> str:
+    """How a system is called on the page."""
+    names = {FINE_TUNED: "pre-trained", FROM_SCRATCH: "random weights", MAJORITY: "most frequent"}
+    return names.get(system) or (_linear_features(kind) if system == TF_IDF else system)
+
+
+# --- masthead and head start --------------------------------------------------------------------------
+
+
+def _masthead(report: Report, best: Headline | None) -> Markup:
+    machine = report.get("machine") or {}
+    cores, seconds = machine.get("cores"), report.get("seconds")
+    facts = [
+        _moment(report.get("created")),
+        f"{duration(seconds)} in all" if known(seconds) else None,
+        f"{cores} core{'' if cores == 1 else 's'}" if cores else None,
+        machine.get("cpu"),
+    ]
+    if best:
+        pieces = [
+            element("b", piece, class_=f"s{0 if piece is best.tuned else 1}")
+            if isinstance(piece, Score)
+            else piece
+            for piece in best.parts()
+        ]
+        lead = [element("p", *pieces, class_="headline"), *_comparison(report, best)]
+    else:
+        silence = "No labelled set was given to fine-tune on, so what a head start is worth was not measured."
+        lead = [element("p", silence, class_="headline")]
+    doubts = [element("li", sentence) for sentence in caveats(report)]
+    title = element("h2", "And where it is worth less", id="caveats")
+    aside = element("aside", title, element("ul", *doubts), aria_labelledby="caveats") if doubts else None
+    return element(
+        "header",
+        element("p", element("b", "headstart"), f" {report.get('headstart') or ''}", class_="wordmark"),
+        element("h1", "What the head start was worth"),
+        element("p", join((element("span", fact) for fact in facts if fact), " "), class_="byline"),
+        element("div", element("div", *lead), aside, class_="lead"),
+    )
+
+
+def _moment(created: object) -> object:
+    """An ISO time as people write it; anything else as it is."""
+    try:
+        return datetime.fromisoformat(str(created)).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return created
+
+
+def _comparison(report: Report, best: Headline) -> Iterable[Markup]:
+    """The headline's two numbers beside those of every other system with as many labels."""
+    found, kind = scores(report)[best.task][best.labels], _kind(report, best.task)
+    bars = [Bar(_name(name, kind), score.mean, str(score), _style(name)) for name, score in found.items()]
+    summary = "; ".join(f"{bar.name} {bar.text}" for bar in bars)
+    task = (report.get("tasks") or {}).get(best.task) or {}
+    yield bar_chart("comparison", f"Scores on {best.task} with {_labels(best.labels)}", summary, bars)
+    yield element("p", _sampling(best, task), class_="small")
+
+
+def _sampling(best: Headline, task: dict[str, Any]) -> str:
+    """How the headline's numbers were obtained, and what they do not cover."""
+    metric = task.get("metric") or "score"
+    seeds = _seeds([best.tuned, best.scratch])
+    text = f"{str(metric).capitalize()}, mean ± sample standard deviation over {seeds}"
+    tests = best.tuned.test_examples
+    if not tests:
+        return text + "."
+    text += f", on {tests:,} test examples."
+    if metric == "accuracy" and (task.get("kind") or "classification") == "classification":
+        share = min(max(best.tuned.mean / 100, 0.0), 1.0)
+        error = 100 * math.sqrt(share * (1 - share) / tests)
+        text += (
+            f" The choice of the test examples adds a standard error of about {significant(error, 2)} points."
+        )
+    return text
+
+
+def _seeds(measured: Iterable[Score]) -> str:
+    counts = sorted({len(score.values) for score in measured})
+    span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{span} seed{'' if counts == [1] else 's'}"
+
+
+def _absent(sentence: str) -> Markup:
+    return element("p", sentence, class_="absent")
+
+
+def _prose(*text: object) -> Markup:
+    return element("p", *text, class_="prose")
+
+
+def _head_start(report: Report) -> Iterable[Markup]:
+    measured = scores(report)
+    if not measured:
+        yield _absent("No labelled set was given, so nothing was fine-tuned and there is nothing to compare.")
+        return
+    yield _prose(
+        "The same network is trained on the same labelled examples twice. Once it starts from the weights "
+        "that pre-training left behind, once from random numbers: the distance between the two lines is the "
+        "head start. A plain logistic regression shows what can be had without any network, and the most "
+        "frequent answer what can be had without learning."
+    )
+    figures = [_learning_curve(report, index, *item) for index, item in enumerate(measured.items())]
+    yield element("div", *figures, class_="pair")
+
+
+def _style(system: str) -> int:
+    """A system's colour, dash and mark."""
+    return _ORDER.get(system, 4)
+
+
+def _learning_curve(report: Report, index: int, task: str, by_labels: Scores) -> Markup:
+    facts = (report.get("tasks") or {}).get(task) or {}
+    kind, metric = _kind(report, task), str(facts.get("metric") or "score")
+    systems = _sorted({system for found in by_labels.values() for system in found})
+    lines = []
+    for system in systems:
+        name = _name(system, kind)
+        # Zero labels have no place on a logarithmic axis; the table below shows them all the same.
+        points = {
+            labels: found[system] for labels, found in by_labels.items() if system in found and labels > 0
+        }
+        if system == MAJORITY or not points:
+            continue
+        lines.append(
+            Series(
+                name,
+                [(labels, score.mean) for labels, score in points.items()],
+                _style(system),
+                [score.spread for score in points.values()],
+                [(labels, value) for labels, score in points.items() for value in score.values],
+                notes=[f"{name}, {_labels(labels)}: {score}" for labels, score in points.items()],
+            )
+        )
+    drawing = None
+    below = ""
+    if lines:
+        seen = [value for line in lines for _, value in (*line.points, *line.observations)]
+        counts = [labels for labels in by_labels if labels > 0]
+        majorities = [found[MAJORITY].mean for found in by_labels.values() if MAJORITY in found]
+        level = mean(majorities) if majorities else None
+        if level is not None and level >= min(seen) - (max(seen) - min(seen)) / 2:
+            flat = [(count, level) for count in (min(counts), max(counts))]
+            lines.append(Series(_name(MAJORITY, kind), flat, _style(MAJORITY), marks=False, thin=True))
+        elif level is not None:  # so far below that drawing it would flatten everything else
+            below = f"Always giving the most frequent answer scores {level:.1f} %, below what is drawn. "
+        ends = "; ".join(
+            f"{line.name} {line.points[0][1]:.1f} to {line.points[-1][1]:.1f} %" for line in lines
+        )
+        drawing = line_chart(
+            f"curve-{index}",
+            f"{metric} on {task} by number of labels",
+            f"From {min(counts):,} to {max(counts):,} labels: {ends}.",
+            lines,
+            Axis("labels (log scale)", log=True, ticks=counts, label=lambda value: f"{value:,.0f}"),
+            Axis(f"{metric}, %", limits=(0, 100)),
+            height=300,
+        )
+    scored = [score for found in by_labels.values() for score in found.values()]
+    tests = next(
+        (f"Test set: {score.test_examples:,} examples. " for score in scored if score.test_examples), ""
+    )
+    measured = "One seed each, so no spread can be given. "
+    if any(len(score.values) > 1 for score in scored):
+        bars = "bars reach one sample standard deviation either way"
+        measured = f"Mean of {_seeds(scored)}; {bars}; small dots are single seeds. "
+    notes = " ".join(str(note) for note in facts.get("notes") or [])
+    classes = f"{kind}, {len(facts['labels'])} classes" if facts.get("labels") else kind
+    return element(
+        "figure",
+        element("h3", f"{task} ", element("span", classes, class_="note")),
+        drawing,
+        element("figcaption", measured, tests, below, notes),
+        _score_table(task, by_labels, systems, kind),
+    )
+
+
+def _score_table(task: str, by_labels: Scores, systems: Sequence[str], kind: str) -> Markup:
+    """Scores by labels and system, the best of each row set in bold, with the head start in points."""
+    rows = []
+    for labels, found in by_labels.items():
+        best = max(score.mean for score in found.values())
+        row: list[object] = [f"{labels:,}"]
+        for system in systems:
+            score = found.get(system)
+            text = MISSING if score is None else score.figures
+            row.append(element("b", text) if score and score.mean == best else text)
+        gaps = [
+            tuned.mean - scratch.mean
+            for _, tuned, scratch in _both({labels: found}, FINE_TUNED, FROM_SCRATCH)
+        ]
+        row.append(f"{gaps[0]:+.1f}".replace("-", "−") if gaps else MISSING)
+        rows.append(row)
+    headers = ["labels", *(_name(system, kind) for system in systems), "head start"]
+    return table(headers, rows, f"Scores on {task} in percent, head start in points")
+
+
+# --- corpus -------------------------------------------------------------------------------------------
+
+
+def _corpus(report: Report) -> Iterable[Markup]:
+    funnel = report.get("funnel") or []
+    if not funnel:
+        yield _absent("No funnel was recorded in this run.")
+    else:
+        yield _prose(
+            "A crawl is mostly not text to learn from: menus, templates, copies of copies, other languages. "
+            "Each stage keeps what its rules allow and names the rule that every other document broke."
+        )
+    figures = [*_funnel(funnel), *_removed(report.get("removed") or {})]
+    if figures:
+        yield element("div", *figures, class_="pair")
+    figures = [
+        *_shares("domains", "Where the text comes from", report.get("domains") or {}),
+        *_shares("languages", "Languages", report.get("languages") or {}),
+        *_skipped(report.get("skipped") or {}, bool(funnel)),
+    ]
+    if figures:
+        yield element("div", *figures, class_="pair")
+
+
+def _funnel(funnel: Sequence[dict[str, Any]]) -> Iterable[Markup]:
+    """The stages three times over, in documents, bytes and tokens; radio buttons choose, without a script."""
+    if not funnel:
+        return
+    labels = {"documents": amount, "bytes": size, "tokens": amount}
+    present = [unit for unit in labels if any(known(stage.get(unit)) for stage in funnel)]
+    inputs, panels = [], []
+    for unit in present:
+        stages = [(str(stage["stage"]), stage.get(unit)) for stage in funnel]
+        counted = [labels[unit](value) for _, value in stages if known(value)]
+        summary = f"From {counted[0]} to {counted[-1]} {unit} over {len(stages)} stages."
+        drawing = funnel_chart(
+            f"funnel-{unit}-chart", f"{unit} left after each stage", summary, stages, labels[unit]
+        )
+        checked = unit == present[0]
+        inputs.append(element("input", type="radio", name="funnel", id=f"funnel-{unit}", checked=checked))
+        inputs.append(element("label", unit, for_=f"funnel-{unit}"))
+        panels.append(element("div", drawing, class_=f"panel {unit}"))
+    first, last = funnel[0], funnel[-1]
+    kept = [
+        f"{significant(100 * last[unit] / first[unit])} % of the {unit}"
+        for unit in ("documents", "bytes")
+        if first.get(unit) and known(last.get(unit))
+    ]
+    caption = "The faint part of a bar is what its stage took away."
+    caption += f" Left in the end: {_listed(kept)}." if kept else ""
+    caption += "" if "tokens" in present else " Tokens were not counted."
+    rows = [(stage["stage"], *(exact(stage.get(unit)) for unit in labels)) for stage in funnel]
+    switch = element("div", *inputs, *panels, class_="switch", role="group", aria_label="Unit of the funnel")
+    yield chart_figure(
+        switch, caption, table(["stage", *labels], rows, "Survivors by stage"), "What survives each stage"
+    )
+
+
+def _removed(removed: dict[str, Any]) -> Iterable[Markup]:
+    rules = [
+        (str(stage), str(rule), count)
+        for stage, by_rule in removed.items()
+        for rule, count in by_rule.items()
+        if count
+    ]
+    if not rules:
+        return
+    rules.sort(key=lambda rule: -rule[2])
+    bars = [Bar(rule, count, amount(count), 1, note=stage) for stage, rule, count in rules[:8]]
+    caption = f"{sum(rule[2] for rule in rules):,} documents removed by {len(rules)} rules"
+    caption += f"; the {len(bars)} that removed most are drawn." if len(rules) > len(bars) else "."
+    rows = [(stage, rule, exact(count)) for stage, rule, count in rules]
+    data = table(["stage", "rule", "documents"], rows, "Removed documents by rule", text_columns=2)
+    worst = f"Most by {rules[0][1]} with {exact(rules[0][2])}."
+    drawing = bar_chart("removed", "Documents removed by each rule", worst, bars)
+    yield chart_figure(drawing, caption, data, "Why documents were removed")
+
+
+def _skipped(skipped: dict[str, Any], read: bool) -> Iterable[Markup]:
+    title = element("h3", "Records that could not be used")
+    if skipped:
+        rows = [
+            (reason, exact(count)) for reason, count in sorted(skipped.items(), key=lambda item: -item[1])
+        ]
+        yield element("figure", title, table(["reason", "records"], rows, "Skipped records by reason"))
+    elif read:
+        yield element("figure", title, _absent("No record had to be skipped."))
+
+
+def _shares(name: str, heading: str, parts: dict[str, Any]) -> Iterable[Markup]:
+    """Bars for the largest parts of the corpus, by bytes where those are known, else by documents."""
+    if not parts:
+        return
+    facts = {
+        str(part): value if isinstance(value, dict) else {"documents": value} for part, value in parts.items()
+    }
+    unit = "bytes" if all(known(value.get("bytes")) for value in facts.values()) else "documents"
+    label = size if unit == "bytes" else amount
+    ranked = sorted(
+        ((part, value.get(unit) or 0) for part, value in facts.items()), key=lambda item: -item[1]
+    )
+    total = sum(value for _, value in ranked) or 1
+    bars = [
+        Bar(part, value, label(value), 2, note=f"{significant(100 * value / total, 2)} %")
+        for part, value in ranked[:8]
+    ]
+    caption = f"In {unit}, with the share of all."
+    caption += f" The {len(bars)} largest of {len(ranked)}." if len(ranked) > len(bars) else ""
+    units = [
+        key
+        for key in ("documents", "bytes", "tokens")
+        if any(known(value.get(key)) for value in facts.values())
+    ]
+    rows = [(part, *(exact(facts[part].get(key)) for key in units)) for part, _ in ranked]
+    drawing = bar_chart(name, f"{heading}, in {unit}", f"Most: {bars[0].name} with {bars[0].text}.", bars)
+    yield chart_figure(drawing, caption, table([name, *units], rows, heading), heading)
+
+
+# --- tokenizer ----------------------------------------------------------------------------------------
+
+
+def _tokenizer(report: Report) -> Iterable[Markup]:
+    facts = report.get("tokenizer") or {}
+    if not facts:
+        yield _absent("No tokenizer was trained in this run.")
+        return
+    yield _prose(
+        "A model reads numbers, not letters. The tokenizer learned which pieces of text occur so often in "
+        "this corpus that each deserves a number of its own: frequent words stay whole, rare ones fall into "
+        "parts."
+    )
+    yield _facts(
+        ("Vocabulary", f"{exact(facts.get('vocab_size'))} tokens"),
+        ("Bytes per token", significant(facts.get("bytes_per_token"))),
+    )
+    for example in facts.get("examples") or []:
+        pieces = [str(token) for token in example.get("tokens") or []]
+        length = len(str(example.get("text") or "").encode(errors="replace"))
+        chips = (
+            element("span", _visible(piece), class_=f"token t{index % 4}")
+            for index, piece in enumerate(pieces)
+        )
+        text = element("p", *chips, class_="tokens", dir="auto")
+        yield element(
+            "figure", text, element("figcaption", f"{len(pieces)} tokens, {length} bytes"), class_="example"
+        )
+
+
+def _visible(token: str) -> str:
+    """A token with its spaces and line breaks shown."""
+    shown = token.replace("Ġ", " ").replace("Ċ", "\n")
+    return shown.replace(" ", "·").replace("\n", "↵").replace("\t", "⇥")
+
+
+def _facts(*pairs: tuple[str, object]) -> Markup:
+    groups = (element("div", element("dt", name), element("dd", value)) for name, value in pairs)
+    return element("dl", *groups, class_="facts")
+
+
+# --- pre-training -------------------------------------------------------------------------------------
+
+
+def _pretraining(report: Report) -> Iterable[Markup]:
+    models = report.get("pretraining") or []
+    if not models:
+        yield _absent("No model was pre-trained in this run.")
+        return
+    yield _prose(
+        "Nobody labelled anything for this. The text itself asks the questions: the encoder has to fill in "
+        "hidden tokens from both sides, the decoder has to say what comes next. A model that knows nothing "
+        "gives each of the V tokens the same chance and starts at a loss of ln V; what lies below that was "
+        "learned."
+    )
+    yield element("div", *(_loss_figure(index, model) for index, model in enumerate(models)), class_="pair")
+    if len(models) > 1:
+        yield _prose(
+            "The two losses cannot be compared with each other: the encoder is asked for hidden tokens alone "
+            "and sees what stands on both sides of them. Bits per byte count by the length of the text and "
+            "not by the number of tokens, so that tokenizers can be compared; text as it is stored takes 8."
+        )
+    for model in models:
+        yield from _samples(model)
+        yield from _fills(model)
+    present = {model.get("model") for model in models}
+    for missing in ("encoder", "decoder"):
+        if missing not in present:
+            yield _absent(f"No {missing} was pre-trained in this run.")
+
+
+def _loss_figure(index: int, model: dict[str, Any]) -> Markup:
+    name = str(model.get("model") or "model")
+    curve, evals = _plottable(model.get("curve")), _plottable(model.get("evals"))
+    bits = [point["bits_per_byte"] for point in evals if known(point.get("bits_per_byte"))]
+    final = model.get("bits_per_byte") if known(model.get("bits_per_byte")) else bits[-1] if bits else None
+    facts = _facts(
+        ("Parameters", amount(model.get("parameters"))),
+        ("Tokens seen", amount(model.get("tokens"))),
+        ("Time", duration(model.get("seconds"))),
+        ("FLOPs", power(model.get("flops"))),
+        ("Held-out loss", significant(model.get("loss"))),
+        (
+            "Held-out bits per byte",
+            f"{significant(bits[0])} → {significant(final)}" if bits else significant(final),
+        ),
+    )
+    objectives = {"masked": "hidden tokens", "causal": "next token"}
+    kind = [model.get("family"), objectives.get(str(model.get("objective")), model.get("objective"))]
+    heading = join([name, element("span", join((part for part in kind if part), ", "), class_="note")], " ")
+    if not curve and not evals:
+        return element("figure", element("h3", heading), facts, _absent("No loss curve was recorded."))
+
+    plotted, merged = _thinned(curve, 240)
+    held_out = [(point["tokens"], point["loss"]) for point in evals]
+    notes = [
+        f"{amount(point['tokens'])} tokens: loss {significant(point['loss'])}, "
+        f"{significant(point.get('bits_per_byte'))} bits per byte"
+        for point in evals
+    ]
+    lines = [
+        Series("training", plotted, 3, marks=False, thin=True),
+        Series("held-out", held_out, 0 if name == "encoder" else 4, notes=notes),
+    ]
+    losses = [point["loss"] for point in (*curve, *evals)]
+    seen = max(point["tokens"] for point in (*curve, *evals))
+    if known(model.get("ln_vocab")):
+        ignorance = model["ln_vocab"]
+        lines.append(
+            Series(f"ln V = {significant(ignorance)}", [(0, ignorance), (seen, ignorance)], 5, marks=False)
+        )
+    drawing = line_chart(
+        f"loss-{index}",
+        f"Loss of the {name} over the tokens it has seen",
+        f"From {significant(losses[0])} to {significant(losses[-1])} nats over {amount(seen)} tokens.",
+        lines,
+        Axis("tokens seen", tight=True),
+        Axis("loss, nats per token", label=short),
+        height=250,
+    )
+    listed = [(point, "training") for point in _evenly(curve, 25)] + [(point, "held-out") for point in evals]
+    rows = [
+        (
+            exact(point.get("step")),
+            where,
+            amount(point["tokens"]),
+            duration(point.get("seconds")),
+            significant(point["loss"]),
+            significant(point.get("bits_per_byte")),
+        )
+        for point, where in sorted(listed, key=lambda item: item[0]["tokens"])
+    ]
+    headers = ["step", "measured on", "tokens", "time", "loss", "bits per byte"]
+    data = table(headers, rows, f"Loss of the {name}", text_columns=2)
+    if len(curve) > 25:
+        more = f"25 of {len(curve):,} recorded steps of training; all are in report.json."
+        data = join([element("p", more, class_="small"), data])
+    caption = (
+        f"Each point of the training line is the mean of {merged} recorded steps." if merged > 1 else None
+    )
+    return chart_figure(join([facts, drawing]), caption, data, heading)
+
+
+def _plottable(points: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """The points of a curve that have a place: a loss that overflowed has none."""
+    return [point for point in points or [] if known(point.get("tokens")) and known(point.get("loss"))]
+
+
+def _thinned(curve: Sequence[dict[str, Any]], most: int) -> tuple[list[tuple[float, float]], int]:
+    """At most so many points of a curve, each the mean of as many neighbours as the second value says."""
+    width = max(1, math.ceil(len(curve) / most))
+    groups = [curve[start : start + width] for start in range(0, len(curve), width)]
+    return [(mean(p["tokens"] for p in group), mean(p["loss"] for p in group)) for group in groups], width
+
+
+def _evenly(values: Sequence[Any], most: int) -> list[Any]:
+    """At most so many values, evenly spaced, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(index * (len(values) - 1) / (most - 1))] for index in range(most)]
+
+
+def _samples(model: dict[str, Any]) -> Iterable[Markup]:
+    samples = model.get("samples") or []
+    if not samples:
+        return
+    steps: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
+    for sample in samples:
+        steps.setdefault((sample.get("step"), sample.get("tokens")), []).append(sample)
+    chosen = _evenly(list(steps.items()), 7)
+    moments = []
+    for (step, tokens), written in chosen:
+        when = join([element("b", f"{amount(tokens)} tokens"), element("span", f"step {amount(step)}")])
+        texts = (
+            element(
+                "p", element("span", sample.get("prompt"), class_="prompt"), sample.get("text"), dir="auto"
+            )
+            for sample in written
+        )
+        moments.append(
+            element("li", element("div", when, class_="when"), element("div", *texts, class_="written"))
+        )
+    yield element("h3", f"What the {model.get('model') or 'model'} writes as it learns")
+    shown = f" {len(chosen)} of {len(steps)} moments are shown." if len(steps) > len(chosen) else ""
+    yield _prose(
+        element("span", "The prompt", class_="prompt"),
+        f" is always given; the rest is the model's own, unedited.{shown}",
+    )
+    yield element("ol", *moments, class_="timeline")
+
+
+def _fills(model: dict[str, Any]) -> Iterable[Markup]:
+    fills = model.get("fills") or []
+    if not fills:
+        return
+    yield element("h3", f"How the {model.get('model') or 'model'} fills a gap")
+    yield _prose("Its most likely tokens for the hidden one, with the probability it gives to each.")
+    rows = []
+    for fill in fills:
+        text = join(str(fill.get("text") or "").split("[MASK]"), element("mark", "hidden"))
+        guesses = (_guess(guess) for guess in (fill.get("predictions") or [])[:5])
+        rows.append(element("li", element("p", text, dir="auto"), element("div", *guesses, class_="guesses")))
+    yield element("ul", *rows, class_="fills")
+
+
+def _guess(guess: dict[str, Any]) -> Markup:
+    percent = 100 * guess["probability"] if known(guess.get("probability")) else 0.0
+    token = element("i", _visible(str(guess.get("token"))), dir="auto")
+    share = element("span", f"{significant(percent, 2)} %", class_="note")
+    return element("span", token, share, class_="guess", style=f"--p:{percent:.1f}%")
+
+
+# --- cost ---------------------------------------------------------------------------------------------
+
+
+def _cost(report: Report) -> Iterable[Markup]:
+    cost = report.get("cost") or {}
+    shared, runs = cost.get("shared") or {}, cost.get("per_task") or []
+    if not shared and not runs:
+        yield _absent("No cost was recorded in this run.")
+        return
+    yield _prose(
+        "Pre-training is paid once, and every task that is fine-tuned on it shares it. Fine-tuning is paid "
+        "for each task. A network that starts from random weights pays for the second alone, and for more "
+        "labels."
+    )
+    names = ["pre-training, once for all tasks"] + [
+        f"{run.get('task')}, {exact(run.get('labels'))} labels" for run in runs
+    ]
+    units = (("seconds", "Time", duration), ("flops", "FLOPs", power))
+    yield element("div", *(_bill(names, [shared, *runs], *unit) for unit in units), class_="pair")
+    sentences = break_even(report)
+    if sentences:
+        yield element("h3", "When does sharing pay?")
+        yield element("ul", *(element("li", sentence) for sentence in sentences), class_="prose")
+
+
+def _bill(
+    names: Sequence[str],
+    parts: Sequence[dict[str, Any]],
+    unit: str,
+    heading: str,
+    label: Callable[[float | None], str],
+) -> Markup:
+    """What pre-training cost, and one fine-tuning for each task and number of labels, in one unit."""
+    values = [part.get(unit) if known(part.get(unit)) else None for part in parts]
+    if not any(values):
+        return element("figure", element("h3", heading), _absent(f"{heading}: not recorded."))
+    bars = [
+        Bar(name, value, label(value), min(index, 1))
+        for index, (name, value) in enumerate(zip(names, values, strict=True))
+    ]
+    drawing = bar_chart(
+        f"cost-{unit}", f"{heading} of pre-training and fine-tuning", f"Pre-training: {bars[0].text}.", bars
+    )
+    data = table(["part", unit], [(bar.name, label(bar.value)) for bar in bars], f"{heading} of each part")
+    return chart_figure(
+        drawing, "Pre-training, and one fine-tuning for each task and number of labels.", data, heading
+    )
+
+
+def break_even(report: Report) -> list[str]:
+    """What the measured costs say about when pre-training pays, and what they cannot say."""
+    cost = report.get("cost") or {}
+    shared = (cost.get("shared") or {}).get("seconds")
+    runs = [run for run in cost.get("per_task") or [] if run.get("seconds") and known(run["seconds"])]
+    if not known(shared) or not runs:
+        return []
+    average = mean(run["seconds"] for run in runs)
+    sentences = [
+        f"Pre-training took {duration(shared)}, one fine-tuning {duration(average)} (mean of {len(runs)} "
+        f"settings): the shared part costs as much as {significant(shared / average)} fine-tunings."
+    ]
+    dearest: dict[object, float] = {}
+    for run in runs:
+        dearest[run.get("task")] = max(run["seconds"], dearest.get(run.get("task"), 0.0))
+    if len(dearest) > 1:
+        tuning, tasks = sum(dearest.values()), len(dearest)
+        sentences.append(
+            f"Had each of the {tasks} tasks needed a pre-training of its own, they would have taken "
+            f"{duration(tasks * shared + tuning)} with the most labels instead of "
+            f"{duration(shared + tuning)}: against that, sharing pays from the second task on."
+        )
+    savings = []
+    for task, by_labels in scores(report).items():
+        pairs = _both(by_labels, FINE_TUNED, FROM_SCRATCH)
+        if not pairs:
+            continue
+        few, tuned, _ = pairs[0]
+        begin = f"On {task}, the pre-trained encoder's {tuned} with {_labels(few)}"
+        level = next(((labels, scratch) for labels, _, scratch in pairs if scratch.mean >= tuned.mean), None)
+        if level is None:
+            sentences.append(f"{begin} is not reached from random weights, not even with {pairs[-1][0]:,}.")
+        elif level[0] == few:
+            sentences.append(f"{begin} is reached from random weights with as many: nothing is saved there.")
+        else:
+            labels, scratch = level
+            sentences.append(
+                f"{begin} takes {labels:,} from random weights ({scratch}; measured points only)."
+            )
+            if tuned.seconds is not None and scratch.seconds is not None:
+                savings.append(scratch.seconds - tuned.seconds)
+    saving = mean(savings) if savings else 0.0
+    if saving > 0:
+        sentences.append(
+            f"Counting machine time alone, reaching that score with a head start saves {duration(saving)} a "
+            f"task{'' if len(savings) > 1 else ' (one task measured)'}, so pre-training has paid itself back "
+            f"after {math.ceil(shared / saving):,} such tasks. The labels saved come on top and are not "
+            "priced here."
+        )
+    elif scores(report):
+        sentences.append(
+            "In machine time alone, these runs show no number of tasks after which pre-training has paid "
+            "itself back: what it buys here is a better score from few labels, not time."
+        )
+    return sentences
+
+
+# --- making -------------------------------------------------------------------------------------------
+
+
+def _making(report: Report) -> Iterable[Markup]:
+    yield element("div", _stages(report), _machine(report), class_="pair")
+    if report.get("notes"):
+        yield element("h3", "Notes")
+        yield element("ul", *(element("li", note) for note in report["notes"]), class_="prose")
+    recipe, versions = report.get("recipe"), report.get("versions") or {}
+    if recipe:
+        yield element("details", element("summary", "Resolved recipe"), element("pre", recipe, tabindex=0))
+    else:
+        yield _absent("The recipe was not recorded.")
+    if versions:
+        packages = table(["package", "version"], sorted(versions.items()), "Versions")
+        yield element("details", element("summary", "Versions"), packages)
+    source = ("Every number on this page is in ", element("code", "report.json"), ", which lies beside it.")
+    yield element("p", *source, class_="small")
+
+
+def _stages(report: Report) -> Markup:
+    stages = [stage for stage in report.get("stages") or [] if known(stage.get("seconds"))]
+    if not stages:
+        return element("figure", element("h3", "Stages"), _absent("No stage was timed."))
+    bars = [Bar(str(stage["stage"]), stage["seconds"], duration(stage["seconds"]), 2) for stage in stages]
+    summary = f"{len(stages)} stages took {duration(sum(stage['seconds'] for stage in stages))} together."
+    caption = f"{summary} The whole run took {duration(report.get('seconds'))}."
+    if known(report.get("minutes_asked")):
+        caption += f" {short(report['minutes_asked'])} minutes were asked for."
+    data = table(
+        ["stage", "seconds"], [(stage["stage"], significant(stage["seconds"])) for stage in stages], "Stages"
+    )
+    return chart_figure(bar_chart("stages", "Time of each stage", summary, bars), caption, data, "Stages")
+
+
+def _machine(report: Report) -> Markup:
+    machine = report.get("machine") or {}
+    memory, speeds = machine.get("memory_gb"), machine.get("gemm_gflops") or {}
+    pairs = [
+        ("Processor", machine.get("cpu")),
+        ("Cores", machine.get("cores")),
+        ("Memory", f"{short(memory)} GB" if known(memory) else None),
+        *((f"Matrix product, {kind}", f"{significant(speed)} GFLOP/s") for kind, speed in speeds.items()),
+        ("Trained in", machine.get("precision")),
+        ("Platform", machine.get("platform")),
+        ("Python", machine.get("python")),
+        ("torch", machine.get("torch")),
+        ("headstart", report.get("headstart")),
+        ("Made", _moment(report.get("created"))),
+        *_provenance(report),
+    ]
+    rows = (join([element("dt", name), element("dd", value)]) for name, value in pairs if value)
+    return element("figure", element("h3", "Machine and data"), element("dl", *rows, class_="pairs"))
+
+
+def _provenance(report: Report) -> Iterable[tuple[str, str]]:
+    """Which seeds and how many examples stand behind the scores."""
+    seeds = sorted({entry["seed"] for entry in report.get("head_start") or [] if known(entry.get("seed"))})
+    if seeds:
+        yield "Seeds", ", ".join(str(seed) for seed in seeds)
+    for task, facts in (report.get("tasks") or {}).items():
+        train, test = exact(facts.get("train_examples")), exact(facts.get("test_examples"))
+        yield f"Examples, {task}", f"{train} to train on, {test} to test on"

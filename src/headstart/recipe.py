@@ -1,0 +1,143 @@
+"""Recipes: YAML files checked by typed models, with `key=value` overrides from the command line.
+
+A recipe class derives from `Recipe`. Unknown keys and wrong values end in one sentence that names
+the file, the line and the nearest known key.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headstart.errors import HeadstartError, nearest
+from headstart.folder import atomic
+
+Location = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, except that `1e-3` is the number that everybody means and not a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+class Recipe(BaseModel):
+    """Base of all settings: unknown keys are errors, values are fixed once made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    @classmethod
+    def load(cls, path: Path | None, overrides: list[str]) -> Self:
+        """Read `path` (or only the defaults), apply `a.b=value` overrides, and validate.
+
+        Raises:
+            HeadstartError: unreadable file, bad YAML, unknown key, or a value of the wrong type.
+        """
+        values, lines = _read_yaml(path) if path else ({}, {})
+        for override in overrides:
+            _apply(values, override)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise HeadstartError(_sentence(cls, error, path, lines)) from None
+
+    def save(self, path: Path) -> None:
+        """Write the resolved recipe, defaults included, so that the file alone repeats the run."""
+        with atomic(path) as temporary:
+            values = self.model_dump(mode="json")
+            text = yaml.safe_dump(values, sort_keys=False, width=100, allow_unicode=True)
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
+    """The mapping in a YAML file, and the line (from 1) of every key in it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise HeadstartError(f"there is no recipe {path}; check the path") from None
+    except UnicodeDecodeError:
+        raise HeadstartError(f"recipe {path} is not UTF-8 text") from None
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise HeadstartError(
+            f"recipe {path}{where}: not valid YAML ({getattr(error, 'problem', error)})"
+        ) from None
+    if values is None:
+        return {}, {}
+    if not isinstance(values, dict):
+        raise HeadstartError(
+            f"recipe {path} must be a list of `key: value` lines, not a {type(values).__name__}"
+        )
+    lines: dict[Location, int] = {}
+    _collect_lines(node, (), lines)
+    return values, lines
+
+
+def _collect_lines(node: yaml.Node | None, location: Location, lines: dict[Location, int]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            lines[(*location, key.value)] = key.start_mark.line + 1
+            _collect_lines(value, (*location, key.value), lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*location, index)] = value.start_mark.line + 1
+            _collect_lines(value, (*location, index), lines)
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Set one `a.b.c=value` in `values`; the value is read as YAML, so `1e-3`, `true` and `[a, b]` work."""
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise HeadstartError(f"override {override!r} is not of the form key=value")
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise HeadstartError(f"override {override!r}: {parent!r} holds a value, not a group of keys")
+    try:
+        values[last] = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError):
+        values[last] = text
+
+
+def _sentence(
+    cls: type[BaseModel], error: ValidationError, path: Path | None, lines: dict[Location, int]
+) -> str:
+    """The first validation error as one sentence; a misspelt key comes before the one that it leaves out."""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    location: Location = first["loc"]
+    name = ".".join(str(part) for part in location)
+    line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
+    where = f"{path} line {line}" if path and line else (f"recipe {path}" if path else "settings")
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(cls, location[:-1])
+        return f"{where}: unknown key {name!r}{nearest(str(location[-1]), known)}"
+    if first["type"] == "missing":
+        return f"{where}: the key {name!r} is missing; add it or pass {name}=VALUE"
+    return f"{where}: {name} = {first['input']!r} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _keys_at(cls: type[BaseModel], location: Location) -> list[str]:
+    """The names of the keys that the recipe class knows below `location`."""
+    current: type[BaseModel] | None = cls
+    for part in location:
+        if isinstance(part, str) and current is not None:
+            field = current.model_fields.get(part)
+            current = _recipe_in(field.annotation) if field else None
+    return list(current.model_fields) if current else []
+
+
+def _recipe_in(annotation: Any) -> type[BaseModel] | None:
+    """The recipe class inside `Sub`, `list[Sub]`, `Sub | None` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _recipe_in(part))), None)

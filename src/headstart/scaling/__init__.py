@@ -1,0 +1,1 @@
+"""What a model costs, counted before it is trained."""

@@ -1,0 +1,149 @@
+"""What `import headstart as hs` offers: load a model, use it, fine-tune it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import HeadstartError
+from headstart.generation.text import fill_mask, generate
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
+from headstart.tasks.card import task_card
+from headstart.tasks.data import Input, Task, TaskKind, load_examples, load_task, pair, sample_labels
+from headstart.tasks.finetune import FinetuneRecipe
+from headstart.tasks.finetune import finetune as train_on
+from headstart.tasks.metrics import Score, score
+from headstart.tasks.predictor import Predictor
+
+
+class Model:
+    """A language model, which generates or fills gaps, or a task model, which predicts."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+        self.predictor = Predictor.of(loaded) if loaded.labels else None
+        self.score: Score | None = None
+        """Of a model just fine-tuned: its main figure on the test data."""
+        self.notes: list[str] = []
+        """Of a model just fine-tuned: what was found in the data."""
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.loaded.model.parameters())
+        return f"<headstart {self.loaded.head} model, {parameters:,} parameters>"
+
+    def generate(
+        self, prompt: str, temperature: float = 0.8, max_new_tokens: int = 60, **settings: Any
+    ) -> str:
+        """Continue `prompt`; returns the continuation. Further settings: `top_k`, `seed`."""
+        self._must_be("causal", "generate text")
+        model, tokenizer = self.loaded.model, self.loaded.tokenizer
+        return generate(model, tokenizer, prompt, max_new_tokens, temperature, **settings)
+
+    def fill_mask(self, text: str, count: int = 5) -> list[tuple[str, float]]:
+        """The likeliest tokens for the first `<mask>` in `text`, with their probabilities."""
+        self._must_be("masked", "fill gaps")
+        return fill_mask(self.loaded.model, self.loaded.tokenizer, text, count)
+
+    def predict(self, inputs: Input | Sequence[Input]) -> dict[str, Any] | list[dict[str, Any]]:
+        """The answer for one input, or a list of answers for a list.
+
+        A classifier takes texts and gives `label`, `probability` and `probabilities`; a tagger takes
+        texts, or lists of words, and gives `words`, `tags` and `probabilities` (of those tags). A list of
+        strings is a list of texts.
+
+        Raises:
+            HeadstartError: a language model, which has no labels.
+        """
+        predictor = self._task_model("predict")
+        if isinstance(inputs, str):
+            return predictor.answers([inputs])[0]
+        return predictor.answers(list(inputs))
+
+    def evaluate(self, data: str | Path) -> list[Score]:
+        """The scores on a file of labelled examples, the main one first."""
+        predictor = self._task_model("be evaluated on labelled data")
+        examples = load_examples(Path(data), predictor.task)
+        return score(predictor.task, examples.targets, predictor.predict(examples.inputs))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model folder, as transformers reads it."""
+        if self.predictor is not None:
+            self.predictor.save(Path(folder), task_card(self.predictor, [self.score] if self.score else []))
+        else:
+            card = f"# {self.loaded.model.config.family}\n\nSaved with headstart."
+            save_model(Path(folder), self.loaded.model, self.loaded.tokenizer, self.loaded.head, card)
+
+    def _must_be(self, head: str, what: str) -> None:
+        if self.loaded.head == head:
+            return
+        reason = {
+            "masked": "it is an encoder, trained to fill gaps with both sides in view",
+            "causal": "it is a decoder, trained to go on from the left alone",
+        }.get(self.loaded.head, f"it was fine-tuned for {self.loaded.head}, and its output is labels")
+        raise HeadstartError(f"this model cannot {what}: {reason}; load a {head} model")
+
+    def _task_model(self, what: str) -> Predictor:
+        if self.predictor is None:
+            raise HeadstartError(
+                f"this model cannot {what}: it is a pre-trained {self.loaded.head} model, which knows no labels; "
+                "fine-tune it first"
+            )
+        return self.predictor
+
+
+def load(folder: str | Path, precision: str = "float32") -> Model:
+    """Read a model folder, or a run folder with one in it.
+
+    Args:
+        precision: what it computes in, "float32" or "bfloat16".
+    """
+    return Model(load_model(Path(folder), dtype_named(precision)))
+
+
+def finetune(
+    model: Model | str | Path,
+    data: str | Path,
+    task: TaskKind | None = None,
+    test: str | Path | None = None,
+    labels: int | None = None,
+    seed: int = 0,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    **settings: Any,
+) -> Model:
+    """Fine-tune a pre-trained encoder on labelled data; `model` itself stays as it is.
+
+    Args:
+        model: a loaded model, or its folder.
+        data: CSV, TSV, JSONL, Parquet or CoNLL, or a folder with train and test files.
+        task: "classification" or "tagging"; None to tell it from the columns.
+        test: data to score on; None: the file beside `data`, or a part of it that is set apart.
+        labels: learn from that many examples only.
+        settings: of `FinetuneRecipe`, such as `epochs=5`.
+
+    Returns:
+        The task model, with the test score in `.score`.
+    """
+    source = model if isinstance(model, Model) else load(model)
+    recipe = FinetuneRecipe.load(None, [f"{key}={value}" for key, value in settings.items()])
+    found = task_from(Path(data), Path(test) if test else None, task, seed, text_column, label_column)
+    predictor = train_on(source.loaded, sample_labels(found.train, labels, seed), recipe, seed)
+    made = Model(predictor.as_loaded())
+    made.score = score(found.kind, found.test.targets, predictor.predict(found.test.inputs))[0]
+    made.notes = found.notes
+    return made
+
+
+def task_from(
+    data: Path,
+    test: Path | None,
+    task: TaskKind | None,
+    seed: int,
+    text_column: str | None,
+    label_column: str | None,
+) -> Task:
+    """The task in `data`, scored on `test` where that is given."""
+    columns = {"text_column": text_column, "label_column": label_column}
+    if test is None:
+        return load_task(data, task, seed, **columns)
+    train = load_examples(data, task, **columns)
+    return pair(data.name.split(".")[0], train, load_examples(test, train.task, **columns))

@@ -1,0 +1,200 @@
+"""Full fine-tuning: a pre-trained model, or the same one from random weights, on labelled examples."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from headstart.errors import HeadstartError
+from headstart.interchange.model_folder import LoadedModel
+from headstart.models.transformer import Transformer, build
+from headstart.progress import Bar
+from headstart.recipe import Recipe
+from headstart.tasks.data import Examples, check_trainable
+from headstart.tasks.model import TaskModel
+from headstart.tasks.packing import Piece, encode, pack
+from headstart.tasks.predictor import Predictor
+
+
+class FinetuneRecipe(Recipe):
+    """Settings of `headstart finetune`."""
+
+    learning_rate: float = Field(5e-4, gt=0)
+    """Peak of AdamW, for pre-trained weights."""
+    scratch_learning_rate: float = Field(1e-3, gt=0)
+    """The same for random weights, which want another one."""
+    epochs: float = Field(10.0, gt=0)
+    """Passes over the examples, within `min_steps` and `max_steps`."""
+    min_steps: int = Field(60, ge=1)
+    """Few examples are gone over more often: Mosbach et al. 2020 found too few steps to be what makes
+    fine-tuning unstable."""
+    max_steps: int = Field(600, ge=1)
+    batch_examples: int = Field(32, ge=1)
+    max_tokens: int = Field(128, ge=8)
+    """Tokens of an example that are read, `<s>` and `</s>` included."""
+    warmup_share: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps over which the rate rises; then it falls linearly to 0."""
+    weight_decay: float = Field(0.01, ge=0)
+    """On matrices and the embedding."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """The rate of every layer, as a share of the next higher one's (Howard & Ruder 2018); 1: all alike."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """On what the classifier reads."""
+    clip: float = Field(1.0, gt=0)
+    """Largest gradient norm."""
+
+    def steps(self, examples: int) -> int:
+        """How many updates a training set of that size gets."""
+        epochs = math.ceil(self.epochs * examples / min(self.batch_examples, examples))
+        return max(self.min_steps, min(self.max_steps, epochs))
+
+
+def finetune(
+    loaded: LoadedModel,
+    train: Examples,
+    recipe: FinetuneRecipe,
+    seed: int,
+    scratch: bool = False,
+    progress: bool = False,
+) -> Predictor:
+    """Train every weight on `train`; `loaded` stays as it was.
+
+    Args:
+        loaded: a pre-trained encoder; its computing precision is used.
+        train: what to learn from.
+        recipe: the settings.
+        seed: of the order of examples, the classifier's first weights and dropout.
+        scratch: start from random weights of the same architecture.
+        progress: show a bar.
+
+    Raises:
+        HeadstartError: the model is no encoder, one class alone, or a loss that is no number.
+    """
+    if loaded.model.config.attention != "bidirectional":
+        raise HeadstartError(
+            "this is a causal model, and this headstart fine-tunes encoders; "
+            "pre-train one with objective.kind=masked"
+        )
+    check_trainable(train, "the training data")
+    started = time.perf_counter()
+    labels = train.labels
+    pieces = encode(loaded.tokenizer, train.inputs, recipe.max_tokens)
+    targets = _targets(train, pieces, labels)
+    model = _start(loaded, train, recipe, seed, scratch)
+    rate = recipe.scratch_learning_rate if scratch else recipe.learning_rate
+    optimiser = torch.optim.AdamW(
+        _groups(model, recipe, 1.0 if scratch else recipe.layer_decay, rate), fused=True
+    )
+    peaks = [group["lr"] for group in optimiser.param_groups]
+    steps = recipe.steps(len(pieces))
+    model.train()
+    last = math.nan
+    with torch.random.fork_rng(devices=[]), _bar(steps, progress) as bar:
+        torch.manual_seed(seed)  # dropout
+        for step, batch in zip(range(steps), _order(len(pieces), recipe.batch_examples, seed), strict=False):
+            logits = model(pack([pieces[i] for i in batch]))  # [N, labels]
+            loss = F.cross_entropy(logits, torch.cat([targets[i] for i in batch]))
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+                group["lr"] = peak * _rate_share(step, steps, recipe.warmup_share)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            last = float(loss.detach())
+            if not math.isfinite(last):
+                raise HeadstartError(
+                    f"the loss became {last} at step {step + 1}; lower the learning rate, {rate:g}"
+                )
+            if bar is not None:
+                bar.advance(1, f"loss {last:.3f}")
+    facts = {
+        "examples": len(train),
+        "cut_examples": sum(piece.cut for piece in pieces),
+        "steps": steps,
+        "seconds": round(time.perf_counter() - started, 3),
+        "last_loss": round(last, 4),
+        "seed": seed,
+        "from_scratch": scratch,
+    }
+    return Predictor(model.eval(), loaded.tokenizer, labels, facts)
+
+
+def _start(
+    loaded: LoadedModel, train: Examples, recipe: FinetuneRecipe, seed: int, scratch: bool
+) -> TaskModel:
+    """The model before the first update. Its context says how many tokens of an example it reads."""
+    config = replace(loaded.model.config, context=recipe.max_tokens)
+    if scratch:
+        body = build(config, seed, loaded.model.dtype)
+    else:
+        body = Transformer(config, loaded.model.dtype)
+        body.load_state_dict(loaded.model.state_dict())
+    model = TaskModel(body, train.task, len(train.labels), recipe.dropout)
+    generator = torch.Generator().manual_seed(seed)
+    nn.init.normal_(model.classifier.weight, std=0.02, generator=generator)
+    nn.init.zeros_(model.classifier.bias)
+    return model
+
+
+def _targets(train: Examples, pieces: list[Piece], labels: list[str]) -> list[Tensor]:
+    """For each piece the numbers of its label, `[1]`, or of its words' tags, `[words]`."""
+    number = {label: index for index, label in enumerate(labels)}
+    if train.task == "classification":
+        return [torch.tensor([number[str(train.targets[piece.owner])]]) for piece in pieces]
+    targets, done = [], dict.fromkeys(range(len(train)), 0)
+    for piece in pieces:
+        first = done[piece.owner]
+        done[piece.owner] = first + len(piece.heads)
+        targets.append(
+            torch.tensor([number[tag] for tag in train.targets[piece.owner][first : done[piece.owner]]])
+        )
+    return targets
+
+
+def _order(count: int, size: int, seed: int) -> Iterator[list[int]]:
+    """Batches of `size` places without end, every place once before any comes again."""
+    random = np.random.Generator(np.random.Philox(key=seed))
+    waiting: list[int] = []
+    while True:
+        while len(waiting) < min(size, count):
+            waiting += random.permutation(count).tolist()
+        yield waiting[: min(size, count)]
+        waiting = waiting[min(size, count) :]
+
+
+def _bar(steps: int, shown: bool) -> AbstractContextManager[Bar | None]:
+    return Bar("fine-tune", steps, "steps") if shown else nullcontext()
+
+
+def _rate_share(step: int, steps: int, warmup_share: float) -> float:
+    """The share of the peak rate at a step counted from 0: linear rise, then fall to 0 behind the last."""
+    warmup = math.ceil(warmup_share * steps)
+    return (step + 1) / warmup if step < warmup else (steps - step) / (steps - warmup)
+
+
+def _groups(model: TaskModel, recipe: FinetuneRecipe, decay: float, rate: float) -> list[dict[str, object]]:
+    """Parameter groups by depth: each layer below the head has `decay` times the rate of the one above."""
+    layers = model.body.config.layers
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        below = 0
+        if name.startswith("body.embedding"):
+            below = layers + 1
+        elif name.startswith("body.blocks."):
+            below = layers - int(name.split(".")[2])
+        groups.setdefault((below, parameter.dim() > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": rate * decay**below,
+            "weight_decay": recipe.weight_decay if matrix else 0.0,
+        }
+        for (below, matrix), parameters in groups.items()
+    ]

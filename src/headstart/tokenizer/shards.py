@@ -1,0 +1,208 @@
+"""Token shards: flat files of ids with document boundaries, read by random access.
+
+A tokens folder holds, for each split (`train`, `heldout`), numbered shards: `train-00000.npy`, the
+ids of one document after another, each as `<s> … </s>`; and `train-00000.documents.parquet`, one
+row a document: id, domain, start, tokens, bytes.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headstart.errors import HeadstartError
+from headstart.folder import atomic, read_manifest, write_manifest
+from headstart.progress import Bar
+from headstart.recipe import Recipe
+from headstart.tokenizer.bpe import END_ID, START_ID, Tokenizer
+
+KIND, VERSION = "tokens", 1
+SPLITS = ("train", "heldout")
+BATCH = 512
+
+
+class ShardRecipe(Recipe):
+    """Settings of `headstart tokenizer encode`."""
+
+    heldout_share: float = 0.01
+    """Share of the documents, chosen by a hash of their id, that training never sees."""
+    shard_tokens: int = 100_000_000
+    """A shard is closed at the first document that reaches this."""
+
+
+def corpus_documents(
+    corpus: Path, columns: tuple[str, ...] = ("id", "text", "domain")
+) -> Iterator[dict[str, Any]]:
+    """The documents of a corpus folder, in their order."""
+    read_manifest(corpus, "corpus", 1)
+    for file in sorted((corpus / "documents").glob("*.parquet")):
+        for batch in pq.ParquetFile(file).iter_batches(batch_size=BATCH, columns=list(columns)):
+            yield from batch.to_pylist()
+
+
+def is_heldout(document_id: str, share: float) -> bool:
+    """Whether a document is held out: the same answer on every machine, for any order."""
+    digest = hashlib.sha256(document_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+class _Writer:
+    """Collects the documents of one split and writes a shard whenever enough have come."""
+
+    def __init__(self, folder: Path, split: str, dtype: np.dtype, shard_tokens: int) -> None:
+        self.folder, self.split, self.dtype, self.shard_tokens = folder, split, dtype, shard_tokens
+        self.shards = 0
+        self.tokens = self.bytes = self.documents = 0
+        self.domains: dict[str, dict[str, int]] = {}
+        self._start_shard()
+
+    def _start_shard(self) -> None:
+        self.ids: list[np.ndarray] = []
+        self.rows: list[tuple[str, str, int, int, int]] = []
+        self.position = 0
+
+    def add(self, document_id: str, domain: str, ids: list[int], size: int) -> None:
+        row = np.array([START_ID, *ids, END_ID], dtype=self.dtype)
+        self.rows.append((document_id, domain, self.position, len(row), size))
+        self.ids.append(row)
+        self.position += len(row)
+        counts = self.domains.setdefault(domain, {"documents": 0, "bytes": 0, "tokens": 0})
+        for key, amount in (("documents", 1), ("bytes", size), ("tokens", len(row))):
+            counts[key] += amount
+        if self.position >= self.shard_tokens:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self.rows:
+            return
+        name = f"{self.split}-{self.shards:05d}"
+        np.save(self.folder / f"{name}.npy", np.concatenate(self.ids))
+        columns = list(zip(*self.rows, strict=True))
+        table = pa.table(dict(zip(("id", "domain", "start", "tokens", "bytes"), columns, strict=True)))
+        pq.write_table(table, self.folder / f"{name}.documents.parquet")
+        self.shards += 1
+        self.documents += len(self.rows)
+        self.tokens += self.position
+        self.bytes += sum(row[4] for row in self.rows)
+        self._start_shard()
+
+
+def encode(
+    documents: Iterable[dict[str, Any]], tokenizer: Tokenizer, recipe: ShardRecipe, out: Path
+) -> dict[str, Any]:
+    """Encode documents (`id`, `text`, `domain`) into a tokens folder; returns its manifest's fields.
+
+    Raises:
+        HeadstartError: no documents, or all of them fell on one side of the split.
+    """
+    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
+    with atomic(out) as folder, Bar("encode", None, "documents") as bar:
+        folder.mkdir(parents=True)
+        writers = {split: _Writer(folder, split, dtype, recipe.shard_tokens) for split in SPLITS}
+        for batch in _batches(documents, BATCH):
+            for document, ids in zip(batch, tokenizer.encode_batch([d["text"] for d in batch]), strict=True):
+                split = "heldout" if is_heldout(document["id"], recipe.heldout_share) else "train"
+                writers[split].add(
+                    document["id"], document["domain"], ids, len(document["text"].encode(errors="replace"))
+                )
+            bar.advance(len(batch))
+        for split, writer in writers.items():
+            writer.flush()
+            if not writer.documents:
+                raise HeadstartError(
+                    f"no document is left for the {split} split; give more text or change heldout_share"
+                )
+        fields = {
+            "tokenizer_sha256": tokenizer.sha256,
+            "vocab_size": tokenizer.vocab_size,
+            "splits": {
+                split: {
+                    "shards": writer.shards,
+                    "documents": writer.documents,
+                    "bytes": writer.bytes,
+                    "tokens": writer.tokens,
+                    "domains": writer.domains,
+                }
+                for split, writer in writers.items()
+            },
+        }
+        recipe.save(folder / "recipe.yaml")
+        (folder / "tokenizer.json").write_bytes(tokenizer.path.read_bytes())
+        write_manifest(folder, KIND, VERSION, fields)
+    return fields
+
+
+def _batches(items: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Shard:
+    ids: np.ndarray
+    starts: np.ndarray
+    """Where each document begins, ascending."""
+    first_row: int
+
+
+class TokenRows:
+    """The rows of one split: `length` neighbouring tokens each, by number.
+
+    A row is cut from the stream of documents, so it may hold the end of one, whole ones, and the
+    start of another. Rows never span two shards; the tail of a shard shorter than a row is not read.
+    """
+
+    def __init__(self, folder: Path, split: str, length: int) -> None:
+        manifest = read_manifest(folder, KIND, VERSION)
+        self.length = length
+        self.shards: list[_Shard] = []
+        self.count = 0
+        for number in range(manifest["splits"][split]["shards"]):
+            name = f"{split}-{number:05d}"
+            ids = np.load(folder / f"{name}.npy", mmap_mode="r")
+            starts = pq.read_table(folder / f"{name}.documents.parquet", columns=["start"])[
+                "start"
+            ].to_numpy()
+            self.shards.append(_Shard(ids, starts, self.count))
+            self.count += len(ids) // length
+        self.first_rows = [shard.first_row for shard in self.shards]
+        if not self.count:
+            raise HeadstartError(
+                f"{folder}: the {split} split is shorter than one row of {length} tokens; "
+                "give more text or a shorter context"
+            )
+
+    def __len__(self) -> int:
+        return self.count
+
+    def beginning(self, most: int) -> np.ndarray:
+        """The first `most` tokens of the split, or of its first shard if that is shorter."""
+        return self.shards[0].ids[:most]
+
+    def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and document numbers of some rows: two `[B, length]` arrays of int64.
+
+        Document numbers tell the documents of one row apart and mean nothing across rows.
+        """
+        ids = np.empty((len(rows), self.length), dtype=np.int64)
+        segments = np.empty_like(ids)
+        for index, row in enumerate(rows):
+            shard = self.shards[bisect_right(self.first_rows, row) - 1]
+            start = (int(row) - shard.first_row) * self.length
+            ids[index] = shard.ids[start : start + self.length]
+            segments[index] = np.searchsorted(
+                shard.starts, np.arange(start, start + self.length), side="right"
+            )
+        return ids, segments

@@ -1,0 +1,339 @@
+"""The pre-training loop: rows in, a run folder out.
+
+A run folder goes on from its last checkpoint when the same recipe is started on it again, and ends
+as the uninterrupted run would: what a step reads and draws depends on the seed and the step alone.
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+
+from headstart.errors import HeadstartError, Stopped
+from headstart.folder import fingerprint, read_json, read_manifest, write_json
+from headstart.interchange.model_folder import save_model
+from headstart.models.config import TransformerConfig
+from headstart.models.registry import family_named, make_config
+from headstart.models.static_vectors import start_from_static
+from headstart.models.transformer import Transformer, build
+from headstart.objectives.batch import Batch, generator, loss_sum
+from headstart.objectives.causal import causal_batch
+from headstart.objectives.masked import masked_batch
+from headstart.progress import Bar
+from headstart.tokenizer.bpe import SPECIAL, Tokenizer
+from headstart.tokenizer.shards import KIND, VERSION, TokenRows
+from headstart.training import checkpoint, control
+from headstart.training.machine import describe_machine, package_versions
+from headstart.training.metrics import Metrics, read_metrics
+from headstart.training.optimiser import Optimiser, rate_at
+from headstart.training.recipe import PretrainRecipe
+
+# Streams of random numbers that must not meet those of the steps.
+ORDER_STREAM, EVALUATION_STREAM = 2**62, 2**63
+
+# How much text the static start counts in; more changes little and costs time.
+STATIC_TOKENS = 8_000_000
+
+Sampler = Callable[[Transformer, Tokenizer, str], str]
+
+
+def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -> Path:
+    """Train a model as the recipe says, from its last checkpoint if there is one.
+
+    Args:
+        recipe: everything that shapes the result.
+        run: the run folder.
+        sample: continues a prompt, for the samples over training of a causal model.
+
+    Returns:
+        The model folder, `run/model`.
+
+    Raises:
+        HeadstartError: a run folder of another recipe, too little text, a loss that is no number.
+        Stopped: a signal or the control file asked for it; everything is saved.
+    """
+    folder = run / "model"
+    tokens = read_manifest(recipe.tokens, KIND, VERSION)
+    tokenizer = Tokenizer(recipe.tokens / "tokenizer.json")
+    config = _config(recipe, tokenizer)
+    _claim(recipe, tokens, run)
+    if (folder / "config.json").exists():
+        return folder
+    model = build(config, recipe.seed, getattr(torch, recipe.precision))
+    _Run(recipe, run, model, tokenizer, sample).train()
+    save_model(folder, model, tokenizer, recipe.objective.kind, _card(recipe, model, run))
+    return folder
+
+
+def _config(recipe: PretrainRecipe, tokenizer: Tokenizer) -> TransformerConfig:
+    objective = family_named(recipe.model.family).OBJECTIVE
+    if recipe.objective.kind != objective:
+        raise HeadstartError(
+            f"{recipe.model.family} learns by the {objective} objective, "
+            f"not the {recipe.objective.kind} one; change model.family or objective.kind"
+        )
+    sizes = recipe.model.model_dump(exclude={"family"})
+    sizes["kv_heads"] = sizes["kv_heads"] or sizes["heads"]
+    return make_config(
+        recipe.model.family, sizes | {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
+    )
+
+
+def _claim(recipe: PretrainRecipe, tokens: dict[str, Any], run: Path) -> None:
+    """Write `recipe.yaml` and `run.json` into a new run; refuse a run made with other settings."""
+    facts = run / "run.json"
+    identity = fingerprint(
+        [recipe.model_dump(mode="json", exclude={"tokens"}), tokens["tokenizer_sha256"], tokens["splits"]]
+    )
+    if facts.exists():
+        if read_json(facts)["fingerprint"] != identity:
+            raise HeadstartError(
+                f"{run} holds a run with other settings or other tokens; choose another folder, or remove it"
+            )
+        return
+    recipe.save(run / "recipe.yaml")
+    write_json(
+        facts,
+        {
+            "fingerprint": identity,
+            "seed": recipe.seed,
+            "machine": describe_machine(),
+            "versions": package_versions(),
+            "threads": torch.get_num_threads(),
+        },
+    )
+
+
+class RowOrder:
+    """Which rows a step reads: a new random order for every pass over the split."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed = count, seed
+        self._order = lru_cache(maxsize=2)(self._permutation)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return generator(self.seed, ORDER_STREAM + epoch).permutation(self.count)
+
+    def step(self, step: int, rows: int) -> np.ndarray:
+        """The numbers of the rows that a step reads."""
+        places = np.arange(step * rows, (step + 1) * rows)
+        return np.array([self._order(place // self.count)[place % self.count] for place in places])
+
+
+class _Run:
+    """The state of one run, and its loop."""
+
+    def __init__(
+        self,
+        recipe: PretrainRecipe,
+        folder: Path,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        sample: Sampler | None,
+    ) -> None:
+        self.recipe, self.folder, self.model, self.tokenizer = recipe, folder, model, tokenizer
+        self.sample = sample
+        self.piece_bytes = torch.from_numpy(tokenizer.piece_bytes)
+        length = recipe.context + (recipe.objective.kind == "causal")  # the last token is only a target
+        self.train_rows = TokenRows(recipe.tokens, "train", length)
+        self.heldout_rows = TokenRows(recipe.tokens, "heldout", length)
+        self.order = RowOrder(len(self.train_rows), recipe.seed)
+        self.optimiser = Optimiser(model, recipe.optimiser)
+        self.step = 0
+        self.seconds = 0.0
+        self.rate_factor = 1.0
+        self.control_seq = 0
+
+    def batch(self, rows: TokenRows, numbers: np.ndarray, stream: int) -> Batch:
+        ids, segments = rows.read(numbers)
+        if self.recipe.objective.kind == "causal":
+            return causal_batch(ids, segments)
+        random = generator(self.recipe.seed, stream)
+        return masked_batch(ids, segments, self.recipe.objective.mask_rate, self.tokenizer.vocab_size, random)
+
+    def train(self) -> None:
+        state = checkpoint.load_last(self.folder, self.model, self.optimiser)
+        if state is None and recipe.start == "static":
+            start_from_static(self.model, self.train_rows.beginning(STATIC_TOKENS), recipe.seed, len(SPECIAL))
+        if state is not None:
+            self.step, self.seconds = state["step"], state["seconds"]
+            self.rate_factor, self.control_seq = state["rate_factor"], state["control_seq"]
+        self.steering = control.Control(self.folder, self.control_seq)
+        with closing(Metrics(self.folder, self.step)) as self.metrics:
+            if self.metrics.seq:
+                self.metrics.write("resume", self.step, after=state["metrics_seq"] if state else 0)
+            self._steps(evaluated=state is not None)
+            self.metrics.write("end", self.step)
+
+    def _steps(self, evaluated: bool) -> None:
+        """All steps that are left; `evaluated` says whether the weights as they are have been."""
+        recipe = self.recipe
+        tokens_per_step = recipe.rows * recipe.context
+        title = f"pre-train {recipe.objective.kind}"
+        total, done = recipe.steps * tokens_per_step, self.step * tokens_per_step
+        with _signals() as signalled, Bar(title, total, "tokens", done) as bar:
+            if not evaluated:
+                self.evaluate()
+            while self.step < recipe.steps:
+                self._obey(signalled)
+                started = time.perf_counter()
+                loss = self.update()
+                elapsed = time.perf_counter() - started
+                self.seconds += elapsed
+                self.step += 1
+                self.metrics.write(
+                    "step",
+                    self.step,
+                    tokens=self.step * tokens_per_step,
+                    seconds=round(self.seconds, 3),
+                    tokens_per_second=round(tokens_per_step / elapsed, 1),
+                    **loss,
+                )
+                bar.advance(tokens_per_step, f"loss {loss['loss']:.3f}")
+                if self.step % recipe.evaluate_every == 0 or self.step == recipe.steps:
+                    self.evaluate()
+                if self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps:
+                    self.save()
+            self._obey(signalled)  # a signal during the last step still stops what comes next
+
+    def update(self) -> dict[str, float]:
+        """One optimiser step; the loss is the mean over all targets of the step, however it is split."""
+        recipe = self.recipe
+        batch = self.batch(self.train_rows, self.order.step(self.step, recipe.rows), self.step)
+        total = torch.zeros(())
+        for part in batch.split(recipe.micro_rows):
+            loss = loss_sum(self.model, part) / len(batch.targets)
+            loss.backward()
+            total += loss.detach()
+        value = float(total)
+        if not math.isfinite(value):
+            raise HeadstartError(
+                f"the loss is {value} at step {self.step + 1} of {self.folder}; lower optimiser.matrix_rate "
+                "and optimiser.vector_rate and start again in a new folder"
+            )
+        scale = self.rate_factor * rate_at(self.step, recipe.steps, recipe.optimiser)
+        norm = self.optimiser.step(scale)
+        return {"loss": value, "gradient_norm": norm, "learning_rate": scale * recipe.optimiser.matrix_rate}
+
+    @torch.no_grad()
+    def evaluate(self) -> None:
+        """Loss on the same held-out rows every time, in nats a token and bits a byte of the targets."""
+        recipe = self.recipe
+        count = min(recipe.evaluate_rows, len(self.heldout_rows))
+        batch = self.batch(self.heldout_rows, np.arange(count), EVALUATION_STREAM)
+        nats = sum(float(loss_sum(self.model, part)) for part in batch.split(recipe.micro_rows))
+        targets, size = len(batch.targets), int(self.piece_bytes[batch.targets].sum())
+        self.metrics.write(
+            "evaluation",
+            self.step,
+            tokens=self.step * recipe.rows * recipe.context,
+            seconds=round(self.seconds, 3),
+            loss=nats / targets,
+            bits_per_byte=nats / math.log(2) / size,
+            targets=targets,
+        )
+        if self.sample is not None:
+            samples = [
+                {"prompt": p, "text": self.sample(self.model, self.tokenizer, p)} for p in recipe.prompts
+            ]
+            write_json(
+                self.folder / "samples" / f"step-{self.step:06d}.json",
+                {"step": self.step, "samples": samples},
+            )
+
+    def save(self) -> None:
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "rate_factor": self.rate_factor,
+            "control_seq": self.steering.seq,
+            "metrics_seq": self.metrics.seq,
+        }
+        checkpoint.save(self.folder, self.model, self.optimiser, state, self.recipe.keep_checkpoints)
+
+    def _obey(self, signalled: list[int]) -> None:
+        """Act on a signal or on what the control file asks for; returns when the run may go on."""
+        paused = False
+        while True:
+            command = self.steering.next()
+            action = command.get("action")
+            if action == "scale_learning_rate":
+                self.rate_factor *= command["factor"]
+                self.metrics.write("control", self.step, action=action, factor=command["factor"])
+            elif action is not None:
+                self.metrics.write("control", self.step, action=action)
+            if action == "checkpoint":
+                self.save()
+            elif action == "stop":
+                self._stop("the control file asked for it")
+            elif action in ("pause", "resume"):
+                paused = action == "pause"
+            if signalled:
+                self._stop(f"{signal.Signals(signalled[0]).name} came")
+            if not paused:
+                return
+            time.sleep(0.2)
+
+    def _stop(self, why: str) -> NoReturn:
+        self.save()
+        raise Stopped(f"stopped after step {self.step}: {why}; everything is saved, the same command goes on")
+
+
+def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, int]:
+    """Measure what one step of a recipe costs on this machine; trains a model that is thrown away.
+
+    Returns:
+        Seconds a step (the fastest of `updates`, after one to warm up), and the model's parameters.
+    """
+    tokenizer = Tokenizer(recipe.tokens / "tokenizer.json")
+    model = build(_config(recipe, tokenizer), recipe.seed, getattr(torch, recipe.precision))
+    run = _Run(recipe, recipe.tokens, model, tokenizer, None)
+    run.update()
+    fastest = math.inf
+    for _ in range(updates):
+        started = time.perf_counter()
+        run.update()
+        fastest = min(fastest, time.perf_counter() - started)
+    return fastest, sum(parameter.numel() for parameter in model.parameters())
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; only the main thread gets any."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _card(recipe: PretrainRecipe, model: Transformer, run: Path) -> str:
+    """The model card: what it is, what it was trained on, what it reached."""
+    last = [event for event in read_metrics(run) if event["kind"] == "evaluation"][-1]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return (
+        f"# {recipe.model.family}, {parameters:,} parameters\n\n"
+        f"Pre-trained from random weights with headstart, {recipe.objective.kind} objective, "
+        f"{last['tokens']:,} tokens in {recipe.steps:,} steps of {recipe.rows} rows "
+        f"of {recipe.context} tokens.\n\n"
+        f"Held-out loss {last['loss']:.4f} nats a target token, {last['bits_per_byte']:.4f} bits a byte "
+        f"(n = {last['targets']:,} targets).\n\nThe full recipe is in `recipe.yaml` of the run."
+    )

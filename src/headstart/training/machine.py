@@ -1,0 +1,77 @@
+"""What this machine is and how fast it multiplies matrices, measured, never looked up."""
+
+import os
+import platform
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+# bfloat16 must be this much faster than float32 before it is worth its rounding.
+WORTHWHILE = 1.3
+
+
+def gemm_gflops(dtype: torch.dtype, seconds: float = 0.4) -> float:
+    """Measured rate of a `[2048, 512] x [512, 1024]` product on all threads, in GFLOP/s."""
+    left, right = torch.randn(2048, 512).to(dtype), torch.randn(1024, 512).to(dtype)
+    for _ in range(2):
+        F.linear(left, right)
+    best = float("inf")
+    stop = time.perf_counter() + seconds
+    while time.perf_counter() < stop:
+        started = time.perf_counter()
+        F.linear(left, right)
+        best = min(best, time.perf_counter() - started)
+    return 2 * 2048 * 512 * 1024 / best / 1e9
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, memory, versions, measured product rates, and the precision that they suggest."""
+    rates = {"float32": gemm_gflops(torch.float32), "bfloat16": gemm_gflops(torch.bfloat16)}
+    return {
+        "cpu": _processor(),
+        "cores": available_cores(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "gemm_gflops": {name: round(rate, 1) for name, rate in rates.items()},
+        "precision": "bfloat16" if rates["bfloat16"] > WORTHWHILE * rates["float32"] else "float32",
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that shape a result."""
+    versions = {}
+    for name in (
+        "headstart",
+        "torch",
+        "numpy",
+        "tokenizers",
+        "tiktoken",
+        "resiliparse",
+        "fastwarc",
+        "scikit-learn",
+    ):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,64 @@
+"""What most tests stand on: real text, a tokenizer trained on it, token shards, tiny models."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# Two cores and a torch that starts up inside the first example: time says nothing about a property.
+settings.register_profile("headstart", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("headstart")
+
+BOOKS = Path(__file__).parent.parent / "samples" / "books"
+
+
+@pytest.fixture(scope="session")
+def documents() -> list[dict[str, str]]:
+    """Paragraphs of the sample books as documents: a few hundred, from a line to a page."""
+    found = []
+    for file in sorted(BOOKS.glob("*.txt.gz")):
+        text = gzip.decompress(file.read_bytes()).decode("utf-8")[:25_000]
+        paragraphs = [paragraph.strip() for paragraph in text.split("\n\n")]
+        for number in range(0, len(paragraphs), 4):
+            body = "\n\n".join(paragraph for paragraph in paragraphs[number : number + 4] if paragraph)
+            if body:
+                name = file.name.removesuffix(".txt.gz")
+                found.append({"id": f"{name}-{number}", "text": body, "domain": name.split("-")[0]})
+    return found
+
+
+@pytest.fixture(scope="session")
+def tokenizer(documents, tmp_path_factory):
+    """A byte-level BPE of 600 tokens."""
+    from headstart.tokenizer.bpe import TokenizerRecipe, train
+
+    folder = tmp_path_factory.mktemp("tokenizer") / "tokenizer"
+    return train((d["text"] for d in documents), TokenizerRecipe(vocab_size=600), folder)
+
+
+@pytest.fixture(scope="session")
+def tokens(documents, tokenizer, tmp_path_factory) -> Path:
+    """A tokens folder of several train shards."""
+    from headstart.tokenizer.shards import ShardRecipe, encode
+
+    folder = tmp_path_factory.mktemp("tokens") / "tokens"
+    encode(documents, tokenizer, ShardRecipe(heldout_share=0.05, shard_tokens=100_000), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Makes a tiny Transformer of a family; sizes can be overridden."""
+    from headstart.models.registry import make_config
+    from headstart.models.transformer import build
+
+    def make(family: str, seed: int = 0, **sizes):
+        usual = {"vocab_size": 600, "layers": 2, "width": 32, "heads": 4, "kv_heads": 4}
+        usual |= {"feedforward_width": 48, "context": 64}
+        return build(make_config(family, usual | sizes), seed)
+
+    return make

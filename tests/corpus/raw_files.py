@@ -1,0 +1,46 @@
+"""Small raw files, made by hand, for the tests of the corpus."""
+
+import gzip
+import json
+import random
+from pathlib import Path
+
+_NOUNS = """
+river stone garden window letter morning winter summer captain village forest silver market teacher bridge
+candle mountain harvest kitchen station music shadow island doctor palace engine farmer lantern valley orchard
+"""
+_VERBS = "crossed found kept watched carried painted remembered followed repaired described"
+
+
+def prose(seed: int, sentences: int = 12) -> str:
+    """English-looking text without repetition, different for each seed."""
+    rng = random.Random(seed)
+    nouns, verbs = _NOUNS.split(), _VERBS.split()
+    return " ".join(
+        f"The {rng.choice(nouns)} of the {rng.choice(nouns)} {rng.choice(verbs)} a {rng.choice(nouns)}"
+        f" and that {rng.choice(nouns)} {rng.choice(verbs)} {rng.randrange(1000)} times with the"
+        f" {rng.choice(nouns)} in {rng.choice(nouns)} {rng.randrange(1000)}."
+        for _ in range(sentences)
+    )
+
+
+def page(seed: int) -> str:
+    paragraphs = "".join(f"<p>{prose(seed * 10 + n, 5)}</p>" for n in range(3))
+    return f"<html><title>{seed}</title><body><main><h1>Page {seed}</h1>{paragraphs}</main></body></html>"
+
+
+def response(
+    url: str, html: bytes, http: bytes = b"Content-Type: text/html; charset=utf-8", length: int = 0
+) -> bytes:
+    body = b"HTTP/1.1 200 OK\r\n" + http + b"\r\n\r\n" + html
+    head = (
+        f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nWARC-Date: 2024-05-06T07:08:09Z\r\n"
+        f"Content-Type: application/http; msgtype=response\r\nContent-Length: {length or len(body)}\r\n\r\n"
+    )
+    return head.encode() + body + b"\r\n\r\n"
+
+
+def write_jsonl(path: Path, rows: list[dict]) -> Path:
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    return path

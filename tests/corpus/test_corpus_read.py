@@ -1,0 +1,267 @@
+"""Reading: every format, and every kind of damage; nothing is lost unsaid and nothing stops a run."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from raw_files import page, prose, response, write_jsonl
+
+from headstart.corpus.read import Raw, Skip, Task, find_sources, iterate_raw, plan_tasks, read
+from headstart.errors import HeadstartError
+
+
+def read_all(*inputs: Path, hosts: dict[str, str] | None = None) -> tuple[list[Raw], list[str]]:
+    """The records and the reasons of skips."""
+    sources, unknown = find_sources(list(inputs))
+    records = [*unknown, *(record for task in plan_tasks(sources) for record in read(task, hosts or {}))]
+    raws = [record for record in records if isinstance(record, Raw)]
+    return raws, [record.reason for record in records if isinstance(record, Skip)]
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def members(*records: bytes) -> bytes:
+    return b"".join(gzip.compress(record, mtime=0) for record in records)
+
+
+PAGES = [response(f"http://host{n}.org/", page(n).encode()) for n in range(5)]
+
+
+@pytest.mark.parametrize("packing", ["plain", "members", "one member"])
+def test_warc(tmp_path: Path, packing: str) -> None:
+    content = {"plain": b"".join(PAGES), "members": members(*PAGES), "one member": members(b"".join(PAGES))}[
+        packing
+    ]
+    path = write(tmp_path / ("a.warc" if packing == "plain" else "a.warc.gz"), content)
+    raws, skips = read_all(path, hosts={"host1.*": "first"})
+    assert [raw.url for raw in raws] == [f"http://host{n}.org/" for n in range(5)]
+    assert [raw.domain for raw in raws] == ["web", "first", "web", "web", "web"]
+    assert raws[0].text == page(0)
+    assert raws[0].date == "2024-05-06T07:08:09Z"
+    assert not skips
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_parts_of_a_warc_hold_each_record_once(tmp_path: Path, packed: bool, parts: int) -> None:
+    path = (
+        write(tmp_path / "a.warc.gz", members(*PAGES))
+        if packed
+        else write(tmp_path / "a.warc", b"".join(PAGES))
+    )
+    (source,), _ = find_sources([path])
+    found = [record for part in range(parts) for record in read(Task((source,), part, parts), {})]
+    assert [record.url for record in found if isinstance(record, Raw)] == [
+        f"http://host{n}.org/" for n in range(5)
+    ]
+
+
+def test_wet_and_other_records(tmp_path: Path) -> None:
+    text = prose(1).encode()
+    head = "WARC/1.0\r\nWARC-Type: {}\r\nWARC-Target-URI: http://a.org/\r\n"
+    head += "Content-Type: {}\r\nContent-Length: {}\r\n\r\n"
+    wet = head.format("conversion", "text/plain", len(text)).encode() + text + b"\r\n\r\n"
+    note = head.format("warcinfo", "application/warc-fields", 4).encode() + b"a: b\r\n\r\n"
+    picture = response("http://a.org/x.png", b"\x89PNG", b"Content-Type: image/png")
+    raws, skips = read_all(write(tmp_path / "a.warc.wet.gz", members(note, wet, picture)))
+    assert [(raw.text, raw.html, raw.page) for raw in raws] == [(prose(1), False, True)]
+    assert skips == ["neither HTML nor text"]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_broken_records_cost_only_themselves(tmp_path: Path, packed: bool) -> None:
+    body = page(9).encode()
+    bad = [
+        (response("http://long.org/", body, length=10**6), "truncated WARC record"),
+        (response("http://short.org/", body, length=100), "wrong WARC record length"),
+        (b"WARC/1.0\r\nno length\r\n\r\n\r\n\r\n", "broken WARC header"),
+    ]
+    records = [PAGES[0], bad[0][0], PAGES[1], bad[1][0], PAGES[2], bad[2][0], PAGES[3]]
+    path = (
+        write(tmp_path / "a.warc.gz", members(*records))
+        if packed
+        else write(tmp_path / "a.warc", b"".join(records))
+    )
+    raws, skips = read_all(path)
+    assert [raw.url for raw in raws] == [f"http://host{n}.org/" for n in range(4)]
+    assert skips == [reason for _, reason in bad]
+
+
+def test_a_wrong_length_that_swallows_a_whole_record(tmp_path: Path) -> None:
+    long = response("http://long.org/", page(9).encode(), length=len(page(9)) + 300)
+    raws, skips = read_all(write(tmp_path / "a.warc", PAGES[0] + long + PAGES[1] + PAGES[2]))
+    assert [raw.url[7:12] for raw in raws] == ["host0", "host1", "host2"]
+    assert skips == ["wrong WARC record length"]
+
+
+def test_damaged_gzip_members(tmp_path: Path) -> None:
+    first, second, third = (gzip.compress(record, mtime=0) for record in PAGES[:3])
+    damaged = second[:-6] + b"\0\0" + second[-4:]  # its checksum
+    raws, skips = read_all(write(tmp_path / "a.warc.gz", first + damaged + b"noise" + third + second[:-20]))
+    assert [raw.url for raw in raws] == ["http://host0.org/", "http://host2.org/"]
+    assert skips == ["broken gzip", "truncated gzip"]
+
+
+def test_http_damage_and_encodings(tmp_path: Path) -> None:
+    umlaut = "<p>Grüße aus Köln und Düsseldorf</p>"
+    records = [
+        response(
+            "http://latin.org/", umlaut.encode("latin-1"), b"Content-Type: text/html; charset=iso-8859-1"
+        ),
+        response(
+            "http://meta.org/",
+            b"<meta charset=windows-1252>" + umlaut.encode("cp1252"),
+            b"Content-Type: text/html",
+        ),
+        response("http://wrong.org/", umlaut.encode(), b"Content-Type: text/html; charset=utf-16"),
+        response(
+            "http://zip.org/",
+            gzip.compress(umlaut.encode()),
+            b"Content-Type: text/html\r\nContent-Encoding: gzip",
+        ),
+        response("http://odd.org/", umlaut.encode("latin-1"), b"Content-Type: text/html; charset=no-such"),
+        response("http://gone.org/", b"x").replace(b"200 OK", b"404 No"),
+        response("http://empty.org/", b""),
+        response("http://bad.org/", b"not gzip at all", b"Content-Type: text/html\r\nContent-Encoding: gzip"),
+    ]
+    raws, skips = read_all(write(tmp_path / "a.warc.gz", members(*records)))
+    assert [raw.url for raw in raws if "Grüße" in raw.text] == [
+        f"http://{name}.org/" for name in ("latin", "meta", "wrong", "zip", "odd")
+    ]
+    assert sum(map(len, (raws, skips))) == len(records)
+    assert skips[:2] == ["HTTP status 404", "empty payload"]
+
+
+def test_text_and_html_files(tmp_path: Path) -> None:
+    books = tmp_path / "books"
+    books.mkdir()
+    write(books / "a.txt.gz", gzip.compress(b"one") + gzip.compress(b" two"))
+    write(books / "b.md", "\ufeffKöln".encode())
+    write(books / "c.html", page(1).encode())
+    write(books / "d.txt", "Köln am Rhein, schöne Straße".encode("latin-1"))
+    write(books / "e.txt.zst", zstandard.compress(b"packed"))
+    raws, skips = read_all(books)
+    assert [raw.text for raw in raws] == [
+        "one two",
+        "Köln",
+        page(1),
+        "Köln am Rhein, schöne Straße",
+        "packed",
+    ]
+    assert [raw.domain for raw in raws] == ["books", "books", "web", "books", "books"]
+    assert [raw.source for raw in raws][:2] == ["books/a.txt.gz", "books/b.md"]
+    assert not skips
+
+
+def test_jsonl_fields(tmp_path: Path) -> None:
+    rows = [
+        {"text": "a", "id": 7, "url": "http://x.org/y", "language": "en-US", "date": "2020", "label": "spam"},
+        {"text": "b", "source": "letters"},
+        {"html": "<p>c"},
+    ]
+    for name in ("r.jsonl", "r.jsonl.gz"):
+        first, second, third = read_all(write_jsonl(tmp_path / name, rows))[0]
+        assert (first.id, first.url, first.language, first.date) == ("7", "http://x.org/y", "en", "2020")
+        assert (first.domain, first.page, first.metadata) == ("web", True, {"label": "spam"})
+        assert (second.domain, second.page, second.source) == ("letters", False, f"{name}:2")
+        assert (third.html, third.domain) == (True, "web")
+
+
+def test_jsonl_damage(tmp_path: Path) -> None:
+    lines = [
+        b'{"text": "ok"}',
+        b"{",
+        b"[1]",
+        b'{"text": 5}',
+        b'{"no": 1}',
+        b'{"text": " "}',
+        b'{"text": "\xff"}',
+        b"",
+    ]
+    raws, skips = read_all(write(tmp_path / "a.jsonl", b"\n".join(lines)))
+    assert [raw.text for raw in raws] == ["ok"]
+    assert skips == [
+        "invalid JSON",
+        "not a JSON object",
+        "text is not a string",
+        "no text or html field",
+        "empty text",
+        "invalid UTF-8",
+    ]
+
+
+def test_truncated_gzip_keeps_what_came_before(tmp_path: Path) -> None:
+    rows = [{"text": prose(n)} for n in range(50)]
+    whole = write_jsonl(tmp_path / "a.jsonl.gz", rows).read_bytes()
+    raws, skips = read_all(write(tmp_path / "b.jsonl.gz", whole[: len(whole) // 2]))
+    assert 5 < len(raws) < 50
+    assert skips[-1] == "truncated gzip"
+    assert read_all(write(tmp_path / "c.jsonl.gz", b"not gzip"))[1] == ["broken gzip"]
+
+
+def test_binary_empty_and_unknown_files(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", b"\x7fELF\0\0\0" + bytes(range(256)) * 20)
+    write(tmp_path / "b.txt", b"\0\1\2" * 100)
+    write(tmp_path / "c.txt", b"")
+    write(tmp_path / "d.txt", b" \n\n ")
+    write(tmp_path / "e.docx", b"x")
+    write(tmp_path / "f.parquet", b"PAR1 nonsense")
+    raws, skips = read_all(tmp_path)
+    assert not raws
+    assert sorted(skip.split(":")[0] for skip in skips) == [
+        "binary file",
+        "binary file",
+        "broken Parquet",
+        "empty file",
+        "empty file",
+        "unknown file extension",
+    ]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a", None, "c"], "domain": ["x", "y", "z"]}), path, row_group_size=2)
+    raws, skips = read_all(path)
+    assert [(raw.text, raw.domain, raw.source) for raw in raws] == [
+        ("a", "x", "a.parquet:0.0"),
+        ("c", "z", "a.parquet:1.0"),
+    ]
+    assert skips == ["no text or html field"]
+
+
+def test_large_jsonl_is_split_and_each_line_read_once(tmp_path: Path) -> None:
+    rows = [
+        {"text": f"{n} " + zlib.crc32(str(n).encode()).to_bytes(4, "big").hex() * 250} for n in range(2_500)
+    ]
+    (source,), _ = find_sources([write_jsonl(tmp_path / "a.jsonl", rows)])
+    tasks = plan_tasks([source])
+    assert len(tasks) > 1
+    found = [
+        int(record.text.split()[0]) for task in tasks for record in read(task, {}) if isinstance(record, Raw)
+    ]
+    assert sorted(found) == list(range(2_500))
+
+
+def test_iterate_raw_gives_payloads(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.warc.gz", members(*PAGES[:2]))
+    assert list(iterate_raw([path])) == [page(0), page(1)]
+
+
+def test_input_that_is_not_there_or_of_no_kind(tmp_path: Path) -> None:
+    with pytest.raises(HeadstartError, match="there is no input"):
+        find_sources([tmp_path / "missing"])
+    with pytest.raises(HeadstartError, match="nothing to read"):
+        find_sources([tmp_path])
+    with pytest.raises(HeadstartError, match=r"did you mean '\.jsonl'"):
+        find_sources([write(tmp_path / "a.json", b"{}")])
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "a.txt").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(HeadstartError, match="cannot read"):
+        find_sources([tmp_path])

@@ -1,0 +1,140 @@
+"""Token shards: every token is there once, and documents keep their borders."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from headstart.errors import HeadstartError
+from headstart.folder import read_json
+from headstart.tokenizer import shards
+from headstart.tokenizer.bpe import END_ID, START_ID
+from headstart.tokenizer.shards import ShardRecipe, TokenRows, encode, is_heldout
+
+
+def stream(documents, tokenizer, share: float, heldout: bool) -> tuple[list[int], list[int]]:
+    """What the shards of a split have to hold: ids, and the number of each id's document."""
+    rows = [
+        [START_ID, *tokenizer.encode(document["text"]), END_ID]
+        for document in documents
+        if is_heldout(document["id"], share) == heldout
+    ]
+    ids = list(itertools.chain.from_iterable(rows))
+    return ids, list(itertools.chain.from_iterable([number] * len(row) for number, row in enumerate(rows)))
+
+
+@pytest.mark.parametrize("length", [8, 63, 64])
+def test_rows_cover_the_stream_and_borders_are_where_documents_end(tmp_path, documents, tokenizer, length) -> None:
+    documents = documents[:400]
+    encode(documents, tokenizer, ShardRecipe(heldout_share=0.1, shard_tokens=10**9), tmp_path / "t")
+    for split in ("train", "heldout"):
+        ids, numbers = stream(documents, tokenizer, 0.1, split == "heldout")
+        rows = TokenRows(tmp_path / "t", split, length)
+        assert len(rows) == len(ids) // length
+        read, segments = rows.read(np.arange(len(rows)))
+        assert read.dtype == segments.dtype == np.int64
+        assert read.reshape(-1).tolist() == ids[: read.size]
+        borders = np.diff(np.array(numbers[: read.size]).reshape(read.shape), axis=1) != 0
+        np.testing.assert_array_equal(np.diff(segments, axis=1) != 0, borders)
+        assert borders.any()
+
+
+def test_several_shards_hold_the_same_as_one(tmp_path, documents, tokenizer) -> None:
+    documents = documents[:400]
+    fields = encode(documents, tokenizer, ShardRecipe(heldout_share=0.1, shard_tokens=3000), tmp_path / "many")
+    assert fields["splits"]["train"]["shards"] > 5
+    ids, _ = stream(documents, tokenizer, 0.1, heldout=False)
+    files = sorted((tmp_path / "many").glob("train-*.npy"))
+    assert np.concatenate([np.load(file) for file in files]).tolist() == ids
+    rows = TokenRows(tmp_path / "many", "train", 50)
+    whole = [
+        np.load(file)[start : start + 50] for file in files for start in range(0, len(np.load(file)) - 49, 50)
+    ]
+    assert len(rows) == len(whole)
+    order = np.random.default_rng(0).permutation(len(rows))
+    np.testing.assert_array_equal(rows.read(order)[0], np.array(whole)[order])
+
+
+def test_manifest_counts(tokens, documents, tokenizer) -> None:
+    manifest = read_json(tokens / "manifest.json")
+    splits = manifest["splits"].values()
+    assert sum(split["documents"] for split in splits) == len(documents)
+    assert sum(split["bytes"] for split in splits) == sum(len(d["text"].encode()) for d in documents)
+    assert manifest["tokenizer_sha256"] == tokenizer.sha256
+    for split in splits:
+        for unit in ("documents", "bytes", "tokens"):
+            assert sum(counts[unit] for counts in split["domains"].values()) == split[unit]
+
+
+def test_heldout_is_the_same_for_any_order(tmp_path, documents, tokenizer) -> None:
+    documents = documents[:300]
+    recipe = ShardRecipe(heldout_share=0.2)
+    encode(documents, tokenizer, recipe, tmp_path / "a")
+    encode(documents[::-1], tokenizer, recipe, tmp_path / "b")
+
+    def ids(folder: str, split: str) -> set[str]:
+        tables = (tmp_path / folder).glob(f"{split}-*.documents.parquet")
+        return {name for table in tables for name in shards.pq.read_table(table)["id"].to_pylist()}
+
+    assert ids("a", "heldout") == ids("b", "heldout")
+    assert ids("a", "train") == ids("b", "train")
+    assert not ids("a", "train") & ids("a", "heldout")
+    assert ids("a", "train") | ids("a", "heldout") == {document["id"] for document in documents}
+
+
+def test_heldout_share_is_kept_and_grows_by_addition() -> None:
+    names = [f"document {number}" for number in range(20_000)]
+    small = {name for name in names if is_heldout(name, 0.01)}
+    large = {name for name in names if is_heldout(name, 0.1)}
+    assert small < large
+    assert abs(len(large) / len(names) - 0.1) < 0.01  # five standard deviations
+    assert not any(is_heldout(name, 0.0) for name in names[:100])
+    assert all(is_heldout(name, 1.0) for name in names[:100])
+
+
+class Wide:
+    """Stands in for a tokenizer with more ids than 16 bits hold."""
+
+    sha256 = "x"
+
+    def __init__(self, vocab_size: int, path) -> None:
+        self.vocab_size, self.path = vocab_size, path
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        return [[self.vocab_size - 1] * 30 for _ in texts]
+
+
+@pytest.mark.parametrize(("vocab_size", "dtype"), [(2**16, np.uint16), (2**16 + 1, np.uint32)])
+def test_ids_fit_their_type(tmp_path, tokenizer, documents, vocab_size, dtype) -> None:
+    recipe = ShardRecipe(heldout_share=0.5)
+    encode(documents[:20], Wide(vocab_size, tokenizer.path), recipe, tmp_path / "t")
+    assert np.load(tmp_path / "t" / "train-00000.npy").dtype == dtype
+    ids, _ = TokenRows(tmp_path / "t", "train", 16).read(np.array([0]))
+    assert ids.max() == vocab_size - 1
+
+
+def test_an_error_on_the_way_leaves_no_folder(tmp_path, documents, tokenizer) -> None:
+    def failing():
+        yield from documents[:600]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        encode(failing(), tokenizer, ShardRecipe(shard_tokens=100), tmp_path / "t")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_split_without_documents_is_refused(tmp_path, documents, tokenizer, share) -> None:
+    with pytest.raises(HeadstartError, match="no document is left"):
+        encode(documents[:10], tokenizer, ShardRecipe(heldout_share=share), tmp_path / "t")
+    assert not (tmp_path / "t").exists()
+
+
+def test_too_short_for_one_row(tokens) -> None:
+    with pytest.raises(HeadstartError, match="shorter than one row"):
+        TokenRows(tokens, "heldout", 10**6)
+
+
+def test_no_tokens_folder(tmp_path) -> None:
+    with pytest.raises(HeadstartError, match="there is no tokens folder"):
+        TokenRows(tmp_path / "none", "train", 8)
