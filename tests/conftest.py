@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models only lose by more
 
 # Two cores and a torch that starts up inside the first example: time says nothing about a property.
 settings.register_profile("headstart", deadline=None, suppress_health_check=[HealthCheck.too_slow])

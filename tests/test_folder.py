@@ -52,7 +52,7 @@ def test_error_leaves_the_old(tmp_path, kind, error) -> None:
 
     with atomic(path) as temporary:
         write(temporary, "old")
-    with pytest.raises(error), atomic(path) as temporary:
+    with pytest.raises(error), atomic(path) as temporary:  # noqa: PT012
         write(temporary, "new")
         raise error
     assert (path / "inner" if kind == "folder" else path).read_text() == "old"

@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "headstart"
 
 # From the bottom up; parts of one layer know nothing of each other.
 LAYERS = [
-    {"errors", "folder", "recipe", "progress"},
+    {"errors", "folder", "recipe", "progress", "workers"},
     {"corpus", "tokenizer", "models"},
     {"objectives", "interchange"},
     {"training"},
@@ -66,7 +66,9 @@ def test_no_module_is_nameless_or_only_forwards(path: Path) -> None:
     assert path.stem not in NAMELESS
     body = ast.parse(path.read_text(encoding="utf-8")).body
     imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
-    rest = [node for node in body if not isinstance(node, ast.Import | ast.ImportFrom) and not _is_label(node)]
+    rest = [
+        node for node in body if not isinstance(node, ast.Import | ast.ImportFrom) and not _is_label(node)
+    ]
     assert not imports or rest, f"{path} only forwards what others define"
 
 
@@ -78,6 +80,8 @@ def _is_label(node: ast.stmt) -> bool:
 
 
 def test_the_check_sees_what_it_should() -> None:
-    module = ast.parse("def f():\n    from headstart.cli import main\nimport headstart.lab.claims as claims\n")
+    module = ast.parse(
+        "def f():\n    from headstart.cli import main\nimport headstart.lab.claims as claims\n"
+    )
     assert imported_parts(module, SOURCE / "corpus" / "warc.py") == {"cli", "lab"}
     assert imported_parts(ast.parse("from ..cli import main"), SOURCE / "corpus" / "warc.py") == {"cli"}

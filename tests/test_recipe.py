@@ -67,7 +67,9 @@ def test_unknown_key_names_line_and_nearest(recipe, text, line, key, meant) -> N
 
 
 def test_unknown_key_unlike_any_lists_the_known(recipe) -> None:
-    assert "known: optimiser, rules, second, steps, title, tokens" in complaint(recipe("tokens: a\nzzzz: 1\n"))
+    assert "known: optimiser, rules, second, steps, title, tokens" in complaint(
+        recipe("tokens: a\nzzzz: 1\n")
+    )
 
 
 def test_wrong_type_and_range(recipe) -> None:
@@ -82,7 +84,9 @@ def test_missing_key() -> None:
     assert complaint(None) == "settings: the key 'tokens' is missing; add it or pass tokens=VALUE"
 
 
-@pytest.mark.parametrize("text", ["tokens: [a\n", "a: b: c\n", "\ttokens: a\n", "tokens: !!python/name:os.system\n"])
+@pytest.mark.parametrize(
+    "text", ["tokens: [a\n", "a: b: c\n", "\ttokens: a\n", "tokens: !!python/name:os.system\n"]
+)
 def test_bad_yaml(recipe, text) -> None:
     message = complaint(recipe(text))
     assert "not valid YAML" in message

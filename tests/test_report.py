@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from headstart.quickstart import charts
-from headstart.quickstart.report import break_even, caveats, headline, render, scores, write
+from headstart.quickstart.findings import break_even, caveats, headline, scores
+from headstart.quickstart.report import render, write
 
 SECTIONS = ("head-start", "corpus", "tokenizer", "pre-training", "cost", "making")
 

@@ -43,7 +43,9 @@ class Bar:
                 transient=True,
             )
             self._progress.start()
-            self._task = self._progress.add_task(self.label, total=self.total, completed=int(self.done), status="")
+            self._task = self._progress.add_task(
+                self.label, total=self.total, completed=int(self.done), status=""
+            )
         return self
 
     def advance(self, units: float, note: str = "") -> None:

@@ -114,7 +114,8 @@ def test_killed_and_started_again(tmp_path: Path, raw: Path) -> None:
     build([raw], tmp_path / "whole", recipe(), workers=1)
     out = tmp_path / "killed"
     code = (
-        "import sys, time; from pathlib import Path; from headstart.corpus import CorpusRecipe, build, pipeline\n"
+        "import sys, time; from pathlib import Path\n"
+        "from headstart.corpus import CorpusRecipe, build, pipeline\n"
         "prepare = pipeline.prepare\n"
         "pipeline.prepare = lambda *given: (prepare(*given), time.sleep(60))[0]\n"
         "build([Path(sys.argv[1])], Path(sys.argv[2]), CorpusRecipe(), workers=1)"
@@ -206,14 +207,15 @@ def test_full_disk_leaves_nothing_that_counts_as_whole(
 def test_a_dying_worker_is_one_sentence(tmp_path: Path, raw: Path) -> None:
     script = tmp_path / "dying.py"
     script.write_text(
-        "import os, sys\nfrom pathlib import Path\nfrom headstart.corpus import CorpusRecipe, build, pipeline\n"
+        "import os, sys\nfrom pathlib import Path\n"
+        "from headstart.corpus import CorpusRecipe, build, pipeline\n"
         "def die(*given):\n    os.abort()\n"
         "if __name__ == '__main__':\n    pipeline.prepare = die\n"
         "    build([Path(sys.argv[1])], Path(sys.argv[2]), CorpusRecipe(), workers=2)\n"
     )
     command = [sys.executable, str(script), str(raw), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert "HeadstartError: a worker process was ended from outside" in done.stderr
+    assert "HeadstartError: a worker process ended before its time" in done.stderr
 
 
 def test_mix_reaches_its_shares() -> None:

@@ -70,7 +70,9 @@ def test_engines_agree_on_real_text(tokenizer, engine, transformers_tokenizer, d
 
 
 # Letters that the tokenizer has merges for, and every kind of character that the splitting rule tells apart.
-CHARACTERS = st.one_of(st.sampled_from("theandofT' \n\t\v\r\x85\u2028.,-=019'sé"), st.characters(codec="utf-8"))
+CHARACTERS = st.one_of(
+    st.sampled_from("theandofT' \n\t\v\r\x85\u2028.,-=019'sé"), st.characters(codec="utf-8")
+)
 
 
 @given(st.text(CHARACTERS, max_size=60))
@@ -179,7 +181,7 @@ def test_other_files_are_refused(content, tmp_path) -> None:
 
 
 def test_reordered_merges_are_refused(tokenizer, tmp_path) -> None:
-    """tiktoken takes the ids for the order of the merges, so a file where they differ would be read wrongly."""
+    """tiktoken takes the ids for the order of the merges; where they differ it would give other ids."""
     import json
 
     definition = json.loads(tokenizer.path.read_text())

@@ -24,7 +24,9 @@ def stream(documents, tokenizer, share: float, heldout: bool) -> tuple[list[int]
 
 
 @pytest.mark.parametrize("length", [8, 63, 64])
-def test_rows_cover_the_stream_and_borders_are_where_documents_end(tmp_path, documents, tokenizer, length) -> None:
+def test_rows_cover_the_stream_and_borders_are_where_documents_end(
+    tmp_path, documents, tokenizer, length
+) -> None:
     documents = documents[:400]
     encode(documents, tokenizer, ShardRecipe(heldout_share=0.1, shard_tokens=10**9), tmp_path / "t")
     for split in ("train", "heldout"):
@@ -41,7 +43,9 @@ def test_rows_cover_the_stream_and_borders_are_where_documents_end(tmp_path, doc
 
 def test_several_shards_hold_the_same_as_one(tmp_path, documents, tokenizer) -> None:
     documents = documents[:400]
-    fields = encode(documents, tokenizer, ShardRecipe(heldout_share=0.1, shard_tokens=3000), tmp_path / "many")
+    fields = encode(
+        documents, tokenizer, ShardRecipe(heldout_share=0.1, shard_tokens=3000), tmp_path / "many"
+    )
     assert fields["splits"]["train"]["shards"] > 5
     ids, _ = stream(documents, tokenizer, 0.1, heldout=False)
     files = sorted((tmp_path / "many").glob("train-*.npy"))

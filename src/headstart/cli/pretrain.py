@@ -8,7 +8,9 @@ import typer
 
 
 def pretrain(
-    out: Annotated[Path, typer.Option("--out", help="The run folder; one that exists goes on where it stopped.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The run folder; one that exists goes on where it stopped.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as in tokens=FOLDER objective.kind=causal."),
@@ -30,6 +32,6 @@ def pretrain(
         typer.echo(orjson.dumps({"model": str(model)} | last, option=orjson.OPT_INDENT_2).decode())
     else:
         typer.echo(
-            f"{last['tokens']:,} tokens in {last['seconds']:,.0f} s: held-out loss {last['loss']:.3f} nats a token, "
+            f"{last['tokens']:,} tokens in {last['seconds']:,.0f} s: held-out loss {last['loss']:.3f} nats, "
             f"{last['bits_per_byte']:.3f} bits a byte (n = {last['targets']:,} targets); model in {model}"
         )

@@ -9,10 +9,12 @@ import typer
 def quickstart(
     minutes: Annotated[float, typer.Option(min=0.5, help="About how long the whole may take.")] = 10.0,
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="Files or folders of raw text; more than one may be given.")
+        list[Path] | None,
+        typer.Option("--data", help="Files or folders of raw text; more than one may be given."),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option("--labels", help="A file of labelled examples, or a folder of several tasks.")
+        Path | None,
+        typer.Option("--labels", help="A file of labelled examples, or a folder of several tasks."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path("runs/quickstart"),
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,

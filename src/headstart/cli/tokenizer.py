@@ -6,7 +6,9 @@ from typing import Annotated
 import orjson
 import typer
 
-tokenizer = typer.Typer(help="Train a tokenizer on a corpus, and encode a corpus with it.", no_args_is_help=True)
+tokenizer = typer.Typer(
+    help="Train a tokenizer on a corpus, and encode a corpus with it.", no_args_is_help=True
+)
 
 Corpus = Annotated[Path, typer.Argument(help="A corpus folder.")]
 Recipe = Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")]

@@ -1,8 +1,29 @@
-"""From a raw crawl to a clean corpus: reading, extraction, language, rules, duplicates, mixing."""
+"""From a raw crawl to a clean corpus: reading, extraction, language, rules, duplicates, mixing.
 
-from headstart.corpus.extract import extract_text
-from headstart.corpus.pipeline import build, read_documents
-from headstart.corpus.read import iterate_raw
-from headstart.corpus.recipe import CorpusRecipe
+What others use stands in `_HOMES` and is imported when first used: extracting text needs no Parquet.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headstart.corpus.extract import extract_text
+    from headstart.corpus.pipeline import build, read_documents
+    from headstart.corpus.read import iterate_raw
+    from headstart.corpus.recipe import CorpusRecipe
 
 __all__ = ["CorpusRecipe", "build", "extract_text", "iterate_raw", "read_documents"]
+
+_HOMES = {
+    "CorpusRecipe": "recipe",
+    "build": "pipeline",
+    "extract_text": "extract",
+    "iterate_raw": "read",
+    "read_documents": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"headstart.corpus.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'headstart.corpus' has no attribute {name!r}")

@@ -5,14 +5,11 @@ language, rules, duplicates, mix. Pass 2 writes every document once more, kept o
 shuffled order, the others into `removed/` with the reason.
 """
 
-import multiprocessing
 import os
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from headstart.corpus.write import write_documents
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, atomic, fingerprint, read_manifest, remove, write_manifest
 from headstart.progress import Bar
+from headstart.workers import worker_pool
 
 KIND, VERSION = "corpus", 1
 WORK = ".work"
@@ -145,9 +143,7 @@ def _run(tasks: dict[Path, Task], recipe: CorpusRecipe, workers: int) -> Iterato
         for path, task in tasks.items():
             yield prepare(task, recipe, path)
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["headstart.corpus.prepare"])
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    pool = worker_pool(workers, preload="headstart.corpus.prepare")
     try:
         largest_first = sorted(tasks.items(), key=lambda item: -item[1].size)
         futures = [pool.submit(prepare, task, recipe, path) for path, task in largest_first]
@@ -155,15 +151,9 @@ def _run(tasks: dict[Path, Task], recipe: CorpusRecipe, workers: int) -> Iterato
             yield future.result()
     except BrokenProcessPool:
         raise HeadstartError(
-            "a worker process was ended from outside, perhaps for lack of memory; start the same command "
-            "again with fewer workers: finished parts are kept"
+            "a worker process ended before its time, perhaps for lack of memory; start the same again with "
+            "fewer workers (finished parts are kept); in a script, call build() under "
+            "`if __name__ == '__main__':`"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """In a worker: end when the parent is killed, instead of waiting for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

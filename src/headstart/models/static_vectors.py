@@ -60,7 +60,9 @@ def token_vectors(ids: np.ndarray, frequencies: np.ndarray, width: int, seed: in
         torch.manual_seed(seed)
         rank = min(width, *information.shape)
         left, values, _ = torch.svd_lowrank(information, q=min(rank + 16, *information.shape), niter=3)
-        spread, _ = torch.linalg.qr(torch.randn(width, width))  # so that no head gets all the strong directions
+        spread, _ = torch.linalg.qr(
+            torch.randn(width, width)
+        )  # so that no head gets all the strong directions
     vectors = torch.zeros(len(frequencies), width)
     vectors[:, :rank] = left[:, :rank] * values[:rank].sqrt()
     vectors = vectors @ spread
@@ -72,8 +74,7 @@ def token_vectors(ids: np.ndarray, frequencies: np.ndarray, width: int, seed: in
 
 @torch.no_grad()
 def start_from_static(model: Transformer, ids: np.ndarray, seed: int, specials: int) -> None:
-    """Give a freshly initialised model static vectors for its embedding, and where it has an output bias
-    the log frequencies of the tokens.
+    """Give a freshly initialised model static vectors for its embedding, which is its output too.
 
     Args:
         ids: a stream of token ids to count in.
@@ -83,6 +84,3 @@ def start_from_static(model: Transformer, ids: np.ndarray, seed: int, specials: 
     frequencies[:specials] = 0
     vectors = token_vectors(ids, frequencies, model.config.width, seed)
     model.embedding.weight[specials:] = vectors[specials:]
-    if model.output_bias is not None:
-        share = torch.from_numpy((frequencies + 1) / (frequencies.sum() + len(frequencies))).float()
-        model.output_bias.copy_(share.log() - share.log().mean())

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import torch
+import yaml
 
 from headstart import __version__
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, read_json, read_manifest
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.quickstart.plan import Plan
+from headstart.quickstart.points import POINTS, read_points
 from headstart.scaling.flops import training_flops
 from headstart.tasks.data import find_tasks
 from headstart.tokenizer.bpe import MASK_ID, SPECIAL, Tokenizer
@@ -32,8 +33,10 @@ def collect(folder: Path) -> dict[str, Any]:
         HeadstartError: `folder` holds no quickstart.
     """
     if not (folder / "quickstart.json").exists():
-        raise HeadstartError(f"{folder} holds no quickstart; make one with `headstart quickstart --out {folder}`")
-    asked = _yaml(folder / "quickstart.yaml")
+        raise HeadstartError(
+            f"{folder} holds no quickstart; make one with `headstart quickstart --out {folder}`"
+        )
+    asked = yaml.safe_load((folder / "quickstart.yaml").read_text())
     corpus = read_json(folder / "corpus" / MANIFEST) if (folder / "corpus" / MANIFEST).exists() else {}
     stages = read_json(folder / "stages.json") if (folder / "stages.json").exists() else {}
     plan = Plan.load(folder / "plan.yaml", []) if (folder / "plan.yaml").exists() else None
@@ -61,29 +64,22 @@ def collect(folder: Path) -> dict[str, Any]:
         "pretraining": pretraining,
         "head_start": points,
         "tasks": _tasks(asked, points, plan),
-        "cost": _cost(pretraining, points),
+        "cost": _cost(folder, pretraining, points),
         "recipe": "\n".join(
-            (folder / name).read_text() for name in ("quickstart.yaml", "plan.yaml") if (folder / name).exists()
+            (folder / name).read_text()
+            for name in ("quickstart.yaml", "plan.yaml")
+            if (folder / name).exists()
         ),
         "versions": package_versions(),
         "notes": _notes(points),
     }
 
 
-def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    return yaml.safe_load(path.read_text())
-
-
 def _points(folder: Path) -> list[dict[str, Any]]:
     """The head-start points in a fixed order, whatever the order in which they were computed."""
-    path = folder / "head_start.jsonl"
-    if not path.exists():
-        return []
-    lines = [line for line in path.read_bytes().splitlines() if line.endswith(b"}")]
-    points = [orjson.loads(line) for line in lines]
-    return sorted(points, key=lambda p: (p["task"], p["labels"], p["system"], p["seed"]))
+    return sorted(
+        read_points(folder / POINTS), key=lambda p: (p["task"], p["labels"], p["system"], p["seed"])
+    )
 
 
 def _domains(folder: Path) -> dict[str, Any]:
@@ -150,7 +146,8 @@ def _pretraining(run: Path, name: str) -> dict[str, Any]:
         "ln_vocab": float(np.log(config.vocab_size)),
         "curve": _thinned(steps),
         "evals": [
-            {key: event[key] for key in ("step", "tokens", "seconds", "loss", "bits_per_byte")} for event in evaluations
+            {key: event[key] for key in ("step", "tokens", "seconds", "loss", "bits_per_byte")}
+            for event in evaluations
         ],
         "samples": [
             {"step": made["step"], "tokens": made["step"] * recipe["rows"] * recipe["context"]} | sample
@@ -180,18 +177,20 @@ def _fills(folder: Path, loaded: LoadedModel) -> list[dict[str, Any]]:
         words = [
             place
             for place in range(8, len(ids) - 8)
-            if loaded.tokenizer.pieces[ids[place]][1:].isalpha() and loaded.tokenizer.pieces[ids[place]][:1] == b" "
+            if loaded.tokenizer.pieces[ids[place]][1:].isalpha()
+            and loaded.tokenizer.pieces[ids[place]][:1] == b" "
         ]
         if not words:
             continue
         place = max(words, key=lambda place: len(loaded.tokenizer.pieces[ids[place]]))
-        masked = [*ids[:place], MASK_ID, *ids[place + 1 :]]
+        before, after = ids[:place], ids[place + 1 :]
+        masked = [*before, MASK_ID, *after]
         hidden = loaded.model(torch.tensor([masked]))
         probabilities = loaded.model.logits(hidden[0, place]).softmax(-1)
         best, tokens = probabilities.topk(5)
         fills.append(
             {
-                "text": f"{loaded.tokenizer.decode(ids[:place])} [MASK]{loaded.tokenizer.decode(ids[place + 1 :])}",
+                "text": f"{loaded.tokenizer.decode(before)} [MASK]{loaded.tokenizer.decode(after)}",
                 "truth": loaded.tokenizer.token_text(ids[place]),
                 "predictions": [
                     {"token": loaded.tokenizer.token_text(int(token)), "probability": float(p)}
@@ -220,10 +219,16 @@ def _tasks(asked: dict[str, Any], points: list[dict[str, Any]], plan: Plan | Non
     }
 
 
-def _cost(pretraining: list[dict[str, Any]], points: list[dict[str, Any]]) -> dict[str, Any]:
+def _cost(folder: Path, pretraining: list[dict[str, Any]], points: list[dict[str, Any]]) -> dict[str, Any]:
     """What is paid once, and what every task pays: the mean of its fine-tunings."""
     encoder = next((model for model in pretraining if model["model"] == "encoder"), None)
-    shared = {"seconds": encoder["seconds"], "flops": encoder["flops"]} if encoder else {"seconds": 0, "flops": 0}
+    shared = (
+        {"seconds": encoder["seconds"], "flops": encoder["flops"]} if encoder else {"seconds": 0, "flops": 0}
+    )
+    if encoder is None or not points:
+        return {"shared": shared, "per_task": []}
+    config = load_model(folder / "encoder").model.config
+    row = Plan.load(folder / "plan.yaml", []).finetune.max_tokens
     groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for point in points:
         if point["system"] == "fine-tuned":
@@ -235,7 +240,7 @@ def _cost(pretraining: list[dict[str, Any]], points: list[dict[str, Any]]) -> di
                 "task": task,
                 "labels": labels,
                 "seconds": statistics.fmean(p["facts"]["seconds"] for p in group),
-                "flops": statistics.fmean(p["facts"]["flops"] for p in group),
+                "flops": statistics.fmean(training_flops(config, p["facts"]["tokens"], row) for p in group),
             }
             for (task, labels), group in groups.items()
         ],
@@ -247,8 +252,8 @@ def _notes(points: list[dict[str, Any]]) -> list[str]:
         return ["No labelled data was given, so there is no head start to show."]
     seeds = len({point["seed"] for point in points})
     return [
-        f"{seeds} seeds a point; a seed chooses the labelled examples, the same ones for every system, and what is "
-        "random in training.",
+        f"{seeds} seeds a point; a seed chooses the labelled examples, the same ones for every system, and "
+        "what is random in training.",
         "Fine-tuned and from-scratch are the same network with the same number of updates; each has its own "
         "learning rate.",
     ]

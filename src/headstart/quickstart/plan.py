@@ -78,9 +78,9 @@ def _sized(tokens: Path, objective: str, seconds: float, precision: str, seed: i
                 kv_heads=heads,
                 feedforward_width=feedforward_width,
             ),
-            objective=ObjectiveRecipe(kind=objective),  # type: ignore[arg-type]
+            objective=ObjectiveRecipe(kind=objective),
             start="static",
-            precision=precision,  # type: ignore[arg-type]
+            precision=precision,
             seed=seed,
             prompts=PROMPTS if objective == "causal" else [],
         )

@@ -3,7 +3,7 @@
 from headstart.models.config import TransformerConfig
 
 
-def forward_flops(config: TransformerConfig, tokens: int, row: int, targets: int) -> int:
+def forward_flops(config: TransformerConfig, tokens: int, row: int, targets: int = 0) -> int:
     """Operations of one forward pass; a multiplication and an addition count as two.
 
     Matrix products alone, as is usual (Kaplan et al. 2020, table 1); attention over the whole row,
@@ -12,7 +12,7 @@ def forward_flops(config: TransformerConfig, tokens: int, row: int, targets: int
     Args:
         tokens: how many tokens are read.
         row: tokens in a row, which attention spans.
-        targets: how many positions pass the output head.
+        targets: how many positions pass the output head over the vocabulary.
     """
     attention = config.width * config.head_width * 2 * (config.heads + config.kv_heads)
     feedforward = 3 * config.width * config.feedforward_width
@@ -21,6 +21,6 @@ def forward_flops(config: TransformerConfig, tokens: int, row: int, targets: int
     return tokens * per_token + targets * 2 * head
 
 
-def training_flops(config: TransformerConfig, tokens: int, row: int, targets: int) -> int:
+def training_flops(config: TransformerConfig, tokens: int, row: int, targets: int = 0) -> int:
     """A forward and a backward pass: the backward pass has two products for each of the forward's."""
     return 3 * forward_flops(config, tokens, row, targets)

@@ -8,10 +8,13 @@ from headstart.errors import HeadstartError
 from headstart.generation.text import fill_mask, generate
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.tasks.card import task_card
-from headstart.tasks.data import Input, Task, TaskKind, load_examples, load_task, pair, sample_labels
+from headstart.tasks.data import Input, sample_labels
+from headstart.tasks.evaluation import evaluate_predictor, evaluation_examples
 from headstart.tasks.finetune import FinetuneRecipe
 from headstart.tasks.finetune import finetune as train_on
+from headstart.tasks.finetune_run import task_from
 from headstart.tasks.metrics import Score, score
+from headstart.tasks.precision import dtype_named
 from headstart.tasks.predictor import Predictor
 
 
@@ -53,16 +56,15 @@ class Model:
         Raises:
             HeadstartError: a language model, which has no labels.
         """
-        predictor = self._task_model("predict")
+        predictor = self._task_model()
         if isinstance(inputs, str):
             return predictor.answers([inputs])[0]
         return predictor.answers(list(inputs))
 
     def evaluate(self, data: str | Path) -> list[Score]:
         """The scores on a file of labelled examples, the main one first."""
-        predictor = self._task_model("be evaluated on labelled data")
-        examples = load_examples(Path(data), predictor.task)
-        return score(predictor.task, examples.targets, predictor.predict(examples.inputs))
+        predictor = self._task_model()
+        return evaluate_predictor(predictor, evaluation_examples(Path(data), predictor.task))
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder, as transformers reads it."""
@@ -81,13 +83,8 @@ class Model:
         }.get(self.loaded.head, f"it was fine-tuned for {self.loaded.head}, and its output is labels")
         raise HeadstartError(f"this model cannot {what}: {reason}; load a {head} model")
 
-    def _task_model(self, what: str) -> Predictor:
-        if self.predictor is None:
-            raise HeadstartError(
-                f"this model cannot {what}: it is a pre-trained {self.loaded.head} model, which knows no labels; "
-                "fine-tune it first"
-            )
-        return self.predictor
+    def _task_model(self) -> Predictor:
+        return self.predictor or Predictor.of(self.loaded)  # which says what a language model lacks
 
 
 def load(folder: str | Path, precision: str = "float32") -> Model:
@@ -102,7 +99,7 @@ def load(folder: str | Path, precision: str = "float32") -> Model:
 def finetune(
     model: Model | str | Path,
     data: str | Path,
-    task: TaskKind | None = None,
+    task: str | None = None,
     test: str | Path | None = None,
     labels: int | None = None,
     seed: int = 0,
@@ -129,21 +126,5 @@ def finetune(
     predictor = train_on(source.loaded, sample_labels(found.train, labels, seed), recipe, seed)
     made = Model(predictor.as_loaded())
     made.score = score(found.kind, found.test.targets, predictor.predict(found.test.inputs))[0]
-    made.notes = found.notes
+    made.notes = found.notes + predictor.notes
     return made
-
-
-def task_from(
-    data: Path,
-    test: Path | None,
-    task: TaskKind | None,
-    seed: int,
-    text_column: str | None,
-    label_column: str | None,
-) -> Task:
-    """The task in `data`, scored on `test` where that is given."""
-    columns = {"text_column": text_column, "label_column": label_column}
-    if test is None:
-        return load_task(data, task, seed, **columns)
-    train = load_examples(data, task, **columns)
-    return pair(data.name.split(".")[0], train, load_examples(test, train.task, **columns))

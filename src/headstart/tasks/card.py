@@ -10,8 +10,9 @@ PREPARATION = {
         "A text becomes `<s> tokens </s>`, cut to its first {context} tokens; the tokens' mean is classified."
     ),
     "tagging": (
-        "Words are joined with one space each and encoded as that text; a word's tag is read at its first token. "
-        "Lists of words over {context} tokens are continued in a further row."
+        "Words are joined with one space each and encoded as that text; a word's tag is read at its "
+        "first token, to which the space before it belongs. Lists of words over {context} tokens are "
+        "continued in a further row."
     ),
 }
 
@@ -26,12 +27,10 @@ def task_card(predictor: Predictor, scores: Sequence[Score]) -> str:
     if "examples" in facts:
         start = "random weights" if facts["from_scratch"] else "pre-trained weights"
         lines.append(
-            f"Trained with headstart from {start} on {facts['examples']:,} examples, {facts['steps']:,} steps, "
-            f"seed {facts['seed']}."
+            f"Trained with headstart from {start} on {facts['examples']:,} examples, "
+            f"{facts['steps']:,} steps, seed {facts['seed']}."
         )
-    if facts.get("cut_examples"):
-        share = 100 * facts["cut_examples"] / facts["examples"]
-        lines.append(f"{share:.0f} % of them were longer than the model reads and lost their end.")
+    lines += predictor.notes
     for each in scores:
         lines.append(
             f"\nOn the test data: {each.metric} {each.value:.3f}, 95 % bootstrap interval "

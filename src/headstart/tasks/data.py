@@ -79,7 +79,7 @@ def flatten(targets: Sequence[Target]) -> list[str]:
 
 
 def load_examples(
-    path: Path, task: TaskKind | None = None, text_column: str | None = None, label_column: str | None = None
+    path: Path, task: str | None = None, text_column: str | None = None, label_column: str | None = None
 ) -> Examples:
     """Read one file of labelled examples.
 
@@ -93,20 +93,19 @@ def load_examples(
         HeadstartError: see `read_rows`; also missing columns, no usable example, or tags and words
             of different number.
     """
-    if task is not None and task not in get_args(TaskKind):
-        raise HeadstartError(f"there is no task {task!r}{nearest(task, get_args(TaskKind))}")
+    asked = _kind_named(task)
     inputs: list[Input] = []
     targets: list[Target] = []
     skipped: Counter[str] = Counter()
-    kind = task
+    kind = asked
     columns: tuple[str, str] | None = None
-    for line, row in read_rows(path):
+    for line, row in read_rows(path, text_as="conll" if asked == "tagging" else "text"):
         if row is TOO_LONG:
             skipped["text over 1 MB"] += 1
             continue
         where = f"{path} line {line}"
         if columns is None:
-            kind, columns = _choose_columns(path, row, task, text_column, label_column)
+            kind, columns = _choose_columns(path, row, asked, text_column, label_column)
         missing = [column for column in columns if column not in row]
         if missing:
             raise HeadstartError(
@@ -136,6 +135,13 @@ def load_examples(
     return examples
 
 
+def _kind_named(name: str | None) -> TaskKind | None:
+    kinds: tuple[TaskKind, ...] = get_args(TaskKind)
+    if name is not None and name not in kinds:
+        raise HeadstartError(f"there is no task {name!r}{nearest(name, kinds)}")
+    return next((kind for kind in kinds if kind == name), None)
+
+
 def _choose_columns(
     path: Path, row: dict[str, Any], task: TaskKind | None, text_column: str | None, label_column: str | None
 ) -> tuple[TaskKind, tuple[str, str]]:
@@ -145,8 +151,8 @@ def _choose_columns(
             raise HeadstartError(f"{path} has no column {column!r}{nearest(column, row)}")
     kinds: list[TaskKind] = [task] if task else ["tagging", "classification"]
     for kind in kinds:
-        text = text_column or _guess(row, COLUMNS[kind][0].split(), None)
-        label = label_column or _guess(row, COLUMNS[kind][1].split(), text)
+        text = text_column or choose(row, COLUMNS[kind][0])
+        label = label_column or choose(row, COLUMNS[kind][1], text)
         if text and label and (task or isinstance(row[text], list) == (kind == "tagging")):
             return kind, (text, label)
     wanted = " or ".join(" and ".join(repr(names.split()[0]) for names in COLUMNS[kind]) for kind in kinds)
@@ -157,9 +163,10 @@ def _choose_columns(
     )
 
 
-def _guess(row: dict[str, Any], names: Iterable[str], taken: str | None) -> str | None:
+def choose(row: dict[str, Any], names: str, taken: str | None = None) -> str | None:
+    """The column of `row` that comes first among `names`, written in any case; not the one taken."""
     by_name = {str(column).strip().lower(): column for column in row if column != taken}
-    return next((by_name[name] for name in names if name in by_name), None)
+    return next((by_name[name] for name in names.split() if name in by_name), None)
 
 
 def _classified(where: str, text: Any, label: Any) -> tuple[tuple[str, str] | None, str]:
@@ -174,7 +181,7 @@ def _classified(where: str, text: Any, label: Any) -> tuple[tuple[str, str] | No
         raise HeadstartError(f"{where}: the text is a {type(text).__name__}, not a string")
     if len(str(text)) > MAX_TEXT:
         return None, "text over 1 MB"
-    if label is None or not str(label).strip():
+    if label is None or label != label or not str(label).strip():  # NaN is what Parquet has for none
         return None, "no label"
     return (str(text), str(label).strip()), ""
 
@@ -207,7 +214,7 @@ def check_trainable(examples: Examples, name: str) -> None:
         )
 
 
-def find_tasks(path: Path, task: TaskKind | None = None, seed: int = 0, **columns: str | None) -> list[Task]:
+def find_tasks(path: Path, task: str | None = None, seed: int = 0, **columns: str | None) -> list[Task]:
     """Every task that a file or folder holds.
 
     A folder holds `train.*` with `test.*` or `dev.*`, or pairs `NAME.train.*` and `NAME.test.*`, or single
@@ -217,15 +224,16 @@ def find_tasks(path: Path, task: TaskKind | None = None, seed: int = 0, **column
         HeadstartError: nothing there that is labelled data, or a file of it is wrong.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.is_file() and format_of(file))
+        files = _data_files(path)
         if not files:
             raise HeadstartError(
                 f"{path} holds no labelled data; wanted files such as NAME.train.jsonl and NAME.test.jsonl"
             )
     elif path.exists():
         name, part = _name_and_part(path)
-        beside = [file for file in sorted(path.parent.iterdir()) if file.is_file() and format_of(file)]
-        files = [file for file in beside if part == "train" and _name_and_part(file)[0] == name] or [path]
+        files = [
+            file for file in _data_files(path.parent) if part == "train" and _name_and_part(file)[0] == name
+        ] or [path]
     else:
         raise HeadstartError(f"there is no file or folder {path}; check the path")
     parts: dict[str, dict[str, Path]] = defaultdict(dict)
@@ -237,7 +245,14 @@ def find_tasks(path: Path, task: TaskKind | None = None, seed: int = 0, **column
     return [_load_task(name, found, task, seed, columns) for name, found in sorted(parts.items())]
 
 
-def load_task(path: Path, task: TaskKind | None = None, seed: int = 0, **columns: str | None) -> Task:
+def _data_files(folder: Path) -> list[Path]:
+    """Files that can hold labels: plain text is more likely a readme."""
+    return sorted(
+        file for file in folder.iterdir() if file.is_file() and format_of(file) not in (None, "text")
+    )
+
+
+def load_task(path: Path, task: str | None = None, seed: int = 0, **columns: str | None) -> Task:
     """The one task that a file or folder holds; see `find_tasks`."""
     tasks = find_tasks(path, task, seed, **columns)
     if len(tasks) > 1:
@@ -275,7 +290,7 @@ def _name_and_part(path: Path) -> tuple[str, str]:
 
 
 def _load_task(
-    name: str, files: dict[str, Path], task: TaskKind | None, seed: int, columns: dict[str, str | None]
+    name: str, files: dict[str, Path], task: str | None, seed: int, columns: dict[str, str | None]
 ) -> Task:
     training = files.get("train") or next(iter(files.values()))
     examples = load_examples(training, task, **columns)
@@ -341,6 +356,8 @@ def sample_labels(examples: Examples, count: int | None, seed: int) -> Examples:
     """
     if count is None or count >= len(examples):
         return examples
+    if count < 1:
+        raise HeadstartError(f"labels={count} leaves nothing to learn from; ask for 1 at least")
     random = np.random.Generator(np.random.Philox(key=seed))
     if examples.task == "tagging":
         return examples.subset(random.permutation(len(examples))[:count].tolist())

@@ -87,7 +87,8 @@ def finetune(
     labels = train.labels
     pieces = encode(loaded.tokenizer, train.inputs, recipe.max_tokens)
     targets = _targets(train, pieces, labels)
-    model = _start(loaded, train, recipe, seed, scratch)
+    with torch.random.fork_rng(devices=[]):  # torch fills new layers with random numbers of its own
+        model = _start(loaded, train, recipe, seed, scratch)
     rate = recipe.scratch_learning_rate if scratch else recipe.learning_rate
     optimiser = torch.optim.AdamW(
         _groups(model, recipe, 1.0 if scratch else recipe.layer_decay, rate), fused=True
@@ -95,10 +96,11 @@ def finetune(
     peaks = [group["lr"] for group in optimiser.param_groups]
     steps = recipe.steps(len(pieces))
     model.train()
-    last = math.nan
+    last, tokens = math.nan, 0
     with torch.random.fork_rng(devices=[]), _bar(steps, progress) as bar:
         torch.manual_seed(seed)  # dropout
         for step, batch in zip(range(steps), _order(len(pieces), recipe.batch_examples, seed), strict=False):
+            tokens += sum(len(pieces[i].ids) for i in batch)
             logits = model(pack([pieces[i] for i in batch]))  # [N, labels]
             loss = F.cross_entropy(logits, torch.cat([targets[i] for i in batch]))
             loss.backward()
@@ -118,6 +120,7 @@ def finetune(
         "examples": len(train),
         "cut_examples": sum(piece.cut for piece in pieces),
         "steps": steps,
+        "tokens": tokens,
         "seconds": round(time.perf_counter() - started, 3),
         "last_loss": round(last, 4),
         "seed": seed,

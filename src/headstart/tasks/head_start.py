@@ -10,7 +10,7 @@ import torch
 from headstart.errors import HeadstartError, nearest
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.baselines import Majority, System, strongest_baseline
-from headstart.tasks.data import Examples, Task, sample_labels
+from headstart.tasks.data import Examples, Task, check_trainable, sample_labels
 from headstart.tasks.finetune import FinetuneRecipe, finetune
 from headstart.tasks.metrics import score
 
@@ -49,6 +49,7 @@ def run_point(
         raise HeadstartError(f"there is no system {system!r}{nearest(system, SYSTEMS)}")
     torch.set_num_threads(threads)
     train = sample_labels(task.train, labels, seed)
+    check_trainable(train, task.name)
     loaded = _loaded(model_folder, dtype) if system in ("fine-tuned", "from-scratch") else None
     started = time.perf_counter()
     fitted = _fit(system, loaded, train, recipe, seed)

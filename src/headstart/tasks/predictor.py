@@ -48,6 +48,15 @@ class Predictor:
         model.classifier.load_state_dict(loaded.classifier)
         return cls(model.eval(), loaded.tokenizer, loaded.labels, loaded.metadata.get("finetuning", {}))
 
+    @property
+    def notes(self) -> list[str]:
+        """What was noticed while it was trained, for people."""
+        cut = self.facts.get("cut_examples", 0)
+        if not cut:
+            return []
+        share, most = 100 * cut / self.facts["examples"], self.model.body.config.context
+        return [f"{share:.0f} % of the training texts were over {most} tokens and lost their end"]
+
     @torch.no_grad()
     def probabilities(self, inputs: Sequence[Input]) -> list[np.ndarray]:
         """For each text an array `[labels]`, for each list of words an array `[words, labels]`."""

@@ -52,7 +52,7 @@ def format_of(path: Path) -> str | None:
     return FORMATS.get(Path(name).suffix)
 
 
-def read_rows(path: Path, strict: bool = True) -> Iterator[Row]:
+def read_rows(path: Path, strict: bool = True, text_as: str = "text") -> Iterator[Row]:
     """Yield the rows of a file, in constant memory.
 
     CoNLL sentences become rows with `tokens` and `tags`, lines of plain text rows with `text`.
@@ -60,6 +60,7 @@ def read_rows(path: Path, strict: bool = True) -> Iterator[Row]:
     Args:
         path: a data file, or `-` for standard input: lines of text, or JSON lines where it begins with `{`.
         strict: bytes that are no UTF-8 are an error; otherwise they become U+FFFD.
+        text_as: what a `.txt` file holds: "text", an input a line, or "conll".
 
     Raises:
         HeadstartError: no such file, an unknown or broken format, a truncated archive, another encoding.
@@ -82,7 +83,7 @@ def read_rows(path: Path, strict: bool = True) -> Iterator[Row]:
         yield from _parquet(path)
         return
     with _open(path) as stream:
-        yield from _parse(named, str(path), stream, strict)
+        yield from _parse(text_as if named == "text" else named, str(path), stream, strict)
 
 
 @contextmanager

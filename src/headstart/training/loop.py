@@ -162,8 +162,9 @@ class _Run:
 
     def train(self) -> None:
         state = checkpoint.load_last(self.folder, self.model, self.optimiser)
-        if state is None and recipe.start == "static":
-            start_from_static(self.model, self.train_rows.beginning(STATIC_TOKENS), recipe.seed, len(SPECIAL))
+        if state is None and self.recipe.start == "static":
+            stream = self.train_rows.beginning(STATIC_TOKENS)
+            start_from_static(self.model, stream, self.recipe.seed, len(SPECIAL))
         if state is not None:
             self.step, self.seconds = state["step"], state["seconds"]
             self.rate_factor, self.control_seq = state["rate_factor"], state["control_seq"]

@@ -1,0 +1,113 @@
+"""The points of the head-start plot: many small independent fits, side by side, each kept when it is done."""
+
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+
+from headstart.errors import HeadstartError
+from headstart.interchange.model_folder import load_model
+from headstart.progress import Bar
+from headstart.quickstart.plan import Plan
+from headstart.tasks.data import Task, find_tasks, sample_labels
+from headstart.tasks.finetune import finetune
+from headstart.tasks.head_start import SYSTEMS, run_point
+from headstart.training.machine import available_cores
+from headstart.workers import worker_pool
+
+POINTS = "head_start.jsonl"
+
+_TASKS: dict[str, Task] = {}
+
+
+def _prepare_worker(labels: Path, seed: int, test_examples: int) -> None:
+    """Read the labelled data once in every worker process."""
+    torch.set_num_threads(1)
+    for task in find_tasks(labels, seed=seed):
+        _TASKS[task.name] = shorten_test(task, test_examples)
+
+
+def shorten_test(task: Task, most: int) -> Task:
+    """The task with at most `most` test examples, drawn once, the same for every system."""
+    return replace(task, test=sample_labels(task.test, most, 0)) if len(task.test) > most else task
+
+
+def _point(
+    task: str, labels: int | None, system: Any, seed: int, encoder: Path, plan: Plan
+) -> dict[str, Any]:
+    return run_point(encoder, _TASKS[task], labels, system, seed, plan.finetune, plan.encoder.precision)
+
+
+def fit_points(labels: Path, tasks: list[Task], plan: Plan, encoder: Path, path: Path, seed: int) -> None:
+    """Fit every system at every number of labels and seed; finished points are kept in `path`."""
+    wanted = [
+        (task.name, count, system, one)
+        for task in tasks
+        for count in _counts(task, plan)
+        for system in SYSTEMS
+        for one in plan.seeds
+    ]
+    done = {(p["task"], p["asked"], p["system"], p["seed"]) for p in read_points(path)}
+    wanted = [key for key in wanted if key not in done]
+    wanted.sort(key=lambda key: -(key[1] or 10**9))  # long ones first, so that no core idles at the end
+    if not wanted:
+        return
+    workers = min(available_cores(), len(wanted))
+    setup = (labels, seed, plan.test_examples)
+    with (
+        worker_pool(workers, __name__, _prepare_worker, setup) as pool,
+        path.open("ab") as file,
+        Bar("fine-tune", len(wanted), "fits") as bar,
+    ):
+        futures = {pool.submit(_point, *key, encoder, plan): key for key in wanted}
+        try:
+            for future in as_completed(futures):
+                point = future.result() | {"asked": futures[future][1]}
+                file.write(orjson.dumps(point) + b"\n")
+                file.flush()
+                bar.advance(
+                    1, f"{point['task']} {point['labels']} labels {point['system']} {point['score']:.3f}"
+                )
+        except BrokenProcessPool:
+            raise HeadstartError(
+                "a fine-tuning process was ended from outside, perhaps for lack of memory; start the same "
+                "command again to go on"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _counts(task: Task, plan: Plan) -> list[int | None]:
+    """The numbers of labels that the task has; all of them last."""
+    return [count for count in plan.labels if count is None or count < len(task.train)]
+
+
+def read_points(path: Path) -> list[dict[str, Any]]:
+    """The finished points; a line that a kill left unfinished is no point."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    points = []
+    for line in lines:
+        try:
+            points.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            continue
+    return points
+
+
+def keep_model(task: Task, plan: Plan, encoder: Path, folder: Path) -> None:
+    """Fine-tune once with all labels and keep the model folder, for the user to try."""
+    if (folder / "config.json").exists():
+        return
+    loaded = load_model(encoder, getattr(torch, plan.encoder.precision))
+    made = finetune(loaded, task.train, plan.finetune, plan.seeds[0])
+    made.save(
+        folder,
+        f"# {task.name}\n\n{task.kind} with the labels {', '.join(made.labels)}, fine-tuned by headstart on "
+        f"{len(task.train):,} examples. Its scores, beside other systems', are in the report of the run.",
+    )

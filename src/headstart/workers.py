@@ -1,0 +1,35 @@
+"""Worker processes that start clean, leave Ctrl-C to their parent, and end when it does."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import wait
+from typing import Any
+
+
+def worker_pool(
+    workers: int, preload: str, prepare: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
+) -> ProcessPoolExecutor:
+    """A pool of processes forked from a server that never held threads or open files of this one.
+
+    Args:
+        workers: how many processes.
+        preload: a module that the server imports once, so that no worker has to.
+        prepare: called with `arguments` in every worker before its first task.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preload])
+    return ProcessPoolExecutor(workers, context, _start, (prepare, arguments))
+
+
+def _start(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a killed parent cannot say goodbye
+        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    if prepare is not None:
+        prepare(*arguments)

@@ -1,0 +1,71 @@
+"""`control.json`: each command once, garbage never."""
+
+import json
+
+import pytest
+
+from headstart.errors import HeadstartError
+from headstart.training.control import ACTIONS, FILE, Control, send
+
+
+def test_each_command_once(tmp_path) -> None:
+    control = Control(tmp_path, 0)
+    assert control.next() == {}
+    send(tmp_path, "pause")
+    assert control.next()["action"] == "pause"
+    assert control.next() == {}
+    send(tmp_path, "scale_learning_rate", factor=0.5)
+    assert control.next() == {"seq": 2, "action": "scale_learning_rate", "factor": 0.5}
+    assert control.seq == 2
+    assert Control(tmp_path, 2).next() == {}
+    assert Control(tmp_path, 1).next()["seq"] == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\x00",
+        b"[]",
+        b"null",
+        b"7",
+        b'{"seq": 9}',
+        b'{"seq": "9", "action": "stop"}',
+        b'{"seq": 9, "action": "explode"}',
+        b'{"seq": 9, "action": ["stop"]}',
+        b'{"seq": 9, "action": "scale_learning_rate"}',
+        b'{"seq": 9, "action": "scale_learning_rate", "factor": "half"}',
+        b'{"seq": 9, "action": "scale_learning_rate", "factor": -1}',
+        b'{"seq": 9, "action": "scale_learning_rate", "factor": 0}',
+    ],
+)
+def test_garbage_is_no_command(tmp_path, content) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    control = Control(tmp_path, 0)
+    assert control.next() == {}
+    assert control.seq == 0
+
+
+def test_a_folder_in_its_place_is_no_command(tmp_path) -> None:
+    (tmp_path / FILE).mkdir()
+    assert Control(tmp_path, 0).next() == {}
+
+
+def test_bad_commands_are_not_sent(tmp_path) -> None:
+    with pytest.raises(HeadstartError, match="did you mean 'pause'"):
+        send(tmp_path, "paus")
+    with pytest.raises(HeadstartError, match="there is no run folder"):
+        send(tmp_path / "none", "pause")
+    for values in ({}, {"factor": 0}, {"factor": "x"}, {"factor": float("nan")}):
+        with pytest.raises(HeadstartError, match="positive number"):
+            send(tmp_path, "scale_learning_rate", **values)
+    assert not (tmp_path / FILE).exists()
+
+
+def test_every_action_is_a_command(tmp_path) -> None:
+    control = Control(tmp_path, 0)
+    for action in ACTIONS:
+        send(tmp_path, action, **({"factor": 2} if action == "scale_learning_rate" else {}))
+        assert control.next()["action"] == action
+    assert json.loads((tmp_path / FILE).read_text())["seq"] == len(ACTIONS)

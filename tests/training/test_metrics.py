@@ -1,0 +1,88 @@
+"""`metrics.jsonl`: one line an event, numbers that only grow, whole after any kill."""
+
+import struct
+
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from headstart.training.metrics import FILE, Metrics, read_metrics
+
+
+def test_events_and_their_numbers(tmp_path) -> None:
+    metrics = Metrics(tmp_path, 0)
+    for step in range(3):
+        metrics.write("step", step, loss=1.0 / (step + 1))
+    assert [event["seq"] for event in read_metrics(tmp_path)] == [1, 2, 3], "readable before it is closed"
+    metrics.close()
+    again = Metrics(tmp_path, 2)
+    assert again.seq == 3
+    again.write("end", 3)
+    again.close()
+    events = read_metrics(tmp_path)
+    assert [event["seq"] for event in events] == [1, 2, 3, 4]
+    assert events[1]["loss"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "torn", [b'{"seq": 4, "kind"', b"{", b'{"seq": 4, "kind": "step", "step": 9}', b"\xff\xfe"]
+)
+def test_a_torn_line_is_cut_off(tmp_path, torn) -> None:
+    metrics = Metrics(tmp_path, 0)
+    for step in range(3):
+        metrics.write("step", step)
+    metrics.close()
+    with (tmp_path / FILE).open("ab") as file:
+        file.write(torn)
+    assert len(read_metrics(tmp_path)) == 3, "a reader passes over it"
+    again = Metrics(tmp_path, 2)
+    again.write("step", 3)
+    again.close()
+    assert [event["seq"] for event in read_metrics(tmp_path)] == [1, 2, 3, 4]
+    assert len((tmp_path / FILE).read_bytes().splitlines()) == 4
+
+
+def test_a_file_of_one_torn_line(tmp_path) -> None:
+    (tmp_path / FILE).write_bytes(b'{"seq": 1')
+    metrics = Metrics(tmp_path, 0)
+    assert metrics.seq == 0
+    metrics.close()
+    assert read_metrics(tmp_path) == []
+    assert read_metrics(tmp_path / "none") == []
+
+
+def test_a_resumed_account_replaces_the_lost_one(tmp_path) -> None:
+    metrics = Metrics(tmp_path, 0)
+    metrics.write("evaluation", 0, loss=9.0)
+    for step in (1, 2, 3):
+        metrics.write("step", step, attempt=1)
+    metrics.write("resume", 2, after=3)
+    metrics.write("step", 3, attempt=2)
+    assert [(e["kind"], e["step"]) for e in read_metrics(tmp_path)] == [
+        ("evaluation", 0), ("step", 1), ("step", 2), ("resume", 2), ("step", 3),
+    ]  # fmt: skip
+    assert read_metrics(tmp_path)[-1]["attempt"] == 2
+    metrics.write("resume", 0, after=0)
+    metrics.write("evaluation", 0, loss=9.0)
+    metrics.close()
+    assert [(e["kind"], e["step"]) for e in read_metrics(tmp_path)] == [("resume", 0), ("evaluation", 0)]
+
+
+def board(run) -> list[tuple[str, int, float]]:
+    """The scalars in the event files of a run, in the order of their writing."""
+    scalars = []
+    for path in sorted(run.glob("events.out.tfevents.*")):
+        content, at = path.read_bytes(), 0
+        while at < len(content):  # length, its checksum, the event, its checksum
+            (length,) = struct.unpack_from("<Q", content, at)
+            event = Event.FromString(content[at + 12 : at + 12 + length])
+            scalars += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+            at += 16 + length
+    return scalars
+
+
+def test_tensorboard_reads_the_numbers(tmp_path) -> None:
+    metrics = Metrics(tmp_path, 0)
+    metrics.write("step", 1, loss=0.5, note="no number")
+    metrics.write("evaluation", 2, loss=0.25)
+    metrics.close()
+    assert board(tmp_path) == [("step/loss", 1, 0.5), ("evaluation/loss", 2, 0.25)]
