@@ -1,4 +1,4 @@
-"""The main job from end to end on a little real text: what it writes, without a network, in spite of kills."""
+"""The main job from end to end on a little real text: what it writes, without a network, despite kills."""
 
 import gzip
 import os

@@ -27,7 +27,6 @@ def quickstart(
     """
     from headstart.quickstart.pipeline import QuickstartRecipe, run
 
-    given = {"minutes": minutes, "data": data, "labels": labels, "seed": seed}
-    report = run(QuickstartRecipe.of(**given), out)
+    report = run(QuickstartRecipe.of(minutes, data, labels, seed), out)
     if as_json:
         typer.echo((report.parent / "report.json").read_text())

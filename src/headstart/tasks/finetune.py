@@ -19,8 +19,9 @@ from headstart.progress import Bar
 from headstart.recipe import Recipe
 from headstart.tasks.data import Examples, check_trainable
 from headstart.tasks.model import TaskModel
-from headstart.tasks.packing import Piece, encode, pack
+from headstart.tasks.packing import Piece, Rows, encode, pack
 from headstart.tasks.predictor import Predictor
+from headstart.tokenizer.bpe import MASK_ID, SPECIAL
 
 
 class FinetuneRecipe(Recipe):
@@ -47,6 +48,9 @@ class FinetuneRecipe(Recipe):
     """The rate of every layer, as a share of the next higher one's (Howard & Ruder 2018); 1: all alike."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """On what the classifier reads."""
+    hidden_tokens: float = Field(0.0, ge=0, lt=1)
+    """Share of the tokens that training replaces by `<mask>`, new ones every time: the encoder knows how to
+    read around them, and few examples go further."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
 
@@ -101,7 +105,8 @@ def finetune(
         torch.manual_seed(seed)  # dropout
         for step, batch in zip(range(steps), _order(len(pieces), recipe.batch_examples, seed), strict=False):
             tokens += sum(len(pieces[i].ids) for i in batch)
-            logits = model(pack([pieces[i] for i in batch]))  # [N, labels]
+            rows = _hide(pack([pieces[i] for i in batch]), recipe.hidden_tokens)
+            logits = model(rows)  # [N, labels]
             loss = F.cross_entropy(logits, torch.cat([targets[i] for i in batch]))
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -127,6 +132,12 @@ def finetune(
         "from_scratch": scratch,
     }
     return Predictor(model.eval(), loaded.tokenizer, labels, facts)
+
+
+def _hide(rows: Rows, share: float) -> Rows:
+    """The rows with `share` of their ordinary tokens replaced by `<mask>`."""
+    hidden = (torch.rand(rows.ids.shape) < share) & (rows.ids >= len(SPECIAL))
+    return replace(rows, ids=rows.ids.masked_fill(hidden, MASK_ID))
 
 
 def _start(
