@@ -23,7 +23,7 @@ from headstart.training.loop import pretrain
 from headstart.training.machine import available_cores, describe_machine
 
 SETTINGS, PLAN, STAGES, MACHINE = "quickstart.yaml", "plan.yaml", "stages.json", "machine.json"
-TOP_VOCABULARY, SMALLEST_VOCABULARY = 4096, 512
+TOP_VOCABULARY, SMALLEST_VOCABULARY = 8192, 512
 BYTES_PER_TOKEN_TYPE = 1000  # a vocabulary entry should be worth at least that much text
 REPORT_SECONDS = 10.0
 

@@ -27,7 +27,7 @@ from headstart.tokenizer.bpe import MASK_ID, SPECIAL
 class FinetuneRecipe(Recipe):
     """Settings of `headstart finetune`."""
 
-    learning_rate: float = Field(5e-4, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     """Peak of AdamW, for pre-trained weights."""
     scratch_learning_rate: float = Field(1e-3, gt=0)
     """The same for random weights, which want another one."""
@@ -37,18 +37,18 @@ class FinetuneRecipe(Recipe):
     """Few examples are gone over more often: Mosbach et al. 2020 found too few steps to be what makes
     fine-tuning unstable."""
     max_steps: int = Field(600, ge=1)
-    batch_examples: int = Field(32, ge=1)
+    batch_examples: int = Field(16, ge=1)
     max_tokens: int = Field(128, ge=8)
     """Tokens of an example that are read, `<s>` and `</s>` included."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
     """Share of the steps over which the rate rises; then it falls linearly to 0."""
     weight_decay: float = Field(0.01, ge=0)
     """On matrices and the embedding."""
-    layer_decay: float = Field(1.0, gt=0, le=1)
+    layer_decay: float = Field(0.5, gt=0, le=1)
     """The rate of every layer, as a share of the next higher one's (Howard & Ruder 2018); 1: all alike."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """On what the classifier reads."""
-    hidden_tokens: float = Field(0.0, ge=0, lt=1)
+    hidden_tokens: float = Field(0.15, ge=0, lt=1)
     """Share of the tokens that training replaces by `<mask>`, new ones every time: the encoder knows how to
     read around them, and few examples go further."""
     clip: float = Field(1.0, gt=0)
@@ -97,6 +97,7 @@ def finetune(
     optimiser = torch.optim.AdamW(
         _groups(model, recipe, 1.0 if scratch else recipe.layer_decay, rate), fused=True
     )
+    hidden = 0.0 if scratch else recipe.hidden_tokens
     peaks = [group["lr"] for group in optimiser.param_groups]
     steps = recipe.steps(len(pieces))
     model.train()
@@ -105,7 +106,7 @@ def finetune(
         torch.manual_seed(seed)  # dropout
         for step, batch in zip(range(steps), _order(len(pieces), recipe.batch_examples, seed), strict=False):
             tokens += sum(len(pieces[i].ids) for i in batch)
-            rows = _hide(pack([pieces[i] for i in batch]), recipe.hidden_tokens)
+            rows = _hide(pack([pieces[i] for i in batch]), hidden)
             logits = model(rows)  # [N, labels]
             loss = F.cross_entropy(logits, torch.cat([targets[i] for i in batch]))
             loss.backward()

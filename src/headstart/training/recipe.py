@@ -24,16 +24,16 @@ class ObjectiveRecipe(Recipe):
     """What is learned from the rows."""
 
     kind: Literal["masked", "causal"] = "masked"
-    mask_rate: float = Field(0.3, gt=0, lt=1)
+    mask_rate: float = Field(0.4, gt=0, lt=1)
     """Share of the tokens that a masked model has to predict."""
 
 
 class OptimiserRecipe(Recipe):
     """Muon (Jordan 2024) for the matrices of the blocks, AdamW for everything else."""
 
-    matrix_rate: float = Field(0.01, gt=0)
+    matrix_rate: float = Field(0.005, gt=0)
     """Peak learning rate of Muon, with updates scaled to the size that AdamW's have."""
-    vector_rate: float = Field(0.003, gt=0)
+    vector_rate: float = Field(0.001, gt=0)
     """Peak learning rate of AdamW: embedding, norms, biases."""
     weight_decay: float = Field(0.05, ge=0)
     """On matrices and the embedding."""
