@@ -22,6 +22,7 @@ from headstart.tasks.model import TaskModel
 from headstart.tasks.packing import Piece, Rows, encode, pack
 from headstart.tasks.predictor import Predictor
 from headstart.tokenizer.bpe import MASK_ID, SPECIAL
+from headstart.training.machine import keep_freed_memory
 
 
 class FinetuneRecipe(Recipe):
@@ -87,6 +88,7 @@ def finetune(
             "pre-train one with objective.kind=masked"
         )
     check_trainable(train, "the training data")
+    keep_freed_memory()
     started = time.perf_counter()
     labels = train.labels
     pieces = encode(loaded.tokenizer, train.inputs, recipe.max_tokens)

@@ -32,7 +32,7 @@ from headstart.progress import Bar
 from headstart.tokenizer.bpe import SPECIAL, Tokenizer
 from headstart.tokenizer.shards import KIND, VERSION, TokenRows
 from headstart.training import checkpoint, control
-from headstart.training.machine import describe_machine, package_versions
+from headstart.training.machine import describe_machine, keep_freed_memory, package_versions
 from headstart.training.metrics import Metrics, read_metrics
 from headstart.training.optimiser import Optimiser, rate_at
 from headstart.training.recipe import PretrainRecipe
@@ -68,6 +68,7 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -
     _claim(recipe, tokens, run)
     if (folder / "config.json").exists():
         return folder
+    keep_freed_memory()
     model = build(config, recipe.seed, getattr(torch, recipe.precision))
     _Run(recipe, run, model, tokenizer, sample).train()
     save_model(folder, model, tokenizer, recipe.objective.kind, _card(recipe, model, run))
@@ -298,6 +299,7 @@ def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, i
     tokenizer = Tokenizer(recipe.tokens / "tokenizer.json")
     model = build(_config(recipe, tokenizer), recipe.seed, getattr(torch, recipe.precision))
     run = _Run(recipe, recipe.tokens, model, tokenizer, None)
+    keep_freed_memory()
     run.update()
     fastest = math.inf
     for _ in range(updates):
