@@ -32,7 +32,12 @@ from headstart.progress import Bar
 from headstart.tokenizer.bpe import SPECIAL, Tokenizer
 from headstart.tokenizer.shards import KIND, VERSION, TokenRows
 from headstart.training import checkpoint, control
-from headstart.training.machine import describe_machine, keep_freed_memory, package_versions
+from headstart.training.machine import (
+    describe_machine,
+    keep_freed_memory,
+    package_versions,
+    source_commit,
+)
 from headstart.training.metrics import Metrics, read_metrics
 from headstart.training.optimiser import Optimiser, rate_at
 from headstart.training.recipe import PretrainRecipe
@@ -109,6 +114,7 @@ def _claim(recipe: PretrainRecipe, tokens: dict[str, Any], run: Path) -> None:
             "seed": recipe.seed,
             "machine": describe_machine(),
             "versions": package_versions(),
+            "commit": source_commit(),
             "threads": torch.get_num_threads(),
         },
     )
