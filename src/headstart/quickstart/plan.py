@@ -1,6 +1,7 @@
 """What fits into the minutes given: sizes and steps, from the speed measured on this machine."""
 
 from pathlib import Path
+from typing import Literal
 
 from headstart.recipe import Recipe
 from headstart.tasks.data import Task
@@ -10,23 +11,29 @@ from headstart.tokenizer.bpe import Tokenizer
 from headstart.training.loop import seconds_per_step
 from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, PretrainRecipe
 
+Precision = Literal["float32", "bfloat16"]
+
 # How the time left after the corpus is shared out.
-ENCODER_SHARE, DECODER_SHARE, FINETUNE_SHARE = 0.45, 0.2, 0.35
+ENCODER_SHARE, DECODER_SHARE, FINETUNE_SHARE = 0.42, 0.15, 0.43
+# The machine is measured at its best moment; the rest of the time it is a little slower.
+SUSTAINED = 0.85
 
 # Layers, width, heads, feed-forward width, from small to large. The largest one that still sees
 # `TOKENS_PER_PARAMETER` is taken: below that a smaller model learns more in the same time.
 SIZES = ((2, 192, 3, 512), (4, 256, 4, 704), (6, 384, 6, 1024), (8, 512, 8, 1408), (12, 768, 12, 2048))
 TOKENS_PER_PARAMETER = 0.5
+FEWEST_STEPS, EVALUATIONS, CHECKPOINT_SECONDS = 20, 8, 20.0
 
-LABELS = (100, 300, 1000, None)
+LABELS = (100, 300, 1000)  # and all of them
 SEEDS = (0, 1, 2)
-# Fine-tuning: tokens read of a text where time is short, and the bounds of what a run sees.
-SHORT_TEXT, LONG_ENOUGH = 64, 600.0
+# Fine-tuning: the bounds of what a run with few labels sees, and how many times that with 100, 300, 1,000
+# and all labels.
 FEWEST_PASSES, MOST_PASSES = 200, 3000
+MORE_PASSES = (1.0, 1.0, 1.5, 2.5)
 TEST_EXAMPLES = 600
-# A forward pass costs a third of a training step.
-FORWARD_IS_CHEAPER = 3
-PROMPTS = ["The ", "It was a", "In the beginning", "You can"]
+FORWARD_IS_CHEAPER = 3  # than a training step
+LENGTH_SAMPLE = 300
+PROMPTS = ["The", "It was a", "In the beginning", "You can"]
 
 
 class Plan(Recipe):
@@ -42,7 +49,7 @@ class Plan(Recipe):
     """At most that many examples of each test set, to bound the time of scoring."""
 
 
-def make_plan(tokens: Path, tasks: list[Task], seconds: float, precision: str, seed: int) -> Plan:
+def make_plan(tokens: Path, tasks: list[Task], seconds: float, precision: Precision, seed: int) -> Plan:
     """Share `seconds` out between the encoder, the decoder and fine-tuning.
 
     Args:
@@ -50,23 +57,28 @@ def make_plan(tokens: Path, tasks: list[Task], seconds: float, precision: str, s
         tasks: the labelled data; without any, pre-training gets all the time.
         precision: "float32" or "bfloat16", of the machine's faster sort.
     """
+    seconds *= SUSTAINED
     finetune_share = FINETUNE_SHARE if tasks else 0.0
     rest = seconds * (1 - finetune_share) / (ENCODER_SHARE + DECODER_SHARE)
-    encoder = _sized(tokens, "masked", rest * ENCODER_SHARE, precision, seed)
-    decoder = _sized(tokens, "causal", rest * DECODER_SHARE, precision, seed)
+    encoder, step_seconds = _sized(tokens, "masked", rest * ENCODER_SHARE, precision, seed)
+    decoder, _ = _sized(tokens, "causal", rest * DECODER_SHARE, precision, seed)
+    speed = encoder.rows * encoder.context / step_seconds
     return Plan(
         encoder=encoder,
         decoder=decoder,
-        finetune=_finetuning(encoder, tasks, seconds * finetune_share),
-        labels=list(LABELS),
+        finetune=_finetuning(encoder, tasks, seconds * finetune_share, speed),
+        labels=[*LABELS, None],
         seeds=list(SEEDS),
         test_examples=TEST_EXAMPLES,
     )
 
 
-def _sized(tokens: Path, objective: str, seconds: float, precision: str, seed: int) -> PretrainRecipe:
-    """The largest model that sees enough tokens in `seconds`, with as many steps as fit."""
-    chosen: PretrainRecipe | None = None
+def _sized(
+    tokens: Path, objective: Literal["masked", "causal"], seconds: float, precision: Precision, seed: int
+) -> tuple[PretrainRecipe, float]:
+    """The largest model that sees enough tokens in `seconds`, with as many steps as fit; and the seconds
+    that one step of it takes."""
+    chosen: tuple[PretrainRecipe, float] | None = None
     for layers, width, heads, feedforward_width in SIZES:
         recipe = PretrainRecipe(
             tokens=tokens,
@@ -75,7 +87,6 @@ def _sized(tokens: Path, objective: str, seconds: float, precision: str, seed: i
                 layers=layers,
                 width=width,
                 heads=heads,
-                kv_heads=heads,
                 feedforward_width=feedforward_width,
             ),
             objective=ObjectiveRecipe(kind=objective),
@@ -85,48 +96,45 @@ def _sized(tokens: Path, objective: str, seconds: float, precision: str, seed: i
             prompts=PROMPTS if objective == "causal" else [],
         )
         cost, parameters = seconds_per_step(recipe)
-        steps = max(20, int(seconds / cost))
+        steps = max(FEWEST_STEPS, int(seconds / cost))
         seen = steps * recipe.rows * recipe.context
         if chosen is not None and seen < TOKENS_PER_PARAMETER * parameters:
             break
-        chosen = recipe.model_copy(
-            update={
-                "steps": steps,
-                "evaluate_every": max(1, steps // 8),
-                "checkpoint_every": max(1, min(steps // 8, int(20 / cost))),
-            }
-        )
+        settings = {
+            "steps": steps,
+            "evaluate_every": max(1, steps // EVALUATIONS),
+            "checkpoint_every": max(1, int(CHECKPOINT_SECONDS / cost)),
+        }
+        chosen = recipe.model_copy(update=settings), cost
     assert chosen is not None
     return chosen
 
 
-def _finetuning(encoder: PretrainRecipe, tasks: list[Task], seconds: float) -> FinetuneRecipe:
+def _finetuning(encoder: PretrainRecipe, tasks: list[Task], seconds: float, speed: float) -> FinetuneRecipe:
     """How many examples each fine-tuning goes over, so that all of them together fit into `seconds`.
 
-    Every task is fine-tuned twice (pre-trained and random weights) for each number of labels and
-    seed. With 100 or 300 labels a run sees `passes` examples (some of them many times), with 1,000
-    twice that, with all 3.5 times.
+    Every task is fine-tuned twice (pre-trained and random weights) for each number of labels and seed.
+    With few labels a run sees `passes` examples, most of them many times; with more, `MORE_PASSES` as many.
+
+    Args:
+        speed: tokens that all cores together train on in a second.
     """
-    recipe = FinetuneRecipe(max_tokens=SHORT_TEXT if seconds < LONG_ENOUGH else encoder.context)
+    recipe = FinetuneRecipe(max_tokens=encoder.context)
     if not tasks:
         return recipe
-    cost, _ = seconds_per_step(encoder)
-    speed = encoder.rows * encoder.context / cost  # trained tokens a second, all cores together
     tokenizer = Tokenizer(encoder.tokens / "tokenizer.json")
-    lengths = []
+    lengths = 0.0
     for task in tasks:
-        pieces = encode(tokenizer, task.train.inputs[:300], recipe.max_tokens)
-        lengths.append(sum(len(piece.ids) for piece in pieces) / 300 if pieces else recipe.max_tokens)
+        pieces = encode(tokenizer, task.train.inputs[:LENGTH_SAMPLE], recipe.max_tokens)
+        lengths += sum(len(piece.ids) for piece in pieces) / len(task.train.inputs[:LENGTH_SAMPLE])
     runs = 2 * len(SEEDS)
-    scoring = len(LABELS) * runs * sum(lengths) * TEST_EXAMPLES / FORWARD_IS_CHEAPER
-    training = runs * (1 + 1 + 2 + 3.5) * sum(lengths)
-    passes = (speed * seconds - scoring) / training
+    scoring = runs * len(MORE_PASSES) * lengths * TEST_EXAMPLES / FORWARD_IS_CHEAPER
+    passes = (speed * seconds - scoring) / (runs * sum(MORE_PASSES) * lengths)
     passes = max(FEWEST_PASSES, min(MOST_PASSES, passes))
-    steps = passes / recipe.batch_examples
     return recipe.model_copy(
         update={
-            "min_steps": max(1, round(steps)),
-            "epochs": round(2 * passes / 1000, 2),
-            "max_steps": max(1, round(3.5 * steps)),
+            "min_steps": round(passes / recipe.batch_examples),
+            "epochs": round(MORE_PASSES[2] * passes / LABELS[2], 2),
+            "max_steps": round(MORE_PASSES[3] * passes / recipe.batch_examples),
         }
     )

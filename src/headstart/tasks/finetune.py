@@ -38,14 +38,14 @@ class FinetuneRecipe(Recipe):
     """Few examples are gone over more often: Mosbach et al. 2020 found too few steps to be what makes
     fine-tuning unstable."""
     max_steps: int = Field(600, ge=1)
-    batch_examples: int = Field(16, ge=1)
+    batch_examples: int = Field(8, ge=1)
     max_tokens: int = Field(128, ge=8)
     """Tokens of an example that are read, `<s>` and `</s>` included."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
     """Share of the steps over which the rate rises; then it falls linearly to 0."""
     weight_decay: float = Field(0.01, ge=0)
     """On matrices and the embedding."""
-    layer_decay: float = Field(0.5, gt=0, le=1)
+    layer_decay: float = Field(0.8, gt=0, le=1)
     """The rate of every layer, as a share of the next higher one's (Howard & Ruder 2018); 1: all alike."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """On what the classifier reads."""

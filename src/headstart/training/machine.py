@@ -25,7 +25,7 @@ def keep_freed_memory() -> None:
     nothing where the library is not glibc.
     """
     most_mapped, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD in malloc.h
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(library, "mallopt"):
         library.mallopt(most_mapped, 0)
         library.mallopt(trim_threshold, 2**31 - 1)
