@@ -212,11 +212,21 @@ def _tasks(asked: dict[str, Any], points: list[dict[str, Any]], plan: Plan | Non
             "train_examples": len(task.train),
             "test_examples": by_task[task.name]["test_examples"],
             "metric": by_task[task.name]["metric"],
-            "notes": [*task.notes, f"the first {plan.finetune.max_tokens} tokens of every text were read"],
+            "notes": [
+                _sentence(note)
+                for note in [
+                    *task.notes,
+                    f"of every text the first {plan.finetune.max_tokens} tokens were read",
+                ]
+            ],
         }
         for task in find_tasks(Path(asked["labels"]), seed=asked["seed"])
         if task.name in by_task
     }
+
+
+def _sentence(note: str) -> str:
+    return f"{note[0].upper()}{note[1:].rstrip('.')}."
 
 
 def _cost(folder: Path, pretraining: list[dict[str, Any]], points: list[dict[str, Any]]) -> dict[str, Any]:

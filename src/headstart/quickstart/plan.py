@@ -21,7 +21,7 @@ SUSTAINED = 0.85
 # Layers, width, heads, feed-forward width, from small to large. The largest one that still sees
 # `TOKENS_PER_PARAMETER` is taken: below that a smaller model learns more in the same time.
 SIZES = ((2, 192, 3, 512), (4, 256, 4, 704), (6, 384, 6, 1024), (8, 512, 8, 1408), (12, 768, 12, 2048))
-TOKENS_PER_PARAMETER = 0.5
+TOKENS_PER_PARAMETER = 1.0
 FEWEST_STEPS, EVALUATIONS, CHECKPOINT_SECONDS = 20, 8, 20.0
 
 LABELS = (100, 300, 1000)  # and all of them

@@ -244,13 +244,17 @@ def _learning_curve(report: Report, index: int, task: str, by_labels: Scores) ->
     if lines:
         seen = [value for line in lines for _, value in (*line.points, *line.observations)]
         counts = [labels for labels in by_labels if labels > 0]
-        majorities = [found[MAJORITY].mean for found in by_labels.values() if MAJORITY in found]
-        level = mean(majorities) if majorities else None
-        if level is not None and level >= min(seen) - (max(seen) - min(seen)) / 2:
-            flat = [(count, level) for count in (min(counts), max(counts))]
-            lines.append(Series(shown_name(MAJORITY, kind), flat, _style(MAJORITY), marks=False, thin=True))
-        elif level is not None:  # so far below that drawing it would flatten everything else
-            below = f"Always giving the most frequent answer scores {level:.1f} %, below what is drawn. "
+        simplest = [
+            (labels, found[MAJORITY].mean)
+            for labels, found in by_labels.items()
+            if MAJORITY in found and labels > 0
+        ]
+        highest = max((value for _, value in simplest), default=0.0)
+        if simplest and highest >= min(seen) - (max(seen) - min(seen)) / 2:
+            name = shown_name(MAJORITY, kind)
+            lines.append(Series(name, simplest, _style(MAJORITY), marks=False, thin=True))
+        elif simplest:  # so far below that drawing it would flatten everything else
+            below = f"The most frequent answer scores {highest:.1f} % at best, below what is drawn. "
         ends = "; ".join(
             f"{line.name} {line.points[0][1]:.1f} to {line.points[-1][1]:.1f} %" for line in lines
         )
