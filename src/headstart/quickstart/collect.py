@@ -217,12 +217,19 @@ def _tasks(asked: dict[str, Any], points: list[dict[str, Any]], plan: Plan | Non
                 for note in [
                     *task.notes,
                     f"of every text the first {plan.finetune.max_tokens} tokens were read",
+                    f"a fine-tuning went over {_passes(points, task.name)} examples, repeats counted",
                 ]
             ],
         }
         for task in find_tasks(Path(asked["labels"]), seed=asked["seed"])
         if task.name in by_task
     }
+
+
+def _passes(points: list[dict[str, Any]], task: str) -> str:
+    """The range of how many examples a fine-tuning of the task saw."""
+    seen = [p["facts"]["passes"] for p in points if p["task"] == task and "passes" in p["facts"]]
+    return f"{min(seen):,} to {max(seen):,}"
 
 
 def _sentence(note: str) -> str:

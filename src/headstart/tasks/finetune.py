@@ -129,6 +129,7 @@ def finetune(
         "cut_examples": sum(piece.cut for piece in pieces),
         "steps": steps,
         "tokens": tokens,
+        "passes": steps * min(recipe.batch_examples, len(pieces)),
         "seconds": round(time.perf_counter() - started, 3),
         "last_loss": round(last, 4),
         "seed": seed,
