@@ -217,7 +217,7 @@ def _tasks(asked: dict[str, Any], points: list[dict[str, Any]], plan: Plan | Non
                 for note in [
                     *task.notes,
                     f"of every text the first {plan.finetune.max_tokens} tokens were read",
-                    f"a fine-tuning went over {_passes(points, task.name)} examples, repeats counted",
+                    *_passes(points, task.name),
                 ]
             ],
         }
@@ -226,10 +226,12 @@ def _tasks(asked: dict[str, Any], points: list[dict[str, Any]], plan: Plan | Non
     }
 
 
-def _passes(points: list[dict[str, Any]], task: str) -> str:
-    """The range of how many examples a fine-tuning of the task saw."""
+def _passes(points: list[dict[str, Any]], task: str) -> list[str]:
+    """How many examples the fine-tunings that are finished saw."""
     seen = [p["facts"]["passes"] for p in points if p["task"] == task and "passes" in p["facts"]]
-    return f"{min(seen):,} to {max(seen):,}"
+    if not seen:
+        return []
+    return [f"a fine-tuning went over {min(seen):,} to {max(seen):,} examples, repeats counted"]
 
 
 def _sentence(note: str) -> str:
