@@ -49,6 +49,8 @@ def recipe(tokens):
             "evaluate_every": 4,
             "evaluate_rows": 16,
             "checkpoint_every": 3,
+            # Higher rates than the defaults, so that a handful of steps learns something.
+            "optimiser": {"matrix_rate": 0.01, "vector_rate": 0.003},
         }
         return PretrainRecipe.model_validate(settings | changes)
 
@@ -112,6 +114,13 @@ def test_a_model_learns_more_than_which_tokens_are_frequent(recipe, tokens, tmp_
     shares = counts[counts > 0] / counts.sum()
     pretrain(recipe("causal", steps=150, rows=32, micro_rows=32, evaluate_rows=64), tmp_path / "run")
     assert evaluations(tmp_path / "run")[-1][1] < -(shares * np.log(shares)).sum() - 0.05
+
+
+def test_a_static_start_learns_faster(recipe, tmp_path) -> None:
+    settings = {"steps": 6, "rows": 32, "micro_rows": 32, "start": "static", "checkpoint_every": 2}
+    pretrain(recipe(**settings), tmp_path / "static")
+    pretrain(recipe(**settings | {"start": "random"}), tmp_path / "random")
+    assert evaluations(tmp_path / "static")[-1][1] < evaluations(tmp_path / "random")[-1][1]
 
 
 def test_started_again_a_finished_run_does_nothing(whole, recipe) -> None:
