@@ -169,6 +169,17 @@ def test_killed_anywhere_it_ends_the_same(raw: Path, finished: Path) -> None:
         assert (finished / name).read_bytes() == (out / name).read_bytes()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_early_it_says_how_to_go_on(raw: Path, number: signal.Signals) -> None:
+    process = quickstart(raw, raw / f"interrupted-{number}")
+    said = process.stderr.readline()  # the first stage has begun
+    os.killpg(process.pid, number)  # as a terminal does: the workers get it too
+    said += process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "start the same command again" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -55,20 +55,19 @@ def _options(
 
 
 def _raise_stopped(number: int, frame: FrameType | None) -> None:
-    raise Stopped("stopped by SIGTERM; start the same command again to go on")
+    raise Stopped(f"stopped by {signal.Signals(number).name}; start the same command again to go on")
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit code 2, never a traceback."""
-    signal.signal(signal.SIGTERM, _raise_stopped)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _raise_stopped)
     try:
         app()
     except HeadstartError as error:
         _complain(str(error), USER_MISTAKE)
     except Stopped as stopped:
         _complain(str(stopped), STOPPED)
-    except KeyboardInterrupt:
-        _complain("stopped; start the same command again to go on", STOPPED)
     except BrokenPipeError:  # the reader of our output has gone
         sys.exit(STOPPED)
     except OSError as error:
