@@ -17,11 +17,22 @@ from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, read_manifest, write_json, write_manifest
 from headstart.recipe import Recipe
+from headstart.tokenizer.special import SpecialIds
 
 KIND, VERSION = "tokenizer", 1
 START, END, PAD, MASK = "<s>", "</s>", "<pad>", "<mask>"
 SPECIAL = [START, END, PAD, MASK]
 START_ID, END_ID, PAD_ID, MASK_ID = range(4)
+SPECIAL_IDS = SpecialIds(
+    start=START_ID,
+    end=END_ID,
+    pad=PAD_ID,
+    mask=MASK_ID,
+    unknown=None,
+    separator=END_ID,
+    sentinels=(),
+    all=frozenset(range(len(SPECIAL))),
+)
 
 # GPT-2's splitting rule (Radford et al. 2019): contractions, words, numbers, signs, each with the
 # space before it, so that a merge never crosses a word's border.
@@ -101,6 +112,10 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         return len(self.pieces)
+
+    @property
+    def special(self) -> SpecialIds:
+        return SPECIAL_IDS
 
     @cached_property
     def sha256(self) -> str:

@@ -1,0 +1,26 @@
+"""Special tokens: the ids of a vocabulary that stand for no text."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """Which ids a tokenizer's special tokens have; a role that its family does not know is None.
+
+    One id may fill several roles: GPT-2's `<|endoftext|>` closes a document and opens the next,
+    BERT's `[SEP]` closes a text and stands between two.
+    """
+
+    start: int | None
+    """Opens a text: `<s>`, `[CLS]`, `<|begin_of_text|>`; an encoder's answer for the whole text stands here."""
+    end: int | None
+    """Closes a text: `</s>`, `[SEP]`, `<|endoftext|>`; a decoder stops here."""
+    pad: int | None
+    mask: int | None
+    unknown: int | None
+    separator: int | None
+    """Stands between two texts of a pair."""
+    sentinels: tuple[int, ...]
+    """T5's `<extra_id_0>`, `<extra_id_1>`, ... in that order (their ids descend)."""
+    all: frozenset[int]
+    """Every id that is no piece of text, the roles above included."""
