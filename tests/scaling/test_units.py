@@ -1,0 +1,58 @@
+"""Quantities as people write them."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.errors import HeadstartError
+from headstart.scaling.units import amount, devices, duration, quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "value"),
+    [
+        ("1e21", "FLOPs", 1e21),
+        ("3 ZFLOP", "FLOPs", 3e21),
+        ("10 PF-days", "FLOPs", 8.64e20),
+        ("15T", "tokens", 15e12),
+        ("15T tokens", "tokens", 15e12),
+        ("1,000,000", "tokens", 1e6),
+        ("70B", "parameters", 70e9),
+        ("80GB", "bytes", 80e9),
+        ("80GiB", "bytes", 80 * 2**30),
+        ("989 TFLOP/s", "FLOP/s", 989e12),
+    ],
+)
+def test_quantities(text: str, what: str, value: float) -> None:
+    assert quantity(text, what) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["-3", "0", "abc", "7Q", "", "nan", "inf", "1e40", "70B70B", "12 bananas"])
+def test_what_is_no_quantity_is_refused_in_one_sentence(text: str) -> None:
+    with pytest.raises(HeadstartError, match=r"no (possible )?number of tokens"):
+        quantity(text, "tokens")
+
+
+@given(st.floats(1, 1e15))
+def test_amounts_read_back(value: float) -> None:
+    assert math.isclose(quantity(amount(value, 6), "parameters"), value, rel_tol=1e-4)
+
+
+def test_durations() -> None:
+    assert duration("30 days") == 30 * 86_400
+    assert duration("1h 30min") == 5400
+    assert duration("10min") == 600
+    for text in ("5", "x days", "-3 days", "", "3 fortnights"):
+        with pytest.raises(HeadstartError, match="length of time|seconds"):
+            duration(text)
+
+
+def test_devices() -> None:
+    assert devices("64xH100") == (64, "H100")
+    assert devices("16,384 x H100") == (16_384, "H100")
+    assert devices("A100") == (1, "A100")
+    for text in ("", "64", "0xH100", "-2xH100"):
+        with pytest.raises(HeadstartError):
+            devices(text)
