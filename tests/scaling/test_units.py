@@ -45,7 +45,7 @@ def test_durations() -> None:
     assert duration("1h 30min") == 5400
     assert duration("10min") == 600
     for text in ("5", "x days", "-3 days", "", "3 fortnights"):
-        with pytest.raises(HeadstartError, match="length of time|seconds"):
+        with pytest.raises(HeadstartError, match=r"length of time|seconds"):
             duration(text)
 
 

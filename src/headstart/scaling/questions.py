@@ -1,0 +1,80 @@
+"""What people ask of scaling laws: where a model stands, and how far the laws disagree."""
+
+import math
+from dataclasses import dataclass
+
+from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, LossLaw, Optimum
+from headstart.scaling.published import ALLOCATIONS, LOSS_LAWS
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A model beside the best that its compute, or its loss, could have been had with."""
+
+    name: str
+    parameters: float
+    tokens: float
+    compute: float
+    loss: float
+    best: Optimum
+    """With the same compute."""
+    equal: Optimum
+    """The cheapest training that comes to the same loss."""
+
+    @property
+    def tokens_per_parameter(self) -> float:
+        return self.tokens / self.parameters
+
+    @property
+    def size_ratio(self) -> float:
+        """Its size over the optimal one for its compute: above 1 it is too large and saw too little."""
+        return self.parameters / self.best.parameters
+
+    @property
+    def loss_lost(self) -> float:
+        """Nats a token above the best that its compute allows."""
+        return self.loss - (self.best.loss or math.nan)
+
+    @property
+    def extra_compute(self) -> float:
+        """Share of training compute spent beyond what its loss costs."""
+        return self.compute / self.equal.compute - 1
+
+    @property
+    def inference_saved(self) -> float:
+        """Share by which each generated token is cheaper than with the cheapest-to-train equal; negative
+        where it is dearer."""
+        return 1 - self.parameters / self.equal.parameters
+
+    @property
+    def pays_off_after(self) -> float:
+        """Inference tokens after which the extra training is paid back; infinite if it never is."""
+        saved = 2 * (self.equal.parameters - self.parameters)
+        return max(self.compute - self.equal.compute, 0.0) / saved if saved > 0 else math.inf
+
+    @property
+    def verdict(self) -> str:
+        if self.size_ratio > 2:
+            return "too large for its data"
+        if self.size_ratio < 0.5:
+            return "small on purpose: dearer to train, cheaper to use"
+        return "near the optimum of training compute"
+
+
+def standing(law: LossLaw, name: str, parameters: float, tokens: float) -> Standing:
+    """Where a model stands under a law."""
+    compute = FLOPS_PER_PARAMETER_AND_TOKEN * parameters * tokens
+    loss = law.loss(parameters, tokens)
+    return Standing(name, parameters, tokens, compute, loss, law.optimum(compute), law.cheapest(loss + 1e-12))
+
+
+def opinions(compute: float, *own: LossLaw) -> list[Optimum]:
+    """How every published law, and one's own, would split that compute."""
+    laws = [*own, *LOSS_LAWS.values(), *ALLOCATIONS.values()]
+    return [law.optimum(compute) for law in laws]
+
+
+def disagreement(optima: list[Optimum]) -> float:
+    """Largest over smallest recommended number of parameters."""
+    sizes = [optimum.parameters for optimum in optima]
+    return max(sizes) / min(sizes)
