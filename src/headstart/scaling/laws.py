@@ -210,7 +210,7 @@ class Parametric(LossLaw):
     errors: dict[str, float] | None = None
     """Standard errors of the constants, as published."""
     covariance: tuple[tuple[float, ...], ...] | None = None
-    """Of (ln A, ln B, ln E, alpha, beta): the constants err together, so answers cannot be had from `errors`."""
+    """Of (ln A, ln B, ln E, alpha, beta): the constants err together, so `errors` alone say little."""
     draws: np.ndarray | None = field(default=None, compare=False, repr=False)
     """Rows of (E, A, B, alpha, beta) from a bootstrap; they take the place of `covariance`."""
     note: str = ""
@@ -248,12 +248,9 @@ class Parametric(LossLaw):
             rows = np.column_stack([np.exp(drawn[:, [2, 0, 1]]), drawn[:, 3:]])
         else:
             return []
-        return [
-            replace(
-                self, draws=None, covariance=None, **dict(zip(self.CONSTANTS, map(float, row), strict=True))
-            )
-            for row in rows
-        ]
+        known = {"name": self.name, "source": self.source, "reach": self.reach}
+        constants = (dict(zip(self.CONSTANTS, map(float, row), strict=True)) for row in rows)
+        return [Parametric(**known, **values) for values in constants]  # type: ignore[arg-type]
 
     def interval(self, answer: Callable[["Parametric"], float], level: float = 0.9) -> Interval | None:
         """Where an answer lies with that probability, by asking all variants; None where nobody said."""

@@ -35,7 +35,7 @@ POWER_LAWS = {
         ),
         PowerLaw(
             "kaplan-2020-compute", f"{KAPLAN}, table 5", "compute", 1.6e7 * PETAFLOP_DAY, 0.057,
-            (1e-9 * PETAFLOP_DAY, 10 * PETAFLOP_DAY), "best size at a fixed batch size, as the runs were made",
+            (1e-9 * PETAFLOP_DAY, 10 * PETAFLOP_DAY), "best size at a fixed batch size",
         ),
         PowerLaw(
             "kaplan-2020-least-compute", f"{KAPLAN}, eq. 1.3", "compute", 3.1e8 * PETAFLOP_DAY, 0.050,
@@ -123,7 +123,7 @@ def repeated(unique: float) -> Repeated:
         name="muennighoff-2023",
         source=f"{MUENNIGHOFF}, eq. 5, 6 and appendix A",
         reach=_SINGLE_EPOCH.reach,
-        note="fitted to models with dropout 0.1 on C4; past some tens of passes over the data the loss may rise",
+        note="fitted to models with dropout 0.1 on C4; after many passes the loss may rise again",
     )
 
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, LossLaw, Optimum
+from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, Allocation, LossLaw, Optimum
 from headstart.scaling.published import ALLOCATIONS, LOSS_LAWS
 
 
@@ -70,7 +70,7 @@ def standing(law: LossLaw, name: str, parameters: float, tokens: float) -> Stand
 
 def opinions(compute: float, *own: LossLaw) -> list[Optimum]:
     """How every published law, and one's own, would split that compute."""
-    laws = [*own, *LOSS_LAWS.values(), *ALLOCATIONS.values()]
+    laws: list[LossLaw | Allocation] = [*own, *LOSS_LAWS.values(), *ALLOCATIONS.values()]
     return [law.optimum(compute) for law in laws]
 
 
