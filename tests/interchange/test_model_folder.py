@@ -239,8 +239,8 @@ def edit(folder: Path, **changes: object) -> None:
         ({"hidden_size": 64}, "do not belong together"),
         ({"num_hidden_layers": 3}, "lacks the weights"),
         ({"vocab_size": 500}, "do not belong together"),
-        ({"headstart": {"family": "headstart-encoder"}}, "head"),
-        ({"headstart": {"family": "bert", "head": "masked"}}, "of another tool"),
+        ({"headstart": {"family": "bert", "head": "masked"}}, "is a modernbert model"),
+        ({"architectures": ["Oracle"], "headstart": {"family": "headstart-encoder"}}, "is a Oracle"),
     ],
 )
 def test_configs_that_do_not_fit(folder, changes, words) -> None:

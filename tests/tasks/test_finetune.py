@@ -80,8 +80,8 @@ def test_bfloat16_agrees_roughly(encoder, places):
 def test_layer_decay_moves_lower_layers_less(encoder, places):
     def moved(decay: float) -> float:
         recipe = QUICK.model_copy(update={"layer_decay": decay})
-        after = finetune(encoder, places, recipe, seed=0).model.body.blocks[0].attention.query.weight
-        return float((after - encoder.model.blocks[0].attention.query.weight).detach().norm())
+        after = finetune(encoder, places, recipe, seed=0).model.body.encoder.blocks[0].attention.query.weight
+        return float((after - encoder.model.encoder.blocks[0].attention.query.weight).detach().norm())
 
     assert moved(0.5) < 0.4 * moved(1.0)
 

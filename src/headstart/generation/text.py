@@ -30,7 +30,7 @@ def generate(
     Raises:
         HeadstartError: the model is no causal one, or a setting is out of range.
     """
-    if model.config.attention != "causal":
+    if model.config.architecture != "decoder":
         raise HeadstartError(
             "an encoder cannot generate: it was trained to fill gaps with both sides in view, not to go on "
             "from the left; use a causal model, or fill-mask"
@@ -78,7 +78,7 @@ def fill_mask(model: Transformer, tokenizer: Tokenizer, text: str, count: int = 
     Raises:
         HeadstartError: no `<mask>` in the text, or the model is no encoder.
     """
-    if model.config.attention != "bidirectional":
+    if model.config.architecture != "encoder":
         raise HeadstartError("a causal model sees the left side alone and cannot fill gaps; use an encoder")
     left, mask, right = text.partition(MASK)
     if not mask:

@@ -1,27 +1,38 @@
 """Model folders: `config.json`, `model.safetensors`, tokenizer and card, as transformers reads them.
 
-There is no format of our own: what is saved here is what `transformers.Auto*.from_pretrained` loads.
+There is no format of our own: what is saved here is what `transformers.Auto*.from_pretrained` loads,
+and what transformers saved for a family of `models` is read here.
 """
 
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from headstart import __version__
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
-from headstart.models.config import TransformerConfig
+from headstart.interchange.weights import fit, read_tensors, to_hf, weight_files, write_tensors
 from headstart.models.registry import FAMILIES, family_named, make_config
 from headstart.models.transformer import Transformer
-from headstart.tokenizer.bpe import END_ID, MASK_ID, PAD_ID, START_ID, Tokenizer, write_for_transformers
+from headstart.tokenizer.bpe import Tokenizer, write_for_transformers
 
-WEIGHTS_FILE = "model.safetensors"
+SHARD_BYTES = 5_000_000_000  # as transformers: a larger model is written in several files
+
+PIPELINES = {
+    "masked": "fill-mask",
+    "pretraining": "fill-mask",
+    "causal": "text-generation",
+    "text-to-text": "text2text-generation",
+    "classification": "text-classification",
+    "tagging": "token-classification",
+    "spans": "question-answering",
+    "features": "feature-extraction",
+}
 
 
 @dataclass
@@ -31,12 +42,14 @@ class LoadedModel:
     model: Transformer
     tokenizer: Tokenizer
     head: str
-    """What the output is: "masked", "causal", "classification" or "tagging"."""
+    """What the output is: a key of the family's `HEADS`."""
     classifier: dict[str, Tensor] = field(default_factory=dict)
-    """`weight` `[labels, D]` and `bias` `[labels]` of a task head."""
+    """Weights of a task head: `weight` `[labels, D]`, `bias` `[labels]`, and those of its dense layer."""
     labels: list[str] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     """The `headstart` part of `config.json`: what the task head needs to know."""
+    generation: dict[str, Any] = field(default_factory=dict)
+    """`generation_config.json`: with which ids a text begins and ends, and the author's settings."""
 
 
 def save_model(
@@ -48,36 +61,47 @@ def save_model(
     classifier: dict[str, Tensor] | None = None,
     labels: list[str] | None = None,
     metadata: dict[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+    shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Write a model folder, atomically.
 
     Args:
-        head: "masked", "causal", "classification" or "tagging"; names the transformers class.
+        head: a key of the family's `HEADS`; names the transformers class.
         card: the text of the model card, Markdown without the YAML head.
-        classifier: `weight` and `bias` of a task head, with `labels` in their order.
+        classifier: the weights of a task head, with `labels` in their order.
         metadata: kept under `headstart` in `config.json`.
+        dtype: of the weights written.
+        shard_bytes: from this size on, several files and an index.
     """
     config = model.config
     family = family_named(config.family)
+    if head not in family.HEADS:
+        raise HeadstartError(
+            f"a {config.family} model has no head for {head}; it has {', '.join(sorted(family.HEADS))}"
+        )
+    special = tokenizer.special
     with atomic(folder) as temporary:
         temporary.mkdir(parents=True)
-        weights = _to_hf_weights(model, family.WEIGHTS)
-        if classifier is not None:
-            weights.pop("decoder.bias", None)
-            weights |= {f"classifier.{name}": tensor.detach() for name, tensor in classifier.items()}
-        weights = {name: tensor.contiguous() for name, tensor in weights.items()}
-        save_file(weights, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
+        tensors = {name: tensor.to(dtype) for name, tensor in to_hf(model, family, head, classifier).items()}
+        write_tensors(tensors, temporary, shard_bytes)
         fields = {
-            "architectures": [family.HF_CLASSES[head]],
+            "architectures": [family.HEADS[head].hf_class],
+            "model_type": family.MODEL_TYPE,
             **family.to_hf(config),
-            "dtype": "float32",
-            "bos_token_id": START_ID,
-            "eos_token_id": END_ID,
-            "pad_token_id": PAD_ID,
+            "dtype": str(dtype).removeprefix("torch."),
+            "bos_token_id": special.start,
+            "eos_token_id": special.end,
+            "pad_token_id": special.pad,
         }
-        closing = config.attention == "bidirectional"
-        if closing:
-            fields |= {"cls_token_id": START_ID, "sep_token_id": END_ID, "mask_token_id": MASK_ID}
+        if config.architecture == "encoder":
+            fields |= {
+                "cls_token_id": special.start,
+                "sep_token_id": special.separator,
+                "mask_token_id": special.mask,
+            }
+        if config.architecture == "encoder-decoder":
+            fields["decoder_start_token_id"] = decoder_start(family, tokenizer)
         if labels is not None:
             fields |= {
                 "id2label": {str(index): label for index, label in enumerate(labels)},
@@ -89,80 +113,42 @@ def save_model(
             metadata or {}
         )
         write_json(temporary / "config.json", fields)
-        # safetensors leaves its file readable by its owner alone
-        shutil.copymode(temporary / "config.json", temporary / WEIGHTS_FILE)
-        if head == "causal":
-            write_json(
-                temporary / "generation_config.json",
-                {
-                    "bos_token_id": START_ID,
-                    "eos_token_id": END_ID,
-                    "pad_token_id": PAD_ID,
-                    "do_sample": False,
-                },
-            )
-        write_for_transformers(tokenizer, temporary, closing, config.context)
+        # safetensors leaves its files readable by their owner alone
+        for file in temporary.glob("*.safetensors"):
+            shutil.copymode(temporary / "config.json", file)
+        if head in ("causal", "text-to-text"):
+            ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+            kept = {name: fields[name] for name in ids if fields.get(name) is not None}
+            write_json(temporary / "generation_config.json", kept | {"do_sample": False})
+        write_for_transformers(tokenizer, temporary, config.architecture == "encoder", config.context)
         (temporary / "README.md").write_text(_card(head, card), encoding="utf-8")
 
 
+def decoder_start(family: ModuleType, tokenizer: Tokenizer) -> int:
+    """The id before the first token that an encoder-decoder writes.
+
+    Raises:
+        HeadstartError: the tokenizer has no such token.
+    """
+    start: int | None = getattr(tokenizer.special, family.DECODER_START)
+    if start is None:
+        raise HeadstartError(
+            f"{tokenizer.path} has no {family.DECODER_START} token, with which a {family.NAME} decoder begins"
+        )
+    return start
+
+
 def _card(head: str, body: str) -> str:
-    pipeline = {
-        "masked": "fill-mask",
-        "causal": "text-generation",
-        "classification": "text-classification",
-        "tagging": "token-classification",
-    }[head]
-    return f"---\nlibrary_name: transformers\npipeline_tag: {pipeline}\ntags: [headstart]\n---\n\n{body}\n"
-
-
-def _names(pattern: str, ours: tuple[str, ...], layers: int) -> list[tuple[str, tuple[str, ...]]]:
-    """A row of a family's weight map, once for each layer it speaks of."""
-    if "{layer}" not in pattern:
-        return [(pattern, ours)]
-    return [
-        (pattern.format(layer=layer), tuple(name.format(layer=layer) for name in ours))
-        for layer in range(layers)
-    ]
-
-
-def _to_hf_weights(model: Transformer, names: dict[str, tuple[str, ...]]) -> dict[str, Tensor]:
-    state = model.state_dict()
-    weights = {}
-    for pattern, ours in names.items():
-        for theirs, parts in _names(pattern, ours, model.config.layers):
-            if all(part in state for part in parts):
-                weights[theirs] = (
-                    torch.cat([state[part] for part in parts]) if len(parts) > 1 else state[parts[0]]
-                )
-    return weights
-
-
-def _from_hf_weights(
-    weights: dict[str, Tensor], model: Transformer, names: dict[str, tuple[str, ...]], path: Path
-) -> None:
-    state = model.state_dict()
-    missing = set(state)
-    for pattern, ours in names.items():
-        for theirs, parts in _names(pattern, ours, model.config.layers):
-            if theirs not in weights or not all(part in state for part in parts):
-                continue
-            for part, tensor in zip(parts, weights[theirs].chunk(len(parts)), strict=True):
-                if tensor.shape != state[part].shape:
-                    raise HeadstartError(
-                        f"{path}: {theirs} has shape {list(tensor.shape)}, but config.json says "
-                        f"{list(state[part].shape)}; the folder's files do not belong together"
-                    )
-                state[part] = tensor.float()
-                missing.discard(part)
-    if any(name.startswith("classifier.") for name in weights):
-        missing.discard("output_bias")  # a task model has no output over the vocabulary
-    if missing:
-        raise HeadstartError(f"{path} lacks the weights {sorted(missing)[:3]}; the folder is not whole")
-    model.load_state_dict(state)
+    top = f"library_name: transformers\npipeline_tag: {PIPELINES[head]}\ntags: [headstart]"
+    return f"---\n{top}\n---\n\n{body}\n"
 
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
-    """Read a model folder that headstart wrote.
+    """Read a model folder: one that headstart wrote, or transformers for a family known here.
+
+    Args:
+        folder: a model folder, or a run folder that holds one.
+        dtype: what activations are computed in; weights are float32.
 
     Raises:
         HeadstartError: no such folder, a pickle file instead of safetensors, another architecture,
@@ -172,44 +158,72 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
         folder = folder / "model"  # a run folder was given
     if not folder.is_dir():
         raise HeadstartError(f"there is no model folder {folder}; check the path")
-    if not (folder / WEIGHTS_FILE).exists():
-        pickled = [file.name for file in folder.iterdir() if file.suffix in (".bin", ".pth", ".pkl", ".pt")]
-        if pickled:
-            raise HeadstartError(
-                f"{folder / pickled[0]} is a pickle, which can run code when it is read; save the model as "
-                f"{WEIGHTS_FILE} with transformers' save_pretrained and load that"
-            )
-        raise HeadstartError(f"{folder} holds no {WEIGHTS_FILE}; it is not a model folder")
+    files = weight_files(folder)
     fields = read_json(folder / "config.json")
-    own = fields.get("headstart") if isinstance(fields, dict) else None
-    if not isinstance(own, dict) or own.get("family") not in FAMILIES:
-        found = fields.get("model_type", "nameless") if isinstance(fields, dict) else "nameless"
-        raise HeadstartError(
-            f"{folder} is a {found} model of another tool; this headstart reads the folders that it wrote"
-        )
+    if not isinstance(fields, dict):
+        raise HeadstartError(f"{folder / 'config.json'} is no JSON object; make or get the model again")
+    stamp = fields.get("headstart")
+    own: dict[str, Any] = stamp if isinstance(stamp, dict) else {}
+    family = _family(folder, fields, own)
+    head = _head(folder, fields, own, family)
     try:
-        config: TransformerConfig = make_config(own["family"], family_named(own["family"]).from_hf(fields))
-        head = own["head"]
-    except (KeyError, TypeError) as error:
+        config = make_config(family.NAME, family.from_hf(fields))
+    except KeyError as error:
+        raise HeadstartError(f"{folder / 'config.json'} lacks {error}; make or get the model again") from None
+    except (TypeError, ValueError) as error:
         raise HeadstartError(
-            f"{folder / 'config.json'} lacks or garbles {error}; make the model again"
+            f"{folder / 'config.json'} says {error}, which headstart does not compute"
         ) from None
-    try:
-        weights = load_file(folder / WEIGHTS_FILE)
-    except SafetensorError as error:
-        raise HeadstartError(f"{folder / WEIGHTS_FILE} is damaged ({error}); make the model again") from None
-    model = Transformer(config, dtype)
-    _from_hf_weights(weights, model, family_named(config.family).WEIGHTS, folder / WEIGHTS_FILE)
-    classifier = {
-        name.split(".")[1]: weights[name].float() for name in weights if name.startswith("classifier.")
-    }
-    labels = (
-        [fields["id2label"][str(index)] for index in range(len(classifier["bias"]))] if classifier else []
-    )
+    fitted = fit(read_tensors(files), config, family, head, dtype, folder)
     tokenizer = Tokenizer(folder / "tokenizer.json")
-    if tokenizer.vocab_size != config.vocab_size:
+    # Others pad their embedding to a round size; a tokenizer of ours comes with its own model.
+    own_tokenizer = family.TOKENIZER == "headstart" and tokenizer.vocab_size != config.vocab_size
+    if tokenizer.vocab_size > config.vocab_size or own_tokenizer:
         raise HeadstartError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}; "
             "they do not belong together"
         )
-    return LoadedModel(model, tokenizer, head, classifier, labels, own)
+    labels = _labels(folder, fields, fitted.classifier)
+    settings = folder / "generation_config.json"
+    generation = read_json(settings) if settings.exists() else {}
+    return LoadedModel(fitted.model, tokenizer, head, fitted.classifier, labels, own, generation)
+
+
+def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> ModuleType:
+    kind = fields.get("model_type")
+    if own.get("family") in FAMILIES and kind == FAMILIES[own["family"]].MODEL_TYPE:
+        return FAMILIES[own["family"]]
+    others = [family for family in FAMILIES.values() if not family.NAME.startswith("headstart")]
+    for family in others:
+        if kind is not None and kind == family.MODEL_TYPE:
+            return family
+    known = sorted({family.MODEL_TYPE for family in others if family.MODEL_TYPE})
+    raise HeadstartError(
+        f"{folder} is a {kind or 'nameless'} model; this headstart reads {', '.join(known)} "
+        "and the folders that it wrote"
+    )
+
+
+def _head(folder: Path, fields: dict[str, Any], own: dict[str, Any], family: ModuleType) -> str:
+    if own.get("head") in family.HEADS:
+        return str(own["head"])
+    architectures = fields.get("architectures") or [family.HEADS["features"].hf_class]
+    for head, shape in family.HEADS.items():
+        if shape.hf_class == architectures[0]:
+            return str(head)
+    known = ", ".join(shape.hf_class for shape in family.HEADS.values())
+    raise HeadstartError(f"{folder} is a {architectures[0]}; of {family.NAME} models headstart knows {known}")
+
+
+def _labels(folder: Path, fields: dict[str, Any], classifier: dict[str, Tensor]) -> list[str]:
+    if "weight" not in classifier:
+        return []
+    count = len(classifier["weight"])
+    names = fields.get("id2label") or {str(index): f"LABEL_{index}" for index in range(count)}
+    try:
+        return [str(names[str(index)]) for index in range(count)]
+    except (KeyError, TypeError):
+        raise HeadstartError(
+            f"{folder / 'config.json'} names {len(names)} labels, but the head has {count}; "
+            "the folder's files do not belong together"
+        ) from None

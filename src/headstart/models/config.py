@@ -5,49 +5,130 @@ from typing import Any, Literal
 
 from headstart.errors import HeadstartError
 
+Architecture = Literal["encoder", "decoder", "encoder-decoder"]
+Position = Literal["learned", "sinusoidal", "rotary", "relative", "relative-xl", "none"]
+Feedforward = Literal["relu", "gelu", "gelu_tanh", "swiglu", "geglu", "geglu_tanh"]
+
+
+@dataclass(frozen=True)
+class RotaryScaling:
+    """How Llama 3.1 stretches rotary positions beyond the context it was first trained on.
+
+    Source: Dubey et al. 2024, section 3.4.2, with the constants of the released models.
+    """
+
+    factor: float = 8.0
+    low_frequency: float = 1.0
+    high_frequency: float = 4.0
+    original_context: int = 8192
+
 
 @dataclass(frozen=True)
 class TransformerConfig:
     """The rows of the field's comparison tables, as fields.
 
-    `layers` blocks of `width` D with `heads` query heads and `kv_heads` key-value heads
-    (equal: multi-head; fewer: grouped-query; one: multi-query).
+    A model is an encoder (attention in both directions), a decoder (attention to the left), or both,
+    the decoder then looking at the encoder's states through cross-attention.
     """
 
     family: str
+    architecture: Architecture
     vocab_size: int
     layers: int
+    """Blocks; in an encoder-decoder, those of the decoder."""
     width: int
     heads: int
+    """Query heads."""
     kv_heads: int
+    """Key-value heads: as many as query heads (multi-head), fewer (grouped-query) or one (multi-query)."""
     feedforward_width: int
     context: int
     """The longest row seen in training, in tokens."""
-    attention: Literal["bidirectional", "causal"]
-    norm: Literal["layernorm", "rmsnorm"]
-    norm_epsilon: float
-    feedforward: Literal["geglu", "swiglu"]
-    rotary_base: float
-    embedding_norm: bool
-    """Normalise the embeddings; the first block then starts without a norm of its own."""
-    prediction_head: bool
+    encoder_layers: int = 0
+    """Blocks of the encoder, in an encoder-decoder."""
+    head_width: int = 0
+    """Of one head; 0 becomes `width / heads`."""
+
+    position: Position = "none"
+    position_offset: int = 0
+    """Rows of the position table before the first position (RoBERTa, BART)."""
+    rotary_base: float = 10_000.0
+    rotary_scaling: RotaryScaling | None = None
+    relative_buckets: int = 32
+    """Buckets of T5's relative positions."""
+    relative_distance: int = 128
+    """From this distance on, all fall into the last bucket."""
+
+    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    norm_place: Literal["pre", "post"] = "pre"
+    """Before each part of a block, or after its sum with the stream."""
+    norm_bias: bool = False
+    norm_epsilon: float = 1e-5
+
+    feedforward: Feedforward = "gelu"
+    feedforward_bias: bool = False
+    qkv_bias: bool = False
+    out_bias: bool = False
+    """Of the attention's output projection."""
+    scaled_attention: bool = True
+    """Divide attention scores by the root of the head width."""
+    window: int = 0
+    """Every second block sees only that many latest tokens, its own among them; 0: all see all."""
+
+    embedding_norm: bool = False
+    """Normalise the embeddings; a pre-norm stack then starts without a norm of its own."""
+    embedding_scale: bool = False
+    """Multiply the embeddings by the root of the width."""
+    token_types: int = 0
+    """How many kinds of token an extra embedding tells apart (BERT: first and second sentence)."""
+    prediction_head: bool = False
     """A dense layer, GELU and a norm between the last block and the output."""
-    output_bias: bool
+    output_bias: bool = False
+    output_scale: bool = False
+    """Divide the states by the root of the width before the output (T5 v1.0)."""
+    tied: bool = True
+    """The output shares the embedding's weights."""
+    pooler: bool = False
+    """A dense layer and tanh on the first token's state (BERT)."""
+    next_sentence: bool = False
+    """A two-way output on the pooler: does the second sentence follow the first?"""
+    dropout: float = 0.0
+    """In training, of embeddings, attention weights and whatever is added to the stream."""
+    initial_deviation: float = 0.0
+    """Standard deviation of initial weight matrices; 0: D^-0.5."""
+    embedding_deviation: float = 0.02
+    """The same of embeddings."""
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise HeadstartError(f"model width {self.width} is not a multiple of its {self.heads} heads")
+        if not self.head_width:
+            if self.width % self.heads:
+                raise HeadstartError(f"model width {self.width} is not a multiple of its {self.heads} heads")
+            object.__setattr__(self, "head_width", self.width // self.heads)
         if self.heads % self.kv_heads:
             raise HeadstartError(f"{self.heads} heads cannot share {self.kv_heads} key-value heads evenly")
-        if (self.width // self.heads) % 2:
+        if self.position == "rotary" and self.head_width % 2:
             raise HeadstartError(
-                f"rotary positions need an even head width; {self.width} / {self.heads} heads gives "
-                f"{self.width // self.heads}"
+                f"rotary positions need an even head width, not {self.head_width}; change width or heads"
+            )
+        if self.position == "relative-xl" and self.architecture != "decoder":
+            raise HeadstartError(
+                "positions relative as in Transformer-XL look to the left: a decoder's alone"
+            )
+        if (self.architecture == "encoder-decoder") != (self.encoder_layers > 0):
+            raise HeadstartError(
+                f"encoder_layers={self.encoder_layers} does not fit an {self.architecture}: "
+                "an encoder-decoder has some, the others none"
             )
 
     @property
-    def head_width(self) -> int:
-        return self.width // self.heads
+    def generates(self) -> bool:
+        """Whether the model writes text from left to right."""
+        return self.architecture != "encoder"
+
+    @property
+    def gated(self) -> bool:
+        """Whether the feed-forward layer has a gate."""
+        return self.feedforward in ("swiglu", "geglu", "geglu_tanh")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

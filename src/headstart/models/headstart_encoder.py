@@ -7,56 +7,71 @@ load in transformers as `ModernBertFor...`.
 from typing import Any
 
 from headstart.models.config import TransformerConfig
+from headstart.models.family import HeadShape, Preset, Stored
 
 NAME = "headstart-encoder"
-HF_MODEL_TYPE = "modernbert"
-HF_CLASSES = {
-    "masked": "ModernBertForMaskedLM",
-    "classification": "ModernBertForSequenceClassification",
-    "tagging": "ModernBertForTokenClassification",
-}
+MODEL_TYPE = "modernbert"
 OBJECTIVE = "masked"
+TOKENIZER = "headstart"
 GROUPED_QUERY = False
+PREFIX = "model."
+PRESETS: dict[str, Preset] = {}
 FIXED = {
-    "attention": "bidirectional",
+    "architecture": "encoder",
+    "position": "rotary",
     "norm": "layernorm",
-    "norm_epsilon": 1e-5,
     "feedforward": "geglu",
-    "rotary_base": 10_000.0,
     "embedding_norm": True,
     "prediction_head": True,
     "output_bias": True,
 }
 
-# Hugging Face's name for a weight: ours, stacked along the output dimension where there are several.
-WEIGHTS = {
-    "model.embeddings.tok_embeddings.weight": ("embedding.weight",),
-    "model.embeddings.norm.weight": ("embedding_norm.weight",),
-    "model.layers.{layer}.attn_norm.weight": ("blocks.{layer}.attention_norm.weight",),
-    "model.layers.{layer}.attn.Wqkv.weight": (
-        "blocks.{layer}.attention.query.weight",
-        "blocks.{layer}.attention.key.weight",
-        "blocks.{layer}.attention.value.weight",
+_CLASSIFIER = {"classifier.weight": "weight", "classifier.bias": "bias"}
+HEADS = {
+    "masked": HeadShape("ModernBertForMaskedLM"),
+    "features": HeadShape("ModernBertModel"),
+    "classification": HeadShape(
+        "ModernBertForSequenceClassification", "mean", "prediction head", weights=_CLASSIFIER
     ),
-    "model.layers.{layer}.attn.Wo.weight": ("blocks.{layer}.attention.out.weight",),
-    "model.layers.{layer}.mlp_norm.weight": ("blocks.{layer}.feedforward_norm.weight",),
-    "model.layers.{layer}.mlp.Wi.weight": (
-        "blocks.{layer}.feedforward.gate.weight",
-        "blocks.{layer}.feedforward.up.weight",
-    ),
-    "model.layers.{layer}.mlp.Wo.weight": ("blocks.{layer}.feedforward.down.weight",),
-    "model.final_norm.weight": ("final_norm.weight",),
-    "head.dense.weight": ("prediction_head.dense.weight",),
-    "head.norm.weight": ("prediction_head.norm.weight",),
-    "decoder.bias": ("output_bias",),
+    "tagging": HeadShape("ModernBertForTokenClassification", "each", "prediction head", weights=_CLASSIFIER),
+    "spans": HeadShape("ModernBertForQuestionAnswering", "each", "prediction head", weights=_CLASSIFIER),
 }
+
+
+def weights(config: TransformerConfig) -> dict[str, Stored]:
+    """Hugging Face's name for a weight: ours, stacked along the outputs where there are several."""
+    names = {
+        "model.embeddings.tok_embeddings.weight": Stored("embedding.weight"),
+        "model.embeddings.norm.weight": Stored("encoder.embedding_norm.weight"),
+        "model.final_norm.weight": Stored("encoder.final_norm.weight"),
+        "head.dense.weight": Stored("prediction_head.dense.weight"),
+        "head.norm.weight": Stored("prediction_head.norm.weight"),
+        "decoder.bias": Stored("output_bias"),
+    }
+    for layer in range(config.layers):
+        theirs, ours = f"model.layers.{layer}", f"encoder.blocks.{layer}"
+        if layer:
+            names[f"{theirs}.attn_norm.weight"] = Stored(f"{ours}.attention_norm.weight")
+        names |= {
+            f"{theirs}.attn.Wqkv.weight": Stored(
+                f"{ours}.attention.query.weight",
+                f"{ours}.attention.key.weight",
+                f"{ours}.attention.value.weight",
+            ),
+            f"{theirs}.attn.Wo.weight": Stored(f"{ours}.attention.out.weight"),
+            f"{theirs}.mlp_norm.weight": Stored(f"{ours}.feedforward_norm.weight"),
+            f"{theirs}.mlp.Wi.weight": Stored(
+                f"{ours}.feedforward.gate.weight", f"{ours}.feedforward.up.weight"
+            ),
+            f"{theirs}.mlp.Wo.weight": Stored(f"{ours}.feedforward.down.weight"),
+        }
+    return names
 
 
 def to_hf(config: TransformerConfig) -> dict[str, Any]:
     """`config.json` fields for transformers, old and new names of the rotary base included."""
     rotary = {"rope_type": "default", "rope_theta": config.rotary_base}
     return {
-        "model_type": HF_MODEL_TYPE,
         "vocab_size": config.vocab_size,
         "hidden_size": config.width,
         "intermediate_size": config.feedforward_width,
@@ -83,8 +98,8 @@ def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
         "layers": fields["num_hidden_layers"],
         "width": fields["hidden_size"],
         "heads": fields["num_attention_heads"],
-        "kv_heads": fields["num_attention_heads"],
         "feedforward_width": fields["intermediate_size"],
         "context": fields["max_position_embeddings"],
+        "norm_epsilon": fields["norm_eps"],
         "rotary_base": fields["global_rope_theta"],
     }

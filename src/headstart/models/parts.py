@@ -1,16 +1,21 @@
 """The parts of a Transformer block, each a few lines, with shapes.
 
-B batch, T time, D width, H query heads, K key-value heads, C head width, F feed-forward width.
+B batch, T time (queries), S time (keys), D width, H query heads, K key-value heads, C head width,
+F feed-forward width.
 
 Weights are kept in float32. Activations may be bfloat16: every part casts its weights to the
 dtype of what comes in, so precision is decided once, where tokens are embedded.
 """
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headstart.models.config import TransformerConfig
+from headstart.models.config import RotaryScaling, TransformerConfig
 
 # Below this length two batched matrix products are faster on a CPU in bfloat16 than the fused kernel.
 SHORT_ROW = 512
@@ -28,15 +33,17 @@ class Linear(nn.Linear):
 
 
 class LayerNorm(nn.Module):
-    """Zero mean, unit variance, a learned scale (Ba et al. 2016, without the shift)."""
+    """Zero mean, unit variance, a learned scale and, where asked for, a shift (Ba et al. 2016)."""
 
-    def __init__(self, width: int, epsilon: float) -> None:
+    def __init__(self, width: int, epsilon: float, bias: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight.to(x.dtype), None, self.epsilon)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.layer_norm(x, self.weight.shape, self.weight.to(x.dtype), bias, self.epsilon)
 
 
 class RMSNorm(nn.Module):
@@ -52,21 +59,66 @@ class RMSNorm(nn.Module):
 
 
 def make_norm(config: TransformerConfig) -> nn.Module:
-    kind = LayerNorm if config.norm == "layernorm" else RMSNorm
-    return kind(config.width, config.norm_epsilon)
+    """The kind of norm that a configuration asks for."""
+    if config.norm == "layernorm":
+        return LayerNorm(config.width, config.norm_epsilon, config.norm_bias)
+    return RMSNorm(config.width, config.norm_epsilon)
+
+
+# --- Where a token stands -------------------------------------------------------------------------
+
+
+def places(segments: Tensor) -> Tensor:
+    """How far each token is into its document: `[B, T]` from document numbers `[B, T]`."""
+    index = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
+    begins = torch.ones_like(segments, dtype=torch.bool)
+    begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    return index - torch.where(begins, index, 0).cummax(1).values
+
+
+def sinusoids(positions: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+    """Sines, then cosines, of wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5).
+
+    The paper writes sine and cosine in turns; its released code puts all sines first, as here.
+
+    Args:
+        positions: of any shape.
+
+    Returns:
+        `[..., width]`.
+    """
+    pairs = width // 2 + width % 2
+    frequencies = 10_000.0 ** (-torch.arange(pairs, device=positions.device, dtype=torch.float32) * 2 / width)
+    angles = positions.float()[..., None] * frequencies
+    return torch.cat((angles.sin(), angles.cos()), -1)[..., :width].to(dtype)
 
 
 def rotary_table(
-    positions: Tensor, head_width: int, base: float, dtype: torch.dtype
+    positions: Tensor, head_width: int, base: float, dtype: torch.dtype, scaling: RotaryScaling | None = None
 ) -> tuple[Tensor, Tensor]:
     """Cosine and sine of every position's angles (Su et al. 2021, section 3.2.2): two `[T, C]`.
 
     Pair i of a head turns by `position * base ** (-2 i / C)`; the pairs are (i, i + C/2).
     """
-    frequencies = base ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+    exponents = torch.arange(0, head_width, 2, dtype=torch.float32, device=positions.device) / head_width
+    frequencies = 1.0 / base**exponents
+    if scaling is not None:
+        frequencies = stretch(frequencies, scaling)
     angles = positions.float()[:, None] * frequencies  # [T, C/2]
     angles = torch.cat((angles, angles), dim=-1)  # [T, C]
     return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def stretch(frequencies: Tensor, scaling: RotaryScaling) -> Tensor:
+    """Llama 3.1's longer context: slow pairs turn `factor` times slower, fast ones as before.
+
+    A pair is fast when it turns more than `high_frequency` times within the original context, slow
+    when less than `low_frequency` times, and in between its speed is interpolated.
+    """
+    turns = scaling.original_context * frequencies / (2 * math.pi)
+    share = (turns - scaling.low_frequency) / (scaling.high_frequency - scaling.low_frequency)
+    share = share.clamp(0, 1)
+    return frequencies * (share + (1 - share) / scaling.factor)
 
 
 def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
@@ -76,95 +128,313 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     return x * cosine + torch.cat((-second, first), dim=-1) * sine
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+class RelativeBias(nn.Module):
+    """A learned number per head for how far apart two tokens are (Raffel et al. 2020, section 2.1).
+
+    Small distances have a bucket each; larger ones share buckets that widen logarithmically up to
+    `relative_distance`. An encoder gives half of its buckets to each direction.
+    """
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(config.relative_buckets, config.heads))
+        self.causal, self.most = causal, config.relative_distance
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """The bias `[1, H, T, S]` between positions `[T]` and `[S]`."""
+        distance = queries[:, None] - keys  # [T, S]; positive: the key is to the left
+        buckets = len(self.weight)
+        first = torch.zeros_like(distance)
+        if not self.causal:
+            buckets //= 2
+            first = (distance < 0) * buckets
+            distance = distance.abs()
+        distance = distance.clamp(min=0)
+        exact = buckets // 2
+        far = (distance.float().clamp(min=1) / exact).log() / math.log(self.most / exact)
+        far = (exact + (far * (buckets - exact)).long()).clamp(max=buckets - 1)
+        bucket = first + torch.where(distance < exact, distance, far)
+        return self.weight[bucket].permute(2, 0, 1)[None]
+
+
+# --- Attention ------------------------------------------------------------------------------------
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1): `[B, H, T, C]`.
 
     Args:
         query: `[B, H, T, C]`; key, value: `[B, K, S, C]` with K dividing H.
         mask: boolean, true where a query may look, broadcastable to `[B, H, T, S]`; None: everywhere.
+        bias: added to the scores, broadcastable to `[B, H, T, S]`.
+        causal: instead of mask and bias: query t looks at keys 0 to t.
+        scale: of the scores; None: C^-0.5.
+        dropout: share of the attention weights to drop.
     """
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and key.shape[2] <= SHORT_ROW:
-        group = query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # [B, H, T, S]
+    if bias is not None:
         if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        return scores.softmax(-1) @ value
+            bias = bias.masked_fill(~mask, float("-inf"))
+        mask = bias.to(query.dtype)
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and key.shape[2] <= SHORT_ROW:
+        if causal:
+            mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool).tril_()
+        group = query.shape[1] // key.shape[1]
+        if group > 1:
+            key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+        scale = query.shape[-1] ** -0.5 if scale is None else scale
+        scores = (query * scale) @ key.transpose(-1, -2)  # [B, H, T, S]
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf")) if bias is None else scores + mask
+        return F.dropout(scores.softmax(-1), dropout) @ value
     return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, enable_gqa=query.shape[1] != key.shape[1]
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        dropout_p=dropout,
+        is_causal=causal,
+        scale=scale,
+        enable_gqa=query.shape[1] != key.shape[1],
     )
 
 
-class KeyValueCache:
-    """Keys and values of the tokens already read, one pair of `[B, K, T, C]` tensors a layer."""
+class Growing:
+    """A tensor `[B, K, T, C]` that grows along T; its room doubles, so that tokens are rarely copied."""
 
     def __init__(self) -> None:
-        self.layers: list[tuple[Tensor, Tensor]] = []
+        self.room: Tensor | None = None
+        self.length = 0
+
+    def append(self, new: Tensor) -> Tensor:
+        """Add `[B, K, t, C]`; returns everything so far."""
+        end = self.length + new.shape[2]
+        if self.room is None or end > self.room.shape[2]:
+            batch, heads, _, width = new.shape
+            room = new.new_empty(batch, heads, max(64, end, 2 * self.length), width)
+            if self.room is not None:
+                room[:, :, : self.length] = self.room[:, :, : self.length]
+            self.room = room
+        self.room[:, :, self.length : end] = new
+        self.length = end
+        return self.room[:, :, :end]
+
+    def reorder(self, rows: Tensor) -> None:
+        """Keep the given rows of the batch, in that order."""
+        if self.room is not None:
+            self.room = self.room[rows]
+
+
+class KeyValueCache:
+    """Keys and values of the tokens already read, so that each is computed once.
+
+    For every layer a growing pair of `[B, K, T, C]`, and in an encoder-decoder a fixed pair
+    `[B, K, S, C]` of the encoder's states for cross-attention.
+    """
+
+    def __init__(self) -> None:
+        self.layers: list[tuple[Growing, Growing]] = []
+        self.cross: dict[int, tuple[Tensor, Tensor]] = {}
+        self.segments: Tensor | None = None
+        """Document numbers of the tokens read, `[B, T]`, if any were given."""
 
     @property
     def length(self) -> int:
-        return self.layers[0][0].shape[2] if self.layers else 0
+        return self.layers[0][0].length if self.layers else 0
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Append new keys and values to a layer; returns all of that layer's."""
-        if layer < len(self.layers):
-            old_key, old_value = self.layers[layer]
-            key, value = torch.cat((old_key, key), 2), torch.cat((old_value, value), 2)
-            self.layers[layer] = (key, value)
-        else:
-            self.layers.append((key, value))
-        return key, value
+        if layer == len(self.layers):
+            self.layers.append((Growing(), Growing()))
+        keys, values = self.layers[layer]
+        return keys.append(key), values.append(value)
+
+    def extend_segments(self, segments: Tensor | None, tokens: int) -> Tensor | None:
+        """Append document numbers; None goes on with each row's last document."""
+        if segments is None and self.segments is not None:
+            segments = self.segments[:, -1:].expand(-1, tokens)
+        elif segments is not None and self.segments is None and self.length:
+            self.segments = segments[:, :1].expand(-1, self.length)
+        if segments is not None:
+            self.segments = segments if self.segments is None else torch.cat((self.segments, segments), 1)
+        return self.segments
+
+    def reorder(self, rows: Tensor) -> None:
+        """Keep the given rows of the batch, in that order; a row may be taken more than once."""
+        for keys, values in self.layers:
+            keys.reorder(rows)
+            values.reorder(rows)
+        self.cross = {layer: (key[rows], value[rows]) for layer, (key, value) in self.cross.items()}
+        if self.segments is not None:
+            self.segments = self.segments[rows]
+
+
+@dataclass
+class Sight:
+    """What the tokens of one forward pass see of each other; the same for all blocks of a stack."""
+
+    mask: Tensor | None = None
+    """True where a query may look, broadcastable to `[B, H, T, S]`; None: everywhere."""
+    banded: Tensor | None = None
+    """The same for blocks with a window."""
+    causal: bool = False
+    """Without a mask: each query sees the keys up to its own place."""
+    rotary: tuple[Tensor, Tensor] | None = None
+    bias: Tensor | None = None
+    """T5's relative positions, `[1, H, T, S]`."""
+    distances: Tensor | None = None
+    """How far each key is to the left of each query, `[T, S]`, for Transformer-XL's positions."""
 
 
 class Attention(nn.Module):
-    """Multi-head attention with rotary positions; fewer key-value than query heads share them
-    (grouped-query attention, Ainslie et al. 2023)."""
+    """Multi-head attention; fewer key-value than query heads share them (grouped-query attention,
+    Ainslie et al. 2023). With a memory it is cross-attention: keys and values come from there."""
 
-    def __init__(self, config: TransformerConfig, layer: int) -> None:
+    def __init__(self, config: TransformerConfig, layer: int, cross: bool = False) -> None:
         super().__init__()
-        self.layer, self.head_width = layer, config.head_width
-        self.query = Linear(config.width, config.heads * config.head_width)
-        self.key = Linear(config.width, config.kv_heads * config.head_width)
-        self.value = Linear(config.width, config.kv_heads * config.head_width)
-        self.out = Linear(config.width, config.width)
+        self.layer, self.cross, self.head_width = layer, cross, config.head_width
+        self.banded = bool(config.window) and layer % 2 == 1 and not cross
+        self.scale = None if config.scaled_attention else 1.0
+        self.dropout = config.dropout
+        self.query = Linear(config.width, config.heads * config.head_width, config.qkv_bias)
+        self.key = Linear(config.width, config.kv_heads * config.head_width, config.qkv_bias)
+        self.value = Linear(config.width, config.kv_heads * config.head_width, config.qkv_bias)
+        self.out = Linear(config.heads * config.head_width, config.width, config.out_bias)
+        self.relative = RelativeKeys(config) if config.position == "relative-xl" and not cross else None
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None, cache: KeyValueCache | None
+        self, x: Tensor, sight: Sight, cache: KeyValueCache | None = None, memory: Tensor | None = None
     ) -> Tensor:
-        query = rotate(self._split(self.query(x)), rotary)  # [B, H, T, C]
-        key = rotate(self._split(self.key(x)), rotary)  # [B, K, T, C]
-        value = self._split(self.value(x))
-        if cache is not None:
-            key, value = cache.extend(self.layer, key, value)
-        mixed = attend(query, key, value, mask)  # [B, H, T, C]
+        query = self._split(self.query(x))  # [B, H, T, C]
+        key, value = self._keys_and_values(x, sight, cache, memory)  # [B, K, S, C]
+        if sight.rotary is not None:
+            query = rotate(query, sight.rotary)
+        bias = sight.bias
+        if self.relative is not None and sight.distances is not None:
+            query, bias = self.relative(query, sight.distances)
+        mask = sight.banded if self.banded else sight.mask
+        mixed = attend(
+            query,
+            key,
+            value,
+            mask,
+            bias,
+            causal=sight.causal and mask is None,
+            scale=self.scale,
+            dropout=self.dropout if self.training else 0.0,
+        )  # [B, H, T, C]
         return self.out(mixed.transpose(1, 2).flatten(2))  # [B, T, D]
+
+    def _keys_and_values(
+        self, x: Tensor, sight: Sight, cache: KeyValueCache | None, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        if self.cross:
+            if cache is not None and self.layer in cache.cross:
+                return cache.cross[self.layer]
+            assert memory is not None
+            pair = self._split(self.key(memory)), self._split(self.value(memory))
+            if cache is not None:
+                cache.cross[self.layer] = pair
+            return pair
+        key, value = self._split(self.key(x)), self._split(self.value(x))
+        if sight.rotary is not None:
+            key = rotate(key, sight.rotary)
+        return (key, value) if cache is None else cache.extend(self.layer, key, value)
 
     def _split(self, x: Tensor) -> Tensor:
         """`[B, T, H*C]` to `[B, H, T, C]`."""
         return x.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
 
 
-class FeedForward(nn.Module):
-    """A gated feed-forward layer (Shazeer 2020, section 2): SwiGLU gates with SiLU, GeGLU with GELU."""
+class RelativeKeys(nn.Module):
+    """Relative positions of Transformer-XL (Dai et al. 2019, section 3.3), which Gopher and Chinchilla use.
+
+    The score of query i and key j is (q_i + u) k_j + (q_i + v) r_{i-j}: r is a learned map of the
+    sinusoids of the distance; u and v are learned, as if queries asked for content and for distance.
+    """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.gate = Linear(config.width, config.feedforward_width)
-        self.up = Linear(config.width, config.feedforward_width)
-        self.down = Linear(config.feedforward_width, config.width)
-        self.activation = F.silu if config.feedforward == "swiglu" else F.gelu
+        self.width, self.heads, self.head_width = config.width, config.heads, config.head_width
+        self.scale = config.head_width**-0.5
+        self.key = Linear(config.width, config.heads * config.head_width)
+        self.content_bias = nn.Parameter(torch.zeros(config.heads * config.head_width))
+        self.distance_bias = nn.Parameter(torch.zeros(config.heads * config.head_width))
+
+    def forward(self, query: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """The query to use for content `[B, H, T, C]`, and what distance adds to the scores `[B, H, T, S]`.
+
+        Args:
+            query: `[B, H, T, C]`.
+            distances: `[T, S]`; those to the right are masked by the caller.
+        """
+        table = torch.arange(distances.shape[1], device=query.device)  # a key is at most S - 1 to the left
+        keys = self.key(sinusoids(table, self.width, query.dtype))  # [S, H*C]
+        keys = keys.unflatten(-1, (self.heads, self.head_width)).transpose(0, 1)  # [H, S, C]
+        asking = query + self._by_head(self.distance_bias, query)
+        scores = (asking @ keys.transpose(-1, -2)) * self.scale  # [B, H, T, S], by distance
+        index = distances.clamp(min=0).expand(scores.shape)
+        return query + self._by_head(self.content_bias, query), scores.gather(-1, index)
+
+    def _by_head(self, bias: Tensor, query: Tensor) -> Tensor:
+        return bias.to(query.dtype).view(self.heads, 1, self.head_width)
+
+
+# --- Feed-forward layers --------------------------------------------------------------------------
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    """GELU by its tanh approximation (Hendrycks & Gimpel 2016, section 2), as GPT-2 computes it."""
+    return F.gelu(x, approximate="tanh")
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": _gelu_tanh,
+    "swiglu": F.silu,
+    "geglu": F.gelu,
+    "geglu_tanh": _gelu_tanh,
+}
+
+
+class FeedForward(nn.Module):
+    """Two matrix products with an activation between them (Vaswani et al. 2017, section 3.3); or three,
+    where a gate multiplies what goes through (Shazeer 2020, section 2)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        width, inner, bias = config.width, config.feedforward_width, config.feedforward_bias
+        self.gate = Linear(width, inner, bias) if config.gated else None
+        self.up = Linear(width, inner, bias)
+        self.down = Linear(inner, width, bias)
+        self.activation = ACTIVATIONS[config.feedforward]
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(self.activation(self.gate(x)) * self.up(x))  # [B, T, F] inside
+        if self.gate is None:
+            inner = self.activation(self.up(x))  # [B, T, F]
+        else:
+            inner = self.activation(self.gate(x)) * self.up(x)
+        return self.down(self.dropout(inner))
 
 
 class PredictionHead(nn.Module):
-    """Dense layer, GELU and norm between the stack and its output (Devlin et al. 2018, masked LM head)."""
+    """Dense layer, activation and norm between the stack and its output (Devlin et al. 2018, masked LM head)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.dense = Linear(config.width, config.width)
+        self.dense = Linear(config.width, config.width, config.feedforward_bias)
+        self.activation = ACTIVATIONS[config.feedforward]
         self.norm = make_norm(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(F.gelu(self.dense(x)))
+        return self.norm(self.activation(self.dense(x)))

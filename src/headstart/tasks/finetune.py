@@ -82,7 +82,7 @@ def finetune(
     Raises:
         HeadstartError: the model is no encoder, one class alone, or a loss that is no number.
     """
-    if loaded.model.config.attention != "bidirectional":
+    if loaded.model.config.architecture != "encoder":
         raise HeadstartError(
             "this is a causal model, and this headstart fine-tunes encoders; "
             "pre-train one with objective.kind=masked"
@@ -203,10 +203,10 @@ def _groups(model: TaskModel, recipe: FinetuneRecipe, decay: float, rate: float)
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         below = 0
-        if name.startswith("body.embedding"):
+        if ".blocks." in name:
+            below = layers - int(name.split(".blocks.")[1].split(".")[0])
+        elif name.startswith("body.embedding") or ".embedding_norm" in name:
             below = layers + 1
-        elif name.startswith("body.blocks."):
-            below = layers - int(name.split(".")[2])
         groups.setdefault((below, parameter.dim() > 1), []).append(parameter)
     return [
         {

@@ -7,21 +7,24 @@ from torch import Tensor, nn
 
 from headstart.training.recipe import OptimiserRecipe
 
+# Where the matrices of the model's inside are; others are tables, looked up or written to by token.
+MATRICES = ("encoder.blocks.", "decoder.blocks.", "prediction_head.", "pooler.")
+
 
 class Optimiser:
     """Two optimisers that step together.
 
     Muon (Jordan 2024) replaces a matrix's momentum by the nearest orthogonal matrix; it takes the
-    matrices of the blocks. AdamW (Loshchilov & Hutter 2017) takes embedding, norms and biases, with
-    weight decay on the embedding alone.
+    matrices of the blocks. AdamW (Loshchilov & Hutter 2017) takes embeddings, an untied
+    output, norms and biases, with weight decay on the two first alone.
     """
 
     def __init__(self, model: nn.Module, recipe: OptimiserRecipe) -> None:
         self.recipe = recipe
         named = list(model.named_parameters())
         self.parameters = [parameter for _, parameter in named]
-        matrices = [p for name, p in named if p.dim() == 2 and "embedding" not in name]
-        tables = [p for name, p in named if p.dim() == 2 and "embedding" in name]
+        matrices = [p for name, p in named if p.dim() == 2 and name.startswith(MATRICES)]
+        tables = [p for name, p in named if p.dim() == 2 and not name.startswith(MATRICES)]
         vectors = [p for _, p in named if p.dim() < 2]
         self.muon = torch.optim.Muon(
             matrices,

@@ -1,0 +1,220 @@
+"""Weights of a Hugging Face folder: read from its files, and fitted to our names and back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from headstart.errors import HeadstartError
+from headstart.folder import read_json, write_json
+from headstart.models.config import TransformerConfig
+from headstart.models.family import HeadShape
+from headstart.models.transformer import Transformer
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+PICKLES = (".bin", ".pth", ".pt", ".pkl", ".ckpt")
+
+# What transformers writes beside the weights, or used to: computed again from the configuration.
+_BUFFERS = ("position_ids", "inv_freq", ".masked_bias", ".attn.bias", ".attention.bias")
+# Which parts of a model a head leaves aside, by the beginning of their names.
+_OUTPUT = ("prediction_head.", "output.", "output_bias")
+_POOLER = ("pooler.", "next_sentence.")
+
+
+@dataclass
+class Fitted:
+    """A model with the weights of a file, and what the file holds besides."""
+
+    model: Transformer
+    classifier: dict[str, Tensor]
+    """Of a task's head: "weight", "bias", "dense.weight", "dense.bias"."""
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder: one, or those that its index names.
+
+    Raises:
+        HeadstartError: there are none, or only pickles, or the index names a file that is not there.
+    """
+    if (folder / WEIGHTS_FILE).exists():
+        return [folder / WEIGHTS_FILE]
+    if (folder / INDEX_FILE).exists():
+        index = read_json(folder / INDEX_FILE)
+        try:
+            names = sorted(set(index["weight_map"].values()))
+        except (KeyError, TypeError, AttributeError):
+            raise HeadstartError(f"{folder / INDEX_FILE} has no weight_map; get the folder again") from None
+        for name in names:
+            if Path(name).name != name or not (folder / name).exists():
+                raise HeadstartError(
+                    f"{folder / INDEX_FILE} names {name!r}, which is not in the folder; get it again"
+                )
+        return [folder / name for name in names]
+    pickled = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+    if pickled:
+        raise HeadstartError(
+            f"{folder / pickled[0]} is a pickle, which can run code when it is read; where you trust it, "
+            "save the model as safetensors with transformers' save_pretrained, and give that folder"
+        )
+    raise HeadstartError(f"{folder} holds no {WEIGHTS_FILE}; it is not a model folder")
+
+
+def read_tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors, as the files hold them; a damaged file is a `HeadstartError`."""
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 - no mapping
+                    yield name, tensors.get_tensor(name)
+        except SafetensorError as error:
+            raise HeadstartError(f"{file} is damaged ({error}); make or get the model again") from None
+
+
+def write_tensors(tensors: dict[str, Tensor], folder: Path, shard_bytes: int) -> None:
+    """Write `model.safetensors`; above `shard_bytes` several files and their index."""
+    shards: list[dict[str, Tensor]] = [{}]
+    filled = 0
+    for name, tensor in tensors.items():
+        if shards[-1] and filled + tensor.nbytes > shard_bytes:
+            shards.append({})
+            filled = 0
+        shards[-1][name] = tensor.contiguous()
+        filled += tensor.nbytes
+    names = [WEIGHTS_FILE]
+    if len(shards) > 1:
+        count = len(shards)
+        names = [f"model-{number + 1:05d}-of-{count:05d}.safetensors" for number in range(count)]
+        places = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
+        total = sum(tensor.nbytes for tensor in tensors.values())
+        write_json(folder / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": places})
+    for name, shard in zip(names, shards, strict=True):
+        save_file(shard, folder / name, metadata={"format": "pt"})
+
+
+def to_hf(
+    model: Transformer, family: ModuleType, head: str, classifier: dict[str, Tensor] | None
+) -> dict[str, Tensor]:
+    """A model's weights under Hugging Face's names, as the transformers class of its head has them."""
+    shape: HeadShape = family.HEADS[head]
+    left_out = _left_out(head, shape)
+    state = model.state_dict()
+    tensors = {}
+    for theirs, stored in family.weights(model.config).items():
+        if all(name in state and not name.startswith(left_out) for name in stored):
+            parts = [state[name] for name in stored]
+            tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
+            tensors[_outside(theirs, family, head, shape)] = tensor.T if stored.transposed else tensor
+    for theirs, ours in shape.weights.items():
+        if classifier is not None and ours in classifier:
+            tensors[theirs] = classifier[ours].detach()
+    return tensors
+
+
+def _left_out(head: str, shape: HeadShape) -> tuple[str, ...]:
+    if head in ("causal", "text-to-text", "pretraining"):
+        return ()
+    if head == "masked":
+        return _POOLER
+    output = tuple(name for name in _OUTPUT if shape.through != "prediction head" or name != _OUTPUT[0])
+    if shape.through == "pooler" or head == "features":
+        return (*output, _POOLER[1])
+    return (*output, *_POOLER)
+
+
+def _outside(name: str, family: ModuleType, head: str, shape: HeadShape) -> str:
+    """A weight's name in the files of a head: the family's, but for what stands before it."""
+    if name.startswith(family.PREFIX):
+        if head == "features":
+            return name.removeprefix(family.PREFIX)
+        if shape.prefix is not None:
+            return shape.prefix + name.removeprefix(family.PREFIX)
+    return name
+
+
+def fit(
+    tensors: Iterator[tuple[str, Tensor]],
+    config: TransformerConfig,
+    family: ModuleType,
+    head: str,
+    dtype: torch.dtype,
+    where: Path,
+) -> Fitted:
+    """A model with the weights of a Hugging Face folder, in float32.
+
+    Parts that a head has no use for and the files do not hold (the output of a classifier, BERT's
+    pooler in a masked model) are left out of the model.
+
+    Raises:
+        HeadstartError: weights are missing, of another shape, or unknown to the family.
+    """
+    shape: HeadShape = family.HEADS[head]
+    expected = family.weights(config)
+    inside = {}  # what the file may call it -> what the family calls it
+    for name in expected:
+        inside[name] = name
+        inside[name.removeprefix(family.PREFIX)] = name
+        inside[_outside(name, family, head, shape)] = name
+    ignored = (*_BUFFERS, *getattr(family, "IGNORED", ()))
+    found: dict[str, Tensor] = {}
+    classifier: dict[str, Tensor] = {}
+    unknown = []
+    for name, tensor in tensors:
+        plain = name.replace(".gamma", ".weight").replace(".beta", ".bias")  # TensorFlow's names
+        if name in shape.weights:
+            classifier[shape.weights[name]] = tensor.float()
+        elif plain in inside:
+            stored = expected[inside[plain]]
+            tensor = tensor.T.contiguous() if stored.transposed else tensor
+            for ours, part in zip(stored, tensor.chunk(len(stored)), strict=False):
+                found[ours] = part.clone().float() if len(stored) > 1 else part.float()
+        elif not name.endswith(ignored):
+            unknown.append(name)
+    config = _without_missing_parts(config, found, head)
+    with torch.device("meta"):
+        model = Transformer(config, dtype)
+    state = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    missing = sorted(set(state) - set(found))
+    if missing:
+        raise HeadstartError(f"{where} lacks the weights {missing[:3]}; the folder is not whole")
+    if unknown:
+        raise HeadstartError(
+            f"{where} holds weights that a {config.family} model does not have, {sorted(unknown)[:3]}; "
+            "it is another architecture, or an adapter that has to be merged first"
+        )
+    for name, own in state.items():
+        if list(found[name].shape) != own:
+            raise HeadstartError(
+                f"{where}: {name} has shape {list(found[name].shape)}, but config.json says {own}; "
+                "the folder's files do not belong together"
+            )
+    model.load_state_dict({name: found[name] for name in state}, assign=True)
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    return Fitted(model, classifier)
+
+
+def _without_missing_parts(
+    config: TransformerConfig, found: dict[str, Tensor], head: str
+) -> TransformerConfig:
+    """The configuration without those parts that this head can do without and the files do not hold."""
+    held = {name.split(".")[0] for name in found}
+    if head != "pretraining":
+        config = replace(
+            config,
+            pooler=config.pooler and "pooler" in held,
+            next_sentence=config.next_sentence and "next_sentence" in held,
+        )
+    if head not in ("masked", "causal", "text-to-text", "pretraining"):
+        config = replace(
+            config,
+            prediction_head=config.prediction_head and "prediction_head" in held,
+            output_bias=config.output_bias and "output_bias" in held,
+            tied=config.tied or "output" not in held,  # no output of its own: none is kept
+        )
+    return config

@@ -1,0 +1,71 @@
+"""What a family is made of: presets, the names its weights have elsewhere, and the heads it can carry.
+
+A family is one module with these names:
+
+    NAME            "bert"
+    MODEL_TYPE      `model_type` in a Hugging Face `config.json`; None: transformers has no such model
+    OBJECTIVE       what it is pre-trained by: one of `objectives`
+    TOKENIZER       kind of tokenizer: one of `tokenizer`
+    GROUPED_QUERY   whether it may have fewer key-value than query heads
+    FIXED           the fields of `TransformerConfig` that make the family
+    PRESETS         name -> Preset, the published sizes
+    HEADS           head -> HeadShape, among them the one it is pre-trained with
+    PREFIX          what Hugging Face writes before the weights of a model without a head
+    IGNORED         endings of names in Hugging Face folders that repeat tied weights (may be left out)
+    to_hf(config)   -> the fields of `config.json`
+    from_hf(fields) -> arguments of `make_config`
+    weights(config) -> Hugging Face's name -> Stored
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+HeadKind = Literal[
+    "masked", "causal", "text-to-text", "classification", "tagging", "spans", "features", "pretraining"
+]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published model."""
+
+    sizes: dict[str, Any]
+    """Arguments of `make_config`."""
+    parameters: int
+    """Exactly as the reference implementation or the paper's shapes give them, tied weights counted once."""
+    published: str
+    """The figure that its authors give."""
+    source: str
+    year: int
+    data: str
+    """What it was trained on."""
+    tokens: float | None = None
+    """How many tokens it was trained on, repeats counted; None: not disclosed as tokens."""
+
+
+class Stored(tuple[str, ...]):
+    """How one tensor of a Hugging Face folder holds ours: the names of those stacked along its outputs."""
+
+    transposed: bool
+
+    def __new__(cls, *names: str, transposed: bool = False) -> "Stored":
+        made = super().__new__(cls, names)
+        made.transposed = transposed
+        return made
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """A task's head as transformers builds it, so that its weights can be exchanged."""
+
+    hf_class: str
+    reads: Literal["each", "first", "last", "mean", "end"] = "each"
+    """Which states it reads: every token's, the first, the last that is no padding, their mean, or that of
+    the last end-of-text token."""
+    through: Literal["nothing", "pooler", "prediction head", "dense"] = "nothing"
+    """What a state passes before the output: a dense layer with tanh of the head's own is "dense"."""
+    bias: bool = True
+    weights: dict[str, str] = field(default_factory=dict)
+    """Hugging Face's name -> ours: "weight", "bias", "dense.weight", "dense.bias"."""
+    prefix: str | None = None
+    """Where it differs from the family's `PREFIX`."""

@@ -1,0 +1,41 @@
+"""What a task puts on top of a Transformer's states."""
+
+import torch
+from torch import Tensor, nn
+
+from headstart.models.family import HeadShape
+from headstart.models.parts import Linear
+from headstart.models.transformer import Transformer
+
+
+class Head(nn.Module):
+    """Scores of labels from hidden states, in the shape that transformers gives to a family's head.
+
+    Which states it reads (every token's, the first, the last, a mean) stands in `shape.reads` and is
+    the caller's to pick; what they pass on the way to the output is done here.
+    """
+
+    def __init__(self, width: int, shape: HeadShape, labels: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.shape = shape
+        self.dense = Linear(width, width, bias=True) if shape.through == "dense" else None
+        self.output = Linear(width, labels, shape.bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, model: Transformer, states: Tensor) -> Tensor:
+        """`[..., D]` to `[..., labels]`; the model lends its pooler or prediction head."""
+        if self.shape.through == "pooler":
+            states = model.pooled(states)
+        elif self.shape.through == "prediction head":
+            states = model.prediction_head(states)
+        elif self.dense is not None:
+            states = torch.tanh(self.dense(self.dropout(states)))
+        return self.output(self.dropout(states))
+
+    def weights(self) -> dict[str, Tensor]:
+        """Its weights as a model folder keeps them: "weight", "bias", "dense.weight", "dense.bias"."""
+        return {name.removeprefix("output."): tensor for name, tensor in self.state_dict().items()}
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Take up what `weights` gave."""
+        self.load_state_dict({k if "." in k else f"output.{k}": v for k, v in weights.items()})

@@ -1,0 +1,137 @@
+"""Llama 1, 2, 3 and 3.1: a decoder with rotary positions, RMSNorm, SwiGLU and no biases.
+
+Sources: Touvron et al. 2023a (Llama 1), 2023b (Llama 2: grouped-query attention in 70B), Dubey et al. 2024
+(Llama 3: grouped-query attention everywhere, a rotary base of 500,000, 128K tokens of vocabulary).
+"""
+
+from typing import Any
+
+from headstart.models.config import RotaryScaling, TransformerConfig
+from headstart.models.family import HeadShape, Preset, Stored
+
+NAME = "llama"
+MODEL_TYPE = "llama"
+OBJECTIVE = "causal"
+TOKENIZER = "llama3"
+GROUPED_QUERY = True
+PREFIX = "model."
+PRESETS: dict[str, Preset] = {}
+FIXED = {
+    "architecture": "decoder",
+    "position": "rotary",
+    "norm": "rmsnorm",
+    "feedforward": "swiglu",
+    "tied": False,
+}
+
+HEADS = {
+    "causal": HeadShape("LlamaForCausalLM"),
+    "features": HeadShape("LlamaModel"),
+    "classification": HeadShape(
+        "LlamaForSequenceClassification", "last", bias=False, weights={"score.weight": "weight"}
+    ),
+    "tagging": HeadShape(
+        "LlamaForTokenClassification", weights={"score.weight": "weight", "score.bias": "bias"}
+    ),
+    "spans": HeadShape(
+        "LlamaForQuestionAnswering",
+        weights={"qa_outputs.weight": "weight", "qa_outputs.bias": "bias"},
+        prefix="transformer.",
+    ),
+}
+
+
+def weights(config: TransformerConfig) -> dict[str, Stored]:
+    """Hugging Face's name for a weight: ours."""
+    names = {
+        "model.embed_tokens.weight": Stored("embedding.weight"),
+        "model.norm.weight": Stored("decoder.final_norm.weight"),
+        "lm_head.weight": Stored("output.weight"),
+    }
+    for layer in range(config.layers):
+        theirs, ours = f"model.layers.{layer}", f"decoder.blocks.{layer}"
+        pairs = {
+            "self_attn.q_proj": "attention.query",
+            "self_attn.k_proj": "attention.key",
+            "self_attn.v_proj": "attention.value",
+            "self_attn.o_proj": "attention.out",
+            "mlp.gate_proj": "feedforward.gate",
+            "mlp.up_proj": "feedforward.up",
+            "mlp.down_proj": "feedforward.down",
+        }
+        names[f"{theirs}.input_layernorm.weight"] = Stored(f"{ours}.attention_norm.weight")
+        names[f"{theirs}.post_attention_layernorm.weight"] = Stored(f"{ours}.feedforward_norm.weight")
+        for kind in ("weight", "bias"):  # biases are there in derivatives of Llama alone
+            names |= {
+                f"{theirs}.{part}.{kind}": Stored(f"{ours}.{own}.{kind}") for part, own in pairs.items()
+            }
+    return names
+
+
+def to_hf(config: TransformerConfig) -> dict[str, Any]:
+    """`config.json` fields for transformers, old and new names of the rotary base included."""
+    rotary: dict[str, Any] = {"rope_type": "default", "rope_theta": config.rotary_base}
+    scaling = config.rotary_scaling
+    if scaling is not None:
+        rotary |= {
+            "rope_type": "llama3",
+            "factor": scaling.factor,
+            "low_freq_factor": scaling.low_frequency,
+            "high_freq_factor": scaling.high_frequency,
+            "original_max_position_embeddings": scaling.original_context,
+        }
+    return {
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.width,
+        "intermediate_size": config.feedforward_width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_width,
+        "hidden_act": "silu",
+        "max_position_embeddings": config.context,
+        "rms_norm_eps": config.norm_epsilon,
+        "rope_theta": config.rotary_base,
+        "rope_scaling": None if scaling is None else rotary,
+        "rope_parameters": rotary,
+        "attention_bias": config.qkv_bias,
+        "mlp_bias": config.feedforward_bias,
+        "attention_dropout": 0.0,
+        "tie_word_embeddings": config.tied,
+    }
+
+
+def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
+    """The sizes in a `config.json`, of this or an older transformers."""
+    rotary = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
+    kind = rotary.get("rope_type", rotary.get("type", "default"))
+    if kind not in ("default", "llama3"):
+        raise ValueError(f"rope_type {kind!r} (known: default, llama3)")
+    if fields.get("hidden_act", "silu") != "silu":
+        raise ValueError(f"hidden_act {fields['hidden_act']!r} (known: silu)")
+    scaling = None
+    if kind == "llama3":
+        scaling = RotaryScaling(
+            rotary["factor"],
+            rotary["low_freq_factor"],
+            rotary["high_freq_factor"],
+            rotary["original_max_position_embeddings"],
+        )
+    biased = fields.get("attention_bias", False)
+    return {
+        "vocab_size": fields["vocab_size"],
+        "layers": fields["num_hidden_layers"],
+        "width": fields["hidden_size"],
+        "heads": fields["num_attention_heads"],
+        "kv_heads": fields.get("num_key_value_heads") or fields["num_attention_heads"],
+        "head_width": fields.get("head_dim") or 0,
+        "feedforward_width": fields["intermediate_size"],
+        "context": fields["max_position_embeddings"],
+        "norm_epsilon": fields["rms_norm_eps"],
+        "rotary_base": rotary.get("rope_theta") or fields.get("rope_theta", 10_000.0),
+        "rotary_scaling": scaling,
+        "qkv_bias": biased,
+        "out_bias": biased,
+        "feedforward_bias": fields.get("mlp_bias", False),
+        "tied": fields.get("tie_word_embeddings", False),
+    }
