@@ -22,7 +22,7 @@ def theirs_of(kind: type, shape: dict, **more) -> transformers.PreTrainedModel:
     shape = dict(shape)
     width = shape.pop("head_width") * shape["num_attention_heads"]
     config = transformers.BertConfig(
-        vocab_size=97, hidden_size=width, max_position_embeddings=40, num_labels=3, **shape, **more
+        vocab_size=97, hidden_size=width, max_position_embeddings=40, num_labels=2, **shape, **more
     )
     return stir(kind(config))
 
@@ -30,7 +30,7 @@ def theirs_of(kind: type, shape: dict, **more) -> transformers.PreTrainedModel:
 def inputs(theirs, length: int, padded: int, seed: int):
     """Ids, types and attention mask of two rows, the second `padded` tokens shorter."""
     random = torch.Generator().manual_seed(seed)
-    ids = torch.randint(0, 97, (2, length), generator=random)
+    ids = torch.randint(1, 97, (2, length), generator=random)  # their padding, 0, gets no gradient
     mask = torch.ones_like(ids)
     mask[1, length - padded :] = 0
     types = torch.randint(0, theirs.config.type_vocab_size, ids.shape, generator=random)
