@@ -8,14 +8,14 @@ import pytest
 from headstart.errors import HeadstartError
 from headstart.folder import read_json
 from headstart.tokenizer import shards
-from headstart.tokenizer.bpe import END_ID, START_ID
+from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, TokenRows, encode, is_heldout
 
 
 def stream(documents, tokenizer, share: float, heldout: bool) -> tuple[list[int], list[int]]:
     """What the shards of a split have to hold: ids, and the number of each id's document."""
     rows = [
-        [START_ID, *tokenizer.encode(document["text"]), END_ID]
+        [0, *tokenizer.encode(document["text"]), 1]
         for document in documents
         if is_heldout(document["id"], share) == heldout
     ]
@@ -100,12 +100,16 @@ class Wide:
     """Stands in for a tokenizer with more ids than 16 bits hold."""
 
     sha256 = "x"
+    config: dict[str, str] = {}
 
     def __init__(self, vocab_size: int, path) -> None:
         self.vocab_size, self.path = vocab_size, path
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         return [[self.vocab_size - 1] * 30 for _ in texts]
+
+    def document(self, ids: list[int]) -> list[int]:
+        return ids
 
 
 @pytest.mark.parametrize(("vocab_size", "dtype"), [(2**16, np.uint16), (2**16 + 1, np.uint32)])

@@ -24,17 +24,19 @@ def train(
     recipe: Recipe = None,
     as_json: Json = False,
 ) -> None:
-    """Learn a byte-level BPE vocabulary from a corpus."""
+    """Learn a vocabulary from a corpus, in the manner of a family: kind=gpt2, bert, t5, llama3, ..."""
     from headstart.folder import read_manifest
-    from headstart.tokenizer.bpe import KIND, VERSION, TokenizerRecipe
-    from headstart.tokenizer.bpe import train as train_bpe
     from headstart.tokenizer.shards import corpus_documents
+    from headstart.tokenizer.train import MANIFEST_KIND, VERSION, TokenizerRecipe
+    from headstart.tokenizer.train import train as train_tokenizer
 
     settings = TokenizerRecipe.load(recipe, overrides or [])
     texts = (document["text"] for document in corpus_documents(corpus, ("text",)))
-    made = train_bpe(texts, settings, out)
+    made = train_tokenizer(texts, settings, out)
     if as_json:
-        typer.echo(orjson.dumps(read_manifest(out, KIND, VERSION), option=orjson.OPT_INDENT_2).decode())
+        typer.echo(
+            orjson.dumps(read_manifest(out, MANIFEST_KIND, VERSION), option=orjson.OPT_INDENT_2).decode()
+        )
     else:
         typer.echo(f"{made.vocab_size:,} tokens in {out}")
 
@@ -49,7 +51,7 @@ def encode(
     as_json: Json = False,
 ) -> None:
     """Turn a corpus into token shards with document boundaries."""
-    from headstart.tokenizer.bpe import open_tokenizer
+    from headstart.tokenizer.folder import open_tokenizer
     from headstart.tokenizer.shards import ShardRecipe, corpus_documents
     from headstart.tokenizer.shards import encode as encode_documents
 

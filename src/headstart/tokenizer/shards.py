@@ -1,8 +1,9 @@
 """Token shards: flat files of ids with document boundaries, read by random access.
 
 A tokens folder holds, for each split (`train`, `heldout`), numbered shards: `train-00000.npy`, the
-ids of one document after another, each as `<s> … </s>`; and `train-00000.documents.parquet`, one
-row a document: id, domain, start, tokens, bytes.
+ids of one document after another, each opened and closed by what the tokenizer's family has for it
+(`<s> … </s>` for headstart's own); and `train-00000.documents.parquet`, one row a document: id, domain,
+start, tokens, bytes.
 """
 
 import hashlib
@@ -17,10 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, read_manifest, write_manifest
+from headstart.folder import atomic, read_manifest, write_json, write_manifest
 from headstart.progress import Bar
 from headstart.recipe import Recipe
-from headstart.tokenizer.bpe import END_ID, START_ID, Tokenizer
+from headstart.tokenizer.base import Tokenizer
+from headstart.tokenizer.folder import CONFIG, DEFINITION
 
 KIND, VERSION = "tokens", 1
 SPLITS = ("train", "heldout")
@@ -68,7 +70,7 @@ class _Writer:
         self.position = 0
 
     def add(self, document_id: str, domain: str, ids: list[int], size: int) -> None:
-        row = np.array([START_ID, *ids, END_ID], dtype=self.dtype)
+        row = np.array(ids, dtype=self.dtype)
         self.rows.append((document_id, domain, self.position, len(row), size))
         self.ids.append(row)
         self.position += len(row)
@@ -108,9 +110,8 @@ def encode(
         for batch in _batches(documents, BATCH):
             for document, ids in zip(batch, tokenizer.encode_batch([d["text"] for d in batch]), strict=True):
                 split = "heldout" if is_heldout(document["id"], recipe.heldout_share) else "train"
-                writers[split].add(
-                    document["id"], document["domain"], ids, len(document["text"].encode(errors="replace"))
-                )
+                size = len(document["text"].encode(errors="replace"))
+                writers[split].add(document["id"], document["domain"], tokenizer.document(ids), size)
             bar.advance(len(batch))
         for split, writer in writers.items():
             writer.flush()
@@ -133,7 +134,9 @@ def encode(
             },
         }
         recipe.save(folder / "recipe.yaml")
-        (folder / "tokenizer.json").write_bytes(tokenizer.path.read_bytes())
+        (folder / DEFINITION).write_bytes(tokenizer.path.read_bytes())
+        if tokenizer.config:
+            write_json(folder / CONFIG, tokenizer.config)
         write_manifest(folder, KIND, VERSION, fields)
     return fields
 

@@ -12,7 +12,7 @@ class SpecialIds:
     """
 
     start: int | None
-    """Opens a text: `<s>`, `[CLS]`, `<|begin_of_text|>`; an encoder's answer for the whole text stands here."""
+    """Opens a text: `<s>`, `[CLS]`, `<|begin_of_text|>`; here an encoder answers for the whole text."""
     end: int | None
     """Closes a text: `</s>`, `[SEP]`, `<|endoftext|>`; a decoder stops here."""
     pad: int | None
@@ -24,3 +24,10 @@ class SpecialIds:
     """T5's `<extra_id_0>`, `<extra_id_1>`, ... in that order (their ids descend)."""
     all: frozenset[int]
     """Every id that is no piece of text, the roles above included."""
+
+
+HEADSTART_TOKENS = ("<s>", "</s>", "<pad>", "<mask>")
+HEADSTART_IDS = SpecialIds(
+    start=0, end=1, pad=2, mask=3, unknown=None, separator=1, sentinels=(), all=frozenset(range(4))
+)
+"""headstart's own."""

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from headstart.errors import HeadstartError
-from headstart.tokenizer.bpe import LONG, SPECIAL, Tokenizer, TokenizerRecipe, open_tokenizer, train
-from headstart.tokenizer.bpe import write_for_transformers as write_hf
+from headstart.tokenizer.byte_level import LONG, ByteLevelTokenizer
+from headstart.tokenizer.folder import open_tokenizer
+from headstart.tokenizer.folder import write_for_transformers as write_hf
+from headstart.tokenizer.special import HEADSTART_TOKENS
+from headstart.tokenizer.train import TokenizerRecipe, train
 
 AWKWARD = [
     "",
@@ -99,9 +102,9 @@ def test_specials_stand_around_the_text_for_transformers(tokenizer, transformers
 
 
 def test_specials_are_never_read_out_of_text(tokenizer) -> None:
-    assert min(tokenizer.encode("".join(SPECIAL))) >= len(SPECIAL)
+    assert min(tokenizer.encode("".join(HEADSTART_TOKENS))) >= len(HEADSTART_TOKENS)
     assert tokenizer.decode([0, *tokenizer.encode("x"), 1, 2, 3]) == "x"
-    assert [tokenizer.token_text(index) for index in range(4)] == SPECIAL
+    assert [tokenizer.token_text(index) for index in range(4)] == list(HEADSTART_TOKENS)
 
 
 def test_lone_surrogates_become_question_marks(tokenizer) -> None:
@@ -171,21 +174,3 @@ def test_too_little_text(texts, tmp_path) -> None:
 def test_too_small_vocabulary(tmp_path) -> None:
     with pytest.raises(HeadstartError, match="leaves no room"):
         train(["text"], TokenizerRecipe(vocab_size=260), tmp_path / "t")
-
-
-@pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"model": {"vocab": {}, "type": "WordPiece"}}'])
-def test_other_files_are_refused(content, tmp_path) -> None:
-    (tmp_path / "tokenizer.json").write_text(content)
-    with pytest.raises(HeadstartError, match=r"tokenizer\.json"):
-        Tokenizer(tmp_path / "tokenizer.json")
-
-
-def test_reordered_merges_are_refused(tokenizer, tmp_path) -> None:
-    """tiktoken takes the ids for the order of the merges; where they differ it would give other ids."""
-    import json
-
-    definition = json.loads(tokenizer.path.read_text())
-    definition["model"]["merges"].reverse()
-    (tmp_path / "tokenizer.json").write_text(json.dumps(definition))
-    with pytest.raises(HeadstartError, match="not a byte-level BPE tokenizer"):
-        Tokenizer(tmp_path / "tokenizer.json")

@@ -1,0 +1,73 @@
+"""Any tokenizer that the `tokenizers` library reads, encoded by that library."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import tokenizers
+
+from headstart.tokenizer.base import Tokenizer, encodable
+from headstart.tokenizer.special import SpecialIds
+from headstart.tokenizer.template import Template
+
+
+class EngineTokenizer(Tokenizer):
+    """WordPiece, Unigram, SentencePiece's BPE, and byte-level BPE of unusual make."""
+
+    def __init__(
+        self,
+        path: Path,
+        definition: dict[str, Any],
+        config: dict[str, Any],
+        special: SpecialIds,
+        template: Template,
+        tokens: list[str],
+        pieces: list[bytes],
+    ) -> None:
+        self.path, self.config, self.special, self.template = path, config, special, template
+        self.tokens, self.pieces = tokens, pieces
+        self._engine = text_engine(definition, special)
+
+    def encode(self, text: str) -> list[int]:
+        return self._engine.encode(encodable(text), add_special_tokens=False).ids
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        encoded = self._engine.encode_batch_fast(
+            [encodable(text) for text in texts], add_special_tokens=False
+        )
+        return [row.ids for row in encoded]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return self._engine.decode([index for index in ids if index not in self.special.all])
+
+
+def text_engine(definition: dict[str, Any], special: SpecialIds) -> tokenizers.Tokenizer:
+    """The engine that takes a text for nothing but text.
+
+    `tokenizers` can be told to leave special tokens in a text alone, but a Unigram vocabulary holds
+    `</s>` as a piece like any other and would find it there. So special tokens get names that no text has
+    once it is cut into words: with a blank in them.
+    """
+    model = definition["model"]
+    added = definition.get("added_tokens") or []
+    names = {token["content"]: f" {token['content']} " for token in added if token["id"] in special.all}
+    vocabulary = model["vocab"]
+    if isinstance(vocabulary, dict):
+        vocabulary = {names.get(token, token): index for token, index in vocabulary.items()}
+    else:
+        vocabulary = [[names.get(token, token), score] for token, score in vocabulary]
+    changed = {
+        "added_tokens": [
+            token | {"content": names.get(token["content"], token["content"])} for token in added
+        ],
+        "model": model | {"vocab": vocabulary},
+        "post_processor": None,
+        "truncation": None,
+        "padding": None,
+    }
+    if model.get("unk_token"):
+        changed["model"]["unk_token"] = names.get(model["unk_token"], model["unk_token"])
+    engine = tokenizers.Tokenizer.from_str(orjson.dumps(definition | changed).decode())
+    engine.encode_special_tokens = True
+    return engine
