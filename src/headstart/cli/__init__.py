@@ -9,8 +9,10 @@ import typer
 from headstart import __version__
 from headstart.cli.corpus import corpus
 from headstart.cli.evaluate import evaluate
+from headstart.cli.export import export
 from headstart.cli.finetune import finetune
 from headstart.cli.generate import generate
+from headstart.cli.import_model import import_model
 from headstart.cli.predict import predict
 from headstart.cli.pretrain import pretrain
 from headstart.cli.quickstart import quickstart
@@ -36,6 +38,8 @@ app.command()(finetune)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(generate)
+app.command("import")(import_model)
+app.command()(export)
 app.command()(report)
 
 

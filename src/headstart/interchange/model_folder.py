@@ -19,7 +19,9 @@ from headstart.folder import atomic, read_json, write_json
 from headstart.interchange.weights import fit, read_tensors, to_hf, weight_files, write_tensors
 from headstart.models.registry import FAMILIES, family_named, make_config
 from headstart.models.transformer import Transformer
-from headstart.tokenizer.bpe import Tokenizer, write_for_transformers
+from headstart.tokenizer.base import Tokenizer
+from headstart.tokenizer.bpe import write_for_transformers
+from headstart.tokenizer.folder import open_tokenizer
 
 SHARD_BYTES = 5_000_000_000  # as transformers: a larger model is written in several files
 
@@ -50,6 +52,8 @@ class LoadedModel:
     """The `headstart` part of `config.json`: what the task head needs to know."""
     generation: dict[str, Any] = field(default_factory=dict)
     """`generation_config.json`: with which ids a text begins and ends, and the author's settings."""
+    problem_type: str = "single_label_classification"
+    """What a classifier's scores are: of one label, of several, or numbers (transformers' names)."""
 
 
 def save_model(
@@ -61,6 +65,8 @@ def save_model(
     classifier: dict[str, Tensor] | None = None,
     labels: list[str] | None = None,
     metadata: dict[str, Any] | None = None,
+    generation: dict[str, Any] | None = None,
+    problem_type: str = "single_label_classification",
     dtype: torch.dtype = torch.float32,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
@@ -71,6 +77,8 @@ def save_model(
         card: the text of the model card, Markdown without the YAML head.
         classifier: the weights of a task head, with `labels` in their order.
         metadata: kept under `headstart` in `config.json`.
+        generation: fields of `generation_config.json`; by default the tokenizer's special ids.
+        problem_type: of a classifier, as transformers names it.
         dtype: of the weights written.
         shard_bytes: from this size on, several files and an index.
     """
@@ -85,9 +93,9 @@ def save_model(
         temporary.mkdir(parents=True)
         tensors = {name: tensor.to(dtype) for name, tensor in to_hf(model, family, head, classifier).items()}
         write_tensors(tensors, temporary, shard_bytes)
+        hf_class = family.HEADS[head].hf_class
         fields = {
-            "architectures": [family.HEADS[head].hf_class],
-            "model_type": family.MODEL_TYPE,
+            **({"architectures": [hf_class], "model_type": family.MODEL_TYPE} if hf_class else {}),
             **family.to_hf(config),
             "dtype": str(dtype).removeprefix("torch."),
             "bos_token_id": special.start,
@@ -108,7 +116,7 @@ def save_model(
                 "label2id": {label: index for index, label in enumerate(labels)},
             }
             if head == "classification":
-                fields["problem_type"] = "single_label_classification"
+                fields["problem_type"] = problem_type
         fields["headstart"] = {"version": __version__, "family": config.family, "head": head} | (
             metadata or {}
         )
@@ -119,9 +127,9 @@ def save_model(
         if head in ("causal", "text-to-text"):
             ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
             kept = {name: fields[name] for name in ids if fields.get(name) is not None}
-            write_json(temporary / "generation_config.json", kept | {"do_sample": False})
+            write_json(temporary / "generation_config.json", kept | {"do_sample": False} | (generation or {}))
         write_for_transformers(tokenizer, temporary, config.architecture == "encoder", config.context)
-        (temporary / "README.md").write_text(_card(head, card), encoding="utf-8")
+        (temporary / "README.md").write_text(_card(family, head, card), encoding="utf-8")
 
 
 def decoder_start(family: ModuleType, tokenizer: Tokenizer) -> int:
@@ -138,8 +146,9 @@ def decoder_start(family: ModuleType, tokenizer: Tokenizer) -> int:
     return start
 
 
-def _card(head: str, body: str) -> str:
-    top = f"library_name: transformers\npipeline_tag: {PIPELINES[head]}\ntags: [headstart]"
+def _card(family: ModuleType, head: str, body: str) -> str:
+    library = "transformers" if family.MODEL_TYPE else "headstart"
+    top = f"library_name: {library}\npipeline_tag: {PIPELINES[head]}\ntags: [headstart]"
     return f"---\n{top}\n---\n\n{body}\n"
 
 
@@ -175,7 +184,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
             f"{folder / 'config.json'} says {error}, which headstart does not compute"
         ) from None
     fitted = fit(read_tensors(files), config, family, head, dtype, folder)
-    tokenizer = Tokenizer(folder / "tokenizer.json")
+    tokenizer = open_tokenizer(folder)
     # Others pad their embedding to a round size; a tokenizer of ours comes with its own model.
     own_tokenizer = family.TOKENIZER == "headstart" and tokenizer.vocab_size != config.vocab_size
     if tokenizer.vocab_size > config.vocab_size or own_tokenizer:
@@ -186,7 +195,10 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
     labels = _labels(folder, fields, fitted.classifier)
     settings = folder / "generation_config.json"
     generation = read_json(settings) if settings.exists() else {}
-    return LoadedModel(fitted.model, tokenizer, head, fitted.classifier, labels, own, generation)
+    problem_type = fields.get("problem_type") or "single_label_classification"
+    return LoadedModel(
+        fitted.model, tokenizer, head, fitted.classifier, labels, own, generation, problem_type
+    )
 
 
 def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> ModuleType:
@@ -209,9 +221,9 @@ def _head(folder: Path, fields: dict[str, Any], own: dict[str, Any], family: Mod
         return str(own["head"])
     architectures = fields.get("architectures") or [family.HEADS["features"].hf_class]
     for head, shape in family.HEADS.items():
-        if shape.hf_class == architectures[0]:
+        if shape.hf_class is not None and shape.hf_class == architectures[0]:
             return str(head)
-    known = ", ".join(shape.hf_class for shape in family.HEADS.values())
+    known = ", ".join(shape.hf_class or head for head, shape in family.HEADS.items())
     raise HeadstartError(f"{folder} is a {architectures[0]}; of {family.NAME} models headstart knows {known}")
 
 

@@ -117,6 +117,8 @@ def to_hf(
 
 
 def _left_out(head: str, shape: HeadShape) -> tuple[str, ...]:
+    if shape.encoder_alone:
+        return ("decoder.", *_OUTPUT, *_POOLER)
     if head in ("causal", "text-to-text", "pretraining"):
         return ()
     if head == "masked":
@@ -148,7 +150,8 @@ def fit(
     """A model with the weights of a Hugging Face folder, in float32.
 
     Parts that a head has no use for and the files do not hold (the output of a classifier, BERT's
-    pooler in a masked model) are left out of the model.
+    pooler in a masked model) are left out of the model. An output that differs from the embedding is
+    not tied to it, whatever the configuration says: T5 v1.1 is stored so.
 
     Raises:
         HeadstartError: weights are missing, of another shape, or unknown to the family.
@@ -161,6 +164,7 @@ def fit(
         inside[name.removeprefix(family.PREFIX)] = name
         inside[_outside(name, family, head, shape)] = name
     ignored = (*_BUFFERS, *getattr(family, "IGNORED", ()))
+    zeros = getattr(family, "ZEROS", ())
     found: dict[str, Tensor] = {}
     classifier: dict[str, Tensor] = {}
     unknown = []
@@ -173,8 +177,17 @@ def fit(
             tensor = tensor.T.contiguous() if stored.transposed else tensor
             for ours, part in zip(stored, tensor.chunk(len(stored)), strict=False):
                 found[ours] = part.clone().float() if len(stored) > 1 else part.float()
-        elif not name.endswith(ignored):
+        elif name.endswith(zeros) and tensor.any():
+            raise HeadstartError(
+                f"{where} has a {name} that is not all zeros, which a {family.NAME} model here does not add"
+            )
+        elif not name.endswith((*ignored, *zeros)):
             unknown.append(name)
+    if shape.encoder_alone:
+        config = replace(config, architecture="encoder", layers=config.encoder_layers, encoder_layers=0)
+    output, embedding = found.get("output.weight"), found.get("embedding.weight")
+    if output is not None and embedding is not None and not torch.equal(output, embedding):
+        config = replace(config, tied=False)
     config = _without_missing_parts(config, found, head)
     with torch.device("meta"):
         model = Transformer(config, dtype)

@@ -100,13 +100,16 @@ def rotary_table(
 
     Pair i of a head turns by `position * base ** (-2 i / C)`; the pairs are (i, i + C/2).
     """
-    exponents = torch.arange(0, head_width, 2, dtype=torch.float32, device=positions.device) / head_width
-    frequencies = 1.0 / base**exponents
-    if scaling is not None:
-        frequencies = stretch(frequencies, scaling)
+    frequencies = rotary_frequencies(head_width, base, scaling).to(positions.device)
     angles = positions.float()[:, None] * frequencies  # [T, C/2]
     angles = torch.cat((angles, angles), dim=-1)  # [T, C]
     return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def rotary_frequencies(head_width: int, base: float, scaling: RotaryScaling | None = None) -> Tensor:
+    """By which angle each pair turns from one position to the next, in radians: `[C/2]`."""
+    frequencies = 1.0 / base ** (torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+    return frequencies if scaling is None else stretch(frequencies, scaling)
 
 
 def stretch(frequencies: Tensor, scaling: RotaryScaling) -> Tensor:
@@ -428,7 +431,7 @@ class FeedForward(nn.Module):
 
 
 class PredictionHead(nn.Module):
-    """Dense layer, activation and norm between the stack and its output (Devlin et al. 2018, masked LM head)."""
+    """Dense layer, activation and norm before the output of a masked model (Devlin et al. 2018)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()

@@ -34,12 +34,13 @@ LLAMA3_RULE = (
 )
 
 # SmolLM2's: every digit alone, then GPT-2's rule on what lies between the digits.
-_DIGITS_THEN_GPT2 = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"""
+DIGITS_THEN_GPT2_RULE = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"""
 
 # A rule's `\s+(?!\S)` keeps one state for every blank of a run, and tiktoken's matcher dies at a million:
 # a text with a run this long goes to the other engine.
 LONG = 100_000
-_LONG_RUN = re.compile(rf"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{{{LONG},}}")
+_BLANK = r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+_LONG_RUN = re.compile(rf"(?<!{_BLANK}){_BLANK}{{{LONG}}}")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Merges:
         token, joined up from its own bytes, comes out of a listed pair: what happens inside a token never
         depends on its neighbours as long as no merge crosses its borders.
         """
-        model, pattern = definition["model"], _pattern(definition)
+        model, pattern = definition["model"], splitting_rule(definition)
         plain = not any(
             model.get(key)
             for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
@@ -116,8 +117,8 @@ def _join(piece: bytes, ranks: dict[bytes, int], below: int) -> list[bytes]:
     return parts
 
 
-def _pattern(definition: dict[str, Any]) -> str | None:
-    """The splitting rule of a `tokenizer.json`, if it is one that tiktoken is known to match equally."""
+def splitting_rule(definition: dict[str, Any]) -> str | None:
+    """The rule by which a `tokenizer.json` splits text, if it is one that tiktoken matches equally."""
     first = definition.get("pre_tokenizer") or {"type": None}
     if definition.get("normalizer") or not is_byte_level(definition.get("decoder")):
         return None
@@ -128,7 +129,7 @@ def _pattern(definition: dict[str, Any]) -> str | None:
         if not before:
             return GPT2_RULE
         digits = before[0]["type"] == "Digits" and before[0]["individual_digits"]
-        return _DIGITS_THEN_GPT2 if digits else None
+        return DIGITS_THEN_GPT2_RULE if digits else None
     if (
         before
         and before[0]["type"] == "Split"

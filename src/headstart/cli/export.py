@@ -1,0 +1,52 @@
+"""`headstart export`: write a model for use elsewhere."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+
+class Format(StrEnum):
+    """What is written."""
+
+    hf = "hf"
+    gguf = "gguf"
+
+
+class Numbers(StrEnum):
+    """What the weights are kept in."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+    q8_0 = "q8_0"
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A run or model folder.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder (hf) or file (gguf) to write.")],
+    form: Annotated[
+        Format, typer.Option("--format", help="A Hugging Face folder, or a GGUF file for llama.cpp.")
+    ] = Format.hf,
+    numbers: Annotated[
+        Numbers, typer.Option("--dtype", help="What weights are kept in; q8_0 in GGUF alone.")
+    ] = Numbers.float32,
+    shard_size: Annotated[
+        float, typer.Option(min=0.001, help="Gigabytes from which on a folder has several weight files.")
+    ] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Write a model for other tools; it is read again and its outputs compared before it counts."""
+    from headstart.interchange.transfer import export_model
+
+    facts = export_model(model, out, form.value, numbers.value, int(shard_size * 1e9))
+    if as_json:
+        typer.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2).decode())
+        return
+    typer.echo(
+        f"{out}: {facts['bytes']:,} bytes; read again, its outputs differ by {facts['difference']:.1e} of "
+        f"the largest from what was meant to be written, and by {facts['rounding']:.1e} from the model "
+        f"itself (n = {facts['probe_tokens']} tokens)"
+    )

@@ -1,0 +1,175 @@
+"""Models from elsewhere and to elsewhere; what was written is read again and compared before it counts."""
+
+import tempfile
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from headstart.errors import HeadstartError
+from headstart.folder import atomic
+from headstart.interchange.gguf_file import read_gguf, rounded, write_gguf, write_tokenizer
+from headstart.interchange.model_folder import SHARD_BYTES, LoadedModel, load_model, save_model
+from headstart.models.registry import family_named
+from headstart.models.transformer import Transformer
+from headstart.tokenizer.folder import open_tokenizer
+
+Format = Literal["hf", "gguf"]
+NUMBERS = {
+    "float32": (torch.float32, "f32"),
+    "float16": (torch.float16, "f16"),
+    "bfloat16": (torch.bfloat16, "bf16"),
+    "q8_0": (None, "q8_0"),
+}
+PROBE_ROWS, PROBE_TOKENS = 2, 32
+TOLERANCE = 1e-5  # of the largest output: what another order of additions may change in float32
+
+
+def import_model(source: Path, out: Path) -> dict[str, Any]:
+    """Read a Hugging Face folder or a GGUF file and write it as a model folder.
+
+    Returns:
+        What it is: family, head, parameters, tokens.
+
+    Raises:
+        HeadstartError: another architecture, pickles, missing or unknown weights, numbers that are none.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        if source.suffix == ".gguf":
+            model, fields = read_gguf(source)
+            write_tokenizer(source, fields, Path(scratch))
+            loaded = LoadedModel(model, open_tokenizer(Path(scratch)), "causal")
+        else:
+            loaded = load_model(source)
+        for name, tensor in loaded.model.state_dict().items():
+            if not tensor.isfinite().all():
+                raise HeadstartError(f"{source}: {name} holds NaN or infinity; get it again")
+        with atomic(out) as temporary:
+            _save(loaded, temporary, f"Imported from {source.name}.", torch.float32, SHARD_BYTES)
+            _compare(loaded, load_model(temporary), source)
+    return {
+        "family": loaded.model.config.family,
+        "head": loaded.head,
+        "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
+        "vocab_size": loaded.model.config.vocab_size,
+        "labels": loaded.labels,
+    }
+
+
+def _save(loaded: LoadedModel, folder: Path, card: str, dtype: torch.dtype, shard_bytes: int) -> None:
+    own = {key: value for key, value in loaded.metadata.items() if key not in ("version", "family", "head")}
+    save_model(
+        folder,
+        loaded.model,
+        loaded.tokenizer,
+        loaded.head,
+        card,
+        classifier=loaded.classifier or None,
+        labels=loaded.labels or None,
+        metadata=own,
+        generation=loaded.generation,
+        problem_type=loaded.problem_type,
+        dtype=dtype,
+        shard_bytes=shard_bytes,
+    )
+
+
+def export_model(
+    source: Path, out: Path, form: Format = "hf", numbers: str = "float32", shard_bytes: int = SHARD_BYTES
+) -> dict[str, Any]:
+    """Write a model for use elsewhere, read it again from disk, and compare what it computes.
+
+    Args:
+        source: a run or model folder.
+        out: the folder (hf) or the file (gguf) to write.
+        form: a Hugging Face folder, or one GGUF file.
+        numbers: of the weights, a key of `NUMBERS`; q8_0 is for GGUF alone.
+        shard_bytes: from this size on, a folder has several weight files and an index.
+
+    Returns:
+        Where it is, its bytes, and the largest difference of its outputs: `difference` from the model
+        with its weights rounded as written (should be none), `rounding` from the model itself; both as
+        shares of the largest output.
+
+    Raises:
+        HeadstartError: the format does not know the model, or what was read back computes something else.
+    """
+    if numbers not in NUMBERS or (form == "hf" and numbers == "q8_0"):
+        raise HeadstartError(
+            f"an {form} export has no {numbers} weights; choose "
+            + ", ".join(name for name in NUMBERS if form == "gguf" or name != "q8_0")
+        )
+    loaded = load_model(source)
+    dtype, kind = NUMBERS[numbers]
+    card = source / "README.md"
+    body = f"Exported from {source.name}."
+    if card.exists():
+        body = card.read_text(encoding="utf-8").split("---\n", 2)[-1].strip()
+    expected = deepcopy(loaded)
+    with torch.no_grad():
+        for parameter in expected.model.parameters():
+            parameter.copy_(rounded(parameter, kind) if form == "gguf" else parameter.to(dtype))
+    with atomic(out) as temporary:
+        if form == "gguf":
+            if loaded.head != "causal":
+                raise HeadstartError(f"{source} is a model for {loaded.head}; GGUF files hold causal models")
+            template = loaded.tokenizer.config.get("chat_template")
+            write_gguf(temporary, loaded.model, loaded.tokenizer, kind, source.name, template)
+            again = LoadedModel(read_gguf(temporary)[0], loaded.tokenizer, loaded.head)
+            difference, rounding = _compare(expected, again, source), _difference(loaded, again)
+            size = temporary.stat().st_size
+        else:
+            assert dtype is not None
+            _save(loaded, temporary, body, dtype, shard_bytes)
+            again = load_model(temporary)
+            difference, rounding = _compare(expected, again, source), _difference(loaded, again)
+            size = sum(file.stat().st_size for file in temporary.iterdir())
+    return {
+        "out": str(out),
+        "format": form,
+        "numbers": numbers,
+        "bytes": size,
+        "difference": difference,
+        "rounding": rounding,
+        "probe_tokens": PROBE_ROWS * PROBE_TOKENS,
+    }
+
+
+def _compare(expected: LoadedModel, found: LoadedModel, source: Path) -> float:
+    """How far apart two models' outputs are; raises where that is more than rounding."""
+    difference = _difference(expected, found)
+    heads = expected.classifier.keys() == found.classifier.keys() and all(
+        torch.equal(tensor.to(torch.float32), found.classifier[name]) or difference > 0
+        for name, tensor in expected.classifier.items()
+    )
+    if not difference <= TOLERANCE or not heads:
+        raise HeadstartError(
+            f"{source}: read again from disk, the model computes something else (its outputs differ by "
+            f"{difference:.2g} of the largest); nothing was kept"
+        )
+    return difference
+
+
+@torch.no_grad()
+def _difference(one: LoadedModel, other: LoadedModel) -> float:
+    """The largest difference of two models' outputs on a probe, as a share of the largest output."""
+    first, second = _outputs(one), _outputs(other)
+    if first.shape != second.shape:
+        return float("inf")
+    return float((first - second).abs().max() / first.abs().max())
+
+
+def _outputs(loaded: LoadedModel) -> Tensor:
+    """Logits of a fixed batch of tokens, or hidden states where the model has no output: `[B, T, V or D]`."""
+    model: Transformer = loaded.model.eval()
+    config = model.config
+    random = torch.Generator().manual_seed(0)
+    length = min(PROBE_TOKENS, config.context)
+    ids = torch.randint(0, config.vocab_size, (2, PROBE_ROWS, length), generator=random)
+    memory = model.encode(ids[1]) if config.architecture == "encoder-decoder" else None
+    hidden = model(ids[0], memory=memory)  # [B, T, D]
+    head = family_named(config.family).HEADS[loaded.head]
+    outputs = hidden if head.weights or loaded.head == "features" else model.logits(hidden)
+    return outputs.float()
