@@ -224,7 +224,7 @@ def _describe_tokenizer(tokenizer: Tokenizer) -> tuple[str, list[str]]:
         raise HeadstartError(
             f"{tokenizer.path}: GGUF files are written with byte-level BPE tokenizers alone; export as hf"
         )
-    name = _RULES.get(splitting_rule(definition))
+    name = _RULES.get(splitting_rule(definition) or "")
     if name is None:
         raise HeadstartError(
             f"{tokenizer.path} splits text by a rule that llama.cpp does not know; export as hf "
