@@ -6,8 +6,9 @@ token serves next-sentence prediction and classification.
 
 from typing import Any
 
+from headstart.errors import HeadstartError
 from headstart.models.config import TransformerConfig
-from headstart.models.family import HeadShape, Preset, Stored
+from headstart.models.family import HeadShape, Preset, Stored, activation_from_hf, activation_to_hf
 
 NAME = "bert"
 MODEL_TYPE = "bert"
@@ -113,6 +114,11 @@ def weights(config: TransformerConfig) -> dict[str, Stored]:
 
 def to_hf(config: TransformerConfig) -> dict[str, Any]:
     """`config.json` fields for transformers."""
+    if config.heads * config.head_width != config.width:
+        raise HeadstartError(
+            f"the heads of a {config.family} model share its width: {config.heads} of {config.head_width} "
+            f"do not fill {config.width}; leave head_width out"
+        )
     return {
         "vocab_size": config.vocab_size,
         "hidden_size": config.width,
@@ -121,7 +127,7 @@ def to_hf(config: TransformerConfig) -> dict[str, Any]:
         "intermediate_size": config.feedforward_width,
         "max_position_embeddings": config.context,
         "type_vocab_size": config.token_types,
-        "hidden_act": "gelu",
+        "hidden_act": activation_to_hf(config.feedforward),
         "layer_norm_eps": config.norm_epsilon,
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": config.dropout,
@@ -132,17 +138,13 @@ def to_hf(config: TransformerConfig) -> dict[str, Any]:
 
 def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
     """The sizes in a `config.json`."""
-    activations = {"gelu": "gelu", "relu": "relu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
-    activation = fields.get("hidden_act", "gelu")
-    if activation not in activations:
-        raise ValueError(f"hidden_act {activation!r} (known: {', '.join(activations)})")
     return {
         "vocab_size": fields["vocab_size"],
         "layers": fields["num_hidden_layers"],
         "width": fields["hidden_size"],
         "heads": fields["num_attention_heads"],
         "feedforward_width": fields["intermediate_size"],
-        "feedforward": activations[activation],
+        "feedforward": activation_from_hf(fields.get("hidden_act", "gelu")),
         "context": fields["max_position_embeddings"],
         "token_types": fields.get("type_vocab_size", 2),
         "norm_epsilon": fields.get("layer_norm_eps", 1e-12),

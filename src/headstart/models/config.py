@@ -97,7 +97,7 @@ class TransformerConfig:
     initial_deviation: float = 0.0
     """Standard deviation of initial weight matrices; 0: D^-0.5."""
     embedding_deviation: float = 0.02
-    """The same of embeddings."""
+    """The same of embeddings; 0: D^-0.5."""
 
     def __post_init__(self) -> None:
         if not self.head_width:

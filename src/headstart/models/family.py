@@ -12,6 +12,8 @@ A family is one module with these names:
     HEADS           head -> HeadShape, among them the one it is pre-trained with
     PREFIX          what Hugging Face writes before the weights of a model without a head
     IGNORED         endings of names in Hugging Face folders that repeat tied weights (may be left out)
+    ZEROS           endings of names that stand for nothing as long as they are zeros (may be left out)
+    DECODER_START   with which special token an encoder-decoder begins to write: "pad" or "end"
     to_hf(config)   -> the fields of `config.json`
     from_hf(fields) -> arguments of `make_config`
     weights(config) -> Hugging Face's name -> Stored
@@ -19,6 +21,9 @@ A family is one module with these names:
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from headstart.errors import HeadstartError
+from headstart.models.config import Feedforward
 
 HeadKind = Literal[
     "masked", "causal", "text-to-text", "classification", "tagging", "spans", "features", "pretraining"
@@ -61,7 +66,8 @@ class HeadShape:
     hf_class: str
     reads: Literal["each", "first", "last", "mean", "end"] = "each"
     """Which states it reads: every token's, the first, the last that is no padding, their mean, or that of
-    the last end-of-text token."""
+    the last end-of-text token. In an encoder-decoder they are the decoder's, which then reads the same
+    text as the encoder, begun with `DECODER_START`: the state at a token's place follows the token before."""
     through: Literal["nothing", "pooler", "prediction head", "dense"] = "nothing"
     """What a state passes before the output: a dense layer with tanh of the head's own is "dense"."""
     bias: bool = True
@@ -69,3 +75,31 @@ class HeadShape:
     """Hugging Face's name -> ours: "weight", "bias", "dense.weight", "dense.bias"."""
     prefix: str | None = None
     """Where it differs from the family's `PREFIX`."""
+    encoder_alone: bool = False
+    """It reads the encoder's states, and the model of an encoder-decoder comes without its decoder."""
+
+
+_ACTIVATIONS: dict[str, Feedforward] = {
+    "gelu": "gelu",
+    "relu": "relu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
+
+
+def activation_from_hf(name: str) -> Feedforward:
+    """Our name for an activation of transformers, without a gate; a `ValueError` where there is none."""
+    if name not in _ACTIVATIONS:
+        raise ValueError(f"the activation {name!r} (known: {', '.join(_ACTIVATIONS)})")
+    return _ACTIVATIONS[name]
+
+
+def activation_to_hf(feedforward: Feedforward) -> str:
+    """What transformers calls an activation; one with a gate is a `HeadstartError`."""
+    for name, own in _ACTIVATIONS.items():
+        if own == feedforward:
+            return name
+    known = ", ".join(dict.fromkeys(_ACTIVATIONS.values()))
+    raise HeadstartError(
+        f"this family has no gate in its feed-forward layer, as {feedforward} has; take {known}"
+    )

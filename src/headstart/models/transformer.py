@@ -93,7 +93,6 @@ class Stack(nn.Module):
         """Embedded tokens `[B, T, D]` to hidden states `[B, T, D]`; arguments as in `Transformer`."""
         tokens = x.shape[1]
         start = cache.length if cache is not None else 0
-        own = segments  # of the tokens read now; `segments` becomes that of all
         if cache is not None:
             segments = cache.extend_segments(segments, tokens)
         x = x + self._embedded_positions(segments, start, tokens, x)
@@ -104,8 +103,12 @@ class Stack(nn.Module):
         sight = self._sight(start, tokens, segments, prefix, x)
         memory_sight = Sight()
         if memory_segments is not None:
-            asking = torch.zeros_like(x[..., 0], dtype=torch.long) if own is None else own
-            memory_sight.mask = (asking[:, :, None] == memory_segments[:, None, :])[:, None]  # [B, 1, T, S]
+            if segments is None:
+                segments = x.new_zeros(len(x), start + tokens, dtype=torch.long)
+            asking = segments[:, start:]
+            same = asking[:, :, None] == memory_segments[:, None, :]  # [B, T, S]
+            # Padding may look anywhere, for a query that sees nothing has no softmax.
+            memory_sight.mask = (same | (asking[:, :, None] < 0))[:, None]  # [B, 1, T, S]
         for block in self.blocks:
             x = block(x, sight, cache, memory, memory_sight)
         return self.final_norm(x)
@@ -275,7 +278,7 @@ def initialise(model: Transformer, seed: int) -> None:
                 parameter.zero_()
             continue
         if name.endswith(("embedding.weight", "positions.weight", "token_types.weight")):
-            deviation = config.embedding_deviation
+            deviation = config.embedding_deviation or config.width**-0.5
         elif not config.scaled_attention and name.endswith(".query.weight"):
             deviation = matrix * config.head_width**-0.5
         elif config.norm_place == "pre" and name.endswith((".out.weight", ".down.weight")):
