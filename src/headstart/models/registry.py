@@ -6,13 +6,32 @@ from typing import Any
 import torch
 
 from headstart.errors import HeadstartError, nearest
-from headstart.models import bert, headstart_decoder, headstart_encoder, llama
+from headstart.models import (
+    bart,
+    bert,
+    headstart_decoder,
+    headstart_encoder,
+    llama,
+    roberta,
+    t5,
+    transformer_2017,
+)
 from headstart.models.config import TransformerConfig
 from headstart.models.family import Preset
 from headstart.models.transformer import Transformer
 
 FAMILIES: dict[str, ModuleType] = {
-    family.NAME: family for family in (headstart_encoder, headstart_decoder, bert, llama)
+    family.NAME: family
+    for family in (
+        headstart_encoder,
+        headstart_decoder,
+        transformer_2017,
+        bert,
+        roberta,
+        t5,
+        bart,
+        llama,
+    )
 }
 
 
