@@ -46,6 +46,8 @@ class Preset:
     """What it was trained on."""
     tokens: float | None = None
     """How many tokens it was trained on, repeats counted; None: not disclosed as tokens."""
+    open_weights: bool = True
+    """Whether its weights were given to others, be it on request."""
 
 
 class Stored(tuple[str, ...]):
@@ -63,7 +65,8 @@ class Stored(tuple[str, ...]):
 class HeadShape:
     """A task's head as transformers builds it, so that its weights can be exchanged."""
 
-    hf_class: str
+    hf_class: str | None
+    """None: transformers has no such class."""
     reads: Literal["each", "first", "last", "mean", "end"] = "each"
     """Which states it reads: every token's, the first, the last that is no padding, their mean, or that of
     the last end-of-text token. In an encoder-decoder they are the decoder's, which then reads the same

@@ -15,7 +15,6 @@ OBJECTIVE = "causal"
 TOKENIZER = "llama3"
 GROUPED_QUERY = True
 PREFIX = "model."
-PRESETS: dict[str, Preset] = {}
 FIXED = {
     "architecture": "decoder",
     "position": "rotary",
@@ -23,6 +22,86 @@ FIXED = {
     "feedforward": "swiglu",
     "tied": False,
 }
+
+# Sizes: vocabulary, layers, width, heads, key-value heads, feed-forward width, context.
+_LLAMA_3 = {"rotary_base": 500_000.0}
+_LLAMA_31 = _LLAMA_3 | {"rotary_scaling": RotaryScaling()}
+_LLAMA_32 = _LLAMA_3 | {"rotary_scaling": RotaryScaling(factor=32.0), "tied": True}
+_DATA_1 = "Common Crawl, C4, GitHub, Wikipedia, books, arXiv, Stack Exchange"
+_DATA_2 = "publicly available text, not listed"
+
+
+def _preset(
+    sizes: tuple[int, ...],
+    parameters: int,
+    published: str,
+    tokens: float,
+    year: int,
+    data: str,
+    source: str,
+    **more: Any,
+) -> Preset:
+    names = ("vocab_size", "layers", "width", "heads", "kv_heads", "feedforward_width", "context")
+    return Preset(
+        dict(zip(names, sizes, strict=True)) | more, parameters, published, source, year, data, tokens
+    )
+
+
+def _llama_1(
+    layers: int, width: int, heads: int, inner: int, parameters: int, published: str, tokens: float,
+    epsilon: float = 1e-6,
+) -> Preset:  # fmt: skip
+    return _preset(
+        (32_000, layers, width, heads, heads, inner, 2048), parameters, published, tokens, 2023, _DATA_1,
+        "Touvron et al. 2023a, table 2; norm's epsilon and feed-forward width as released",
+        norm_epsilon=epsilon,
+    )  # fmt: skip
+
+
+def _llama_2(
+    layers: int, width: int, heads: int, kv_heads: int, inner: int, parameters: int, published: str
+) -> Preset:
+    return _preset(
+        (32_000, layers, width, heads, kv_heads, inner, 4096), parameters, published, 2e12, 2023, _DATA_2,
+        "Touvron et al. 2023b, table 1; sizes as released",
+    )  # fmt: skip
+
+
+def _llama_3(
+    layers: int, width: int, heads: int, inner: int, parameters: int, published: str, tokens: float = 15e12,
+    source: str = "Dubey et al. 2024, table 3; tokens: model card", context: int = 131_072, **more: Any,
+) -> Preset:  # fmt: skip
+    return _preset(
+        (128_256, layers, width, heads, 8, inner, context), parameters, published, tokens, 2024, _DATA_2,
+        source, **more,
+    )  # fmt: skip
+
+
+PRESETS = {
+    "llama-1-7b": _llama_1(32, 4096, 32, 11_008, 6_738_415_616, "6.7B", 1e12),
+    "llama-1-13b": _llama_1(40, 5120, 40, 13_824, 13_015_864_320, "13.0B", 1e12),
+    "llama-1-33b": _llama_1(60, 6656, 52, 17_920, 32_528_943_616, "32.5B", 1.4e12),
+    "llama-1-65b": _llama_1(80, 8192, 64, 22_016, 65_285_660_672, "65.2B", 1.4e12, epsilon=1e-5),
+    "llama-2-7b": _llama_2(32, 4096, 32, 32, 11_008, 6_738_415_616, "7B"),
+    "llama-2-13b": _llama_2(40, 5120, 40, 40, 13_824, 13_015_864_320, "13B"),
+    "llama-2-70b": _llama_2(80, 8192, 64, 8, 28_672, 68_976_648_192, "70B"),
+    "llama-3-8b": _llama_3(32, 4096, 32, 14_336, 8_030_261_248, "8B", context=8192, **_LLAMA_3),
+    "llama-3-70b": _llama_3(80, 8192, 64, 28_672, 70_553_706_496, "70B", context=8192, **_LLAMA_3),
+    "llama-3.1-8b": _llama_3(32, 4096, 32, 14_336, 8_030_261_248, "8B", **_LLAMA_31),
+    "llama-3.1-70b": _llama_3(80, 8192, 64, 28_672, 70_553_706_496, "70B", **_LLAMA_31),
+    "llama-3.1-405b": _llama_3(
+        126, 16_384, 128, 53_248, 405_853_388_800, "405B", 15.6e12,
+        "Dubey et al. 2024, table 3; tokens: section 3.2", **_LLAMA_31,
+    ),
+    "llama-3.2-1b": _llama_3(
+        16, 2048, 32, 8192, 1_235_814_400, "1.23B", 9e12, "model card of September 2024; sizes as released",
+        **_LLAMA_32,
+    ),
+    "llama-3.2-3b": _llama_3(
+        28, 3072, 24, 8192, 3_212_749_824, "3.21B", 9e12, "model card of September 2024; sizes as released",
+        **_LLAMA_32,
+    ),
+}  # fmt: skip
 
 HEADS = {
     "causal": HeadShape("LlamaForCausalLM"),

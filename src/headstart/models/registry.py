@@ -3,12 +3,14 @@
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from headstart.errors import HeadstartError, nearest
 from headstart.models import (
     bart,
     bert,
+    chinchilla,
+    gpt1,
+    gpt2,
+    gpt3,
     headstart_decoder,
     headstart_encoder,
     llama,
@@ -18,7 +20,6 @@ from headstart.models import (
 )
 from headstart.models.config import TransformerConfig
 from headstart.models.family import Preset
-from headstart.models.transformer import Transformer
 
 FAMILIES: dict[str, ModuleType] = {
     family.NAME: family
@@ -30,6 +31,10 @@ FAMILIES: dict[str, ModuleType] = {
         roberta,
         t5,
         bart,
+        gpt1,
+        gpt2,
+        gpt3,
+        chinchilla,
         llama,
     )
 }
@@ -61,6 +66,7 @@ def make_config(name: str, sizes: dict[str, Any]) -> TransformerConfig:
             f"{name} has as many key-value heads as heads; leave kv_heads={config.kv_heads} "
             f"with {config.heads} heads to decoders"
         )
+    family.to_hf(config)  # sizes that no folder of the family can hold are refused here, before any training
     return config
 
 
@@ -82,6 +88,10 @@ def preset_config(name: str) -> TransformerConfig:
 
 def count_parameters(config: TransformerConfig) -> int:
     """How many weights a model has, tied ones counted once; no memory is taken for them."""
+    import torch  # the tables of families are printed without it
+
+    from headstart.models.transformer import Transformer
+
     with torch.device("meta"):
         model = Transformer(config)
     return sum(parameter.numel() for parameter in model.parameters())
