@@ -1,0 +1,320 @@
+"""Training ELMo's bidirectional language model from a corpus folder.
+
+A step reads some thousand words in sentences of nearly equal length. What it reads and draws depends on the
+seed and the step alone, so a run that was interrupted ends as the uninterrupted one would.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from headstart.errors import HeadstartError, Stopped
+from headstart.folder import read_manifest, remove
+from headstart.models.elmo import BEGIN, END, UNKNOWN, ElmoLanguageModel, build, pack, preset
+from headstart.objectives.batch import generator
+from headstart.progress import Bar
+from headstart.recipe import Recipe
+from headstart.tokenizer.sentences import count_words, sentences, write_text
+from headstart.training.control import Control
+from headstart.training.machine import keep_freed_memory
+from headstart.training.metrics import Metrics
+from headstart.training.run_folder import claim, last_snapshot, save_snapshot, signals
+
+ORDER_STREAM = 2**62
+POOL = 64  # batches whose sentences are sorted by length together
+
+
+class ElmoModel(Recipe):
+    """The model and what it predicts."""
+
+    family: Literal["elmo"] = "elmo"
+    size: str = "laptop"
+    """`original`, `medium`, `small` as published, or `laptop`."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    min_count: int = Field(3, ge=1)
+    """Words seen less often are predicted as <UNK>; as inputs all words are known."""
+    most_words: int = Field(50_000, ge=2)
+    """Most words of the softmax."""
+    samples: int = Field(4096, ge=0)
+    """Words drawn for the sampled softmax of a training step; 0: the whole softmax, as in evaluation."""
+
+
+class ElmoRecipe(Recipe):
+    """A whole run."""
+
+    corpus: Path
+    """The corpus folder."""
+    model: ElmoModel = ElmoModel()
+    words: int = Field(2048, ge=2)
+    """Words in a step, sentence boundaries included."""
+    longest: int = Field(100, ge=1)
+    """Longer sentences are cut into pieces."""
+    steps: int = Field(2000, ge=1)
+    rate: float = Field(0.003, gt=0)
+    """Peak learning rate of AdamW, reached after a twentieth of the steps; then it falls linearly."""
+    clip: float = Field(10.0, gt=0)
+    """Largest gradient norm."""
+    heldout_share: float = Field(0.01, gt=0, lt=1)
+    evaluate_every: int = Field(200, ge=1)
+    evaluate_words: int = Field(20_000, ge=2)
+    checkpoint_every: int = Field(200, ge=1)
+    keep_checkpoints: int = Field(2, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+def train_elmo(recipe: ElmoRecipe, run: Path) -> Path:
+    """Train as the recipe says, from the last checkpoint if there is one; returns `run/model`.
+
+    Raises:
+        HeadstartError: a run folder of another recipe, too little text, a loss that is no number.
+        Stopped: a signal or the control file asked for it; everything is saved.
+    """
+    options = preset(recipe.model.size)
+    claim(run, recipe, read_manifest(recipe.corpus, "corpus", 1)["funnel"], {"corpus"}, recipe.seed)
+    if (run / "model").exists():
+        return run / "model"
+    totals = write_text(recipe.corpus, run / "text", sentences, recipe.heldout_share)["train"]
+    keep_freed_memory()
+    frequent = count_words(run / "text" / "train.txt", recipe.model.min_count, recipe.model.most_words)
+    unknown = max(1, totals["words"] - sum(frequent.values()))
+    vocabulary = {BEGIN: totals["lines"], END: totals["lines"], UNKNOWN: unknown}
+    model = build(
+        options, vocabulary | {w: n for w, n in frequent.items() if w not in vocabulary}, recipe.seed
+    )
+    _Run(recipe, run, model).train()
+    model.save(run / "model")
+    remove(run / "text")
+    return run / "model"
+
+
+class Sentences:
+    """The sentences of a text file by random access, none longer than `longest` words."""
+
+    def __init__(self, path: Path, longest: int) -> None:
+        self.longest = longest
+        self.content = np.memmap(path, np.uint8, "r")
+        line_ends = np.flatnonzero(self.content == ord("\n"))
+        starts = np.concatenate([[0], line_ends[:-1] + 1])
+        spaces = np.flatnonzero(self.content == ord(" "))
+        first, last = np.searchsorted(spaces, starts), np.searchsorted(spaces, line_ends)
+        # A sentence is `spaces + 1` words; piece k of it begins behind its space number k * longest.
+        pieces = (last - first) // longest + 1
+        line = np.repeat(np.arange(len(starts)), pieces)
+        nth = np.arange(len(line)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        begin = first[line] + nth * longest  # the space behind the piece's first word
+        padded = np.concatenate([spaces, [len(self.content)]])
+        self.starts = np.where(nth == 0, starts[line], padded[np.maximum(begin - 1, 0)] + 1)
+        end = begin + longest - 1
+        self.ends = np.where(nth == pieces[line] - 1, line_ends[line], padded[np.minimum(end, len(spaces))])
+        self.lengths = np.minimum(last[line] - begin + 1, longest)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def read(self, numbers: np.ndarray) -> list[list[str]]:
+        """Some sentences, as lists of words."""
+        return [
+            bytes(self.content[self.starts[n] : self.ends[n]]).decode("utf-8").split(" ") for n in numbers
+        ]
+
+
+class SentenceOrder:
+    """Which sentences a step reads: in every pass another order, and each step's of nearly equal length."""
+
+    def __init__(self, lengths: np.ndarray, words: int, seed: int) -> None:
+        self.costs, self.words, self.seed = lengths + 2, words, seed  # with <S> and </S>
+        self.batches = lru_cache(maxsize=1)(self._batches)
+
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        random = generator(self.seed, ORDER_STREAM + epoch)
+        order = random.permutation(len(self.costs))
+        # Pools of some batches, sorted by length inside, cut where a batch is full.
+        pool = np.cumsum(self.costs[order]) // (self.words * POOL)
+        order = order[np.lexsort((self.costs[order], pool))]
+        batch = np.cumsum(self.costs[order]) // self.words
+        batches = np.split(order, np.flatnonzero(np.diff(batch)) + 1)
+        return [batches[place] for place in random.permutation(len(batches))]
+
+    def read(self, epoch: int, place: int) -> tuple[np.ndarray, int, int]:
+        """The sentences of a step, and the epoch and place of the step after it."""
+        batches = self.batches(epoch)
+        following = (epoch, place + 1) if place + 1 < len(batches) else (epoch + 1, 0)
+        return batches[place], *following
+
+
+class _Run:
+    """The state of one run, and its loop."""
+
+    def __init__(self, recipe: ElmoRecipe, folder: Path, model: ElmoLanguageModel) -> None:
+        self.recipe, self.folder, self.model = recipe, folder, model
+        self.text = Sentences(folder / "text" / "train.txt", recipe.longest)
+        self.order = SentenceOrder(self.text.lengths, recipe.words, recipe.seed)
+        heldout = Sentences(folder / "text" / "heldout.txt", recipe.longest)
+        enough = int(np.searchsorted(np.cumsum(heldout.lengths), recipe.evaluate_words)) + 1
+        self.heldout = heldout.read(np.arange(min(enough, len(heldout))))
+        self.parameters = list(model.parameters())
+        self.adam = torch.optim.AdamW(
+            self.parameters, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+        )
+        self.step = self.epoch = self.place = self.words = 0
+        self.seconds, self.rate_factor, self.control_seq = 0.0, 1.0, 0
+
+    def train(self) -> None:
+        recipe, seen = self.recipe, 0
+        if (snapshot := last_snapshot(self.folder)) is not None:
+            seen = self._restore(*snapshot)
+        self.steering = Control(self.folder, self.control_seq)
+        with closing(Metrics(self.folder, self.step)) as self.metrics:
+            if self.metrics.seq:
+                self.metrics.write("resume", self.step, after=seen)
+            with signals() as signalled, Bar("pre-train elmo", recipe.steps, "steps", self.step) as bar:
+                if snapshot is None:
+                    self.evaluate()
+                while self.step < recipe.steps:
+                    self._obey(signalled)
+                    loss = self.update()
+                    bar.advance(1, f"loss {loss:.3f}")
+                    if self.step % recipe.evaluate_every == 0 or self.step == recipe.steps:
+                        self.evaluate()
+                    if self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps:
+                        self.save()
+                self._obey(signalled)  # a signal during the last step still stops what comes next
+            self.metrics.write("end", self.step)
+
+    def update(self) -> float:
+        """One step; returns the loss in nats a predicted word, of the sampled softmax where there is one."""
+        recipe, started = self.recipe, time.perf_counter()
+        numbers, self.epoch, self.place = self.order.read(self.epoch, self.place)
+        batch = self.text.read(numbers)
+        with torch.random.fork_rng(devices=[]):
+            random = generator(recipe.seed, self.step)
+            torch.manual_seed(int(random.integers(2**63)))
+            samples = 0 if recipe.model.samples >= len(self.model.vocabulary) else recipe.model.samples
+            total, count = self.model.loss_sum(pack(batch), recipe.model.dropout, samples, random)
+        loss = total / count
+        loss.backward()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise HeadstartError(
+                f"the loss is {value} at step {self.step + 1} of {self.folder}; "
+                "lower rate and start again in a new folder"
+            )
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, recipe.clip))
+        rate = recipe.rate * self.rate_factor * _rise_and_fall(self.step, recipe.steps)
+        self.adam.param_groups[0]["lr"] = rate
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        elapsed, words = time.perf_counter() - started, sum(map(len, batch))
+        self.seconds, self.step, self.words = self.seconds + elapsed, self.step + 1, self.words + words
+        self.metrics.write(
+            "step",
+            self.step,
+            words=self.words,
+            seconds=round(self.seconds, 3),
+            words_per_second=round(words / elapsed, 1),
+            loss=value,
+            gradient_norm=norm,
+            learning_rate=rate,
+        )
+        return value
+
+    @torch.no_grad()
+    def evaluate(self) -> None:
+        """Loss of the whole softmax on the same held-out sentences every time, both directions together."""
+        nats, targets = 0.0, 0
+        for part in _parts(self.heldout, self.recipe.words):
+            total, count = self.model.loss_sum(pack(part))
+            nats, targets = nats + float(total), targets + count
+        self.metrics.write(
+            "evaluation",
+            self.step,
+            words=self.words,
+            seconds=round(self.seconds, 3),
+            loss=nats / targets,
+            perplexity=math.exp(min(nats / targets, 700)),
+            targets=targets,
+        )
+
+    def save(self) -> None:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for number, values in self.adam.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": tensor for name, tensor in values.items()}
+        state = {
+            "epoch": self.epoch,
+            "place": self.place,
+            "words": self.words,
+            "seconds": self.seconds,
+            "rate_factor": self.rate_factor,
+            "control_seq": self.steering.seq,
+            "metrics_seq": self.metrics.seq,
+        }
+        save_snapshot(self.folder, self.step, tensors, state, self.recipe.keep_checkpoints)
+
+    def _restore(self, tensors: dict[str, Tensor], state: dict[str, int]) -> int:
+        """Take up what `save` wrote; returns the number that the metrics had reached."""
+        self.model.load_state_dict(
+            {
+                name.removeprefix("model."): tensor
+                for name, tensor in tensors.items()
+                if name.startswith("model.")
+            }
+        )
+        whole = self.adam.state_dict()
+        for key, tensor in tensors.items():
+            if key.startswith("adam."):
+                _, number, name = key.split(".")
+                whole["state"].setdefault(int(number), {})[name] = tensor
+        self.adam.load_state_dict(whole)
+        self.step, self.epoch, self.place = state["step"], state["epoch"], state["place"]
+        self.words, self.seconds = state["words"], state["seconds"]
+        self.rate_factor, self.control_seq = state["rate_factor"], state["control_seq"]
+        return state["metrics_seq"]
+
+    def _obey(self, signalled: list[int]) -> None:
+        """Act on a signal or on what the control file asks for; returns when the run may go on."""
+        paused = False
+        while True:
+            command = self.steering.next()
+            action = command.get("action")
+            if action == "scale_learning_rate":
+                self.rate_factor *= command["factor"]
+            if action is not None:
+                self.metrics.write("control", self.step, **{k: v for k, v in command.items() if k != "seq"})
+            if action == "checkpoint":
+                self.save()
+            if action == "stop" or signalled:
+                self._stop()
+            if action in ("pause", "resume"):
+                paused = action == "pause"
+            if not paused:
+                return
+            time.sleep(0.2)
+
+    def _stop(self) -> NoReturn:
+        self.save()
+        raise Stopped(f"stopped after step {self.step}; everything is saved, the same command goes on")
+
+
+def _rise_and_fall(step: int, steps: int) -> float:
+    """The share of the peak rate at a step counted from 0."""
+    warmup = math.ceil(steps / 20)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return max(0.02, (steps - step) / max(steps - warmup, 1))
+
+
+def _parts(batch: list[list[str]], words: int) -> Iterator[list[list[str]]]:
+    """The sentences by length, in parts of about so many words."""
+    batch = sorted(batch, key=len)
+    cuts = np.cumsum([len(sentence) + 2 for sentence in batch]) // words
+    for part in np.split(np.arange(len(batch)), np.flatnonzero(np.diff(cuts)) + 1):
+        yield [batch[number] for number in part]
