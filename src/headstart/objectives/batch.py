@@ -1,7 +1,7 @@
 """What every objective makes of token rows, and the one loss they share."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,39 +9,69 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from headstart.models.transformer import Transformer
+from headstart.objectives.cross_entropy import cross_entropy_sum
 
 
 @dataclass(frozen=True)
 class Batch:
     """Rows to read and tokens to predict.
 
-    `positions` counts through the flattened rows; the output head is computed there alone.
+    `positions` counts through the flattened rows; the output head is computed there alone. In an
+    encoder-decoder `ids` are the decoder's and `source` the encoder's; equal segments belong together.
     """
 
     ids: Tensor
     """`[B, T]` input ids."""
     segments: Tensor
-    """`[B, T]` document numbers; attention stays inside a document."""
+    """`[B, T]` document numbers; attention stays inside a document, padding has the number -1."""
     positions: Tensor
-    """`[N]` where a prediction is made."""
+    """`[N]` where a prediction is made, ascending."""
     targets: Tensor
     """`[N]` what is to be predicted there."""
+    prefix: Tensor | None = None
+    """`[B, T]` true for what all of a document sees, in a decoder."""
+    source: Tensor | None = None
+    """`[B, S]` ids that the encoder reads, in an encoder-decoder."""
+    source_segments: Tensor | None = None
+    """`[B, S]`"""
+    token_types: Tensor | None = None
+    """`[B, T]` 0 in the first text of a pair, 1 in the second."""
+    pair_positions: Tensor | None = None
+    """`[P]` where a pair begins, counted and ordered as `positions`."""
+    pair_targets: Tensor | None = None
+    """`[P]` 0: the second text follows the first in its document; 1: it is from another one."""
+    pair_weight: Tensor | None = None
+    """How many targets the loss of one pair counts for, a single number."""
 
     def rows(self, first: int, last: int) -> "Batch":
         """The part of the batch that rows `first` to `last` (excluded) hold."""
-        width = self.ids.shape[1]
-        inside = (self.positions >= first * width) & (self.positions < last * width)
-        return Batch(
-            self.ids[first:last],
-            self.segments[first:last],
-            self.positions[inside] - first * width,
-            self.targets[inside],
-        )
+        start, stop = first * self.ids.shape[1], last * self.ids.shape[1]
+        part: dict[str, Tensor] = {}
+        for name in ("ids", "segments", "prefix", "source", "source_segments", "token_types"):
+            if getattr(self, name) is not None:
+                part[name] = getattr(self, name)[first:last]
+        for places, answers in (("positions", "targets"), ("pair_positions", "pair_targets")):
+            at = getattr(self, places)
+            if at is not None:
+                inside = (at >= start) & (at < stop)
+                part[places], part[answers] = at[inside] - start, getattr(self, answers)[inside]
+        return replace(self, **part)
 
     def split(self, rows: int) -> Iterator["Batch"]:
         """The batch in parts of at most that many rows."""
         for first in range(0, len(self.ids), rows):
             yield self.rows(first, first + rows)
+
+
+def join(parts: Sequence[Batch]) -> Batch:
+    """One batch of the rows of several, which hold ids, segments and targets and nothing else."""
+    before = np.cumsum([0, *(part.ids.numel() for part in parts)])
+    return Batch(
+        torch.cat([part.ids for part in parts]),
+        torch.cat([part.segments for part in parts]),
+        torch.cat([part.positions + int(n) for part, n in zip(parts, before, strict=False)]),
+        torch.cat([part.targets for part in parts]),
+    )
 
 
 def generator(seed: int, step: int) -> np.random.Generator:
@@ -50,12 +80,32 @@ def generator(seed: int, step: int) -> np.random.Generator:
 
 
 def loss_sum(model: Transformer, batch: Batch) -> Tensor:
-    """Summed cross-entropy of the targets, in nats."""
-    hidden = model(batch.ids, batch.segments)  # [B, T, D]
-    logits = model.logits(hidden.flatten(0, 1)[batch.positions])  # [N, V]
-    return F.cross_entropy(logits.float(), batch.targets, reduction="sum")
+    """Summed cross-entropy of the targets, in nats.
+
+    Pairs add theirs times `pair_weight`: divided by the number of targets the sum is then the mean over
+    targets plus the mean over pairs (Devlin et al. 2018, appendix A.2).
+    """
+    memory = None if batch.source is None else model.encode(batch.source, batch.source_segments)
+    hidden = model(
+        batch.ids,
+        batch.segments,
+        token_types=batch.token_types,
+        prefix=batch.prefix,
+        memory=memory,
+        memory_segments=batch.source_segments,
+    ).flatten(0, 1)  # [B*T, D]
+    states = model.transform(hidden[batch.positions])  # [N, D]
+    loss = cross_entropy_sum(states, model.output_weight, model.output_bias, batch.targets)
+    if batch.pair_positions is None:
+        return loss
+    assert model.next_sentence is not None
+    assert batch.pair_targets is not None
+    assert batch.pair_weight is not None
+    answers = model.next_sentence(model.pooled(hidden[batch.pair_positions]))  # [P, 2]
+    pairs = F.cross_entropy(answers.float(), batch.pair_targets, reduction="sum")
+    return loss + batch.pair_weight * pairs
 
 
-def to_batch(ids: np.ndarray, segments: np.ndarray, positions: np.ndarray, targets: np.ndarray) -> Batch:
-    """A batch of torch tensors from numpy arrays."""
-    return Batch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (ids, segments, positions, targets)))
+def to_batch(**arrays: np.ndarray) -> Batch:
+    """A batch of torch tensors from numpy arrays, by the names of its fields."""
+    return Batch(**{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})

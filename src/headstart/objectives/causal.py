@@ -13,4 +13,9 @@ def causal_batch(ids: np.ndarray, segments: np.ndarray) -> Batch:
     """
     inside = segments[:, 1:] == segments[:, :-1]  # [B, T]
     positions = np.flatnonzero(inside)
-    return to_batch(ids[:, :-1], segments[:, :-1], positions, ids[:, 1:].reshape(-1)[positions])
+    return to_batch(
+        ids=ids[:, :-1],
+        segments=segments[:, :-1],
+        positions=positions,
+        targets=ids[:, 1:].reshape(-1)[positions],
+    )

@@ -3,30 +3,77 @@
 import numpy as np
 
 from headstart.objectives.batch import Batch, to_batch
-from headstart.tokenizer.bpe import MASK_ID, SPECIAL
+from headstart.objectives.rows import document_starts
+from headstart.objectives.vocabulary import Vocabulary
 
-# Of the chosen tokens 80 % become <mask>, 10 % a random token, 10 % stay.
+# Of the chosen tokens 80 % become <mask>, 10 % a random token, 10 % stay; each draws its own fate, so that
+# these shares hold on average, as in the paper.
 REPLACED_BY_MASK, REPLACED_BY_RANDOM = 0.8, 0.1
 
 
 def masked_batch(
-    ids: np.ndarray, segments: np.ndarray, rate: float, vocab_size: int, random: np.random.Generator
+    ids: np.ndarray,
+    segments: np.ndarray,
+    rate: float,
+    vocabulary: Vocabulary,
+    random: np.random.Generator,
+    *,
+    whole_words: bool = False,
+    count: int | None = None,
 ) -> Batch:
-    """Choose `rate` of all tokens, special ones excepted, and corrupt them.
+    """Choose `rate` of all ordinary tokens, and corrupt them.
 
-    The number chosen is the same for every batch without special tokens, so shapes stay steady.
+    What is chosen depends on the state of `random`: a new one a step masks a row anew in every pass
+    (dynamic masking, Liu et al. 2019, section 4.1), one that belongs to the row always in the same way.
 
     Args:
         ids, segments: `[B, T]`.
         rate: share of the ordinary tokens to predict, between 0 and 1.
+        whole_words: choose all tokens of a word or none; a word too long for what is left to choose is
+            passed over, and each token still draws its own fate, as in BERT's code.
+        count: how many tokens to choose, instead of `rate` of those that are there.
     """
-    ordinary = np.flatnonzero(ids >= len(SPECIAL))
-    chosen = np.sort(random.permutation(ordinary)[: max(1, round(rate * len(ordinary)))])
-    targets = ids.reshape(-1)[chosen]
+    flat = ids.reshape(-1)
+    ordinary = np.flatnonzero(vocabulary.ordinary[flat])
+    if count is None:
+        count = max(1, round(rate * len(ordinary)))
+    if whole_words:
+        begins = vocabulary.begins_word[flat[ordinary]] | (np.diff(ordinary, prepend=-2) > 1)
+        begins |= document_starts(segments).reshape(-1)[ordinary]
+        chosen = ordinary[_choose_words(begins, count, random)]
+    else:
+        chosen = np.sort(random.permutation(ordinary)[:count])
+    targets = flat[chosen]
     fate = random.random(len(chosen))
+    others = np.flatnonzero(vocabulary.ordinary)
     replacement = np.where(
-        fate < REPLACED_BY_MASK, MASK_ID, random.integers(len(SPECIAL), vocab_size, len(chosen))
+        fate < REPLACED_BY_MASK,
+        vocabulary.id("mask"),
+        others[random.integers(0, len(others), len(chosen))],
     )
-    corrupted = ids.reshape(-1).copy()
+    corrupted = flat.copy()
     corrupted[chosen] = np.where(fate < REPLACED_BY_MASK + REPLACED_BY_RANDOM, replacement, targets)
-    return to_batch(corrupted.reshape(ids.shape), segments, chosen, targets)
+    return to_batch(ids=corrupted.reshape(ids.shape), segments=segments, positions=chosen, targets=targets)
+
+
+def _choose_words(begins: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Choose `count` tokens as whole words; fewer if no word is short enough for the last of them.
+
+    Args:
+        begins: true where a token begins a word, `[N]`.
+
+    Returns:
+        True for the tokens of chosen words, `[N]`.
+    """
+    word = np.cumsum(begins) - 1  # of each token
+    lengths = np.bincount(word)
+    chosen = np.zeros(len(lengths), dtype=bool)
+    left = random.permutation(len(lengths))
+    while count and len(left):
+        totals = np.cumsum(lengths[left])
+        fitting = np.searchsorted(totals, count, side="right")
+        chosen[left[:fitting]] = True
+        count -= int(totals[fitting - 1]) if fitting else 0
+        left = left[fitting:]
+        left = left[lengths[left] <= count]
+    return chosen[word]

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
@@ -22,12 +23,12 @@ from headstart.errors import HeadstartError, Stopped
 from headstart.folder import fingerprint, read_json, read_manifest, write_json
 from headstart.interchange.model_folder import save_model
 from headstart.models.config import TransformerConfig
-from headstart.models.registry import family_named, make_config
+from headstart.models.registry import make_config
 from headstart.models.static_vectors import start_from_static
 from headstart.models.transformer import Transformer, build
-from headstart.objectives.batch import Batch, generator, loss_sum
-from headstart.objectives.causal import causal_batch
-from headstart.objectives.masked import masked_batch
+from headstart.objectives.batch import Batch, generator, join, loss_sum
+from headstart.objectives.registry import OBJECTIVES, check_fit
+from headstart.objectives.vocabulary import read_vocabulary
 from headstart.progress import Bar
 from headstart.tokenizer.bpe import SPECIAL, Tokenizer
 from headstart.tokenizer.shards import KIND, VERSION, TokenRows
@@ -43,7 +44,7 @@ from headstart.training.optimiser import Optimiser, rate_at
 from headstart.training.recipe import PretrainRecipe
 
 # Streams of random numbers that must not meet those of the steps.
-ORDER_STREAM, EVALUATION_STREAM = 2**62, 2**63
+ROW_STREAM, ORDER_STREAM, EVALUATION_STREAM = 2**61, 2**62, 2**63
 
 # How much text the static start counts in; more changes little and costs time.
 STATIC_TOKENS = 8_000_000
@@ -76,22 +77,17 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -
     keep_freed_memory()
     model = build(config, recipe.seed, getattr(torch, recipe.precision))
     _Run(recipe, run, model, tokenizer, sample).train()
-    save_model(folder, model, tokenizer, recipe.objective.kind, _card(recipe, model, run))
+    save_model(folder, model, tokenizer, OBJECTIVES[recipe.objective.kind].head, _card(recipe, model, run))
     return folder
 
 
 def _config(recipe: PretrainRecipe, tokenizer: Tokenizer) -> TransformerConfig:
-    objective = family_named(recipe.model.family).OBJECTIVE
-    if recipe.objective.kind != objective:
-        raise HeadstartError(
-            f"{recipe.model.family} learns by the {objective} objective, "
-            f"not the {recipe.objective.kind} one; change model.family or objective.kind"
-        )
     sizes = recipe.model.model_dump(exclude={"family"})
     sizes["kv_heads"] = sizes["kv_heads"] or sizes["heads"]
-    return make_config(
-        recipe.model.family, sizes | {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
-    )
+    sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
+    config = make_config(recipe.model.family, sizes)
+    check_fit(recipe.objective, config, read_vocabulary(tokenizer))
+    return config
 
 
 def _claim(recipe: PretrainRecipe, tokens: dict[str, Any], run: Path) -> None:
@@ -150,7 +146,9 @@ class _Run:
         self.recipe, self.folder, self.model, self.tokenizer = recipe, folder, model, tokenizer
         self.sample = sample
         self.piece_bytes = torch.from_numpy(tokenizer.piece_bytes)
-        length = recipe.context + (recipe.objective.kind == "causal")  # the last token is only a target
+        self.vocabulary = read_vocabulary(tokenizer)
+        self.objective = OBJECTIVES[recipe.objective.kind]
+        length = self.objective.row_length(recipe.context, recipe.objective)
         self.train_rows = TokenRows(recipe.tokens, "train", length)
         self.heldout_rows = TokenRows(recipe.tokens, "heldout", length)
         self.order = RowOrder(len(self.train_rows), recipe.seed)
@@ -162,10 +160,17 @@ class _Run:
 
     def batch(self, rows: TokenRows, numbers: np.ndarray, stream: int) -> Batch:
         ids, segments = rows.read(numbers)
-        if self.recipe.objective.kind == "causal":
-            return causal_batch(ids, segments)
+        if not self.recipe.objective.static:
+            return self._batch(ids, segments, stream)
+        each = [
+            self._batch(ids[row : row + 1], segments[row : row + 1], ROW_STREAM + int(number))
+            for row, number in enumerate(numbers)
+        ]
+        return join(each)
+
+    def _batch(self, ids: np.ndarray, segments: np.ndarray, stream: int) -> Batch:
         random = generator(self.recipe.seed, stream)
-        return masked_batch(ids, segments, self.recipe.objective.mask_rate, self.tokenizer.vocab_size, random)
+        return self.objective.batch(ids, segments, self.recipe.objective, self.vocabulary, random)
 
     def train(self) -> None:
         state = checkpoint.load_last(self.folder, self.model, self.optimiser)
@@ -238,6 +243,7 @@ class _Run:
         recipe = self.recipe
         count = min(recipe.evaluate_rows, len(self.heldout_rows))
         batch = self.batch(self.heldout_rows, np.arange(count), EVALUATION_STREAM)
+        batch = replace(batch, pair_positions=None)  # whether texts follow each other is no part of the text
         nats = sum(float(loss_sum(self.model, part)) for part in batch.split(recipe.micro_rows))
         targets, size = len(batch.targets), int(self.piece_bytes[batch.targets].sum())
         self.metrics.write(

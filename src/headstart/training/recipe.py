@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from headstart.objectives.recipe import ObjectiveRecipe
 from headstart.recipe import Recipe
 
 
@@ -18,14 +19,6 @@ class ModelRecipe(Recipe):
     kv_heads: int | None = Field(None, ge=1)
     """Key-value heads that the query heads share, in a decoder; None: as many as heads."""
     feedforward_width: int = Field(704, ge=1)
-
-
-class ObjectiveRecipe(Recipe):
-    """What is learned from the rows."""
-
-    kind: Literal["masked", "causal"] = "masked"
-    mask_rate: float = Field(0.4, gt=0, lt=1)
-    """Share of the tokens that a masked model has to predict."""
 
 
 class OptimiserRecipe(Recipe):

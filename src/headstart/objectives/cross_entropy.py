@@ -1,0 +1,80 @@
+"""Cross-entropy over a large vocabulary, without its table of scores.
+
+For N targets and a vocabulary of V the plain way keeps three tables `[N, V]` in float32: the scores,
+their log-softmax and their gradients. Here each chunk of targets gets scores, loss and gradients at
+once, and only the gradients of states and weights outlive it; the backward pass just scales them.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Up to this many scores the plain way is as fast or faster, and takes less than half a gigabyte.
+LARGE = 2**25
+# Scores in one chunk, 64 MiB in float32: with fewer, adding up the weights' gradient costs time.
+CHUNK = 2**24
+
+
+def cross_entropy_sum(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    """Summed cross-entropy, in nats, of `targets` under the scores `hidden @ weight.T + bias`.
+
+    Args:
+        hidden: states `[N, D]`, in the dtype in which the scores are computed.
+        weight: `[V, D]`, bias: `[V]`; float32, cast to the states' dtype.
+        targets: `[N]` ids.
+    """
+    if targets.numel() * len(weight) <= LARGE:
+        logits = F.linear(hidden, weight.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype))
+        return F.cross_entropy(logits.float(), targets, reduction="sum")
+    return _Chunked.apply(hidden, weight, bias, targets, torch.is_grad_enabled())
+
+
+class _Chunked(torch.autograd.Function):
+    """Loss and gradients chunk by chunk, both in the forward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, learning: bool
+    ) -> Tensor:
+        wanted = [learning and needed for needed in ctx.needs_input_grad[:3]]
+        cast_weight = weight.to(hidden.dtype)
+        cast_bias = None if bias is None else bias.to(hidden.dtype)
+        hidden_gradient = torch.empty_like(hidden) if wanted[0] else None
+        weight_gradient = torch.zeros_like(weight) if wanted[1] else None
+        bias_gradient = torch.zeros_like(bias) if bias is not None and wanted[2] else None
+        total = hidden.new_zeros((), dtype=torch.float32)
+        rows = max(1, CHUNK // len(weight))
+        for first in range(0, len(hidden), rows):
+            states = hidden[first : first + rows]  # [n, D]
+            answers = targets[first : first + rows, None]  # [n, 1]
+            scores = F.linear(states, cast_weight, cast_bias).float()  # [n, V]
+            right = scores.gather(1, answers)
+            highest = scores.amax(1, keepdim=True)
+            shares = scores.sub_(highest).exp_()
+            sums = shares.sum(1, keepdim=True)
+            total += (sums.log() + highest - right).sum()
+            if not any(wanted):
+                continue
+            # d loss / d scores = softmax - one-hot.
+            shares.div_(sums)
+            shares.scatter_add_(1, answers, shares.new_full((1, 1), -1.0).expand_as(answers))
+            gradient = shares.to(hidden.dtype)
+            if hidden_gradient is not None:
+                torch.mm(gradient, cast_weight, out=hidden_gradient[first : first + rows])
+            if weight_gradient is not None:
+                if weight.dtype == hidden.dtype:
+                    weight_gradient.addmm_(gradient.T, states)
+                else:
+                    weight_gradient += gradient.T @ states
+            if bias_gradient is not None:
+                bias_gradient += shares.sum(0)
+        ctx.gradients = (hidden_gradient, weight_gradient, bias_gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (scale,) = outputs
+        scaled = [None if gradient is None else gradient * scale for gradient in ctx.gradients]
+        return (*scaled, None, None)
