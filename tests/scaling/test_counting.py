@@ -14,7 +14,7 @@ from headstart.models.transformer import build
 from headstart.scaling.flops import flops_by_part, forward_flops, six_n_d, training_flops
 from headstart.scaling.parameters import block_parameters, cache_bytes, parameters, parameters_by_part
 
-SIZES = {"vocab_size": 200, "layers": 3, "width": 32, "heads": 4, "feedforward_width": 48, "context": 24}
+SIZES = {"vocab_size": 200, "layers": 3, "width": 32, "heads": 4, "feedforward_width": 128, "context": 24}
 
 
 @st.composite
