@@ -42,7 +42,7 @@ def test_same_seed_same_model_and_nothing_else_moves(encoder, places):
     assert torch.equal(torch.rand(3), expected)  # the caller's random numbers are left alone
     for name, tensor in first.model.state_dict().items():
         assert torch.equal(tensor, again.model.state_dict()[name])
-    assert not torch.equal(first.model.classifier.weight, other.model.classifier.weight)
+    assert not torch.equal(first.model.head.output.weight, other.model.head.output.weight)
     for name, tensor in encoder.model.state_dict().items():
         assert torch.equal(tensor, before[name])
 
@@ -92,9 +92,9 @@ def test_steps_follow_the_recipe():
 
 
 def test_what_cannot_be_fine_tuned(encoder, tiny, tokenizer, places):
-    decoder = LoadedModel(tiny("headstart-decoder"), tokenizer, "causal")
-    with pytest.raises(HeadstartError, match="causal model"):
-        finetune(decoder, places, QUICK, 0)
+    words = LoadedModel(tiny("transformer-2017"), tokenizer, "text-to-text")
+    with pytest.raises(HeadstartError, match="no head for classification"):
+        finetune(words, places, QUICK, 0)
     one = Examples("classification", ["a", "b"], ["x", "x"])
     with pytest.raises(HeadstartError, match="one class alone"):
         finetune(encoder, one, QUICK, 0)

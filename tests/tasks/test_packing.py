@@ -30,7 +30,7 @@ def test_first_fit_fits(sizes):
 @given(st.lists(st.integers(2, 150), min_size=1, max_size=30))
 def test_rows_hold_every_piece_once(sizes):
     pieces = [piece(list(range(100 * n, 100 * n + size)), [0, size - 1], n) for n, size in enumerate(sizes)]
-    rows = pack(pieces)
+    rows = pack(pieces, PAD_ID)
     flat, segments = rows.ids.flatten(), rows.segments.flatten()
     for number, each in enumerate(pieces):
         assert flat[segments == number].tolist() == each.ids.tolist()

@@ -3,17 +3,19 @@
 import pytest
 import torch
 
-from headstart.interchange.model_folder import load_model
+from headstart.interchange.model_folder import LoadedModel, load_model
+from headstart.models.registry import FAMILIES as FAMILY_MODULES
 from headstart.tasks.finetune import FinetuneRecipe, finetune
 from headstart.tasks.packing import encode, pack
 from headstart.tasks.predictor import Predictor
 
 transformers = pytest.importorskip("transformers")
+FAMILIES = ["bert", "roberta", "gpt1", "gpt2", "llama", "headstart-decoder", "t5", "bart"]
 RECIPE = FinetuneRecipe(min_steps=3, max_steps=3, max_tokens=24)
 
 
 def ours(predictor: Predictor, inputs: list) -> torch.Tensor:
-    pieces = encode(predictor.tokenizer, inputs, predictor.model.body.config.context)
+    pieces = encode(predictor.tokenizer, inputs, predictor.max_tokens)
     with torch.no_grad():
         return predictor.model(pack(pieces))
 
@@ -46,3 +48,41 @@ def test_tagging(tmp_path, encoder, speech):
             heads.append(int((offsets[:, 1] > len(read)).nonzero()[0]))
             read += f" {word}" if read else word
         assert torch.allclose(ours(predictor, [words]), logits[heads], atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tiny, tokenizer):
+    def make(family: str) -> LoadedModel:
+        sizes = {"position_offset": 3} if family == "roberta" else {}  # one more than the id of <pad>
+        model = tiny(family, feedforward_width=128, context=64, **sizes)
+        head = {"encoder": "masked", "decoder": "causal"}.get(model.config.architecture, "text-to-text")
+        return LoadedModel(model, tokenizer, head)
+
+    return make
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_classifies_and_tags(tmp_path, pretrained, places, speech, family):
+    for examples, kind in (
+        (places, transformers.AutoModelForSequenceClassification),
+        (speech, transformers.AutoModelForTokenClassification),
+    ):
+        folder = tmp_path / examples.task
+        if examples.task not in FAMILY_MODULES[family].HEADS:
+            continue
+        finetune(pretrained(family), examples, RECIPE, seed=1).save(folder, "# A task")
+        predictor = Predictor.of(load_model(folder))
+        model, report = kind.from_pretrained(folder, output_loading_info=True)
+        assert not report["missing_keys"]
+        assert not report["unexpected_keys"]
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        for row in examples.inputs[:4]:
+            text = row if isinstance(row, str) else row[0]
+            found = tokenizer(text, truncation=True, max_length=24, return_tensors="pt")
+            with torch.no_grad():
+                theirs = model.eval()(**found).logits[0]
+            if examples.task == "tagging":
+                first = len(tokenizer("").input_ids) - tokenizer("").input_ids.count(1)  # no </s> before it
+                assert torch.allclose(ours(predictor, [[text]])[0], theirs[first], atol=1e-4)
+            else:
+                assert torch.allclose(ours(predictor, [text])[0], theirs, atol=1e-4)

@@ -89,6 +89,13 @@ def save_model(
             f"a {config.family} model has no head for {head}; it has {', '.join(sorted(family.HEADS))}"
         )
     special = tokenizer.special
+    sizes = family.to_hf(config)
+    if sizes.get("pad_token_id", special.pad) != special.pad:
+        raise HeadstartError(
+            f"in transformers a {config.family} model with position_offset={config.position_offset} has padding "
+            f"of id {sizes['pad_token_id']}, but {tokenizer.path} pads with {special.pad}; take a tokenizer "
+            f"of the kind {family.TOKENIZER}, or the offset that is one more than its padding"
+        )
     with atomic(folder) as temporary:
         temporary.mkdir(parents=True)
         tensors = {name: tensor.to(dtype) for name, tensor in to_hf(model, family, head, classifier).items()}
@@ -96,7 +103,7 @@ def save_model(
         hf_class = family.HEADS[head].hf_class
         fields = {
             **({"architectures": [hf_class], "model_type": family.MODEL_TYPE} if hf_class else {}),
-            **family.to_hf(config),
+            **sizes,
             "dtype": str(dtype).removeprefix("torch."),
             "bos_token_id": special.start,
             "eos_token_id": special.end,
@@ -128,7 +135,7 @@ def save_model(
             ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
             kept = {name: fields[name] for name in ids if fields.get(name) is not None}
             write_json(temporary / "generation_config.json", kept | {"do_sample": False} | (generation or {}))
-        write_for_transformers(tokenizer, temporary, config.architecture == "encoder", config.context)
+        write_for_transformers(tokenizer, temporary, config.architecture != "decoder", config.context)
         (temporary / "README.md").write_text(_card(family, head, card), encoding="utf-8")
 
 

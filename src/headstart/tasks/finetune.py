@@ -13,16 +13,22 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
-from headstart.interchange.model_folder import LoadedModel
-from headstart.models.transformer import Transformer, build
+from headstart.interchange.model_folder import LoadedModel, decoder_start
+from headstart.models.config import TransformerConfig
+from headstart.models.family import HeadShape
+from headstart.models.registry import family_named
+from headstart.models.transformer import build
 from headstart.progress import Bar
 from headstart.recipe import Recipe
 from headstart.tasks.data import Examples, check_trainable
 from headstart.tasks.model import TaskModel
 from headstart.tasks.packing import Piece, Rows, encode, pack
 from headstart.tasks.predictor import Predictor
-from headstart.tokenizer.bpe import MASK_ID, SPECIAL
+from headstart.tokenizer.base import Tokenizer
 from headstart.training.machine import keep_freed_memory
+
+# Tables of a stack that are looked up before its first block.
+EMBEDDINGS = ("positions.weight", "token_types.weight", "relative_bias.weight")
 
 
 class FinetuneRecipe(Recipe):
@@ -40,7 +46,7 @@ class FinetuneRecipe(Recipe):
     max_steps: int = Field(600, ge=1)
     batch_examples: int = Field(8, ge=1)
     max_tokens: int = Field(128, ge=8)
-    """Tokens of an example that are read, `<s>` and `</s>` included."""
+    """Tokens of an example that are read, special tokens included."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
     """Share of the steps over which the rate rises; then it falls linearly to 0."""
     weight_decay: float = Field(0.01, ge=0)
@@ -50,8 +56,8 @@ class FinetuneRecipe(Recipe):
     dropout: float = Field(0.1, ge=0, lt=1)
     """On what the classifier reads."""
     hidden_tokens: float = Field(0.15, ge=0, lt=1)
-    """Share of the tokens that training replaces by `<mask>`, new ones every time: the encoder knows how to
-    read around them, and few examples go further."""
+    """Share of the tokens that training replaces by the mask, where the tokenizer has one, new ones every
+    time: the encoder knows how to read around them, and few examples go further."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
 
@@ -72,7 +78,7 @@ def finetune(
     """Train every weight on `train`; `loaded` stays as it was.
 
     Args:
-        loaded: a pre-trained encoder; its computing precision is used.
+        loaded: a pre-trained model; its computing precision is used.
         train: what to learn from.
         recipe: the settings.
         seed: of the order of examples, the classifier's first weights and dropout.
@@ -80,18 +86,15 @@ def finetune(
         progress: show a bar.
 
     Raises:
-        HeadstartError: the model is no encoder, one class alone, or a loss that is no number.
+        HeadstartError: the family has no head for the task, one class alone, or a loss that is no number.
     """
-    if loaded.model.config.architecture != "encoder":
-        raise HeadstartError(
-            "this is a causal model, and this headstart fine-tunes encoders; "
-            "pre-train one with objective.kind=masked"
-        )
     check_trainable(train, "the training data")
     keep_freed_memory()
     started = time.perf_counter()
     labels = train.labels
-    pieces = encode(loaded.tokenizer, train.inputs, recipe.max_tokens)
+    tokenizer = loaded.tokenizer
+    max_tokens = _most_tokens(loaded.model.config, recipe.max_tokens)
+    pieces = encode(tokenizer, train.inputs, max_tokens)
     targets = _targets(train, pieces, labels)
     with torch.random.fork_rng(devices=[]):  # torch fills new layers with random numbers of its own
         model = _start(loaded, train, recipe, seed, scratch)
@@ -99,7 +102,8 @@ def finetune(
     optimiser = torch.optim.AdamW(
         _groups(model, recipe, 1.0 if scratch else recipe.layer_decay, rate), fused=True
     )
-    hidden = 0.0 if scratch else recipe.hidden_tokens
+    hide = _Hide(tokenizer, 0.0 if scratch else recipe.hidden_tokens)
+    padding = tokenizer.special.pad or 0
     peaks = [group["lr"] for group in optimiser.param_groups]
     steps = recipe.steps(len(pieces))
     model.train()
@@ -108,7 +112,7 @@ def finetune(
         torch.manual_seed(seed)  # dropout
         for step, batch in zip(range(steps), _order(len(pieces), recipe.batch_examples, seed), strict=False):
             tokens += sum(len(pieces[i].ids) for i in batch)
-            rows = _hide(pack([pieces[i] for i in batch]), hidden)
+            rows = hide(pack([pieces[i] for i in batch], padding))
             logits = model(rows)  # [N, labels]
             loss = F.cross_entropy(logits, torch.cat([targets[i] for i in batch]))
             loss.backward()
@@ -126,6 +130,7 @@ def finetune(
                 bar.advance(1, f"loss {last:.3f}")
     facts = {
         "examples": len(train),
+        "max_tokens": max_tokens,
         "cut_examples": sum(piece.cut for piece in pieces),
         "steps": steps,
         "tokens": tokens,
@@ -138,27 +143,63 @@ def finetune(
     return Predictor(model.eval(), loaded.tokenizer, labels, facts)
 
 
-def _hide(rows: Rows, share: float) -> Rows:
-    """The rows with `share` of their ordinary tokens replaced by `<mask>`."""
-    hidden = (torch.rand(rows.ids.shape) < share) & (rows.ids >= len(SPECIAL))
-    return replace(rows, ids=rows.ids.masked_fill(hidden, MASK_ID))
+class _Hide:
+    """Replaces a share of the ordinary tokens in rows by the mask."""
+
+    def __init__(self, tokenizer: Tokenizer, share: float) -> None:
+        special = tokenizer.special
+        self.mask = special.mask or 0
+        self.share = 0.0 if special.mask is None else share
+        self.ordinary = torch.ones(tokenizer.vocab_size, dtype=torch.bool)
+        self.ordinary[list(special.all)] = False
+
+    def __call__(self, rows: Rows) -> Rows:
+        hidden = (torch.rand(rows.ids.shape) < self.share) & self.ordinary[rows.ids]
+        return replace(rows, ids=rows.ids.masked_fill(hidden, self.mask))
+
+
+def _most_tokens(config: TransformerConfig, wanted: int) -> int:
+    """How many tokens of an example can be read: learned positions end with the table."""
+    return min(wanted, config.context) if config.position == "learned" else wanted
 
 
 def _start(
     loaded: LoadedModel, train: Examples, recipe: FinetuneRecipe, seed: int, scratch: bool
 ) -> TaskModel:
-    """The model before the first update. Its context says how many tokens of an example it reads."""
-    config = replace(loaded.model.config, context=recipe.max_tokens)
-    if scratch:
-        body = build(config, seed, loaded.model.dtype)
-    else:
-        body = Transformer(config, loaded.model.dtype)
-        body.load_state_dict(loaded.model.state_dict())
-    model = TaskModel(body, train.task, len(train.labels), recipe.dropout)
+    """The model before the first update: the body's weights, and a head of small random ones."""
+    family = family_named(loaded.model.config.family)
+    shape = family.HEADS.get(train.task)
+    if shape is None:
+        raise HeadstartError(f"a {family.NAME} model has no head for {train.task}; take another family")
+    body = build(_body_config(loaded.model.config, shape, recipe), seed, loaded.model.dtype)
+    if not scratch:
+        own = body.state_dict()
+        body.load_state_dict({n: t for n, t in loaded.model.state_dict().items() if n in own}, strict=False)
+    start = decoder_start(family, loaded.tokenizer) if body.config.architecture == "encoder-decoder" else 0
+    model = TaskModel(body, train.task, len(train.labels), recipe.dropout, start)
     generator = torch.Generator().manual_seed(seed)
-    nn.init.normal_(model.classifier.weight, std=0.02, generator=generator)
-    nn.init.zeros_(model.classifier.bias)
+    for name, parameter in model.head.named_parameters():
+        if name.endswith("weight"):
+            nn.init.normal_(parameter, std=0.02, generator=generator)
+        else:
+            nn.init.zeros_(parameter)
     return model
+
+
+def _body_config(config: TransformerConfig, shape: HeadShape, recipe: FinetuneRecipe) -> TransformerConfig:
+    """The pre-trained model without the parts that the head does not use, with those that it does."""
+    config = replace(
+        config,
+        context=config.context if config.position == "learned" else recipe.max_tokens,
+        prediction_head=shape.through == "prediction head",
+        output_bias=False,
+        tied=True,  # an output over the vocabulary is not kept
+        pooler=shape.through == "pooler",
+        next_sentence=False,
+    )
+    if shape.encoder_alone:
+        config = replace(config, architecture="encoder", layers=config.encoder_layers, encoder_layers=0)
+    return config
 
 
 def _targets(train: Examples, pieces: list[Piece], labels: list[str]) -> list[Tensor]:
@@ -199,14 +240,20 @@ def _rate_share(step: int, steps: int, warmup_share: float) -> float:
 
 def _groups(model: TaskModel, recipe: FinetuneRecipe, decay: float, rate: float) -> list[dict[str, object]]:
     """Parameter groups by depth: each layer below the head has `decay` times the rate of the one above."""
-    layers = model.body.config.layers
+    config = model.body.config
+    top = (
+        config.layers if config.architecture == "encoder-decoder" else 0
+    )  # the decoder stands on the encoder
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         below = 0
         if ".blocks." in name:
-            below = layers - int(name.split(".blocks.")[1].split(".")[0])
-        elif name.startswith("body.embedding") or ".embedding_norm" in name:
-            below = layers + 1
+            stack = model.body.encoder if name.startswith("body.encoder.") else model.body.decoder
+            above = top if stack is model.body.encoder else 0
+            assert stack is not None
+            below = above + len(stack.blocks) - int(name.split(".blocks.")[1].split(".")[0])
+        elif name.startswith("body.embedding") or name.endswith(EMBEDDINGS) or ".embedding_norm" in name:
+            below = config.layers + config.encoder_layers + 1
         groups.setdefault((below, parameter.dim() > 1), []).append(parameter)
     return [
         {

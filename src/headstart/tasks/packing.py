@@ -1,7 +1,7 @@
 """Examples as token ids, several to a row, so that padding is hardly computed.
 
-A piece is `<s> ids </s>` of one example. A text that is too long is cut to its head; a too long list of
-words is continued in further pieces, so that every word gets its tag.
+A piece is one example between the special tokens of the model's family. A text that is too long is cut
+to its head; a too long list of words is continued in further pieces, so that every word gets its tag.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from headstart.tasks.data import Input
-from headstart.tokenizer.bpe import END_ID, PAD_ID, START_ID, Tokenizer
+from headstart.tokenizer.base import Tokenizer
 
 ROW_STEP = 32
 """Rows are multiples of this long, so that the processor meets few different shapes."""
@@ -27,7 +27,7 @@ class Piece:
     """Tokens of one example, or of a part of one."""
 
     ids: np.ndarray
-    """`[t]` with `<s>` and `</s>`."""
+    """`[t]` with special tokens."""
     heads: np.ndarray
     """`[w]` where in `ids` each word begins; empty for a whole text."""
     owner: int
@@ -41,22 +41,35 @@ class Rows:
     """Pieces laid out in rows; attention stays inside a piece."""
 
     ids: Tensor
-    """`[B, T]` with `<pad>` in what is left of a row."""
+    """`[B, T]` with padding in what is left of a row."""
     segments: Tensor
     """`[B, T]` the place of each token's piece in the list packed; `pieces` where nothing is."""
     heads: Tensor
     """`[W]` where words begin, counted through the flattened rows, in the order of the pieces."""
-    pieces: int
+    first: Tensor
+    """`[pieces]` where pieces begin, counted likewise."""
+    last: Tensor
+    """`[pieces]` where their last token is."""
+
+    @property
+    def pieces(self) -> int:
+        """How many there are."""
+        return len(self.first)
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> list[Piece]:
-    """A piece for each text: the head of it where it is over `max_tokens`, `<s>` and `</s>` included."""
+    """A piece for each text: the head of it where it is over `max_tokens`, special tokens included."""
     none = np.zeros(0, dtype=np.int64)
-    room = max_tokens - 2
+    room = _room(tokenizer, max_tokens)
     # A token has one byte at least, and seldom more than 16: what lies far behind the cut is not read.
     heads = [text if len(text) <= 64 * room else text[: 64 * room] for text in texts]
     return [
-        Piece(_closed(ids[:room]), none, owner, len(ids) > room or len(heads[owner]) < len(texts[owner]))
+        Piece(
+            _framed(tokenizer, ids[:room]),
+            none,
+            owner,
+            len(ids) > room or len(heads[owner]) < len(texts[owner]),
+        )
         for owner, ids in enumerate(tokenizer.encode_batch(heads))
     ]
 
@@ -64,15 +77,19 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) ->
 def encode_words(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], max_tokens: int) -> list[Piece]:
     """Pieces for each list of words, in order; only lists over `max_tokens` have more than one.
 
-    The words are encoded as the text that joins them with one space each: the first as it is, every other
-    with the space before it. The tokenizer never merges across a space, so this gives the ids of the text.
+    The words are encoded as the text that joins them with one space each. A tokenizer never merges across a
+    space; where the space belongs to the word behind it, every word but the first is encoded with it.
     """
-    spaced = [[word if place == 0 else f" {word}" for place, word in enumerate(words)] for words in sentences]
+    space = " " if tokenizer.encode("a b") == tokenizer.encode("a") + tokenizer.encode(" b") else ""
+    spaced = [
+        [f"{space}{word}" if place else word for place, word in enumerate(words)] for words in sentences
+    ]
     distinct = sorted({word for words in spaced for word in words})
-    room = max_tokens - 2
+    room = _room(tokenizer, max_tokens)
+    opening = _framed(tokenizer, [-1]).tolist().index(-1)
     # An empty word still needs a token to carry its tag; a word longer than a row keeps its head.
     known = {
-        word: (ids or tokenizer.encode(" "))[:room]
+        word: (ids or _nothing(tokenizer))[:room]
         for word, ids in zip(distinct, tokenizer.encode_batch(distinct), strict=True)
     }
     pieces = []
@@ -81,11 +98,11 @@ def encode_words(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], max_t
         heads: list[int] = []
         for word in words:
             if len(ids) + len(known[word]) > room:
-                pieces.append(Piece(_closed(ids), np.array(heads, dtype=np.int64), owner))
+                pieces.append(Piece(_framed(tokenizer, ids), np.array(heads, dtype=np.int64), owner))
                 ids, heads = [], []
-            heads.append(1 + len(ids))
+            heads.append(opening + len(ids))
             ids += known[word]
-        pieces.append(Piece(_closed(ids), np.array(heads, dtype=np.int64), owner))
+        pieces.append(Piece(_framed(tokenizer, ids), np.array(heads, dtype=np.int64), owner))
     return pieces
 
 
@@ -96,12 +113,30 @@ def encode(tokenizer: Tokenizer, inputs: Sequence[Input], max_tokens: int) -> li
     return encode_words(tokenizer, [list(words) for words in inputs], max_tokens)
 
 
-def _closed(ids: list[int]) -> np.ndarray:
-    return np.array([START_ID, *ids, END_ID], dtype=np.int64)
+def _framed(tokenizer: Tokenizer, ids: list[int]) -> np.ndarray:
+    """One example between its special tokens; one without any token gets one that says nothing."""
+    framed, _ = tokenizer.with_special(ids)
+    return np.array(framed or _nothing(tokenizer), dtype=np.int64)
 
 
-def pack(pieces: Sequence[Piece]) -> Rows:
-    """Lay pieces out in rows of the length that costs least to compute."""
+def _nothing(tokenizer: Tokenizer) -> list[int]:
+    """Ids that stand where a text has none."""
+    special = tokenizer.special
+    ids = tokenizer.encode(" ") or [i for i in (special.unknown, special.end, special.start) if i is not None]
+    return ids[:1]
+
+
+def _room(tokenizer: Tokenizer, max_tokens: int) -> int:
+    """Tokens of text in a piece of `max_tokens`."""
+    return max_tokens - len(tokenizer.with_special([])[0])
+
+
+def pack(pieces: Sequence[Piece], padding: int = 0) -> Rows:
+    """Lay pieces out in rows of the length that costs least to compute.
+
+    Args:
+        padding: the id in what is left of a row; nothing sees it.
+    """
     sizes = [len(piece.ids) for piece in pieces]
     shortest = -(-max(sizes) // ROW_STEP) * ROW_STEP
     lengths = range(shortest, max(ROW_MOST, shortest) + 1, ROW_STEP)
@@ -109,18 +144,19 @@ def pack(pieces: Sequence[Piece]) -> Rows:
     length, rows, places = min(
         layouts, key=lambda layout: layout[0] * layout[1] * (1 + layout[0] / ATTENTION_LENGTH)
     )
-    ids = np.full(rows * length, PAD_ID, dtype=np.int64)
+    ids = np.full(rows * length, padding, dtype=np.int64)
     segments = np.full(rows * length, len(pieces), dtype=np.int64)
-    for number, (piece, (row, start)) in enumerate(zip(pieces, places, strict=True)):
-        first = row * length + start
-        ids[first : first + len(piece.ids)] = piece.ids
-        segments[first : first + len(piece.ids)] = number
-    heads = [piece.heads + row * length + start for piece, (row, start) in zip(pieces, places, strict=True)]
+    first = np.array([row * length + start for row, start in places])
+    for number, (piece, begin) in enumerate(zip(pieces, first, strict=True)):
+        ids[begin : begin + len(piece.ids)] = piece.ids
+        segments[begin : begin + len(piece.ids)] = number
+    heads = [piece.heads + begin for piece, begin in zip(pieces, first, strict=True)]
     return Rows(
         torch.from_numpy(ids.reshape(rows, length)),
         torch.from_numpy(segments.reshape(rows, length)),
         torch.from_numpy(np.concatenate(heads)),
-        len(pieces),
+        torch.from_numpy(first),
+        torch.from_numpy(first + np.array(sizes) - 1),
     )
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from headstart.errors import HeadstartError
-from headstart.interchange.model_folder import LoadedModel, save_model
+from headstart.interchange.model_folder import LoadedModel, decoder_start, save_model
+from headstart.models.registry import family_named
 from headstart.tasks.data import Input, Target, TaskKind
 from headstart.tasks.model import TaskModel
 from headstart.tasks.packing import encode, pack
-from headstart.tokenizer.bpe import Tokenizer
+from headstart.tokenizer.base import Tokenizer
 
 BATCH_TOKENS = 4096
 """Tokens computed at once; more is no faster on a CPU and takes memory."""
@@ -44,8 +45,12 @@ class Predictor:
             raise HeadstartError(
                 f"this is a pre-trained {loaded.head} model, which knows no labels yet; fine-tune it first"
             )
-        model = TaskModel(loaded.model, cast(TaskKind, loaded.head), len(loaded.labels))
-        model.classifier.load_state_dict(loaded.classifier)
+        config = loaded.model.config
+        start = 0
+        if config.architecture == "encoder-decoder":
+            start = decoder_start(family_named(config.family), loaded.tokenizer)
+        model = TaskModel(loaded.model, cast(TaskKind, loaded.head), len(loaded.labels), decoder_start=start)
+        model.head.load(loaded.classifier)
         return cls(model.eval(), loaded.tokenizer, loaded.labels, loaded.metadata.get("finetuning", {}))
 
     @property
@@ -54,17 +59,23 @@ class Predictor:
         cut = self.facts.get("cut_examples", 0)
         if not cut:
             return []
-        share, most = 100 * cut / self.facts["examples"], self.model.body.config.context
-        return [f"{share:.0f} % of the training texts were over {most} tokens and lost their end"]
+        share = 100 * cut / self.facts["examples"]
+        return [f"{share:.0f} % of the training texts were over {self.max_tokens} tokens and lost their end"]
+
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens of an example are read."""
+        return int(self.facts.get("max_tokens", self.model.body.config.context))
 
     @torch.no_grad()
     def probabilities(self, inputs: Sequence[Input]) -> list[np.ndarray]:
         """For each text an array `[labels]`, for each list of words an array `[words, labels]`."""
         self.model.eval()
-        pieces = encode(self.tokenizer, inputs, self.model.body.config.context)
+        pieces = encode(self.tokenizer, inputs, self.max_tokens)
+        padding = self.tokenizer.special.pad or 0
         answers: list[np.ndarray] = [np.zeros(0)] * len(pieces)
         for batch in _batches([len(piece.ids) for piece in pieces]):
-            probabilities = self.model(pack([pieces[i] for i in batch])).softmax(-1).numpy()
+            probabilities = self.model(pack([pieces[i] for i in batch], padding)).softmax(-1).numpy()
             lengths = [len(pieces[i].heads) if self.task == "tagging" else 1 for i in batch]
             for i, answer in zip(batch, np.split(probabilities, np.cumsum(lengths)[:-1]), strict=True):
                 answers[i] = answer
@@ -110,7 +121,7 @@ class Predictor:
 
     def as_loaded(self) -> LoadedModel:
         """What `load_model` would give for the folder that `save` writes."""
-        classifier = {name: tensor.detach() for name, tensor in self.model.classifier.state_dict().items()}
+        classifier = self.model.head.weights()
         metadata = {"finetuning": self.facts}
         return LoadedModel(self.model.body, self.tokenizer, self.task, classifier, self.labels, metadata)
 
