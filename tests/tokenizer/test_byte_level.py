@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from headstart.errors import HeadstartError
-from headstart.tokenizer.byte_level import LONG, ByteLevelTokenizer
+from headstart.tokenizer.byte_level import LONG
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.folder import write_for_transformers as write_hf
 from headstart.tokenizer.special import HEADSTART_TOKENS

@@ -8,7 +8,6 @@ import pytest
 from headstart.errors import HeadstartError
 from headstart.folder import read_json
 from headstart.tokenizer import shards
-from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, TokenRows, encode, is_heldout
 
 

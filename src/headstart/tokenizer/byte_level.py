@@ -33,8 +33,12 @@ LLAMA3_RULE = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-# SmolLM2's: every digit alone, then GPT-2's rule on what lies between the digits.
-DIGITS_THEN_GPT2_RULE = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"""
+# SmolLM2's: every digit alone, then GPT-2's rule on what lies between the digits. `tokenizers` knows digits
+# from a newer Unicode than the regular expressions do: the two ranges are the difference.
+_DIGIT = r"\p{N}\x{11de0}-\x{11de9}\x{16ff4}-\x{16ff6}"
+DIGITS_THEN_GPT2_RULE = (
+    rf"""'(?:[sdmt]|ll|ve|re)| ?\p{{L}}+|[{_DIGIT}]| ?[^\s\p{{L}}{_DIGIT}]+|\s+(?=[{_DIGIT}])|\s+(?!\S)|\s+"""
+)
 
 # A rule's `\s+(?!\S)` keeps one state for every blank of a run, and tiktoken's matcher dies at a million:
 # a text with a run this long goes to the other engine.

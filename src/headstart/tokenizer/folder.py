@@ -136,7 +136,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def make_config(roles: dict[str, str], inputs: Iterable[str], extra: tuple[str, ...] = ()) -> dict[str, Any]:
+def make_config(roles: dict[str, str], inputs: Iterable[str], further: Iterable[str] = ()) -> dict[str, Any]:
     """A `tokenizer_config.json`, which leaves everything else to `tokenizer.json`."""
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -144,7 +144,7 @@ def make_config(roles: dict[str, str], inputs: Iterable[str], extra: tuple[str, 
         "clean_up_tokenization_spaces": False,
         "model_input_names": list(inputs),
     }
-    return config | ({"additional_special_tokens": list(extra)} if extra else {})
+    return config | ({"additional_special_tokens": list(further)} if further else {})
 
 
 def write_for_transformers(tokenizer: Tokenizer, folder: Path, closing: bool, context: int) -> None:

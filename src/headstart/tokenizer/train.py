@@ -17,6 +17,7 @@ from headstart.recipe import Recipe
 from headstart.tokenizer.base import Tokenizer, encodable
 from headstart.tokenizer.folder import CONFIG, DEFINITION, make_config, open_tokenizer
 from headstart.tokenizer.kinds import BYTES, KINDS, Kind, wordpiece
+from headstart.tokenizer.marked_words import learn_word_ends, learn_wordpieces
 from headstart.tokenizer.template import parse_template
 
 MANIFEST_KIND, VERSION = "tokenizer", 1
@@ -50,8 +51,8 @@ class TokenizerRecipe(Recipe):
 def train(texts: Iterable[str], recipe: TokenizerRecipe, out: Path) -> Tokenizer:
     """Learn a vocabulary of exactly `recipe.vocab_size` entries and write a tokenizer folder.
 
-    Byte-level BPE and SentencePiece's BPE (Sennrich et al. 2016), Unigram (Kudo 2018), or WordPiece, which
-    `tokenizers` learns as BPE and applies as WordPiece does, longest piece first.
+    Byte-level BPE and SentencePiece's BPE (Sennrich et al. 2016), Unigram (Kudo 2018), or WordPiece, which is
+    learned as BPE and applied longest piece first.
 
     Raises:
         HeadstartError: too little text for the vocabulary asked for, or too small a vocabulary.
@@ -88,8 +89,8 @@ def train(texts: Iterable[str], recipe: TokenizerRecipe, out: Path) -> Tokenizer
     with atomic(out) as folder:
         folder.mkdir()
         tokenizers.Tokenizer.from_str(orjson.dumps(definition).decode()).save(str(folder / DEFINITION))
-        sentinels = kind.last[::-1] if recipe.kind == "t5" else ()
-        write_json(folder / CONFIG, make_config(kind.roles, kind.inputs, sentinels))
+        further = [token for token in (*kind.first, *kind.last) if token not in kind.roles.values()]
+        write_json(folder / CONFIG, make_config(kind.roles, kind.inputs, sorted(further)))
         tokenizer = open_tokenizer(folder)
         recipe.save(folder / "recipe.yaml")
         facts = {
@@ -134,27 +135,42 @@ def _learn(
     engine: tokenizers.Tokenizer, kind: Kind, sample: list[str], room: int, alphabet: list[str]
 ) -> dict[str, Any]:
     """Train the engine to `room` pieces; returns it as `tokenizer.json` has it, without special tokens."""
-    at_use = orjson.loads(engine.to_str())
-    if kind.words is not None:
-        engine.pre_tokenizer = kind.words
+    definition = orjson.loads(engine.to_str())
     model = engine.model
-    trainer: Any
-    if isinstance(model, models.Unigram):
-        # the unknown piece is one of those that are counted, and is taken out again
-        trainer = trainers.UnigramTrainer(
-            vocab_size=room + 1, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False
-        )
-    elif isinstance(model, models.WordPiece):
-        trainer = trainers.WordPieceTrainer(vocab_size=room, show_progress=False)
+    if isinstance(model, models.WordPiece):
+        learned = learn_wordpieces(engine, sample, room)
+    elif isinstance(model, models.BPE) and model.end_of_word_suffix:
+        learned = learn_word_ends(engine, sample, room)
+    elif isinstance(model, models.Unigram):
+        learned = _learn_unigram(engine, sample, room)
     else:
-        suffix = {"end_of_word_suffix": model.end_of_word_suffix} if model.end_of_word_suffix else {}
-        trainer = trainers.BpeTrainer(
-            vocab_size=room, initial_alphabet=alphabet, show_progress=False, **suffix
-        )
+        engine.pre_tokenizer = kind.words or engine.pre_tokenizer
+        trainer = trainers.BpeTrainer(vocab_size=room, initial_alphabet=alphabet, show_progress=False)
+        engine.train_from_iterator(sample, trainer)
+        trained = orjson.loads(engine.to_str())["model"]
+        learned = {key: trained[key] for key in ("vocab", "merges")}
+    return definition | {"model": definition["model"] | learned}
+
+
+def _learn_unigram(engine: tokenizers.Tokenizer, sample: list[str], room: int) -> dict[str, Any]:
+    # the unknown piece is one of those that are counted, and is taken out again
+    trainer = trainers.UnigramTrainer(
+        vocab_size=room + 1, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False
+    )
+    characters = set().union(*map(engine.normalizer.normalize_str, sample))
+    if len(characters) > room:
+        return {"vocab": [(character, 0.0) for character in characters]}
     engine.train_from_iterator(sample, trainer)
-    trained = orjson.loads(engine.to_str())["model"]
-    learned = {key: trained[key] for key in ("vocab", "merges") if key in trained}
-    return at_use | {"model": at_use["model"] | learned}
+    vocabulary = orjson.loads(engine.to_str())["model"]["vocab"]
+    # Sums of many threads differ in their last digits, and must not decide about the order.
+    pieces = [(piece, round(score, 6)) for piece, score in vocabulary if piece != "<unk>"]
+    pieces.sort(key=lambda one: (-one[1], one[0]))
+    # Characters that are worth no piece of their own come last, a ten-thousandth apart in random order.
+    last = len(pieces) - 1
+    while last and len(pieces[last][0]) == 1 and abs(pieces[last - 1][1] - pieces[last][1] - 1e-4) < 1e-5:
+        last -= 1
+    characters_alone = sorted(piece for piece, _ in pieces[last:])
+    return {"vocab": [*pieces[:last], *((piece, pieces[last][1]) for piece in characters_alone)]}
 
 
 def _vocabulary(definition: dict[str, Any]) -> list[Any]:
@@ -162,7 +178,7 @@ def _vocabulary(definition: dict[str, Any]) -> list[Any]:
     vocabulary = definition["model"]["vocab"]
     if isinstance(vocabulary, dict):
         return sorted(vocabulary, key=vocabulary.__getitem__)
-    return [piece for piece in vocabulary if piece[0] != "<unk>"]
+    return vocabulary
 
 
 def _arrange(definition: dict[str, Any], kind: Kind, first: tuple[str, ...], learned: list[Any]) -> None:
