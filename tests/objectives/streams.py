@@ -43,9 +43,7 @@ def streams(draw, least: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return stream(rows, width, longest, random)
 
 
-def stream(
-    rows: int, width: int, longest: int, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def stream(rows: int, width: int, longest: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Documents of 0 to `longest` tokens, a few of them unknown; the first one may have begun before."""
     ids, segments, number = [], [], 0
     skipped = int(random.integers(0, longest + 2))

@@ -152,7 +152,9 @@ def test_a_decoder_never_sees_what_it_predicts(kind) -> None:
     for index in range(0, len(batch.positions), 5):
         seen.clear()
         chosen = slice(index, index + 1)
-        loss_sum(model, replace(batch, positions=batch.positions[chosen], targets=batch.targets[chosen])).backward()
+        loss_sum(
+            model, replace(batch, positions=batch.positions[chosen], targets=batch.targets[chosen])
+        ).backward()
         touched = (seen[-1].grad.abs().sum(-1) > 0).flatten()
         allowed = torch.arange(len(touched)) <= batch.positions[index]
         if batch.prefix is not None:

@@ -47,9 +47,7 @@ def test_value_and_gradients(chunked, dtype, tolerance, with_bias) -> None:
         grads += [loss.detach(), *(leaf.grad for leaf in leaves if leaf is not None)]
     for ours, theirs in zip(found, expected, strict=True):
         largest = float(theirs.abs().max())
-        torch.testing.assert_close(
-            ours.double(), theirs.double(), rtol=tolerance, atol=tolerance * largest
-        )
+        torch.testing.assert_close(ours.double(), theirs.double(), rtol=tolerance, atol=tolerance * largest)
     assert found[2].dtype == torch.float32, "the weights' gradient is added up in float32"
 
 

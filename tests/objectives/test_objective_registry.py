@@ -1,0 +1,226 @@
+"""Objectives by name: settings, which models and tokenizers fit, and runs through the one loop."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from streams import SPECIAL, assert_same, stream, tiny_model, vocabulary
+
+from headstart.errors import HeadstartError
+from headstart.models.config import TransformerConfig
+from headstart.models.registry import FAMILIES
+from headstart.objectives.batch import generator, loss_sum
+from headstart.objectives.recipe import RATES, USED, ObjectiveRecipe
+from headstart.objectives.registry import OBJECTIVES, check_fit
+from headstart.objectives.vocabulary import Vocabulary, read_vocabulary
+from headstart.tokenizer.shards import ShardRecipe, encode
+from headstart.tokenizer.train import TokenizerRecipe, train
+from headstart.training import loop
+from headstart.training.loop import pretrain
+from headstart.training.metrics import read_metrics
+from headstart.training.recipe import PretrainRecipe
+
+
+def test_every_family_names_an_objective_that_fits() -> None:
+    for family in FAMILIES.values():
+        if family.OBJECTIVE == "translation":  # from pairs of texts, not from a stream of documents
+            continue
+        assert OBJECTIVES[family.OBJECTIVE].architecture == family.FIXED["architecture"], family.NAME
+
+
+def test_settings_are_those_of_the_kind() -> None:
+    assert set(USED) == set(OBJECTIVES)
+    for kind, rate in RATES.items():
+        recipe = ObjectiveRecipe(kind=kind)
+        assert recipe.mask_rate == rate
+        assert ObjectiveRecipe.model_validate(recipe.model_dump()) == recipe
+        assert ObjectiveRecipe(kind=kind, mask_rate=0.2).mask_rate == 0.2
+    for kind, setting in (("causal", {"mask_rate": 0.1}), ("masked", {"mean_span": 4.0})):
+        with pytest.raises(ValidationError, match=f"means nothing to the {kind} objective"):
+            ObjectiveRecipe(kind=kind, **setting)
+
+
+def sizes(architecture: str, **changes) -> TransformerConfig:
+    return tiny_model(architecture, **changes).config
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_what_fits(kind) -> None:
+    for architecture in ("encoder", "decoder", "encoder-decoder"):
+        config = sizes(architecture)
+        if architecture == OBJECTIVES[kind].architecture:
+            check_fit(ObjectiveRecipe(kind=kind), config, vocabulary())
+        else:
+            with pytest.raises(
+                HeadstartError, match=f"{kind} needs an .*; change model.family, or"
+            ) as caught:
+                check_fit(ObjectiveRecipe(kind=kind), config, vocabulary())
+            assert not str(caught.value).endswith("to ")
+
+
+def without(**changes) -> Vocabulary:
+    known = vocabulary()
+    special = type(SPECIAL)(**(vars(SPECIAL) | changes))
+    return Vocabulary(special, known.ordinary, known.framing, known.begins_word, known.ends_sentence)
+
+
+def test_what_does_not_fit_is_said() -> None:
+    with pytest.raises(HeadstartError, match="next-sentence needs a model that tells"):
+        check_fit(ObjectiveRecipe(kind="next-sentence"), sizes("encoder", next_sentence=False), vocabulary())
+    with pytest.raises(HeadstartError, match="special token for 'mask'"):
+        check_fit(ObjectiveRecipe(kind="masked"), sizes("encoder"), without(mask=None))
+    few = without(sentinels=SPECIAL.sentinels[:3])
+    with pytest.raises(HeadstartError, match=r"hides 7 spans in rows of 141 tokens.* has 3 sentinels"):
+        check_fit(ObjectiveRecipe(kind="span-corruption"), sizes("encoder-decoder"), few)
+
+
+SENTENCE = 'He said: nothing was lost." The unbelievable storms, Emma, came back!'
+
+
+@pytest.mark.parametrize("kind", ["headstart", "bert", "llama2"])
+def test_words_and_sentences_of_real_vocabularies(kind, documents, tmp_path) -> None:
+    made = train((d["text"] for d in documents), TokenizerRecipe(kind=kind, vocab_size=700), tmp_path / "t")
+    known = read_vocabulary(made)
+    ids = np.array(made.encode(SENTENCE))
+    assert known.ordinary[ids].all()
+    assert not known.ordinary[list(made.special.all)].any()
+    assert not known.framing[ids].any()
+    groups: list[str] = []
+    for index in ids:
+        piece = made.pieces[index].decode()
+        if known.begins_word[index] or not groups:
+            groups.append(piece)
+        else:
+            groups[-1] += piece
+    words = [group.strip().lower() for group in groups if group.strip()]
+    letters = [word for word in words if word[0].isalpha()]
+    assert letters == [
+        "he",
+        "said",
+        "nothing",
+        "was",
+        "lost",
+        "the",
+        "unbelievable",
+        "storms",
+        "emma",
+        "came",
+        "back",
+    ]
+    ends = [made.decode(ids[: place + 1]).rstrip('" ') for place in np.flatnonzero(known.ends_sentence[ids])]
+    assert [end[-5:].lower() for end in ends] == ["lost.", "back!"]
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_models_learn_by_it(kind) -> None:
+    """Which eight of the hundred tokens there are is learned in a few steps."""
+    ids, segments = stream(16, 48, 40, np.random.default_rng(0))
+    ids = np.where(vocabulary().ordinary[ids], 5 + ids % 8, ids)
+    recipe = ObjectiveRecipe(kind=kind)
+    model = tiny_model(OBJECTIVES[kind].architecture)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.03)
+    losses = []
+    for step in range(25):
+        batch = OBJECTIVES[kind].batch(ids, segments, recipe, vocabulary(), generator(0, step))
+        loss = loss_sum(model, batch) / len(batch.targets)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[0] > 4
+    assert losses[-1] < 3
+
+
+def run(tokens, family: str, objective: dict, **changes) -> PretrainRecipe:
+    settings = {
+        "tokens": tokens,
+        "model": {"family": family, "layers": 1, "width": 16, "heads": 2, "feedforward_width": 24},
+        "objective": objective,
+        "context": 32,
+        "rows": 8,
+        "micro_rows": 4,
+        "steps": 6,
+        "evaluate_every": 3,
+        "evaluate_rows": 8,
+        "checkpoint_every": 3,
+    }
+    return PretrainRecipe.model_validate(settings | changes)
+
+
+RUNS = [
+    ("headstart-decoder", {"kind": "prefix"}),
+    ("headstart-encoder", {"kind": "masked", "static": True, "whole_words": True, "fixed_count": True}),
+]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch) -> None:
+    """The machine's speed is measured once a run; here it is of no interest."""
+    monkeypatch.setattr(loop, "describe_machine", lambda: {})
+
+
+def evaluations(folder) -> list[dict]:
+    return [event for event in read_metrics(folder) if event["kind"] == "evaluation"]
+
+
+@pytest.mark.parametrize(("family", "objective"), RUNS, ids=[objective["kind"] for _, objective in RUNS])
+def test_runs_go_through_the_loop_and_resume(family, objective, tokens, tmp_path) -> None:
+    pretrain(run(tokens, family, objective), tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Run, "update", _dies_at(5, loop._Run.update))
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(run(tokens, family, objective), tmp_path / "cut")
+    pretrain(run(tokens, family, objective), tmp_path / "cut")
+    assert evaluations(tmp_path / "whole")[-1]["step"] == 6
+    weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("family", "objective"), [("bert", "next-sentence"), ("bart", "denoising"), ("t5", "span-corruption")]
+)
+def test_families_learn_by_their_objectives_in_the_loop(family, objective, documents, tmp_path) -> None:
+    few = documents[:60]
+    recipe = TokenizerRecipe(kind=family, vocab_size=500)
+    made = train((d["text"] for d in few), recipe, tmp_path / "tokenizer")
+    encode(few, made, ShardRecipe(heldout_share=0.2), tmp_path / "tokens")
+    pretrain(run(tmp_path / "tokens", family, {"kind": objective}), tmp_path / "run")
+    found = evaluations(tmp_path / "run")
+    assert found[-1]["loss"] < found[0]["loss"]
+    assert found[0]["bits_per_byte"] > 0
+
+
+def _dies_at(step: int, update):
+    def dying(self):
+        if self.step == step:
+            raise KeyboardInterrupt
+        return update(self)
+
+    return dying
+
+
+def test_static_masks_belong_to_the_row(tokens) -> None:
+    recipe = run(tokens, "headstart-encoder", {"kind": "masked", "static": True})
+    tokenizer, model = loop.Tokenizer(tokens / "tokenizer.json"), tiny_model("encoder")
+    made = loop._Run(recipe, tokens, model, tokenizer, None)
+    first = made.batch(made.train_rows, np.array([3, 5, 9]), 0)
+    later = made.batch(made.train_rows, np.array([9, 1, 3]), 77)
+    assert_same(first.rows(0, 1), later.rows(2, 3))
+    assert_same(first.rows(2, 3), later.rows(0, 1))
+    assert not torch.equal(first.rows(0, 1).positions, first.rows(1, 2).positions)
+
+
+def test_a_wrong_family_is_one_sentence(tokens, tmp_path) -> None:
+    with pytest.raises(HeadstartError, match="needs an encoder-decoder, but headstart-decoder is"):
+        pretrain(run(tokens, "headstart-decoder", {"kind": "span-corruption"}), tmp_path / "run")
+
+
+def test_documents_of_different_rows_have_different_numbers(documents, tokenizer, tmp_path) -> None:
+    """What next-sentence pairs rely on: rows of one document, and no others of a shard, share its number."""
+    from headstart.tokenizer.shards import TokenRows
+
+    encode(documents, tokenizer, ShardRecipe(heldout_share=0.05), tmp_path / "tokens")
+    rows = TokenRows(tmp_path / "tokens", "train", 64)
+    ids, segments = rows.read(np.arange(len(rows)))
+    opened = np.cumsum(ids.reshape(-1) == tokenizer.special.start)
+    np.testing.assert_array_equal(segments.reshape(-1), opened)
