@@ -4,6 +4,7 @@
 #   make quickstart ARGS="--minutes 3" with options of `headstart quickstart`
 #   make test | test-slow | lint       what has to pass before a commit
 #   make check-real-weights            published models against transformers; fetches 180 MB
+#   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
 #   make PYTHON=python3.12 ...         another interpreter, 3.11 or later
 #   make clean                         remove .venv and caches
 
@@ -14,7 +15,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart test test-slow check-real-weights lint clean
+.PHONY: quickstart test test-slow check-real-weights lint bench-decode clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -34,6 +35,24 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# An environment of its own, so that what is compared with stays out of headstart's.
+DECODE := benchmarks/decode/.venv
+LLAMA_CPP ?=
+
+bench-decode: $(DECODE)/.installed $(if $(LLAMA_CPP),$(DECODE)/.installed-llama-cpp)
+	$(DECODE)/bin/python benchmarks/decode/bench.py $(ARGS)
+
+$(DECODE)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
+	$(PYTHON) -m venv $(DECODE) || { rm -rf $(DECODE); echo "$(NO_VENV)"; exit 1; }
+	tools/install $(DECODE)
+	$(DECODE)/bin/pip install --constraint constraints.txt transformers gguf
+	@touch $@
+
+$(DECODE)/.installed-llama-cpp: $(DECODE)/.installed
+	CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAMA_CURL=OFF" $(DECODE)/bin/pip install llama-cpp-python==0.3.36
+	@touch $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(NO_VENV)"; exit 1; }
@@ -47,4 +66,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DECODE) .pytest_cache .mypy_cache .ruff_cache .hypothesis
