@@ -27,7 +27,9 @@ from headstart.workers import worker_pool
 
 KIND, VERSION = "co-occurrence cells", 1
 
-warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+with warnings.catch_warnings():  # torch says once in a process that these tensors are young
+    warnings.simplefilter("ignore")
+    torch.sparse_csr_tensor([0, 0], [], [], (1, 0))
 
 CHUNK_BYTES = 6_000_000  # of text that a worker counts at once: about a million words, some 300 MB in work
 FEWEST_GROUPS = (

@@ -1,0 +1,152 @@
+"""Word vectors: what they answer, and that they survive every file format both ways."""
+
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.errors import HeadstartError
+from headstart.models.word_vectors import (
+    FORMATS,
+    WordVectors,
+    read_vectors,
+    read_vocabulary,
+    write_vocabulary,
+)
+
+WORD = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=8).filter(
+    lambda word: word.split() == [word]
+)
+
+
+@pytest.fixture
+def vectors() -> WordVectors:
+    words = ["king", "queen", "man", "woman", "Übung", "7", "don't"]
+    matrix = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    matrix[:4] = [[1, 0, 1], [1, 0, -1], [0.1, 1, 1], [0.1, 1, -1]]
+    return WordVectors(words, np.arange(70, 0, -10), matrix)
+
+
+def same(one: WordVectors, other: WordVectors) -> bool:
+    return one.words == other.words and np.array_equal(one.matrix, other.matrix)
+
+
+def test_answers(vectors) -> None:
+    assert vectors.analogy("man", "king", "woman") == [("queen", pytest.approx(1, abs=0.05))]
+    assert vectors.similarity("king", "queen") == pytest.approx(0, abs=1e-6)
+    assert vectors.vector("man").tolist() == pytest.approx([0.1, 1, 1])
+    scores = vectors.nearest("king", 3)
+    assert [score for _, score in scores] == sorted((score for _, score in scores), reverse=True)
+    assert scores[0] == (scores[0][0], pytest.approx(vectors.similarity("king", scores[0][0])))
+    assert "king" not in dict(vectors.nearest("king", 100))
+    assert len(vectors.nearest("king", 100)) == 6
+    assert "king" in vectors
+    assert "duke" not in vectors
+
+
+def test_answers_are_gensims(vectors, tmp_path) -> None:
+    vectors.export(tmp_path / "vectors.txt", "word2vec-text")
+    theirs = KeyedVectors.load_word2vec_format(tmp_path / "vectors.txt")
+    for ours, reference in (
+        (vectors.nearest("7", 4), theirs.most_similar("7", topn=4)),
+        (
+            vectors.analogy("7", "king", "don't", 3),
+            theirs.most_similar(positive=["king", "don't"], negative=["7"], topn=3),
+        ),
+    ):
+        assert [word for word, _ in ours] == [word for word, _ in reference]
+        assert [score for _, score in ours] == pytest.approx([score for _, score in reference], abs=1e-5)
+
+
+def test_a_folder_keeps_everything(vectors, tmp_path) -> None:
+    vectors.save(tmp_path / "model")
+    again = WordVectors.load(tmp_path / "model")
+    assert same(vectors, again)
+    assert again.counts.tolist() == vectors.counts.tolist()
+    assert same(vectors, read_vectors(tmp_path / "model"))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@given(
+    words=st.lists(WORD, min_size=1, max_size=6, unique=True), seed=st.integers(0, 9), width=st.integers(2, 5)
+)
+def test_every_format_gives_back_every_bit(tmp_path_factory, format, words, seed, width) -> None:
+    random = np.random.default_rng(seed)
+    matrix = (random.normal(size=(len(words), width)) * 10.0 ** random.integers(-20, 20)).astype(np.float32)
+    path = tmp_path_factory.mktemp("vectors") / "file"
+    WordVectors(words, np.zeros(len(words)), matrix).export(path, format)
+    assert same(read_vectors(path), WordVectors(words, np.zeros(len(words)), matrix))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_gensim_reads_what_we_write(vectors, tmp_path, format) -> None:
+    vectors.export(tmp_path / "file", format)
+    theirs = KeyedVectors.load_word2vec_format(
+        tmp_path / "file", binary=format == "word2vec-binary", no_header=format == "glove-text"
+    )
+    assert theirs.index_to_key == vectors.words
+    assert np.array_equal(theirs.vectors, vectors.matrix)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("header", [False, True])
+def test_we_read_what_gensim_writes(vectors, tmp_path, binary, header) -> None:
+    if binary and not header:
+        return
+    theirs = KeyedVectors(3)
+    theirs.add_vectors(vectors.words, vectors.matrix)
+    theirs.save_word2vec_format(tmp_path / "file", binary=binary, write_header=header)
+    ours = read_vectors(tmp_path / "file")
+    assert ours.words == vectors.words
+    assert ours.matrix == pytest.approx(vectors.matrix, abs=1e-6)
+
+
+def test_glove_words_with_spaces_are_read(tmp_path) -> None:
+    (tmp_path / "glove.txt").write_text("the 1 2 3\n. . . 4 5 6\nat name@domain.com 7 8 9\n")
+    vectors = read_vectors(tmp_path / "glove.txt")
+    assert vectors.words == ["the", ". . .", "at name@domain.com"]
+    assert vectors.matrix[1].tolist() == [4, 5, 6]
+    with pytest.raises(HeadstartError, match="white space"):
+        vectors.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"the 1 2 3\nof 4 x 6\n", "line 2 is not a word and 3 numbers"),
+        (b"the 1 2 3\nof 4 5\n", "line 2"),
+        (b"2 3\nthe 1 2 3\n", "holds 1 words and announces 2"),
+        (b"2 3\nthe " + bytes(range(12)) + b"\nof \x00", "ends after 1 of 2"),
+        (b"", "holds 0 words"),
+    ],
+)
+def test_broken_files_are_a_sentence(tmp_path, content, message) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(HeadstartError, match=message):
+        read_vectors(tmp_path / "file")
+
+
+def test_mistakes_are_sentences(vectors, tmp_path) -> None:
+    with pytest.raises(HeadstartError, match="no vector for the word 'King'; did you mean 'king'"):
+        vectors.vector("King")
+    with pytest.raises(HeadstartError, match=r"no vector for the word 'quen'; did you mean 'queen'"):
+        vectors.nearest("quen")
+    with pytest.raises(HeadstartError, match="format 'glove'.*did you mean 'glove-text'"):
+        vectors.export(tmp_path / "file", "glove")
+    with pytest.raises(HeadstartError, match="do not belong together"):
+        WordVectors(["a", "a"], np.zeros(2), np.zeros((2, 2)))
+    with pytest.raises(HeadstartError, match="there are no word vectors"):
+        read_vectors(tmp_path / "nowhere")
+    vectors.save(tmp_path / "model")
+    (tmp_path / "model" / "vectors.safetensors").write_bytes(b"no")
+    with pytest.raises(HeadstartError, match="damaged"):
+        read_vectors(tmp_path / "model")
+
+
+def test_vocabulary_round_trip(tmp_path) -> None:
+    counts = {"ß": 3, "a\u0301": 2, "x": 0}
+    write_vocabulary(tmp_path / "vocabulary.txt", counts)
+    assert read_vocabulary(tmp_path / "vocabulary.txt") == counts
+    assert list(read_vocabulary(tmp_path / "vocabulary.txt")) == list(counts)
