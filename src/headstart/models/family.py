@@ -48,6 +48,8 @@ class Preset:
     """How many tokens it was trained on, repeats counted; None: not disclosed as tokens."""
     open_weights: bool = True
     """Whether its weights were given to others, be it on request."""
+    tokenizer: str = ""
+    """Kind of tokenizer, where it is not its family's."""
 
 
 class Stored(tuple[str, ...]):

@@ -6,6 +6,7 @@ Sources: Touvron et al. 2023a (Llama 1), 2023b (Llama 2: grouped-query attention
 
 from typing import Any
 
+from headstart.errors import HeadstartError
 from headstart.models.config import RotaryScaling, TransformerConfig
 from headstart.models.family import HeadShape, Preset, Stored
 
@@ -43,7 +44,14 @@ def _preset(
 ) -> Preset:
     names = ("vocab_size", "layers", "width", "heads", "kv_heads", "feedforward_width", "context")
     return Preset(
-        dict(zip(names, sizes, strict=True)) | more, parameters, published, source, year, data, tokens
+        dict(zip(names, sizes, strict=True)) | more,
+        parameters,
+        published,
+        source,
+        year,
+        data,
+        tokens,
+        tokenizer="llama2" if sizes[0] == 32_000 else "",
     )
 
 
@@ -148,7 +156,16 @@ def weights(config: TransformerConfig) -> dict[str, Stored]:
 
 
 def to_hf(config: TransformerConfig) -> dict[str, Any]:
-    """`config.json` fields for transformers, old and new names of the rotary base included."""
+    """`config.json` fields for transformers, old and new names of the rotary base included.
+
+    Raises:
+        HeadstartError: sizes that transformers' class of this family cannot have.
+    """
+    if config.width % config.heads:
+        raise HeadstartError(
+            f"model width {config.width} is not a multiple of its {config.heads} heads, which transformers "
+            f"asks of a {config.family} model even where head_width is given; change width or heads"
+        )
     rotary: dict[str, Any] = {"rope_type": "default", "rope_theta": config.rotary_base}
     scaling = config.rotary_scaling
     if scaling is not None:

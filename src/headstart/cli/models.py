@@ -1,0 +1,185 @@
+"""`headstart models`: the published models side by side, and how they followed each other."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from headstart.errors import HeadstartError, nearest
+
+BERT = ("bert-base", "bert-large")
+GPT = {"GPT-1": "gpt1", "GPT-2": "gpt2-xl", "GPT-3": "gpt3-175b"}
+LLAMA = ("llama-3-8b", "llama-3-70b", "llama-3.1-405b")
+LLAMA_ROWS = (
+    "layers",
+    "width",
+    "heads",
+    "key-value heads",
+    "feed-forward width",
+    "context",
+    "vocabulary",
+    "parameters",
+    "tokens",
+    "tokens a parameter",
+)
+THREE = ("bert-large", "gpt3-175b", "llama-3.1-405b")
+THREE_ROWS = (
+    "architecture",
+    "attention",
+    "objective",
+    "parameters",
+    "trained on",
+    "tokens",
+    "vocabulary",
+    "positions",
+    "norm",
+    "activation",
+    "writes text",
+    "open weights",
+)
+BALANCE = ("gpt3-175b", "chinchilla-70b", "llama-1-65b", "llama-2-70b", "llama-3-70b")
+MOST_COLUMNS = 4
+LEGEND = """layers: encoder + decoder; heads: of queries / of keys and values, where these are fewer
+inner: feed-forward width; paper: parameters as published; tokens: trained on, repeats counted"""
+
+
+def models(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Families or models; none: everything.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Compare published models: sizes, exact parameters, training data; up to four side by side."""
+    from headstart.models.comparison import facts
+    from headstart.models.history import TIMELINE, UNDISCLOSED
+
+    chosen = _chosen(names or [])
+    if as_json:
+        figures: dict[str, Any] = {"models": [facts(name) for name in chosen]}
+        if not names:
+            figures["undisclosed"] = [asdict(row) for row in UNDISCLOSED]
+            figures["timeline"] = [asdict(row) for row in TIMELINE]
+        typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
+        return
+    console = Console(highlight=False)
+    if names:
+        tables = [_side_by_side("", chosen) if len(chosen) <= MOST_COLUMNS else _sizes("", chosen)]
+    else:
+        tables = [
+            _timeline(),
+            _sizes("BERT", BERT),
+            _gpt_line(),
+            _side_by_side("Llama 3", LLAMA, LLAMA_ROWS),
+            _side_by_side("An encoder, a decoder, and a decoder of today", THREE, THREE_ROWS),
+            _sizes("Tokens a parameter: Chinchilla found 20 best for its training compute", BALANCE),
+            _sizes("All published models", chosen),
+        ]
+    for table in tables:
+        console.print(table)
+        console.print()
+    if len(chosen) > MOST_COLUMNS:
+        console.print(LEGEND)
+    if not names:
+        for row in UNDISCLOSED:
+            console.print(
+                f"{row.name} ({row.year}) is not among them. {row.source}. Estimates: {row.estimates}."
+            )
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    """The presets of these names and families; of none, all."""
+    from headstart.models.registry import FAMILIES, presets
+
+    known = presets()
+    if not names:
+        return list(known)
+    found = []
+    for name in names:
+        if name in known:
+            found.append(name)
+        elif name in FAMILIES and FAMILIES[name].PRESETS:
+            found += FAMILIES[name].PRESETS
+        elif name in FAMILIES:
+            raise HeadstartError(f"of {name} there are no published models; you choose its sizes in a recipe")
+        else:
+            raise HeadstartError(f"there is no model or family {name!r}{nearest(name, [*known, *FAMILIES])}")
+    return list(dict.fromkeys(found))
+
+
+def _table(title: str) -> Table:
+    return Table(title=title or None, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _sizes(title: str, names: Sequence[str]) -> Table:
+    from headstart.models.comparison import count, layers, ratio
+    from headstart.models.registry import preset_config, presets
+
+    table = _table(title)
+    table.add_column("model", no_wrap=True)
+    for column in ("layers", "width", "heads", "inner", "context", "vocab."):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True, style="bold")
+    for column in ("paper", "tokens", "tokens/\nparam."):
+        table.add_column(column, justify="right")
+    known = presets()
+    for name in names:
+        config, preset = preset_config(name), known[name][1]
+        grouped = f"/{config.kv_heads}" if config.kv_heads < config.heads else ""
+        table.add_row(
+            name,
+            layers(config),
+            str(config.width),
+            f"{config.heads}{grouped}",
+            str(config.feedforward_width),
+            str(config.context),
+            str(config.vocab_size),
+            f"{preset.parameters:,}",
+            preset.published,
+            count(preset.tokens) if preset.tokens else "-",
+            ratio(preset.tokens / preset.parameters) if preset.tokens else "-",
+        )
+    return table
+
+
+def _side_by_side(title: str, names: Sequence[str], rows: Sequence[str] = ()) -> Table:
+    from headstart.models.comparison import properties
+
+    table = _table(title)
+    table.add_column("", style="bold", no_wrap=True)
+    columns = [properties(name) for name in names]
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows or columns[0]:
+        table.add_row(row, *(column[row] for column in columns))
+    return table
+
+
+def _gpt_line() -> Table:
+    from headstart.models.comparison import properties
+    from headstart.models.history import UNDISCLOSED, milestone
+
+    table = _table("The GPT line")
+    for column in ("model", "year", "parameters", "trained on", "what it brought"):
+        table.add_column(column)
+    for title, name in GPT.items():
+        known = properties(name)
+        data = known["trained on"] if known["tokens"] == "not given" else f"{known['tokens']} tokens"
+        table.add_row(title, known["year"], known["as published"], data, milestone(title).brought)
+    for row in UNDISCLOSED:
+        table.add_row(row.name, str(row.year), "undisclosed", "undisclosed", milestone(row.name).brought)
+    return table
+
+
+def _timeline() -> Table:
+    from headstart.models.history import TIMELINE
+
+    table = _table("How the field came here")
+    for column in ("when", "model", "what it brought", "source"):
+        table.add_column(column, no_wrap=column in ("when", "model"))
+    for entry in TIMELINE:
+        table.add_row(entry.date, entry.name, entry.brought, entry.source)
+    return table
