@@ -13,6 +13,7 @@ from headstart.cli.export import export
 from headstart.cli.finetune import finetune
 from headstart.cli.generate import generate
 from headstart.cli.import_model import import_model
+from headstart.cli.models import models
 from headstart.cli.predict import predict
 from headstart.cli.pretrain import pretrain
 from headstart.cli.quickstart import quickstart
@@ -41,6 +42,7 @@ app.command()(generate)
 app.command("import")(import_model)
 app.command()(export)
 app.command()(report)
+app.command()(models)
 
 
 def _version(wanted: bool) -> None:
