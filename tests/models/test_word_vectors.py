@@ -133,7 +133,7 @@ def test_mistakes_are_sentences(vectors, tmp_path) -> None:
         vectors.vector("King")
     with pytest.raises(HeadstartError, match=r"no vector for the word 'quen'; did you mean 'queen'"):
         vectors.nearest("quen")
-    with pytest.raises(HeadstartError, match="format 'glove'.*did you mean 'glove-text'"):
+    with pytest.raises(HeadstartError, match=r"format 'glove'.*did you mean 'glove-text'"):
         vectors.export(tmp_path / "file", "glove")
     with pytest.raises(HeadstartError, match="do not belong together"):
         WordVectors(["a", "a"], np.zeros(2), np.zeros((2, 2)))
