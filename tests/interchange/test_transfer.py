@@ -20,7 +20,8 @@ MAIN_HEAD = {"encoder": "masked", "decoder": "causal", "encoder-decoder": "text-
 
 def stirred(family: str) -> Transformer:
     """A small model of a family, no weight at its start."""
-    model = build(make_config(family, SIZES), 0)
+    sizes = SIZES | ({"position_offset": 3} if family == "roberta" else {})  # padding is 2, positions follow
+    model = build(make_config(family, sizes), 0)
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():

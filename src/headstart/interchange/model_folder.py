@@ -17,6 +17,7 @@ from headstart import __version__
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
 from headstart.interchange.weights import fit, read_tensors, to_hf, weight_files, write_tensors
+from headstart.models.config import TransformerConfig
 from headstart.models.registry import FAMILIES, family_named, make_config
 from headstart.models.transformer import Transformer
 from headstart.tokenizer.base import Tokenizer
@@ -89,13 +90,7 @@ def save_model(
             f"a {config.family} model has no head for {head}; it has {', '.join(sorted(family.HEADS))}"
         )
     special = tokenizer.special
-    sizes = family.to_hf(config)
-    if sizes.get("pad_token_id", special.pad) != special.pad:
-        raise HeadstartError(
-            f"in transformers a {config.family} model with position_offset={config.position_offset} has padding "
-            f"of id {sizes['pad_token_id']}, but {tokenizer.path} pads with {special.pad}; take a tokenizer "
-            f"of the kind {family.TOKENIZER}, or the offset that is one more than its padding"
-        )
+    check_tokenizer(config, tokenizer)
     with atomic(folder) as temporary:
         temporary.mkdir(parents=True)
         tensors = {name: tensor.to(dtype) for name, tensor in to_hf(model, family, head, classifier).items()}
@@ -103,7 +98,7 @@ def save_model(
         hf_class = family.HEADS[head].hf_class
         fields = {
             **({"architectures": [hf_class], "model_type": family.MODEL_TYPE} if hf_class else {}),
-            **sizes,
+            **family.to_hf(config),
             "dtype": str(dtype).removeprefix("torch."),
             "bos_token_id": special.start,
             "eos_token_id": special.end,
@@ -137,6 +132,26 @@ def save_model(
             write_json(temporary / "generation_config.json", kept | {"do_sample": False} | (generation or {}))
         write_for_transformers(tokenizer, temporary, config.architecture != "decoder", config.context)
         (temporary / "README.md").write_text(_card(family, head, card), encoding="utf-8")
+
+
+def check_tokenizer(config: TransformerConfig, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer whose special tokens do not fit what transformers makes of the configuration.
+
+    Raises:
+        HeadstartError: padding has another id than positions are counted from, or there is no token with
+            which a decoder begins.
+    """
+    family = family_named(config.family)
+    if config.architecture == "encoder-decoder":
+        decoder_start(family, tokenizer)
+    pad = tokenizer.special.pad
+    expected = family.to_hf(config).get("pad_token_id", pad)
+    if expected != pad:
+        raise HeadstartError(
+            f"with position_offset={config.position_offset} padding has the id {expected} in transformers' "
+            f"{config.family}, but {tokenizer.path} pads with {pad}; take a tokenizer of the kind "
+            f"{family.TOKENIZER}, or an offset one above its padding"
+        )
 
 
 def decoder_start(family: ModuleType, tokenizer: Tokenizer) -> int:

@@ -88,8 +88,9 @@ def sinusoids(positions: Tensor, width: int, dtype: torch.dtype) -> Tensor:
         `[..., width]`.
     """
     pairs = width // 2 + width % 2
-    frequencies = 10_000.0 ** (-torch.arange(pairs, device=positions.device, dtype=torch.float32) * 2 / width)
-    angles = positions.float()[..., None] * frequencies
+    # In float32 the angle of position 1000 would be off by 1e-4.
+    frequencies = 10_000.0 ** (-torch.arange(pairs, device=positions.device, dtype=torch.float64) * 2 / width)
+    angles = positions.double()[..., None] * frequencies
     return torch.cat((angles.sin(), angles.cos()), -1)[..., :width].to(dtype)
 
 

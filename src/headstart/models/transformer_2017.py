@@ -66,6 +66,7 @@ PRESETS = {
     ),
 }
 
+# Of a bare model transformers says that the tables of sinusoids are missing, and computes them all the same.
 HEADS = {"text-to-text": HeadShape("MarianMTModel"), "features": HeadShape("MarianModel")}
 
 # Marian's names are BART's, of which it has no learned positions and no norm of the embeddings.
