@@ -166,13 +166,18 @@ def evaluations(folder) -> list[dict]:
 @pytest.mark.parametrize(("family", "objective"), RUNS, ids=[objective["kind"] for _, objective in RUNS])
 def test_runs_go_through_the_loop_and_resume(family, objective, tokens, tmp_path) -> None:
     pretrain(run(tokens, family, objective), tmp_path / "whole")
+    assert evaluations(tmp_path / "whole")[-1]["step"] == 6
+    assert_resumes(run(tokens, family, objective), tmp_path)
+
+
+def assert_resumes(recipe: PretrainRecipe, folder) -> None:
+    """A run that dies and goes on ends as `folder / "whole"` did, dropout and all."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop._Run, "update", _dies_at(5, loop._Run.update))
         with pytest.raises(KeyboardInterrupt):
-            pretrain(run(tokens, family, objective), tmp_path / "cut")
-    pretrain(run(tokens, family, objective), tmp_path / "cut")
-    assert evaluations(tmp_path / "whole")[-1]["step"] == 6
-    weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+            pretrain(recipe, folder / "cut")
+    pretrain(recipe, folder / "cut")
+    weights = [(folder / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
 
 
@@ -184,10 +189,12 @@ def test_families_learn_by_their_objectives_in_the_loop(family, objective, docum
     recipe = TokenizerRecipe(kind=family, vocab_size=500)
     made = train((d["text"] for d in few), recipe, tmp_path / "tokenizer")
     encode(few, made, ShardRecipe(heldout_share=0.2), tmp_path / "tokens")
-    pretrain(run(tmp_path / "tokens", family, {"kind": objective}), tmp_path / "run")
-    found = evaluations(tmp_path / "run")
+    model = run(tmp_path / "tokens", family, {"kind": objective})
+    pretrain(model, tmp_path / "whole")
+    found = evaluations(tmp_path / "whole")
     assert found[-1]["loss"] < found[0]["loss"]
     assert found[0]["bits_per_byte"] > 0
+    assert_resumes(model, tmp_path)
 
 
 def _dies_at(step: int, update):

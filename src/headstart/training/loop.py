@@ -181,7 +181,7 @@ class _Run:
             self.step, self.seconds = state["step"], state["seconds"]
             self.rate_factor, self.control_seq = state["rate_factor"], state["control_seq"]
         self.steering = control.Control(self.folder, self.control_seq)
-        with closing(Metrics(self.folder, self.step)) as self.metrics:
+        with closing(Metrics(self.folder, self.step)) as self.metrics, torch.random.fork_rng(devices=[]):
             if self.metrics.seq:
                 self.metrics.write("resume", self.step, after=state["metrics_seq"] if state else 0)
             self._steps(evaluated=state is not None)
@@ -221,6 +221,8 @@ class _Run:
     def update(self) -> dict[str, float]:
         """One optimiser step; the loss is the mean over all targets of the step, however it is split."""
         recipe = self.recipe
+        self.model.train()
+        torch.manual_seed((recipe.seed << 32) + self.step)  # dropout
         batch = self.batch(self.train_rows, self.order.step(self.step, recipe.rows), self.step)
         total = torch.zeros(())
         for part in batch.split(recipe.micro_rows):
@@ -241,6 +243,7 @@ class _Run:
     def evaluate(self) -> None:
         """Loss on the same held-out rows every time, in nats a token and bits a byte of the targets."""
         recipe = self.recipe
+        self.model.eval()
         count = min(recipe.evaluate_rows, len(self.heldout_rows))
         batch = self.batch(self.heldout_rows, np.arange(count), EVALUATION_STREAM)
         batch = replace(batch, pair_positions=None)  # whether texts follow each other is no part of the text
