@@ -183,7 +183,7 @@ def test_parameter_count_of_the_decoder(tiny) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == 600 * width + layers * block + width
 
 
-SIZES = {"vocab_size": 600, "layers": 1, "width": 32, "heads": 4, "kv_heads": 4, "feedforward_width": 48}
+SIZES = {"vocab_size": 600, "layers": 1, "width": 32, "heads": 4, "kv_heads": 4, "feedforward_width": 128}
 SIZES |= {"context": 64}
 
 

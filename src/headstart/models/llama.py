@@ -25,7 +25,7 @@ FIXED = {
 }
 
 # Sizes: vocabulary, layers, width, heads, key-value heads, feed-forward width, context.
-_LLAMA_3 = {"rotary_base": 500_000.0}
+_LLAMA_3: dict[str, Any] = {"rotary_base": 500_000.0}
 _LLAMA_31 = _LLAMA_3 | {"rotary_scaling": RotaryScaling()}
 _LLAMA_32 = _LLAMA_3 | {"rotary_scaling": RotaryScaling(factor=32.0), "tied": True}
 _DATA_1 = "Common Crawl, C4, GitHub, Wikipedia, books, arXiv, Stack Exchange"
