@@ -5,15 +5,17 @@ that reads the sentence forwards and one that reads it backwards, each predictin
 A task mixes the three layers (`ScalarMix`). Sizes and options have the names of AllenNLP's `options.json`.
 
 Sentences are not padded: a batch is packed as torch's `PackedSequence` is, all first words, then all second
-words, and so on, with the longest sentences first. S counts the words of all sentences, boundaries
-included.
+words, and so on, with the longest sentences first. S counts the words of all sentences and their boundaries.
 
-Weights: `encoder.characters.weight` [262, 16]; `encoder.convolutions.K.weight` [filters, 16, width], `.bias`;
-`encoder.highways.K.weight` [2 F, F] and `.bias`, the transform above the gate; `encoder.projection.weight`
-[P, F], `.bias`;
-`forwards.L.` and `backwards.L.` with `input` [4 C, P], `recurrent` [4 C, P], `bias` [4 C] (input gate,
-forget gate, candidate, output gate) and `projection` [P, C]; `softmax.weight` [V, P] and `softmax.bias` in
-the language model alone. F filters, C LSTM cells, P projected width, V words of the softmax.
+Weights, for F filters, C LSTM cells, P projected width and V words of the softmax:
+
+    encoder.characters.weight        [262, 16]
+    encoder.convolutions.K.weight    [filters, 16, width], and .bias
+    encoder.highways.K.weight        [2 F, F], and .bias: the transform above the gate
+    encoder.projection.weight        [P, F], and .bias
+    forwards.L.input, .recurrent     [4 C, P]: input gate, forget gate, candidate, output gate
+    forwards.L.bias, .projection     [4 C], [P, C]; backwards.L likewise
+    softmax.weight                   [V, P], and .bias: not part of the published sizes
 """
 
 from collections.abc import Sequence
@@ -210,9 +212,8 @@ class CharacterEncoder(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Vectors `[U, P]` of words given as symbols `[U, L]`."""
         symbols = self.characters(ids).transpose(1, 2)  # [U, 16, L]
-        x = torch.cat(
-            [F.relu(convolution(symbols).amax(-1)) for convolution in self.convolutions], -1
-        )  # [U, F]
+        found = [F.relu(convolution(symbols).amax(-1)) for convolution in self.convolutions]
+        x = torch.cat(found, -1)  # [U, F]
         for highway in self.highways:  # Srivastava et al. 2015
             transform, gate = highway(x).chunk(2, -1)
             x = torch.lerp(x, F.relu(transform), torch.sigmoid(gate))
@@ -239,10 +240,8 @@ class _ClippedLstm(torch.autograd.Function):
     ) -> Tensor:
         """Outputs `[S, P]` from `gates` `[S, 4 C]`, the part that comes from the inputs, bias included."""
         gates = gates.clone()
-        cells, outputs = (
-            gates.new_empty(len(gates), projection.shape[1]),
-            gates.new_empty(len(gates), len(projection)),
-        )
+        cells = gates.new_empty(len(gates), projection.shape[1])
+        outputs = gates.new_empty(len(gates), len(projection))
         start = previous = 0
         for size in sizes:
             rows, before = slice(start, start + size), slice(previous, previous + size)

@@ -1,8 +1,8 @@
 """GloVe (Pennington, Socher & Manning 2014): word vectors from the logarithms of co-occurrence counts.
 
-Two steps. `count_cells` counts how often words stand near each other, in worker processes, in memory that
-depends on the vocabulary alone. `Glove` then fits the vectors to the counts, one block of the matrix after
-another.
+Two steps. `count_cells` counts how often words stand near each other, in worker processes that hold a chunk
+of text each, and merges their counts one group of rows at a time. `Glove` then fits the vectors to the
+counts, one block of the matrix after another.
 
 The words are dealt out at random to B groups of R, which cuts the matrix of counts into B times B blocks.
 All cells of a block are one step of AdaGrad, computed by products of sparse and dense matrices; blocks that
@@ -33,7 +33,7 @@ with warnings.catch_warnings():  # torch says once in a process that these tenso
 
 CHUNK_BYTES = 6_000_000  # of text that a worker counts at once: about a million words, some 300 MB in work
 FEWEST_GROUPS = (
-    32  # a word's vector changes once a group and pass; with fewer, the first passes gain too little
+    32  # a vector changes once a group and pass: with fewer groups the first passes gain too little
 )
 MOST_WORDS_IN_GROUP = 2048  # two groups' vectors fit into a core's cache
 
@@ -252,8 +252,7 @@ class Glove:
         weighted, loss = weighted_errors(left, right, rows, columns, counts)
         sparse = csr_matrix((weighted, columns, rows), shape=(self.size, self.size))
         left_gradient, right_gradient = sparse @ right, sparse.T @ left
-        # AdaGrad (Duchi et al. 2011) sums the squares of the single cells' gradients, as if they came one
-        # by one.
+        # AdaGrad (Duchi et al. 2011) sums the squares of single cells' gradients, as if they came one by one.
         sparse.data = np.square(weighted)
         left_squares += sparse @ np.square(right)
         right_squares += sparse.T @ np.square(left)
