@@ -1,7 +1,8 @@
 """`headstart tokenizer`: train a tokenizer, and encode a corpus into token shards."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -62,3 +63,84 @@ def encode(
     else:
         for name, split in figures["splits"].items():
             typer.echo(f"{name}: {split['tokens']:,} tokens in {split['documents']:,} documents")
+
+
+@tokenizer.command()
+def report(
+    tokenizers: Annotated[list[Path], typer.Argument(metavar="TOKENIZER...", help="Tokenizer folders.")],
+    corpus: Corpus,
+    sample_bytes: Annotated[
+        int, typer.Option("--sample-bytes", help="How much text of the corpus is read.")
+    ] = 50_000_000,
+    as_json: Json = False,
+) -> None:
+    """Measure tokenizers on a corpus: compression, fertility by language and word frequency, gaps."""
+    from headstart.tokenizer.folder import open_tokenizer
+    from headstart.tokenizer.report import compare
+
+    names = _shortest_names(tokenizers)
+    opened = {name: open_tokenizer(folder) for name, folder in zip(names, tokenizers, strict=True)}
+    figures = compare(opened, corpus, sample_bytes)
+    if as_json:
+        typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
+    else:
+        _print_report(figures)
+
+
+def _shortest_names(folders: list[Path]) -> list[str]:
+    """The last parts of each path, as many as tell them all apart."""
+    paths = [folder.resolve() for folder in dict.fromkeys(folders)]
+    for length in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-length:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _print_report(figures: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    found: dict[str, dict[str, Any]] = figures["tokenizers"]
+    first = next(iter(found.values()))
+    table = Table("", "words", box=box.SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
+    table.columns[1].justify = "right"
+    for name in found:
+        table.add_column(name, justify="right", overflow="fold")
+
+    def fertility(counts: dict[str, Any]) -> str:
+        return f"{counts['tokens_per_word']:.2f} ±{counts['tokens_per_word_error']:.2f}"
+
+    rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+        ("entries", lambda one: f"{one['vocab_size']:,}"),
+        ("entries not used", lambda one: f"{one['unused']['share']:.1%}"),
+        ("bytes a token", lambda one: f"{one['bytes_per_token']:.2f}"),
+        ("characters a token", lambda one: f"{one['characters_per_token']:.2f}"),
+        ("characters known", lambda one: f"{one['coverage']['share_of_text']:.2%}"),
+        ("tokens of fallback", lambda one: f"{one['fallback_share']:.2%}"),
+    ]
+    for title, cell in rows:
+        table.add_row(title, "", *map(cell, found.values()))
+    table.add_row("tokens a word", f"{first['words']:,}", *map(fertility, found.values()))
+    table.add_section()
+    for language, counts in first["languages"].items():
+        cells = (fertility(one["languages"][language]) for one in found.values())
+        table.add_row(f"  {language}", f"{counts['words']:,}", *cells)
+    table.add_section()
+    for band in figures["bands"]:
+        bands = [one["bands"][band["ranks"]] for one in found.values()]
+        table.add_row(
+            f"  rank {band['ranks']}",
+            f"{band['occurrences']:,}",
+            *(f"{cell['tokens_per_word']:.2f} ({cell['share_in_one_token']:.0%})" for cell in bands),
+        )
+    console = Console()
+    console.print(f"{figures['documents']:,} documents, {figures['bytes']:,} bytes")
+    console.print(table)
+    console.print(
+        "Tokens a word (±: 95 % interval over documents), by language, and by the rank of a word's frequency "
+        "(in brackets: words that are one token). Characters known: those that need no fallback, which is an "
+        "unknown token or bytes that are no whole character. Without blanks each character counts as a word."
+    )

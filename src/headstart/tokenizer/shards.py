@@ -10,8 +10,9 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,8 @@ from headstart.tokenizer.folder import CONFIG, DEFINITION
 KIND, VERSION = "tokens", 1
 SPLITS = ("train", "heldout")
 BATCH = 512
+
+Item = TypeVar("Item")
 
 
 class ShardRecipe(Recipe):
@@ -107,7 +110,7 @@ def encode(
     with atomic(out) as folder, Bar("encode", None, "documents") as bar:
         folder.mkdir(parents=True)
         writers = {split: _Writer(folder, split, dtype, recipe.shard_tokens) for split in SPLITS}
-        for batch in _batches(documents, BATCH):
+        for batch in batches(documents, BATCH):
             for document, ids in zip(batch, tokenizer.encode_batch([d["text"] for d in batch]), strict=True):
                 split = "heldout" if is_heldout(document["id"], recipe.heldout_share) else "train"
                 size = len(document["text"].encode(errors="replace"))
@@ -141,14 +144,10 @@ def encode(
     return fields
 
 
-def _batches(items: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
         yield batch
 
 
