@@ -55,6 +55,29 @@ def test_counts_round_to_what_was_published(name) -> None:
     assert preset.parameters == pytest.approx(float(number) * SIZES[letter], rel=ROUGH.get(name, 0.02))
 
 
+HEAD_WIDTHS = {
+    "gpt1": [64],
+    "gpt2": [64, 64, 64, 64],
+    "gpt3": [64, 64, 96, 128, 80, 128, 128, 128],  # Brown et al. 2020, table 2.1
+    "chinchilla": [
+        32,
+        64,
+        128,
+        128,
+        128,
+        128,
+        128,
+    ],  # Rae et al. 2021, table 1; Hoffmann et al. 2022, table 4
+    "llama": [128] * 12 + [64, 128],
+}
+
+
+@pytest.mark.parametrize("family", HEAD_WIDTHS)
+def test_heads_are_as_wide_as_published(family) -> None:
+    """A number of heads that is wrong does not show in the count."""
+    assert [preset_config(name).head_width for name in FAMILIES[family].PRESETS] == HEAD_WIDTHS[family]
+
+
 def test_chinchilla_needs_a_projection_of_distances_to_have_70_billion() -> None:
     config = preset_config("chinchilla-70b")
     without = count_parameters(config) - config.layers * config.width**2
