@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
 from headstart.scaling.laws import LossLaw
-from headstart.scaling.published import ALLOCATIONS, LOSS_LAWS, MODELS, POWER_LAWS, REFIT, loss_law, repeated
+from headstart.scaling.published import ALLOCATIONS, LOSS_LAWS, POWER_LAWS, REFIT, loss_law, models, repeated
 from headstart.scaling.questions import opinions, standing
 
 # Hoffmann et al. 2022, tables 3 and A3: size, FLOPs, tokens.
@@ -108,18 +108,18 @@ def test_the_more_a_model_is_used_the_smaller_and_longer_trained_it_should_be() 
 
 def test_where_the_published_models_stand() -> None:
     """The lesson's table: tokens a parameter, and which side of the optimum a model lies on."""
-    stands = {model.name: standing(REFIT, model.name, model.parameters, model.tokens) for model in MODELS}
-    assert stands["GPT-3"].tokens_per_parameter == pytest.approx(1.7, abs=0.05)
-    assert stands["Chinchilla"].tokens_per_parameter == 20
-    assert stands["Llama 1 65B"].tokens_per_parameter == pytest.approx(21.5, abs=0.1)
-    assert stands["Llama 3 70B"].tokens_per_parameter == pytest.approx(214, rel=0.01)
-    assert stands["GPT-3"].verdict == "too large for its data"
-    assert stands["Chinchilla"].verdict == "near the optimum of training compute"
-    assert stands["Llama 3 8B"].verdict.startswith("small on purpose")
-    assert stands["Llama 3 8B"].inference_saved > 0.7
-    assert 0 < stands["Llama 3 8B"].pays_off_after < 1e14
-    assert stands["GPT-3"].inference_saved < 0
-    assert math.isinf(stands["GPT-3"].pays_off_after)
+    stands = {model.name: standing(REFIT, model.name, model.parameters, model.tokens) for model in models()}
+    assert stands["gpt3-175b"].tokens_per_parameter == pytest.approx(1.7, abs=0.05)
+    assert stands["chinchilla-70b"].tokens_per_parameter == pytest.approx(20, abs=0.1)
+    assert stands["llama-1-65b"].tokens_per_parameter == pytest.approx(21.5, abs=0.1)
+    assert stands["llama-3-70b"].tokens_per_parameter == pytest.approx(214, rel=0.01)
+    assert stands["gpt3-175b"].verdict == "too large for its data"
+    assert stands["chinchilla-70b"].verdict == "near the optimum of training compute"
+    assert stands["llama-3-8b"].verdict.startswith("small on purpose")
+    assert stands["llama-3-8b"].inference_saved > 0.7
+    assert 0 < stands["llama-3-8b"].pays_off_after < 1e14
+    assert stands["gpt3-175b"].inference_saved < 0
+    assert math.isinf(stands["gpt3-175b"].pays_off_after)
     for stand in stands.values():
         assert stand.loss_lost >= 0
         assert stand.extra_compute >= -1e-6

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from headstart.errors import HeadstartError, nearest
+from headstart.models.registry import family_named, presets
 from headstart.scaling.laws import Allocation, KaplanLoss, LossLaw, Parametric, PowerLaw, Reach, Repeated
-from headstart.scaling.units import PETAFLOP_DAY
+from headstart.scaling.units import PETAFLOP_DAY, amount
 
 KAPLAN = "Kaplan et al. 2020, arXiv 2001.08361"
 HOFFMANN = "Hoffmann et al. 2022, arXiv 2203.15556"
@@ -136,6 +137,57 @@ def loss_law(name: str) -> LossLaw:
     return LOSS_LAWS[name]
 
 
+def catalogue() -> list[dict[str, str]]:
+    """Every published law in words."""
+    found = []
+    for power in POWER_LAWS.values():
+        low, high = power.reach
+        found.append(
+            {
+                "name": power.name,
+                "says": f"L = ({power.scale:.3g} / {power.of})^{power.exponent}",
+                "source": power.source,
+                "reach": f"from {low:.3g} to {high:.3g} {power.of}",
+                "uncertainty": "none published",
+                "note": power.note,
+            }
+        )
+    for split in ALLOCATIONS.values():
+        interval = split.exponent_interval
+        found.append(
+            {
+                "name": split.name,
+                "says": f"N = {split.coefficient:.4g} C^{split.exponent:g}, D = C / 6 N",
+                "source": split.source,
+                "reach": _reach(split.reach),
+                "uncertainty": f"exponent from {interval[0]} to {interval[1]}"
+                if interval
+                else "none published",
+                "note": split.note,
+            }
+        )
+    for law in [*LOSS_LAWS.values(), repeated(1e9)]:
+        entry = {"name": law.name, "source": law.source, "reach": _reach(law.reach), "note": law.note}
+        entry |= {"says": "L(N, D) for repeated data", "uncertainty": "none published"}
+        if isinstance(law, Parametric):
+            entry["says"] = (
+                f"L = {law.E:.4g} + {law.A:.4g} / N^{law.alpha:.4g} + {law.B:.4g} / D^{law.beta:.4g}"
+            )
+            errors = ", ".join(f"{name} {error:g}" for name, error in (law.errors or {}).items())
+            entry["uncertainty"] = f"standard errors: {errors}" if errors else "see the note"
+        elif isinstance(law, KaplanLoss):
+            entry["says"] = (
+                f"L = (({law.N_c:.3g} / N)^({law.alpha_N} / {law.alpha_D}) + {law.D_c:.3g} / D)^{law.alpha_D}"
+            )
+        found.append(entry)
+    return found
+
+
+def _reach(reach: Reach) -> str:
+    (small, large), (few, many) = reach.parameters, reach.tokens
+    return f"N from {amount(small)} to {amount(large)}, D from {amount(few)} to {amount(many)}"
+
+
 # --- models -------------------------------------------------------------------------------------------
 
 
@@ -147,20 +199,24 @@ class PublishedModel:
     source: str
 
 
-MODELS = (
-    PublishedModel("GPT-3", 175e9, 300e9, "Brown et al. 2020, arXiv 2005.14165, table 2.1"),
-    PublishedModel("Gopher", 280e9, 300e9, "Rae et al. 2021, arXiv 2112.11446"),
-    PublishedModel("MT-NLG", 530e9, 270e9, "Smith et al. 2022, arXiv 2201.11990"),
-    PublishedModel("PaLM", 540e9, 780e9, "Chowdhery et al. 2022, arXiv 2204.02311"),
-    PublishedModel("Chinchilla", 70e9, 1.4e12, HOFFMANN),
-    PublishedModel("Llama 1 7B", 6.7e9, 1.0e12, f"{LLAMA_1}, table 2"),
-    PublishedModel("Llama 1 65B", 65.2e9, 1.4e12, f"{LLAMA_1}, table 2"),
-    PublishedModel("Llama 2 7B", 6.7e9, 2.0e12, f"{LLAMA_2}, table 1"),
-    PublishedModel("Llama 2 70B", 70e9, 2.0e12, f"{LLAMA_2}, table 1"),
-    PublishedModel("Llama 3 8B", 8.03e9, 15e12, LLAMA_31_CARD),
-    PublishedModel("Llama 3 70B", 70.6e9, 15e12, LLAMA_31_CARD),
-    PublishedModel("Llama 3 405B", 405e9, 15.6e12, f"{LLAMA_3}, section 3.2"),
+OTHERS = (
+    PublishedModel("mt-nlg-530b", 530e9, 270e9, "Smith et al. 2022, arXiv 2201.11990"),
+    PublishedModel("palm-540b", 540e9, 780e9, "Chowdhery et al. 2022, arXiv 2204.02311"),
 )
+"""Models that no family of `models` builds."""
+SMALLEST_SHOWN = 5e9
+
+
+def models() -> list[PublishedModel]:
+    """Large decoders whose training tokens are known, in the order in which they came."""
+    found = [
+        (preset.year, PublishedModel(name, preset.parameters, preset.tokens, preset.source))
+        for name, (family, preset) in presets().items()
+        if preset.tokens and preset.parameters > SMALLEST_SHOWN and family_named(family).OBJECTIVE == "causal"
+    ]
+    found += [(2022, model) for model in OTHERS]
+    return [model for _, model in sorted(found, key=lambda each: each[0])]
+
 
 # --- how well hardware was used -----------------------------------------------------------------------
 

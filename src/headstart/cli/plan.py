@@ -1,0 +1,276 @@
+"""`headstart plan`: what a training run will cost and reach, before it is begun."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+plan = typer.Typer(
+    help="Know before you train: scaling laws, sizes, memory, layout, cost.", invoke_without_command=True
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+LawName = Annotated[
+    str,
+    typer.Option("--law", help="A published law (see `plan laws`), or the JSON file of `plan fit --out`."),
+]
+Family = Annotated[str, typer.Option("--family", help="Family of a model that is planned.")]
+Vocabulary = Annotated[int, typer.Option("--vocabulary", min=16, help="Tokens of its vocabulary.")]
+ContextLength = Annotated[int, typer.Option("--context", min=8, help="Tokens in a row.")]
+
+
+@plan.callback()
+def question(
+    context: typer.Context,
+    compute: Annotated[str | None, typer.Option(help="Training FLOPs, as in 1e21 or `10 PF-days`.")] = None,
+    hardware: Annotated[str | None, typer.Option(help="As in 64xH100; `here` measures this machine.")] = None,
+    time: Annotated[str | None, typer.Option(help="How long it may run, as in `30 days`.")] = None,
+    loss: Annotated[str | None, typer.Option(help="Loss to reach, in nats a token.")] = None,
+    model: Annotated[str | None, typer.Option(help="A preset, as llama-3-8b, or a size, as 1.3B.")] = None,
+    tokens: Annotated[str | None, typer.Option(help="Training tokens, as in 15T.")] = None,
+    unique: Annotated[str | None, typer.Option(help="Different tokens at hand; more are repeats.")] = None,
+    inference: Annotated[str | None, typer.Option(help="Tokens to be read and written in use.")] = None,
+    law: LawName = "besiroglu-2024",
+    family: Family = "headstart-decoder",
+    vocabulary: Vocabulary = 32_000,
+    context_length: ContextLength = 2048,
+    batch: Annotated[str | None, typer.Option(help="Tokens in a step, as in 4M.")] = None,
+    utilisation: Annotated[
+        float | None, typer.Option(min=0.01, max=1.0, help="MFU, instead of published ones.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Of one device hour, for the bill.")] = None,
+    flops: Annotated[str | None, typer.Option(help="Dense bfloat16 FLOP/s of unknown hardware.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of unknown hardware, as in 80GB.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Write a recipe for `headstart pretrain`.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Tokens folder to name in that recipe.")] = None,
+    page: Annotated[Path | None, typer.Option("--page", help="Write the plan as one HTML file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan from compute, from hardware and time, from a loss, or from a model.
+
+    headstart plan --compute 1e21
+    headstart plan --hardware 64xH100 --time "30 days" --write recipe.yaml
+    headstart plan --model llama-3-8b --tokens 15T
+    headstart plan --hardware here --time "10 min"
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from headstart.scaling.hardware import device_named
+    from headstart.scaling.plan import Question, answer, law_named, model_named
+    from headstart.scaling.shape import recipe_for, shape_for, write_recipe
+    from headstart.scaling.terminal import print_plan
+    from headstart.scaling.units import amount, devices, duration, quantity
+
+    def given(text: str | None, what: str) -> float | None:
+        return None if text is None else quantity(text, what)
+
+    seconds = None if time is None else duration(time)
+    if hardware == "here":
+        _here(law, seconds or 600.0, family, write, data, as_json)
+        return
+    count, kind = devices(hardware) if hardware else (1, "")
+    found = answer(
+        Question(
+            law=law_named(law),
+            compute=given(compute, "FLOPs"),
+            seconds=seconds,
+            hardware=device_named(kind, given(flops, "FLOP/s"), given(memory, "bytes")) if kind else None,
+            devices=count,
+            loss=given(loss, "nats a token"),
+            model=model_named(model, family, vocabulary, context_length) if model else None,
+            tokens=given(tokens, "tokens"),
+            unique=given(unique, "tokens"),
+            inference=given(inference, "tokens"),
+            utilisation=utilisation,
+            price=price,
+            family=family,
+            vocab_size=vocabulary,
+            context=context_length,
+            batch=given(batch, "tokens"),
+        )
+    )
+    if write is not None:
+        shape = found["model"]["shape"]
+        config = (
+            model_named(model, family, vocabulary, context_length)
+            if model
+            else shape_for(family, found["optimum"]["parameters"], shape["vocab_size"], shape["context"])
+        )
+        settings = recipe_for(config, found["tokens"], found["batch"], "bfloat16", data)
+        why = f"Planned for {amount(found['compute'])} FLOPs by {found['law']['name']}: "
+        why += f"{amount(found['model']['parameters'])} parameters, {amount(found['tokens'])} tokens."
+        write_recipe(write, settings, [why])
+        found["recipe"] = {"file": str(write), "settings": settings}
+    if page is not None:
+        from headstart.scaling.page import write_plan
+
+        write_plan(found, page)
+    if as_json:
+        _print_json(found)
+    else:
+        print_plan(found)
+        for file in (write, page):
+            if file is not None:
+                typer.echo(f"written: {file}")
+
+
+@plan.command()
+def fit(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Tables (CSV, TSV, JSON lines) or run folders of `headstart pretrain`."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the fit as JSON, for `headstart plan --law FILE`.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option("--page", help="Write the fit as one HTML file.")] = None,
+    samples: Annotated[int, typer.Option(min=100, help="Bootstrap samples.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Fit scaling laws to your own runs: constants with intervals, outliers, a test on larger runs."""
+    from headstart.folder import write_json
+    from headstart.scaling.fit_report import fit_report
+    from headstart.scaling.runs import read_runs
+    from headstart.scaling.terminal import print_fit
+
+    fitted, found = fit_report(read_runs(runs), samples, seed)
+    if out is not None:
+        write_json(out, found)
+    if page is not None:
+        from headstart.scaling.page import write_fit
+
+        write_fit(fitted, found, page)
+    if as_json:
+        _print_json(found)
+        return
+    print_fit(found)
+    for file in (out, page):
+        if file is not None:
+            typer.echo(f"written: {file}")
+
+
+@plan.command("model")
+def describe_model(
+    name: Annotated[str, typer.Argument(help="A preset, as llama-3-70b, or a size, as 1.3B.")],
+    rows: Annotated[int, typer.Option(min=1, help="Rows that a device computes at once.")] = 1,
+    row: Annotated[int | None, typer.Option(min=1, help="Tokens in a row; else the model's context.")] = None,
+    data: Annotated[int, typer.Option(min=1, help="Data-parallel ranks.")] = 1,
+    tensor: Annotated[int, typer.Option(min=1, help="Tensor-parallel ranks.")] = 1,
+    pipeline: Annotated[int, typer.Option(min=1, help="Pipeline stages.")] = 1,
+    context_ranks: Annotated[int, typer.Option(min=1, help="Context-parallel ranks.")] = 1,
+    shard: Annotated[int, typer.Option(min=0, max=3, help="0: DDP; 1 to 3: FSDP.")] = 0,
+    family: Family = "headstart-decoder",
+    vocabulary: Vocabulary = 32_000,
+    context_length: ContextLength = 2048,
+    as_json: AsJson = False,
+) -> None:
+    """Parameters, operations and memory of a model, part by part."""
+    from headstart.scaling.memory import Layout
+    from headstart.scaling.plan import describe, memory_table, model_named
+    from headstart.scaling.terminal import print_model
+
+    config = model_named(name, family, vocabulary, context_length)
+    length = row or config.context
+    layout = Layout(data, tensor, pipeline, context_ranks, shard)  # type: ignore[arg-type]
+    found = describe(config, length) | {"memory": memory_table(config, rows, length, layout)}
+    if as_json:
+        _print_json(found)
+    else:
+        print_model(name, found, f"{rows} x {length:,} tokens on {layout}")
+
+
+@plan.command()
+def standings(law: LawName = "besiroglu-2024", as_json: AsJson = False) -> None:
+    """Where published models stand: tokens a parameter, distance from the optimum, what it bought."""
+    from headstart.scaling.plan import law_named
+    from headstart.scaling.published import models
+    from headstart.scaling.questions import standing
+
+    chosen = law_named(law)
+    stands = [standing(chosen, model.name, model.parameters, model.tokens) for model in models()]
+    if as_json:
+        rows = [
+            {
+                "name": stand.name, "parameters": stand.parameters, "tokens": stand.tokens,
+                "compute": stand.compute, "tokens_per_parameter": stand.tokens_per_parameter,
+                "optimal_parameters": stand.best.parameters, "optimal_tokens": stand.best.tokens,
+                "loss": stand.loss, "loss_lost": stand.loss_lost, "extra_compute": stand.extra_compute,
+                "inference_saved": stand.inference_saved, "verdict": stand.verdict,
+            }
+            for stand in stands
+        ]  # fmt: skip
+        _print_json(rows)
+        return
+    from headstart.scaling.terminal import table
+    from headstart.scaling.units import amount
+
+    table(
+        f"Published models under {chosen.name}",
+        ["model", "N", "D", "D/N", "best N", "best D", "loss", "lost", "training", "inference", "verdict"],
+        [
+            [
+                stand.name, amount(stand.parameters), amount(stand.tokens),
+                f"{stand.tokens_per_parameter:,.3g}", amount(stand.best.parameters),
+                amount(stand.best.tokens), f"{stand.loss:.3f}", f"{stand.loss_lost:.3f}",
+                f"{stand.extra_compute:+.0%}", f"{-stand.inference_saved:+.0%}", stand.verdict,
+            ]
+            for stand in stands
+        ],
+    )  # fmt: skip
+    typer.echo(
+        "lost: nats above the best for its compute; training, inference: compute beyond that of the cheapest "
+        "training to the same loss. Losses of other tokenizers and texts differ: compare, do not quote."
+    )
+
+
+@plan.command()
+def laws(as_json: AsJson = False) -> None:
+    """The laws that are known, with source, constants, reach and uncertainty."""
+    from headstart.scaling.published import catalogue
+
+    found = catalogue()
+    if as_json:
+        _print_json(found)
+        return
+    for entry in found:
+        typer.echo(f"{entry['name']}: {entry['says']}\n    {entry['source']}")
+        for line in (entry["reach"], entry["uncertainty"], entry["note"]):
+            if line:
+                typer.echo(f"    {line}")
+
+
+def _here(
+    law: str, seconds: float, family: str, write: Path | None, data: Path | None, as_json: bool
+) -> None:
+    """Measure this machine and say what fits into the time."""
+    from headstart.scaling.here import CONTEXT, ROWS, plan_here
+    from headstart.scaling.plan import law_named
+    from headstart.scaling.shape import recipe_for, write_recipe
+    from headstart.scaling.terminal import print_possible
+    from headstart.scaling.units import amount, span
+
+    best, found = plan_here(law_named(law), seconds, family)
+    if write is not None:
+        precision = found["machine"]["precision"]
+        settings = recipe_for(best.config, best.tokens, ROWS * CONTEXT, precision, data)
+        write_recipe(
+            write,
+            settings,
+            [
+                f"Planned for this machine and {span(seconds)}: {amount(best.parameters)} parameters at "
+                f"{best.tokens_per_second:,.0f} tokens a second, as measured."
+            ],
+        )
+        found["recipe"] = {"file": str(write), "settings": settings}
+    if as_json:
+        _print_json(found)
+        return
+    print_possible(found)
+    if write is not None:
+        typer.echo(f"written: {write}")
+
+
+def _print_json(found: Any) -> None:
+    typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode())

@@ -1,0 +1,118 @@
+"""Everything that a table of runs says about scaling, as plain numbers."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from headstart.scaling.fit import DELTA, LEVEL, Fit, fit, held_out
+from headstart.scaling.frontier import Frontier, envelope_frontier, isoflop_frontier, profiles
+from headstart.scaling.laws import Parametric
+from headstart.scaling.published import LOSS_LAWS
+from headstart.scaling.runs import Run, RunTable
+
+PRINTED_WIDTH = 0.001
+"""Of the interval that Hoffmann et al. 2022 print for a (table 2, approach 3: 0.454 to 0.455)."""
+
+
+def fit_report(table: RunTable, samples: int, seed: int) -> tuple[Fit, dict[str, Any]]:
+    """Fit by all approaches that the runs allow.
+
+    Raises:
+        HeadstartError: too few runs for five constants.
+    """
+    found = fit(table.runs, samples, seed)
+    law = found.law
+    exponent = law.interval(lambda one: one.parameter_exponent, LEVEL)
+    middle = float(np.exp(np.mean([np.log(run.compute) for run in found.runs])))
+    check = held_out(found.runs)
+    report: dict[str, Any] = {constant: getattr(law, constant) for constant in Parametric.CONSTANTS}
+    report |= {
+        "intervals": {constant: found.interval(constant) for constant in Parametric.CONSTANTS},
+        "errors": {constant: found.error(constant) for constant in Parametric.CONSTANTS},
+        "level": LEVEL,
+        "exponent_a": law.parameter_exponent,
+        "exponent_a_interval": exponent,
+        "runs": len(found.runs),
+        "outliers": [_outlier(found, run) for run in found.outliers],
+        "left_out": table.left_out,
+        "noise": found.noise,
+        "method": f"Huber loss on log loss, delta {DELTA}; bootstrap of {samples} samples of the runs",
+        "reach": {"parameters": law.reach.parameters, "tokens": law.reach.tokens},
+        "covariance": covariance(law),
+        "tokens_per_parameter": {
+            "at": middle,
+            "value": law.optimum(middle).tokens_per_parameter,
+            "interval": law.interval(lambda one: one.optimum(middle).tokens_per_parameter, LEVEL),
+        },
+        "approaches": [_approach(one) for one in _frontiers(table, found)]
+        + [
+            {
+                "approach": "3: parametric law",
+                "exponent": law.parameter_exponent,
+                "interval": exponent,
+                "tokens_per_parameter": law.optimum(middle).tokens_per_parameter,
+            }
+        ],
+        "isoflop_profiles": len(profiles(found.runs)),
+        "held_out": asdict(check) if check else None,
+        "published_laws_on_these_runs": {
+            name: _misses(other.loss, found.runs) for name, other in LOSS_LAWS.items()
+        }
+        | {"this fit": _misses(law.loss, found.runs)},
+        "printed_interval": {
+            "width": PRINTED_WIDTH,
+            "width_here": _width(found),
+            "runs_needed": found.runs_for(PRINTED_WIDTH),
+        },
+    }
+    return found, report
+
+
+def covariance(law: Parametric) -> list[list[float]]:
+    """Of (ln A, ln B, ln E, alpha, beta) over the bootstrap, as `Parametric.covariance` has it."""
+    assert law.draws is not None
+    E, A, B, alpha, beta = law.draws.T
+    rows = np.cov([np.log(A), np.log(B), np.log(E), alpha, beta])
+    return [[float(value) for value in row] for row in rows]
+
+
+def _frontiers(table: RunTable, found: Fit) -> list[Frontier]:
+    kept = {run.name for run in found.runs}
+    curves = [run for run in table.curves if run.name in kept]
+    candidates = (envelope_frontier(curves or found.runs), isoflop_frontier(found.runs))
+    return [one for one in candidates if one is not None]
+
+
+def _approach(frontier: Frontier) -> dict[str, Any]:
+    middle = float(np.exp(np.mean([np.log(compute) for compute, _ in frontier.points])))
+    return {
+        "approach": frontier.approach,
+        "exponent": frontier.exponent,
+        "interval": frontier.interval,
+        "tokens_per_parameter": frontier.tokens_per_parameter(middle),
+        "points": frontier.points,
+    }
+
+
+def _outlier(found: Fit, run: Run) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "parameters": run.parameters,
+        "tokens": run.tokens,
+        "loss": run.loss,
+        "predicted": found.law.loss(run.parameters, run.tokens),
+        "misses_by": found.residual(run),
+    }
+
+
+def _misses(loss: Any, runs: list[Run]) -> dict[str, float]:
+    """Mean of predicted over measured loss less 1, and of its size."""
+    errors = [loss(run.parameters, run.tokens) / run.loss - 1 for run in runs]
+    return {"bias": float(np.mean(errors)), "mean_error": float(np.mean(np.abs(errors)))}
+
+
+def _width(found: Fit) -> float:
+    interval = found.law.interval(lambda one: one.parameter_exponent, 0.8)
+    assert interval is not None
+    return interval[1] - interval[0]

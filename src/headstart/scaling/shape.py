@@ -1,0 +1,127 @@
+"""From a number of parameters to a model's shape, and from a plan to a recipe for `headstart pretrain`."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from headstart.errors import HeadstartError
+from headstart.folder import atomic
+from headstart.models.config import TransformerConfig
+from headstart.models.registry import family_named, make_config
+from headstart.scaling.parameters import parameters
+from headstart.scaling.units import amount
+from headstart.training.recipe import PretrainRecipe
+
+STEPS_OF_WIDTH = ((1024, 64), (4096, 128), (1 << 20, 512))
+"""Below a width, widths are multiples of so much."""
+SMALL_ASPECT, LARGE_ASPECT = 48, 128
+"""Width over layers of published models, below 10M and above 10B parameters; between them it grows evenly.
+The loss hardly depends on it (Kaplan et al. 2020, section 3.1)."""
+FEWEST_STEPS, MOST_ROWS_AT_ONCE = 500, 32
+ASPECT_WEIGHT = 0.1
+
+
+def shape_for(family: str, count: float, vocab_size: int, context: int) -> TransformerConfig:
+    """The shape of usual proportions whose number of parameters is nearest to `count`.
+
+    Raises:
+        HeadstartError: the vocabulary alone is larger than that.
+    """
+    best: tuple[float, TransformerConfig] | None = None
+    for blocks in range(1, 160):
+        for width in _widths():
+            if width / blocks < _aspect(count) / 4:
+                continue
+            config = _shaped(family, blocks, width, vocab_size, context)
+            found = parameters(config)
+            cost = abs(math.log(found / count)) + ASPECT_WEIGHT * abs(
+                math.log(width / blocks / _aspect(count))
+            )
+            if best is None or cost < best[0]:
+                best = (cost, config)
+            if found > 1.5 * count:
+                break
+    assert best is not None
+    if parameters(best[1]) > 1.5 * count:
+        raise HeadstartError(
+            f"a {family} with {vocab_size:,} tokens of vocabulary has more than {amount(count)} "
+            "parameters at any width; plan a larger model or train a smaller vocabulary"
+        )
+    return best[1]
+
+
+def _widths() -> Iterator[int]:
+    width = 64
+    while width < 40_000:
+        yield width
+        width += next(step for below, step in STEPS_OF_WIDTH if width < below)
+
+
+def _aspect(count: float) -> float:
+    place = min(1.0, max(0.0, math.log10(count / 1e7) / 3))
+    return SMALL_ASPECT * (LARGE_ASPECT / SMALL_ASPECT) ** place
+
+
+def _shaped(family: str, layers: int, width: int, vocab_size: int, context: int) -> TransformerConfig:
+    """Heads of 64, in wide models of 128; feed-forward layers of 4 D, with a gate of 8/3 D in whole 64s."""
+    sizes: dict[str, Any] = {"vocab_size": vocab_size, "context": context, "layers": layers, "width": width}
+    sizes |= {"heads": width // (64 if width < 2048 else 128), "feedforward_width": 4 * width}
+    config = make_config(family, sizes)
+    inner = 64 * math.ceil(8 * width / 3 / 64)
+    return replace(config, feedforward_width=inner) if config.gated else config
+
+
+def training_steps(tokens: float, context: int, batch_tokens: float) -> tuple[int, int]:
+    """Steps and rows in a step that read about `tokens`: batches as large as asked for, or smaller where
+    too few steps would be left."""
+    batch = min(batch_tokens, tokens / FEWEST_STEPS)
+    rows = max(1, round(batch / context))
+    return max(1, round(tokens / (rows * context))), rows
+
+
+def recipe_for(
+    config: TransformerConfig, tokens: float, batch_tokens: float, precision: str, folder: Path | None
+) -> dict[str, Any]:
+    """Settings of `headstart pretrain` for a planned model, checked.
+
+    Args:
+        folder: the tokens folder; None: to be given on the command line.
+    """
+    steps, rows = training_steps(tokens, config.context, batch_tokens)
+    model: dict[str, Any] = {
+        "family": config.family,
+        "layers": config.layers,
+        "width": config.width,
+        "heads": config.heads,
+        "feedforward_width": config.feedforward_width,
+    }
+    if config.kv_heads != config.heads:
+        model["kv_heads"] = config.kv_heads
+    settings: dict[str, Any] = {"tokens": str(folder)} if folder else {}
+    settings |= {
+        "model": model,
+        "objective": {"kind": family_named(config.family).OBJECTIVE},
+        "context": config.context,
+        "rows": rows,
+        "micro_rows": min(rows, MOST_ROWS_AT_ONCE),
+        "steps": steps,
+        "precision": precision,
+        "evaluate_every": max(1, steps // 20),
+        "checkpoint_every": max(1, steps // 20),
+    }
+    PretrainRecipe.model_validate({"tokens": "tokens"} | settings)
+    return settings
+
+
+def write_recipe(path: Path, settings: dict[str, Any], why: list[str]) -> None:
+    """Write a recipe with what it was planned from as a comment."""
+    lines = [f"# {line}" for line in why]
+    if "tokens" not in settings:
+        lines.append(f"#   headstart pretrain --recipe {path.name} tokens=TOKENS --out RUN")
+    with atomic(path) as temporary:
+        text = yaml.safe_dump(settings, sort_keys=False, width=100, allow_unicode=True)
+        temporary.write_text("\n".join(lines) + "\n" + text, encoding="utf-8")

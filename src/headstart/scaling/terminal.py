@@ -1,0 +1,227 @@
+"""Plans, fits and models as tables and sentences for a terminal."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from headstart.scaling.units import amount, size, span
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def print_plan(found: dict[str, Any]) -> None:
+
+    best = found["optimum"]
+    print(
+        f"{amount(found['compute'])} FLOPs of training, by {found['law']['name']} ({found['law']['source']}):"
+    )
+    between = best.get("parameters_interval")
+    sure = f" (90 %: {amount(between[0])} to {amount(between[1])})" if between else ""
+    print(
+        f"  {amount(best['parameters'])} parameters{sure} on {amount(best['tokens'])} tokens, "
+        f"{best['tokens_per_parameter']:.3g} a parameter"
+    )
+    span_of_loss = best.get("loss_interval")
+    sure = f" (90 %: {span_of_loss[0]:.3f} to {span_of_loss[1]:.3f})" if span_of_loss else ""
+    print(f"  expected loss {best['loss']:.3f} nats a token{sure}, on that law's text and tokenizer")
+    if best["beyond"] > 1.01:
+        print(f"  this is {best['beyond']:.3g} times beyond the runs that the law was fitted to")
+    table(
+        f"What the laws say (they differ {found['disagreement']:.3g} times in size)",
+        ["law", "parameters", "tokens", "tokens/parameter", "loss"],
+        [
+            [
+                each["law"], amount(each["parameters"]), amount(each["tokens"]),
+                f"{each['tokens_per_parameter']:.3g}", "" if each["loss"] is None else f"{each['loss']:.3f}",
+            ]
+            for each in found["opinions"]
+        ],
+    )  # fmt: skip
+    if "repeated" in found:
+        again = found["repeated"]
+        print(
+            f"with {amount(again['unique'])} different tokens: {amount(again['parameters'])} parameters, "
+            f"{amount(again['tokens'])} tokens in {again['epochs']:.3g} passes, worth "
+            f"{amount(again['worth'])} fresh "
+            f"ones; loss {again['loss']:.3f} (muennighoff-2023)"
+        )
+    if "lifetime" in found:
+        life = found["lifetime"]
+        print(
+            f"to answer {amount(life['inference'])} tokens at a loss of {life['loss']:.3f}: "
+            f"{amount(life['parameters'])} parameters on {amount(life['tokens'])} tokens, "
+            f"{life['tokens_per_parameter']:,.3g} a parameter; {amount(life['total'])} FLOPs in all "
+            "instead of "
+            f"{amount(life['total_of_cheapest_training'])} (Sardana et al. 2023)"
+        )
+    if "standing" in found:
+        stand = found["standing"]
+        print(
+            f"this model: {stand['verdict']}; loss {stand['loss']:.3f}, {stand['loss_lost']:.3f} above "
+            "the best for "
+            f"its compute; {stand['extra_compute']:+.0%} training compute and "
+            f"{-stand['inference_saved']:+.0%} a "
+            "generated token against the cheapest training to the same loss"
+        )
+    model = found["model"]
+    shape = model["shape"]
+    print(
+        f"model: {model['family']}, {shape['layers']} layers, width {shape['width']}, {shape['heads']} heads "
+        f"({shape['kv_heads']} of keys), feed-forward {shape['feedforward_width']}, "
+        f"{model['parameters']:,} parameters; {amount(model['training_flops_per_token'])} FLOPs a token "
+        "counted, "
+        f"6 N is {model['six_n_error']:+.1%}; batch {amount(found['batch'])} tokens"
+    )
+    if "layouts" in found:
+        _print_cost(found)
+
+
+def _print_cost(found: dict[str, Any]) -> None:
+    table(
+        "Layouts that fit (utilisation estimated by formulas: to compare them)",
+        ["layout", "rows at once", "micro-batches", "recomputed", "a device", "utilisation", "lost to"],
+        [
+            [
+                each["layout"], str(each["micro_rows"]), str(each["micro_batches"]), each["checkpointing"],
+                size(each["bytes_a_device"]), f"{each['utilisation_estimated']:.0%}",
+                ", ".join(f"{name} {share:.0%}" for name, share in
+                          sorted(each["losses"].items(), key=lambda item: -item[1])[:2] if share >= 0.005),
+            ]
+            for each in found["layouts"]
+        ],
+    )  # fmt: skip
+    bill = found["bill"]
+    worst, best = bill["utilisation"]
+    quick, slow = bill["seconds"]
+    hours = bill["device_hours"]
+    print(
+        f"at {worst:.0%} to {best:.0%} of the peak: {span(quick)} to {span(slow)}, {amount(hours[0])} to "
+        f"{amount(hours[1])} device hours"
+    )
+    if bill["megawatt_hours"]:
+        low, high = bill["megawatt_hours"]
+        print(f"energy: {low:,.3g} to {high:,.3g} MWh, devices at rated power and a tenth for the building")
+    if bill["price"]:
+        print(f"price: {bill['price'][0]:,.0f} to {bill['price'][1]:,.0f}")
+    else:
+        print("price: give --price, of one device hour")
+    print("utilisation of: " + "; ".join(bill["sources"][:4]))
+
+
+def print_fit(found: dict[str, Any]) -> None:
+    table(
+        f"L = E + A / N^alpha + B / D^beta, fitted to {found['runs']} runs",
+        ["constant", "value", "90 % interval", "error"],
+        [
+            [name, f"{found[name]:.4g}", "{:.4g} to {:.4g}".format(*found["intervals"][name]),
+             f"{found['errors'][name]:.2g}"]
+            for name in found["intervals"]
+        ],
+    )  # fmt: skip
+    for outlier in found["outliers"]:
+        print(
+            f"outlier, left out: {outlier['name']} ({amount(outlier['parameters'])} parameters, "
+            f"{amount(outlier['tokens'])} tokens): loss {outlier['loss']:.3f}, the law says "
+            f"{outlier['predicted']:.3f}"
+        )
+    for name, reason in found["left_out"].items():
+        print(f"left out: {name}: {reason}")
+    table(
+        "N ~ C^a, by each approach",
+        ["approach", "a", "90 % interval", "tokens/parameter"],
+        [
+            [each["approach"], f"{each['exponent']:.3f}", "{:.3f} to {:.3f}".format(*each["interval"]),
+             f"{each['tokens_per_parameter']:.3g}"]
+            for each in found["approaches"]
+        ],
+    )  # fmt: skip
+    check = found["held_out"]
+    if check:
+        print(
+            f"held out: from the {check['fitted']} smaller runs the {check['runs']} largest (up to "
+            f"{check['factor']:.3g} times the compute) are foretold to {check['mean_error']:.1%}, "
+            f"{check['inside']} of {check['runs']} inside the band"
+        )
+    for name, misses in found["published_laws_on_these_runs"].items():
+        print(f"on these runs {name} is off by {misses['mean_error']:.1%} ({misses['bias']:+.1%} on average)")
+    printed = found["printed_interval"]
+    print(
+        f"the 80 % interval of a is {printed['width_here']:.3f} wide; one of {printed['width']:g}, as "
+        "Hoffmann et al. "
+        f"2022 print from about 400 runs, would take {printed['runs_needed']:,.0f} such runs"
+    )
+
+
+def print_model(name: str, found: dict[str, Any], setting: str) -> None:
+
+    total = found["parameters"]
+    table(
+        f"{name}: {total:,} parameters ({found['parameters_without_embeddings']:,} without embeddings)",
+        ["part", "parameters", "share"],
+        [[part, f"{count:,}", f"{count / total:.1%}"] for part, count in found["parameters_by_part"].items()],
+    )
+    everything = found["training_flops_per_token"]
+    table(
+        f"{amount(everything)} FLOPs a training token in rows of {found['row']:,}; "
+        f"6 N = {amount(found['six_n'])} is {found['six_n_error']:+.1%}",
+        ["part", "forward", "backward", "share"],
+        [
+            [part, amount(one["forward"]), amount(one["backward"]),
+             f"{(one['forward'] + one['backward']) / everything:.1%}"]
+            for part, one in found["flops_per_token"].items()
+        ],
+    )  # fmt: skip
+    if found["cache_bytes"]:
+        kinds = list(next(iter(found["cache_bytes"].values())))
+        table(
+            "Key-value cache of one text in bfloat16",
+            ["tokens", *kinds],
+            [
+                [f"{int(length):,}", *(size(held[kind]) for kind in kinds)]
+                for length, held in found["cache_bytes"].items()
+            ],
+        )
+    parts = list(dict.fromkeys(part for row in found["memory"].values() for part in row["parts"]))
+    table(
+        f"Memory for training with AdamW on the fullest device: {setting}",
+        ["", *parts, "peak"],
+        [
+            [kind, *(size(row["parts"].get(part, 0.0)) for part in parts), size(row["peak"])]
+            for kind, row in found["memory"].items()
+        ],
+    )
+
+
+def print_possible(found: dict[str, Any]) -> None:
+    """What this machine can train."""
+    machine = found["machine"]
+    rate = machine["gemm_gflops"][machine["precision"]]
+    table(
+        f"{machine['cpu']}, {machine['cores']} cores, {rate:.0f} GFLOP/s in {machine['precision']}: "
+        f"{span(found['seconds'])} of training",
+        ["parameters", "layers x width", "tokens/s", "tokens", "tokens/parameter", "of that rate", "memory"],
+        [
+            [
+                amount(row["parameters"]), f"{row['layers']} x {row['width']}",
+                f"{row['tokens_per_second']:,.0f}", amount(row["tokens"]),
+                f"{row['tokens_per_parameter']:.3g}", f"{row['flops_per_second'] / rate / 1e9:.0%}",
+                size(row["peak_bytes"]),
+            ]
+            for row in found["models"]
+        ],
+    )  # fmt: skip
+    best = found["best"]
+    print(
+        f"learns most in that time: {amount(best['parameters'])} parameters on {amount(best['tokens'])} "
+        "tokens "
+        f"(sizes compared by {found['law']}, below its reach; rows of {found['context']}, "
+        f"{found['rows']} a step)"
+    )
