@@ -122,7 +122,7 @@ def test_the_cache_of_unequal_pairs_and_of_chosen_rows(tiny, family) -> None:
     model = stir(tiny(family))
     source, target = ids(2, 9), ids(2, 8, seed=1)
     source_segments, target_segments = torch.zeros_like(source), torch.zeros_like(target)
-    source_segments[0, 5:] = -1
+    source_segments[0, 5:] = source_segments[1, 8:] = -1
     target_segments[1, :3] = -1
     memory = model.encode(source, source_segments)
     whole = model(target, target_segments, memory=memory, memory_segments=source_segments)

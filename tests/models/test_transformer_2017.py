@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import END, LENGTHS, PAD, VOCABULARY, assert_pairs_equal, in_transformers, pair, states
 from parity import assert_close, assert_weights_go_back, ours_from, stir
+from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding
 
 from headstart.interchange.model_folder import load_model, save_model
 from headstart.models import transformer_2017
+from headstart.models.parts import sinusoids
 
 SHAPES = st.fixed_dictionaries(
     {
@@ -52,6 +54,13 @@ def test_states_logits_and_gradients(shape, source, target, padded, seed) -> Non
 
 
 TWO_HEADS = {"encoder_layers": 2, "decoder_layers": 1, "heads": 2, "head_width": 8, "feedforward_width": 20}
+
+
+@pytest.mark.parametrize("width", [2, 9, 64])
+def test_sinusoids_of_far_positions(width) -> None:
+    """Marian makes its tables in double precision."""
+    theirs = MarianSinusoidalPositionalEmbedding(5000, width).create_weight()
+    assert (sinusoids(torch.arange(5000), width, torch.float32) - theirs).abs().max() < 1e-6
 
 
 def test_far_positions() -> None:
