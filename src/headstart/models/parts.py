@@ -421,14 +421,13 @@ class FeedForward(nn.Module):
         self.up = Linear(width, inner, bias)
         self.down = Linear(inner, width, bias)
         self.activation = ACTIVATIONS[config.feedforward]
-        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gate is None:
             inner = self.activation(self.up(x))  # [B, T, F]
         else:
             inner = self.activation(self.gate(x)) * self.up(x)
-        return self.down(self.dropout(inner))
+        return self.down(inner)
 
 
 class PredictionHead(nn.Module):
