@@ -131,9 +131,9 @@ def test_piece_bytes_count_the_text(tokenizer, documents) -> None:
     "text",
     [
         "a" * 1_000_000,
-        " " * 1_200_000,
+        " " * (LONG + 1),
         "x" + " " * 1_200_000 + "x",
-        "\n" * 1_200_000 + " x",
+        "\n" * (LONG + 1) + " x",
         "😀" * 300_000,
         "=" * LONG + " " * LONG + "y" + "\t" * (LONG + 1),
         " " * (LONG - 1) + "y" + " " * LONG,
