@@ -22,7 +22,7 @@ def corpus(tmp_path_factory, documents):
     folder = tmp_path_factory.mktemp("report") / "corpus"
     (folder / "documents").mkdir(parents=True)
     texts = [document["text"] for document in documents[:200:10]]
-    rows = {"text": [*texts, GERMAN, "東京都"], "language": [*["en"] * len(texts), "de", None]}
+    rows = {"text": [*texts, GERMAN, "東京都 ღ"], "language": [*["en"] * len(texts), "de", None]}
     pq.write_table(pa.table(rows), folder / "documents" / "part-00000.parquet")
     write_manifest(folder, "corpus", 1, {})
     return folder
@@ -79,6 +79,9 @@ def test_fallback_and_coverage(figures, kinds) -> None:
         assert flags[kinds[kind].encode("\U00010940")].any()
     assert is_fallback(kinds["bert"])[kinds["bert"].special.unknown]
     assert is_fallback(kinds["bert"]).sum() == 1
+    unread = figures["tokenizers"]["bert"]["languages"]["unknown"]
+    assert unread["unknown_share"] == unread["fallback_share"] > 0
+    assert figures["tokenizers"]["gpt2"]["languages"]["unknown"]["unknown_share"] == 0
     for one in figures["tokenizers"].values():
         assert 0 < one["coverage"]["known_characters"] <= one["coverage"]["characters"]
         assert 0.9 < one["coverage"]["share_of_text"] <= 1

@@ -1,6 +1,7 @@
 """`headstart tokenizer`: train a tokenizer, and encode a corpus into token shards."""
 
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,8 @@ tokenizer = typer.Typer(
 Corpus = Annotated[Path, typer.Argument(help="A corpus folder.")]
 Recipe = Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings.")]
+WORTH_SAYING = 0.005  # of unknown tokens
+
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 
@@ -111,7 +114,10 @@ def _print_report(figures: dict[str, Any]) -> None:
         table.add_column(name, justify="right", overflow="fold")
 
     def fertility(counts: dict[str, Any]) -> str:
-        return f"{counts['tokens_per_word']:.2f} ±{counts['tokens_per_word_error']:.2f}"
+        text = f"{counts['tokens_per_word']:.2f}"
+        if not isnan(counts["tokens_per_word_error"]):
+            text += f" ±{counts['tokens_per_word_error']:.2f}"
+        return text + (f" {counts['unknown_share']:.0%}?" if counts["unknown_share"] > WORTH_SAYING else "")
 
     rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("entries", lambda one: f"{one['vocab_size']:,}"),
@@ -141,6 +147,7 @@ def _print_report(figures: dict[str, Any]) -> None:
     console.print(table)
     console.print(
         "Tokens a word (±: 95 % interval over documents), by language, and by the rank of a word's frequency "
-        "(in brackets: words that are one token). Characters known: those that need no fallback, which is an "
-        "unknown token or bytes that are no whole character. Without blanks each character counts as a word."
+        "(in brackets: words that are one token); 30%?: so many of the tokens are unknown. Characters known: "
+        "those that need no fallback, which is an unknown token or bytes that are no whole character. "
+        "Without blanks each character counts as a word."
     )

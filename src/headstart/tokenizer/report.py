@@ -2,7 +2,8 @@
 
 Fertility is tokens per word (Rust et al. 2021), and a word is what `sentences` cuts out that has a letter
 or a digit; in scripts without blanks each character counts as one: compare tokenizers there, not languages.
-Special tokens are left out everywhere.
+A tokenizer that makes one unknown token of a whole word has a low fertility for nothing: `unknown_share`
+tells. Special tokens are left out everywhere.
 """
 
 from collections import Counter
@@ -36,16 +37,18 @@ class Counts:
     words: int = 0
     tokens: int = 0
     fallback: int = 0
+    unknown: int = 0
     squares: np.ndarray = field(default_factory=lambda: np.zeros(3))
     """Sums of tokens², tokens · words and words² over documents: what the error of their ratio needs."""
 
-    def add(self, text: str, words: int, tokens: int, fallback: int) -> None:
+    def add(self, text: str, words: int, tokens: int, fallback: int, unknown: int) -> None:
         self.documents += 1
         self.bytes += len(text.encode(errors="replace"))
         self.characters += len(text)
         self.words += words
         self.tokens += tokens
         self.fallback += fallback
+        self.unknown += unknown
         self.squares += (tokens**2, tokens * words, words**2)
 
     def figures(self) -> dict[str, Any]:
@@ -60,6 +63,7 @@ class Counts:
             "tokens_per_word": _ratio(self.tokens, self.words),
             "tokens_per_word_error": self._error(),
             "fallback_share": _ratio(self.fallback, self.tokens),
+            "unknown_share": _ratio(self.unknown, self.tokens),
         }
 
     def _error(self) -> float:
@@ -101,9 +105,11 @@ def compare(tokenizers: dict[str, Tokenizer], corpus: Path, sample_bytes: int) -
                 for document, count, ids in zip(batch, map(len, found), rows, strict=True):
                     row = np.array(ids, dtype=np.int64)
                     used[name][row] = True
+                    spelled = int(fallback[name][row].sum())
+                    unknown = int((row == tokenizers[name].special.unknown).sum())
                     language = languages[name].setdefault(document["language"] or "unknown", Counts())
                     for counts in (everything[name], language):
-                        counts.add(document["text"], count, len(row), int(fallback[name][row].sum()))
+                        counts.add(document["text"], count, len(row), spelled, unknown)
             bar.advance(len(batch))
     if not words:
         raise HeadstartError(f"{corpus} holds not one word; give a corpus with text")
