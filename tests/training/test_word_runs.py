@@ -262,6 +262,24 @@ def test_word2vec_without_gensim_is_a_sentence(recipe, tmp_path, monkeypatch) ->
     assert not (tmp_path / "run").exists()
 
 
+def test_rows_of_the_vectors_belong_to_their_words(tmp_path) -> None:
+    """Words that always stand together get alike vectors, though all are equally frequent."""
+    corpus = tmp_path / "corpus"
+    (corpus / "documents").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    texts = [
+        " ".join(f"t{topic}w{n}" for n in random.permutation(6)) for topic in range(5) for _ in range(60)
+    ]
+    rows = [{"id": str(n), "text": texts[n], "domain": "d"} for n in random.permutation(len(texts))]
+    pq.write_table(pa.Table.from_pylist(rows), corpus / "documents" / "part-00000.parquet")
+    write_manifest(corpus, "corpus", 1, {"funnel": []})
+    settings = {"corpus": corpus, "epochs": 30, "model": {"width": 10, "subsample": 0}, "rate": 0.1}
+    train_word2vec(Word2VecRecipe.model_validate(settings), tmp_path / "run")
+    vectors = WordVectors.load(tmp_path / "run" / "model")
+    for word in vectors.words:
+        assert {other[:2] for other, _ in vectors.nearest(word, 5)} == {word[:2]}
+
+
 def test_cbow_learns(recipe, tmp_path) -> None:
     train_word2vec(
         recipe("word2vec", model={"algorithm": "cbow", "width": 8, "min_count": 3}), tmp_path / "run"

@@ -115,6 +115,7 @@ def train_word2vec(recipe: Word2VecRecipe, run: Path) -> Path:
         negative=settings.negatives,
         sample=settings.subsample,
         min_count=1,
+        sorted_vocab=0,  # it is; gensim would order equally frequent words as the processor happens to
         seed=recipe.seed,
         workers=recipe.workers,
     )
@@ -137,12 +138,8 @@ def train_word2vec(recipe: Word2VecRecipe, run: Path) -> Path:
             )
             epochs.advance(totals["words"])
             epochs.end(heldout_loss=heldout.loss(**tables), predictions=len(heldout.targets))
-    return _finish(
-        run,
-        WordVectors(
-            model.wv.index_to_key, np.array([counts[w] for w in model.wv.index_to_key]), model.wv.vectors
-        ),
-    )
+    vectors = WordVectors(list(counts), np.array(list(counts.values())), model.wv.vectors)
+    return _finish(run, vectors)
 
 
 def train_glove(recipe: GloveRecipe, run: Path) -> Path:
