@@ -48,7 +48,7 @@ def test_from_python(folders, tmp_path):
     assert tagger.predict("the old ship waits")["words"] == ["the", "old", "ship", "waits"]
     assert len(tagger.predict([["a", "ship"]])[0]["tags"]) == 2
     assert isinstance(hs.load(folders / "decoder").generate("The", max_new_tokens=3), str)
-    assert len(model.fill_mask("The <mask> of")) == 5
+    assert len(model.fill_mask("The <mask> of")[0]) == 5
 
 
 def _relabelled(folders, tmp_path):

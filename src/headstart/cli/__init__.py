@@ -10,6 +10,7 @@ from headstart import __version__
 from headstart.cli.corpus import corpus
 from headstart.cli.evaluate import evaluate
 from headstart.cli.export import export
+from headstart.cli.fill_mask import fill_mask
 from headstart.cli.finetune import finetune
 from headstart.cli.generate import generate
 from headstart.cli.import_model import import_model
@@ -39,6 +40,7 @@ app.command()(finetune)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(generate)
+app.command()(fill_mask)
 app.command("import")(import_model)
 app.command()(export)
 app.command()(report)

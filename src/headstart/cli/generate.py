@@ -1,23 +1,163 @@
-"""`headstart generate`: let a causal model continue a text."""
+"""`headstart generate`: let a model continue a text, or answer one."""
 
+import sys
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import orjson
 import typer
+
+if TYPE_CHECKING:
+    from headstart.generation.config import GenerationConfig
+    from headstart.generation.text import Generated
+    from headstart.interchange.model_folder import LoadedModel
 
 
 def generate(
-    model: Annotated[Path, typer.Argument(help="A model or run folder.")],
-    prompt: Annotated[str, typer.Argument(help="The text to continue.")],
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Stop after this many tokens.")] = 60,
-    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token every time.")] = 0.8,
-    top_k: Annotated[int, typer.Option(min=1, help="Draw from that many likeliest tokens.")] = 50,
+    model: Annotated[Path, typer.Argument(help="A model or run folder: a decoder or an encoder-decoder.")],
+    prompt: Annotated[
+        str | None, typer.Argument(help="The text to continue or to answer; without one, as --file -.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            help="Prompts: text (a prompt a line), JSONL, CSV, TSV or Parquet with a column prompt "
+            "or text; - reads standard input. Gives JSON lines.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="With --file: write JSON lines here; else to standard output."),
+    ] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens; 60.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 takes the likeliest token every time; decoders 0.8, others 0.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Draw from that many likeliest tokens; 50, 0: from all.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw from the likeliest tokens that reach this probability; 1.")
+    ] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Draw from tokens with this share of the likeliest one's; 0.")
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(help="Above 1: tokens that were there before become less likely; 1.")
+    ] = None,
+    frequency_penalty: Annotated[
+        float | None, typer.Option(help="Off a token's logit for every time it was written; 0.")
+    ] = None,
+    presence_penalty: Annotated[float | None, typer.Option(help="The same, once; 0.")] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="End before this string; may be given several times.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed draws the same text.")] = 0,
+    beams: Annotated[
+        int | None, typer.Option(help="More than 1: search for the likeliest text with so many tries.")
+    ] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(help="Of beam search: above 0 favours long texts; 1.")
+    ] = None,
+    logprobs: Annotated[
+        bool, typer.Option("--logprobs", help="With --json or --file: each token's log-probability.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    batch: Annotated[int, typer.Option(min=1, help="With --file: prompts at a time.")] = 16,
+    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
 ) -> None:
-    """Continue a text with a pre-trained decoder."""
-    from headstart.generation.text import generate as generate_text
-    from headstart.interchange.model_folder import load_model
+    """Continue a text with a decoder, or answer one with an encoder-decoder, as it is written.
 
-    loaded = load_model(model)
-    text = generate_text(loaded.model, loaded.tokenizer, prompt, max_new_tokens, temperature, top_k, seed)
-    typer.echo(prompt + text)
+    What is not given comes from the model's generation_config.json, or is the default named last.
+    """
+    from headstart.errors import HeadstartError
+    from headstart.generation.config import GenerationConfig
+    from headstart.generation.text import generate as generate_texts
+    from headstart.interchange.model_folder import load_model
+    from headstart.tasks.precision import dtype_named
+
+    if prompt is not None and file is not None:
+        raise HeadstartError("a prompt and --file were given; leave one of them out")
+    if prompt is None and file is None and sys.stdin.isatty():
+        raise HeadstartError("there is no prompt; write it behind the model, or give --file")
+    given = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "frequency_penalty": frequency_penalty,
+        "presence_penalty": presence_penalty,
+        "stop": tuple(stop) if stop else None,
+        "seed": seed,
+        "beams": beams,
+        "length_penalty": length_penalty,
+        "logprobs": logprobs,
+    }
+    loaded = load_model(model, dtype_named(precision))
+    config = GenerationConfig.of(
+        loaded, **{name: value for name, value in given.items() if value is not None}
+    )
+    if prompt is None:
+        _write_file(loaded, file or Path("-"), out, batch, config)
+    elif as_json:
+        typer.echo(orjson.dumps(_answer(prompt, generate_texts(loaded, [prompt], config)[0])))
+    else:
+        _stream(loaded, prompt, config)
+
+
+def _stream(loaded: "LoadedModel", prompt: str, config: "GenerationConfig") -> None:
+    """Print the text as it is written, behind the prompt where it continues that."""
+    from headstart.generation.text import stream
+
+    texts = stream(loaded, prompt, config)
+    first = next(texts, "")  # before anything is printed, for the model may not write at all
+    if loaded.model.config.architecture == "decoder":
+        typer.echo(prompt, nl=False)
+    for text in chain([first], texts):
+        typer.echo(text, nl=False)
+        sys.stdout.flush()
+    typer.echo()
+
+
+def _write_file(
+    loaded: "LoadedModel", file: Path, out: Path | None, batch: int, config: "GenerationConfig"
+) -> None:
+    """A JSON line for each prompt of a file, in order."""
+    from headstart.cli.predict import written_to
+    from headstart.generation.text import generate as generate_texts
+    from headstart.progress import Bar
+
+    prompts = _prompts(file)
+    with written_to(out) as stream, Bar("texts", None, "texts") as bar:
+        while rows := list(islice(prompts, batch)):
+            texts = generate_texts(loaded, [prompt for _, prompt in rows], config)
+            for (identity, prompt), text in zip(rows, texts, strict=True):
+                line = identity | _answer(prompt, text)
+                stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            bar.advance(len(rows))
+
+
+def _prompts(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """The prompts of a file, each with its row's `id` if it has one."""
+    from headstart.errors import HeadstartError
+    from headstart.tasks.rows import TOO_LONG, read_rows
+
+    for line, row in read_rows(file):
+        if row is TOO_LONG:
+            raise HeadstartError(f"{file} line {line} is too long for a prompt; split it")
+        text = row.get("prompt", row.get("text"))
+        if not isinstance(text, str):
+            raise HeadstartError(
+                f"{file} line {line} has no text under prompt or text; found {', '.join(map(repr, row))}"
+            )
+        yield ({"id": row["id"]} if "id" in row else {}), text
+
+
+def _answer(prompt: str, text: "Generated") -> dict[str, Any]:
+    answer = {"prompt": prompt, "text": text.text, "finish": text.finish, "ids": text.ids}
+    return answer | ({} if text.logprobs is None else {"logprobs": text.logprobs})

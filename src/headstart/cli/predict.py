@@ -33,13 +33,13 @@ def predict(
     from headstart.tasks.streaming import predict_file
 
     predictor = Predictor.of(load_model(model, dtype_named(precision)))
-    with _written_to(out) as stream:
+    with written_to(out) as stream:
         for answer in predict_file(predictor, file, text_column):
             stream.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
 
 
 @contextmanager
-def _written_to(path: Path | None) -> Iterator[BinaryIO]:
+def written_to(path: Path | None) -> Iterator[BinaryIO]:
     """A file that appears when it is whole, or standard output."""
     from headstart.folder import atomic
 

@@ -1,96 +1,269 @@
-"""Text out of a causal model, one token after another."""
+"""Text out of a model, one token after another."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
 
 import torch
-from torch import Tensor
 
 from headstart.errors import HeadstartError
-from headstart.models.parts import KeyValueCache
+from headstart.generation.beam import beam_search
+from headstart.generation.config import GenerationConfig, ModelIds
+from headstart.generation.reader import Reader, Step, at_rest
+from headstart.generation.sampling import choose, constrain
+from headstart.generation.text_stream import TextStream
+from headstart.interchange.model_folder import LoadedModel
 from headstart.models.transformer import Transformer
-from headstart.tokenizer.bpe import END_ID, MASK, MASK_ID, SPECIAL, START_ID, Tokenizer
+from headstart.tokenizer.base import Tokenizer
+
+Finish = Literal["stop", "length"]
+"""Why a text ends: the model or a stop string ended it, or it became as long as it may."""
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Piece:
+    """What one step adds to one text of a batch."""
+
+    row: int
+    """Which prompt it continues."""
+    text: str
+    """What is certain now; often empty, for a character or a stop string may still be open."""
+    token: int | None
+    """None where the text ended without one more."""
+    logprob: float | None
+    """Of the token, where it was asked for."""
+    finish: Finish | None
+    """Set in the last piece of a text."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One text: the continuation alone, or an encoder-decoder's answer."""
+
+    text: str
+    ids: list[int]
+    """Its tokens; those that a stop string cut off are still among them."""
+    finish: Finish
+    logprobs: list[float] | None
+    """Of its tokens, in nats, before temperature and penalties; None where they were not asked for."""
+
+
 def generate(
-    model: Transformer,
-    tokenizer: Tokenizer,
-    prompt: str,
-    max_new_tokens: int = 60,
-    temperature: float = 0.8,
-    top_k: int = 50,
-    seed: int = 0,
-) -> str:
-    """Continue `prompt`; returns the continuation alone.
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    config: GenerationConfig | None = None,
+    step: Step | None = None,
+) -> list[Generated]:
+    """Continue each prompt, all of them together; or answer it, in an encoder-decoder.
+
+    What is written for a prompt does not depend on the others. A decoder is only good for rows as long as
+    those it was trained on: of a longer prompt it reads the end, and when a row is full it goes on from the
+    second half of it. (Beam search does not: it reads as much of the prompt's end as leaves room.) An
+    encoder-decoder with learned positions stops when they are used up.
 
     Args:
-        max_new_tokens: stop there, if the model has not ended the text before.
-        temperature: divides the logits; 0 always takes the likeliest token.
-        top_k: only that many likeliest tokens can be drawn.
-        seed: the same seed draws the same text.
+        config: None: what the model's folder says.
+        step: computes a decoder's logits, see `reader.Step`; None: the model itself.
 
     Raises:
-        HeadstartError: the model is no causal one, or a setting is out of range.
+        HeadstartError: the model does not write, or a source is longer than it can read.
     """
-    if model.config.architecture != "decoder":
-        raise HeadstartError(
-            "an encoder cannot generate: it was trained to fill gaps with both sides in view, not to go on "
-            "from the left; use a causal model, or fill-mask"
-        )
-    if temperature < 0 or top_k < 1 or max_new_tokens < 1:
-        raise HeadstartError("temperature must not be negative; top_k and max_new_tokens must be at least 1")
-    random = torch.Generator().manual_seed(seed)
-    cache = KeyValueCache()
-    context = model.config.context
-    ids = [START_ID, *tokenizer.encode(prompt)]
-    written: list[int] = []
-    unread = ids[-context:]
-    while len(written) < max_new_tokens:
-        # A model is only good for rows as long as those it was trained on: when one is full, start another
-        # with the second half of it.
-        if cache.length + len(unread) > context:
-            cache, unread = KeyValueCache(), [*ids, *written][-max(1, context // 2) :]
-        hidden = model(torch.tensor([unread]), cache=cache)  # [1, T, D]
-        index = pick(model.logits(hidden[0, -1]).float(), temperature, top_k, random)
-        if index == END_ID:
-            break
-        written.append(index)
-        unread = [index]
-    return tokenizer.decode(written)
+    texts = [""] * len(prompts)
+    ids: list[list[int]] = [[] for _ in prompts]
+    logprobs: list[list[float]] = [[] for _ in prompts]
+    finish: list[Finish] = ["length"] * len(prompts)
+    for piece in pieces(loaded, prompts, config, step):
+        texts[piece.row] += piece.text
+        if piece.token is not None:
+            ids[piece.row].append(piece.token)
+        if piece.logprob is not None:
+            logprobs[piece.row].append(piece.logprob)
+        finish[piece.row] = piece.finish or finish[piece.row]
+    wanted = config is not None and config.logprobs
+    return [
+        Generated(texts[row], ids[row], finish[row], logprobs[row] if wanted else None)
+        for row in range(len(prompts))
+    ]
 
 
-def pick(logits: Tensor, temperature: float, top_k: int, random: torch.Generator) -> int:
-    """Draw one token id from logits `[V]`; special tokens other than the end are never drawn."""
-    logits = logits.clone()
-    logits[[index for index in range(len(SPECIAL)) if index != END_ID]] = float("-inf")
-    if temperature == 0:
-        return int(logits.argmax())
-    best, indices = logits.topk(min(top_k, len(logits)))
-    chances = ((best - best[0]) / temperature).softmax(
-        -1
-    )  # the difference first: a tiny temperature overflows
-    choice = torch.multinomial(chances, 1, generator=random)
-    return int(indices[choice])
+def stream(
+    loaded: LoadedModel, prompt: str, config: GenerationConfig | None = None, step: Step | None = None
+) -> Iterator[str]:
+    """The same text for one prompt, as it is written. Beam search gives it at the end, in one piece."""
+    for piece in pieces(loaded, [prompt], config, step):
+        if piece.text:
+            yield piece.text
 
 
 @torch.no_grad()
-def fill_mask(model: Transformer, tokenizer: Tokenizer, text: str, count: int = 5) -> list[tuple[str, float]]:
-    """The likeliest tokens for the first `<mask>` in `text`, with their probabilities.
+def pieces(
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    config: GenerationConfig | None = None,
+    step: Step | None = None,
+) -> Iterator[Piece]:
+    """What `generate` puts together, as it comes: a piece for every unfinished text after each step."""
+    _must_write(loaded)
+    model, tokenizer = loaded.model, loaded.tokenizer
+    config = config or GenerationConfig.of(loaded)
+    ids = ModelIds.of(loaded, config.stop_tokens)
+    if not prompts:
+        return
+    encoded = [tokenizer.encode(prompt) for prompt in prompts]
+    answers = model.config.architecture == "encoder-decoder"
+    with at_rest(model):
+        if answers:
+            assert ids.decoder_start is not None
+            reader = Reader(model, [tokenizer.with_special(source)[0] for source in encoded])
+            starts = [[ids.decoder_start] for _ in prompts]
+        else:
+            reader = Reader(model, step=step)
+            starts = [_opened(tokenizer, prompt) for prompt in encoded]
+        rows = [
+            _Row(number, start, TextStream(config.stop, opens=answers)) for number, start in enumerate(starts)
+        ]
+        if config.beams > 1:
+            yield from _search(loaded, reader, rows, config, ids)
+        else:
+            yield from _write(loaded, reader, rows, config, ids)
 
-    Raises:
-        HeadstartError: no `<mask>` in the text, or the model is no encoder.
-    """
-    if model.config.architecture != "encoder":
-        raise HeadstartError("a causal model sees the left side alone and cannot fill gaps; use an encoder")
-    left, mask, right = text.partition(MASK)
-    if not mask:
-        raise HeadstartError(f"the text has no {MASK}; write it where a word is missing")
-    before = [START_ID, *tokenizer.encode(left.rstrip(" "))]
-    ids = torch.tensor([[*before, MASK_ID, *tokenizer.encode(right), END_ID]])
-    hidden = model(ids)  # [1, T, D]
-    probabilities = model.logits(hidden[0, len(before)]).float().softmax(-1)
-    best, indices = probabilities.topk(count)
-    return [(tokenizer.token_text(int(i)), float(p)) for i, p in zip(indices, best, strict=True)]
+
+def _must_write(loaded: LoadedModel) -> None:
+    if loaded.head in ("causal", "text-to-text"):
+        return
+    if loaded.head in ("masked", "pretraining"):
+        reason = "it is an encoder, trained to fill gaps with both sides in view, not to go on from the left"
+        raise HeadstartError(
+            f"this model cannot generate text: {reason}; use fill-mask, or load a causal model"
+        )
+    raise HeadstartError(
+        f"this model cannot generate text: it was fine-tuned for {loaded.head}, and its output is labels; "
+        "load a causal model"
+    )
+
+
+def _opened(tokenizer: Tokenizer, prompt: list[int]) -> list[int]:
+    """A prompt as documents begin; of an empty one, something that a text can follow."""
+    start = [*tokenizer.opening, *prompt] or tokenizer.closing
+    if not start:
+        raise HeadstartError("an empty prompt gives this model nothing to go on from; give it some text")
+    return start
+
+
+@dataclass
+class _Row:
+    """One text in the making."""
+
+    number: int
+    prompt: list[int]
+    """What was read before its first own token."""
+    text: TextStream
+    written: list[int] = field(default_factory=list)
+    begin: int = 0
+    """Where in prompt and written tokens the row begins that the model sees."""
+
+    @property
+    def length(self) -> int:
+        """Of the row that the model sees."""
+        return len(self.prompt) + len(self.written) - self.begin
+
+    def seen(self) -> list[int]:
+        return [*self.prompt, *self.written][self.begin :]
+
+    def shorten(self, length: int) -> None:
+        """Let the model see the last `length` tokens alone, if there are more."""
+        self.begin += max(0, self.length - length)
+
+    def add(self, token: int, piece: bytes, longest: int) -> tuple[str, Finish | None]:
+        """Write a token; returns the text that is certain now, and whether it was the last."""
+        self.written.append(token)
+        text = self.text.push(piece)
+        if not self.text.stopped and len(self.written) < longest:
+            return text, None
+        text += self.text.finish()
+        return text, "stop" if self.text.stopped else "length"
+
+
+def _write(
+    loaded: LoadedModel, reader: Reader, rows: list[_Row], config: GenerationConfig, ids: ModelIds
+) -> Iterator[Piece]:
+    """Draw token after token."""
+    model, tokenizer = loaded.model, loaded.tokenizer
+    longest = _longest(model, config)
+    slides = model.config.architecture == "decoder"
+    random = {row.number: Random(config.seed) for row in rows}
+    for row in rows:
+        row.shorten(model.config.context if slides else row.length)
+    unread = [row.seen() for row in rows]
+    while rows:
+        logits = reader.read(unread)  # [B, V]
+        allowed = constrain(
+            logits, [row.prompt for row in rows], [row.written for row in rows], config, ids, longest
+        )
+        chosen = choose(allowed, config, [random[row.number].random() for row in rows])  # [B]
+        logprobs: list[float | None] = [None] * len(rows)
+        if config.logprobs:
+            logprobs = logits.log_softmax(-1).gather(-1, chosen[:, None])[:, 0].tolist()
+        going_on = []
+        for index, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
+            if token in ids.stop:
+                yield Piece(row.number, row.text.finish(), None, None, "stop")
+                continue
+            text, finish = row.add(token, tokenizer.pieces[token], longest)
+            yield Piece(row.number, text, token, logprobs[index], finish)
+            if finish is None:
+                going_on.append(index)
+        if going_on and len(going_on) < len(rows):
+            reader.keep(going_on)
+        rows = [rows[index] for index in going_on]
+        unread = [row.written[-1:] for row in rows]
+        full = [row for row in rows if slides and row.length > model.config.context]
+        if full:  # the others read again what they have read
+            for row in full:
+                row.shorten(max(1, model.config.context // 2))
+            reader.forget()
+            unread = [row.seen() for row in rows]
+
+
+def _search(
+    loaded: LoadedModel, reader: Reader, rows: list[_Row], config: GenerationConfig, ids: ModelIds
+) -> Iterator[Piece]:
+    """Search for each row's likeliest text, and give it token by token."""
+    model, tokenizer = loaded.model, loaded.tokenizer
+    longest = _longest(model, config)
+    prompts = [row.prompt for row in rows]
+    if model.config.architecture == "decoder":
+        room = model.config.context - longest
+        if room < 1:
+            raise HeadstartError(
+                f"this model reads {model.config.context} tokens, and beam search for {longest} leaves the "
+                "prompt no room; lower max_new_tokens, or set beams=1"
+            )
+        prompts = [prompt[-room:] for prompt in prompts]
+    found = beam_search(reader, prompts, config, ids, longest)
+    for row, best in zip(rows, found, strict=True):
+        ended = best.ids[-1] in ids.stop
+        own = best.ids[:-1] if ended else best.ids
+        finish: Finish | None = None
+        for token, logprob in zip(own, best.logprobs, strict=False):
+            text, finish = row.add(token, tokenizer.pieces[token], len(best.ids))
+            yield Piece(row.number, text, token, logprob if config.logprobs else None, finish)
+            if finish is not None:
+                break
+        if finish is None:
+            yield Piece(row.number, row.text.finish(), None, None, "stop")
+
+
+def _longest(model: Transformer, config: GenerationConfig) -> int:
+    """How many tokens may be written."""
+    own = model.config
+    bounded = own.architecture == "encoder-decoder" and own.position == "learned"
+    return min(config.max_new_tokens, own.context) if bounded else config.max_new_tokens
 
 
 def sample_prompt(model: Transformer, tokenizer: Tokenizer, prompt: str) -> str:
     """A fixed way to continue a prompt, so that samples over a run can be compared."""
-    return generate(model, tokenizer, prompt, max_new_tokens=48, temperature=0.7, top_k=40, seed=0)
+    loaded = LoadedModel(model, tokenizer, "causal")
+    config = GenerationConfig(max_new_tokens=48, temperature=0.7, top_k=40)
+    return generate(loaded, [prompt], config)[0].text

@@ -1,11 +1,12 @@
 """What `import headstart as hs` offers: load a model, use it, fine-tune it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from headstart.errors import HeadstartError
-from headstart.generation.text import fill_mask, generate
+from headstart.generation.config import GenerationConfig
+from headstart.generation.fill_mask import Answers, fill_mask
+from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.tasks.card import task_card
 from headstart.tasks.data import Input, sample_labels
@@ -33,18 +34,31 @@ class Model:
         parameters = sum(parameter.numel() for parameter in self.loaded.model.parameters())
         return f"<headstart {self.loaded.head} model, {parameters:,} parameters>"
 
-    def generate(
-        self, prompt: str, temperature: float = 0.8, max_new_tokens: int = 60, **settings: Any
-    ) -> str:
-        """Continue `prompt`; returns the continuation. Further settings: `top_k`, `seed`."""
-        self._must_be("causal", "generate text")
-        model, tokenizer = self.loaded.model, self.loaded.tokenizer
-        return generate(model, tokenizer, prompt, max_new_tokens, temperature, **settings)
+    @overload
+    def generate(self, prompt: str, **settings: Any) -> str: ...
 
-    def fill_mask(self, text: str, count: int = 5) -> list[tuple[str, float]]:
-        """The likeliest tokens for the first `<mask>` in `text`, with their probabilities."""
-        self._must_be("masked", "fill gaps")
-        return fill_mask(self.loaded.model, self.loaded.tokenizer, text, count)
+    @overload
+    def generate(self, prompt: Sequence[str], **settings: Any) -> list[str]: ...
+
+    def generate(self, prompt: str | Sequence[str], **settings: Any) -> str | list[str]:
+        """Continue `prompt`, or in an encoder-decoder answer it; a list of texts for a list.
+
+        Args:
+            settings: of `GenerationConfig`, such as `temperature=0.8, max_new_tokens=60`; what is not given
+                comes from the model's folder.
+        """
+        config = GenerationConfig.of(self.loaded, **settings)
+        if isinstance(prompt, str):
+            return generate(self.loaded, [prompt], config)[0].text
+        return [one.text for one in generate(self.loaded, prompt, config)]
+
+    def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
+        """The text that `generate` gives, as it is written."""
+        return stream(self.loaded, prompt, GenerationConfig.of(self.loaded, **settings))
+
+    def fill_mask(self, text: str, count: int = 5) -> list[Answers]:
+        """For each mask in `text`, in order, the likeliest tokens with their probabilities."""
+        return fill_mask(self.loaded, text, count)
 
     def predict(self, inputs: Input | Sequence[Input]) -> dict[str, Any] | list[dict[str, Any]]:
         """The answer for one input, or a list of answers for a list.
@@ -73,15 +87,6 @@ class Model:
         else:
             card = f"# {self.loaded.model.config.family}\n\nSaved with headstart."
             save_model(Path(folder), self.loaded.model, self.loaded.tokenizer, self.loaded.head, card)
-
-    def _must_be(self, head: str, what: str) -> None:
-        if self.loaded.head == head:
-            return
-        reason = {
-            "masked": "it is an encoder, trained to fill gaps with both sides in view",
-            "causal": "it is a decoder, trained to go on from the left alone",
-        }.get(self.loaded.head, f"it was fine-tuned for {self.loaded.head}, and its output is labels")
-        raise HeadstartError(f"this model cannot {what}: {reason}; load a {head} model")
 
     def _task_model(self) -> Predictor:
         return self.predictor or Predictor.of(self.loaded)  # which says what a language model lacks

@@ -1,0 +1,29 @@
+"""`headstart fill-mask`: let an encoder fill the gaps of a text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+
+def fill_mask(
+    model: Annotated[Path, typer.Argument(help="A model or run folder: an encoder.")],
+    text: Annotated[str, typer.Argument(help="A text with gaps: <mask>, or [MASK] for BERT.")],
+    count: Annotated[int, typer.Option(min=1, help="How many words to give for each gap.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Name the likeliest tokens for each gap in a text, with their probabilities."""
+    from headstart.generation.fill_mask import fill_mask as fill
+    from headstart.interchange.model_folder import load_model
+
+    gaps = fill(load_model(model), text, count)
+    if as_json:
+        answers = [[{"token": token, "probability": chance} for token, chance in gap] for gap in gaps]
+        typer.echo(orjson.dumps({"text": text, "gaps": answers}))
+        return
+    for number, gap in enumerate(gaps, start=1):
+        if len(gaps) > 1:
+            typer.echo(f"gap {number}")
+        for token, chance in gap:
+            typer.echo(f"{100 * chance:6.2f} %  {token!r}")

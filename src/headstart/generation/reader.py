@@ -1,0 +1,99 @@
+"""The model's side of generation: it reads tokens and says what may come next."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from headstart.models.parts import KeyValueCache
+from headstart.models.transformer import Transformer
+
+Step = Callable[[Tensor, KeyValueCache], Tensor]
+"""Ids `[B, T]` and the cache of what was read before: logits after the last of them, `[B, V]`, in float32."""
+
+PADDING = -1  # its document number: other tokens neither see it nor count it
+
+
+class Reader:
+    """Rows of tokens in the middle of being read, and a cache of all that was.
+
+    An encoder-decoder reads its sources once, here; what cross-attention needs of them is cached too.
+    """
+
+    def __init__(
+        self, model: Transformer, sources: Sequence[Sequence[int]] | None = None, step: Step | None = None
+    ) -> None:
+        """
+        Args:
+            sources: what an encoder-decoder answers, a row each.
+            step: what computes a decoder's logits; None: the model itself.
+        """
+        self.model, self.step = model, step
+        self.device = model.embedding.weight.device
+        self.cache = KeyValueCache()
+        self.memory: Tensor | None = None  # [B, S, D]
+        self.memory_segments: Tensor | None = None  # [B, S]
+        self.source_of: list[int] | None = None
+        """Which source each row answers."""
+        if sources is not None:
+            ids, self.memory_segments = self._batch(sources, left=False)
+            self.memory = model.encode(ids, self.memory_segments)
+            self.source_of = list(range(len(sources)))
+
+    def read(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Read these tokens after those that each row has read; returns the logits after them, `[B, V]`.
+
+        Rows of unequal lengths, which only the first call may have, are padded on the left.
+        """
+        ids, segments = self._batch(tokens, left=True)  # [B, T] both
+        if self.step is not None and segments is None and self.cache.segments is None:
+            return self.step(ids, self.cache)
+        hidden = self.model(
+            ids, segments, self.cache, memory=self.memory, memory_segments=self.memory_segments
+        )  # [B, T, D]
+        return self.model.logits(hidden[:, -1]).float()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows, in this order; a row may be taken more than once."""
+        index = torch.tensor(rows, device=self.device)
+        if self.memory is None or self.source_of is None:
+            self.cache.reorder(index)
+            return
+        cross, sources = self.cache.cross, [self.source_of[row] for row in rows]
+        if sources == self.source_of:  # as mostly in beam search: what belongs to sources stays in its place
+            self.cache.cross = {}
+            self.cache.reorder(index)
+            self.cache.cross = cross
+            return
+        self.cache.reorder(index)
+        self.memory, self.source_of = self.memory[index], sources
+        if self.memory_segments is not None:
+            self.memory_segments = self.memory_segments[index]
+
+    def forget(self) -> None:
+        """Start again with nothing read."""
+        self.cache = KeyValueCache()
+
+    def _batch(self, rows: Sequence[Sequence[int]], left: bool) -> tuple[Tensor, Tensor | None]:
+        """Ids `[B, T]` and document numbers, 0 and `PADDING`; None where no row is padded."""
+        longest = max(map(len, rows))
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        segments = torch.full_like(ids, PADDING)
+        for index, row in enumerate(rows):
+            place = slice(longest - len(row), None) if left else slice(len(row))
+            ids[index, place] = torch.tensor(row)
+            segments[index, place] = 0
+        padded = bool((segments == PADDING).any())
+        return ids.to(self.device), segments.to(self.device) if padded else None
+
+
+@contextmanager
+def at_rest(model: Transformer) -> Iterator[None]:
+    """Without dropout, and afterwards as before."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

@@ -1,0 +1,75 @@
+"""Words into gaps: what the encoder says at the masks, whatever its family's mask token."""
+
+import pytest
+import torch
+import transformers
+from transformers import AutoTokenizer
+
+from headstart.errors import HeadstartError
+from headstart.generation.fill_mask import fill_mask
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
+from headstart.models.registry import make_config
+from headstart.models.transformer import build
+from headstart.tokenizer.train import TokenizerRecipe, train
+
+SIZES = {"vocab_size": 600, "layers": 2, "width": 32, "heads": 4, "feedforward_width": 48}
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny, tokenizer) -> LoadedModel:
+    return LoadedModel(tiny("headstart-encoder"), tokenizer, "masked")
+
+
+def test_it_looks_at_the_gap(encoder) -> None:
+    tokenizer, model = encoder.tokenizer, encoder.model
+    (answers,) = fill_mask(encoder, "the <mask> of France", count=700)
+    assert len(answers) == 600
+    assert sum(chance for _, chance in answers) == pytest.approx(1, abs=1e-4)
+    assert [chance for _, chance in answers] == sorted((chance for _, chance in answers), reverse=True)
+    ids = [0, *tokenizer.encode("the"), 3, *tokenizer.encode(" of France"), 1]
+    with torch.no_grad():
+        chances = model.logits(model(torch.tensor([ids])))[0, ids.index(3)].softmax(-1)
+    best = int(chances.argmax())
+    assert answers[0] == (tokenizer.token_text(best), pytest.approx(float(chances.max()), rel=1e-5))
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "text"),
+    [
+        ("bert", "bert", "The [MASK] of [MASK] and the king."),
+        ("roberta", "roberta", "The <mask> of<mask> and the king."),
+        ("headstart-encoder", "headstart", "The<mask> of<mask> and the king."),
+    ],
+)
+def test_several_gaps_as_in_transformers(documents, tmp_path, family, kind, text) -> None:
+    texts = [document["text"] for document in documents[::5]]
+    tokenizer = train(texts, TokenizerRecipe(kind=kind, vocab_size=600), tmp_path / "tokenizer")
+    model = build(make_config(family, {"context": 64} | SIZES), seed=0)
+    save_model(tmp_path / "model", model, tokenizer, "masked", "card")
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "model").eval()
+    reader = AutoTokenizer.from_pretrained(tmp_path / "model")
+    batch = reader(text, return_tensors="pt")
+    with torch.no_grad():
+        chances = theirs(**batch).logits.softmax(-1)[batch["input_ids"] == reader.mask_token_id]
+    gaps = fill_mask(load_model(tmp_path / "model"), text, count=3)
+    assert len(gaps) == len(chances) == 2
+    for answers, own in zip(gaps, chances, strict=True):
+        best = own.topk(3)
+        assert [chance for _, chance in answers] == pytest.approx(best.values.tolist(), rel=1e-4)
+        assert [word for word, _ in answers] == [
+            tokenizer.token_text(index) for index in best.indices.tolist()
+        ]
+
+
+def test_what_cannot_be_filled(encoder, tiny, tokenizer) -> None:
+    with pytest.raises(HeadstartError, match="has no <mask>; write it"):
+        fill_mask(encoder, "no gap")
+    with pytest.raises(HeadstartError, match="count=0"):
+        fill_mask(encoder, "a <mask>", count=0)
+    for head, words in (
+        ("causal", "it is a decoder"),
+        ("text-to-text", "use generate"),
+        ("classification", "fine-tuned for classification"),
+    ):
+        with pytest.raises(HeadstartError, match=f"cannot fill gaps: .*{words}"):
+            fill_mask(LoadedModel(tiny("headstart-encoder"), tokenizer, head), "a <mask>")
