@@ -40,19 +40,25 @@ def streams(draw, least: int = 4) -> tuple[np.ndarray, np.ndarray]:
     rows, width = draw(st.integers(1, 6)), draw(st.integers(least, 48))
     longest = draw(st.sampled_from([0, 1, 2, 5, 20, 100]))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    return stream(rows, width, longest, random)
+    return stream(rows, width, longest, random, framed=not longest or draw(st.booleans()))
 
 
-def stream(rows: int, width: int, longest: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Documents of 0 to `longest` tokens, a few of them unknown; the first one may have begun before."""
+def stream(
+    rows: int, width: int, longest: int, random: np.random.Generator, framed: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Documents of 0 to `longest` tokens, a few of them unknown; the first one may have begun before.
+
+    Not `framed`: without special tokens between documents.
+    """
     ids, segments, number = [], [], 0
     skipped = int(random.integers(0, longest + 2))
     while len(ids) < rows * width + skipped:
         number += 1
         text = random.integers(ORDINARY.start, ORDINARY.stop, random.integers(0, longest + 1))
         text[random.random(len(text)) < 0.02] = UNKNOWN
-        ids += [START, *text.tolist(), END]
-        segments += [number] * (len(text) + 2)
+        text = [START, *text.tolist(), END] if framed else text.tolist()
+        ids += text
+        segments += [number] * len(text)
     cut = slice(skipped, skipped + rows * width)
     return np.array(ids[cut]).reshape(rows, width), np.array(segments[cut]).reshape(rows, width)
 

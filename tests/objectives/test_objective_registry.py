@@ -52,7 +52,7 @@ def test_what_fits(kind) -> None:
             check_fit(ObjectiveRecipe(kind=kind), config, vocabulary())
         else:
             with pytest.raises(
-                HeadstartError, match=f"{kind} needs an .*; change model.family, or"
+                HeadstartError, match=rf"{kind} is for .*s; change model\.family, or"
             ) as caught:
                 check_fit(ObjectiveRecipe(kind=kind), config, vocabulary())
             assert not str(caught.value).endswith("to ")
@@ -218,7 +218,7 @@ def test_static_masks_belong_to_the_row(tokens) -> None:
 
 
 def test_a_wrong_family_is_one_sentence(tokens, tmp_path) -> None:
-    with pytest.raises(HeadstartError, match="needs an encoder-decoder, but headstart-decoder is"):
+    with pytest.raises(HeadstartError, match="is for encoder-decoders, and headstart-decoder is"):
         pretrain(run(tokens, "headstart-decoder", {"kind": "span-corruption"}), tmp_path / "run")
 
 

@@ -103,6 +103,7 @@ def test_shapes_are_static_and_counts_exact_for_rows_of_several_documents() -> N
         shapes.add((*batch.source.shape, *batch.ids.shape))
         sentinels = np.isin(batch.targets, SENTINELS).sum()
         ends = (batch.targets == END).sum()
+        assert sentinels == 8 * noise_counts(180, 0.15, 3.0)[1]
         assert len(batch.targets) - sentinels - ends == 8 * noise_counts(180, 0.15, 3.0)[0]
     assert len(shapes) == 1
 

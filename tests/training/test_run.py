@@ -291,7 +291,7 @@ def test_a_run_of_other_settings_is_refused(whole, recipe, change) -> None:
 def test_settings_that_do_not_fit_leave_no_run(recipe, tmp_path) -> None:
     run = tmp_path / "run"
     for change, words in (
-        ({"objective": {"kind": "causal"}}, "learns by the masked objective"),
+        ({"objective": {"kind": "causal"}}, "causal is for decoders, and headstart-encoder is"),
         ({"model": MODEL | {"family": "headstart-encoder", "kv_heads": 2}}, "as many key-value heads"),
         ({"model": MODEL | {"heads": 5}}, "not a multiple"),
         ({"tokens": tmp_path / "none"}, "there is no tokens folder"),

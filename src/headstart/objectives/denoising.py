@@ -71,8 +71,8 @@ def _permute_sentences(
 ) -> np.ndarray:
     """The tokens with the sentences of each document in random order; what frames a document stays."""
     frame = vocabulary.framing[flat]
-    begins = starts | frame
-    begins[1:] |= vocabulary.ends_sentence[flat[:-1]] | frame[:-1]
+    begins = starts.copy()
+    begins[1:] |= vocabulary.ends_sentence[flat[:-1]]
     sentence = np.cumsum(begins) - 1
     keys = random.random(len(flat))[sentence]
     keys[frame] = np.where(starts[frame], -1.0, 2.0)
@@ -80,7 +80,14 @@ def _permute_sentences(
 
 
 def _poisson_lengths(wanted: np.ndarray, mean: float, random: np.random.Generator) -> np.ndarray:
-    """Lengths of spans that hide `wanted` `[B]` tokens, `[B, K]`: the last one cut, -1 behind it."""
-    lengths = random.poisson(mean, (len(wanted), int(wanted.max(initial=0))))
+    """Lengths of spans that hide exactly `wanted` `[B]` tokens, `[B, K]`: the last one cut, -1 behind it.
+
+    Of the empty spans there are at most so many that their masks do not make the row longer than it was.
+    """
+    lengths = random.poisson(mean, (len(wanted), 2 * int(wanted.max(initial=0)) + 8))
+    lengths[:, -1] = wanted  # should the others not be enough
     before = np.cumsum(lengths, axis=1) - lengths
-    return np.where(before < wanted[:, None], np.minimum(lengths, wanted[:, None] - before), -1)
+    lengths = np.where(before < wanted[:, None], np.minimum(lengths, wanted[:, None] - before), -1)
+    spared = wanted - (lengths > 0).sum(1)  # tokens hidden, less the masks of spans
+    lengths[(lengths == 0) & (np.cumsum(lengths == 0, axis=1) > spared[:, None])] = -1
+    return np.take_along_axis(lengths, np.argsort(lengths < 0, axis=1, kind="stable"), axis=1)

@@ -109,8 +109,8 @@ def check_fit(recipe: ObjectiveRecipe, config: TransformerConfig, vocabulary: Vo
     if config.architecture != objective.architecture:
         fitting = [name for name, one in OBJECTIVES.items() if one.architecture == config.architecture]
         raise HeadstartError(
-            f"objective.kind={kind} needs an {objective.architecture}, but {config.family} is an "
-            f"{config.architecture}; change model.family, or objective.kind to {' or '.join(fitting)}"
+            f"objective.kind={kind} is for {objective.architecture}s, and {config.family} is one of the "
+            f"{config.architecture}s; change model.family, or objective.kind to {' or '.join(fitting)}"
         )
     if kind == "next-sentence" and not (config.next_sentence and config.token_types == 2):
         raise HeadstartError(

@@ -92,14 +92,19 @@ def _grow(
     wanted: np.ndarray,
     random: np.random.Generator,
 ) -> None:
-    """Hide more tokens at the ends of spans, until each row hides as many as are wanted or none can grow."""
-    starts = document_starts(segments)
+    """Hide more tokens at the ends of spans, until each row hides as many as are wanted or none can grow.
+
+    A row's spans grow to the right, and to the left when none can do so; never until two of them meet.
+    """
+    inside = ~document_starts(segments)[:, 1:]  # whether two neighbours are of one document
     while True:
-        behind = np.zeros_like(hidden)  # a hidden token of the same document stands before
-        behind[:, 1:] = hidden[:, :-1] & ~starts[:, 1:]
-        before = np.zeros_like(hidden)  # one stands behind
-        before[:, :-1] = hidden[:, 1:] & ~starts[:, 1:]
-        keys = np.where(behind & ~before & hideable & ~hidden, random.random(hidden.shape), 2.0)
+        after, before = np.zeros_like(hidden), np.zeros_like(hidden)  # true after a span, before one
+        after[:, 1:] = hidden[:, :-1] & inside
+        before[:, :-1] = hidden[:, 1:] & inside
+        open_right = after & ~before & hideable & ~hidden
+        open_left = before & ~after & hideable & ~hidden
+        keys = np.where(open_right.any(1, keepdims=True), open_right, open_left)
+        keys = np.where(keys, random.random(hidden.shape), 2.0)
         order = np.argsort(keys, axis=1)
         missing = np.arange(hidden.shape[1]) < (wanted - hidden.sum(1))[:, None]
         row, rank = np.nonzero(missing & (np.take_along_axis(keys, order, axis=1) < 1))
