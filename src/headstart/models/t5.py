@@ -136,8 +136,12 @@ _FEEDFORWARD = {
 def weights(config: TransformerConfig) -> dict[str, Stored]:
     """Hugging Face's name for a weight: ours."""
     names = {"shared.weight": Stored("embedding.weight"), "lm_head.weight": Stored("output.weight")}
-    # Ours: theirs, in the order in which a block of theirs numbers its layers.
-    attention = [("attention", "SelfAttention"), ("cross_attention", "EncDecAttention")]
+    letters = {"q": "query", "k": "key", "v": "value", "o": "out"}
+    # Their name, ours, and our norm before it, in the order in which they number a block's parts.
+    attention = [
+        ("SelfAttention", "attention", "attention_norm"),
+        ("EncDecAttention", "cross_attention", "cross_norm"),
+    ]
     feedforward = {"gate": "wi_0", "up": "wi_1", "down": "wo"} if config.gated else {"up": "wi", "down": "wo"}
     for stack, layers, parts in (
         ("encoder", config.encoder_layers or config.layers, attention[:1]),
@@ -149,11 +153,10 @@ def weights(config: TransformerConfig) -> dict[str, Stored]:
         )
         for layer in range(layers):
             theirs, ours = f"{stack}.block.{layer}.layer", f"{stack}.blocks.{layer}"
-            for number, (own, part) in enumerate(parts):
-                for letter, full in zip("qkvo", ("query", "key", "value", "out"), strict=True):
-                    names[f"{theirs}.{number}.{part}.{letter}.weight"] = Stored(f"{ours}.{own}.{full}.weight")
-                norm = own.replace("attention", "norm") if own == "cross_attention" else "attention_norm"
+            for number, (part, own, norm) in enumerate(parts):
                 names[f"{theirs}.{number}.layer_norm.weight"] = Stored(f"{ours}.{norm}.weight")
+                for letter, full in letters.items():
+                    names[f"{theirs}.{number}.{part}.{letter}.weight"] = Stored(f"{ours}.{own}.{full}.weight")
             last = f"{theirs}.{len(parts)}"
             names[f"{last}.layer_norm.weight"] = Stored(f"{ours}.feedforward_norm.weight")
             for own, part in feedforward.items():
