@@ -196,3 +196,15 @@ def test_run_folders(tmp_path: Path) -> None:
     assert [run.tokens for run in read.curves] == [1000.0, 2000.0]
     assert "diverged" in read.left_out[str(tmp_path / "two")]
     assert "not finished" in read.left_out[str(tmp_path / "three")]
+
+
+def test_runs_that_say_nothing_still_give_a_law_that_can_be_asked() -> None:
+    """Losses that do not fall with size or data end at the bounds, not in complex numbers."""
+    random = np.random.default_rng(0)
+    runs = [
+        Run(str(n), n, d, 3.0 + 0.3 * random.random()) for n in (1e5, 3e5, 1e6, 3e6) for d in (1e6, 3e6, 1e7)
+    ]
+    found = fit(runs, samples=50)
+    assert found.law.alpha > 0
+    assert found.law.beta > 0
+    assert found.law.interval(lambda law: law.optimum(1e14).parameters) is not None

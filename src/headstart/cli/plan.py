@@ -241,6 +241,76 @@ def laws(as_json: AsJson = False) -> None:
                 typer.echo(f"    {line}")
 
 
+@plan.command()
+def sweep(
+    recipe: Annotated[
+        Path, typer.Argument(help="Settings that all runs share, as for `headstart pretrain`.")
+    ],
+    budget: Annotated[str, typer.Option(help="FLOPs, as in 1e15, or time on this machine, as in `2 h`.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs; a stopped sweep goes on.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    design_only: Annotated[
+        bool, typer.Option("--design-only", help="Print the runs and train none.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a grid of small runs, foretell a larger one from them, train it, and score the forecast."""
+    from headstart.scaling.sweep import budget_in, design, remembered_budget
+    from headstart.scaling.sweep import sweep as run_sweep
+    from headstart.scaling.terminal import print_design, print_sweep
+    from headstart.scaling.units import duration, is_duration, quantity
+    from headstart.training.recipe import PretrainRecipe
+
+    base = PretrainRecipe.load(recipe, overrides or [])
+
+    def given() -> float:
+        return budget_in(base, duration(budget)) if is_duration(budget) else quantity(budget, "FLOPs")
+
+    compute = given() if design_only else remembered_budget(out, given)
+    grid, final = design(base, compute)
+    if not as_json:
+        print_design(grid, final)
+    if design_only:
+        if as_json:
+            runs = [{"name": run.name, "parameters": run.parameters, "tokens": run.tokens} for run in grid]
+            _print_json({"grid": runs, "final": final.name, "budget": compute})
+        return
+    found = run_sweep(base, compute, out)
+    if as_json:
+        _print_json(found)
+    else:
+        print_sweep(found)
+
+
+@plan.command()
+def transfer(
+    widths: Annotated[str, typer.Option(help="Widths to compare, in multiples of 32.")] = "64,128,256",
+    family: Family = "headstart-decoder",
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Coordinate check: do learning rates and initialisation stay right when the width grows?"""
+    from headstart.errors import HeadstartError
+    from headstart.scaling.terminal import print_transfer
+    from headstart.scaling.transfer import coordinate_check
+    from headstart.training.recipe import OptimiserRecipe
+
+    try:
+        sizes = sorted({int(width) for width in widths.split(",")})
+    except ValueError:
+        sizes = []
+    if len(sizes) < 2 or any(width < 32 or width % 32 for width in sizes):
+        raise HeadstartError(f"--widths {widths} has to be two or more multiples of 32, as in 64,128,256")
+    found = {
+        rule: coordinate_check(family, sizes, OptimiserRecipe(), tuned, seeds)
+        for rule, tuned in (("same rates", None), ("by the rule", sizes[0]))
+    }
+    if as_json:
+        _print_json({rule: {"change": one.change, "slopes": one.slopes} for rule, one in found.items()})
+    else:
+        print_transfer(sizes, found)
+
+
 def _here(
     law: str, seconds: float, family: str, write: Path | None, data: Path | None, as_json: bool
 ) -> None:

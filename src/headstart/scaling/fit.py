@@ -25,6 +25,9 @@ MOST_CORRELATED = 0.999
 SAMPLES = 1000
 LEVEL = 0.9
 
+EXPONENTS = (0.01, 3.0)
+"""Where alpha and beta may lie: more parameters and more data never hurt."""
+
 # A run is an outlier when the law misses its loss by more than this share, and by so many robust
 # deviations of the other runs: far beyond what training noise explains, whatever the noise is.
 OUTLIER_SHARE, OUTLIER_DEVIATIONS = 0.05, 5.0
@@ -106,6 +109,7 @@ def _search(
         ridge = damping[:, None] * (np.einsum("skk->sk", curvature) + 1e-12)
         step = np.linalg.solve(curvature + ridge[:, :, None] * np.eye(5), -gradient[:, :, None])[:, :, 0]
         tried = points + np.clip(step, -2, 2)
+        tried[:, 3:] = tried[:, 3:].clip(*EXPONENTS)
         tried_predicted, tried_shares = data.predict(tried)
         tried_residuals = tried_predicted - data.log_l
         tried_cost = _huber(tried_residuals, weights)

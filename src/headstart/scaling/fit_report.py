@@ -107,9 +107,14 @@ def _outlier(found: Fit, run: Run) -> dict[str, Any]:
 
 
 def _misses(loss: Any, runs: list[Run]) -> dict[str, float]:
-    """Mean of predicted over measured loss less 1, and of its size."""
+    """Mean of predicted over measured loss less 1, in standard errors too, and of its size."""
     errors = [loss(run.parameters, run.tokens) / run.loss - 1 for run in runs]
-    return {"bias": float(np.mean(errors)), "mean_error": float(np.mean(np.abs(errors)))}
+    bias = float(np.mean(errors))
+    return {
+        "bias": bias,
+        "bias_in_standard_errors": bias / float(np.std(errors, ddof=1)) * len(errors) ** 0.5,
+        "mean_error": float(np.mean(np.abs(errors))),
+    }
 
 
 def _width(found: Fit) -> float:

@@ -140,7 +140,7 @@ class Plot:
         for right, below in spots:
             left, base = across + right, down + below
             box = (left, base - LABEL_HEIGHT + 3, left + long, base + 3)
-            if box[0] < LEFT or box[2] > WIDTH - 4 or box[1] < 2 or box[3] > HEIGHT - BOTTOM:
+            if box[0] < LEFT or box[2] > WIDTH - RIGHT or box[1] < 2 or box[3] > HEIGHT - BOTTOM:
                 continue
             if any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in self._taken):
                 continue

@@ -16,7 +16,7 @@ from headstart.scaling.parameters import parameters
 from headstart.scaling.units import amount
 from headstart.training.recipe import PretrainRecipe
 
-STEPS_OF_WIDTH = ((1024, 64), (4096, 128), (1 << 20, 512))
+STEPS_OF_WIDTH = ((128, 16), (1024, 64), (4096, 128), (1 << 20, 512))
 """Below a width, widths are multiples of so much."""
 SMALL_ASPECT, LARGE_ASPECT = 48, 128
 """Width over layers of published models, below 10M and above 10B parameters; between them it grows evenly.
@@ -55,7 +55,7 @@ def shape_for(family: str, count: float, vocab_size: int, context: int) -> Trans
 
 
 def _widths() -> Iterator[int]:
-    width = 64
+    width = 16
     while width < 40_000:
         yield width
         width += next(step for below, step in STEPS_OF_WIDTH if width < below)
@@ -67,12 +67,19 @@ def _aspect(count: float) -> float:
 
 
 def _shaped(family: str, layers: int, width: int, vocab_size: int, context: int) -> TransformerConfig:
-    """Heads of 64, in wide models of 128; feed-forward layers of 4 D, with a gate of 8/3 D in whole 64s."""
+    """Feed-forward layers of 4 D, with a gate of 8/3 D in whole 16s or, from a width of 128 on, 64s."""
     sizes: dict[str, Any] = {"vocab_size": vocab_size, "context": context, "layers": layers, "width": width}
-    sizes |= {"heads": width // (64 if width < 2048 else 128), "feedforward_width": 4 * width}
+    sizes |= {"heads": width // _head_width(width), "feedforward_width": 4 * width}
     config = make_config(family, sizes)
-    inner = 64 * math.ceil(8 * width / 3 / 64)
+    unit = 64 if width >= 128 else 16
+    inner = unit * math.ceil(8 * width / 3 / unit)
     return replace(config, feedforward_width=inner) if config.gated else config
+
+
+def _head_width(width: int) -> int:
+    if width < 128:
+        return 16
+    return 64 if width < 2048 else 128
 
 
 def training_steps(tokens: float, context: int, batch_tokens: float) -> tuple[int, int]:

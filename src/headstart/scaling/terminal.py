@@ -2,19 +2,22 @@
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from headstart.scaling.sweep import PlannedRun
+from headstart.scaling.transfer import CoordinateCheck
 from headstart.scaling.units import amount, size, span
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left")
+    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
+        shown.add_column(column, justify="left" if index == 0 else "right")
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        shown.add_row(*row)
+    Console().print(shown)
 
 
 def print_plan(found: dict[str, Any]) -> None:
@@ -87,13 +90,13 @@ def print_plan(found: dict[str, Any]) -> None:
 def _print_cost(found: dict[str, Any]) -> None:
     table(
         "Layouts that fit (utilisation estimated by formulas: to compare them)",
-        ["layout", "rows at once", "micro-batches", "recomputed", "a device", "utilisation", "lost to"],
+        ["layout", "rows x batches", "recomputed", "memory", "MFU", "lost most to"],
         [
             [
-                each["layout"], str(each["micro_rows"]), str(each["micro_batches"]), each["checkpointing"],
+                each["layout"], f"{each['micro_rows']} x {each['micro_batches']}", each["checkpointing"],
                 size(each["bytes_a_device"]), f"{each['utilisation_estimated']:.0%}",
                 ", ".join(f"{name} {share:.0%}" for name, share in
-                          sorted(each["losses"].items(), key=lambda item: -item[1])[:2] if share >= 0.005),
+                          sorted(each["losses"].items(), key=lambda item: -item[1])[:1] if share >= 0.005),
             ]
             for each in found["layouts"]
         ],
@@ -151,7 +154,10 @@ def print_fit(found: dict[str, Any]) -> None:
             f"{check['inside']} of {check['runs']} inside the band"
         )
     for name, misses in found["published_laws_on_these_runs"].items():
-        print(f"on these runs {name} is off by {misses['mean_error']:.1%} ({misses['bias']:+.1%} on average)")
+        print(
+            f"on these runs {name} is off by {misses['mean_error']:.1%} ({misses['bias']:+.1%} on average, "
+            f"{abs(misses['bias_in_standard_errors']):.1f} standard errors)"
+        )
     printed = found["printed_interval"]
     print(
         f"the 80 % interval of a is {printed['width_here']:.3f} wide; one of {printed['width']:g}, as "
@@ -225,3 +231,42 @@ def print_possible(found: dict[str, Any]) -> None:
         f"(sizes compared by {found['law']}, below its reach; rows of {found['context']}, "
         f"{found['rows']} a step)"
     )
+
+
+def print_design(grid: list[PlannedRun], final: PlannedRun) -> None:
+    """The runs of a sweep, before they are trained."""
+    table(
+        f"{len(grid)} runs, then one of {final.compute / grid[-1].compute:.3g} times the largest's compute",
+        ["run", "parameters", "tokens", "tokens/parameter", "FLOPs"],
+        [
+            [run.name, amount(run.parameters), amount(run.tokens), f"{run.tokens / run.parameters:.3g}",
+             amount(run.compute)]
+            for run in [*grid, final]
+        ],
+    )  # fmt: skip
+
+
+def print_sweep(found: dict[str, Any]) -> None:
+    """The fit of a sweep, its forecast and how that came out."""
+    print_fit(found["fit"])
+    forecast, score = found["forecast"], found["score"]
+    low, high = forecast["band"]
+    print(
+        f"foretold from {forecast['runs']} runs, {forecast['times_the_largest_run']:.3g} times beyond the "
+        f"largest: {forecast['loss']:.4f} ({forecast['level']:.0%}: {low:.4f} to {high:.4f})"
+    )
+    verdict = "inside" if score["inside"] else "outside"
+    print(f"measured: {score['measured']:.4f}, {verdict} the band, off by {score['error']:+.2%}")
+
+
+def print_transfer(widths: list[int], found: dict[str, CoordinateCheck]) -> None:
+    """How far activations moved, by width, with and without the rule."""
+    for rule, check in found.items():
+        table(
+            f"Change of activations after some steps, {rule}",
+            ["place", *(f"width {width}" for width in widths), "grows as"],
+            [
+                [place, *(f"{value:.3g}" for value in values), f"D^{check.slopes[place]:+.2f}"]
+                for place, values in check.change.items()
+            ],
+        )

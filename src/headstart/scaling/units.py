@@ -85,6 +85,13 @@ def duration(text: str) -> float:
     return _within(total, written, "seconds")
 
 
+def is_duration(text: str) -> bool:
+    """Whether it is meant as a length of time: it ends in a unit of time."""
+    match = re.search(r"([A-Za-z]+)\s*$", text)
+    unit = match[1].lower() if match else ""
+    return unit in SECONDS or unit.removesuffix("s") in SECONDS
+
+
 def devices(text: str) -> tuple[int, str]:
     """How many of which kind: `64xH100` is (64, "H100"), `H100` is (1, "H100")."""
     match = re.fullmatch(r"(?:([\d_,]+)\s*(?:[xX*×]\s*|\s))?([A-Za-z].*)", text.strip())

@@ -1,0 +1,132 @@
+"""Do learning rate and initialisation stay right when a model grows wider? A coordinate check.
+
+Yang et al. 2022 (arXiv 2203.03466, appendix D.1): train models of growing width for a few steps and watch
+how much the activations change. Where the change neither grows nor vanishes with width, the rate that is
+best for a narrow model stays best for a wide one.
+
+The rule of this house: with width D the rates of Muon and AdamW and the deviation of the initial embedding
+all fall with the root of D. For matrices it follows from Yang et al. 2023 (arXiv 2310.17813): an update's
+spectral norm should be about the root of fan-out over fan-in, and Muon's update, scaled to AdamW's root mean
+square, has one that grows with the root of the width. For the embedding, which is the output too, it is
+what the check finds: without it logits move as D^0.7, with it as D^0.1.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from headstart.models.config import TransformerConfig
+from headstart.models.registry import make_config
+from headstart.models.transformer import Transformer, build
+from headstart.objectives.batch import Batch, loss_sum
+from headstart.training.optimiser import Optimiser
+from headstart.training.recipe import OptimiserRecipe
+
+VOCABULARY, ROWS, ROW, LAYERS = 256, 8, 32, 2
+STEPS = 6
+
+
+@dataclass(frozen=True)
+class CoordinateCheck:
+    """How the change of activations scales with width."""
+
+    widths: list[int]
+    change: dict[str, list[float]]
+    """Of each place: root mean square of the change after some steps, by width."""
+    slopes: dict[str, float]
+    """Of log change over log width: 0 where the rate transfers, 0.5 where it is too high for wide models."""
+
+
+def rates_for_width(recipe: OptimiserRecipe, width: int, tuned_width: int) -> OptimiserRecipe:
+    """The optimiser settings for a width, from those that were tuned at another."""
+    share = math.sqrt(tuned_width / width)
+    rates = {"matrix_rate": recipe.matrix_rate * share, "vector_rate": recipe.vector_rate * share}
+    return recipe.model_copy(update=rates)
+
+
+def embedding_for_width(config: TransformerConfig, tuned_width: int) -> TransformerConfig:
+    """The configuration with an initial embedding whose logits are as large as at the tuned width."""
+    deviation = config.embedding_deviation * math.sqrt(tuned_width / config.width)
+    return replace(config, embedding_deviation=deviation)
+
+
+def coordinate_check(
+    family: str,
+    widths: list[int],
+    recipe: OptimiserRecipe,
+    tuned_width: int | None,
+    seeds: int = 3,
+    steps: int = STEPS,
+) -> CoordinateCheck:
+    """Train models of growing width for some steps on the same random rows; random text will do, since the
+    question is how far activations move, not where to.
+
+    Args:
+        tuned_width: the width at which the recipe's rates hold, and from which the rule starts; None: the
+            same rates and initial embedding everywhere.
+    """
+    change: dict[str, list[float]] = {}
+    for width in widths:
+        config = _config(family, width)
+        settings = recipe
+        if tuned_width is not None:
+            config = embedding_for_width(config, tuned_width)
+            settings = rates_for_width(recipe, width, tuned_width)
+        runs = [_change(config, settings, seed, steps) for seed in range(seeds)]
+        for place in runs[0]:
+            change.setdefault(place, []).append(sum(run[place] for run in runs) / seeds)
+    return CoordinateCheck(widths, change, {place: _slope(widths, sizes) for place, sizes in change.items()})
+
+
+def _config(family: str, width: int) -> TransformerConfig:
+    sizes = {"vocab_size": VOCABULARY, "layers": LAYERS, "width": width, "heads": max(1, width // 32)}
+    config = make_config(family, sizes | {"feedforward_width": 4 * width, "context": ROW})
+    return replace(config, dropout=0.0)
+
+
+def _change(config: TransformerConfig, recipe: OptimiserRecipe, seed: int, steps: int) -> dict[str, float]:
+    """Root mean square of how far each place moved."""
+    model = build(config, seed)
+    optimiser = Optimiser(model, recipe)
+    random = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, VOCABULARY, (ROWS, ROW), generator=random)
+    targets = torch.randint(0, VOCABULARY, (ROWS * ROW,), generator=random)
+    batch = Batch(ids, torch.zeros_like(ids), torch.arange(ROWS * ROW), targets)
+    before = _activations(model, ids)
+    for _ in range(steps):
+        (loss_sum(model, batch) / len(targets)).backward()
+        optimiser.step(1.0)
+    after = _activations(model, ids)
+    return {place: float((after[place] - before[place]).pow(2).mean().sqrt()) for place in before}
+
+
+@torch.no_grad()
+def _activations(model: Transformer, ids: Tensor) -> dict[str, Tensor]:
+    """What every block adds to the stream, and the logits."""
+    seen: dict[str, Tensor] = {}
+    stack = model.decoder if model.decoder is not None else model.encoder
+    assert stack is not None
+    hooks = []
+    for number, block in enumerate(stack.blocks):
+        for part in ("attention", "feedforward"):
+
+            def keep(
+                module: object, inputs: object, output: Tensor, name: str = f"block {number} {part}"
+            ) -> None:
+                seen[name] = output.detach()
+
+            hooks.append(getattr(block, part).register_forward_hook(keep))
+    seen["logits"] = model.logits(model(ids))
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def _slope(widths: list[int], sizes: list[float]) -> float:
+    """Of log size over log width, by least squares."""
+    x, y = [math.log(width) for width in widths], [math.log(size) for size in sizes]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    over = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    return over / sum((a - mean_x) ** 2 for a in x)
