@@ -228,8 +228,10 @@ class Parametric(LossLaw):
 
     def optimum(self, compute: float) -> Optimum:
         """In closed form: N = G (C/6)^a with G = (alpha A / beta B)^(1/(alpha+beta)) (Hoffmann, eq. 4)."""
-        balance = (self.alpha * self.A / (self.beta * self.B)) ** (1 / (self.alpha + self.beta))
-        parameters = balance * (compute / FLOPS_PER_PARAMETER_AND_TOKEN) ** self.parameter_exponent
+        log_balance = math.log(self.alpha * self.A / (self.beta * self.B)) / (self.alpha + self.beta)
+        spent = math.log(compute / FLOPS_PER_PARAMETER_AND_TOKEN)
+        # At least one parameter and one token, where a law fitted to noise asks for less.
+        parameters = math.exp(min(max(log_balance + self.parameter_exponent * spent, 0.0), spent))
         return self._at(parameters, compute)
 
     def tokens_for(self, parameters: float, loss: float) -> float:
