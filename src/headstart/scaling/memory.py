@@ -234,9 +234,8 @@ def _block_bytes(config: TransformerConfig, cross: bool, row: int, source: int, 
         total += _norm_bytes(config, setting) + _attention_bytes(config, row, source, setting, cross=True)
     inner = {"relu": 1, "gelu": 2, "gelu_tanh": 2}.get(config.feedforward, 4)
     total += a * inner * config.feedforward_width
-    if config.dropout:  # noise of each part's dropout; and the ReLU's result no longer is what `down` reads
-        relu = config.feedforward == "relu"
-        total += a * ((3 if cross else 2) * D + (2 if relu else 1) * config.feedforward_width)
+    if config.dropout:  # the noise of what each part adds to the stream
+        total += a * (3 if cross else 2) * D
     return total
 
 
