@@ -121,7 +121,7 @@ class GenerationConfig:
 def _from_folder(loaded: LoadedModel) -> dict[str, Any]:
     """The settings in `generation_config.json`, under our names."""
     said = {key: value for key, value in loaded.generation.items() if value is not None}
-    writes_answers = loaded.model.config.architecture == "encoder-decoder"
+    answers = loaded.model.config.architecture == "encoder-decoder"
     names = {
         "max_new_tokens": "max_new_tokens",
         "min_new_tokens": "min_new_tokens",
@@ -132,7 +132,7 @@ def _from_folder(loaded: LoadedModel) -> dict[str, Any]:
         "early_stopping": "early_stopping",
     }
     settings = {ours: said[theirs] for theirs, ours in names.items() if theirs in said}
-    if writes_answers:  # its lengths count the token before the first
+    if answers:  # its lengths count the token before the first
         if "max_length" in said:
             settings.setdefault("max_new_tokens", said["max_length"] - 1)
         if "min_length" in said:
@@ -145,7 +145,7 @@ def _from_folder(loaded: LoadedModel) -> dict[str, Any]:
             "min_p": said.get("min_p", 0.0),
             "beams": 1,
         }
-    elif writes_answers or settings.get("beams", 1) > 1:
+    elif answers or settings.get("beams", 1) > 1:
         settings["temperature"] = 0.0
     return settings
 
@@ -196,12 +196,12 @@ class ModelIds:
         config = loaded.model.config
         stop = said.get("eos_token_id", special.end)
         stop = {stop} if isinstance(stop, int) else set(stop or ())
-        two_sided = config.architecture == "encoder-decoder"
+        answers = config.architecture == "encoder-decoder"
         never: Iterable[int | None] | None = said.get("suppress_tokens")
         if never is None:
-            never = {special.pad, special.mask, None if two_sided else special.start} - stop
+            never = {special.pad, special.mask, None if answers else special.start} - stop
         begin = said.get("decoder_start_token_id")
-        if two_sided and begin is None:
+        if answers and begin is None:
             begin = decoder_start(family_named(config.family), loaded.tokenizer)
         return cls(
             stop=frozenset(stop | set(stop_tokens)),
@@ -210,6 +210,6 @@ class ModelIds:
                 + list(range(loaded.tokenizer.vocab_size, config.vocab_size))
             ),
             decoder_start=begin,
-            first=said.get("forced_bos_token_id") if two_sided else None,
-            last=said.get("forced_eos_token_id") if two_sided else None,
+            first=said.get("forced_bos_token_id") if answers else None,
+            last=said.get("forced_eos_token_id") if answers else None,
         )
