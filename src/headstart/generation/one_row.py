@@ -16,7 +16,6 @@ import platform
 import shlex
 import subprocess
 import threading
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -24,12 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from headstart.folder import atomic
+from headstart.generation.reader import Step
 from headstart.models import parts, transformer
 from headstart.models.config import TransformerConfig
 from headstart.models.parts import KeyValueCache
 from headstart.models.transformer import Transformer
-
-Step = Callable[[Tensor, KeyValueCache], Tensor]
 
 SOURCE = Path(__file__).with_name("one_row.cpp")
 MATHEMATICS = ("-fno-math-errno", "-fno-trapping-math")  # nobody reads errno; loops become vector code
