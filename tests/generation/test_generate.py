@@ -1,5 +1,6 @@
 """Text out of a model: reproducible; cache, batch and stream change nothing but the time it takes."""
 
+from copy import copy
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from headstart.generation.reader import Reader
 from headstart.generation.text import generate, pieces, sample_prompt, stream
 from headstart.interchange.model_folder import LoadedModel
 from headstart.models.transformer import Transformer
+from headstart.tokenizer.template import parse_template
 
 END = 1
 GREEDY = GenerationConfig(temperature=0, max_new_tokens=20)
@@ -218,6 +220,24 @@ def test_a_step_from_outside_is_used_for_every_token(decoder) -> None:
     assert generate(decoder, ["It was"], GREEDY, step) == generate(decoder, ["It was"], GREEDY)
     assert len(calls) == 20
     assert set(calls[1:]) == {(1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("single", "prompt", "expected"),
+    [("<s> A </s>", "a", [0]), ("<s> A", "", [0]), ("A", "a", []), ("A </s>", "", [0])],
+)
+def test_a_prompt_begins_as_the_tokenizers_template_says(decoder, single, prompt, expected) -> None:
+    """Without what closes a text; and some models open none, though they have a token that could."""
+    tokenizer = copy(decoder.tokenizer)
+    tokenizer.template = parse_template(single, "A B", {"<s>": 0, "</s>": 1})
+    read = []
+
+    def step(ids, cache):
+        read.append(ids.tolist())
+        return torch.zeros(1, 600)
+
+    generate(replace(decoder, tokenizer=tokenizer), [prompt], GREEDY, step)
+    assert read[0] == [[*expected, *tokenizer.encode(prompt)]]
 
 
 def test_cross_attention_is_computed_once(twins, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from random import Random
 from typing import Literal
 
@@ -144,8 +145,12 @@ def _must_write(loaded: LoadedModel) -> None:
 
 
 def _opened(tokenizer: Tokenizer, prompt: list[int]) -> list[int]:
-    """A prompt as documents begin; of an empty one, something that a text can follow."""
-    start = [*tokenizer.opening, *prompt] or tokenizer.closing
+    """A prompt behind what the tokenizer's template puts before a text, and without what closes one.
+
+    Where both are empty, something that a text can follow.
+    """
+    before = takewhile(lambda place: place.content != "A", tokenizer.template.single)
+    start = [*(int(place.content) for place in before), *prompt] or tokenizer.opening or tokenizer.closing
     if not start:
         raise HeadstartError("an empty prompt gives this model nothing to go on from; give it some text")
     return start
