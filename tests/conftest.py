@@ -35,7 +35,7 @@ def documents() -> list[dict[str, str]]:
 @pytest.fixture(scope="session")
 def tokenizer(documents, tmp_path_factory):
     """A byte-level BPE of 600 tokens."""
-    from headstart.tokenizer.bpe import TokenizerRecipe, train
+    from headstart.tokenizer.train import TokenizerRecipe, train
 
     folder = tmp_path_factory.mktemp("tokenizer") / "tokenizer"
     return train((d["text"] for d in documents), TokenizerRecipe(vocab_size=600), folder)

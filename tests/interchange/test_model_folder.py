@@ -20,7 +20,7 @@ from transformers import (
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model, save_model
 from headstart.models.transformer import Transformer
-from headstart.tokenizer.bpe import Tokenizer
+from headstart.tokenizer.base import Tokenizer
 
 ENCODER, DECODER = "headstart-encoder", "headstart-decoder"
 HEADS = {ENCODER: "masked", DECODER: "causal"}
@@ -251,7 +251,7 @@ def test_configs_that_do_not_fit(folder, changes, words) -> None:
 
 
 def test_a_tokenizer_of_another_model(folder, documents, tmp_path) -> None:
-    from headstart.tokenizer.bpe import TokenizerRecipe, train
+    from headstart.tokenizer.train import TokenizerRecipe, train
 
     other: Tokenizer = train((d["text"] for d in documents), TokenizerRecipe(vocab_size=500), tmp_path / "t")
     (folder / "tokenizer.json").write_bytes(other.path.read_bytes())

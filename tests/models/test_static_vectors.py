@@ -75,7 +75,7 @@ def test_a_start_changes_the_embedding_alone_and_keeps_special_tokens(
     sizes = {"layers": 1, "width": 64, "heads": 2, "kv_heads": 2, "feedforward_width": 64}
     config = make_config(family, sizes | {"vocab_size": 50, "context": 16})
     plain, started = build(config, 0), build(config, 0)
-    start_from_static(started, stream, seed=0, specials=SPECIALS)
+    start_from_static(started, stream, seed=0, special=frozenset(range(SPECIALS)))
     for name, weight in plain.state_dict().items():
         same = torch.equal(weight, started.state_dict()[name])
         assert same == (name != "embedding.weight"), name

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from headstart.tasks.model import TaskModel
 from headstart.tasks.packing import Piece, encode_texts, encode_words, first_fit, pack
-from headstart.tokenizer.bpe import END_ID, PAD_ID, START_ID
+
+PADDING = 7
 
 
 def piece(ids: list[int], heads: list[int], owner: int) -> Piece:
@@ -30,12 +31,12 @@ def test_first_fit_fits(sizes):
 @given(st.lists(st.integers(2, 150), min_size=1, max_size=30))
 def test_rows_hold_every_piece_once(sizes):
     pieces = [piece(list(range(100 * n, 100 * n + size)), [0, size - 1], n) for n, size in enumerate(sizes)]
-    rows = pack(pieces, PAD_ID)
+    rows = pack(pieces, PADDING)
     flat, segments = rows.ids.flatten(), rows.segments.flatten()
     for number, each in enumerate(pieces):
         assert flat[segments == number].tolist() == each.ids.tolist()
         assert flat[rows.heads[2 * number : 2 * number + 2]].tolist() == [each.ids[0], each.ids[-1]]
-    assert (flat[segments == len(pieces)] == PAD_ID).all()
+    assert (flat[segments == len(pieces)] == PADDING).all()
 
 
 def test_little_is_padding():
@@ -62,7 +63,7 @@ def test_texts_are_cut_to_their_head(tokenizer):
     assert not short.cut
     assert (len(long.ids), long.cut, huge.cut) == (20, True, True)
     assert (long.ids == huge.ids).all()
-    assert (long.ids[0], long.ids[-1]) == (START_ID, END_ID)
+    assert (long.ids[0], long.ids[-1]) == (tokenizer.special.start, tokenizer.special.end)
     assert long.ids[1:-1].tolist() == tokenizer.encode("ship " * 50)[:18]
 
 

@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 
 from headstart.errors import HeadstartError, Stopped
 from headstart.interchange.model_folder import load_model
-from headstart.tokenizer.bpe import Tokenizer
+from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import TokenRows
-from headstart.training import checkpoint, control, loop
+from headstart.training import checkpoint, control, loop, run_folder
 from headstart.training.loop import RowOrder, pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
@@ -32,7 +32,7 @@ KINDS = {"masked": "headstart-encoder", "causal": "headstart-decoder"}
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch) -> None:
     """The machine's speed is measured once a run; here it is of no interest."""
-    monkeypatch.setattr(loop, "describe_machine", lambda: {})
+    monkeypatch.setattr(run_folder, "describe_machine", lambda: {})
 
 
 @pytest.fixture(scope="module")
@@ -152,11 +152,11 @@ WORKER = """
 import sys
 import time
 from pathlib import Path
-from headstart.training import loop
+from headstart.training import loop, run_folder
 from headstart.training.recipe import PretrainRecipe
 from headstart.errors import Stopped
 
-loop.describe_machine = lambda: {}
+run_folder.describe_machine = dict
 update = loop._Run.update
 def slow(self):
     time.sleep(float(sys.argv[3]))
@@ -284,7 +284,7 @@ def test_only_damaged_checkpoints_are_told(recipe, tmp_path, monkeypatch) -> Non
     [{"seed": 1}, {"steps": 13}, {"model": MODEL | {"layers": 1}}, {"objective": {"mask_rate": 0.2}}],
 )
 def test_a_run_of_other_settings_is_refused(whole, recipe, change) -> None:
-    with pytest.raises(HeadstartError, match="other settings or other tokens"):
+    with pytest.raises(HeadstartError, match="other settings or another text"):
         pretrain(recipe(**change), whole["masked"])
 
 
@@ -454,7 +454,7 @@ def test_samples_over_training(recipe, tmp_path) -> None:
 
 
 def test_bits_per_byte_counts_the_bytes_of_the_targets(whole, recipe, tokens) -> None:
-    tokenizer = Tokenizer(tokens / "tokenizer.json")
+    tokenizer = open_tokenizer(tokens)
     ids, segments = TokenRows(tokens, "heldout", 33).read(np.arange(16))
     inside = segments[:, 1:] == segments[:, :-1]
     targets = ids[:, 1:][inside]

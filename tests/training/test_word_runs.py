@@ -23,7 +23,7 @@ from headstart.errors import HeadstartError, Stopped
 from headstart.folder import write_manifest
 from headstart.models.elmo import load_elmo
 from headstart.models.word_vectors import WordVectors
-from headstart.training import elmo_run, run_folder, word_vectors_run
+from headstart.training import checkpoint, elmo_run, run_folder
 from headstart.training.control import send
 from headstart.training.elmo_run import ElmoRecipe, SentenceOrder, Sentences, train_elmo
 from headstart.training.metrics import read_metrics
@@ -179,8 +179,7 @@ def test_the_same_recipe_gives_the_same_run_and_another_seed_does_not(
 def test_a_run_that_broke_off_ends_as_the_uninterrupted_one(
     whole, recipe, family, tmp_path, monkeypatch
 ) -> None:
-    home = elmo_run if family == "elmo" else word_vectors_run
-    save, calls = home.save_snapshot, []
+    save, calls = checkpoint.save, []
 
     def breaks(*given) -> None:
         calls.append(given)
@@ -189,7 +188,7 @@ def test_a_run_that_broke_off_ends_as_the_uninterrupted_one(
         save(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(home, "save_snapshot", breaks)
+        patch.setattr(checkpoint, "save", breaks)
         with pytest.raises(KeyboardInterrupt):
             TRAINERS[family](recipe(family), tmp_path / "run")
     assert not (tmp_path / "run" / "model").exists()

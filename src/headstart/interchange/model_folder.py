@@ -21,8 +21,7 @@ from headstart.models.config import TransformerConfig
 from headstart.models.registry import FAMILIES, family_named, make_config
 from headstart.models.transformer import Transformer
 from headstart.tokenizer.base import Tokenizer
-from headstart.tokenizer.bpe import write_for_transformers
-from headstart.tokenizer.folder import open_tokenizer
+from headstart.tokenizer.folder import open_tokenizer, write_for_transformers
 
 SHARD_BYTES = 5_000_000_000  # as transformers: a larger model is written in several files
 

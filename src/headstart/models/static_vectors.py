@@ -73,14 +73,15 @@ def token_vectors(ids: np.ndarray, frequencies: np.ndarray, width: int, seed: in
 
 
 @torch.no_grad()
-def start_from_static(model: Transformer, ids: np.ndarray, seed: int, specials: int) -> None:
+def start_from_static(model: Transformer, ids: np.ndarray, seed: int, special: frozenset[int]) -> None:
     """Give a freshly initialised model static vectors for its embedding, which is its output too.
 
     Args:
         ids: a stream of token ids to count in.
-        specials: ids below this are special tokens and keep their random vectors.
+        special: ids of special tokens, which keep their random vectors.
     """
     frequencies = np.bincount(ids, minlength=model.config.vocab_size)
-    frequencies[:specials] = 0
+    frequencies[list(special)] = 0
     vectors = token_vectors(ids, frequencies, model.config.width, seed)
-    model.embedding.weight[specials:] = vectors[specials:]
+    ordinary = [index for index in range(len(vectors)) if index not in special]
+    model.embedding.weight[ordinary] = vectors[ordinary]

@@ -17,7 +17,8 @@ from headstart.quickstart.plan import Plan
 from headstart.quickstart.points import POINTS, read_points
 from headstart.scaling.flops import training_flops
 from headstart.tasks.data import find_tasks
-from headstart.tokenizer.bpe import MASK_ID, SPECIAL, Tokenizer
+from headstart.tokenizer.base import Tokenizer
+from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import KIND, VERSION, TokenRows
 from headstart.training.machine import package_versions
 from headstart.training.metrics import read_metrics
@@ -100,7 +101,7 @@ def _heldout_texts(folder: Path, tokenizer: Tokenizer, count: int) -> list[list[
     ids, segments = rows.read(np.arange(min(len(rows), 40 * count)))
     texts = []
     for row, segment in zip(ids, segments, strict=True):
-        if (segment == segment[0]).all() and (row >= len(SPECIAL)).all():
+        if (segment == segment[0]).all() and not tokenizer.special.all.intersection(row.tolist()):
             texts.append(row.tolist())
     return texts[:: max(1, len(texts) // count)][:count]
 
@@ -108,7 +109,7 @@ def _heldout_texts(folder: Path, tokenizer: Tokenizer, count: int) -> list[list[
 def _tokenizer(folder: Path) -> dict[str, Any]:
     if not (folder / "tokens" / MANIFEST).exists():
         return {}
-    tokenizer = Tokenizer(folder / "tokens" / "tokenizer.json")
+    tokenizer = open_tokenizer(folder / "tokens")
     splits = read_manifest(folder / "tokens", KIND, VERSION)["splits"].values()
     return {
         "vocab_size": tokenizer.vocab_size,
@@ -184,7 +185,7 @@ def _fills(folder: Path, loaded: LoadedModel) -> list[dict[str, Any]]:
             continue
         place = max(words, key=lambda place: len(loaded.tokenizer.pieces[ids[place]]))
         before, after = ids[:place], ids[place + 1 :]
-        masked = [*before, MASK_ID, *after]
+        masked = [*before, loaded.tokenizer.special.mask, *after]
         hidden = loaded.model(torch.tensor([masked]))
         probabilities = loaded.model.logits(hidden[0, place]).softmax(-1)
         best, tokens = probabilities.topk(5)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from headstart.corpus import iterate_raw
 from headstart.folder import read_manifest, write_json
 from headstart.progress import Bar
-from headstart.tokenizer.bpe import Tokenizer
+from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.shards import corpus_documents
 
 BATCH = 256

@@ -16,9 +16,10 @@ from headstart.quickstart.points import POINTS, fit_points, keep_model
 from headstart.quickstart.report import write
 from headstart.recipe import Recipe
 from headstart.tasks.data import Task, find_tasks
-from headstart.tokenizer.bpe import TokenizerRecipe, open_tokenizer
-from headstart.tokenizer.bpe import train as train_tokenizer
+from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, corpus_documents, encode
+from headstart.tokenizer.train import TokenizerRecipe
+from headstart.tokenizer.train import train as train_tokenizer
 from headstart.training.loop import pretrain
 from headstart.training.machine import available_cores, describe_machine
 

@@ -7,7 +7,7 @@ from headstart.recipe import Recipe
 from headstart.tasks.data import Task
 from headstart.tasks.finetune import FinetuneRecipe
 from headstart.tasks.packing import encode
-from headstart.tokenizer.bpe import Tokenizer
+from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.loop import seconds_per_step
 from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, PretrainRecipe
 
@@ -122,7 +122,7 @@ def _finetuning(encoder: PretrainRecipe, tasks: list[Task], seconds: float, spee
     recipe = FinetuneRecipe(max_tokens=encoder.context)
     if not tasks:
         return recipe
-    tokenizer = Tokenizer(encoder.tokens / "tokenizer.json")
+    tokenizer = open_tokenizer(encoder.tokens)
     lengths = 0.0
     for task in tasks:
         pieces = encode(tokenizer, task.train.inputs[:LENGTH_SAMPLE], recipe.max_tokens)

@@ -196,7 +196,7 @@ class TokenRows:
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids and document numbers of some rows: two `[B, length]` arrays of int64.
 
-        Document numbers tell the documents of one row apart and mean nothing across rows.
+        Unequal document numbers are different documents, in different rows too.
         """
         ids = np.empty((len(rows), self.length), dtype=np.int64)
         segments = np.empty_like(ids)

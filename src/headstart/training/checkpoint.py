@@ -4,18 +4,19 @@ Tensors are safetensors, everything else JSON; nothing is pickled.
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, remove, write_json
-from headstart.models.transformer import Transformer
-from headstart.training.optimiser import Optimiser
 
-TENSORS = ("model.safetensors", "optimizer.safetensors")
+Files = dict[str, dict[str, Tensor]]
+"""Tensors by name, by the file that they are in."""
 
 
 def _folders(run: Path) -> list[Path]:
@@ -24,22 +25,25 @@ def _folders(run: Path) -> list[Path]:
     return sorted(found, key=lambda folder: int(folder.name.removeprefix("step-")))
 
 
-def save(run: Path, model: Transformer, optimiser: Optimiser, state: dict[str, Any], keep: int) -> None:
+def save(run: Path, files: Files, state: dict[str, Any], keep: int) -> None:
     """Write `checkpoints/step-N` (N from `state["step"]`), then drop all but the last `keep`."""
     with atomic(run / "checkpoints" / f"step-{state['step']}") as folder:
         folder.mkdir(parents=True)
-        for name, tensors in zip(TENSORS, (model.state_dict(), optimiser.state()), strict=True):
+        for name, tensors in files.items():
             save_file(tensors, folder / name)
-        hashes = {name: _sha256(folder / name) for name in TENSORS}
+        hashes = {name: _sha256(folder / name) for name in files}
         write_json(folder / "state.json", state | {"sha256": hashes})
     for folder in _folders(run)[:-keep]:
         remove(folder)
 
 
-def load_last(run: Path, model: Transformer, optimiser: Optimiser) -> dict[str, Any] | None:
+def load_last(run: Path, restore: Callable[[Files], None]) -> dict[str, Any] | None:
     """Restore the newest checkpoint; returns its state, or None where there is none.
 
     A checkpoint whose files do not match their hashes is passed over for the one before it.
+
+    Args:
+        restore: takes the tensors up.
 
     Raises:
         HeadstartError: there are checkpoints and all of them are damaged.
@@ -48,10 +52,9 @@ def load_last(run: Path, model: Transformer, optimiser: Optimiser) -> dict[str, 
     for folder in reversed(folders):
         try:
             state = read_json(folder / "state.json")
-            if any(_sha256(folder / name) != state["sha256"][name] for name in TENSORS):
+            if any(_sha256(folder / name) != known for name, known in state["sha256"].items()):
                 continue
-            model.load_state_dict(load_file(folder / TENSORS[0]))
-            optimiser.load_state(load_file(folder / TENSORS[1]))
+            restore({name: load_file(folder / name) for name in state["sha256"]})
         except (HeadstartError, OSError, SafetensorError, KeyError, TypeError):
             continue
         return state

@@ -15,7 +15,7 @@ from typing import Literal, NoReturn
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import read_manifest, remove
@@ -24,11 +24,13 @@ from headstart.objectives.batch import generator
 from headstart.progress import Bar
 from headstart.recipe import Recipe
 from headstart.tokenizer.sentences import count_words, sentences, write_text
+from headstart.training import checkpoint
 from headstart.training.control import Control
 from headstart.training.machine import keep_freed_memory
 from headstart.training.metrics import Metrics
-from headstart.training.run_folder import claim, last_snapshot, save_snapshot, signals
+from headstart.training.run_folder import claim, signals
 
+TENSORS = "tensors.safetensors"
 ORDER_STREAM = 2**62
 POOL = 64  # batches whose sentences are sorted by length together
 
@@ -169,15 +171,20 @@ class _Run:
         self.seconds, self.rate_factor, self.control_seq = 0.0, 1.0, 0
 
     def train(self) -> None:
-        recipe, seen = self.recipe, 0
-        if (snapshot := last_snapshot(self.folder)) is not None:
-            seen = self._restore(*snapshot)
+        recipe = self.recipe
+        state = checkpoint.load_last(self.folder, self._restore)
+        if state is not None:
+            self.step, self.epoch, self.place, self.words = (
+                state[name] for name in ("step", "epoch", "place", "words")
+            )
+            self.seconds, self.rate_factor = state["seconds"], state["rate_factor"]
+            self.control_seq = state["control_seq"]
         self.steering = Control(self.folder, self.control_seq)
         with closing(Metrics(self.folder, self.step)) as self.metrics:
             if self.metrics.seq:
-                self.metrics.write("resume", self.step, after=seen)
+                self.metrics.write("resume", self.step, after=state["metrics_seq"] if state else 0)
             with signals() as signalled, Bar("pre-train elmo", recipe.steps, "steps", self.step) as bar:
-                if snapshot is None:
+                if state is None:
                     self.evaluate()
                 while self.step < recipe.steps:
                     self._obey(signalled)
@@ -249,6 +256,7 @@ class _Run:
         for number, values in self.adam.state_dict()["state"].items():
             tensors |= {f"adam.{number}.{name}": tensor for name, tensor in values.items()}
         state = {
+            "step": self.step,
             "epoch": self.epoch,
             "place": self.place,
             "words": self.words,
@@ -257,27 +265,19 @@ class _Run:
             "control_seq": self.steering.seq,
             "metrics_seq": self.metrics.seq,
         }
-        save_snapshot(self.folder, self.step, tensors, state, self.recipe.keep_checkpoints)
+        checkpoint.save(self.folder, {TENSORS: tensors}, state, self.recipe.keep_checkpoints)
 
-    def _restore(self, tensors: dict[str, Tensor], state: dict[str, int]) -> int:
-        """Take up what `save` wrote; returns the number that the metrics had reached."""
-        self.model.load_state_dict(
-            {
-                name.removeprefix("model."): tensor
-                for name, tensor in tensors.items()
-                if name.startswith("model.")
-            }
-        )
-        whole = self.adam.state_dict()
-        for key, tensor in tensors.items():
-            if key.startswith("adam."):
-                _, number, name = key.split(".")
+    def _restore(self, files: checkpoint.Files) -> None:
+        weights, whole = {}, self.adam.state_dict()
+        for key, tensor in files[TENSORS].items():
+            owner, name = key.split(".", 1)
+            if owner == "model":
+                weights[name] = tensor
+            else:
+                number, name = name.split(".")
                 whole["state"].setdefault(int(number), {})[name] = tensor
+        self.model.load_state_dict(weights)
         self.adam.load_state_dict(whole)
-        self.step, self.epoch, self.place = state["step"], state["epoch"], state["place"]
-        self.words, self.seconds = state["words"], state["seconds"]
-        self.rate_factor, self.control_seq = state["rate_factor"], state["control_seq"]
-        return state["metrics_seq"]
 
     def _obey(self, signalled: list[int]) -> None:
         """Act on a signal or on what the control file asks for; returns when the run may go on."""

@@ -6,45 +6,43 @@ as the uninterrupted run would: what a step reads and draws depends on the seed 
 
 import math
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import torch
 
 from headstart.errors import HeadstartError, Stopped
-from headstart.folder import fingerprint, read_json, read_manifest, write_json
-from headstart.interchange.model_folder import save_model
+from headstart.folder import read_manifest, write_json
+from headstart.interchange.model_folder import check_tokenizer, save_model
 from headstart.models.config import TransformerConfig
-from headstart.models.registry import make_config
+from headstart.models.registry import family_named, make_config
 from headstart.models.static_vectors import start_from_static
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, generator, join, loss_sum
 from headstart.objectives.registry import OBJECTIVES, check_fit
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.progress import Bar
-from headstart.tokenizer.bpe import SPECIAL, Tokenizer
+from headstart.tokenizer.base import Tokenizer
+from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import KIND, VERSION, TokenRows
 from headstart.training import checkpoint, control
-from headstart.training.machine import (
-    describe_machine,
-    keep_freed_memory,
-    package_versions,
-    source_commit,
-)
+from headstart.training.machine import keep_freed_memory
 from headstart.training.metrics import Metrics, read_metrics
 from headstart.training.optimiser import Optimiser, rate_at
 from headstart.training.recipe import PretrainRecipe
+from headstart.training.run_folder import claim, signals
 
 # Streams of random numbers that must not meet those of the steps.
 ROW_STREAM, ORDER_STREAM, EVALUATION_STREAM = 2**61, 2**62, 2**63
+
+# The files of a checkpoint.
+WEIGHTS, OPTIMISER = "model.safetensors", "optimizer.safetensors"
 
 # How much text the static start counts in; more changes little and costs time.
 STATIC_TOKENS = 8_000_000
@@ -69,9 +67,9 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -
     """
     folder = run / "model"
     tokens = read_manifest(recipe.tokens, KIND, VERSION)
-    tokenizer = Tokenizer(recipe.tokens / "tokenizer.json")
+    tokenizer = open_tokenizer(recipe.tokens)
     config = _config(recipe, tokenizer)
-    _claim(recipe, tokens, run)
+    claim(run, recipe, [tokens["tokenizer_sha256"], tokens["splits"]], {"tokens"}, recipe.seed)
     if (folder / "config.json").exists():
         return folder
     keep_freed_memory()
@@ -86,34 +84,9 @@ def _config(recipe: PretrainRecipe, tokenizer: Tokenizer) -> TransformerConfig:
     sizes["kv_heads"] = sizes["kv_heads"] or sizes["heads"]
     sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
     config = make_config(recipe.model.family, sizes)
+    check_tokenizer(config, tokenizer)
     check_fit(recipe.objective, config, read_vocabulary(tokenizer))
     return config
-
-
-def _claim(recipe: PretrainRecipe, tokens: dict[str, Any], run: Path) -> None:
-    """Write `recipe.yaml` and `run.json` into a new run; refuse a run made with other settings."""
-    facts = run / "run.json"
-    identity = fingerprint(
-        [recipe.model_dump(mode="json", exclude={"tokens"}), tokens["tokenizer_sha256"], tokens["splits"]]
-    )
-    if facts.exists():
-        if read_json(facts)["fingerprint"] != identity:
-            raise HeadstartError(
-                f"{run} holds a run with other settings or other tokens; choose another folder, or remove it"
-            )
-        return
-    recipe.save(run / "recipe.yaml")
-    write_json(
-        facts,
-        {
-            "fingerprint": identity,
-            "seed": recipe.seed,
-            "machine": describe_machine(),
-            "versions": package_versions(),
-            "commit": source_commit(),
-            "threads": torch.get_num_threads(),
-        },
-    )
 
 
 class RowOrder:
@@ -146,7 +119,8 @@ class _Run:
         self.recipe, self.folder, self.model, self.tokenizer = recipe, folder, model, tokenizer
         self.sample = sample
         self.piece_bytes = torch.from_numpy(tokenizer.piece_bytes)
-        self.vocabulary = read_vocabulary(tokenizer)
+        family = family_named(recipe.model.family)
+        self.vocabulary = read_vocabulary(tokenizer, getattr(family, "DECODER_START", "end"))
         self.objective = OBJECTIVES[recipe.objective.kind]
         length = self.objective.row_length(recipe.context, recipe.objective)
         self.train_rows = TokenRows(recipe.tokens, "train", length)
@@ -173,10 +147,10 @@ class _Run:
         return self.objective.batch(ids, segments, self.recipe.objective, self.vocabulary, random)
 
     def train(self) -> None:
-        state = checkpoint.load_last(self.folder, self.model, self.optimiser)
+        state = checkpoint.load_last(self.folder, self._restore)
         if state is None and self.recipe.start == "static":
             stream = self.train_rows.beginning(STATIC_TOKENS)
-            start_from_static(self.model, stream, self.recipe.seed, len(SPECIAL))
+            start_from_static(self.model, stream, self.recipe.seed, self.tokenizer.special.all)
         if state is not None:
             self.step, self.seconds = state["step"], state["seconds"]
             self.rate_factor, self.control_seq = state["rate_factor"], state["control_seq"]
@@ -193,7 +167,7 @@ class _Run:
         tokens_per_step = recipe.rows * recipe.context
         title = f"pre-train {recipe.objective.kind}"
         total, done = recipe.steps * tokens_per_step, self.step * tokens_per_step
-        with _signals() as signalled, Bar(title, total, "tokens", done) as bar:
+        with signals() as signalled, Bar(title, total, "tokens", done) as bar:
             if not evaluated:
                 self.evaluate()
             while self.step < recipe.steps:
@@ -275,7 +249,12 @@ class _Run:
             "control_seq": self.steering.seq,
             "metrics_seq": self.metrics.seq,
         }
-        checkpoint.save(self.folder, self.model, self.optimiser, state, self.recipe.keep_checkpoints)
+        files = {WEIGHTS: self.model.state_dict(), OPTIMISER: self.optimiser.state()}
+        checkpoint.save(self.folder, files, state, self.recipe.keep_checkpoints)
+
+    def _restore(self, files: checkpoint.Files) -> None:
+        self.model.load_state_dict(files[WEIGHTS])
+        self.optimiser.load_state(files[OPTIMISER])
 
     def _obey(self, signalled: list[int]) -> None:
         """Act on a signal or on what the control file asks for; returns when the run may go on."""
@@ -311,7 +290,7 @@ def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, i
     Returns:
         Seconds a step (the fastest of `updates`, after one to warm up), and the model's parameters.
     """
-    tokenizer = Tokenizer(recipe.tokens / "tokenizer.json")
+    tokenizer = open_tokenizer(recipe.tokens)
     model = build(_config(recipe, tokenizer), recipe.seed, getattr(torch, recipe.precision))
     run = _Run(recipe, recipe.tokens, model, tokenizer, None)
     keep_freed_memory()
@@ -322,25 +301,6 @@ def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, i
         run.update()
         fastest = min(fastest, time.perf_counter() - started)
     return fastest, sum(parameter.numel() for parameter in model.parameters())
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them; only the main thread gets any."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _card(recipe: PretrainRecipe, model: Transformer, run: Path) -> str:

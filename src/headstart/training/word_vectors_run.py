@@ -22,11 +22,15 @@ from headstart.objectives.batch import generator
 from headstart.progress import Bar
 from headstart.recipe import Recipe
 from headstart.tokenizer.sentences import count_words, lower_words, read_lines, write_text
+from headstart.training import checkpoint
 from headstart.training.metrics import Metrics
-from headstart.training.run_folder import claim, last_snapshot, save_snapshot
+from headstart.training.run_folder import claim
 
 HELDOUT_PREDICTIONS = 20_000
 HELDOUT_STREAM = 2**63
+
+
+TENSORS = "tensors.safetensors"
 
 
 class Word2VecModel(Recipe):
@@ -202,10 +206,7 @@ class _Epochs:
     ) -> None:
         self.run, self.recipe, self.tables = run, recipe, tables
         self.done, self.seconds, metrics_seq = 0, 0.0, 0
-        if (snapshot := last_snapshot(run)) is not None:
-            tensors, state = snapshot
-            for name, table in tables.items():
-                table[:] = tensors[name].numpy()
+        if (state := checkpoint.load_last(run, self._restore)) is not None:
             self.done, self.seconds, metrics_seq = state["step"], state["seconds"], state["metrics_seq"]
         self.metrics = Metrics(run, self.done)
         if self.metrics.seq:
@@ -238,8 +239,12 @@ class _Epochs:
         speed = {f"{self.bar.unit}_per_second": round(self.per_epoch / elapsed, 1)}
         self.metrics.write("step", self.done, seconds=round(self.seconds, 3), **speed, **figures)
         tensors = {name: torch.from_numpy(table) for name, table in self.tables.items()}
-        state = {"seconds": self.seconds, "metrics_seq": self.metrics.seq}
-        save_snapshot(self.run, self.done, tensors, state, self.recipe.keep_checkpoints)
+        state = {"step": self.done, "seconds": self.seconds, "metrics_seq": self.metrics.seq}
+        checkpoint.save(self.run, {TENSORS: tensors}, state, self.recipe.keep_checkpoints)
+
+    def _restore(self, files: checkpoint.Files) -> None:
+        for name, table in self.tables.items():
+            table[:] = files[TENSORS][name].numpy()
 
 
 class HeldOut:
