@@ -12,7 +12,7 @@ from headstart.models.family import HeadShape, Preset
 
 NAME = "transformer-2017"
 MODEL_TYPE = "marian"
-OBJECTIVE = "translation"
+OBJECTIVE = "denoising"  # of running text; the paper had pairs of sentences
 TOKENIZER = "transformer"
 GROUPED_QUERY = False
 DECODER_START = "pad"

@@ -19,7 +19,8 @@ def denoising_batch(
     permute_sentences: bool = True,
     delete_rate: float = 0.0,
 ) -> Batch:
-    """The encoder reads damaged documents, the decoder writes all of each, from `</s>` on as BART does.
+    """The encoder reads damaged documents, the decoder writes all of each, after the token with which the
+    model's family begins (BART: `</s>`).
 
     First the sentences of a document are put in random order. Then text infilling hides spans, with lengths
     from a Poisson distribution, each behind one mask; a span of length 0 is a mask put behind a token. At
@@ -55,7 +56,9 @@ def denoising_batch(
     places, width = places_in_rows(token // ids.shape[1], 0)
     shape = (len(ids), width)
     values = np.where(inserted, mask, written[token])
-    inputs = np.where(starts.reshape(-1), vocabulary.id("end"), np.roll(ids, 1).reshape(-1))
+    inputs = np.where(
+        starts.reshape(-1), vocabulary.id(vocabulary.decoder_start), np.roll(ids, 1).reshape(-1)
+    )
     return to_batch(
         ids=inputs.reshape(ids.shape),
         segments=segments,

@@ -41,7 +41,7 @@ def span_corruption_batch(
 ) -> Batch:
     """The source has a sentinel for each hidden span, the target each sentinel with its span, then the end.
 
-    Sentinels are counted in each document. The decoder starts every document with padding, as T5 does.
+    Sentinels are counted in each document. The decoder starts every document as the model's family does (T5: with padding).
     Lengths of spans are drawn as by T5's code: each way to cut the hidden tokens of a row into its spans is
     as likely as the others. Unlike there, where the last token is always hidden, spans may lie anywhere
     inside a document's text. A row's documents share the numbers that T5 gives a row, so that shapes are
@@ -86,7 +86,7 @@ def span_corruption_batch(
     targets = np.where(step == 0, flat[token], vocabulary.id("end"))
     targets[step < 0] = written[token[step < 0]]
     opens = np.append(True, document[token][1:] != document[token][:-1])[: len(token)]
-    inputs = np.where(opens, padding, np.roll(targets, 1))
+    inputs = np.where(opens, vocabulary.id(vocabulary.decoder_start), np.roll(targets, 1))
     places, width = places_in_rows(token // length, tokens + 2 * spans)
     shape = (rows, width)
     return to_batch(

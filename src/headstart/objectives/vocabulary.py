@@ -23,6 +23,8 @@ class Vocabulary:
     """What opens, closes, parts or pads texts; special ids inside a text (unknown) are not among them."""
     begins_word: np.ndarray
     ends_sentence: np.ndarray
+    decoder_start: str = "end"
+    """Role of the special token with which the decoder of an encoder-decoder begins."""
 
     def id(self, role: str) -> int:
         """The special token of a role; a `HeadstartError` if the tokenizer has none."""
@@ -35,8 +37,8 @@ class Vocabulary:
         return found
 
 
-def read_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
-    """The vocabulary of a tokenizer.
+def read_vocabulary(tokenizer: Tokenizer, decoder_start: str = "end") -> Vocabulary:
+    """The vocabulary of a tokenizer, for a model whose decoder begins with that special token.
 
     A piece begins a word if its first character is a blank, a sign or an ideograph; another letter or digit
     goes on with the word before it, so that the first word of a line counts to its line break. A piece ends
@@ -52,7 +54,7 @@ def read_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     framing[[index for index in frame if index is not None]] = True
     goes_on = np.array([_goes_on(text[:1]) for text in texts])
     closes = np.array([text.rstrip(CLOSING).endswith(SENTENCE_ENDS) for text in texts])
-    return Vocabulary(special, ordinary, framing, ~goes_on, closes)
+    return Vocabulary(special, ordinary, framing, ~goes_on, closes, decoder_start)
 
 
 def _goes_on(first: str) -> bool:

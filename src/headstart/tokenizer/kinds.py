@@ -141,8 +141,8 @@ KINDS = {
     "transformer": Kind(
         engine=lambda: byte_level(GPT2_RULE),
         first=("<pad>", "</s>"),
-        last=(),
-        roles={"eos_token": "</s>", "pad_token": "<pad>"},
+        last=("<mask>",),
+        roles={"eos_token": "</s>", "pad_token": "<pad>", "mask_token": "<mask>"},
         single="A </s>",
         pair="A </s> B </s>",
     ),
