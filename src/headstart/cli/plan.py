@@ -208,19 +208,18 @@ def standings(law: LawName = "besiroglu-2024", as_json: AsJson = False) -> None:
 
     table(
         f"Published models under {chosen.name}",
-        ["model", "N", "D", "D/N", "best N", "best D", "loss", "lost", "training", "inference", "verdict"],
+        ["model", "N", "D", "D/N", "best N", "loss", "lost", "train", "use", ""],
         [
             [
                 stand.name, amount(stand.parameters), amount(stand.tokens),
-                f"{stand.tokens_per_parameter:,.3g}", amount(stand.best.parameters),
-                amount(stand.best.tokens), f"{stand.loss:.3f}", f"{stand.loss_lost:.3f}",
-                f"{stand.extra_compute:+.0%}", f"{-stand.inference_saved:+.0%}", stand.verdict,
+                f"{stand.tokens_per_parameter:,.3g}", amount(stand.best.parameters), f"{stand.loss:.3f}", f"{stand.loss_lost:.3f}",
+                f"{stand.extra_compute:+.0%}", f"{-stand.inference_saved:+.0%}", stand.verdict.split(":")[0],
             ]
             for stand in stands
         ],
     )  # fmt: skip
     typer.echo(
-        "lost: nats above the best for its compute; training, inference: compute beyond that of the cheapest "
+        "lost: nats above the best for its compute; train, use: compute beyond that of the cheapest "
         "training to the same loss. Losses of other tokenizers and texts differ: compare, do not quote."
     )
 
@@ -309,6 +308,30 @@ def transfer(
         _print_json({rule: {"change": one.change, "slopes": one.slopes} for rule, one in found.items()})
     else:
         print_transfer(sizes, found)
+
+
+@plan.command()
+def measure(as_json: AsJson = False) -> None:
+    """Measure the memory of real training steps on this machine beside what the planner says (minutes)."""
+    from headstart.scaling.measure import measure_all
+    from headstart.scaling.units import size
+
+    rows = []
+    for one in measure_all():
+        rows.append(
+            {
+                "family": one.family, "precision": one.precision, "checkpointing": one.checkpointing,
+                "planned": one.planned, "measured": one.measured, "error": one.error,
+            }
+        )  # fmt: skip
+        if not as_json:
+            typer.echo(
+                f"{one.family}, {one.precision}, {one.checkpointing} recomputed: planned "
+                f"{size(one.planned)}, "
+                f"measured {size(one.measured)} ({one.error:+.1%})"
+            )
+    if as_json:
+        _print_json(rows)
 
 
 def _here(

@@ -146,12 +146,13 @@ def _peak(config: TransformerConfig, parts: dict[str, float], kept: float, layer
     Backward through layer after layer, each one's activations go and its gradients come.
     """
     lasting = sum(parts.get(name, 0.0) for name in ("weights", "master copies", "optimiser"))
-    rest = parts["activations"] - kept + parts.get("casts of weights", 0.0)
+    casts = parts.get("casts of weights", 0.0)
+    rest = parts["activations"] - kept + casts  # what is rebuilt comes after the output's backward pass
     counts = parameters_by_part(config)
     share = sum(n for part, n in counts.items() if part not in ("embedding", "output", "positions"))
     per_layer = parts["gradients"] * share / sum(counts.values()) / layers
     first = parts["gradients"] - per_layer * layers  # output and embedding
-    moments = [kept + rest + parts.get("logits", 0.0)]
+    moments = [kept + casts + parts.get("logits", 0.0)]
     moments += [
         first + done * per_layer + (layers - done) * kept / layers + rest for done in range(layers + 1)
     ]

@@ -14,7 +14,7 @@ from headstart.scaling.units import amount, size, span
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        shown.add_column(column, justify="left" if index == 0 else "right")
+        shown.add_column(column, justify="left" if index == 0 else "right", no_wrap=len(columns) > 7)
     for row in rows:
         shown.add_row(*row)
     Console().print(shown)

@@ -1,0 +1,153 @@
+"""The peak of memory of real training steps, each in a process of its own, beside what the planner says."""
+
+import ctypes
+import gc
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from headstart.errors import HeadstartError
+from headstart.models.config import TransformerConfig
+from headstart.models.registry import make_config
+from headstart.models.transformer import Transformer, build
+from headstart.objectives.batch import Batch, loss_sum
+from headstart.scaling.flops import Checkpointing
+from headstart.scaling.memory import Precision, training_memory
+from headstart.training.optimiser import Optimiser
+from headstart.training.recipe import OptimiserRecipe
+
+STEPS = 2
+"""The first makes the optimiser's state, the second has everything at once."""
+SIZES = {"vocab_size": 8192, "layers": 8, "width": 384, "heads": 6, "feedforward_width": 1536, "context": 256}
+ROWS = 16
+COMBINATIONS: tuple[tuple[str, Precision, Checkpointing], ...] = (
+    ("headstart-decoder", "float32", "none"),
+    ("headstart-decoder", "bfloat16", "none"),
+    ("headstart-decoder", "float32", "full"),
+    ("headstart-encoder", "float32", "none"),
+    ("headstart-encoder", "bfloat16", "full"),
+    ("gpt2", "bfloat16", "none"),
+    ("bert", "float32", "none"),
+    ("llama", "float32", "full"),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    family: str
+    precision: Precision
+    checkpointing: Checkpointing
+    planned: float
+    """Bytes."""
+    measured: float
+
+    @property
+    def error(self) -> float:
+        return self.planned / self.measured - 1
+
+
+def measure_all() -> Iterator[Measured]:
+    """Every combination of `COMBINATIONS`, one after the other."""
+    for family, precision, checkpointing in COMBINATIONS:
+        config = make_config(family, SIZES)
+        row = int(SIZES["context"])
+        planned = training_memory(
+            config, ROWS, row, None, precision, "muon", checkpointing, device="cpu", documents=True
+        ).peak
+        yield Measured(
+            family, precision, checkpointing, planned, measure(config, ROWS, precision, checkpointing)
+        )
+
+
+def measure(
+    config: TransformerConfig, rows: int, precision: Precision, checkpointing: Checkpointing
+) -> float:
+    """Bytes that training takes at its peak beyond what the libraries hold before.
+
+    Raises:
+        HeadstartError: a system without /proc, or a process that was killed for its memory.
+    """
+    if not Path("/proc/self/status").exists():
+        raise HeadstartError("the peak of a process can only be read on Linux (/proc/self/status)")
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_train, args=(there, config, rows, precision, checkpointing))
+    process.start()
+    there.close()
+    try:
+        peak = float(here.recv())
+    except EOFError:
+        raise HeadstartError(
+            f"the process that measured {config.family} was killed; measure a smaller model or fewer rows"
+        ) from None
+    finally:
+        process.join()
+    return peak
+
+
+def _train(
+    sender: Connection,
+    config: TransformerConfig,
+    rows: int,
+    precision: Precision,
+    checkpointing: Checkpointing,
+) -> None:
+    _give_back_freed_memory()
+    _steps(config, rows, precision, checkpointing)  # libraries, threads and their buffers
+    gc.collect()
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    _steps(config, rows, precision, checkpointing)
+    sender.send(_status("VmHWM") - before)
+
+
+def _give_back_freed_memory() -> None:
+    """Let glibc return every freed tensor to the system at once, so that what a process holds is what its
+    tensors hold. (`training` does the opposite, for speed.)"""
+    map_threshold, most_mapped = -3, -4  # M_MMAP_THRESHOLD, M_MMAP_MAX in malloc.h
+    library = ctypes.CDLL(None)
+    library.mallopt(map_threshold, 2**16)
+    library.mallopt(most_mapped, 2**20)
+
+
+def _steps(config: TransformerConfig, rows: int, precision: Precision, checkpointing: Checkpointing) -> None:
+    model = build(config, 0, torch.float32 if precision == "float32" else torch.bfloat16)
+    if checkpointing == "full":
+        _checkpoint_blocks(model)
+    optimiser = Optimiser(model, OptimiserRecipe())
+    row = config.context
+    ids = torch.randint(0, config.vocab_size, (rows, row))
+    segments = (torch.arange(row) * 3 // row).expand(rows, row)
+    batch = Batch(ids, segments, torch.arange(rows * row), ids.flatten())
+    for _ in range(STEPS):
+        (loss_sum(model, batch) / (rows * row)).backward()
+        optimiser.step(1.0)
+
+
+def _checkpoint_blocks(model: Transformer) -> None:
+    """Every block is computed again in the backward pass; the model knows nothing of it."""
+    for stack in (model.encoder, model.decoder):
+        if stack is not None:
+            stack.blocks = nn.ModuleList(_Again(block) for block in stack.blocks)
+
+
+class _Again(nn.Module):
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, *arguments: object) -> Tensor:
+        return checkpoint(self.block, *arguments, use_reentrant=False)
+
+
+def _status(name: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return 1024.0 * float(line.split()[1])
+    raise HeadstartError(f"/proc/self/status has no {name}")
