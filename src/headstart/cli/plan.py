@@ -208,12 +208,13 @@ def standings(law: LawName = "besiroglu-2024", as_json: AsJson = False) -> None:
 
     table(
         f"Published models under {chosen.name}",
-        ["model", "N", "D", "D/N", "best N", "loss", "lost", "train", "use", ""],
+        ["model", "N", "D", "D/N", "best N", "loss", "lost", "train", "use", "size is"],
         [
             [
                 stand.name, amount(stand.parameters), amount(stand.tokens),
-                f"{stand.tokens_per_parameter:,.3g}", amount(stand.best.parameters), f"{stand.loss:.3f}", f"{stand.loss_lost:.3f}",
-                f"{stand.extra_compute:+.0%}", f"{-stand.inference_saved:+.0%}", stand.verdict.split(":")[0],
+                f"{stand.tokens_per_parameter:,.3g}", amount(stand.best.parameters),
+                f"{stand.loss:.3f}", f"{stand.loss_lost:.3f}",
+                f"{stand.extra_compute:+.0%}", f"{-stand.inference_saved:+.0%}", stand.side,
             ]
             for stand in stands
         ],

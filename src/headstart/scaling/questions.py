@@ -53,12 +53,19 @@ class Standing:
         return max(self.compute - self.equal.compute, 0.0) / saved if saved > 0 else math.inf
 
     @property
-    def verdict(self) -> str:
+    def side(self) -> str:
+        """On which side of the optimum of training compute it lies."""
         if self.size_ratio > 2:
-            return "too large for its data"
-        if self.size_ratio < 0.5:
-            return "small on purpose: dearer to train, cheaper to use"
-        return "near the optimum of training compute"
+            return "too large"
+        return "too small" if self.size_ratio < 0.5 else "near"
+
+    @property
+    def verdict(self) -> str:
+        return {
+            "too large": "too large for its data",
+            "too small": "small on purpose: dearer to train, cheaper to use",
+            "near": "near the optimum of training compute",
+        }[self.side]
 
 
 def standing(law: LossLaw, name: str, parameters: float, tokens: float) -> Standing:
