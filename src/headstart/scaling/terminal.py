@@ -10,14 +10,28 @@ from headstart.scaling.sweep import PlannedRun
 from headstart.scaling.transfer import CoordinateCheck
 from headstart.scaling.units import amount, size, span
 
+FILE_WIDTH = 120
+"""Where the output is no terminal whose width is known."""
+
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    shown = Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        collapse_padding=True,
+    )
     for index, column in enumerate(columns):
         shown.add_column(column, justify="left" if index == 0 else "right", no_wrap=len(columns) > 7)
     for row in rows:
         shown.add_row(*row)
-    Console().print(shown)
+    console = Console()
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    console.print(shown)
+    console.print()
 
 
 def print_plan(found: dict[str, Any]) -> None:
