@@ -29,7 +29,7 @@ class Hardware:
     node: int
     """Devices in a machine, or joined by `link`."""
     watts: float
-    """As rated."""
+    """As rated; 0: not published."""
     source: str
 
 
@@ -54,15 +54,15 @@ DEVICES = {
         _device("B200", 2250, 180, 8000, 900, 50, 8, 1000, "NVIDIA DGX B200 data sheet, an eighth of it"),
         _device("MI250X", 383, 128, 3277, 400, 25, 8, 560, "AMD Instinct MI250X data sheet; both dies"),
         _device("MI300X", 1307.4, 192, 5300, 448, 50, 8, 750, "AMD Instinct MI300X data sheet"),
-        _device("TPU v3", 123, 32, 900, 82, 82, 1024, 283, "Google Cloud TPU v3; Jouppi et al. 2023"),
-        _device("TPU v4", 275, 32, 1228, 150, 150, 4096, 192, "Google Cloud TPU v4; Jouppi et al. 2023"),
-        _device("TPU v5e", 197, 16, 819, 100, 100, 256, 200, "Google Cloud TPU v5e; watts estimated"),
-        _device("TPU v5p", 459, 95, 2765, 300, 300, 8960, 450, "Google Cloud TPU v5p; watts estimated"),
-        _device("RTX 3090", 71, 24, 936, 16, 1.25, 4, 350, "NVIDIA GA102 white paper; PCIe 4"),
-        _device("RTX 4090", 165.2, 24, 1008, 16, 1.25, 4, 450, "NVIDIA Ada white paper; PCIe 4"),
-        _device("L40S", 362, 48, 864, 16, 12.5, 8, 350, "NVIDIA L40S data sheet; PCIe 4"),
-        _device("L4", 121, 24, 300, 16, 12.5, 8, 72, "NVIDIA L4 data sheet; PCIe 4"),
-        _device("T4", 65, 16, 320, 8, 1.25, 4, 70, "NVIDIA T4 data sheet; float16, PCIe 3"),
+        _device("TPU v3", 123, 32, 900, 82, 82, 1024, 262, "Google Cloud TPU v3 documentation"),
+        _device("TPU v4", 275, 32, 1228, 150, 150, 4096, 192, "Google Cloud TPU v4 documentation"),
+        _device("TPU v5e", 197, 16, 819, 100, 100, 256, 0, "Google Cloud TPU v5e documentation"),
+        _device("TPU v5p", 459, 95, 2765, 300, 300, 8960, 0, "Google Cloud TPU v5p documentation"),
+        _device("RTX 3090", 71, 24, 936, 32, 1.25, 4, 350, "NVIDIA GA102 white paper; PCIe 4"),
+        _device("RTX 4090", 165.2, 24, 1008, 32, 1.25, 4, 450, "NVIDIA Ada white paper; PCIe 4"),
+        _device("L40S", 362, 48, 864, 32, 12.5, 8, 350, "NVIDIA L40S data sheet; PCIe 4"),
+        _device("L4", 121, 24, 300, 32, 12.5, 8, 72, "NVIDIA L4 data sheet; PCIe 4"),
+        _device("T4", 65, 16, 320, 16, 1.25, 4, 70, "NVIDIA T4 data sheet; float16, PCIe 3"),
     )
 }
 
@@ -83,7 +83,7 @@ def device_named(name: str, flops: float | None = None, memory: float | None = N
             "--flops (dense bfloat16 FLOP/s, as in 500T) and --memory (as in 80GB)"
         )
     # Nothing is known of its links: those of a PCIe 4 card and a 100 Gb/s network.
-    return Hardware(name, flops, memory, memory * 25, 16 * GB, 12.5 * GB, 8, 0.0, "as given")
+    return Hardware(name, flops, memory, memory * 25, 32 * GB, 12.5 * GB, 8, 0.0, "as given")
 
 
 @dataclass(frozen=True)
