@@ -41,7 +41,8 @@ def span_corruption_batch(
 ) -> Batch:
     """The source has a sentinel for each hidden span, the target each sentinel with its span, then the end.
 
-    Sentinels are counted in each document. The decoder starts every document as the model's family does (T5: with padding).
+    Sentinels are counted in each document. The decoder starts every document as the model's family does
+    (T5: with padding).
     Lengths of spans are drawn as by T5's code: each way to cut the hidden tokens of a row into its spans is
     as likely as the others. Unlike there, where the last token is always hidden, spans may lie anywhere
     inside a document's text. A row's documents share the numbers that T5 gives a row, so that shapes are
