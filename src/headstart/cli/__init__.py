@@ -15,6 +15,7 @@ from headstart.cli.finetune import finetune
 from headstart.cli.generate import generate
 from headstart.cli.import_model import import_model
 from headstart.cli.models import models
+from headstart.cli.plan import plan
 from headstart.cli.predict import predict
 from headstart.cli.pretrain import pretrain
 from headstart.cli.quickstart import quickstart
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command()(quickstart)
 app.command()(corpus)
 app.add_typer(tokenizer, name="tokenizer")
+app.add_typer(plan, name="plan")
 app.command()(pretrain)
 app.command()(finetune)
 app.command()(evaluate)

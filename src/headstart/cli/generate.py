@@ -112,9 +112,10 @@ def generate(
 
 def _stream(loaded: "LoadedModel", prompt: str, config: "GenerationConfig") -> None:
     """Print the text as it is written, behind the prompt where it continues that."""
+    from headstart.generation.one_row import decoding_step
     from headstart.generation.text import stream
 
-    texts = stream(loaded, prompt, config)
+    texts = stream(loaded, prompt, config, decoding_step(loaded.model))
     first = next(texts, "")  # before anything is printed, for the model may not write at all
     if loaded.model.config.architecture == "decoder":
         typer.echo(prompt, nl=False)

@@ -263,8 +263,8 @@ class OneRowDecoder:
     def __call__(self, ids: Tensor, cache: KeyValueCache) -> Tensor:
         """Logits `[1, V]` after the token `[1, 1]`, whose keys and values enter the cache."""
         config, position = self.model.config, cache.length
-        x = self.model._embed(ids)
-        x = x + self.stack._embedded_positions(None, position, 1, x)
+        x = self.model.embed(ids)
+        x = x + self.stack.embedded_positions(None, position, 1, x)
         x = self.stack.embedding_norm(x).float().contiguous()  # [1, 1, D]
         cosine = sine = x  # not read unless positions are rotary
         if config.position == "rotary":
@@ -275,8 +275,8 @@ class OneRowDecoder:
                 torch.float32,
                 config.rotary_scaling,
             )  # [1, C]
-        keys = [_with_place(keys) for keys, _ in cache.layers]
-        values = [_with_place(values) for _, values in cache.layers]
+        keys = [keys.reserve() for keys, _ in cache.layers]
+        values = [values.reserve() for _, values in cache.layers]
         pointers = ctypes.c_void_p * config.layers
         logits = torch.empty(1, config.vocab_size)
         self.library.decode(
@@ -304,13 +304,3 @@ def _shapes(config: TransformerConfig) -> list[tuple[int, int]]:
         (D, F),
     ]
     return block * config.layers + [(config.vocab_size, D)]
-
-
-def _with_place(growing: parts.Growing) -> Tensor:
-    """The room `[1, K, T, C]` of a layer's keys or values, with a place for one token more."""
-    assert growing.room is not None
-    if growing.length < growing.room.shape[2]:
-        growing.length += 1
-    else:
-        growing.append(growing.room[:, :, -1:])
-    return growing.room

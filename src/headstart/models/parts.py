@@ -221,15 +221,25 @@ class Growing:
     def append(self, new: Tensor) -> Tensor:
         """Add `[B, K, t, C]`; returns everything so far."""
         end = self.length + new.shape[2]
-        if self.room is None or end > self.room.shape[2]:
-            batch, heads, _, width = new.shape
-            room = new.new_empty(batch, heads, max(64, end, 2 * self.length), width)
-            if self.room is not None:
-                room[:, :, : self.length] = self.room[:, :, : self.length]
-            self.room = room
-        self.room[:, :, self.length : end] = new
+        room = self._with_room(new, end)
+        room[:, :, self.length : end] = new
         self.length = end
-        return self.room[:, :, :end]
+        return room[:, :, :end]
+
+    def reserve(self) -> Tensor:
+        """Count one token more, for the caller to write at place `length - 1`; returns all the room."""
+        assert self.room is not None
+        self.length += 1
+        return self._with_room(self.room, self.length)
+
+    def _with_room(self, like: Tensor, end: int) -> Tensor:
+        if self.room is None or end > self.room.shape[2]:
+            batch, heads, _, width = like.shape
+            room = like.new_empty(batch, heads, max(64, end, 2 * self.length), width)
+            if self.room is not None:
+                room[:, :, : self.room.shape[2]] = self.room
+            self.room = room
+        return self.room
 
     def reorder(self, rows: Tensor) -> None:
         """Keep the given rows of the batch, in that order."""

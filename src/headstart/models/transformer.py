@@ -95,7 +95,7 @@ class Stack(nn.Module):
         start = cache.length if cache is not None else 0
         if cache is not None:
             segments = cache.extend_segments(segments, tokens)
-        x = x + self._embedded_positions(segments, start, tokens, x)
+        x = x + self.embedded_positions(segments, start, tokens, x)
         if self.token_types is not None:
             kinds = torch.zeros_like(x[..., 0], dtype=torch.long) if token_types is None else token_types
             x = x + self.token_types(kinds).to(x.dtype)
@@ -113,7 +113,7 @@ class Stack(nn.Module):
             x = block(x, sight, cache, memory, memory_sight)
         return self.final_norm(x)
 
-    def _embedded_positions(
+    def embedded_positions(
         self, segments: Tensor | None, start: int, tokens: int, x: Tensor
     ) -> Tensor | float:
         """What is added to the embeddings to tell where a token stands: `[T, D]`, `[B, T, D]` or 0."""
@@ -226,14 +226,15 @@ class Transformer(nn.Module):
                 f"{self.config.family} is an encoder-decoder: it also needs the states of the encoder "
                 "(memory), which `encode` makes of the source text"
             )
-        return stack(self._embed(ids), segments, cache, token_types, prefix, memory, memory_segments)
+        return stack(self.embed(ids), segments, cache, token_types, prefix, memory, memory_segments)
 
     def encode(self, source: Tensor, source_segments: Tensor | None = None) -> Tensor:
         """The encoder's hidden states `[B, S, D]` of source ids `[B, S]`, in an encoder-decoder."""
         assert self.encoder is not None
-        return self.encoder(self._embed(source), source_segments)
+        return self.encoder(self.embed(source), source_segments)
 
-    def _embed(self, ids: Tensor) -> Tensor:
+    def embed(self, ids: Tensor) -> Tensor:
+        """What the first stack reads of ids `[B, T]`, before positions: `[B, T, D]`."""
         x = self.embedding(ids).to(self.dtype)
         return x * math.sqrt(self.config.width) if self.config.embedding_scale else x
 

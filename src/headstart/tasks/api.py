@@ -1,11 +1,14 @@
 """What `import headstart as hs` offers: load a model, use it, fine-tune it."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
 from headstart.generation.config import GenerationConfig
 from headstart.generation.fill_mask import Answers, fill_mask
+from headstart.generation.one_row import decoding_step
+from headstart.generation.reader import Step
 from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.tasks.card import task_card
@@ -49,12 +52,17 @@ class Model:
         """
         config = GenerationConfig.of(self.loaded, **settings)
         if isinstance(prompt, str):
-            return generate(self.loaded, [prompt], config)[0].text
+            return generate(self.loaded, [prompt], config, self._step)[0].text
         return [one.text for one in generate(self.loaded, prompt, config)]
 
     def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
         """The text that `generate` gives, as it is written."""
-        return stream(self.loaded, prompt, GenerationConfig.of(self.loaded, **settings))
+        return stream(self.loaded, prompt, GenerationConfig.of(self.loaded, **settings), self._step)
+
+    @cached_property
+    def _step(self) -> Step:
+        """One token of one text; what it needs is laid out once."""
+        return decoding_step(self.loaded.model)
 
     def fill_mask(self, text: str, count: int = 5) -> list[Answers]:
         """For each mask in `text`, in order, the likeliest tokens with their probabilities."""
