@@ -1,4 +1,4 @@
-"""`headstart finetune`: teach a pre-trained encoder a task."""
+"""`headstart finetune`: teach a pre-trained model a task."""
 
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +47,7 @@ def finetune(
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Fine-tune a pre-trained encoder on labelled data and score it, with counted words beside it."""
+    """Fine-tune a pre-trained model on labelled data and score it, with counted words beside it."""
     from headstart.tasks.finetune import FinetuneRecipe
     from headstart.tasks.finetune_run import finetune_run
 

@@ -120,7 +120,7 @@ def finetune(
     label_column: str | None = None,
     **settings: Any,
 ) -> Model:
-    """Fine-tune a pre-trained encoder on labelled data; `model` itself stays as it is.
+    """Fine-tune a pre-trained model on labelled data; `model` itself stays as it is.
 
     Args:
         model: a loaded model, or its folder.
