@@ -286,14 +286,25 @@ def sweep(
 def transfer(
     widths: Annotated[str, typer.Option(help="Widths to compare, in multiples of 32.")] = "64,128,256",
     family: Family = "headstart-decoder",
-    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Of the coordinate check.")] = 3,
+    sweep_recipe: Annotated[
+        Path | None,
+        typer.Option("--sweep", help="Also train each width at five rates, by this recipe (minutes)."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the sweep's runs.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the sweep's recipe.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Coordinate check: do learning rates and initialisation stay right when the width grows?"""
+    """Do learning rates and initialisation stay right when the width grows? A coordinate check, and a sweep.
+
+    The recipe's rates are those for the smallest width; both the same rates and the rule are tried.
+    """
     from headstart.errors import HeadstartError
-    from headstart.scaling.terminal import print_transfer
-    from headstart.scaling.transfer import coordinate_check
-    from headstart.training.recipe import OptimiserRecipe
+    from headstart.scaling.terminal import print_rates, print_transfer
+    from headstart.scaling.transfer import FACTORS, best_factor, coordinate_check, rate_sweep
+    from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
 
     try:
         sizes = sorted({int(width) for width in widths.split(",")})
@@ -305,10 +316,23 @@ def transfer(
         rule: coordinate_check(family, sizes, OptimiserRecipe(), tuned, seeds)
         for rule, tuned in (("same rates", None), ("by the rule", sizes[0]))
     }
+    losses = {}
+    if sweep_recipe is not None:
+        if out is None:
+            raise HeadstartError("a sweep needs a folder for its runs; give --out")
+        base = PretrainRecipe.load(sweep_recipe, [*(overrides or []), f"model.family={family}"])
+        losses = {
+            rule: rate_sweep(base, sizes, tuned, out / rule.replace(" ", "-"))
+            for rule, tuned in (("same rates", None), ("by the rule", sizes[0]))
+        }
     if as_json:
-        _print_json({rule: {"change": one.change, "slopes": one.slopes} for rule, one in found.items()})
+        checks = {rule: {"change": one.change, "slopes": one.slopes} for rule, one in found.items()}
+        best = {rule: {w: best_factor(row) for w, row in one.items()} for rule, one in losses.items()}
+        _print_json({"check": checks, "factors": FACTORS, "losses": losses, "best_factor": best})
     else:
         print_transfer(sizes, found)
+        for rule, one in losses.items():
+            print_rates(rule, one)
 
 
 @plan.command()

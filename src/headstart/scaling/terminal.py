@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headstart.scaling.sweep import PlannedRun
-from headstart.scaling.transfer import CoordinateCheck
+from headstart.scaling.transfer import FACTORS, CoordinateCheck, best_factor
 from headstart.scaling.units import amount, size, span
 
 FILE_WIDTH = 120
@@ -284,3 +284,15 @@ def print_transfer(widths: list[int], found: dict[str, CoordinateCheck]) -> None
                 for place, values in check.change.items()
             ],
         )
+
+
+def print_rates(rule: str, losses: dict[int, list[float]]) -> None:
+    """Held-out loss of every width at every rate, and the best rate between them."""
+    table(
+        f"Held-out loss (nats a token) with all rates times a factor, {rule}",
+        ["width", *(f"{factor:g}" for factor in FACTORS), "best factor"],
+        [
+            [str(width), *(f"{loss:.3f}" for loss in row), f"{best_factor(row):.2f}"]
+            for width, row in losses.items()
+        ],
+    )

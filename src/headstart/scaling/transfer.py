@@ -1,4 +1,6 @@
-"""Do learning rate and initialisation stay right when a model grows wider? A coordinate check.
+"""Do learning rate and initialisation stay right when a model grows wider?
+
+A coordinate check asks how far activations move; a sweep of rates on real text, which rate is best.
 
 Yang et al. 2022 (arXiv 2203.03466, appendix D.1): train models of growing width for a few steps and watch
 how much the activations change. Where the change neither grows nor vanishes with width, the rate that is
@@ -12,7 +14,9 @@ what the check finds: without it logits move as D^0.7, with it as D^0.1.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -21,11 +25,16 @@ from headstart.models.config import TransformerConfig
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, loss_sum
+from headstart.training.loop import pretrain
+from headstart.training.metrics import read_metrics
 from headstart.training.optimiser import Optimiser
-from headstart.training.recipe import OptimiserRecipe
+from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
 
 VOCABULARY, ROWS, ROW, LAYERS = 256, 8, 32, 2
 STEPS = 6
+HEAD_WIDTH = 32
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""By which a sweep multiplies all rates."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,63 @@ def coordinate_check(
     return CoordinateCheck(widths, change, {place: _slope(widths, sizes) for place, sizes in change.items()})
 
 
+def recipe_for_width(base: PretrainRecipe, width: int, tuned_width: int | None) -> PretrainRecipe:
+    """The recipe for a model of another width, by the rule from the width it was tuned at; None: unchanged
+    rates and initial embedding."""
+    heads = max(1, width // HEAD_WIDTH)
+    sizes: dict[str, float] = {"width": width, "heads": heads, "feedforward_width": 4 * width}
+    optimiser = base.optimiser
+    if tuned_width is not None:
+        deviation = make_config(base.model.family, _SMALLEST).embedding_deviation
+        sizes["embedding_deviation"] = deviation * math.sqrt(tuned_width / width)
+        optimiser = rates_for_width(optimiser, width, tuned_width)
+    return base.model_copy(update={"model": base.model.model_copy(update=sizes), "optimiser": optimiser})
+
+
+_SMALLEST = {"vocab_size": 256, "layers": 1, "width": 32, "heads": 1, "feedforward_width": 128, "context": 32}
+
+
+def rate_sweep(
+    base: PretrainRecipe, widths: Sequence[int], tuned_width: int | None, out: Path
+) -> dict[int, list[float]]:
+    """Held-out loss, in nats a token, of every width at every factor of its rates.
+
+    Each run is an ordinary run folder under `out`; a sweep that was stopped goes on.
+
+    Args:
+        base: whose rates are those for `tuned_width`.
+        tuned_width: from which the rule starts; None: the same rates and initial embedding everywhere.
+    """
+    losses: dict[int, list[float]] = {}
+    for width in widths:
+        recipe = recipe_for_width(base, width, tuned_width)
+        losses[width] = []
+        for factor in FACTORS:
+            rates = {
+                "matrix_rate": recipe.optimiser.matrix_rate * factor,
+                "vector_rate": recipe.optimiser.vector_rate * factor,
+            }
+            scaled = recipe.model_copy(update={"optimiser": recipe.optimiser.model_copy(update=rates)})
+            run = out / f"width-{width}-rates-{factor:g}"
+            pretrain(scaled, run)
+            evaluations = [event for event in read_metrics(run) if event["kind"] == "evaluation"]
+            losses[width].append(float(evaluations[-1]["loss"]))
+    return losses
+
+
+def best_factor(losses: Sequence[float]) -> float:
+    """The factor of least loss, between those tried: the vertex of the parabola through the best and its
+    neighbours over the logarithm of the factor; at an end of the range, that end."""
+    place = min(range(len(losses)), key=losses.__getitem__)
+    if place in (0, len(losses) - 1):
+        return FACTORS[place]
+    left, middle, right = losses[place - 1 : place + 2]
+    shift = 0.5 * (left - right) / (left - 2 * middle + right)  # in steps of one factor to the next
+    return FACTORS[place] * (FACTORS[1] / FACTORS[0]) ** shift
+
+
 def _config(family: str, width: int) -> TransformerConfig:
-    sizes = {"vocab_size": VOCABULARY, "layers": LAYERS, "width": width, "heads": max(1, width // 32)}
+    sizes = {"vocab_size": VOCABULARY, "layers": LAYERS, "width": width, "heads": max(1, width // HEAD_WIDTH)}
     config = make_config(family, sizes | {"feedforward_width": 4 * width, "context": ROW})
     return replace(config, dropout=0.0)
 

@@ -80,8 +80,7 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -
 
 
 def _config(recipe: PretrainRecipe, tokenizer: Tokenizer) -> TransformerConfig:
-    sizes = recipe.model.model_dump(exclude={"family"})
-    sizes["kv_heads"] = sizes["kv_heads"] or sizes["heads"]
+    sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
     sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
     config = make_config(recipe.model.family, sizes)
     check_tokenizer(config, tokenizer)

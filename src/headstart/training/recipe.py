@@ -19,6 +19,8 @@ class ModelRecipe(Recipe):
     kv_heads: int | None = Field(None, ge=1)
     """Key-value heads that the query heads share, in a decoder; None: as many as heads."""
     feedforward_width: int = Field(704, ge=1)
+    embedding_deviation: float | None = Field(None, gt=0)
+    """Standard deviation of the initial embedding; None: the family's."""
 
 
 class OptimiserRecipe(Recipe):
