@@ -15,6 +15,9 @@ LawName = Annotated[
     str,
     typer.Option("--law", help="A published law (see `plan laws`), or the JSON file of `plan fit --out`."),
 ]
+Pictures = Annotated[
+    Path | None, typer.Option("--png", help="Folder for the page's figures as PNG files; needs --page.")
+]
 Family = Annotated[str, typer.Option("--family", help="Family of a model that is planned.")]
 Vocabulary = Annotated[int, typer.Option("--vocabulary", min=16, help="Tokens of its vocabulary.")]
 ContextLength = Annotated[int, typer.Option("--context", min=8, help="Tokens in a row.")]
@@ -45,6 +48,7 @@ def question(
     write: Annotated[Path | None, typer.Option(help="Write a recipe for `headstart pretrain`.")] = None,
     data: Annotated[Path | None, typer.Option(help="Tokens folder to name in that recipe.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write the plan as one HTML file.")] = None,
+    png: Pictures = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan from compute, from hardware and time, from a loss, or from a model.
@@ -106,6 +110,7 @@ def question(
         from headstart.scaling.page import write_plan
 
         write_plan(found, page)
+    _pictures(page, png)
     if as_json:
         _print_json(found)
     else:
@@ -125,6 +130,7 @@ def fit(
         Path | None, typer.Option("--out", help="Write the fit as JSON, for `headstart plan --law FILE`.")
     ] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write the fit as one HTML file.")] = None,
+    png: Pictures = None,
     samples: Annotated[int, typer.Option(min=100, help="Bootstrap samples.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     as_json: AsJson = False,
@@ -142,6 +148,7 @@ def fit(
         from headstart.scaling.page import write_fit
 
         write_fit(fitted, found, page)
+    _pictures(page, png)
     if as_json:
         _print_json(found)
         return
@@ -388,6 +395,19 @@ def _here(
     print_possible(found)
     if write is not None:
         typer.echo(f"written: {write}")
+
+
+def _pictures(page: Path | None, folder: Path | None) -> None:
+    """The figures of a page, where pictures are asked for."""
+    if folder is None:
+        return
+    from headstart.errors import HeadstartError
+    from headstart.scaling.png import write_pngs
+
+    if page is None:
+        raise HeadstartError("--png takes the figures of a page; give --page too")
+    for file in write_pngs(page, folder):
+        typer.echo(f"written: {file}", err=True)
 
 
 def _print_json(found: Any) -> None:
