@@ -57,5 +57,5 @@ def test_the_best_factor_lies_at_the_vertex() -> None:
 
     for best in (0.6, 1.0, 1.7):
         assert best_factor(parabola(best)) == pytest.approx(best)
-    assert best_factor([1.0, 2.0, 3.0, 4.0, 5.0]) == FACTORS[0]
-    assert best_factor([5.0, 4.0, 3.0, 2.0, 1.0]) == FACTORS[-1]
+    assert best_factor([float(n) for n in range(len(FACTORS))]) == FACTORS[0]
+    assert best_factor([float(-n) for n in range(len(FACTORS))]) == FACTORS[-1]

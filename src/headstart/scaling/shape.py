@@ -13,6 +13,7 @@ from headstart.folder import atomic
 from headstart.models.config import TransformerConfig
 from headstart.models.registry import family_named, make_config
 from headstart.scaling.parameters import parameters
+from headstart.scaling.transfer import tuned_for_width
 from headstart.scaling.units import amount
 from headstart.training.recipe import PretrainRecipe
 
@@ -120,8 +121,11 @@ def recipe_for(
         "evaluate_every": max(1, steps // 20),
         "checkpoint_every": max(1, steps // 20),
     }
-    PretrainRecipe.model_validate({"tokens": "tokens"} | settings)
-    return settings
+    tuned = tuned_for_width(PretrainRecipe.model_validate({"tokens": "tokens"} | settings))
+    if tuned.model.embedding_deviation is not None:
+        model["embedding_deviation"] = float(f"{tuned.model.embedding_deviation:.3g}")
+    rates = {name: getattr(tuned.optimiser, name) for name in ("matrix_rate", "vector_rate")}
+    return settings | {"optimiser": {name: float(f"{rate:.3g}") for name, rate in rates.items()}}
 
 
 def write_recipe(path: Path, settings: dict[str, Any], why: list[str]) -> None:

@@ -3,6 +3,7 @@
 The grid has runs of equal compute at four computes over two decades (IsoFLOP), whose sizes meet across the
 computes (fixed N). Each run is an ordinary run folder: a sweep that was stopped goes on where it was, and
 `headstart plan fit` reads the folders afterwards. The forecast is written before the larger run begins.
+The recipe's rates are those for width 256; runs of other widths have theirs by the rule of `transfer`.
 """
 
 import math
@@ -19,6 +20,7 @@ from headstart.scaling.here import MEASURED_SHARE, step_seconds
 from headstart.scaling.parameters import parameters
 from headstart.scaling.runs import Run, read_runs
 from headstart.scaling.shape import shape_for
+from headstart.scaling.transfer import tuned_for_width
 from headstart.scaling.units import amount
 from headstart.tokenizer.shards import KIND, VERSION
 from headstart.training.loop import pretrain
@@ -175,7 +177,7 @@ def _planned(base: PretrainRecipe, vocab_size: int, compute: float, ratio: float
         "prompts": [],
     }
     name = f"{config.layers}x{config.width}-{steps}"
-    recipe = base.model_copy(update=settings)
+    recipe = tuned_for_width(base.model_copy(update=settings))
     return PlannedRun(name, recipe, count, recipe.steps * base.rows * base.context)
 
 

@@ -33,7 +33,9 @@ from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
 VOCABULARY, ROWS, ROW, LAYERS = 256, 8, 32, 2
 STEPS = 6
 HEAD_WIDTH = 32
-FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+TUNED_WIDTH = 256
+"""The width at which the default rates were found (docs/research-log.md)."""
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """By which a sweep multiplies all rates."""
 
 
@@ -92,14 +94,23 @@ def coordinate_check(
 def recipe_for_width(base: PretrainRecipe, width: int, tuned_width: int | None) -> PretrainRecipe:
     """The recipe for a model of another width, by the rule from the width it was tuned at; None: unchanged
     rates and initial embedding."""
-    heads = max(1, width // HEAD_WIDTH)
-    sizes: dict[str, float] = {"width": width, "heads": heads, "feedforward_width": 4 * width}
-    optimiser = base.optimiser
-    if tuned_width is not None:
-        deviation = make_config(base.model.family, _SMALLEST).embedding_deviation
-        sizes["embedding_deviation"] = deviation * math.sqrt(tuned_width / width)
-        optimiser = rates_for_width(optimiser, width, tuned_width)
-    return base.model_copy(update={"model": base.model.model_copy(update=sizes), "optimiser": optimiser})
+    sizes = {"width": width, "heads": max(1, width // HEAD_WIDTH), "feedforward_width": 4 * width}
+    sized = base.model_copy(update={"model": base.model.model_copy(update=sizes)})
+    return sized if tuned_width is None else tuned_for_width(sized, tuned_width)
+
+
+def tuned_for_width(recipe: PretrainRecipe, tuned_width: int = TUNED_WIDTH) -> PretrainRecipe:
+    """A recipe whose rates and initial embedding are those for `tuned_width`, with those for its model's."""
+    width = recipe.model.width
+    usual = make_config(recipe.model.family, _SMALLEST).embedding_deviation
+    deviation = recipe.model.embedding_deviation or usual or None  # None falls with the root by itself
+    scaled = deviation and deviation * math.sqrt(tuned_width / width)
+    return recipe.model_copy(
+        update={
+            "model": recipe.model.model_copy(update={"embedding_deviation": scaled}),
+            "optimiser": rates_for_width(recipe.optimiser, width, tuned_width),
+        }
+    )
 
 
 _SMALLEST = {"vocab_size": 256, "layers": 1, "width": 32, "heads": 1, "feedforward_width": 128, "context": 32}
