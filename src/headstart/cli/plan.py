@@ -334,8 +334,11 @@ def transfer(
         }
     if as_json:
         checks = {rule: {"change": one.change, "slopes": one.slopes} for rule, one in found.items()}
-        best = {rule: {w: best_factor(row) for w, row in one.items()} for rule, one in losses.items()}
-        _print_json({"check": checks, "factors": FACTORS, "losses": losses, "best_factor": best})
+        sweeps = {
+            rule: {str(w): {"losses": row, "best_factor": best_factor(row)} for w, row in one.items()}
+            for rule, one in losses.items()
+        }
+        _print_json({"check": checks, "factors": FACTORS, "sweeps": sweeps})
     else:
         print_transfer(sizes, found)
         for rule, one in losses.items():
