@@ -146,3 +146,23 @@ def test_wrong_numbers_for_a_format(tokenizer, tmp_path) -> None:
     source = pretrained("llama", tmp_path / "m", tokenizer)
     with pytest.raises(HeadstartError, match="float32, float16, bfloat16"):
         export_model(source, tmp_path / "out", "hf", "q8_0")
+
+
+def test_a_classifier_goes_out_in_half_precision(tokenizer, tmp_path) -> None:
+    classifier = {"weight": torch.randn(3, 32), "bias": torch.randn(3)}
+    save_model(
+        tmp_path / "m", stirred("bert"), tokenizer, "classification", "card", classifier, ["a", "b", "c"]
+    )
+    assert export_model(tmp_path / "m", tmp_path / "half", numbers="bfloat16")["difference"] == 0
+    again = load_model(tmp_path / "half").classifier
+    assert torch.equal(again["weight"], classifier["weight"].to(torch.bfloat16).float())
+
+
+@pytest.mark.parametrize("value", [0, -1, 10**12, 2.5, "x", None, True, []])
+@pytest.mark.parametrize("key", ["num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size"])
+def test_impossible_sizes_end_in_a_sentence(tokenizer, tmp_path, key, value) -> None:
+    source = pretrained("llama", tmp_path / "m", tokenizer)
+    fields = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(fields | {key: value}))
+    with pytest.raises(HeadstartError):
+        load_model(source)

@@ -275,7 +275,7 @@ def read_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[Transform
         HeadstartError: no GGUF file, a damaged one, another architecture, weights missing or unknown.
     """
     reader = _open(path)
-    fields = {name: part.contents() for name, part in reader.fields.items()}
+    fields = _fields(path, reader)
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     config = _read_sizes(path, fields, tensors)
     with torch.device("meta"):
@@ -317,6 +317,13 @@ def _open(path: Path) -> "GGUFReader":
     except (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError, MemoryError) as error:
         raise HeadstartError(f"{path} is no GGUF file, or a damaged one ({error}); get it again") from None
     return reader
+
+
+def _fields(path: Path, reader: "GGUFReader") -> dict[str, Any]:
+    try:
+        return {name: part.contents() for name, part in reader.fields.items()}
+    except (UnicodeDecodeError, ValueError, IndexError) as error:
+        raise HeadstartError(f"{path} is damaged ({error}); get it again") from None
 
 
 def _dequantised(path: Path, tensor: Any) -> Tensor:
@@ -391,6 +398,10 @@ def write_tokenizer(path: Path, fields: dict[str, Any], folder: Path) -> None:
         HeadstartError: a kind of tokenizer or a splitting rule that is not known here.
     """
     kind, split = fields.get("tokenizer.ggml.model"), fields.get("tokenizer.ggml.pre")
+    needed = [f"tokenizer.ggml.{part}" for part in ("tokens", "token_type", "merges")]
+    lacking = [name for name in needed if not isinstance(fields.get(name), list)]
+    if lacking:
+        raise HeadstartError(f"{path} has no {lacking[0]}; it is damaged, or holds no tokenizer")
     if kind != "gpt2" or split not in _SPLITS:
         raise HeadstartError(
             f"{path} has a {kind} tokenizer with splitting rule {split}; of gpt2 tokenizers, those with "

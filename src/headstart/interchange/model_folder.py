@@ -200,7 +200,9 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
         config = make_config(family.NAME, family.from_hf(fields))
     except KeyError as error:
         raise HeadstartError(f"{folder / 'config.json'} lacks {error}; make or get the model again") from None
-    except (TypeError, ValueError) as error:
+    except HeadstartError as error:
+        raise HeadstartError(f"{folder / 'config.json'}: {error}") from None
+    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise HeadstartError(
             f"{folder / 'config.json'} says {error}, which headstart does not compute"
         ) from None

@@ -23,6 +23,25 @@ class RotaryScaling:
     original_context: int = 8192
 
 
+# Far beyond any model; a damaged or hostile file that says more ends in a sentence, not in hours of work.
+BOUNDS = {
+    "vocab_size": (1, 10**8),
+    "layers": (1, 10**4),
+    "encoder_layers": (0, 10**4),
+    "width": (1, 10**6),
+    "heads": (1, 10**5),
+    "kv_heads": (1, 10**5),
+    "head_width": (0, 10**5),
+    "feedforward_width": (1, 10**7),
+    "context": (1, 10**9),
+    "position_offset": (0, 10**5),
+    "token_types": (0, 10**4),
+    "window": (0, 10**9),
+    "relative_buckets": (4, 10**5),
+    "relative_distance": (2, 10**9),
+}
+
+
 @dataclass(frozen=True)
 class TransformerConfig:
     """The rows of the field's comparison tables, as fields.
@@ -100,6 +119,12 @@ class TransformerConfig:
     """The same of embeddings; 0: D^-0.5."""
 
     def __post_init__(self) -> None:
+        for name, (least, most) in BOUNDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise HeadstartError(
+                    f"{name}={value!r} is not possible; it is a whole number, {least} to {most:,}"
+                )
         if not self.head_width:
             if self.width % self.heads:
                 raise HeadstartError(f"model width {self.width} is not a multiple of its {self.heads} heads")
