@@ -166,3 +166,13 @@ def test_impossible_sizes_end_in_a_sentence(tokenizer, tmp_path, key, value) -> 
     (source / "config.json").write_text(json.dumps(fields | {key: value}))
     with pytest.raises(HeadstartError):
         load_model(source)
+
+
+@pytest.mark.parametrize("value", [-1, 10**12, "x", None, []])
+@pytest.mark.parametrize("key", ["hidden_dropout_prob", "layer_norm_eps"])
+def test_impossible_numbers_end_in_a_sentence(tokenizer, tmp_path, key, value) -> None:
+    source = pretrained("bert", tmp_path / "m", tokenizer)
+    fields = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(fields | {key: value}))
+    with pytest.raises(HeadstartError, match=r"config\.json"):
+        load_model(source)

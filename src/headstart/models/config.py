@@ -40,6 +40,7 @@ BOUNDS = {
     "relative_buckets": (4, 10**5),
     "relative_distance": (2, 10**9),
 }
+RANGES = {"dropout": (0, 1), "norm_epsilon": (0, 1), "rotary_base": (1, 1e12)}
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,10 @@ class TransformerConfig:
                 raise HeadstartError(
                     f"{name}={value!r} is not possible; it is a whole number, {least} to {most:,}"
                 )
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not low <= value < high:
+                raise HeadstartError(f"{name}={value!r} is not possible; it is a number, {low:g} to {high:g}")
         if not self.head_width:
             if self.width % self.heads:
                 raise HeadstartError(f"model width {self.width} is not a multiple of its {self.heads} heads")
