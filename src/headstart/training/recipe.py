@@ -108,11 +108,11 @@ class PretrainRecipe(Recipe):
     rows_warmup: float = Field(0.0, ge=0, lt=1)
     """Share of the steps over which a step's rows grow from a quarter to all."""
     context_warmup: float = Field(0.0, ge=0, lt=1)
-    """Share of the steps over which rows are cut into four, then two pieces, so that early steps are cheap."""
+    """Share of the steps over which rows are cut into four, then into two: early steps are cheap."""
     documents_apart: bool = True
     """Attention stays inside a document; false: a token sees its whole row."""
     z_loss: float = Field(0.0, ge=0)
-    """Weight of the squared log-partition, which keeps scores from drifting (Chowdhery et al. 2022, section 5)."""
+    """Weight of the squared log-partition: scores do not drift (Chowdhery et al. 2022, section 5)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target that is spread over the vocabulary (Szegedy et al. 2016, section 7)."""
     steps: int = Field(1000, ge=1)
@@ -129,8 +129,8 @@ class PretrainRecipe(Recipe):
     """Compute the blocks' activations again in the backward pass instead of keeping them."""
     parallel: ParallelRecipe = ParallelRecipe()
     on_spike: Literal["skip", "rollback", "stop", "ignore"] = "skip"
-    """What happens at a loss or gradient that is no number or far outside the recent ones: leave the step out,
-    go back to the last checkpoint and pass over these rows, or stop."""
+    """What happens at a loss or gradient that is no number or far above the recent ones: leave the step
+    out, go back to the last checkpoint and pass over these rows, or stop."""
     spike_deviations: float = Field(8.0, gt=0)
     """How many standard deviations above the recent mean make a spike."""
     evaluate_every: int = Field(100, ge=1)
