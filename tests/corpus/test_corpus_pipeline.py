@@ -17,8 +17,8 @@ import pytest
 from raw_files import page, prose, response, write_jsonl
 from typer.testing import CliRunner
 
-from headstart.corpus import CorpusRecipe, build, pipeline, prepare, read_documents
-from headstart.corpus.mix import choose, order
+from headstart.corpus import CorpusRecipe, build, engine, pipeline, prepare, read_documents
+from headstart.corpus.mix import choose, copies, histogram, order
 from headstart.corpus.recipe import Mix
 from headstart.errors import HeadstartError
 
@@ -115,33 +115,33 @@ def test_killed_and_started_again(tmp_path: Path, raw: Path) -> None:
     out = tmp_path / "killed"
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from headstart.corpus import CorpusRecipe, build, pipeline\n"
-        "prepare = pipeline.prepare\n"
-        "pipeline.prepare = lambda *given: (prepare(*given), time.sleep(60))[0]\n"
+        "from headstart.corpus import CorpusRecipe, build, prepare\n"
+        "original = prepare.prepare\n"
+        "prepare.prepare = lambda *given: (original(*given), time.sleep(60))[0]\n"
         "build([Path(sys.argv[1])], Path(sys.argv[2]), CorpusRecipe(), workers=1)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(raw), str(out)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
-    while not list(out.glob(".work/task-*.parquet")) and time.monotonic() < deadline:
+    while not list(out.glob(".work/prepared/*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    done = sorted(out.glob(".work/task-*.parquet"))
+    done = sorted(out.glob(".work/prepared/*.parquet"))
     assert done
     assert not (out / "manifest.json").exists()
     with pytest.raises(HeadstartError, match="not a finished corpus"):
         list(read_documents(out))
     before = done[0].stat().st_mtime_ns
-    (out / ".work" / "task-00001.parquet").write_bytes(b"half written")
+    (out / ".work" / "prepared" / "000001.parquet").write_bytes(b"half written")
     kept: list[int] = []
-    original = pipeline.write_documents
+    original = pipeline.languages
 
-    def write_and_look(*given: Any) -> None:
+    def look(work: Any) -> Any:
         kept.append(done[0].stat().st_mtime_ns)
-        original(*given)
+        return original(work)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "write_documents", write_and_look)
+        patch.setattr(pipeline, "languages", look)
         build([raw], out, recipe(), workers=2)
     assert kept == [before]  # the finished task was taken over
     assert contents(out) == contents(tmp_path / "whole")
@@ -208,30 +208,36 @@ def test_a_dying_worker_is_one_sentence(tmp_path: Path, raw: Path) -> None:
     script = tmp_path / "dying.py"
     script.write_text(
         "import os, sys\nfrom pathlib import Path\n"
-        "from headstart.corpus import CorpusRecipe, build, pipeline\n"
+        "from headstart.corpus import CorpusRecipe, build, engine\n"
         "def die(*given):\n    os.abort()\n"
-        "if __name__ == '__main__':\n    pipeline.prepare = die\n"
+        "if __name__ == '__main__':\n    engine.run_step = die\n"
         "    build([Path(sys.argv[1])], Path(sys.argv[2]), CorpusRecipe(), workers=2)\n"
     )
     command = [sys.executable, str(script), str(raw), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert "HeadstartError: a worker process ended before its time" in done.stderr
+    assert "HeadstartError: worker processes ended before their time" in done.stderr
 
 
 def test_mix_reaches_its_shares() -> None:
     domains = np.array(["web"] * 80 + ["books"] * 20)
-    sizes = np.full(100, 1_000)
-    copies, plan = choose(domains, sizes, Mix(shares={"web": 0.5, "books": 0.5}), seed=0)
-    assert copies[:80].sum() == 50
-    assert copies[80:].sum() == 50
-    assert set(copies[80:]) == {2, 3}
+    numbers = np.arange(100)
+    available = histogram(domains, np.full(100, 1_000), numbers, seed=0)
+    amounts, plan = choose(available, Mix(shares={"web": 0.5, "books": 0.5}))
+    count = copies(domains, numbers, amounts, seed=0)
+    assert count[:80].sum() == 50
+    assert count[80:].sum() == 50
+    assert set(count[80:]) == {2, 3}
     assert plan["books"]["repeats"] == 2.5
-    copies, plan = choose(domains, sizes, Mix(shares={"books": 1.0}, bytes=10**6, max_repeats=3), seed=0)
-    assert copies.tolist() == [0] * 80 + [3] * 20
+    amounts, plan = choose(available, Mix(shares={"books": 1.0}, bytes=10**6, max_repeats=3))
+    assert copies(domains, numbers, amounts, seed=0).tolist() == [0] * 80 + [3] * 20
     assert plan["books"] == {"available": 20_000, "wanted": 10**6, "chosen": 60_000, "repeats": 3.0}
+    _, plan = choose(available, Mix(temperature=0.5))
+    assert plan["web"]["wanted"] / plan["books"]["wanted"] == pytest.approx(2, rel=1e-3)
     with pytest.raises(HeadstartError, match="did you mean 'books'"):
-        choose(domains, sizes, Mix(shares={"book": 1.0}), seed=0)
-    assert sorted(order(np.array([2, 0, 1]), seed=5).tolist()) == [0, 0, 2]
+        choose(available, Mix(shares={"book": 1.0}))
+    keys = order(np.array([0, 0, 2]), np.array([0, 1, 0]), seed=5)
+    assert len(set(keys.tolist())) == 3
+    assert (order(np.array([2]), np.array([0]), seed=5) == keys[2]).all()
 
 
 def test_mix_in_the_corpus(tmp_path: Path) -> None:
@@ -260,3 +266,132 @@ def test_command_line(tmp_path: Path) -> None:
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["funnel"][-1]["documents"] == 5
     assert "near duplicates" in CliRunner().invoke(app, command).stdout
+
+
+# What is repeated, what was read before, what evaluations ask
+
+
+def test_lines_of_many_documents_are_dropped(tmp_path: Path) -> None:
+    notice = "Subscribe to our newsletter today"
+    rows = [{"id": f"d{n}", "text": f"{notice}\n{prose(n)}\n  {notice.upper()} "} for n in range(6)]
+    rows += [{"id": "other", "text": prose(50)}, {"id": "only", "text": f"{notice}\n" * 20}]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    settings = ["repeated_lines=3", "languages=any", "near_duplicates.enabled=false", *_no_rules()]
+    manifest = build([path], tmp_path / "out", recipe(*settings), workers=1)
+    texts = {row["id"]: row["text"] for row in read_documents(tmp_path / "out")}
+    assert texts == {f"d{n}": prose(n) for n in range(6)} | {"other": prose(50)}
+    assert manifest["removed"]["repeated lines"] == {"nothing_left": 1}
+    assert manifest["funnel"][-1]["bytes"] == sum(map(len, texts.values()))
+
+
+def _no_rules() -> list[str]:
+    from headstart.corpus.recipe import PAGE_RULES, RULES
+
+    return [f"rules.{name}=off" for name in RULES] + [f"page_rules.{name}=off" for name in PAGE_RULES]
+
+
+def test_a_new_crawl_does_not_repeat_an_old_one(tmp_path: Path) -> None:
+    old = write_jsonl(tmp_path / "old.jsonl", [{"id": f"o{n}", "text": prose(n, 30)} for n in range(8)])
+    build([old], tmp_path / "old", recipe(), workers=1)
+    changed = prose(2, 30).replace(" valley ", " hollow ", 1)
+    rows = [{"id": "same", "text": prose(1, 30)}, {"id": "near", "text": changed}]
+    rows += [{"id": f"new{n}", "text": prose(100 + n, 30)} for n in range(3)]
+    new = write_jsonl(tmp_path / "new.jsonl", rows)
+    before = {path: path.stat().st_atime_ns for path in (tmp_path / "old" / "documents").iterdir()}
+    build([new], tmp_path / "new", recipe(f"against=[{tmp_path / 'old'}]"), workers=1)
+    gone = removed(tmp_path / "new")
+    assert gone["same"][::2] == ("exact duplicates", f"same text as a document of {tmp_path / 'old'}")
+    assert gone["near"][0] == "near duplicates"
+    assert {row["id"] for row in read_documents(tmp_path / "new")} == {"new0", "new1", "new2"}
+    assert before == {path: path.stat().st_atime_ns for path in before}
+    with pytest.raises(HeadstartError, match="there is no corpus folder"):
+        build([new], tmp_path / "third", recipe(f"against=[{tmp_path / 'nowhere'}]"), workers=1)
+
+
+def test_evaluations_are_kept_out(tmp_path: Path) -> None:
+    rows = [{"id": f"d{n}", "text": prose(n, 30)} for n in range(6)]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    words = prose(3, 30).upper().split()
+    item = {"question": " ".join(words[20:40]), "answers": [{"text": "never seen"}]}
+    evaluation = write_jsonl(tmp_path / "questions.jsonl", [{"question": "Who?"}, item, {"q": prose(99)}])
+    manifest = build([path], tmp_path / "out", recipe(f"decontaminate=[{evaluation}]"), workers=1)
+    assert manifest["contamination"] == {"questions.jsonl": {"items": 2, "found": 1}}
+    assert removed(tmp_path / "out")["d3"] == (
+        "decontamination",
+        "benchmark_text",
+        "shares words with questions.jsonl:2",
+    )
+    report = json.loads((tmp_path / "out" / "contamination.json").read_text())
+    assert report["found"] == {"questions.jsonl:2": ["d3"]}
+    assert report["too_short"] == 1
+
+
+def test_pairs_are_checked_and_the_newest_kept(tmp_path: Path) -> None:
+    text = prose(1, 30)
+    rows = [
+        {"id": "old", "text": text + " One more sentence.", "date": "2020-01-01T00:00:00Z"},
+        {"id": "new", "text": text, "date": "2024-05-06"},
+    ]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    build([path], tmp_path / "newest", recipe("near_duplicates.keep=newest"), workers=1)
+    assert removed(tmp_path / "newest").keys() == {"old"}
+    (kept,) = read_documents(tmp_path / "newest")
+    assert json.loads(kept["metadata"]) == {"copies": 2}
+    build([path], tmp_path / "checked", recipe("near_duplicates.check=1.0"), workers=1)
+    assert not removed(tmp_path / "checked")
+
+
+# Engines
+
+
+def test_a_record_that_kills_its_process_costs_only_itself(tmp_path: Path) -> None:
+    rows = [{"id": f"d{n}", "text": prose(n)} for n in range(5)]
+    rows[2]["text"] += " fatal"
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    script = tmp_path / "crash.py"
+    script.write_text(
+        "import os, sys\nfrom pathlib import Path\n"
+        "from headstart.corpus import CorpusRecipe, build, engine, prepare\n"
+        "normalise = prepare.normalise\n"
+        "def fatal(text):\n    return os.abort() if 'fatal' in text else normalise(text)\n"
+        "def run_step(*given):\n    prepare.normalise = fatal\n    return original(*given)\n"
+        "original, engine.run_step = engine.run_step, run_step\n"
+        "if __name__ == '__main__':\n"
+        "    build([Path(given) for given in sys.argv[2:]], Path(sys.argv[1]), CorpusRecipe(), workers=2)\n"
+    )
+    large = write_jsonl(
+        tmp_path / "b.jsonl", [{"id": f"x{n}", "text": prose(900 + n, 40)} for n in range(900)]
+    )
+    command = [sys.executable, str(script), str(tmp_path / "out"), str(path), str(large)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    skipped = (tmp_path / "out" / "skipped.jsonl").read_text()
+    assert json.loads(skipped) == {"source": "a.jsonl:3", "reason": "reading it ended the process"}
+    ids = {row["id"] for row in read_documents(tmp_path / "out")}
+    assert {"d0", "d1", "d3", "d4"} <= ids
+    assert "d2" not in ids
+
+
+def test_slurm_arrays_give_the_same(tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for sbatch that runs the array's tasks one after another."""
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "sbatch").write_text(
+        "#!/usr/bin/env python3\n"
+        "import os, shlex, subprocess, sys\n"
+        "given = dict(one.lstrip('-').split('=', 1) for one in sys.argv[1:] if '=' in one)\n"
+        "for part in given['array'].split('%')[0].split(','):\n"
+        "    first, _, last = part.partition('-')\n"
+        "    for number in range(int(first), int(last or first) + 1):\n"
+        "        env = os.environ | {'SLURM_ARRAY_TASK_ID': str(number)}\n"
+        "        subprocess.run(shlex.split(given['wrap']), env=env, check=True)\n"
+    )
+    (bin_folder / "sbatch").chmod(0o755)
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": prose(n)} for n in range(30)])
+    with pytest.raises(HeadstartError, match="needs sbatch"):
+        build([path], tmp_path / "slurm", recipe(), workers=2, on="slurm")
+    monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
+    build([path], tmp_path / "slurm", recipe(), workers=2, on="slurm")
+    build([path], tmp_path / "here", recipe(), workers=1)
+    assert contents(tmp_path / "slurm") == contents(tmp_path / "here")
+    assert engine._ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"

@@ -21,14 +21,18 @@ def corpus(
     out: Annotated[Path, typer.Option("--out", help="The corpus folder to write.")],
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = os.cpu_count() or 1,
+    engine: Annotated[
+        str, typer.Option("--engine", help="Where it runs: local, ray (a Ray cluster), slurm (job arrays).")
+    ] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Read raw text, clean it, remove duplicates, mix it, and say what became of every document."""
     from headstart.corpus import CorpusRecipe, build
+    from headstart.corpus.engine import engine_named
 
     overrides = [given for given in inputs if "=" in given and not Path(given).exists()]
     files = [Path(given) for given in inputs if given not in overrides]
-    manifest = build(files, out, CorpusRecipe.load(recipe, overrides), workers)
+    manifest = build(files, out, CorpusRecipe.load(recipe, overrides), workers, engine_named(engine))
     if as_json:
         typer.echo(orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
     else:

@@ -1,208 +1,375 @@
-"""What happens to each document: language, rules, duplicates and mix, decided over columns."""
+"""Which documents stay: steps over columns, from language to mix.
+
+`judge` looks at one document at a time; `digests` to `compare` find duplicates in passes over partitions of
+keys; `weigh` counts what is left. `verdict` puts together what they found about a task's documents.
+"""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart.corpus import deduplicate, mix
-from headstart.corpus.prepare import Prepared
-from headstart.corpus.read import Skip
+from headstart.corpus.prepare import shingles
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.rules import parse_rules
+from headstart.corpus.rules import Rule, parse_rules
 from headstart.corpus.signals import SIGNALS
-from headstart.errors import HeadstartError
+from headstart.corpus.work import Work, found, load, open_work, save, slices
+from headstart.folder import atomic, read_json, write_json
+
+EXACT, NEAR, LINES, MIX = "exact duplicates", "near duplicates", "repeated lines", "mix"
 
 
-class Decisions:
-    """What happens to each document, decided stage by stage over columns of all documents.
+def reasons(recipe: CorpusRecipe) -> list[tuple[str, str]]:
+    """Every stage and rule that may remove a document, in the order of the stages.
 
-    Attributes:
-        stage: per document the stage that removed it, or None.
-        rule, detail: why.
-        funnel: what was left after each stage.
-        removed: documents per stage and rule.
+    A verdict is a place in this list; the first stands for documents that stay.
     """
+    quality = [*parse_rules(recipe.rules), *parse_rules(recipe.page_rules)]
+    return [
+        ("", ""),
+        ("extract", "no_main_text"),
+        ("language", "unsure"),
+        ("language", "other_language"),
+        *(("quality", name) for name in quality),
+        ("decontamination", "benchmark_text"),
+        (EXACT, "same_text"),
+        (NEAR, "similar_text"),
+        (LINES, "nothing_left"),
+        (MIX, "over_share"),
+    ]
 
-    def __init__(self, prepared: list[Prepared], skipped: list[Skip]) -> None:
-        names = [
-            "id",
-            "domain",
-            "language",
-            "language_score",
-            "page",
-            "bytes",
-            *SIGNALS,
-            "digest",
-            "signature",
-        ]
-        tables = [pq.read_table(one.path, columns=names) for one in prepared]
-        table = pa.concat_tables(tables)
-        self.rows = [len(one) for one in tables]
-        self.columns = {
-            name: table[name].to_numpy() for name in ("language_score", "page", "bytes", *SIGNALS)
-        }
-        self.columns |= {
-            name: np.array(table[name].to_pylist(), object) for name in ("id", "domain", "language")
-        }
-        self.digests = _fixed_bytes(table["digest"], 16)
-        self.signatures = _fixed_bytes(table["signature"], table.schema.field("signature").type.byte_width)
-        count = len(table)
-        self.stage = np.full(count, None, object)
-        self.rule = np.full(count, None, object)
-        self.detail = np.full(count, None, object)
-        self.skipped = skipped
-        self.funnel: list[dict[str, Any]] = [
-            {
-                "stage": "read",
-                "documents": sum(one.documents for one in prepared),
-                "bytes": sum(one.bytes for one in prepared),
-            }
-        ]
-        self.removed: dict[str, dict[str, int]] = {}
 
-    def alive(self) -> np.ndarray:
-        """Indices of the documents that no stage has removed."""
-        return np.flatnonzero(self.stage == None)  # noqa: E711  (element by element)
+def stages(recipe: CorpusRecipe) -> list[str]:
+    """The stages in order, each once."""
+    return list(dict.fromkeys(stage for stage, _ in reasons(recipe) if stage))
 
-    def remove(self, stage: str, rule: str, gone: np.ndarray, details: Iterable[str]) -> None:
-        """Mark documents as removed."""
-        if not len(gone):
-            return
-        self.stage[gone], self.rule[gone] = stage, rule
-        self.detail[gone] = list(details)
-        self.removed.setdefault(stage, {})[rule] = len(gone)
 
-    def close(self, stage: str) -> None:
-        """Note in the funnel what is left after a stage."""
-        alive = self.alive()
-        self.funnel.append(
-            {"stage": stage, "documents": len(alive), "bytes": int(self.columns["bytes"][alive].sum())}
+# Judging one document at a time
+
+
+def judge(folder: Path, task: int) -> None:
+    """Language and rules: a verdict for each document of a task, and the digests of those that stay."""
+    work = open_work(folder)
+    out = work.path("judged", task)
+    if out.exists():
+        return
+    table = work.columns(task, "bytes", "language", "language_score", "page", "digest", *SIGNALS)
+    columns = {name: table[name].to_numpy() for name in ("bytes", "language_score", "page", *SIGNALS)}
+    language = table["language"].to_numpy(zero_copy_only=False)
+    recipe, wanted = work.recipe, work.noted("languages")
+    verdicts = np.zeros(len(table), np.int16)
+    places = {reason: place for place, reason in enumerate(reasons(recipe))}
+
+    def remove(stage: str, rule: str, fires: np.ndarray) -> None:
+        verdicts[fires & (verdicts == 0)] = places[stage, rule]
+
+    remove("extract", "no_main_text", columns["bytes"] == 0)
+    if wanted is not None:
+        remove("language", "unsure", columns["language_score"] < recipe.language_score)
+        remove("language", "other_language", ~np.isin(language.astype(str), wanted))
+    for name, rule in parse_rules(recipe.rules).items():
+        remove("quality", name, rule.removes(columns))
+    for name, rule in parse_rules(recipe.page_rules).items():
+        remove("quality", name, rule.removes(columns) & columns["page"])
+    if (contaminated := work.path("contaminated", task)).exists():
+        hit = np.zeros(len(table), bool)
+        hit[load(contaminated)["place"]] = True
+        remove("decontamination", "benchmark_text", hit)
+    left = verdicts == 0
+    digests = _fixed_bytes(table["digest"], 16)[left]
+    save(work.path("digests", task), deduplicate.digest_keys(digests, work.numbers(task)[left]))
+    save(out, verdicts)
+
+
+def languages(work: Work) -> list[str] | None:
+    """The languages that stay; None: all of them. `auto` is the one with most bytes among sure documents."""
+    if work.recipe.languages == "any":
+        return None
+    if work.recipe.languages != "auto":
+        return list(work.recipe.languages)
+    sizes: Counter[str] = Counter()
+    for task in range(len(work.tasks)):
+        table = work.columns(task, "bytes", "language", "language_score")
+        sure = table.filter(pc.field("language_score") >= work.recipe.language_score)
+        summed = sure.group_by("language").aggregate([("bytes", "sum")])
+        sizes.update(
+            dict(
+                zip(*(column.to_pylist() for column in summed.select(["language", "bytes_sum"])), strict=True)
+            )
         )
-
-    def decide(self, recipe: CorpusRecipe) -> None:
-        """All stages from extraction to near duplicates."""
-        empty = self.alive()[self.columns["bytes"] == 0]
-        self.remove("extract", "no_main_text", empty, ["the page has no main text"] * len(empty))
-        self.close("extract")
-        self._languages(recipe)
-        self._rules(recipe)
-        self._exact_duplicates()
-        self._near_duplicates(recipe)
-
-    def _languages(self, recipe: CorpusRecipe) -> None:
-        alive = self.alive()
-        languages, scores = self.columns["language"], self.columns["language_score"]
-        if recipe.languages != "any":
-            unsure = alive[scores[alive] < recipe.language_score]
-            self.remove(
-                "language",
-                "unsure",
-                unsure,
-                (f"{languages[i]} with score {scores[i]:.2f} < {recipe.language_score:g}" for i in unsure),
-            )
-            alive = self.alive()
-            wanted = recipe.languages if isinstance(recipe.languages, list) else self._main_language(alive)
-            other = alive[~np.isin(languages[alive].astype(str), wanted)]
-            self.remove("language", "other_language", other, (f"language = {languages[i]}" for i in other))
-        self.close("language")
-
-    def _main_language(self, among: np.ndarray) -> list[str]:
-        """The language with the most bytes."""
-        sizes: Counter[str] = Counter()
-        for language, size in zip(self.columns["language"][among], self.columns["bytes"][among], strict=True):
-            sizes[language] += int(size)
-        return [max(sorted(sizes), key=sizes.__getitem__)] if sizes else []
-
-    def _rules(self, recipe: CorpusRecipe) -> None:
-        for rules, pages_only in ((recipe.rules, False), (recipe.page_rules, True)):
-            for name, rule in parse_rules(rules).items():
-                alive = self.alive()
-                fires = rule.removes(self.columns)[alive]
-                if pages_only:
-                    fires &= self.columns["page"][alive]
-                gone = alive[fires]
-                values = self.columns[rule.signal][gone]
-                self.remove("quality", name, gone, (rule.detail(value) for value in values))
-        self.close("quality")
-
-    def _exact_duplicates(self) -> None:
-        alive = self.alive()
-        found = deduplicate.exact(self.digests[alive])
-        details = (f"same text as {self.columns['id'][i]}" for i in alive[found.kept])
-        self.remove("exact duplicates", "same_text", alive[found.gone], details)
-        self.close("exact duplicates")
-
-    def _near_duplicates(self, recipe: CorpusRecipe) -> None:
-        settings = recipe.near_duplicates
-        if settings.enabled:
-            alive = self.alive()
-            size = settings.bands * settings.rows
-            matrix = self.signatures[alive].view(np.uint32).reshape(len(alive), size)
-            found = deduplicate.near(matrix, settings.bands, self.columns["bytes"][alive])
-            scores = deduplicate.similarity(matrix, found.gone, found.kept)
-            kept = self.columns["id"][alive[found.kept]]
-            details = (
-                f"near duplicate of {i}, similarity {s:.2f}" for i, s in zip(kept, scores, strict=True)
-            )
-            self.remove("near duplicates", "similar_text", alive[found.gone], details)
-        self.close("near duplicates")
-
-    def mix(self, recipe: CorpusRecipe) -> tuple[np.ndarray, dict[str, Any]]:
-        """How often each document goes into the corpus, and the plan per domain."""
-        alive = self.alive()
-        domains, sizes = self.columns["domain"][alive].astype(str), self.columns["bytes"][alive]
-        chosen, plan = mix.choose(domains, sizes, recipe.mix, recipe.seed)
-        gone = alive[chosen == 0]
-        details = (f"domain {self.columns['domain'][i]} is over its share" for i in gone)
-        self.remove("mix", "over_share", gone, details)
-        copies = np.zeros(len(self.stage), np.int64)
-        copies[alive] = chosen
-        total = int((self.columns["bytes"] * copies).sum())
-        self.funnel.append({"stage": "mix", "documents": int(copies.sum()), "bytes": total})
-        return copies, plan
-
-    def check_something_is_left(self) -> None:
-        """Raise a `HeadstartError` that names the greatest loss if no document is left."""
-        if len(self.alive()):
-            return
-        reasons = most_common(skip.reason for skip in self.skipped)
-        if not self.funnel[0]["documents"]:
-            found = (
-                ", ".join(f"{reason} ({count:,})" for reason, count in list(reasons.items())[:3])
-                or "no records"
-            )
-            raise HeadstartError(f"none of the input could be read: {found}; check the files")
-        stage = max(self.removed, key=lambda name: sum(self.removed[name].values()))
-        rules = self.removed[stage]
-        rule = max(rules, key=rules.__getitem__)
-        example = self.detail[np.flatnonzero((self.stage == stage) & (self.rule == rule))[0]]
-        raise HeadstartError(
-            f"no document is left: the stage {stage!r} removed {sum(rules.values()):,}, most by {rule} "
-            f"(for one, {example}); relax it in the recipe"
-        )
-
-    def totals(self, column: str, entries: np.ndarray) -> dict[str, dict[str, int]]:
-        """Documents and bytes per value of a column, the largest first."""
-        values, sizes = self.columns[column][entries].astype(str), self.columns["bytes"][entries]
-        names, group = np.unique(values, return_inverse=True)
-        documents = np.bincount(group, minlength=len(names))
-        sums = np.bincount(group, sizes, minlength=len(names)).astype(np.int64)
-        by_size = sorted(range(len(names)), key=lambda i: -sums[i])
-        return {str(names[i]): {"documents": int(documents[i]), "bytes": int(sums[i])} for i in by_size}
+    return [max(sorted(sizes), key=sizes.__getitem__)] if sizes.total() else []
 
 
 def _fixed_bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
-    """A column of fixed-size binary values as numpy voids, without a Python object for each."""
+    """A column of fixed-size binary values as bytes `[N, width]`, without a Python object for each."""
     content = b"".join(
         memoryview(chunk.buffers()[1])[chunk.offset * width : (chunk.offset + len(chunk)) * width]
         for chunk in column.chunks
         if len(chunk)
     )
-    return np.frombuffer(content, np.dtype((np.void, width)))
+    return np.frombuffer(content, np.uint8).reshape(-1, width)
+
+
+# Duplicates, partition by partition
+
+
+def exact(folder: Path, partition: int) -> None:
+    """Documents whose digest an earlier document has, or a document of an earlier corpus."""
+    work = open_work(folder)
+    out = work.path("exact", partition)
+    if not out.exists():
+        count = work.noted("partitions")["exact"]
+        keyed = deduplicate.merged(_keys(work, "digests", partition, count))
+        save(out, deduplicate.exact(keyed).pairs())
+
+
+def bands(folder: Path, task: int) -> None:
+    """The keys of the bands of what is left of a task."""
+    work = open_work(folder)
+    out = work.path("bands", task)
+    if out.exists():
+        return
+    left = np.array(load(work.path("judged", task))) == 0
+    left[found(work.files("exact"), work.numbers(task))[0]] = False
+    column = work.columns(task, "signature")["signature"]
+    signatures = _fixed_bytes(column, column.type.byte_width)[left].view(np.uint32)
+    save(out, deduplicate.band_keys(signatures, work.recipe.near_duplicates.bands, work.numbers(task)[left]))
+
+
+def links(folder: Path, partition: int) -> None:
+    """Pairs of documents that share a band."""
+    work = open_work(folder)
+    out = work.path("links", partition)
+    if not out.exists():
+        count = work.noted("partitions")["near"]
+        save(out, deduplicate.links(deduplicate.merged(_keys(work, "bands", partition, count))))
+
+
+def _keys(work: Work, kind: str, partition: int, count: int) -> Iterator[np.ndarray]:
+    """The keys of one partition: this corpus's, and those of the corpora that it is not to repeat.
+
+    All documents of the first earlier corpus have the number -1, of the second -2, and so on.
+    """
+    yield from slices(work.files(kind), partition, count)
+    for number, folder in enumerate(work.recipe.against):
+        for keyed in slices(sorted((folder / "index").glob(f"{kind}-*.npy")), partition, count):
+            keyed["document"] = -1 - number
+            yield keyed
+
+
+def group(work: Work) -> None:
+    """Of every group of linked documents one stays: the whole of `near/` in one go, over the links alone."""
+    out = work.path("near", 0)
+    if out.exists():
+        return
+    files = [load(path) for path in work.files("links")]
+    nodes = np.unique(np.concatenate([np.zeros(0, np.int64), *(np.unique(pairs) for pairs in files)]))
+    groups = deduplicate.components(files, nodes)
+    chosen = deduplicate.near(nodes, groups, _worth(work, nodes))
+    save(out, chosen.pairs())
+
+
+def _worth(work: Work, nodes: np.ndarray) -> np.ndarray:
+    """What a copy is kept by: its length or its date; documents of earlier corpora before all others."""
+    worth = np.full(len(nodes), np.inf)
+    newest = work.recipe.near_duplicates.keep == "newest"
+    at = np.searchsorted(nodes, work.starts)
+    for task in np.flatnonzero(at[1:] > at[:-1]).tolist():
+        places = nodes[at[task] : at[task + 1]] - work.starts[task]
+        column = work.columns(task, "date" if newest else "bytes").column(0).take(pa.array(places))
+        # ISO dates sort as text; their first 19 characters (to the second) as a number of 14 digits do too.
+        digits = pc.replace_substring_regex(column, r"\D", "") if newest else column
+        values = (
+            [int((text or "0")[:14].ljust(14, "0")) for text in digits.to_pylist()]
+            if newest
+            else digits.to_numpy()
+        )
+        worth[at[task] : at[task + 1]] = values
+    return worth
+
+
+COMPARED = pa.schema(
+    [("place", pa.int64()), ("stage", pa.string()), ("kept", pa.string()), ("similarity", pa.float64())]
+)
+
+
+def compare(folder: Path, task: int) -> None:
+    """Name the documents that stay in the stead of a task's duplicates, and say how similar they are.
+
+    With `near_duplicates.check` the pairs are compared shingle by shingle, and those that are not similar
+    enough are no duplicates after all.
+    """
+    work = open_work(folder)
+    out = work.path("compared", task, "parquet")
+    if out.exists():
+        return
+    numbers, near = work.numbers(task), work.recipe.near_duplicates
+    rows: list[tuple[int, str, str, float]] = []
+    places, kept = found(work.files("exact"), numbers)
+    others = _rows(work, kept, ["id"])
+    rows += [(int(p), EXACT, others[int(k)]["id"], 1.0) for p, k in zip(places, kept, strict=True)]
+    places, kept = found(work.files("near"), numbers)
+    names = ["id", "signature", *(["text"] if near.check is not None else [])]
+    others, own = _rows(work, kept, names), _rows(work, places + work.starts[task], names)
+    for place, other in zip(places.tolist(), kept.tolist(), strict=True):
+        here, there = own[place + int(work.starts[task])], others[other]
+        if "signature" not in there:
+            rows.append((place, NEAR, there["id"], float("nan")))
+        elif near.check is None:
+            pair = (np.frombuffer(one["signature"], np.uint32)[None] for one in (here, there))
+            rows.append((place, NEAR, there["id"], float(deduplicate.similarity(*pair)[0])))
+        else:
+            share = deduplicate.jaccard(*(shingles(one["text"], near.words) for one in (here, there)))
+            if share >= near.check:
+                rows.append((place, NEAR, there["id"], share))
+    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    with atomic(out) as temporary:
+        pq.write_table(pa.table(dict(zip(COMPARED.names, columns, strict=True)), COMPARED), temporary)
+
+
+def _rows(work: Work, documents: np.ndarray, names: list[str]) -> dict[int, dict[str, Any]]:
+    """Some columns of some documents, wherever they lie; only the row groups that hold them are read."""
+    rows: dict[int, dict[str, Any]] = {
+        int(document): {"id": f"a document of {work.recipe.against[-1 - document]}"}
+        for document in documents[documents < 0]
+    }
+    ordered = np.unique(documents[documents >= 0])
+    for task, numbers in groupby(
+        ordered, lambda number: int(np.searchsorted(work.starts, number, "right")) - 1
+    ):
+        wanted = np.array(list(numbers)) - work.starts[task]
+        with pq.ParquetFile(work.prepared(task)) as file:
+            first = 0
+            for part in range(file.num_row_groups):
+                behind = first + file.metadata.row_group(part).num_rows
+                here = wanted[(wanted >= first) & (wanted < behind)]
+                if len(here):
+                    table = file.read_row_group(part, columns=names, use_threads=False).take(
+                        pa.array(here - first)
+                    )
+                    rows.update(zip((here + work.starts[task]).tolist(), table.to_pylist(), strict=True))
+                first = behind
+    return rows
+
+
+# Everything together
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a task's documents.
+
+    Attributes:
+        code: a place in `reasons`, 0 for those that stay.
+        other, similarity: of duplicates, by their place: which document stays, and how alike they are.
+    """
+
+    code: np.ndarray
+    other: dict[int, str]
+    similarity: dict[int, float]
+
+
+def verdict(work: Work, task: int) -> Verdict:
+    """What the steps up to `compare`, and the mix if it is decided, say of a task's documents."""
+    places = {reason: place for place, reason in enumerate(reasons(work.recipe))}
+    code = np.array(load(work.path("judged", task)))
+    compared = pq.read_table(work.path("compared", task, "parquet")).to_pydict()
+    for place, stage in zip(compared["place"], compared["stage"], strict=True):
+        code[place] = places[stage, "same_text" if stage == EXACT else "similar_text"]
+    if (emptied := work.path("emptied", task)).exists():
+        gone = np.array(load(emptied))
+        code[gone[code[gone] == 0]] = places[LINES, "nothing_left"]
+    other = dict(zip(compared["place"], compared["kept"], strict=True))
+    return Verdict(code, other, dict(zip(compared["place"], compared["similarity"], strict=True)))
+
+
+def weigh(folder: Path, task: int) -> None:
+    """Count a task's documents and bytes by verdict, and what the mix draws from."""
+    work = open_work(folder)
+    out = work.path("weighed", task, "json")
+    if out.exists():
+        return
+    code = verdict(work, task).code
+    table = work.columns(task, "bytes", "domain", "language")
+    size = table["bytes"].to_numpy()
+    left = code == 0
+    key = table[work.recipe.mix.by].to_numpy(zero_copy_only=False).astype(str)[left]
+    save(
+        work.path("histogram", task),
+        mix.histogram(key, size[left], work.numbers(task)[left], work.recipe.seed),
+    )
+    write_json(out, {"verdicts": tally(code, size)})
+
+
+def tally(values: np.ndarray, sizes: np.ndarray) -> dict[str, list[int]]:
+    """Documents and bytes for each value."""
+    names, group = np.unique(values, return_inverse=True)
+    documents = np.bincount(group, minlength=len(names))
+    sums = np.zeros(len(names), np.int64)
+    np.add.at(sums, group, sizes)
+    return {str(name): [int(documents[i]), int(sums[i])] for i, name in enumerate(names)}
+
+
+def add_tallies(tallies: Iterable[dict[str, list[int]]]) -> dict[str, list[int]]:
+    """Several tallies as one."""
+    total: dict[str, list[int]] = {}
+    for one in tallies:
+        for name, (documents, size) in one.items():
+            counts = total.setdefault(name, [0, 0])
+            counts[0] += documents
+            counts[1] += size
+    return total
+
+
+def describe(work: Work, task: int, decided: Verdict) -> tuple[list[str], list[str], list[str]]:
+    """Stage, rule and detail of each removed document of a task, in their order."""
+    recipe, known = work.recipe, reasons(work.recipe)
+    gone = np.flatnonzero(decided.code)
+    rules: dict[str, Rule] = parse_rules(recipe.rules) | parse_rules(recipe.page_rules)
+    names = ["language", "language_score", "domain", *SIGNALS]
+    columns = {name: work.columns(task, name)[name].take(pa.array(gone)).to_pylist() for name in names}
+    contaminated = work.path("contaminated", task)
+    items = work.noted("benchmarks")["items"] if contaminated.exists() else []
+    hits = {int(hit["place"]): items[int(hit["item"])] for hit in load(contaminated)} if items else {}
+    details = []
+    for row, place in enumerate(gone.tolist()):
+        stage, rule = known[decided.code[place]]
+        if stage == "quality":
+            detail = rules[rule].detail(columns[rules[rule].signal][row])
+        elif rule == "unsure":
+            language, score = columns["language"][row], columns["language_score"][row]
+            detail = f"{language} with score {score:.2f} < {recipe.language_score:g}"
+        elif rule == "other_language":
+            detail = f"language = {columns['language'][row]}"
+        elif stage == "decontamination":
+            detail = f"shares words with {hits[place]}"
+        elif stage == EXACT:
+            detail = f"same text as {decided.other[place]}"
+        elif stage == NEAR:
+            detail = f"near duplicate of {decided.other[place]}, similarity {decided.similarity[place]:.2f}"
+        elif stage == LINES:
+            detail = "all of its lines are repeated over the corpus"
+        elif stage == MIX:
+            detail = f"{recipe.mix.by} {columns[recipe.mix.by][row]} is over its share"
+        else:
+            detail = "the page has no main text"
+        details.append(detail)
+    return [known[c][0] for c in decided.code[gone]], [known[c][1] for c in decided.code[gone]], details
+
+
+def totals(work: Work, column: str) -> dict[str, dict[str, int]]:
+    """Documents and bytes of the corpus by domain or language, the largest first."""
+    counted = add_tallies(read_json(path)[column] for path in work.files("dealt", "json"))
+    by_size = sorted(counted.items(), key=lambda item: (-item[1][1], item[0]))
+    return {name: {"documents": documents, "bytes": size} for name, (documents, size) in by_size}
 
 
 def most_common(values: Iterable[str]) -> dict[str, int]:

@@ -1,49 +1,72 @@
-"""The corpus stage from end to end: prepare in parallel, decide over columns, write in the final order.
+"""The corpus stage from end to end: a list of steps over files.
 
-Pass 1 (`prepare`) does the work that grows with the text. What follows decides over columns of numbers alone:
-language, rules, duplicates, mix. Pass 2 writes every document once more, kept ones into `documents/` in their
-shuffled order, the others into `removed/` with the reason.
+The first pass (`prepare`) does the work that grows with the text: it reads, extracts and measures. What
+follows decides over columns of numbers: language, rules, duplicates, mix. The last pass writes every document
+once more, kept ones into `documents/` in their shuffled order, the others into `removed/` with the reason.
+Any of it may run on any engine, and goes on after a kill where it stopped.
 """
 
 import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow.parquet as pq
 
-from headstart.corpus.decide import Decisions, most_common
-from headstart.corpus.mix import order
-from headstart.corpus.prepare import Prepared, finished, prepare, task_fingerprint
-from headstart.corpus.read import Task, find_sources, plan_tasks
+from headstart.corpus import decontaminate, engine, mix
+from headstart.corpus.decide import (
+    add_tallies,
+    group,
+    languages,
+    most_common,
+    reasons,
+    stages,
+    totals,
+)
+from headstart.corpus.deduplicate import KEYED, PAIR
+from headstart.corpus.prepare import Prepared, finished, task_fingerprint
+from headstart.corpus.read import Skip, find_sources, plan_tasks
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.write import write_documents
+from headstart.corpus.work import Work, load, make_work, partitions, save, slices
 from headstart.errors import HeadstartError
-from headstart.folder import MANIFEST, atomic, fingerprint, read_manifest, remove, write_manifest
+from headstart.folder import (
+    MANIFEST,
+    atomic,
+    fingerprint,
+    read_json,
+    read_manifest,
+    remove,
+    write_json,
+    write_manifest,
+)
 from headstart.progress import Bar
-from headstart.workers import worker_pool
 
 KIND, VERSION = "corpus", 1
 WORK = ".work"
 
 
 def build(
-    inputs: list[Path], out: Path, recipe: CorpusRecipe, workers: int = os.cpu_count() or 1
+    inputs: list[Path],
+    out: Path,
+    recipe: CorpusRecipe,
+    workers: int = os.cpu_count() or 1,
+    on: engine.Name = "local",
 ) -> dict[str, Any]:
     """Make a corpus folder from raw files, or go on with an interrupted one.
 
-    The same inputs and recipe give byte-identical documents, whatever the number of workers, and also after
-    an interruption.
+    The same inputs and recipe give byte-identical documents, whatever the engine and the number of workers,
+    and also after an interruption.
 
     Args:
         inputs: files or folders of WARC, WET, HTML, text, JSONL or Parquet.
         out: the corpus folder. A finished one made from the same is returned at once.
         recipe: the settings.
-        workers: processes for the first pass.
+        workers: processes, or tasks of a Slurm array, at once.
+        on: the engine.
 
     Returns:
         The folder's manifest.
@@ -52,6 +75,8 @@ def build(
         HeadstartError: bad input or settings, a folder in use for something else, or no document survives.
     """
     started = time.monotonic()
+    for earlier in recipe.against:
+        read_manifest(earlier, KIND, VERSION)
     sources, unknown = find_sources([Path(given) for given in inputs], leave_out=out)
     made_from = fingerprint(
         {
@@ -68,16 +93,69 @@ def build(
         return manifest
     if out.is_dir() and any(out.iterdir()) and not (out / WORK).is_dir():
         raise HeadstartError(f"{out} holds other files; choose an empty or a new folder")
-    (out / WORK).mkdir(parents=True, exist_ok=True)
+    work = make_work(out / WORK, recipe, plan_tasks(sources))
+    _drop_stale(work, made_from)
     recipe.save(out / "recipe.yaml")
-    prepared = _prepare_all(plan_tasks(sources), recipe, out / WORK, max(workers, 1))
+
+    def run(
+        title: str, step: str, numbers: Iterable[int], weights: Callable[[int], float] | None = None
+    ) -> None:
+        every = list(numbers)
+        unit, weigh = ("MB", weights) if weights else ("parts", lambda number: 1)
+        with Bar(title, sum(map(weigh, every)), unit) as bar:
+            for number in engine.run(on, step, work.folder, every, workers):
+                bar.advance(weigh(number))
+
+    tasks = range(len(work.tasks))
+    largest_first = sorted(tasks, key=lambda task: -work.tasks[task].size)
+    run("reading and measuring", "prepare.prepare", largest_first, lambda task: work.tasks[task].size / 1e6)
+    prepared = _all_prepared(work)
     skipped = unknown + [skip for one in prepared for skip in one.skipped]
-    decisions = Decisions(prepared, skipped)
-    decisions.decide(recipe)
-    decisions.check_something_is_left()
-    copies, plan = decisions.mix(recipe)
-    final = order(copies, recipe.seed)
-    write_documents(out, out / WORK / "dealt", prepared, decisions, final, recipe.shard_bytes)
+    documents = int(work.starts[-1])
+    near = recipe.near_duplicates
+    count = {
+        "exact": partitions(documents * KEYED.itemsize),
+        "near": partitions(documents * near.bands * KEYED.itemsize),
+        "lines": partitions(
+            sum(one.bytes for one in prepared) // 2
+        ),  # a line of 48 bytes makes a record of 24
+    }
+    work.note("partitions", count)
+    work.note("languages", languages(work))
+
+    if recipe.decontaminate:
+        decontaminate.index(work)
+        run("looking for benchmarks", "decontaminate.search", tasks)
+    run("rules", "decide.judge", tasks)
+    run("exact duplicates", "decide.exact", range(count["exact"]))
+    if near.enabled:
+        run("bands", "decide.bands", tasks)
+        run("links", "decide.links", range(count["near"]))
+        group(work)
+    _count_copies(work)
+    run("comparing", "decide.compare", tasks)
+    if recipe.repeated_lines is not None:
+        run("lines", "lines.count_lines", tasks)
+        run("repeated lines", "lines.repeated", range(count["lines"]))
+        run("dropping lines", "lines.drop_lines", tasks)
+    run("weighing", "decide.weigh", tasks)
+    _check_something_is_left(work, prepared, skipped)
+    available = mix.added(load(path) for path in work.files("histogram"))
+    amounts, plan = mix.choose(available, recipe.mix)
+    chosen = sum(one["chosen"] for one in plan.values()) if plan else int(available["bytes"].sum())
+    parts = max(1, -(-chosen // recipe.shard_bytes))
+    work.note("mix", {"amounts": {name: asdict(amount) for name, amount in amounts.items()}, "parts": parts})
+    run("dealing out", "write.deal", tasks)
+    run("writing", "write.gather", range(parts))
+
+    _write_index(work, count)
+    contamination = decontaminate.report(work, out) if recipe.decontaminate else {}
+    verdicts = add_tallies(read_json(path)["verdicts"] for path in work.files("dealt", "json"))
+    funnel, removed = _funnel(work, prepared, verdicts)
+    counted = {name: totals(work, name) for name in ("domain", "language")}
+    last = counted["domain"].values()
+    funnel[-1] |= {key: sum(one[key] for one in last) for key in ("documents", "bytes")}
+    _publish(work, out)
     with atomic(out / "skipped.jsonl") as temporary:
         rows = ({"source": skip.source, "reason": skip.reason} for skip in skipped)
         temporary.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
@@ -89,12 +167,13 @@ def build(
             "fingerprint": made_from,
             "inputs": [{"path": source.label, "bytes": source.size} for source in sources],
             "seconds": round(time.monotonic() - started, 2),
-            "funnel": decisions.funnel,
-            "removed": decisions.removed,
+            "funnel": funnel,
+            "removed": removed,
             "skipped": most_common(skip.reason for skip in skipped),
-            "domains": decisions.totals("domain", final),
-            "languages": decisions.totals("language", final),
+            "domains": counted["domain"],
+            "languages": counted["language"],
             "mix": plan,
+            "contamination": contamination,
         },
     )
     remove(out / WORK)
@@ -109,51 +188,126 @@ def read_documents(folder: Path, columns: list[str] | None = None) -> Iterator[d
         columns: which columns to read; all by default.
     """
     read_manifest(folder, KIND, VERSION)
-    for path in sorted((folder / "documents").glob("part-*.parquet")):
+    for path in sorted((folder / "documents").glob("*.parquet")):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(1024, columns=columns):
                 yield from batch.to_pylist()
 
 
-# Pass 1 over all tasks
+def _drop_stale(work: Work, made_from: str) -> None:
+    """Of an interrupted run with other settings leave the first pass, which says what it was made from."""
+    note = work.folder / "made_from.json"
+    if note.exists() and read_json(note) == made_from:
+        return
+    for path in work.folder.iterdir():
+        if path.is_dir() and path.name != "prepared":
+            remove(path)
+    write_json(note, made_from)
 
 
-def _prepare_all(tasks: list[Task], recipe: CorpusRecipe, work: Path, workers: int) -> list[Prepared]:
-    """Run the tasks that are not finished yet; the results of all, in the order of the tasks."""
-    expected = {work / f"task-{number:05d}.parquet": task for number, task in enumerate(tasks)}
-    prints = {path: task_fingerprint(task, recipe) for path, task in expected.items()}
-    open_tasks = {path: task for path, task in expected.items() if not finished(path, prints[path])}
-    total = sum(task.size for task in tasks) / 1e6
-    with Bar("reading and measuring", total, "MB") as bar:
-        bar.advance(total - sum(task.size for task in open_tasks.values()) / 1e6)
-        for path in _run(open_tasks, recipe, workers):
-            bar.advance(expected[path].size / 1e6)
+def _all_prepared(work: Work) -> list[Prepared]:
+    """What the first pass made, read back."""
     results = []
-    for path in expected:
-        if (done := finished(path, prints[path])) is None:
-            raise HeadstartError(f"{path} cannot be read back; the disk may be faulty: start again")
+    for number, task in enumerate(work.tasks):
+        done = finished(work.prepared(number), task_fingerprint(task, work.recipe))
+        if done is None:
+            raise HeadstartError(
+                f"{work.prepared(number)} cannot be read back; the disk may be faulty: start again"
+            )
         results.append(done)
     return results
 
 
-def _run(tasks: dict[Path, Task], recipe: CorpusRecipe, workers: int) -> Iterator[Path]:
-    """Run tasks in this process or in a pool; yields each task's path when it is done."""
-    workers = min(workers, len(tasks))
-    if workers <= 1:
-        for path, task in tasks.items():
-            yield prepare(task, recipe, path)
+def _count_copies(work: Work) -> None:
+    """How many documents each kept one stands for, itself included: those that stand for more than one."""
+    exact = _counts(load(path) for path in work.files("exact"))
+    near = [np.array(load(path)) for path in work.files("near")]
+    pairs = np.concatenate([np.zeros(0, PAIR), *near])
+    stood = dict(zip(exact["kept"].tolist(), exact["copies"].tolist(), strict=True))
+    weights = np.array([stood.get(document, 1) for document in pairs["gone"].tolist()], np.int64)
+    for kept in np.unique(pairs["kept"]).tolist():
+        stood.setdefault(kept, 1)
+    for kept, weight in zip(pairs["kept"].tolist(), weights.tolist(), strict=True):
+        stood[kept] += weight
+    rows = np.array(sorted(stood.items()), np.int64).reshape(-1, 2)
+    clusters = np.zeros(len(rows), [("kept", np.int64), ("copies", np.int64)])
+    clusters["kept"], clusters["copies"] = rows.T
+    save(work.folder / "clusters.npy", clusters)
+
+
+def _counts(pairs: Iterable[np.ndarray]) -> np.ndarray:
+    kept = np.concatenate([np.zeros(0, np.int64), *(one["kept"] for one in pairs)])
+    documents, counts = np.unique(kept, return_counts=True)
+    rows = np.zeros(len(documents), [("kept", np.int64), ("copies", np.int64)])
+    rows["kept"], rows["copies"] = documents, counts + 1
+    return rows
+
+
+def _write_index(work: Work, count: dict[str, int]) -> None:
+    """Keep the keys of all documents, for later crawls that are not to repeat this one."""
+    for kind, partitioned in (("digests", "exact"), ("bands", "near")):
+        for partition in range(count[partitioned]):
+            keyed = np.concatenate(
+                [np.zeros(0, KEYED), *slices(work.files(kind), partition, count[partitioned])]
+            )
+            keyed = np.unique(keyed[["key", "low"]])
+            rows = np.zeros(len(keyed), KEYED)
+            rows["key"], rows["low"] = keyed["key"], keyed["low"]
+            save(work.folder / "index" / f"{kind}-{partition:05d}.npy", rows)
+
+
+def _funnel(
+    work: Work, prepared: list[Prepared], verdicts: dict[str, list[int]]
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
+    """What was left after each stage, and documents removed per stage and rule."""
+    known = reasons(work.recipe)
+    left = [sum(one[which] for one in verdicts.values()) for which in (0, 1)]
+    read = {name: sum(getattr(one, name) for one in prepared) for name in ("documents", "bytes")}
+    funnel: list[dict[str, Any]] = [{"stage": "read"} | read]
+    removed: dict[str, dict[str, int]] = {}
+    for stage in stages(work.recipe):
+        for code, (documents, size) in sorted(verdicts.items(), key=lambda item: int(item[0])):
+            if known[int(code)][0] == stage:
+                left[0] -= documents
+                left[1] -= size
+                removed.setdefault(stage, {})[known[int(code)][1]] = documents
+        if _takes_place(work.recipe, stage):
+            funnel.append({"stage": stage, "documents": left[0], "bytes": left[1]})
+    return funnel, removed
+
+
+def _takes_place(recipe: CorpusRecipe, stage: str) -> bool:
+    wanted = {
+        "decontamination": bool(recipe.decontaminate),
+        "repeated lines": recipe.repeated_lines is not None,
+    }
+    return wanted.get(stage, True)
+
+
+def _check_something_is_left(work: Work, prepared: list[Prepared], skipped: list[Skip]) -> None:
+    """Raise a `HeadstartError` that names the greatest loss if no document is left."""
+    verdicts = add_tallies(read_json(path)["verdicts"] for path in work.files("weighed", "json"))
+    if verdicts.get("0"):
         return
-    pool = worker_pool(workers, preload="headstart.corpus.prepare")
-    try:
-        largest_first = sorted(tasks.items(), key=lambda item: -item[1].size)
-        futures = [pool.submit(prepare, task, recipe, path) for path, task in largest_first]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool:
-        raise HeadstartError(
-            "a worker process ended before its time, perhaps for lack of memory; start the same again with "
-            "fewer workers (finished parts are kept); in a script, call build() under "
-            "`if __name__ == '__main__':`"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    if not any(one.documents for one in prepared):
+        found = most_common(skip.reason for skip in skipped)
+        named = (
+            ", ".join(f"{reason} ({count:,})" for reason, count in list(found.items())[:3]) or "no records"
+        )
+        raise HeadstartError(f"none of the input could be read: {named}; check the files")
+    _, removed = _funnel(work, prepared, verdicts)
+    stage = max(removed, key=lambda name: sum(removed[name].values()))
+    rule = max(removed[stage], key=removed[stage].__getitem__)
+    raise HeadstartError(
+        f"no document is left: the stage {stage!r} removed {sum(removed[stage].values()):,}, most by {rule}; "
+        "relax it in the recipe"
+    )
+
+
+def _publish(work: Work, out: Path) -> None:
+    """Move what the last passes wrote to its place."""
+    for name in ("documents", "removed", "index"):
+        if (made := work.folder / name).exists():
+            remove(out / name)
+            made.rename(out / name)
+    (out / "removed").mkdir(exist_ok=True)

@@ -1,7 +1,8 @@
 """Pass 1 of a corpus: each task reads its files and writes one Parquet file of documents with their signals.
 
 Tasks are pure: the same input gives the same file. A file's fingerprint says what it was made from, so that a
-restarted run takes over what is finished and makes again what is stale.
+restarted run takes over what is finished and makes again what is stale. A record that kills its process twice
+is passed over and counted.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ from headstart.corpus.language import identify
 from headstart.corpus.read import Raw, Skip, Task, read
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.signals import SIGNALS, compute
-from headstart.corpus.words import split
+from headstart.corpus.words import Words, split
+from headstart.corpus.work import open_work
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, fingerprint
 
@@ -83,16 +85,25 @@ def finished(path: Path, expected: str) -> Prepared | None:
     return Prepared(path, facts["documents"], facts["bytes"], [Skip(*skip) for skip in facts["skipped"]])
 
 
-def prepare(task: Task, recipe: CorpusRecipe, path: Path) -> Path:
-    """Run one task and write its file."""
+def prepare(folder: Path, number: int) -> None:
+    """Run one task of a work folder and write its file."""
+    work = open_work(folder)
+    task, recipe, path = work.tasks[number], work.recipe, work.prepared(number)
+    if finished(path, task_fingerprint(task, recipe)) is not None:
+        return
+    path.parent.mkdir(exist_ok=True)
     schema = prepared_schema(recipe)
+    last = _Last(work.path("prepared", number, "last"))
     skipped: list[Skip] = []
     documents = size = 0
     with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         batch: list[dict[str, Any]] = []
-        shingles: list[np.ndarray] = []
+        grams_of: list[np.ndarray] = []
         for record in read(task, recipe.domains):
+            if isinstance(record, Raw) and last.killed(record.source):
+                record = Skip(record.source, "reading it ended the process")
             if isinstance(record, Raw):
+                last.note(record.source)
                 try:
                     pieces = list(_documents(record, recipe))
                 except HeadstartError:
@@ -104,15 +115,39 @@ def prepare(task: Task, recipe: CorpusRecipe, path: Path) -> Path:
             size += _bytes(record.text)
             for row, grams in pieces:
                 batch.append(row)
-                shingles.append(grams)
+                grams_of.append(grams)
             if len(batch) >= BATCH:
-                _write(writer, schema, batch, shingles, recipe)
-        _write(writer, schema, batch, shingles, recipe)
+                _write(writer, schema, batch, grams_of, recipe)
+        _write(writer, schema, batch, grams_of, recipe)
         facts = {"documents": documents, "bytes": size, "skipped": [[*skip] for skip in skipped]}
         writer.add_key_value_metadata(
             {"fingerprint": task_fingerprint(task, recipe), "facts": orjson.dumps(facts)}
         )
-    return path
+    last.path.unlink(missing_ok=True)
+
+
+class _Last:
+    """Which record a task is at, on the disk, and how often a process died there.
+
+    A native parser that crashes takes its process along. When that has happened twice at one record, the
+    third attempt leaves it out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.died, self.times = "", 0
+        if path.exists():
+            times, _, place = path.read_text(encoding="utf-8", errors="replace").rstrip().partition(" ")
+            self.died, self.times = place, int(times) if times.isdigit() else 0
+        self._file = path.open("w+b", buffering=0)
+
+    def killed(self, place: str) -> bool:
+        return place == self.died and self.times >= 2
+
+    def note(self, place: str) -> None:
+        times = self.times + 1 if place == self.died else 1
+        self._file.seek(0)
+        self._file.truncate(self._file.write(f"{times} {place}".encode("utf-8", "replace")))
 
 
 def _documents(record: Raw, recipe: CorpusRecipe) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
@@ -124,7 +159,6 @@ def _documents(record: Raw, recipe: CorpusRecipe) -> Iterator[tuple[dict[str, An
     for number, piece in enumerate(pieces):
         words = split(piece)
         language, score = (record.language, 1.0) if record.language else identify(piece)
-        grams = words.ngrams(recipe.near_duplicates.words)
         identity = record.id or record.source
         row = {
             "id": f"{identity}#{number:04d}" if len(pieces) > 1 else identity,
@@ -141,7 +175,17 @@ def _documents(record: Raw, recipe: CorpusRecipe) -> Iterator[tuple[dict[str, An
             **compute(piece, words, language),
             "digest": words.digest(),
         }
-        yield row, grams if len(grams) else words.hashes
+        yield row, _grams(words, recipe.near_duplicates.words)
+
+
+def shingles(text: str, size: int) -> np.ndarray:
+    """The hashes of the runs of `size` words that near duplicates are found by."""
+    return _grams(split(text), size)
+
+
+def _grams(words: Words, size: int) -> np.ndarray:
+    grams = words.ngrams(size)
+    return grams if len(grams) else words.hashes
 
 
 def _bytes(text: str) -> int:
@@ -152,15 +196,15 @@ def _write(
     writer: pq.ParquetWriter,
     schema: pa.Schema,
     batch: list[dict[str, Any]],
-    shingles: list[np.ndarray],
+    grams_of: list[np.ndarray],
     recipe: CorpusRecipe,
 ) -> None:
     """Write the batch with its MinHash signatures, and empty it."""
     if not batch:
         return
     near = recipe.near_duplicates
-    for row, signature in zip(batch, signatures(shingles, near.bands * near.rows), strict=True):
+    for row, signature in zip(batch, signatures(grams_of, near.bands * near.rows), strict=True):
         row["signature"] = signature.tobytes()
     writer.write_table(pa.Table.from_pylist(batch, schema))
     batch.clear()
-    shingles.clear()
+    grams_of.clear()

@@ -317,6 +317,23 @@ def _unpacked(path: Path) -> Iterator[bytes | str]:
             yield from iter(lambda: file.read(_CHUNK), b"")
 
 
+def unpacked_text(path: Path) -> str:
+    """The whole of a plain, gzip or zstd file as text.
+
+    Raises:
+        HeadstartError: it cannot be read or unpacked.
+    """
+    content = bytearray()
+    try:
+        for chunk in _unpacked(path):
+            if isinstance(chunk, str):
+                raise HeadstartError(f"{path}: {chunk}; mend it or leave it out")
+            content += chunk
+    except OSError as error:
+        raise HeadstartError(f"cannot read {path} ({error.strerror or error}); check the path") from None
+    return decode(bytes(content))
+
+
 def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes | str]:
     """All members of a gzip stream; zlib's own reader would lose what precedes a fault."""
     unpacker = zlib.decompressobj(wbits=31)

@@ -1,5 +1,6 @@
 """The settings of a corpus, with their defaults. `recipes/corpus.yaml` explains each of them."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -60,12 +61,19 @@ class NearDuplicates(Recipe):
     words: int = Field(default=5, ge=1, le=32)
     bands: int = Field(default=14, ge=1, le=256)
     rows: int = Field(default=8, ge=1, le=64)
+    keep: Literal["longest", "newest"] = "longest"
+    """Which document of a group stays; of equal ones the first."""
+    check: float | None = Field(default=None, gt=0, le=1)
+    """Jaccard similarity, computed shingle by shingle, that a pair needs; None: sharing a band is enough."""
 
 
 class Mix(Recipe):
     """How much of each domain goes into the corpus. Without shares, everything once."""
 
+    by: Literal["domain", "language"] = "domain"
     shares: dict[str, float] = Field(default={})
+    temperature: float | None = Field(default=None, ge=0, le=1)
+    """Shares in proportion to `bytes ** temperature`, as for languages: 1 as it comes, 0 all alike."""
     bytes: int | None = Field(default=None, gt=0)
     max_repeats: float = Field(default=4.0, ge=1)
 
@@ -87,7 +95,13 @@ class CorpusRecipe(Recipe):
     language_score: float = Field(default=0.65, ge=0, le=1)
     rules: dict[str, str | None] = RULES
     page_rules: dict[str, str | None] = PAGE_RULES
+    against: list[Path] = Field(default=[])
+    """Finished corpora whose documents are not to come again; only their index is read."""
     near_duplicates: NearDuplicates = NearDuplicates()
+    repeated_lines: int | None = Field(default=None, ge=1)
+    """Lines that more documents than this have are dropped; None: none are."""
+    decontaminate: list[Path] = Field(default=[])
+    """Files of evaluations whose text must not be in the corpus."""
     mix: Mix = Mix()
     shard_bytes: int = Field(default=64_000_000, ge=1_000)
 

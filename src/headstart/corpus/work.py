@@ -1,0 +1,159 @@
+"""The work folder of a corpus: what its steps are made from, and the files they hand to each other.
+
+A step is a function of the folder and a number. It reads files, writes one file (a few at most), and leaves
+one that is already there alone; so a step may run in any process, on any machine that sees the folder, again
+after a kill, and in any order among its own kind. No step hands another anything but files.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headstart.corpus.read import Source, Task
+from headstart.corpus.recipe import CorpusRecipe
+from headstart.errors import HeadstartError
+from headstart.folder import atomic, read_json, write_json
+
+PLAN = "plan.json"
+# A pass over one partition holds about this many bytes of keys.
+PARTITION_BYTES = 1 << 27
+
+
+@dataclass(frozen=True)
+class Work:
+    """A work folder, opened."""
+
+    folder: Path
+    recipe: CorpusRecipe
+    tasks: tuple[Task, ...]
+
+    def path(self, step: str, number: int, suffix: str = "npy") -> Path:
+        """The file that a step writes for a task, a partition or a part."""
+        return self.folder / step / f"{number:06d}.{suffix}"
+
+    def files(self, step: str, suffix: str = "npy") -> list[Path]:
+        """All files of a step, in the order of their numbers."""
+        return sorted((self.folder / step).glob(f"*.{suffix}"))
+
+    def prepared(self, task: int) -> Path:
+        """The Parquet file that the first pass writes for a task."""
+        return self.path("prepared", task, "parquet")
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """The number of each task's first document, and behind them how many there are, `[tasks + 1]`."""
+        counts = [pq.read_metadata(self.prepared(task)).num_rows for task in range(len(self.tasks))]
+        return np.cumsum([0, *counts])
+
+    def numbers(self, task: int) -> np.ndarray:
+        """The numbers of a task's documents."""
+        return np.arange(self.starts[task], self.starts[task + 1])
+
+    def columns(self, task: int, *names: str) -> pa.Table:
+        """Some columns of a task's documents."""
+        return pq.read_table(self.prepared(task), columns=list(names))
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep something that was decided for the whole corpus."""
+        write_json(self.folder / f"{name}.json", value)
+
+    def noted(self, name: str) -> Any:
+        """What `note` kept."""
+        return read_json(self.folder / f"{name}.json")
+
+
+def make_work(folder: Path, recipe: CorpusRecipe, tasks: list[Task]) -> Work:
+    """Start a work folder, or take up one that was left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe.save(folder / "recipe.yaml")
+    plan = [
+        {
+            "sources": [vars(source) | {"path": str(source.path.resolve())} for source in task.sources],
+            "part": task.part,
+            "parts": task.parts,
+        }
+        for task in tasks
+    ]
+    write_json(folder / PLAN, plan)
+    return open_work(folder)
+
+
+def open_work(folder: Path) -> Work:
+    """The work folder, as a worker sees it."""
+    return _opened(folder, (folder / PLAN).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, version: int) -> Work:
+    tasks = tuple(
+        Task(
+            tuple(Source(**source | {"path": Path(source["path"])}) for source in task["sources"]),
+            task["part"],
+            task["parts"],
+        )
+        for task in read_json(folder / PLAN)
+    )
+    return Work(folder, CorpusRecipe.load(folder / "recipe.yaml", []), tasks)
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    """Write an array as a file that is whole or not there."""
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
+
+
+def load(path: Path) -> np.ndarray:
+    """An array as it lies on the disk; only what is looked at is read.
+
+    Raises:
+        HeadstartError: the file is damaged.
+    """
+    try:
+        # An empty file cannot be mapped.
+        array: np.ndarray = np.load(path, mmap_mode="r") if path.stat().st_size > 1024 else np.load(path)
+    except (OSError, ValueError) as error:
+        raise HeadstartError(f"{path} cannot be read back ({error}); delete it and start again") from None
+    return array
+
+
+def partitions(total_bytes: int) -> int:
+    """How many partitions keys of that size are cut into: a power of two."""
+    return 1 << max(0, (total_bytes // PARTITION_BYTES).bit_length())
+
+
+def slices(paths: list[Path], partition: int, count: int) -> Iterator[np.ndarray]:
+    """From files of records sorted by their 64-bit `key`, those whose key is in one partition of `count`."""
+    first, behind = partition * 2**64 // count, (partition + 1) * 2**64 // count
+    for path in paths:
+        keyed = load(path)
+        # Not np.searchsorted, which would copy the whole column first.
+        start, stop = (bisect_left(keyed, key, key=itemgetter("key")) for key in (first, behind))
+        yield np.array(keyed[start:stop])
+
+
+def found(paths: list[Path], numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From files of pairs sorted by `gone`, those that concern neighbouring documents.
+
+    Returns:
+        The places in `numbers` of those that go, and the documents that stay in their stead.
+    """
+    places, kept = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for path in paths:
+        pairs = load(path)
+        if not len(pairs) or not len(numbers):
+            continue
+        start, stop = (bisect_left(pairs, n, key=itemgetter("gone")) for n in (numbers[0], numbers[-1] + 1))
+        places.append(pairs["gone"][start:stop] - numbers[0])
+        kept.append(np.array(pairs["kept"][start:stop]))
+    return np.concatenate(places), np.concatenate(kept)
+
+
+Step = Callable[[Path, int], None]
