@@ -14,7 +14,7 @@ from headstart.scaling.hardware import device_named
 from headstart.scaling.here import step_seconds
 from headstart.scaling.measure import measure
 from headstart.scaling.memory import training_memory
-from headstart.scaling.parameters import parameters
+from headstart.models.parameters import parameters
 from headstart.scaling.plan import Question, answer, model_named
 from headstart.scaling.published import REFIT
 from headstart.scaling.shape import shape_for, training_steps

@@ -63,6 +63,12 @@ class Batch:
             yield self.rows(first, first + rows)
 
 
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch on a device; the copy goes on while the processor prepares the next."""
+    fields = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    return replace(batch, **{n: value.to(device, non_blocking=True) for n, value in fields.items()})
+
+
 def join(parts: Sequence[Batch]) -> Batch:
     """One batch of the rows of several, which hold ids, segments and targets and nothing else."""
     before = np.cumsum([0, *(part.ids.numel() for part in parts)])
@@ -79,12 +85,8 @@ def generator(seed: int, step: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, step], dtype=np.uint64)))
 
 
-def loss_sum(model: Transformer, batch: Batch) -> Tensor:
-    """Summed cross-entropy of the targets, in nats.
-
-    Pairs add theirs times `pair_weight`: divided by the number of targets the sum is then the mean over
-    targets plus the mean over pairs (Devlin et al. 2018, appendix A.2).
-    """
+def target_states(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What the output reads at the places of the targets `[N, D]`, and all hidden states `[B*T, D]`."""
     memory = None if batch.source is None else model.encode(batch.source, batch.source_segments)
     hidden = model(
         batch.ids,
@@ -94,8 +96,21 @@ def loss_sum(model: Transformer, batch: Batch) -> Tensor:
         memory=memory,
         memory_segments=batch.source_segments,
     ).flatten(0, 1)  # [B*T, D]
-    states = model.transform(hidden[batch.positions])  # [N, D]
-    loss = cross_entropy_sum(states, model.output_weight, model.output_bias, batch.targets)
+    return model.transform(hidden[batch.positions]), hidden
+
+
+def loss_sum(
+    model: Transformer, batch: Batch, z_loss: float = 0.0, label_smoothing: float = 0.0
+) -> Tensor:
+    """Summed cross-entropy of the targets, in nats; with what `cross_entropy_sum` adds if asked.
+
+    Pairs add theirs times `pair_weight`: divided by the number of targets the sum is then the mean over
+    targets plus the mean over pairs (Devlin et al. 2018, appendix A.2).
+    """
+    states, hidden = target_states(model, batch)
+    loss = cross_entropy_sum(
+        states, model.output_weight, model.output_bias, batch.targets, z_loss, label_smoothing
+    )
     if batch.pair_positions is None:
         return loss
     assert model.next_sentence is not None

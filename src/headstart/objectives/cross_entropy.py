@@ -17,18 +17,32 @@ LARGE = 2**25
 CHUNK = 2**24
 
 
-def cross_entropy_sum(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+def cross_entropy_sum(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    z_loss: float = 0.0,
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """Summed cross-entropy, in nats, of `targets` under the scores `hidden @ weight.T + bias`.
 
     Args:
         hidden: states `[N, D]`, in the dtype in which the scores are computed.
         weight: `[V, D]`, bias: `[V]`; float32, cast to the states' dtype.
         targets: `[N]` ids.
+        z_loss: adds this times the squared log of the sum of exponentiated scores, so that scores do not
+            drift (Chowdhery et al. 2022, section 5).
+        label_smoothing: share of each target that is spread evenly over the vocabulary (Szegedy et al.
+            2016, section 7).
     """
     if targets.numel() * len(weight) <= LARGE:
         logits = F.linear(hidden, weight.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype))
-        return F.cross_entropy(logits.float(), targets, reduction="sum")
-    return _Chunked.apply(hidden, weight, bias, targets, torch.is_grad_enabled())
+        logits = logits.float()
+        loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
+        return loss + z_loss * logits.logsumexp(1).square().sum() if z_loss else loss
+    learning = torch.is_grad_enabled()
+    return _Chunked.apply(hidden, weight, bias, targets, z_loss, label_smoothing, learning)
 
 
 class _Chunked(torch.autograd.Function):
@@ -36,7 +50,14 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, learning: bool
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        z_loss: float,
+        smoothing: float,
+        learning: bool,
     ) -> Tensor:
         wanted = [learning and needed for needed in ctx.needs_input_grad[:3]]
         cast_weight = weight.to(hidden.dtype)
@@ -51,15 +72,20 @@ class _Chunked(torch.autograd.Function):
             answers = targets[first : first + rows, None]  # [n, 1]
             scores = F.linear(states, cast_weight, cast_bias).float()  # [n, V]
             right = scores.gather(1, answers)
+            if smoothing:
+                right = (1.0 - smoothing) * right + smoothing * scores.mean(1, keepdim=True)
             highest = scores.amax(1, keepdim=True)
             shares = scores.sub_(highest).exp_()
             sums = shares.sum(1, keepdim=True)
-            total += (sums.log() + highest - right).sum()
+            log_sum = sums.log() + highest
+            total += (log_sum - right + z_loss * log_sum.square()).sum()
             if not any(wanted):
                 continue
-            # d loss / d scores = softmax - one-hot.
-            shares.div_(sums)
-            shares.scatter_add_(1, answers, shares.new_full((1, 1), -1.0).expand_as(answers))
+            # d loss / d scores = softmax (1 + 2 z log_sum) - the smoothed one-hot.
+            shares.mul_((1.0 + 2.0 * z_loss * log_sum) / sums)
+            if smoothing:
+                shares.sub_(smoothing / len(weight))
+            shares.scatter_add_(1, answers, shares.new_full((1, 1), smoothing - 1.0).expand_as(answers))
             gradient = shares.to(hidden.dtype)
             if hidden_gradient is not None:
                 torch.mm(gradient, cast_weight, out=hidden_gradient[first : first + rows])
@@ -77,4 +103,4 @@ class _Chunked(torch.autograd.Function):
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         (scale,) = outputs
         scaled = [None if gradient is None else gradient * scale for gradient in ctx.gradients]
-        return (*scaled, None, None)
+        return (*scaled, None, None, None, None)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from headstart.errors import HeadstartError
 from headstart.models.config import TransformerConfig
-from headstart.scaling.flops import Checkpointing, flops_by_part
+from headstart.models.flops import Checkpointing, flops_by_part
 from headstart.scaling.hardware import Hardware
 from headstart.scaling.memory import Layout, Memory, Precision, training_memory
 from headstart.scaling.units import size

@@ -17,7 +17,7 @@ from headstart.models.config import TransformerConfig
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, loss_sum
-from headstart.scaling.flops import Checkpointing
+from headstart.models.flops import Checkpointing
 from headstart.scaling.memory import Precision, training_memory
 from headstart.training.optimiser import Optimiser
 from headstart.training.recipe import OptimiserRecipe

@@ -156,6 +156,8 @@ class _Shard:
     ids: np.ndarray
     starts: np.ndarray
     """Where each document begins, ascending."""
+    domains: np.ndarray
+    """The domain of each document, a place in `TokenRows.domains`."""
     first_row: int
 
 
@@ -169,16 +171,12 @@ class TokenRows:
     def __init__(self, folder: Path, split: str, length: int) -> None:
         manifest = read_manifest(folder, KIND, VERSION)
         self.length = length
+        self.domains: list[str] = sorted(manifest["splits"][split]["domains"])
         self.shards: list[_Shard] = []
         self.count = 0
         for number in range(manifest["splits"][split]["shards"]):
-            name = f"{split}-{number:05d}"
-            ids = np.load(folder / f"{name}.npy", mmap_mode="r")
-            starts = pq.read_table(folder / f"{name}.documents.parquet", columns=["start"])[
-                "start"
-            ].to_numpy()
-            self.shards.append(_Shard(ids, starts, self.count))
-            self.count += len(ids) // length
+            self.shards.append(self._open(folder / f"{split}-{number:05d}.npy"))
+            self.count += len(self.shards[-1].ids) // length
         self.first_rows = [shard.first_row for shard in self.shards]
         if not self.count:
             raise HeadstartError(
@@ -186,8 +184,32 @@ class TokenRows:
                 "give more text or a shorter context"
             )
 
+    def _open(self, path: Path) -> _Shard:
+        documents = path.with_suffix(".documents.parquet")
+        try:
+            ids = np.load(path, mmap_mode="r")
+            table = pq.read_table(documents, columns=["start", "tokens", "domain"])
+        except (OSError, ValueError, pa.ArrowInvalid) as error:
+            raise HeadstartError(f"{path} or {documents.name} beside it is damaged ({error}); encode again") from None
+        starts = table["start"].to_numpy()
+        if len(ids) != int(starts[-1]) + table["tokens"][-1].as_py():
+            raise HeadstartError(f"{path} holds {len(ids):,} tokens, but not those of its documents; encode again")
+        encoded = table["domain"].combine_chunks().dictionary_encode()
+        places = np.array([self.domains.index(name) for name in encoded.dictionary.to_pylist()])
+        return _Shard(ids, starts, places[encoded.indices.to_numpy()], self.count)
+
     def __len__(self) -> int:
         return self.count
+
+    def domains_of(self, rows: np.ndarray) -> np.ndarray:
+        """The domain of each token of some rows, `[B, length]` places in `domains`."""
+        domains = np.empty((len(rows), self.length), np.int64)
+        for index, row in enumerate(rows):
+            shard = self.shards[bisect_right(self.first_rows, row) - 1]
+            start = (int(row) - shard.first_row) * self.length
+            at = np.searchsorted(shard.starts, np.arange(start, start + self.length), side="right") - 1
+            domains[index] = shard.domains[at]
+        return domains
 
     def beginning(self, most: int) -> np.ndarray:
         """The first `most` tokens of the split, or of its first shard if that is shorter."""
@@ -208,3 +230,41 @@ class TokenRows:
                 shard.starts, np.arange(start, start + self.length), side="right"
             )
         return ids, segments
+
+
+class DomainRows:
+    """The rows of one domain: those of a stream that holds the domain's documents one after another.
+
+    Documents are not copied: a row is gathered from where its documents lie.
+    """
+
+    def __init__(self, rows: TokenRows, domain: str) -> None:
+        self.length = rows.length
+        self.shards = rows.shards
+        number = rows.domains.index(domain)
+        starts, sizes, shards = [], [], []
+        for index, shard in enumerate(rows.shards):
+            mine = np.flatnonzero(shard.domains == number)
+            starts.append(shard.starts[mine])
+            sizes.append(np.diff(shard.starts, append=len(shard.ids))[mine])
+            shards.append(np.full(len(mine), index))
+        self.starts, self.shard_of = np.concatenate(starts), np.concatenate(shards)
+        self.ends = np.cumsum(np.concatenate(sizes))  # of each document, in the domain's stream
+        self.count = int(self.ends[-1]) // self.length if len(self.ends) else 0
+        if not self.count:
+            raise HeadstartError(f"the domain {domain!r} is shorter than one row of {self.length} tokens")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and document numbers of some rows: two `[B, length]` arrays of int64."""
+        places = rows[:, None] * self.length + np.arange(self.length)  # [B, length], in the domain's stream
+        document = np.searchsorted(self.ends, places, side="right")
+        begins = np.append(0, self.ends)[document]
+        where = self.starts[document] + places - begins
+        ids = np.empty(places.shape, np.int64)
+        for shard in np.unique(self.shard_of[document]):
+            here = self.shard_of[document] == shard
+            ids[here] = self.shards[shard].ids[where[here]]
+        return ids, document

@@ -1,68 +1,225 @@
 """Checkpoints: weights, optimiser and position in a folder that is whole or not there.
 
-Tensors are safetensors, everything else JSON; nothing is pickled.
+Tensors are safetensors, everything else JSON; nothing is pickled. What is to be saved is copied to memory at
+once and written in the background. One process writes the files whole; of tensors that are split over
+processes each writes its pieces, and `state.json` says which piece lies where, so that a checkpoint of one
+layout loads in any other.
 """
 
 import hashlib
+import os
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, read_json, remove, write_json
+from headstart.folder import read_json, remove, write_json
 
 Files = dict[str, dict[str, Tensor]]
 """Tensors by name, by the file that they are in."""
 
-
-def _folders(run: Path) -> list[Path]:
-    """The run's checkpoints, oldest first."""
-    found = (run / "checkpoints").glob("step-*")
-    return sorted(found, key=lambda folder: int(folder.name.removeprefix("step-")))
+# How long the main process waits for the files of the others, in seconds.
+PATIENCE = 600.0
 
 
-def save(run: Path, files: Files, state: dict[str, Any], keep: int) -> None:
-    """Write `checkpoints/step-N` (N from `state["step"]`), then drop all but the last `keep`."""
-    with atomic(run / "checkpoints" / f"step-{state['step']}") as folder:
-        folder.mkdir(parents=True)
-        for name, tensors in files.items():
-            save_file(tensors, folder / name)
-        hashes = {name: _sha256(folder / name) for name in files}
-        write_json(folder / "state.json", state | {"sha256": hashes})
-    for folder in _folders(run)[:-keep]:
-        remove(folder)
-
-
-def load_last(run: Path, restore: Callable[[Files], None]) -> dict[str, Any] | None:
-    """Restore the newest checkpoint; returns its state, or None where there is none.
-
-    A checkpoint whose files do not match their hashes is passed over for the one before it.
+class Checkpoints:
+    """The checkpoints of a run.
 
     Args:
-        restore: takes the tensors up.
-
-    Raises:
-        HeadstartError: there are checkpoints and all of them are damaged.
+        run: the run folder.
+        keep: how many of the last ones stay.
+        keep_every: those whose step is a multiple of this stay for good.
+        rank, size: which of how many processes this is.
+        split: whether tensors are split over processes; otherwise process 0 has all there is.
     """
-    folders = _folders(run)
-    for folder in reversed(folders):
+
+    def __init__(
+        self,
+        run: Path,
+        keep: int,
+        keep_every: int | None = None,
+        rank: int = 0,
+        size: int = 1,
+        split: bool = False,
+    ) -> None:
+        self.folder, self.keep, self.keep_every = run / "checkpoints", keep, keep_every
+        self.rank, self.size = rank, size if split else 1
+        self.writes = rank == 0 or split
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: Future[None] | None = None
+
+    def save(self, files: Files, state: dict[str, Any]) -> str | None:
+        """Begin to write `checkpoints/step-N`, N from `state["step"]`.
+
+        Returns:
+            What went wrong with the one before, in words; None: it is whole.
+        """
+        trouble = self.wait()
+        if self.writes:
+            copies = {
+                file: {name: _piece(tensor) for name, tensor in tensors.items()} for file, tensors in files.items()
+            }
+            self._pending = self._writer.submit(self._write, copies, state)
+        return trouble
+
+    def wait(self) -> str | None:
+        """Until what was begun is written; what went wrong, in words."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return None
         try:
-            state = read_json(folder / "state.json")
-            if any(_sha256(folder / name) != known for name, known in state["sha256"].items()):
+            pending.result()
+        except (OSError, SafetensorError, TimeoutError) as error:
+            return f"the checkpoint could not be written ({getattr(error, 'strerror', None) or error})"
+        return None
+
+    def close(self) -> None:
+        """End the background thread."""
+        self._writer.shutdown()
+
+    def _write(self, files: dict[str, dict[str, "Piece"]], state: dict[str, Any]) -> None:
+        place = self.folder / f"step-{state['step']}"
+        made = self.folder / f".step-{state['step']}.tmp"
+        try:
+            self._write_into(made, files, state)
+            if self.rank == 0:
+                remove(place)
+                made.rename(place)
+                for folder in self._superseded():
+                    remove(folder)
+        except BaseException:
+            if self.rank == 0:
+                remove(made)
+            raise
+
+    def _write_into(self, made: Path, files: dict[str, dict[str, "Piece"]], state: dict[str, Any]) -> None:
+        if self.rank == 0:
+            for rest in self.folder.glob(".step-*.tmp"):
+                if rest != made or self.size == 1:
+                    remove(rest)
+        made.mkdir(parents=True, exist_ok=True)
+        own: dict[str, Any] = {}
+        for name, pieces in files.items():
+            file = name if self.size == 1 else name.replace(".", f".{self.rank:05d}.", 1)
+            save_file({key: piece.values for key, piece in pieces.items()}, made / file)
+            _flush(made / file)
+            where = {key: [piece.shape, piece.offset] for key, piece in pieces.items()}
+            own[file] = {"of": name, "sha256": _sha256(made / file), "pieces": where}
+        if self.size == 1:
+            state = state | {"sha256": {file: facts["sha256"] for file, facts in own.items()}}
+        else:
+            write_json(made / f"pieces.{self.rank:05d}.json", own)
+            if self.rank:
+                return
+            state = state | {"split": _gathered(made, self.size)}
+        write_json(made / "state.json", state)
+
+    def _superseded(self) -> list[Path]:
+        kept_for_good = [
+            folder for folder in self._folders() if self.keep_every and _step(folder) % self.keep_every == 0
+        ]
+        return [folder for folder in self._folders()[: -self.keep] if folder not in kept_for_good]
+
+    def _folders(self) -> list[Path]:
+        """The run's checkpoints, oldest first."""
+        return sorted(self.folder.glob("step-*"), key=_step)
+
+    def load_last(self, restore: Callable[[Files], None]) -> dict[str, Any] | None:
+        """Restore the newest checkpoint; returns its state, or None where there is none.
+
+        A checkpoint whose files do not match their hashes is passed over for the one before it.
+
+        Args:
+            restore: takes the tensors up, each whole.
+
+        Raises:
+            HeadstartError: there are checkpoints and all of them are damaged.
+        """
+        self.wait()
+        folders = self._folders()
+        for folder in reversed(folders):
+            try:
+                state = read_json(folder / "state.json")
+                files = _read(folder, state)
+                if files is None:
+                    continue
+                restore(files)
+            except (HeadstartError, OSError, SafetensorError, KeyError, TypeError, RuntimeError):
                 continue
-            restore({name: load_file(folder / name) for name in state["sha256"]})
-        except (HeadstartError, OSError, SafetensorError, KeyError, TypeError):
+            return state
+        if folders:
+            run = self.folder.parent
+            raise HeadstartError(f"every checkpoint in {self.folder} is damaged; remove {run} and start again")
+        return None
+
+
+class Piece:
+    """What this process has of a tensor, copied to memory; and the whole's shape, and where this begins."""
+
+    def __init__(self, values: Tensor, shape: list[int], offset: list[int]) -> None:
+        self.values, self.shape, self.offset = values, shape, offset
+
+
+def _piece(tensor: Tensor) -> Piece:
+    local, offset = tensor.detach(), [0] * tensor.dim()
+    if hasattr(tensor, "device_mesh"):
+        from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+        mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
+        _, place = compute_local_shape_and_global_offset(tensor.shape, mesh, placements)
+        local, offset = tensor.to_local(), list(place)  # type: ignore[attr-defined]
+    copy = torch.empty(local.shape, dtype=local.dtype).copy_(local)
+    return Piece(copy, list(tensor.shape), offset)
+
+
+def _gathered(made: Path, size: int) -> dict[str, Any]:
+    """What all processes wrote, as soon as they have: files appear whole, so none has to be asked."""
+    deadline = time.monotonic() + PATIENCE
+    paths = [made / f"pieces.{rank:05d}.json" for rank in range(size)]
+    while missing := [path for path in paths if not path.exists()]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{missing[0].name} did not appear within {PATIENCE:.0f} s")
+        time.sleep(0.02)
+    return {file: facts for path in paths for file, facts in read_json(path).items()}
+
+
+def _read(folder: Path, state: dict[str, Any]) -> Files | None:
+    """The tensors of a checkpoint, each whole; None: a file is not what was written."""
+    split = state.get("split")
+    known = {file: facts["sha256"] for file, facts in split.items()} if split else state["sha256"]
+    if any(_sha256(folder / file) != expected for file, expected in known.items()):
+        return None
+    files: Files = {}
+    for file in known:
+        with safe_open(folder / file, "pt") as stored:
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        if not split:
+            files[file] = tensors
             continue
-        return state
-    if folders:
-        raise HeadstartError(
-            f"every checkpoint in {run / 'checkpoints'} is damaged; remove {run} and start again"
-        )
-    return None
+        whole = files.setdefault(split[file]["of"], {})
+        for name, (shape, offset) in split[file]["pieces"].items():
+            piece = tensors[name]
+            if name not in whole:
+                whole[name] = torch.empty(shape, dtype=piece.dtype)
+            place = tuple(slice(first, first + length) for first, length in zip(offset, piece.shape, strict=True))
+            whole[name][place] = piece
+    return files
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sha256(path: Path) -> str:

@@ -1,7 +1,17 @@
 """`control.json`: how another process steers a run, read once a step.
 
-The file holds `{"seq": n, "action": a}` with a in pause, resume, stop, checkpoint, or
-`{"seq": n, "action": "scale_learning_rate", "factor": f}`. Each `seq` is obeyed once.
+The file holds commands, each with a number of its own: `[{"seq": 1, "action": "pause"}, ...]`, or a single one
+without the brackets. They are obeyed in the order of their numbers, each once.
+
+| action | what the run does |
+| --- | --- |
+| pause, resume | waits; goes on |
+| step | makes one step while paused |
+| scale_learning_rate | multiplies its rates by `factor` from here on |
+| set_learning_rate | takes `rate` as the peak of the matrices' rate, the others in proportion |
+| checkpoint | saves now |
+| capture | writes attention, residuals and losses of the next batch to `captures/` |
+| stop | saves and ends |
 """
 
 import math
@@ -14,42 +24,50 @@ from headstart.errors import HeadstartError, nearest
 from headstart.folder import write_json
 
 FILE = "control.json"
-ACTIONS = ("pause", "resume", "stop", "checkpoint", "scale_learning_rate")
+NUMBERS = {"scale_learning_rate": "factor", "set_learning_rate": "rate"}
+ACTIONS = ("pause", "resume", "step", "stop", "checkpoint", "capture", *NUMBERS)
+# Commands that the file holds at most; older ones have long been obeyed.
+KEPT = 64
 
 
 def send(run: Path, action: str, **values: Any) -> None:
     """Ask the run in folder `run` to do something at its next step.
 
     Raises:
-        HeadstartError: unknown action, a factor that is no positive number, or no such run.
+        HeadstartError: unknown action, a number that is none or not positive, or no such run.
     """
     if action not in ACTIONS:
         raise HeadstartError(f"there is no control action {action!r}{nearest(action, ACTIONS)}")
     if not run.is_dir():
         raise HeadstartError(f"there is no run folder {run}; check the path")
-    last = _read(run / FILE)
-    command = {"seq": (last["seq"] if last else 0) + 1, "action": action} | values
+    before = _read(run / FILE)
+    command = {"seq": (before[-1]["seq"] if before else 0) + 1, "action": action} | values
     if not _is_command(command):
-        raise HeadstartError(f"{action} needs a factor, a positive number; it got {values or 'nothing'}")
-    write_json(run / FILE, command)
+        name = NUMBERS.get(action)
+        needs = f"a {name}, a positive number" if name else "nothing else"
+        raise HeadstartError(f"{action} needs {needs}; it got {values or 'nothing'}")
+    write_json(run / FILE, [*before[1 - KEPT :], command])
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """The command in the file; anything else that stands there is no command."""
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The commands in the file, by their numbers; anything else that stands there is none."""
     try:
-        command = orjson.loads(path.read_bytes())
+        content = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
-        return None
-    return command if _is_command(command) else None
+        return []
+    found = [one for one in (content if isinstance(content, list) else [content]) if _is_command(one)]
+    return sorted(found, key=lambda command: command["seq"])
 
 
 def _is_command(command: Any) -> bool:
     if not isinstance(command, dict) or not isinstance(command.get("seq"), int):
         return False
-    if command.get("action") == "scale_learning_rate":
-        factor = command.get("factor")
-        return isinstance(factor, (int, float)) and math.isfinite(factor) and factor > 0
-    return command.get("action") in ACTIONS
+    action = command.get("action")
+    name = NUMBERS.get(action) if isinstance(action, str) else None
+    if name is not None:
+        value = command.get(name)
+        return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
+    return action in ACTIONS and set(command) == {"seq", "action"}
 
 
 class Control:
@@ -59,9 +77,9 @@ class Control:
         self.path, self.seq = run / FILE, seq
 
     def next(self) -> dict[str, Any]:
-        """A command not yet obeyed, or an empty one."""
-        command = _read(self.path)
-        if command is None or command["seq"] <= self.seq:
-            return {}
-        self.seq = command["seq"]
-        return command
+        """The first command not yet obeyed, or an empty one."""
+        for command in _read(self.path):
+            if command["seq"] > self.seq:
+                self.seq = command["seq"]
+                return command
+        return {}

@@ -5,45 +5,74 @@ checkpoint are computed again, so they appear twice; a `resume` event says which
 checkpoint had reached, and `read_metrics` drops what came between.
 """
 
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
-from tensorboardX import SummaryWriter
+
+from headstart.training.sinks import Sink, open_sink
 
 FILE = "metrics.jsonl"
 
 
 class Metrics:
-    """Writes the events of a run, and scalars for TensorBoard beside them.
+    """Writes the events of a run, and their numbers to sinks.
+
+    A full disk or a sink that fails does not end the run: it is said once, and the run goes on.
 
     Args:
         run: the run folder.
-        step: the last step that counts; what TensorBoard was told of later ones is void.
+        step: the last step that counts; what sinks were told of later ones is void.
+        sinks: their names.
     """
 
-    def __init__(self, run: Path, step: int) -> None:
+    def __init__(self, run: Path, step: int, sinks: Sequence[str] = ("tensorboard",)) -> None:
         run.mkdir(parents=True, exist_ok=True)
         path = run / FILE
         self.seq = _mend(path)
-        self._file = path.open("ab")
-        self._board = SummaryWriter(str(run), purge_step=step + 1)
+        self._file = path.open("ab", buffering=0)
+        self._sinks: dict[str, Sink] = {name: open_sink(name, run, step) for name in sinks}
+        self._said: set[str] = set()
 
-    def write(self, kind: str, step: int, **values: Any) -> None:
-        """Append one event; numbers go to TensorBoard too."""
-        self.seq += 1
-        event = {"seq": self.seq, "time": time.time(), "kind": kind, "step": step} | values
-        self._file.write(orjson.dumps(event) + b"\n")
-        self._file.flush()
-        for name, value in values.items():
-            if isinstance(value, (int, float)):
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+    def write(self, kind: str, step: int, **values: Any) -> dict[str, Any]:
+        """Append one event; returns it."""
+        event = {"seq": self.seq + 1, "time": time.time(), "kind": kind, "step": step} | values
+        try:
+            self._append(orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
+            self.seq += 1
+        except OSError as error:
+            self._say(FILE, f"{FILE} cannot be written ({error.strerror or error}); the run goes on")
+        scalars = {f"{kind}/{name}": float(v) for name, v in values.items() if isinstance(v, (int, float))}
+        for name, sink in list(self._sinks.items()):
+            try:
+                sink.write(scalars, step)
+            except Exception as error:
+                del self._sinks[name]
+                self._say(name, f"{name} gets no more numbers ({error}); the run goes on")
+        return event
+
+    def _append(self, line: bytes) -> None:
+        place = self._file.tell()
+        written = self._file.write(line)
+        if written != len(line):  # the disk is full: no half lines
+            self._file.truncate(place)
+            raise OSError("no space left for a line")
+
+    def _say(self, about: str, sentence: str) -> None:
+        if about not in self._said:
+            self._said.add(about)
+            print(f"headstart: {sentence}", file=sys.stderr)
 
     def close(self) -> None:
         self._file.close()
-        self._board.close()
+        for sink in self._sinks.values():
+            try:
+                sink.close()
+            except Exception as error:
+                self._say("close", f"a sink could not be closed ({error})")
 
 
 def _mend(path: Path) -> int:

@@ -1,6 +1,6 @@
-"""Muon for matrices, AdamW for the rest, and the schedule of their rates."""
+"""Who moves the weights: Muon for the blocks' matrices and AdamW for the rest, or AdamW for all."""
 
-import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -11,78 +11,113 @@ from headstart.training.recipe import OptimiserRecipe
 MATRICES = ("encoder.blocks.", "decoder.blocks.", "prediction_head.", "pooler.")
 
 
+def is_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether a weight is a matrix of the blocks or of a head, and no table of tokens."""
+    return parameter.dim() == 2 and name.startswith(MATRICES)
+
+
 class Optimiser:
-    """Two optimisers that step together.
+    """One or two optimisers that step together.
 
     Muon (Jordan 2024) replaces a matrix's momentum by the nearest orthogonal matrix; it takes the
-    matrices of the blocks. AdamW (Loshchilov & Hutter 2017) takes embeddings, an untied
-    output, norms and biases, with weight decay on the two first alone.
+    matrices of the blocks. AdamW (Loshchilov & Hutter 2017) takes embeddings, an untied output, norms
+    and biases; with `kind: adamw` the matrices too. Weight decay is on matrices and tables alone.
     """
 
     def __init__(self, model: nn.Module, recipe: OptimiserRecipe) -> None:
         self.recipe = recipe
         named = list(model.named_parameters())
+        self._names = {parameter: name for name, parameter in named}
         self.parameters = [parameter for _, parameter in named]
-        matrices = [p for name, p in named if p.dim() == 2 and name.startswith(MATRICES)]
-        tables = [p for name, p in named if p.dim() == 2 and not name.startswith(MATRICES)]
+        matrices = [p for name, p in named if is_matrix(name, p)]
+        tables = [p for name, p in named if p.dim() == 2 and not is_matrix(name, p)]
         vectors = [p for _, p in named if p.dim() < 2]
-        self.muon = torch.optim.Muon(
-            matrices,
-            lr=recipe.matrix_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        )
-        self.adam = torch.optim.AdamW(
-            [
-                {"params": tables, "weight_decay": recipe.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=recipe.vector_rate,
-            betas=recipe.betas,
-            fused=True,
-        )
+        decay = recipe.weight_decay
+        adam = [(tables, recipe.vector_rate, decay), (vectors, recipe.vector_rate, 0.0)]
+        if recipe.kind == "adamw":
+            adam.insert(0, (matrices, recipe.matrix_rate, decay))
+        groups = [
+            {"params": alike, "lr": rate, "peak": rate, "weight_decay": share}
+            for parameters, rate, share in adam
+            for alike in _by_kind(parameters)
+        ]
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "adam": torch.optim.AdamW(groups, betas=recipe.betas, fused=True)
+        }
+        if recipe.kind == "muon":
+            self.optimisers["muon"] = torch.optim.Muon(
+                [{"params": matrices, "peak": recipe.matrix_rate}],
+                lr=recipe.matrix_rate,
+                momentum=recipe.momentum,
+                weight_decay=decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
 
-    def step(self, scale: float) -> float:
-        """Clip, update with rates of `scale` times their peaks, clear; returns the gradient norm."""
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip))
-        for optimiser, peak in ((self.muon, self.recipe.matrix_rate), (self.adam, self.recipe.vector_rate)):
+    def step(self, scale: float, norm: float | None = None) -> float:
+        """Clip, update with rates of `scale` times their peaks, clear.
+
+        Args:
+            norm: of the whole gradient, where other processes hold parts of it; None: this one has it all.
+
+        Returns:
+            The norm of the gradient before it was clipped.
+        """
+        gradients = self.gradients()
+        if norm is None:
+            norm = float(nn.utils.get_total_norm(gradients))
+        factor = self.recipe.clip / (norm + 1e-6)
+        if factor < 1.0:
+            torch._foreach_mul_(gradients, factor)
+        for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = peak * scale
+                group["lr"] = group["peak"] * scale
             optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        self.clear()
         return norm
 
+    def gradients(self) -> list[Tensor]:
+        """Those that there are."""
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
     def state(self) -> dict[str, Tensor]:
-        """Everything to go on from, as flat tensors."""
+        """Everything to go on from, as flat tensors: `adam.decoder.final_norm.weight.exp_avg`."""
         return {
-            f"{kind}.{index}.{name}": tensor
-            for kind, optimiser in (("muon", self.muon), ("adam", self.adam))
-            for index, values in optimiser.state_dict()["state"].items()
-            for name, tensor in values.items()
+            f"{kind}.{self._names[parameter]}.{field}": tensor
+            for kind, optimiser in self.optimisers.items()
+            for parameter, fields in optimiser.state.items()
+            for field, tensor in fields.items()
         }
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what `state` gave."""
-        for kind, optimiser in (("muon", self.muon), ("adam", self.adam)):
-            whole = optimiser.state_dict()
-            for key, tensor in tensors.items():
-                owner, index, name = key.split(".", 2)
-                if owner == kind:
-                    whole["state"].setdefault(int(index), {})[name] = tensor
-            optimiser.load_state_dict(whole)
+        """Take up what `state` gave, whole tensors each."""
+        parameters = {name: parameter for parameter, name in self._names.items()}
+        for optimiser in self.optimisers.values():
+            optimiser.state.clear()
+        for key, tensor in tensors.items():
+            kind, _, rest = key.partition(".")
+            name, _, field = rest.rpartition(".")
+            parameter = parameters[name]
+            part = like(parameter, tensor) if tensor.dim() else tensor
+            self.optimisers[kind].state[parameter][field] = part.to(parameter.device)
 
 
-def rate_at(step: int, steps: int, recipe: OptimiserRecipe) -> float:
-    """The share of the peak rate at a step counted from 0: linear rise, flat top, linear fall.
+def like(parameter: Tensor, whole: Tensor) -> Tensor:
+    """A whole tensor laid out over processes as a parameter is."""
+    if getattr(parameter, "device_mesh", None) is None:
+        return whole
+    from torch.distributed.tensor import distribute_tensor
 
-    The first update is not zero, and the last is `final_share`.
-    """
-    warmup = math.ceil(recipe.warmup_share * steps)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    decay = math.ceil(recipe.decay_share * steps)
-    left = steps - 1 - step
-    if left >= decay:
-        return 1.0
-    return recipe.final_share + (1.0 - recipe.final_share) * left / decay
+    return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None)
+
+
+def _by_kind(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Parameters apart that one fused step cannot take together: whole ones, and those split over processes."""
+    kinds: dict[object, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        kinds.setdefault(getattr(parameter, "device_mesh", None), []).append(parameter)
+    return list(kinds.values())

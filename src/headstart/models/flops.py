@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headstart.models.config import TransformerConfig
-from headstart.scaling.parameters import parameters, stacks
+from headstart.models.parameters import parameters, stacks
 
 Checkpointing = Literal["none", "selective", "full"]
 

@@ -1,0 +1,77 @@
+"""Whether a step's loss and gradient are what the last ones led one to expect."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# A step before this many is never out of the ordinary, unless it is no number.
+SEEN = 20
+# Weight of the newest step in mean and variance: they look back over about fifty.
+NEWEST = 0.04
+
+
+@dataclass
+class Running:
+    """Mean and variance of a series, the newest weighted most; a few numbers, whatever its length."""
+
+    mean: float = 0.0
+    variance: float = 0.0
+    count: int = 0
+
+    def deviations(self, value: float, least: float) -> float:
+        """How many standard deviations a value is above the mean; these are taken for at least `least`."""
+        return (value - self.mean) / max(math.sqrt(self.variance), least)
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        weight = max(NEWEST, 1.0 / self.count)
+        distance = value - self.mean
+        self.mean += weight * distance
+        self.variance = (1.0 - weight) * (self.variance + weight * distance * distance)
+
+
+@dataclass
+class Guard:
+    """Judges every step before it moves the weights.
+
+    A gradient's norm is judged by its logarithm, for norms lie apart by factors. A step out of the ordinary
+    does not change what is ordinary, unless so many come in a row that this is how things are now.
+    """
+
+    limit: float
+    """Standard deviations above the mean."""
+    loss: Running = field(default_factory=Running)
+    norm: Running = field(default_factory=Running)
+    in_a_row: int = 0
+    """Steps out of the ordinary, up to now."""
+
+    def judge(self, loss: float, norm: float) -> str | None:
+        """What is out of the ordinary with a step, in words; None: nothing."""
+        why = self._why(loss, norm)
+        self.in_a_row = self.in_a_row + 1 if why else 0
+        if why is None:
+            self.loss.add(loss)
+            self.norm.add(math.log(max(norm, 1e-30)))
+        return why
+
+    def _why(self, loss: float, norm: float) -> str | None:
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            return f"loss {loss}, gradient norm {norm}: no numbers"
+        if self.loss.count < SEEN:
+            return None
+        apart = self.loss.deviations(loss, 0.01 * abs(self.loss.mean))
+        if apart > self.limit:
+            return f"loss {loss:.3f}: {apart:.0f} standard deviations above {self.loss.mean:.3f}"
+        apart = self.norm.deviations(math.log(max(norm, 1e-30)), 0.25)
+        if apart > self.limit:
+            return f"gradient norm {norm:.3g}: {apart:.0f} standard deviations above {math.exp(self.norm.mean):.3g}"
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """Everything to go on from."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, limit: float, state: dict[str, Any]) -> "Guard":
+        """Take up what `state` gave."""
+        return cls(limit, Running(**state["loss"]), Running(**state["norm"]), state["in_a_row"])

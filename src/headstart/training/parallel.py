@@ -1,0 +1,267 @@
+"""How the work of a run is laid out over processes, from outside the model: the model knows nothing of it.
+
+`torchrun --nproc-per-node N -m headstart pretrain ...` starts N processes; `start` finds out which of them this is.
+On one process nothing here does anything. Weights, gradients and optimiser state that are split over processes are
+DTensors of torch.distributed; the loss of a step is the same whatever the layout, but for rounding.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from headstart.errors import HeadstartError
+from headstart.models.transformer import Block, Transformer
+from headstart.objectives.batch import Batch, loss_sum, target_states, to_device
+from headstart.objectives.cross_entropy import cross_entropy_sum
+from headstart.training.recipe import ParallelRecipe, PretrainRecipe
+
+# How each matrix of a block is split: by its outputs, or by its inputs (Shoeybi et al. 2019, section 3).
+BY_OUTPUT = ("attention.query", "attention.key", "attention.value", "feedforward.gate", "feedforward.up")
+BY_INPUT = ("attention.out", "feedforward.down")
+
+
+class Loss(nn.Module):
+    """The loss of a batch as one module, so that what wraps it sees a single forward pass."""
+
+    def __init__(self, model: Transformer, recipe: PretrainRecipe) -> None:
+        super().__init__()
+        self.model = model
+        self.extras = {"z_loss": recipe.z_loss, "label_smoothing": recipe.label_smoothing}
+
+    def forward(self, batch: Batch, groups: Tensor | None = None, count: int = 0) -> Tensor:
+        """The summed loss of a batch; of an evaluation the sums by group `[count]`, with nothing added.
+
+        Args:
+            groups: of each target, `[N]`.
+        """
+        if groups is None:
+            return loss_sum(self.model, batch, **self.extras)
+        states = target_states(self.model, batch)[0]
+        weight, bias = self.model.output_weight, self.model.output_bias
+        sums = [
+            cross_entropy_sum(states[groups == group], weight, bias, batch.targets[groups == group])
+            for group in range(count)
+        ]
+        return torch.stack(sums)
+
+
+class Layout:
+    """This process's place among all of them.
+
+    Attributes:
+        rank, size: which of how many processes.
+        data_rank, data_size: which of how many shares of a step's rows it reads.
+        device: where it computes.
+    """
+
+    def __init__(self, recipe: ParallelRecipe, device: torch.device, rank: int = 0, size: int = 1) -> None:
+        self.recipe, self.device, self.rank, self.size = recipe, device, rank, size
+        self.data_size, self.data_rank = size // recipe.tensor, rank // recipe.tensor
+        self.split = recipe.shard * recipe.tensor > 1
+        self.mesh: Any = None
+        if size > 1:
+            shape = (self.data_size // recipe.shard, recipe.shard, recipe.tensor)
+            names = ("replicate", "shard", "tensor")
+            self.mesh = dist.init_device_mesh(device.type, shape, mesh_dim_names=names)
+        self.module: nn.Module | None = None
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the run folder."""
+        return self.rank == 0
+
+    def place(self, model: Transformer, recipe: PretrainRecipe) -> None:
+        """Bring a model to its device, split it, and make ready to train it.
+
+        Raises:
+            HeadstartError: the model or the step's rows cannot be split like that.
+        """
+        if recipe.rows % self.data_size:
+            raise HeadstartError(
+                f"rows={recipe.rows} cannot be shared by {self.data_size} processes; make it a multiple"
+            )
+        model.to(self.device)
+        if recipe.parallel.tensor > 1:
+            self._split_matrices(model)
+        for block in _blocks(model):
+            if recipe.checkpoint_activations:
+                block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+            if recipe.compile:
+                block.compile(dynamic=False)
+        self.module = Loss(model, recipe)
+        if recipe.parallel.shard > 1 or (recipe.parallel.tensor > 1 and self.data_size > 1):
+            from torch.distributed.fsdp import fully_shard
+
+            mesh = self.mesh["replicate", "shard"] if self.data_size > recipe.parallel.shard else self.mesh["shard"]
+            for block in _blocks(model):
+                fully_shard(block, mesh=mesh)
+            fully_shard(self.module, mesh=mesh)
+        elif self.data_size > 1:
+            from torch.nn.parallel import DistributedDataParallel
+
+            group = self.mesh["replicate"].get_group()
+            # The pooler of a model that learns by another objective gets no gradient.
+            self.module = DistributedDataParallel(self.module, process_group=group, find_unused_parameters=True)
+
+    def _split_matrices(self, model: Transformer) -> None:
+        from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+        config, parts = model.config, self.recipe.tensor
+        if config.position in ("relative", "relative-xl"):
+            raise HeadstartError(f"{config.family} has a bias for each head, which parallel.tensor cannot split")
+        if config.heads % parts or config.kv_heads % parts or config.feedforward_width % parts:
+            raise HeadstartError(
+                f"parallel.tensor={parts} must divide heads ({config.heads}), kv_heads ({config.kv_heads}) and "
+                f"feedforward_width ({config.feedforward_width})"
+            )
+        for block in _blocks(model):
+            plan = {name: ColwiseParallel() for name in BY_OUTPUT} | {name: RowwiseParallel() for name in BY_INPUT}
+            if block.cross_attention is not None:
+                plan |= {f"cross_{name}": style for name, style in plan.items() if name.startswith("attention")}
+            known = {name: style for name, style in plan.items() if _has(block, name)}
+            parallelize_module(block, self.mesh["tensor"], known)
+
+    def share(self, batch: Batch) -> Batch:
+        """This process's rows of a step's batch."""
+        rows = len(batch.ids) // self.data_size
+        return batch.rows(self.data_rank * rows, (self.data_rank + 1) * rows)
+
+    def backward(self, parts: Sequence[Batch], targets: int) -> Tensor:
+        """Gradients of the mean loss over a step's targets, from this process's parts of its batch.
+
+        Args:
+            targets: of the whole step, in all processes.
+
+        Returns:
+            That loss.
+        """
+        assert self.module is not None
+        total = torch.zeros((), device=self.device)
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            if hasattr(self.module, "set_requires_gradient_sync"):
+                self.module.set_requires_gradient_sync(last)
+            waits = nullcontext() if last or not hasattr(self.module, "no_sync") else self.module.no_sync()
+            with waits:
+                # Processes average their gradients; the loss is a sum over all of them.
+                loss = self.module(to_device(part, self.device)) * (self.data_size / targets)
+                loss.backward()
+            total += loss.detach()
+        return self.sum(total) / self.size
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+    def told(self, message: Any) -> Any:
+        """What the main process says, for all of them."""
+        if self.size == 1:
+            return message
+        box = [message]
+        dist.broadcast_object_list(box, device=self.device)
+        return box[0]
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so in any process."""
+        if self.size == 1:
+            return flag
+        return bool(self.sum(torch.tensor(float(flag), device=self.device)))
+
+    def square(self, gradients: Sequence[Tensor]) -> Tensor:
+        """The squared norm of gradients, each number of the whole model counted once."""
+        by_split: dict[tuple[str, ...], list[Tensor]] = {}
+        for gradient in gradients:
+            local = gradient.to_local() if hasattr(gradient, "to_local") else gradient
+            by_split.setdefault(_split_over(gradient), []).append(local)
+        total = torch.zeros((), device=self.device)
+        for dims, local in sorted(by_split.items(), key=lambda item: item[0]):
+            square = torch.stack(torch._foreach_norm(local)).square().sum()
+            for dim in dims:
+                dist.all_reduce(square, group=self.mesh[dim].get_group())
+            total += square
+        return total
+
+    def whole(self, model: Transformer) -> dict[str, Tensor]:
+        """The model's weights, whole, in the main process's memory."""
+        weights = {}
+        for name, tensor in model.state_dict().items():
+            full = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+            weights[name] = full.detach().cpu()
+        return weights
+
+    def close(self) -> None:
+        """Leave the group of processes."""
+        if self.size > 1:
+            dist.destroy_process_group()
+
+
+def start(recipe: ParallelRecipe, device: str) -> Layout:
+    """Find this process's place: what torchrun set in the environment, or alone.
+
+    Raises:
+        HeadstartError: the layout does not fit the number of processes, no GPU, or the others cannot be reached.
+    """
+    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    others = recipe.shard * recipe.tensor
+    if size % others or recipe.replicate not in (None, size // others):
+        raise HeadstartError(
+            f"parallel: replicate={recipe.replicate or 1} x shard={recipe.shard} x tensor={recipe.tensor} is not "
+            f"the number of processes, {size}; start as many with torchrun --nproc-per-node"
+        )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise HeadstartError("device=cuda, but PyTorch finds no GPU here; take device=cpu")
+    on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(place)
+    if size > 1:
+        try:
+            dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(seconds=recipe.timeout))
+        except (RuntimeError, ValueError) as error:
+            raise HeadstartError(f"process {rank} of {size} cannot reach the others ({_first(error)})") from None
+    return Layout(recipe, place, rank, size)
+
+
+def lost_contact(error: RuntimeError, layout: Layout) -> HeadstartError | None:
+    """The sentence for an error that says that another process is gone; None: it says something else."""
+    text = str(error)
+    signs = ("gloo", "NCCL", "Connection closed", "Connection reset", "Timed out", "timed out", "Broken pipe")
+    if layout.size == 1 or not any(sign in text for sign in signs):
+        return None
+    return HeadstartError(
+        f"process {layout.rank} of {layout.size} lost contact with another ({_first(error)}); the last checkpoint "
+        "is whole: start the same again"
+    )
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _split_over(tensor: Tensor) -> tuple[str, ...]:
+    """The dimensions of the mesh over which a tensor is split."""
+    if not hasattr(tensor, "placements"):
+        return ()
+    names = tensor.device_mesh.mesh_dim_names  # type: ignore[attr-defined]
+    return tuple(n for n, placement in zip(names, tensor.placements, strict=True) if placement.is_shard())
+
+
+def _blocks(model: Transformer) -> list[Block]:
+    return [module for module in model.modules() if isinstance(module, Block)]
+
+
+def _has(block: Block, name: str) -> bool:
+    part: Any = block
+    for step in name.split("."):
+        part = getattr(part, step, None)
+    return part is not None
