@@ -99,9 +99,7 @@ def target_states(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
     return model.transform(hidden[batch.positions]), hidden
 
 
-def loss_sum(
-    model: Transformer, batch: Batch, z_loss: float = 0.0, label_smoothing: float = 0.0
-) -> Tensor:
+def loss_sum(model: Transformer, batch: Batch, z_loss: float = 0.0, label_smoothing: float = 0.0) -> Tensor:
     """Summed cross-entropy of the targets, in nats; with what `cross_entropy_sum` adds if asked.
 
     Pairs add theirs times `pair_weight`: divided by the number of targets the sum is then the mean over

@@ -30,14 +30,15 @@ class Average:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model with the average as its weights."""
-        self._swap()
+        self.swap()
         try:
             yield
         finally:
-            self._swap()
+            self.swap()
 
     @torch.no_grad()
-    def _swap(self) -> None:
+    def swap(self) -> None:
+        """Exchange the model's weights and their average."""
         for name, parameter in self.model.named_parameters():
             mine = self.weights[name].clone()
             self.weights[name].copy_(parameter)
