@@ -1,4 +1,4 @@
-"""An exponential average of the weights, which is often better than the last ones (Polyak & Juditsky 1992)."""
+"""An exponential average of the weights, often better than the last ones (Polyak & Juditsky 1992)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -87,7 +87,7 @@ class Optimiser:
     def state(self) -> dict[str, Tensor]:
         """Everything to go on from, as flat tensors: `adam.decoder.final_norm.weight.exp_avg`."""
         return {
-            f"{kind}.{self._names[parameter]}.{field}": tensor
+            f"{kind}.{self._names[parameter]}.{field}": tensor  # type: ignore[index]
             for kind, optimiser in self.optimisers.items()
             for parameter, fields in optimiser.state.items()
             for field, tensor in fields.items()
@@ -112,11 +112,12 @@ def like(parameter: Tensor, whole: Tensor) -> Tensor:
         return whole
     from torch.distributed.tensor import distribute_tensor
 
-    return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None)
+    mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
+    return distribute_tensor(whole, mesh, placements, src_data_rank=None)
 
 
 def _by_kind(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
-    """Parameters apart that one fused step cannot take together: whole ones, and those split over processes."""
+    """What one fused step can take together: whole parameters, and those split over the same processes."""
     kinds: dict[object, list[nn.Parameter]] = {}
     for parameter in parameters:
         kinds.setdefault(getattr(parameter, "device_mesh", None), []).append(parameter)
