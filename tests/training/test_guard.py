@@ -1,4 +1,4 @@
-"""The guard: alarms where something happened, silence over what is merely noisy, and no state but a few numbers."""
+"""The guard: alarms where something happened, none over noise, and no state but a few numbers."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Schedules of learning rate, batch size and row length: their shapes, their ends, and that they only count."""
+"""Schedules of learning rate, batch size and row length: their shapes and their ends."""
 
 import itertools
 import math
