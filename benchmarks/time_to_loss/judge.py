@@ -1,6 +1,6 @@
 """What every system of the benchmark is scored on: the same held-out tokens at the same places.
 
-Losses are nats a target. Clocks are CPU-seconds of the process, all its threads together; judging is not counted.
+Losses are nats a target. Clocks are CPU-seconds of the process, all threads together; judging is not counted.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""nanoGPT's recipe for so many core-seconds: its model, its AdamW groups, cosine, random windows of one stream.
+"""nanoGPT's recipe for so many core-seconds: its model, its AdamW groups, cosine, random windows of a stream.
 
 What its train.py does on a GPU stands here for a CPU, where it would ignore the asked precision: bfloat16 by
 autocast, which is faster. The horizon of the cosine is the number of steps that fit, measured first.
@@ -51,7 +51,9 @@ def run(given: SimpleNamespace | argparse.Namespace) -> None:
         dropout=0.0,
         bias=False,
     )
-    stream = np.concatenate([np.load(path, mmap_mode="r") for path in sorted(given.tokens.glob("train-*.npy"))])
+    stream = np.concatenate(
+        [np.load(path, mmap_mode="r") for path in sorted(given.tokens.glob("train-*.npy"))]
+    )
     random = np.random.default_rng(1337)
 
     def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -88,7 +90,9 @@ def run(given: SimpleNamespace | argparse.Namespace) -> None:
     def score() -> float:
         model.eval()
         with torch.autocast("cpu", torch.bfloat16):
-            loss = judge(known, lambda part: model.lm_head(hidden(model, part.ids).flatten(0, 1)[part.positions]))
+            loss = judge(
+                known, lambda part: model.lm_head(hidden(model, part.ids).flatten(0, 1)[part.positions])
+            )
         model.train()
         return loss
 
@@ -97,12 +101,16 @@ def run(given: SimpleNamespace | argparse.Namespace) -> None:
     for number in range(steps):
         # get_lr of its train.py: linear rise, half a wave down to a tenth.
         share = (number - warmup) / max(1, steps - warmup)
-        rate = given.rate * ((number + 1) / (warmup + 1) if number < warmup else 0.1 + 0.45 * (1 + math.cos(math.pi * share)))
+        rate = given.rate * (
+            (number + 1) / (warmup + 1) if number < warmup else 0.1 + 0.45 * (1 + math.cos(math.pi * share))
+        )
         step(model, optimizer, rate)
         if (number + 1) % max(1, steps // given.points) == 0 or number + 1 == steps:
             clock.stop()
             tokens = (number + 1) * given.batch * given.context
-            curve.append({"core_seconds": round(clock.seconds, 2), "loss": round(score(), 5), "tokens": tokens})
+            curve.append(
+                {"core_seconds": round(clock.seconds, 2), "loss": round(score(), 5), "tokens": tokens}
+            )
             print(json.dumps(curve[-1]), flush=True)
             clock.start()
         if clock.seconds > 1.2 * given.core_seconds:

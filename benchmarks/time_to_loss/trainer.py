@@ -31,7 +31,9 @@ class Rows(torch.utils.data.Dataset):
     """The stream cut into rows, as `group_texts` does."""
 
     def __init__(self, tokens: Path, context: int) -> None:
-        self.stream = np.concatenate([np.load(path, mmap_mode="r") for path in sorted(tokens.glob("train-*.npy"))])
+        self.stream = np.concatenate(
+            [np.load(path, mmap_mode="r") for path in sorted(tokens.glob("train-*.npy"))]
+        )
         self.context = context
 
     def __len__(self) -> int:
@@ -90,7 +92,11 @@ def main() -> None:
             )
             callbacks = [watch] if watch else []
             Trainer(
-                model, arguments, data_collator=collator, train_dataset=Rows(given.tokens, given.context), callbacks=callbacks
+                model,
+                arguments,
+                data_collator=collator,
+                train_dataset=Rows(given.tokens, given.context),
+                callbacks=callbacks,
             ).train()
         return model
 
@@ -104,7 +110,9 @@ def main() -> None:
             clock.stop()
             model.eval()
             with torch.autocast("cpu", torch.bfloat16):
-                loss = judge(known, lambda part: model.cls(model.bert(part.ids)[0].flatten(0, 1)[part.positions]))
+                loss = judge(
+                    known, lambda part: model.cls(model.bert(part.ids)[0].flatten(0, 1)[part.positions])
+                )
             model.train()
             tokens = state.global_step * given.batch * given.context
             curve.append({"core_seconds": round(clock.seconds, 2), "loss": round(loss, 5), "tokens": tokens})

@@ -17,6 +17,7 @@ from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode
 from headstart.tokenizer.train import TokenizerRecipe, train
 from headstart.training import loop, run_folder
+from headstart.training.feed import Feed
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
@@ -213,10 +214,11 @@ def _dies_at(step: int, update):
 
 def test_static_masks_belong_to_the_row(tokens) -> None:
     recipe = run(tokens, "headstart-encoder", {"kind": "masked", "static": True})
-    tokenizer, model = open_tokenizer(tokens), tiny_model("encoder")
-    made = loop._Run(recipe, tokens, model, tokenizer, None)
-    first = made.batch(made.train_rows, np.array([3, 5, 9]), 0)
-    later = made.batch(made.train_rows, np.array([9, 1, 3]), 77)
+    feed = Feed(recipe, read_vocabulary(open_tokenizer(tokens)))
+    first, later = (
+        feed._batch(*feed.train.read(rows), rows, step)
+        for rows, step in ((np.array([3, 5, 9]), 0), (np.array([9, 1, 3]), 77))
+    )
     assert_same(first.rows(0, 1), later.rows(2, 3))
     assert_same(first.rows(2, 3), later.rows(0, 1))
     assert not torch.equal(first.rows(0, 1).positions, first.rows(1, 2).positions)

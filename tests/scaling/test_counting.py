@@ -9,10 +9,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from headstart.models.config import TransformerConfig
-from headstart.models.registry import FAMILIES, count_parameters, make_config, preset_config, presets
-from headstart.models.transformer import build
 from headstart.models.flops import flops_by_part, forward_flops, six_n_d, training_flops
 from headstart.models.parameters import block_parameters, cache_bytes, parameters, parameters_by_part
+from headstart.models.registry import FAMILIES, count_parameters, make_config, preset_config, presets
+from headstart.models.transformer import build
 
 SIZES = {"vocab_size": 200, "layers": 3, "width": 32, "heads": 4, "feedforward_width": 128, "context": 24}
 

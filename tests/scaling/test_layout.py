@@ -3,8 +3,8 @@
 import pytest
 
 from headstart.errors import HeadstartError
-from headstart.models.registry import preset_config
 from headstart.models.flops import flops_by_part
+from headstart.models.registry import preset_config
 from headstart.scaling.hardware import DEVICES, bill, comparable, device_named
 from headstart.scaling.layout import USABLE, bubble, critical_batch, propose
 from headstart.scaling.published import BILLS

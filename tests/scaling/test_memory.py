@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from headstart.models.config import TransformerConfig
+from headstart.models.parameters import cache_bytes, parameters
 from headstart.models.registry import FAMILIES, make_config
 from headstart.models.transformer import build
 from headstart.scaling.memory import Layout, generation_memory, training_memory
-from headstart.models.parameters import cache_bytes, parameters
 
 SIZES = {"vocab_size": 128, "layers": 2, "width": 64, "heads": 4, "feedforward_width": 256, "context": 640}
 LLAMA_70B = make_config(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from headstart.errors import HeadstartError
-from headstart.training.control import ACTIONS, FILE, Control, send
+from headstart.training.control import ACTIONS, FILE, NUMBERS, Control, send
 
 
 def test_each_command_once(tmp_path) -> None:
@@ -66,6 +66,18 @@ def test_bad_commands_are_not_sent(tmp_path) -> None:
 def test_every_action_is_a_command(tmp_path) -> None:
     control = Control(tmp_path, 0)
     for action in ACTIONS:
-        send(tmp_path, action, **({"factor": 2} if action == "scale_learning_rate" else {}))
+        send(tmp_path, action, **({NUMBERS[action]: 2} if action in NUMBERS else {}))
         assert control.next()["action"] == action
-    assert json.loads((tmp_path / FILE).read_text())["seq"] == len(ACTIONS)
+    sent = json.loads((tmp_path / FILE).read_text())
+    assert [command["seq"] for command in sent] == list(range(1, len(ACTIONS) + 1))
+
+
+def test_commands_that_come_together_are_all_obeyed_in_order(tmp_path) -> None:
+    for action in ("pause", "step", "step", "resume"):
+        send(tmp_path, action)
+    control = Control(tmp_path, 0)
+    assert [control.next().get("action") for _ in range(5)] == ["pause", "step", "step", "resume", None]
+    for _ in range(100):
+        send(tmp_path, "checkpoint")
+    assert len(json.loads((tmp_path / FILE).read_text())) == 64
+    assert Control(tmp_path, 4).next()["seq"] == 41

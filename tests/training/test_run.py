@@ -20,8 +20,9 @@ from headstart.errors import HeadstartError, Stopped
 from headstart.interchange.model_folder import load_model
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import TokenRows
-from headstart.training import checkpoint, control, loop, run_folder
-from headstart.training.loop import RowOrder, pretrain
+from headstart.training import checkpoint, control, loop, parallel, run_folder
+from headstart.training.feed import RowOrder
+from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
 
@@ -217,7 +218,7 @@ def test_dying_at_the_worst_moments(whole, recipe, tmp_path, monkeypatch, place)
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         if place == "before the first checkpoint":
-            patch.setattr(checkpoint, "save", die)
+            patch.setattr(checkpoint.Checkpoints, "save", die)
         elif place == "inside a checkpoint":
             patch.setattr(checkpoint, "_sha256", die)
         else:
@@ -303,16 +304,15 @@ def test_settings_that_do_not_fit_leave_no_run(recipe, tmp_path) -> None:
 
 def test_a_loss_that_is_no_number_ends_the_run_with_what_it_had(recipe, tmp_path, monkeypatch) -> None:
     run = tmp_path / "run"
-    honest = loop.loss_sum
+    honest = parallel.loss_sum
     with monkeypatch.context() as patch:
 
-        def failing(model, batch):
-            late = list((run / "checkpoints").glob("step-6"))
-            return honest(model, batch) * (float("nan") if late else 1.0)
+        def failing(model, batch, **extras):
+            return honest(model, batch, **extras) * (float("nan") if len(steps(run)) >= 6 else 1.0)
 
-        patch.setattr(loop, "loss_sum", failing)
-        with pytest.raises(HeadstartError, match=r"the loss is nan at step 7"):
-            pretrain(recipe(), run)
+        patch.setattr(parallel, "loss_sum", failing)
+        with pytest.raises(HeadstartError, match=r"the loss is nan, .* at step 7"):
+            pretrain(recipe(on_spike="stop"), run)
     assert [number for number, _ in steps(run)] == list(range(1, 7))
     weights = load_file(run / "checkpoints" / "step-6" / "model.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
@@ -465,10 +465,10 @@ def test_bits_per_byte_counts_the_bytes_of_the_targets(whole, recipe, tokens) ->
 
 def test_rows_of_a_pass_come_once_each_and_passes_differ() -> None:
     order = RowOrder(103, seed=3)
-    rows = [int(row) for step in range(60) for row in order.step(step, 7)]
+    rows = [int(row) for step in range(60) for row in order.rows(7 * step, 7 * step + 7)]
     passes = [rows[start : start + 103] for start in range(0, 412, 103)]
     for one in passes:
         assert sorted(one) == list(range(103))
     assert passes[0] != passes[1]
-    assert RowOrder(103, seed=3).step(40, 7).tolist() == order.step(40, 7).tolist()
-    assert RowOrder(103, seed=4).step(0, 7).tolist() != order.step(0, 7).tolist()
+    assert RowOrder(103, seed=3).rows(280, 287).tolist() == order.rows(280, 287).tolist()
+    assert RowOrder(103, seed=4).rows(0, 7).tolist() != order.rows(0, 7).tolist()

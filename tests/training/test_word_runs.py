@@ -179,7 +179,7 @@ def test_the_same_recipe_gives_the_same_run_and_another_seed_does_not(
 def test_a_run_that_broke_off_ends_as_the_uninterrupted_one(
     whole, recipe, family, tmp_path, monkeypatch
 ) -> None:
-    save, calls = checkpoint.save, []
+    save, calls = checkpoint.Checkpoints.save_now, []
 
     def breaks(*given) -> None:
         calls.append(given)
@@ -188,7 +188,7 @@ def test_a_run_that_broke_off_ends_as_the_uninterrupted_one(
         save(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", breaks)
+        patch.setattr(checkpoint.Checkpoints, "save_now", breaks)
         with pytest.raises(KeyboardInterrupt):
             TRAINERS[family](recipe(family), tmp_path / "run")
     assert not (tmp_path / "run" / "model").exists()

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from headstart.models.config import TransformerConfig
+from headstart.models.flops import training_flops
+from headstart.models.parameters import parameters
 from headstart.models.transformer import build
 from headstart.objectives.batch import Batch, loss_sum
-from headstart.models.flops import training_flops
 from headstart.scaling.laws import LossLaw
 from headstart.scaling.memory import Memory, Precision, training_memory
-from headstart.models.parameters import parameters
 from headstart.scaling.shape import shape_for
 from headstart.training.machine import describe_machine, keep_freed_memory
 from headstart.training.optimiser import Optimiser

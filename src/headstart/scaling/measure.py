@@ -14,10 +14,10 @@ from torch.utils.checkpoint import checkpoint
 
 from headstart.errors import HeadstartError
 from headstart.models.config import TransformerConfig
+from headstart.models.flops import Checkpointing
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, loss_sum
-from headstart.models.flops import Checkpointing
 from headstart.scaling.memory import Precision, training_memory
 from headstart.training.optimiser import Optimiser
 from headstart.training.recipe import OptimiserRecipe

@@ -11,13 +11,13 @@ from typing import Any
 from headstart.errors import HeadstartError
 from headstart.folder import read_json
 from headstart.models.config import TransformerConfig
-from headstart.models.registry import preset_config, presets
 from headstart.models.flops import flops_by_part, six_n_d
+from headstart.models.parameters import block_parameters, cache_bytes, parameters, parameters_by_part
+from headstart.models.registry import preset_config, presets
 from headstart.scaling.hardware import Bill, Hardware, bill, comparable
 from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, LossLaw, Optimum, Parametric, Reach
 from headstart.scaling.layout import Proposal, critical_batch, propose
 from headstart.scaling.memory import Layout, training_memory
-from headstart.models.parameters import block_parameters, cache_bytes, parameters, parameters_by_part
 from headstart.scaling.published import loss_law, repeated
 from headstart.scaling.questions import disagreement, opinions, standing
 from headstart.scaling.shape import shape_for

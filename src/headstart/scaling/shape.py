@@ -11,8 +11,8 @@ import yaml
 from headstart.errors import HeadstartError
 from headstart.folder import atomic
 from headstart.models.config import TransformerConfig
-from headstart.models.registry import family_named, make_config
 from headstart.models.parameters import parameters
+from headstart.models.registry import family_named, make_config
 from headstart.scaling.transfer import tuned_for_width
 from headstart.scaling.units import amount
 from headstart.training.recipe import PretrainRecipe

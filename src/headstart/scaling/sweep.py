@@ -14,10 +14,10 @@ from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, read_manifest, write_json
+from headstart.models.parameters import parameters
 from headstart.scaling.fit import Fit
 from headstart.scaling.fit_report import fit_report
 from headstart.scaling.here import MEASURED_SHARE, step_seconds
-from headstart.models.parameters import parameters
 from headstart.scaling.runs import Run, read_runs
 from headstart.scaling.shape import shape_for
 from headstart.scaling.transfer import tuned_for_width

@@ -190,10 +190,10 @@ class TokenRows:
             ids = np.load(path, mmap_mode="r")
             table = pq.read_table(documents, columns=["start", "tokens", "domain"])
         except (OSError, ValueError, pa.ArrowInvalid) as error:
-            raise HeadstartError(f"{path} or {documents.name} beside it is damaged ({error}); encode again") from None
+            raise HeadstartError(f"{path} or {documents.name} is damaged ({error}); encode again") from None
         starts = table["start"].to_numpy()
         if len(ids) != int(starts[-1]) + table["tokens"][-1].as_py():
-            raise HeadstartError(f"{path} holds {len(ids):,} tokens, but not those of its documents; encode again")
+            raise HeadstartError(f"{path} does not hold the tokens of its documents; encode again")
         encoded = table["domain"].combine_chunks().dictionary_encode()
         places = np.array([self.domains.index(name) for name in encoded.dictionary.to_pylist()])
         return _Shard(ids, starts, places[encoded.indices.to_numpy()], self.count)

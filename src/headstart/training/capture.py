@@ -1,4 +1,4 @@
-"""One batch under the microscope: what attention looks at, how the residual stream grows, what each token costs.
+"""One batch looked at closely: where attention goes, how the residual stream grows, what each token costs.
 
 Everything is taken from the very forward pass that training makes; nothing in the model is changed for it.
 """
@@ -28,9 +28,9 @@ ROWS = 2
 def capture(model: Transformer, batch: Batch, tokenizer: Tokenizer, folder: Path) -> float:
     """Write `tensors.safetensors` and `capture.json` into a folder; returns the mean loss of the rows.
 
-    Tensors: `attention.N` `[B, H, T, S]` of each attention in the order in which they are computed (in a decoder
-    with an encoder self-attention and cross-attention take turns), `residual.NAME` `[B, T]` the norm of the
-    stream behind each block, `loss` `[N]` in nats and `positions` `[N]` in the flattened rows.
+    Tensors: `attention.N` `[B, H, T, S]` of each attention in the order in which they are computed (in a
+    decoder with an encoder self-attention and cross-attention take turns), `residual.NAME` `[B, T]` the norm
+    of the stream behind each block, `loss` `[N]` in nats and `positions` `[N]` in the flattened rows.
     """
     batch = replace(batch.rows(0, min(ROWS, len(batch.ids))), pair_positions=None)
     training = model.training
@@ -63,7 +63,10 @@ def capture(model: Transformer, batch: Batch, tokenizer: Tokenizer, folder: Path
         facts["source"] = [[tokenizer.token_text(token) for token in row] for row in batch.source.tolist()]
     with atomic(folder) as made:
         made.mkdir(parents=True)
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, made / "tensors.safetensors")
+        save_file(
+            {name: tensor.contiguous().cpu() for name, tensor in tensors.items()},
+            made / "tensors.safetensors",
+        )
         write_json(made / "capture.json", facts)
     return facts["loss"]
 

@@ -64,10 +64,23 @@ class Checkpoints:
         trouble = self.wait()
         if self.writes:
             copies = {
-                file: {name: _piece(tensor) for name, tensor in tensors.items()} for file, tensors in files.items()
+                file: {name: _piece(tensor) for name, tensor in tensors.items()}
+                for file, tensors in files.items()
             }
             self._pending = self._writer.submit(self._write, copies, state)
         return trouble
+
+    def save_now(self, files: Files, state: dict[str, Any]) -> None:
+        """Write a checkpoint and wait until it is whole.
+
+        Raises:
+            HeadstartError: it could not be written.
+        """
+        self.save(files, state)
+        if trouble := self.wait():
+            raise HeadstartError(
+                f"{trouble}; make room and start the same again: it goes on from the one before"
+            )
 
     def wait(self) -> str | None:
         """Until what was begun is written; what went wrong, in words."""
@@ -156,7 +169,9 @@ class Checkpoints:
             return state
         if folders:
             run = self.folder.parent
-            raise HeadstartError(f"every checkpoint in {self.folder} is damaged; remove {run} and start again")
+            raise HeadstartError(
+                f"every checkpoint in {self.folder} is damaged; remove {run} and start again"
+            )
         return None
 
 
@@ -208,7 +223,9 @@ def _read(folder: Path, state: dict[str, Any]) -> Files | None:
             piece = tensors[name]
             if name not in whole:
                 whole[name] = torch.empty(shape, dtype=piece.dtype)
-            place = tuple(slice(first, first + length) for first, length in zip(offset, piece.shape, strict=True))
+            place = tuple(
+                slice(first, first + length) for first, length in zip(offset, piece.shape, strict=True)
+            )
             whole[name][place] = piece
     return files
 

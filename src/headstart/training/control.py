@@ -1,7 +1,7 @@
 """`control.json`: how another process steers a run, read once a step.
 
-The file holds commands, each with a number of its own: `[{"seq": 1, "action": "pause"}, ...]`, or a single one
-without the brackets. They are obeyed in the order of their numbers, each once.
+The file holds commands, each with a number of its own: `[{"seq": 1, "action": "pause"}, ...]`, or a single
+one without the brackets. They are obeyed in the order of their numbers, each once.
 
 | action | what the run does |
 | --- | --- |
@@ -67,7 +67,7 @@ def _is_command(command: Any) -> bool:
     if name is not None:
         value = command.get(name)
         return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
-    return action in ACTIONS and set(command) == {"seq", "action"}
+    return action in ACTIONS
 
 
 class Control:

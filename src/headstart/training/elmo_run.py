@@ -172,7 +172,8 @@ class _Run:
 
     def train(self) -> None:
         recipe = self.recipe
-        state = checkpoint.load_last(self.folder, self._restore)
+        self.checkpoints = checkpoint.Checkpoints(self.folder, recipe.keep_checkpoints)
+        state = self.checkpoints.load_last(self._restore)
         if state is not None:
             self.step, self.epoch, self.place, self.words = (
                 state[name] for name in ("step", "epoch", "place", "words")
@@ -265,7 +266,7 @@ class _Run:
             "control_seq": self.steering.seq,
             "metrics_seq": self.metrics.seq,
         }
-        checkpoint.save(self.folder, {TENSORS: tensors}, state, self.recipe.keep_checkpoints)
+        self.checkpoints.save_now({TENSORS: tensors}, state)
 
     def _restore(self, files: checkpoint.Files) -> None:
         weights, whole = {}, self.adam.state_dict()

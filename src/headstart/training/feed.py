@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from headstart.errors import HeadstartError, nearest
 from headstart.objectives.batch import Batch, generator, join
@@ -74,13 +76,20 @@ class Feed:
         """End the background thread."""
         self._maker.shutdown(cancel_futures=True)
 
-    def evaluation(self) -> tuple[Batch, np.ndarray]:
-        """The held-out batch, always the same, and the domain of each row's documents: `[B, T]` places in
-        `heldout.domains`."""
+    def evaluation(self) -> tuple[Batch, Tensor | None]:
+        """The held-out batch, always the same, and the domain of each target, a place in `heldout.domains`;
+        None: there is one domain, or the objective puts texts together."""
         rows = np.arange(min(self.recipe.evaluate_rows, len(self.heldout)))
         ids, segments = self.heldout.read(rows)
-        domains = self.heldout.domains_of(rows)
-        return self._batch(ids, segments, rows, EVALUATION_STREAM), domains
+        batch = self._batch(ids, segments, rows, EVALUATION_STREAM)
+        if len(self.heldout.domains) < 2 or batch.pair_positions is not None:
+            return batch, None
+        # Documents have the same numbers in a batch as in the rows that it was made of.
+        domains = dict(
+            zip(segments.ravel().tolist(), self.heldout.domains_of(rows).ravel().tolist(), strict=True)
+        )
+        numbers = batch.segments.flatten()[batch.positions].tolist()
+        return batch, torch.tensor([domains[number] for number in numbers])
 
     def _make(self, step: int) -> Batch:
         first, last = rows_before(step, self.recipe), rows_before(step + 1, self.recipe)
@@ -109,7 +118,9 @@ class Feed:
         if not recipe.objective.static or stream == EVALUATION_STREAM:
             return self._corrupted(ids, segments, stream)
         each = [
-            self._corrupted(ids[n : n + 1], segments[n : n + 1], ROW_STREAM + int(rows[n * len(rows) // len(ids)]))
+            self._corrupted(
+                ids[n : n + 1], segments[n : n + 1], ROW_STREAM + int(rows[n * len(rows) // len(ids)])
+            )
             for n in range(len(ids))
         ]
         return join(each)
@@ -126,11 +137,13 @@ class Feed:
             if name not in self.train.domains:
                 known = self.train.domains
                 raise HeadstartError(
-                    f"phases: no document in {self.recipe.tokens} has the domain {name!r}{nearest(name, known)}"
+                    f"phases: no document of {self.recipe.tokens} is of domain {name!r}{nearest(name, known)}"
                 )
         ends = [phase.until for phase in self.recipe.phases]
         if ends and (sorted(ends) != ends or ends[-1] < 1 or not all(p.domains for p in self.recipe.phases)):
-            raise HeadstartError("phases: give each its domains and a later `until` than the one before; the last 1.0")
+            raise HeadstartError(
+                "phases: give each its domains and a later `until` than the one before; the last 1.0"
+            )
         made = {}
         for number, name in enumerate(wanted):
             rows = DomainRows(self.train, name)

@@ -5,47 +5,63 @@ as the uninterrupted run would: what a step reads and draws depends on the seed 
 """
 
 import math
+import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import numpy as np
 import torch
 
 from headstart.errors import HeadstartError, Stopped
-from headstart.folder import read_manifest, write_json
+from headstart.folder import read_json, read_manifest, write_json
 from headstart.interchange.model_folder import check_tokenizer, save_model
 from headstart.models.config import TransformerConfig
+from headstart.models.flops import training_flops
 from headstart.models.registry import family_named, make_config
 from headstart.models.static_vectors import start_from_static
 from headstart.models.transformer import Transformer, build
-from headstart.objectives.batch import Batch, generator, join, loss_sum
+from headstart.objectives.batch import Batch
 from headstart.objectives.registry import OBJECTIVES, check_fit
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.progress import Bar
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.tokenizer.shards import KIND, VERSION, TokenRows
+from headstart.tokenizer.shards import KIND, VERSION
 from headstart.training import checkpoint, control
+from headstart.training.average import Average
+from headstart.training.capture import capture
+from headstart.training.feed import Feed
+from headstart.training.guard import Guard
 from headstart.training.machine import keep_freed_memory
 from headstart.training.metrics import Metrics, read_metrics
-from headstart.training.optimiser import Optimiser, rate_at
+from headstart.training.optimiser import Optimiser, like
+from headstart.training.parallel import Layout, lost_contact, start
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.run_folder import claim, signals
-
-# Streams of random numbers that must not meet those of the steps.
-ROW_STREAM, ORDER_STREAM, EVALUATION_STREAM = 2**61, 2**62, 2**63
+from headstart.training.schedule import cuts_at, rate_at, rows_at, rows_before
+from headstart.training.statistics import Statistics
+from headstart.training.watcher import Watcher
 
 # The files of a checkpoint.
-WEIGHTS, OPTIMISER = "model.safetensors", "optimizer.safetensors"
+WEIGHTS, OPTIMISER, AVERAGE = "model.safetensors", "optimizer.safetensors", "average.safetensors"
 
 # How much text the static start counts in; more changes little and costs time.
 STATIC_TOKENS = 8_000_000
+
+# Steps out of the ordinary in a row, or returns to a checkpoint, after which a run is given up.
+HOPELESS = 10
+
+# What may be another when a run goes on, because the result does not depend on it: where things are, how
+# the work is laid out, what is watched and what is kept.
+FREE = {
+    "tokens", "micro_rows", "device", "compile", "checkpoint_activations", "parallel", "checkpoint_every",
+    "keep_checkpoints", "keep_every", "statistics_every", "sinks", "prompts",
+}  # fmt: skip
 
 Sampler = Callable[[Transformer, Tokenizer, str], str]
 
@@ -62,20 +78,43 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -
         The model folder, `run/model`.
 
     Raises:
-        HeadstartError: a run folder of another recipe, too little text, a loss that is no number.
+        HeadstartError: a run folder of another recipe, too little text, a loss that is no number, a
+            process that is gone.
         Stopped: a signal or the control file asked for it; everything is saved.
     """
+    layout = start(recipe.parallel, recipe.device)
+    try:
+        return _pretrain(recipe, run, layout, sample)
+    except torch.OutOfMemoryError:
+        raise HeadstartError(
+            f"the GPU has too little memory for micro_rows={recipe.micro_rows} of context={recipe.context}; "
+            "lower micro_rows (the result stays), set checkpoint_activations=true, or take more processes"
+        ) from None
+    except RuntimeError as error:
+        raise (lost_contact(error, layout) or error) from None
+    finally:
+        layout.close()
+
+
+def _pretrain(recipe: PretrainRecipe, run: Path, layout: Layout, sample: Sampler | None) -> Path:
     folder = run / "model"
     tokens = read_manifest(recipe.tokens, KIND, VERSION)
     tokenizer = open_tokenizer(recipe.tokens)
     config = _config(recipe, tokenizer)
-    claim(run, recipe, [tokens["tokenizer_sha256"], tokens["splits"]], {"tokens"}, recipe.seed)
-    if (folder / "config.json").exists():
+    if layout.main:
+        claim(run, recipe, [tokens["tokenizer_sha256"], tokens["splits"]], FREE, recipe.seed)
+    if layout.told((folder / "config.json").exists()):
         return folder
     keep_freed_memory()
     model = build(config, recipe.seed, getattr(torch, recipe.precision))
-    _Run(recipe, run, model, tokenizer, sample).train()
-    save_model(folder, model, tokenizer, OBJECTIVES[recipe.objective.kind].head, _card(recipe, model, run))
+    _Run(recipe, run, model, tokenizer, layout, sample).train()
+    weights = layout.whole(model)
+    if layout.main:
+        model = build(config, recipe.seed, getattr(torch, recipe.precision))
+        model.load_state_dict(weights)
+        save_model(
+            folder, model, tokenizer, OBJECTIVES[recipe.objective.kind].head, _card(recipe, model, run)
+        )
     return folder
 
 
@@ -88,22 +127,6 @@ def _config(recipe: PretrainRecipe, tokenizer: Tokenizer) -> TransformerConfig:
     return config
 
 
-class RowOrder:
-    """Which rows a step reads: a new random order for every pass over the split."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed = count, seed
-        self._order = lru_cache(maxsize=2)(self._permutation)
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        return generator(self.seed, ORDER_STREAM + epoch).permutation(self.count)
-
-    def step(self, step: int, rows: int) -> np.ndarray:
-        """The numbers of the rows that a step reads."""
-        places = np.arange(step * rows, (step + 1) * rows)
-        return np.array([self._order(place // self.count)[place % self.count] for place in places])
-
-
 class _Run:
     """The state of one run, and its loop."""
 
@@ -113,125 +136,184 @@ class _Run:
         folder: Path,
         model: Transformer,
         tokenizer: Tokenizer,
-        sample: Sampler | None,
+        layout: Layout,
+        sample: Sampler | None = None,
     ) -> None:
         self.recipe, self.folder, self.model, self.tokenizer = recipe, folder, model, tokenizer
-        self.sample = sample
+        self.layout, self.sample = layout, sample
         self.piece_bytes = torch.from_numpy(tokenizer.piece_bytes)
         family = family_named(recipe.model.family)
-        self.vocabulary = read_vocabulary(tokenizer, getattr(family, "DECODER_START", "end"))
-        self.objective = OBJECTIVES[recipe.objective.kind]
-        length = self.objective.row_length(recipe.context, recipe.objective)
-        self.train_rows = TokenRows(recipe.tokens, "train", length)
-        self.heldout_rows = TokenRows(recipe.tokens, "heldout", length)
-        self.order = RowOrder(len(self.train_rows), recipe.seed)
+        self.feed = Feed(recipe, read_vocabulary(tokenizer, getattr(family, "DECODER_START", "end")))
+        if recipe.start == "static":
+            stream = self.feed.train.beginning(STATIC_TOKENS)
+            self.static_start = lambda: start_from_static(model, stream, recipe.seed, tokenizer.special.all)
+        layout.place(model, recipe)
         self.optimiser = Optimiser(model, recipe.optimiser)
+        decay = recipe.optimiser.average
+        self.average = None if decay is None else Average(model, decay)
+        self.guard = Guard(recipe.spike_deviations)
+        self.watcher = Watcher()
         self.step = 0
-        self.seconds = 0.0
+        self.passed = 0
+        """Steps whose rows were passed over when the run went back to a checkpoint."""
+        self.returns = 0
+        """How often it did."""
+        self.seconds = self.core_seconds = 0.0
         self.rate_factor = 1.0
         self.control_seq = 0
-
-    def batch(self, rows: TokenRows, numbers: np.ndarray, stream: int) -> Batch:
-        ids, segments = rows.read(numbers)
-        if not self.recipe.objective.static:
-            return self._batch(ids, segments, stream)
-        each = [
-            self._batch(ids[row : row + 1], segments[row : row + 1], ROW_STREAM + int(number))
-            for row, number in enumerate(numbers)
-        ]
-        return join(each)
-
-    def _batch(self, ids: np.ndarray, segments: np.ndarray, stream: int) -> Batch:
-        random = generator(self.recipe.seed, stream)
-        return self.objective.batch(ids, segments, self.recipe.objective, self.vocabulary, random)
+        self.best = math.inf
+        """The lowest held-out loss."""
+        self.worse = 0
+        """Evaluations since then."""
+        self.capture_next = False
+        self.paused = False
+        self.metrics: Metrics | None = None
+        self.peak: float | None = None
+        """Operations a second of matrix products, as measured on this machine."""
 
     def train(self) -> None:
-        state = checkpoint.load_last(self.folder, self._restore)
-        if state is None and self.recipe.start == "static":
-            stream = self.train_rows.beginning(STATIC_TOKENS)
-            start_from_static(self.model, stream, self.recipe.seed, self.tokenizer.special.all)
-        if state is not None:
-            self.step, self.seconds = state["step"], state["seconds"]
-            self.rate_factor, self.control_seq = state["rate_factor"], state["control_seq"]
-        self.steering = control.Control(self.folder, self.control_seq)
-        with closing(Metrics(self.folder, self.step)) as self.metrics, torch.random.fork_rng(devices=[]):
-            if self.metrics.seq:
-                self.metrics.write("resume", self.step, after=state["metrics_seq"] if state else 0)
+        """All steps that are left."""
+        recipe, layout = self.recipe, self.layout
+        facts = read_json(self.folder / "run.json") if layout.main else {}
+        if rate := facts.get("machine", {}).get("gemm_gflops", {}).get(recipe.precision):
+            self.peak = rate * 1e9
+        self.checkpoints = checkpoint.Checkpoints(
+            self.folder, recipe.keep_checkpoints, recipe.keep_every, layout.rank, layout.size, layout.split
+        )
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            stack.enter_context(closing(self.feed))
+            stack.enter_context(closing(self.checkpoints))
+            state = self.restore()
+            if state is None and recipe.start == "static":
+                self.static_start()
+            self.steering = control.Control(self.folder, self.control_seq)
+            if layout.main:
+                self.metrics = stack.enter_context(closing(Metrics(self.folder, self.step, recipe.sinks)))
+                if self.metrics.seq:
+                    self.tell("resume", after=state["metrics_seq"] if state else 0)
             self._steps(evaluated=state is not None)
-            self.metrics.write("end", self.step)
+            if trouble := self.checkpoints.wait():
+                raise HeadstartError(
+                    f"{trouble}; make room and start the same again: it goes on from the one before"
+                )
+            self.tell("end", changed_by_control=self.rate_factor != 1.0)
+        if self.average is not None:
+            self.average.swap()  # what is evaluated is what is saved
 
     def _steps(self, evaluated: bool) -> None:
         """All steps that are left; `evaluated` says whether the weights as they are have been."""
         recipe = self.recipe
-        tokens_per_step = recipe.rows * recipe.context
+        total, done = (rows_before(step, recipe) * recipe.context for step in (recipe.steps, self.step))
         title = f"pre-train {recipe.objective.kind}"
-        total, done = recipe.steps * tokens_per_step, self.step * tokens_per_step
-        with signals() as signalled, Bar(title, total, "tokens", done) as bar:
+        bar = Bar(title, total, "tokens", done) if self.layout.main else nullcontext()
+        with signals() as signalled, bar:
             if not evaluated:
+                self.dry_run()
                 self.evaluate()
-            while self.step < recipe.steps:
+            while self.step < recipe.steps and not self._stalled():
                 self._obey(signalled)
-                started = time.perf_counter()
-                loss = self.update()
-                elapsed = time.perf_counter() - started
-                self.seconds += elapsed
-                self.step += 1
-                self.metrics.write(
-                    "step",
-                    self.step,
-                    tokens=self.step * tokens_per_step,
-                    seconds=round(self.seconds, 3),
-                    tokens_per_second=round(tokens_per_step / elapsed, 1),
-                    **loss,
-                )
-                bar.advance(tokens_per_step, f"loss {loss['loss']:.3f}")
-                if self.step % recipe.evaluate_every == 0 or self.step == recipe.steps:
+                figures = self.update()
+                if isinstance(bar, Bar):
+                    bar.advance(rows_at(self.step - 1, recipe) * recipe.context, self._line(figures))
+                ended = self.step == recipe.steps
+                if self.step % recipe.evaluate_every == 0 or ended:
                     self.evaluate()
-                if self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps:
+                if self.step % recipe.checkpoint_every == 0 or ended or self._stalled():
                     self.save()
             self._obey(signalled)  # a signal during the last step still stops what comes next
 
-    def update(self) -> dict[str, float]:
+    def update(self) -> dict[str, Any]:
         """One optimiser step; the loss is the mean over all targets of the step, however it is split."""
-        recipe = self.recipe
+        recipe, layout = self.recipe, self.layout
+        started, cores = time.perf_counter(), time.process_time()
         self.model.train()
-        torch.manual_seed((recipe.seed << 32) + self.step)  # dropout
-        batch = self.batch(self.train_rows, self.order.step(self.step, recipe.rows), self.step)
-        total = torch.zeros(())
-        for part in batch.split(recipe.micro_rows):
-            loss = loss_sum(self.model, part) / len(batch.targets)
-            loss.backward()
-            total += loss.detach()
-        value = float(total)
-        if not math.isfinite(value):
-            raise HeadstartError(
-                f"the loss is {value} at step {self.step + 1} of {self.folder}; lower optimiser.matrix_rate "
-                "and optimiser.vector_rate and start again in a new folder"
-            )
+        torch.manual_seed((recipe.seed << 32) + (layout.data_rank << 48) + self.step)  # dropout
+        batch = self.feed.batch(self.step + self.passed)
+        if self.capture_next:
+            self._capture(batch)
+        rows = recipe.micro_rows * cuts_at(self.step + self.passed, recipe)
+        loss = float(layout.backward(list(layout.share(batch).split(rows)), len(batch.targets)))
+        norm = math.sqrt(float(layout.square(self.optimiser.gradients())))
+        why = self.guard.judge(loss, norm)
         scale = self.rate_factor * rate_at(self.step, recipe.steps, recipe.optimiser)
-        norm = self.optimiser.step(scale)
-        return {"loss": value, "gradient_norm": norm, "learning_rate": scale * recipe.optimiser.matrix_rate}
+        before = self._measured() if why is None else None
+        if why is not None and self._spike(why, loss, norm):
+            return {}
+        self.optimiser.step(scale, norm)
+        if self.average is not None:
+            self.average.update()
+        self.step += 1
+        elapsed = time.perf_counter() - started
+        self.seconds += elapsed
+        self.core_seconds += time.process_time() - cores
+        tokens = batch.ids.numel()
+        if batch.source is not None:
+            tokens += batch.source.numel()
+        figures = {
+            "tokens": rows_before(self.step, recipe) * recipe.context,
+            "step_tokens": tokens,
+            "seconds": round(self.seconds, 3),
+            "core_seconds": round(self.core_seconds, 3),
+            "tokens_per_second": round(rows_at(self.step - 1, recipe) * recipe.context / elapsed, 1),
+            "loss": loss,
+            "gradient_norm": norm,
+            "learning_rate": scale * recipe.optimiser.matrix_rate,
+            "mfu": self._mfu(batch, elapsed),
+            "memory_bytes": _peak_memory(layout.device),
+            "data_wait": round(self.feed.waited, 4),
+            "batch": int(batch.ids.sum()) ^ (len(batch.targets) << 40),
+        }
+        self.tell("step", **figures)
+        if before is not None:
+            self.tell("statistics", tensors=before.after())
+        return figures
 
     @torch.no_grad()
     def evaluate(self) -> None:
-        """Loss on the same held-out rows every time, in nats a token and bits a byte of the targets."""
-        recipe = self.recipe
+        """Loss on the same held-out rows every time, in nats a token and bits a byte, whole and by domain."""
+        with self.average.applied() if self.average is not None else nullcontext():
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        recipe, layout = self.recipe, self.layout
+        assert layout.module is not None
         self.model.eval()
-        count = min(recipe.evaluate_rows, len(self.heldout_rows))
-        batch = self.batch(self.heldout_rows, np.arange(count), EVALUATION_STREAM)
+        batch, domains = self.feed.evaluation()
         batch = replace(batch, pair_positions=None)  # whether texts follow each other is no part of the text
-        nats = sum(float(loss_sum(self.model, part)) for part in batch.split(recipe.micro_rows))
-        targets, size = len(batch.targets), int(self.piece_bytes[batch.targets].sum())
-        self.metrics.write(
-            "evaluation",
-            self.step,
-            tokens=self.step * recipe.rows * recipe.context,
-            seconds=round(self.seconds, 3),
-            loss=nats / targets,
-            bits_per_byte=nats / math.log(2) / size,
-            targets=targets,
-        )
-        if self.sample is not None:
+        names = self.feed.heldout.domains if domains is not None else []
+        groups = torch.zeros(len(batch.targets), dtype=torch.long) if domains is None else domains
+        sums = torch.zeros(max(len(names), 1))
+        begin = 0
+        for part in batch.split(recipe.micro_rows):
+            behind = begin + len(part.targets)
+            sums += layout.evaluate(part, groups[begin:behind], len(sums)).cpu()
+            begin = behind
+        sizes = torch.zeros(len(sums)).index_add(0, groups, self.piece_bytes[batch.targets].float())
+        counts = torch.bincount(groups, minlength=len(sums))
+        nats = float(sums.sum())
+        figures: dict[str, Any] = {
+            "tokens": rows_before(self.step, recipe) * recipe.context,
+            "seconds": round(self.seconds, 3),
+            "core_seconds": round(self.core_seconds, 3),
+            "loss": nats / len(batch.targets),
+            "bits_per_byte": nats / math.log(2) / int(self.piece_bytes[batch.targets].sum()),
+            "targets": len(batch.targets),
+        }
+        if len(names) > 1:
+            figures["domains"] = {
+                name: {
+                    "loss": float(sums[i]) / int(counts[i]),
+                    "bits_per_byte": float(sums[i]) / math.log(2) / max(float(sizes[i]), 1.0),
+                    "targets": int(counts[i]),
+                }
+                for i, name in enumerate(names)
+                if counts[i]
+            }
+        self.worse = 0 if figures["loss"] < self.best else self.worse + 1
+        self.best = min(self.best, figures["loss"])
+        self.tell("evaluation", **figures)
+        if self.sample is not None and layout.main and not layout.split:
             samples = [
                 {"prompt": p, "text": self.sample(self.model, self.tokenizer, p)} for p in recipe.prompts
             ]
@@ -240,47 +322,166 @@ class _Run:
                 {"step": self.step, "samples": samples},
             )
 
+    def dry_run(self) -> None:
+        """Find out before the first step whether a GPU has memory enough; nothing is left of it."""
+        if self.layout.device.type != "cuda":
+            return
+        batch = self.feed.batch(self.step)
+        part = next(self.layout.share(batch).split(self.recipe.micro_rows))
+        self.layout.backward([part], len(batch.targets))
+        self.optimiser.clear()
+
+    def tell(self, kind: str, **values: Any) -> None:
+        """Write an event, and what the watcher has to say about it."""
+        if self.metrics is None:
+            return
+        event = self.metrics.write(kind, self.step, **values)
+        for note in self.watcher.see(event):
+            self.metrics.write("note", self.step, text=note)
+            print(f"headstart: step {self.step}: {note}", file=sys.stderr)
+
     def save(self) -> None:
+        """Begin to write a checkpoint."""
         state = {
             "step": self.step,
             "seconds": self.seconds,
+            "core_seconds": self.core_seconds,
             "rate_factor": self.rate_factor,
             "control_seq": self.steering.seq,
-            "metrics_seq": self.metrics.seq,
+            "metrics_seq": self.metrics.seq if self.metrics is not None else 0,
+            "passed": self.passed,
+            "returns": self.returns,
+            "guard": self.guard.state(),
+            "best": self.best if math.isfinite(self.best) else None,
+            "worse": self.worse,
         }
         files = {WEIGHTS: self.model.state_dict(), OPTIMISER: self.optimiser.state()}
-        checkpoint.save(self.folder, files, state, self.recipe.keep_checkpoints)
+        if self.average is not None:
+            files[AVERAGE] = self.average.state()
+        if trouble := self.checkpoints.save(files, state):
+            self.tell("note", text=trouble)
+            print(f"headstart: {trouble}; the run goes on", file=sys.stderr)
 
-    def _restore(self, files: checkpoint.Files) -> None:
-        self.model.load_state_dict(files[WEIGHTS])
+    def restore(self) -> dict[str, Any] | None:
+        """Go back to the last checkpoint; returns its state, or None where there is none."""
+        state = self.checkpoints.load_last(self._take_up)
+        if state is None:
+            return None
+        self.step, self.passed, self.returns = state["step"], state["passed"], state["returns"]
+        self.seconds, self.core_seconds = state["seconds"], state["core_seconds"]
+        self.rate_factor, self.control_seq = state["rate_factor"], state["control_seq"]
+        self.guard = Guard.from_state(self.recipe.spike_deviations, state["guard"])
+        self.best, self.worse = math.inf if state["best"] is None else state["best"], state["worse"]
+        return state
+
+    @torch.no_grad()
+    def _take_up(self, files: checkpoint.Files) -> None:
+        for name, tensor in self.model.state_dict().items():
+            tensor.copy_(like(tensor, files[WEIGHTS][name]))
         self.optimiser.load_state(files[OPTIMISER])
+        if self.average is not None:
+            self.average.load_state(files[AVERAGE])
+
+    # What happens now and then
+
+    def _spike(self, why: str, loss: float, norm: float) -> bool:
+        """Act on a step out of the ordinary; returns whether it is left out."""
+        recipe = self.recipe
+        hopeless = self.guard.in_a_row >= HOPELESS or self.returns >= HOPELESS
+        no_number = not (math.isfinite(loss) and math.isfinite(norm))
+        if recipe.on_spike == "stop" or hopeless or (no_number and recipe.on_spike == "ignore"):
+            raise HeadstartError(
+                f"the loss is {loss}, the gradient's norm {norm:.3g}, at step {self.step + 1} of "
+                f"{self.folder}; lower optimiser.matrix_rate and optimiser.vector_rate and start again in a "
+                "new folder"
+            )
+        if recipe.on_spike == "ignore":
+            return False
+        self.optimiser.clear()
+        action = recipe.on_spike
+        step, passed, returns = self.step, self.passed, self.returns
+        if action == "rollback" and self.restore() is not None:
+            self.passed = passed + step + 1 - self.step
+            self.returns = returns + 1
+        else:
+            action = "skip"
+            self.step += 1
+        self.tell("spike", why=why, action=action, at=step + 1)
+        return True
+
+    def _stalled(self) -> bool:
+        """Whether the run ends early, for evaluations have not got better."""
+        return self.recipe.early_stop is not None and self.worse >= self.recipe.early_stop
+
+    def _measured(self) -> Statistics | None:
+        every = self.recipe.statistics_every
+        wanted = every is not None and (self.step + 1) % every == 0
+        return Statistics(self.model.named_parameters()) if wanted else None
+
+    def _capture(self, batch: Batch) -> None:
+        self.capture_next = False
+        if not self.layout.split and self.layout.main:
+            capture(self.model, batch, self.tokenizer, self.folder / "captures" / f"step-{self.step + 1:06d}")
+
+    def _mfu(self, batch: Batch, seconds: float) -> float | None:
+        """Operations of a step over what matrix products at their measured best would do in its time."""
+        if self.peak is None:
+            return None
+        source = 0 if batch.source is None else batch.source.numel()
+        row, targets = batch.ids.shape[1], len(batch.targets)
+        flops = training_flops(self.model.config, batch.ids.numel(), row, targets, source)
+        return round(flops / seconds / self.peak / self.layout.size, 4)
+
+    def _line(self, figures: dict[str, Any]) -> str:
+        if not figures:
+            return "step left out"
+        mfu = f" mfu {figures['mfu']:.0%}" if figures["mfu"] is not None else ""
+        return f"loss {figures['loss']:.3f}{mfu}"
 
     def _obey(self, signalled: list[int]) -> None:
         """Act on a signal or on what the control file asks for; returns when the run may go on."""
-        paused = False
         while True:
-            command = self.steering.next()
+            command = self.layout.told(self.steering.next() if self.layout.main else None)
             action = command.get("action")
             if action == "scale_learning_rate":
                 self.rate_factor *= command["factor"]
-                self.metrics.write("control", self.step, action=action, factor=command["factor"])
-            elif action is not None:
-                self.metrics.write("control", self.step, action=action)
+            elif action == "set_learning_rate":
+                self.rate_factor = command["rate"] / self.recipe.optimiser.matrix_rate
+            if action is not None:
+                name = control.NUMBERS.get(action)
+                self.tell("control", action=action, **({name: command[name]} if name else {}))
             if action == "checkpoint":
                 self.save()
+            elif action == "capture":
+                self.capture_next = True
             elif action == "stop":
                 self._stop("the control file asked for it")
             elif action in ("pause", "resume"):
-                paused = action == "pause"
-            if signalled:
-                self._stop(f"{signal.Signals(signalled[0]).name} came")
-            if not paused:
+                self.paused = action == "pause"
+            if self.layout.any(bool(signalled)):
+                self._stop(
+                    f"{signal.Signals(signalled[0]).name} came"
+                    if signalled
+                    else "another process was told to"
+                )
+            if action is None and self.paused:
+                time.sleep(0.2)
+            elif action in (None, "step"):
                 return
-            time.sleep(0.2)
 
     def _stop(self, why: str) -> NoReturn:
         self.save()
+        if trouble := self.checkpoints.wait():
+            raise HeadstartError(f"stopped after step {self.step}, but {trouble}")
         raise Stopped(f"stopped after step {self.step}: {why}; everything is saved, the same command goes on")
+
+
+def _peak_memory(device: torch.device) -> int:
+    """The most memory that this process has had so far, in bytes; on a GPU, that of the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, int]:
@@ -291,14 +492,15 @@ def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, i
     """
     tokenizer = open_tokenizer(recipe.tokens)
     model = build(_config(recipe, tokenizer), recipe.seed, getattr(torch, recipe.precision))
-    run = _Run(recipe, recipe.tokens, model, tokenizer, None)
+    run = _Run(recipe, recipe.tokens, model, tokenizer, start(recipe.parallel, recipe.device))
     keep_freed_memory()
     run.update()
     fastest = math.inf
-    for _ in range(updates):
-        started = time.perf_counter()
-        run.update()
-        fastest = min(fastest, time.perf_counter() - started)
+    with closing(run.feed):
+        for _ in range(updates):
+            started = time.perf_counter()
+            run.update()
+            fastest = min(fastest, time.perf_counter() - started)
     return fastest, sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -27,7 +27,7 @@ class Optimiser:
     def __init__(self, model: nn.Module, recipe: OptimiserRecipe) -> None:
         self.recipe = recipe
         named = list(model.named_parameters())
-        self._names = {parameter: name for name, parameter in named}
+        self._names: dict[Tensor, str] = {parameter: name for name, parameter in named}
         self.parameters = [parameter for _, parameter in named]
         matrices = [p for name, p in named if is_matrix(name, p)]
         tables = [p for name, p in named if p.dim() == 2 and not is_matrix(name, p)]
@@ -87,7 +87,7 @@ class Optimiser:
     def state(self) -> dict[str, Tensor]:
         """Everything to go on from, as flat tensors: `adam.decoder.final_norm.weight.exp_avg`."""
         return {
-            f"{kind}.{self._names[parameter]}.{field}": tensor  # type: ignore[index]
+            f"{kind}.{self._names[parameter]}.{field}": tensor
             for kind, optimiser in self.optimisers.items()
             for parameter, fields in optimiser.state.items()
             for field, tensor in fields.items()

@@ -1,8 +1,9 @@
 """How the work of a run is laid out over processes, from outside the model: the model knows nothing of it.
 
-`torchrun --nproc-per-node N -m headstart pretrain ...` starts N processes; `start` finds out which of them this is.
-On one process nothing here does anything. Weights, gradients and optimiser state that are split over processes are
-DTensors of torch.distributed; the loss of a step is the same whatever the layout, but for rounding.
+`torchrun --nproc-per-node N -m headstart pretrain ...` starts N processes; `start` finds out which of them
+this is. On one process nothing here does anything. Weights, gradients and optimiser state that are split over
+processes are DTensors of torch.distributed; the loss of a step is the same whatever the layout, but for
+rounding.
 """
 
 import os
@@ -72,6 +73,7 @@ class Layout:
             names = ("replicate", "shard", "tensor")
             self.mesh = dist.init_device_mesh(device.type, shape, mesh_dim_names=names)
         self.module: nn.Module | None = None
+        """The loss of a batch, ready to train."""
 
     @property
     def main(self) -> bool:
@@ -100,7 +102,11 @@ class Layout:
         if recipe.parallel.shard > 1 or (recipe.parallel.tensor > 1 and self.data_size > 1):
             from torch.distributed.fsdp import fully_shard
 
-            mesh = self.mesh["replicate", "shard"] if self.data_size > recipe.parallel.shard else self.mesh["shard"]
+            mesh = (
+                self.mesh["replicate", "shard"]
+                if self.data_size > recipe.parallel.shard
+                else self.mesh["shard"]
+            )
             for block in _blocks(model):
                 fully_shard(block, mesh=mesh)
             fully_shard(self.module, mesh=mesh)
@@ -109,24 +115,30 @@ class Layout:
 
             group = self.mesh["replicate"].get_group()
             # The pooler of a model that learns by another objective gets no gradient.
-            self.module = DistributedDataParallel(self.module, process_group=group, find_unused_parameters=True)
+            self.module = DistributedDataParallel(
+                self.module, process_group=group, find_unused_parameters=True
+            )
 
     def _split_matrices(self, model: Transformer) -> None:
         from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
         config, parts = model.config, self.recipe.tensor
         if config.position in ("relative", "relative-xl"):
-            raise HeadstartError(f"{config.family} has a bias for each head, which parallel.tensor cannot split")
+            raise HeadstartError(f"{config.family} has a bias for each head: parallel.tensor cannot split it")
         if config.heads % parts or config.kv_heads % parts or config.feedforward_width % parts:
             raise HeadstartError(
-                f"parallel.tensor={parts} must divide heads ({config.heads}), kv_heads ({config.kv_heads}) and "
-                f"feedforward_width ({config.feedforward_width})"
+                f"parallel.tensor={parts} must divide heads ({config.heads}), kv_heads ({config.kv_heads}) "
+                f"and feedforward_width ({config.feedforward_width})"
             )
         for block in _blocks(model):
-            plan = {name: ColwiseParallel() for name in BY_OUTPUT} | {name: RowwiseParallel() for name in BY_INPUT}
+            plan = {name: ColwiseParallel() for name in BY_OUTPUT} | {
+                name: RowwiseParallel() for name in BY_INPUT
+            }
             if block.cross_attention is not None:
-                plan |= {f"cross_{name}": style for name, style in plan.items() if name.startswith("attention")}
-            known = {name: style for name, style in plan.items() if _has(block, name)}
+                plan |= {
+                    f"cross_{name}": style for name, style in plan.items() if name.startswith("attention")
+                }
+            known: dict[str, Any] = {name: style for name, style in plan.items() if _has(block, name)}
             parallelize_module(block, self.mesh["tensor"], known)
 
     def share(self, batch: Batch) -> Batch:
@@ -147,15 +159,21 @@ class Layout:
         total = torch.zeros((), device=self.device)
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
-            if hasattr(self.module, "set_requires_gradient_sync"):
-                self.module.set_requires_gradient_sync(last)
-            waits = nullcontext() if last or not hasattr(self.module, "no_sync") else self.module.no_sync()
-            with waits:
+            module: Any = self.module
+            if hasattr(module, "set_requires_gradient_sync"):  # FSDP
+                module.set_requires_gradient_sync(last)
+            with module.no_sync() if hasattr(module, "no_sync") and not last else nullcontext():  # DDP
                 # Processes average their gradients; the loss is a sum over all of them.
                 loss = self.module(to_device(part, self.device)) * (self.data_size / targets)
                 loss.backward()
             total += loss.detach()
         return self.sum(total) / self.size
+
+    def evaluate(self, part: Batch, groups: Tensor, count: int) -> Tensor:
+        """The summed loss of some held-out rows by group of target, `[count]`; the same in every process."""
+        assert self.module is not None
+        sums: Tensor = self.module(to_device(part, self.device), groups.to(self.device), count)
+        return sums
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum over all processes."""
@@ -209,14 +227,14 @@ def start(recipe: ParallelRecipe, device: str) -> Layout:
     """Find this process's place: what torchrun set in the environment, or alone.
 
     Raises:
-        HeadstartError: the layout does not fit the number of processes, no GPU, or the others cannot be reached.
+        HeadstartError: the layout does not fit the number of processes, no GPU, or nobody answers.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     others = recipe.shard * recipe.tensor
     if size % others or recipe.replicate not in (None, size // others):
         raise HeadstartError(
-            f"parallel: replicate={recipe.replicate or 1} x shard={recipe.shard} x tensor={recipe.tensor} is not "
-            f"the number of processes, {size}; start as many with torchrun --nproc-per-node"
+            f"parallel: replicate={recipe.replicate or 1} x shard={recipe.shard} x tensor={recipe.tensor} is "
+            f"not the number of processes, {size}; start as many with torchrun --nproc-per-node"
         )
     if device == "cuda" and not torch.cuda.is_available():
         raise HeadstartError("device=cuda, but PyTorch finds no GPU here; take device=cpu")
@@ -228,7 +246,9 @@ def start(recipe: ParallelRecipe, device: str) -> Layout:
         try:
             dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(seconds=recipe.timeout))
         except (RuntimeError, ValueError) as error:
-            raise HeadstartError(f"process {rank} of {size} cannot reach the others ({_first(error)})") from None
+            raise HeadstartError(
+                f"process {rank} of {size} cannot reach the others ({_first(error)})"
+            ) from None
     return Layout(recipe, place, rank, size)
 
 
@@ -239,8 +259,8 @@ def lost_contact(error: RuntimeError, layout: Layout) -> HeadstartError | None:
     if layout.size == 1 or not any(sign in text for sign in signs):
         return None
     return HeadstartError(
-        f"process {layout.rank} of {layout.size} lost contact with another ({_first(error)}); the last checkpoint "
-        "is whole: start the same again"
+        f"process {layout.rank} of {layout.size} lost contact with another ({_first(error)}); the last "
+        "checkpoint is whole: start the same again"
     )
 
 

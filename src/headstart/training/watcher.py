@@ -46,8 +46,12 @@ class Watcher:
         batch, step = event.get("batch"), event["step"]
         if batch is not None:
             earlier = self.batches.get(batch)
-            verdicts["repeated"] = earlier and (
-                f"step {step} read the very batch of step {earlier}: is the data shorter than it should be?"
+            verdicts["repeated"] = (
+                None
+                if earlier is None
+                else (
+                    f"step {step} read the very batch of step {earlier}: is there less data than you think?"
+                )
             )
             self.batches[batch] = step
             if len(self.batches) > REMEMBERED:
@@ -69,7 +73,7 @@ class Watcher:
         if len(self.norms) == self.norms.maxlen:
             usual, now = statistics.median(self.norms), statistics.median(list(self.norms)[-WINDOW:])
             verdicts["norm"] = (
-                f"gradients grow: norm {now:.3g} over the last {WINDOW} steps, {usual:.3g} over four times as many"
+                f"gradients grow: norm {now:.3g} over {WINDOW} steps, {usual:.3g} over four times as many"
                 if now > 4 * usual
                 else None
             )
@@ -95,11 +99,13 @@ class Watcher:
         if len(self.heldout) < 4:
             return {}
         best_step, best, train_then = min(self.heldout, key=lambda one: one[1])
-        rising = all(loss > 1.01 * best for _, loss, _ in self.heldout[-3:]) and best_step < self.heldout[-3][0]
+        rising = (
+            all(loss > 1.01 * best for _, loss, _ in self.heldout[-3:]) and best_step < self.heldout[-3][0]
+        )
         falling = train is not None and train_then is not None and train < train_then
         overfits = (
-            f"held-out loss rises ({event['loss']:.3f}, lowest {best:.3f} at step {best_step}) while the training "
-            "loss falls: the model learns its text by heart; more text, fewer steps, or early_stop"
+            f"held-out loss rises ({event['loss']:.3f}, lowest {best:.3f} at step {best_step}) while the "
+            "training loss falls: the model learns its text by heart; more text, fewer steps, or early_stop"
         )
         return {"overfitting": overfits if rising and falling else None}
 
@@ -108,10 +114,12 @@ class Watcher:
         for name, figures in event["tensors"].items():
             self.silent[name] = self.silent.get(name, 0) + 1 if figures["gradient"] == 0 else 0
             verdicts[f"dead {name}"] = (
-                f"{name} gets no gradient: nothing that it computes reaches the loss" if self.silent[name] > 1 else None
+                f"{name} gets no gradient: nothing that it computes reaches the loss"
+                if self.silent[name] > 1
+                else None
             )
             verdicts[f"fast {name}"] = (
-                f"one step changes {name} by {figures['update']:.0%} of its size: the learning rate is too high for it"
+                f"one step changes {name} by {figures['update']:.0%} of its size: too high a learning rate"
                 if figures["update"] > 0.2 and figures["weight"] > 1e-3 and event["step"] > WINDOW
                 else None
             )

@@ -206,7 +206,8 @@ class _Epochs:
     ) -> None:
         self.run, self.recipe, self.tables = run, recipe, tables
         self.done, self.seconds, metrics_seq = 0, 0.0, 0
-        if (state := checkpoint.load_last(run, self._restore)) is not None:
+        self.checkpoints = checkpoint.Checkpoints(run, recipe.keep_checkpoints)
+        if (state := self.checkpoints.load_last(self._restore)) is not None:
             self.done, self.seconds, metrics_seq = state["step"], state["seconds"], state["metrics_seq"]
         self.metrics = Metrics(run, self.done)
         if self.metrics.seq:
@@ -240,7 +241,7 @@ class _Epochs:
         self.metrics.write("step", self.done, seconds=round(self.seconds, 3), **speed, **figures)
         tensors = {name: torch.from_numpy(table) for name, table in self.tables.items()}
         state = {"step": self.done, "seconds": self.seconds, "metrics_seq": self.metrics.seq}
-        checkpoint.save(self.run, {TENSORS: tensors}, state, self.recipe.keep_checkpoints)
+        self.checkpoints.save_now({TENSORS: tensors}, state)
 
     def _restore(self, files: checkpoint.Files) -> None:
         for name, table in self.tables.items():
