@@ -7,9 +7,11 @@ Weights are kept in float32. Activations may be bfloat16: every part casts its w
 dtype of what comes in, so precision is decided once, where tokens are embedded.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,8 @@ from headstart.models.config import RotaryScaling, TransformerConfig
 
 # Below this length two batched matrix products are faster on a CPU in bfloat16 than the fused kernel.
 SHORT_ROW = 512
+# Lists of where documents begin come in multiples of this length.
+BORDERS = 256
 
 
 class Linear(nn.Linear):
@@ -211,6 +215,53 @@ def attend(
     )
 
 
+def _document_kernel() -> Callable[..., Tensor] | None:
+    """The fused GPU kernel for documents laid end to end; None: this PyTorch has none (before 2.11)."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    known = inspect.signature(varlen_attn).parameters
+    if "window_size" not in known:
+        return None
+    # Later versions want to be told that query heads share keys.
+    return partial(varlen_attn, enable_gqa=True) if "enable_gqa" in known else varlen_attn
+
+
+DOCUMENT_KERNEL = _document_kernel()
+
+
+def attend_documents(
+    query: Tensor, key: Tensor, value: Tensor, borders: Tensor, window: tuple[int, int], scale: float | None
+) -> Tensor:
+    """`attend` inside documents on a GPU, which spends nothing on what a mask would hide: `[B, H, T, C]`.
+
+    FlashAttention over sequences of any length (Dao 2023).
+
+    Args:
+        query: `[B, H, T, C]`; key, value: `[B, K, T, C]`; in a 16-bit dtype.
+        borders: where documents begin in the rows laid end to end, and the end of all: `[N + 1]`, int32.
+        window: how many keys to the left and to the right a query sees; -1: all.
+    """
+    rows, _, tokens, _ = query.shape
+    flat = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))  # [B*T, H, C]
+    assert DOCUMENT_KERNEL is not None
+    mixed = DOCUMENT_KERNEL(*flat, borders, borders, tokens, tokens, scale=scale, window_size=window)
+    return mixed.unflatten(0, (rows, tokens)).transpose(1, 2)
+
+
+def document_borders(segments: Tensor) -> Tensor:
+    """Where documents begin in rows `[B, T]` laid end to end, and the end of all: `[N + 1]`, int32.
+
+    Documents of no tokens at the end make the length a multiple of `BORDERS`, for every other length would
+    be compiled anew.
+    """
+    begins = torch.ones_like(segments, dtype=torch.bool)
+    begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    at = begins.flatten().nonzero()[:, 0]
+    return F.pad(at, (0, BORDERS - len(at) % BORDERS), value=segments.numel()).int()
+
+
 class Growing:
     """A tensor `[B, K, T, C]` that grows along T; its room doubles, so that tokens are rarely copied."""
 
@@ -301,6 +352,8 @@ class Sight:
     """The same for blocks with a window."""
     causal: bool = False
     """Without a mask: each query sees the keys up to its own place."""
+    borders: Tensor | None = None
+    """Instead of masks: where documents begin, `[N + 1]`, for the kernel that reads them end to end."""
     rotary: tuple[Tensor, Tensor] | None = None
     bias: Tensor | None = None
     """T5's relative positions, `[1, H, T, S]`."""
@@ -316,6 +369,8 @@ class Attention(nn.Module):
         super().__init__()
         self.layer, self.cross, self.head_width = layer, cross, config.head_width
         self.banded = bool(config.window) and layer % 2 == 1 and not cross
+        reach = config.window - 1 if self.banded and config.window else -1
+        self.reach = (reach, 0 if config.architecture == "decoder" else reach)
         self.scale = None if config.scaled_attention else 1.0
         self.dropout = config.dropout
         self.query = Linear(config.width, config.heads * config.head_width, config.qkv_bias)
@@ -334,17 +389,20 @@ class Attention(nn.Module):
         bias = sight.bias
         if self.relative is not None and sight.distances is not None:
             query, bias = self.relative(query, sight.distances)
-        mask = sight.banded if self.banded else sight.mask
-        mixed = attend(
-            query,
-            key,
-            value,
-            mask,
-            bias,
-            causal=sight.causal and mask is None,
-            scale=self.scale,
-            dropout=self.dropout if self.training else 0.0,
-        )  # [B, H, T, C]
+        if sight.borders is not None:
+            mixed = attend_documents(query, key, value, sight.borders, self.reach, self.scale)
+        else:
+            mask = sight.banded if self.banded else sight.mask
+            mixed = attend(
+                query,
+                key,
+                value,
+                mask,
+                bias,
+                causal=sight.causal and mask is None,
+                scale=self.scale,
+                dropout=self.dropout if self.training else 0.0,
+            )  # [B, H, T, C]
         return self.out(mixed.transpose(1, 2).flatten(2))  # [B, T, D]
 
     def _keys_and_values(

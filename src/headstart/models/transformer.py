@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
+from headstart.models import parts
 from headstart.models.config import TransformerConfig
 from headstart.models.parts import (
     Attention,
@@ -20,6 +21,7 @@ from headstart.models.parts import (
     PredictionHead,
     RelativeBias,
     Sight,
+    document_borders,
     make_norm,
     places,
     rotary_table,
@@ -140,6 +142,14 @@ class Stack(nn.Module):
     ) -> Sight:
         """Who sees whom, and from how far: queries are the last `tokens` of `start + tokens` keys."""
         config, sight = self.config, Sight()
+        if config.position == "rotary":
+            queries = torch.arange(start, start + tokens, device=x.device)
+            sight.rotary = rotary_table(
+                queries, config.head_width, config.rotary_base, x.dtype, config.rotary_scaling
+            )
+        if segments is not None and prefix is None and not start and self._end_to_end(x):
+            sight.borders = document_borders(segments)
+            return sight
         keys = torch.arange(start + tokens, device=x.device)  # [S]
         queries = keys[start:]  # [T]
         if self.causal:
@@ -157,10 +167,6 @@ class Stack(nn.Module):
             if sight.causal:
                 near = near & (queries[:, None] >= keys)
             sight.banded = near if sight.mask is None else near & sight.mask
-        if config.position == "rotary":
-            sight.rotary = rotary_table(
-                queries, config.head_width, config.rotary_base, x.dtype, config.rotary_scaling
-            )
         if config.position == "relative-xl":
             sight.distances = queries[:, None] - keys
         needs_bias = self.relative_bias is not None or sight.distances is not None
@@ -169,6 +175,13 @@ class Stack(nn.Module):
         if self.relative_bias is not None:
             sight.bias = self.relative_bias(queries, keys).to(x.dtype)
         return sight
+
+    def _end_to_end(self, x: Tensor) -> bool:
+        """Whether a fused kernel can read the documents of `x` laid end to end."""
+        kept = not (self.training and self.config.dropout)
+        alone = self.config.position not in ("relative", "relative-xl") and not self.config.encoder_layers
+        sixteen = x.is_cuda and x.dtype in (torch.bfloat16, torch.float16)
+        return sixteen and kept and alone and parts.DOCUMENT_KERNEL is not None
 
 
 class Transformer(nn.Module):

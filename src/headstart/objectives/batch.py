@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,19 +97,19 @@ def target_states(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
         memory=memory,
         memory_segments=batch.source_segments,
     ).flatten(0, 1)  # [B*T, D]
-    return model.transform(hidden[batch.positions]), hidden
+    # Ascending places as many as tokens are all of them.
+    whole = len(batch.positions) == len(hidden)
+    return model.transform(hidden if whole else hidden.index_select(0, batch.positions)), hidden
 
 
-def loss_sum(model: Transformer, batch: Batch, z_loss: float = 0.0, label_smoothing: float = 0.0) -> Tensor:
-    """Summed cross-entropy of the targets, in nats; with what `cross_entropy_sum` adds if asked.
+def loss_sum(model: Transformer, batch: Batch, **options: Any) -> Tensor:
+    """Summed cross-entropy of the targets, in nats; `options` are those of `cross_entropy_sum`.
 
     Pairs add theirs times `pair_weight`: divided by the number of targets the sum is then the mean over
     targets plus the mean over pairs (Devlin et al. 2018, appendix A.2).
     """
     states, hidden = target_states(model, batch)
-    loss = cross_entropy_sum(
-        states, model.output_weight, model.output_bias, batch.targets, z_loss, label_smoothing
-    )
+    loss = cross_entropy_sum(states, model.output_weight, model.output_bias, batch.targets, **options)
     if batch.pair_positions is None:
         return loss
     assert model.next_sentence is not None

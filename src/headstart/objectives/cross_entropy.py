@@ -5,6 +5,7 @@ their log-softmax and their gradients. Here each chunk of targets gets scores, l
 once, and only the gradients of states and weights outlive it; the backward pass just scales them.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 LARGE = 2**25
 # Scores in one chunk, 64 MiB in float32: with fewer, adding up the weights' gradient costs time.
 CHUNK = 2**24
+# The same on a GPU, which needs larger products to be busy.
+GPU_CHUNK = 2**28
 
 
 def cross_entropy_sum(
@@ -24,6 +27,7 @@ def cross_entropy_sum(
     targets: Tensor,
     z_loss: float = 0.0,
     label_smoothing: float = 0.0,
+    compiled: bool = False,
 ) -> Tensor:
     """Summed cross-entropy, in nats, of `targets` under the scores `hidden @ weight.T + bias`.
 
@@ -35,6 +39,7 @@ def cross_entropy_sum(
             drift (Chowdhery et al. 2022, section 5).
         label_smoothing: share of each target that is spread evenly over the vocabulary (Szegedy et al.
             2016, section 7).
+        compiled: pass over the scores in one compiled kernel, where they are large.
     """
     if targets.numel() * len(weight) <= LARGE:
         logits = F.linear(hidden, weight.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype))
@@ -42,7 +47,36 @@ def cross_entropy_sum(
         loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
         return loss + z_loss * logits.logsumexp(1).square().sum() if z_loss else loss
     learning = torch.is_grad_enabled()
-    return _Chunked.apply(hidden, weight, bias, targets, z_loss, label_smoothing, learning)
+    return _Chunked.apply(hidden, weight, bias, targets, z_loss, label_smoothing, compiled, learning)
+
+
+def _losses(scores: Tensor, answers: Tensor, z_loss: float, smoothing: float) -> tuple[Tensor, Tensor]:
+    """The summed loss of a chunk, and its gradient for the scores, in their dtype and maybe their place.
+
+    Args:
+        scores: `[n, V]`; answers: `[n, 1]`.
+    """
+    kind, scores = scores.dtype, scores.float()
+    score = scores.gather(1, answers)  # [n, 1]
+    right = (1.0 - smoothing) * score + smoothing * scores.mean(1, keepdim=True) if smoothing else score
+    highest = scores.amax(1, keepdim=True)
+    shares = scores.sub_(highest).exp_()
+    sums = shares.sum(1, keepdim=True)
+    log_sum = sums.log() + highest
+    loss = (log_sum - right + z_loss * log_sum.square()).sum()
+    # d loss / d scores = softmax (1 + 2 z log_sum) - the smoothed one-hot.
+    slope = (1.0 + 2.0 * z_loss * log_sum) / sums
+    gradient = shares.mul_(slope)
+    if smoothing:
+        gradient.sub_(smoothing / scores.shape[1])
+    at_answer = (score - highest).exp() * slope - smoothing / scores.shape[1] - (1.0 - smoothing)
+    gradient = gradient.to(kind)
+    return loss, gradient.scatter_(1, answers, at_answer.to(kind))
+
+
+@cache
+def _compiled_losses() -> Any:
+    return torch.compile(_losses, dynamic=True)
 
 
 class _Chunked(torch.autograd.Function):
@@ -57,6 +91,7 @@ class _Chunked(torch.autograd.Function):
         targets: Tensor,
         z_loss: float,
         smoothing: float,
+        compiled: bool,
         learning: bool,
     ) -> Tensor:
         wanted = [learning and needed for needed in ctx.needs_input_grad[:3]]
@@ -66,27 +101,16 @@ class _Chunked(torch.autograd.Function):
         weight_gradient = torch.zeros_like(weight) if wanted[1] else None
         bias_gradient = torch.zeros_like(bias) if bias is not None and wanted[2] else None
         total = hidden.new_zeros((), dtype=torch.float32)
-        rows = max(1, CHUNK // len(weight))
+        rows = max(1, (GPU_CHUNK if hidden.is_cuda else CHUNK) // len(weight))
         for first in range(0, len(hidden), rows):
             states = hidden[first : first + rows]  # [n, D]
             answers = targets[first : first + rows, None]  # [n, 1]
-            scores = F.linear(states, cast_weight, cast_bias).float()  # [n, V]
-            right = scores.gather(1, answers)
-            if smoothing:
-                right = (1.0 - smoothing) * right + smoothing * scores.mean(1, keepdim=True)
-            highest = scores.amax(1, keepdim=True)
-            shares = scores.sub_(highest).exp_()
-            sums = shares.sum(1, keepdim=True)
-            log_sum = sums.log() + highest
-            total += (log_sum - right + z_loss * log_sum.square()).sum()
+            scores = F.linear(states, cast_weight, cast_bias)  # [n, V]
+            losses = _compiled_losses() if compiled else _losses
+            loss, gradient = losses(scores, answers, z_loss, smoothing)
+            total += loss
             if not any(wanted):
                 continue
-            # d loss / d scores = softmax (1 + 2 z log_sum) - the smoothed one-hot.
-            shares.mul_((1.0 + 2.0 * z_loss * log_sum) / sums)
-            if smoothing:
-                shares.sub_(smoothing / len(weight))
-            shares.scatter_add_(1, answers, shares.new_full((1, 1), smoothing - 1.0).expand_as(answers))
-            gradient = shares.to(hidden.dtype)
             if hidden_gradient is not None:
                 torch.mm(gradient, cast_weight, out=hidden_gradient[first : first + rows])
             if weight_gradient is not None:
@@ -95,7 +119,7 @@ class _Chunked(torch.autograd.Function):
                 else:
                     weight_gradient += gradient.T @ states
             if bias_gradient is not None:
-                bias_gradient += shares.sum(0)
+                bias_gradient += gradient.float().sum(0)
         ctx.gradients = (hidden_gradient, weight_gradient, bias_gradient)
         return total
 
@@ -103,4 +127,4 @@ class _Chunked(torch.autograd.Function):
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         (scale,) = outputs
         scaled = [None if gradient is None else gradient * scale for gradient in ctx.gradients]
-        return (*scaled, None, None, None, None)
+        return (*scaled, None, None, None, None, None)

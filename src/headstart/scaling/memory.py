@@ -13,7 +13,7 @@ from headstart.models.config import TransformerConfig
 from headstart.models.flops import Checkpointing
 from headstart.models.parameters import parameters_by_part, stacks
 from headstart.models.parts import SHORT_ROW
-from headstart.objectives.cross_entropy import CHUNK, LARGE
+from headstart.objectives.cross_entropy import CHUNK, GPU_CHUNK, LARGE
 
 Precision = Literal["float32", "bfloat16", "mixed"]
 """float32; headstart's bfloat16 (float32 weights, activations in bfloat16); or weights and gradients in
@@ -131,7 +131,7 @@ def training_memory(
         alive = min(GATHERED_LAYERS, layers) / layers if checkpointing == "full" or layout.shard == 3 else 1.0
         parts["casts of weights"] = 2 * (inside * alive + _output_matrix(config) / layout.tensor)
     targets = math.ceil(micro_rows * row * target_share / layout.context)
-    parts["logits"] = _logits(config, targets, activation) / layout.tensor
+    parts["logits"] = _logits(config, targets, activation, device) / layout.tensor
     if layout.shard == 3 and replicas > 1:
         compute = 2 if precision != "float32" else 4
         each = inside * layout.pipeline / layers
@@ -271,10 +271,12 @@ def _attention_bytes(config: TransformerConfig, row: int, keys: int, setting: _S
     return total
 
 
-def _logits(config: TransformerConfig, targets: int, a: int) -> float:
-    """Scores over the vocabulary, their log-softmax and gradient in float32; in chunks where large."""
+def _logits(config: TransformerConfig, targets: int, a: int, device: Device) -> float:
+    """Scores over the vocabulary, their log-softmax and gradient in float32; where large, a chunk of scores
+    and of gradients, in float32 only between them."""
     scores = float(targets) * config.vocab_size
     copy = a if a < 4 else 0
     if scores <= LARGE:
         return scores * (12 + copy)
-    return CHUNK * (8 + copy) + 2 * targets * config.width * a
+    chunk = GPU_CHUNK if device == "gpu" else CHUNK
+    return min(chunk, scores) * (4 + 2 * copy) + 2 * targets * config.width * a

@@ -175,7 +175,9 @@ class _Run:
         """All steps that are left."""
         recipe, layout = self.recipe, self.layout
         facts = read_json(self.folder / "run.json") if layout.main else {}
-        if rate := facts.get("machine", {}).get("gemm_gflops", {}).get(recipe.precision):
+        machine = facts.get("machine", {})
+        machine = machine.get("gpu", {}) if layout.device.type == "cuda" else machine
+        if rate := machine.get("gemm_gflops", {}).get(recipe.precision):
             self.peak = rate * 1e9
         self.checkpoints = checkpoint.Checkpoints(
             self.folder, recipe.keep_checkpoints, recipe.keep_every, layout.rank, layout.size, layout.split

@@ -31,22 +31,30 @@ def keep_freed_memory() -> None:
         library.mallopt(trim_threshold, 2**31 - 1)
 
 
-def gemm_gflops(dtype: torch.dtype, seconds: float = 0.4) -> float:
-    """Measured rate of a `[2048, 512] x [512, 1024]` product on all threads, in GFLOP/s."""
-    left, right = torch.randn(2048, 512).to(dtype), torch.randn(1024, 512).to(dtype)
-    for _ in range(2):
-        F.linear(left, right)
-    best = float("inf")
-    stop = time.perf_counter() + seconds
-    while time.perf_counter() < stop:
+def gemm_gflops(dtype: torch.dtype, device: str = "cpu", seconds: float = 0.4) -> float:
+    """The best measured rate of a matrix product, in GFLOP/s: `[2048, 512] x [512, 1024]` on all threads of
+    a processor, `[8192, 8192] x [8192, 8192]` of random numbers on a GPU."""
+    rows, inner, columns = (2048, 512, 1024) if device == "cpu" else (8192, 8192, 8192)
+    left, right = (torch.randn(size, inner, device=device).to(dtype) for size in (rows, columns))
+
+    def once() -> float:
         started = time.perf_counter()
         F.linear(left, right)
-        best = min(best, time.perf_counter() - started)
-    return 2 * 2048 * 512 * 1024 / best / 1e9
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    for _ in range(2):
+        once()
+    best, stop = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < stop:
+        best = min(best, once())
+    return 2 * rows * inner * columns / best / 1e9
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, memory, versions, measured product rates, and the precision that they suggest."""
+    """Processor, memory, versions, measured product rates, and the precision that they suggest; the same of a
+    GPU where there is one."""
     rates = {"float32": gemm_gflops(torch.float32), "bfloat16": gemm_gflops(torch.bfloat16)}
     return {
         "cpu": _processor(),
@@ -57,6 +65,16 @@ def describe_machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
+    } | ({"gpu": _describe_gpu()} if torch.cuda.is_available() else {})
+
+
+def _describe_gpu() -> dict[str, Any]:
+    rates = {kind: gemm_gflops(getattr(torch, kind), "cuda") for kind in ("float32", "bfloat16")}
+    return {
+        "name": torch.cuda.get_device_name(),
+        "number": torch.cuda.device_count(),
+        "memory_gb": round(torch.cuda.mem_get_info()[1] / 1e9, 1),
+        "gemm_gflops": {name: round(rate, 1) for name, rate in rates.items()},
     }
 
 

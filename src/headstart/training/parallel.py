@@ -35,7 +35,11 @@ class Loss(nn.Module):
     def __init__(self, model: Transformer, recipe: PretrainRecipe) -> None:
         super().__init__()
         self.model = model
-        self.extras = {"z_loss": recipe.z_loss, "label_smoothing": recipe.label_smoothing}
+        self.options = {
+            "z_loss": recipe.z_loss,
+            "label_smoothing": recipe.label_smoothing,
+            "compiled": recipe.compile,
+        }
 
     def forward(self, batch: Batch, groups: Tensor | None = None, count: int = 0) -> Tensor:
         """The summed loss of a batch; of an evaluation the sums by group `[count]`, with nothing added.
@@ -44,7 +48,7 @@ class Loss(nn.Module):
             groups: of each target, `[N]`.
         """
         if groups is None:
-            return loss_sum(self.model, batch, **self.extras)
+            return loss_sum(self.model, batch, **self.options)
         states = target_states(self.model, batch)[0]
         weight, bias = self.model.output_weight, self.model.output_bias
         sums = [
@@ -96,8 +100,13 @@ class Layout:
         for block in _blocks(model):
             if recipe.checkpoint_activations:
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
-            if recipe.compile:
-                block.compile(dynamic=False)
+        if recipe.compile:
+            # Compiled, an embedding's gradient is summed by atomic additions: faster on a GPU, and on a
+            # processor no longer the same from run to run.
+            kinds = (Block, nn.Embedding) if self.device.type == "cuda" else Block
+            for module in model.modules():
+                if isinstance(module, kinds):
+                    module.compile(dynamic=False)
         self.module = Loss(model, recipe)
         if recipe.parallel.shard > 1 or (recipe.parallel.tensor > 1 and self.data_size > 1):
             from torch.distributed.fsdp import fully_shard
