@@ -81,15 +81,19 @@ class Feed:
         None: there is one domain, or the objective puts texts together."""
         rows = np.arange(min(self.recipe.evaluate_rows, len(self.heldout)))
         ids, segments = self.heldout.read(rows)
+        segments = segments + (np.arange(len(rows))[:, None] << 40)  # other numbers in every row
         batch = self._batch(ids, segments, rows, EVALUATION_STREAM)
         if len(self.heldout.domains) < 2 or batch.pair_positions is not None:
             return batch, None
-        # Documents have the same numbers in a batch as in the rows that it was made of.
-        domains = dict(
-            zip(segments.ravel().tolist(), self.heldout.domains_of(rows).ravel().tolist(), strict=True)
-        )
+        domains = self.heldout.domains_of(rows)  # [B, length]
+        if batch.source is None:
+            # A target stands where it stood in its row; a decoder predicts it one place earlier.
+            return batch, torch.from_numpy(domains[:, -batch.ids.shape[1] :]).flatten()[batch.positions]
+        if not self.recipe.documents_apart:
+            return batch, None
+        by_number = dict(zip(segments.ravel().tolist(), domains.ravel().tolist(), strict=True))
         numbers = batch.segments.flatten()[batch.positions].tolist()
-        return batch, torch.tensor([domains[number] for number in numbers])
+        return batch, torch.tensor([by_number[number] for number in numbers])
 
     def _make(self, step: int) -> Batch:
         first, last = rows_before(step, self.recipe), rows_before(step + 1, self.recipe)
@@ -104,9 +108,9 @@ class Feed:
         return self._batch(ids, segments, rows, step)
 
     def _cut(self, array: np.ndarray, cuts: int) -> np.ndarray:
-        """Rows `[B, T]` cut into shorter ones `[cuts * B, t]`; where a model needs a token more than it
-        reads, neighbours share one."""
-        extra = self.length - self.recipe.context if self.length > self.recipe.context else 0
+        """Rows `[B, T]` cut into shorter ones `[cuts * B, t]`; neighbours share the token that a decoder
+        needs beyond those that it reads."""
+        extra = 1 if self.objective.architecture == "decoder" else 0
         each = (self.length - extra) // cuts
         parts = [array[:, part * each : (part + 1) * each + extra] for part in range(cuts)]
         return np.stack(parts, axis=1).reshape(len(array) * cuts, -1)
@@ -176,9 +180,15 @@ class Feed:
 
 
 def _shared(phase: PhaseRecipe, rows: int) -> dict[str, int]:
-    """How many of a phase's first `rows` rows each domain has: shares are met to a row at every step."""
-    total = sum(phase.domains.values())
-    shares = np.cumsum(list(phase.domains.values())) / total
-    bounds = np.floor(shares * rows + 0.5).astype(np.int64)
-    bounds[-1] = rows
-    return dict(zip(phase.domains, np.diff(bounds, prepend=0).tolist(), strict=True))
+    """How many of a phase's first `rows` rows each domain has.
+
+    Rows are dealt out one after another, each to the domain that lacks most, in the manner of Webster's
+    apportionment (Balinski & Young 1982): a count never falls, and is about half a row from its share.
+    """
+    weights = np.array(list(phase.domains.values()))
+    shares = weights / weights.sum()
+    # Where these counts end no domain has more than its due; what is left is a row or so for each.
+    counts = np.maximum(np.floor(shares * (rows - len(shares) / 2 - 1) + 0.5), 0).astype(np.int64)
+    while counts.sum() < rows:
+        counts[np.argmin((counts + 0.5) / shares)] += 1
+    return dict(zip(phase.domains, counts.tolist(), strict=True))

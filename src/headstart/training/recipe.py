@@ -1,7 +1,7 @@
 """Settings of `headstart pretrain`."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -69,7 +69,7 @@ class PhaseRecipe(Recipe):
 
     until: float = Field(1.0, gt=0, le=1)
     """Share of the steps at which the phase ends."""
-    domains: dict[str, float] = {}
+    domains: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
     """Weight of each domain, by its name in the corpus; those left out are not read."""
 
 
@@ -118,7 +118,7 @@ class PretrainRecipe(Recipe):
     steps: int = Field(1000, ge=1)
     start: Literal["random", "static"] = "random"
     """What the embedding holds before the first step: noise, or vectors from co-occurrence counts."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**31)
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of activations and matrix products; weights and optimiser state are always float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
