@@ -196,7 +196,7 @@ def nanogpts(shape: str, nanogpt: Path | None) -> Any:
 
     sizes = SHAPES[shape]
     torch.backends.cuda.matmul.allow_tf32 = True
-    model = GPT(GPTConfig(block_size=sizes["row"], vocab_size=VOCABULARY[shape], bias=False)).cuda()
+    model = GPT(GPTConfig(block_size=sizes["row"], vocab_size=VOCABULARY[shape], bias=True)).cuda()
     optimiser = model.configure_optimizers(0.1, 3e-4, (0.9, 0.95), "cuda")
     return peer_step(torch.compile(model), optimiser, shape, lambda net, x, y: net(x, y)[1])
 

@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from torch import nn
 
+from headstart.training.muon import Muon, orthogonal
 from headstart.training.optimiser import Optimiser, is_matrix
 from headstart.training.recipe import OptimiserRecipe
 
@@ -150,3 +153,35 @@ def test_a_weight_without_a_gradient_stays_and_is_no_trouble(tiny) -> None:
     again = Optimiser(model, OptimiserRecipe())
     again.load_state(optimiser.state())
     assert again.state().keys() == optimiser.state().keys()
+
+
+def test_muon_steps_as_the_reference_does() -> None:
+    """Matrices of several shapes, tall and wide, over several steps; only bfloat16's rounding differs."""
+    shapes = [(24, 24), (24, 24), (48, 24), (24, 48), (24, 48)]
+    torch.manual_seed(0)
+    start = [torch.randn(shape) for shape in shapes]
+    ours, theirs = ([torch.nn.Parameter(x.clone()) for x in start] for _ in range(2))
+    mine = Muon([{"params": ours}], 0.01, 0.9, 0.1)
+    reference = torch.optim.Muon(theirs, 0.01, 0.1, 0.9, adjust_lr_fn="match_rms_adamw")
+    for _ in range(4):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        mine.step()
+        reference.step()
+    for one, other, begun in zip(ours, theirs, start, strict=True):
+        moved = (other - begun).norm()
+        assert (one - other).norm() < 0.02 * moved
+        torch.testing.assert_close(
+            mine.state[one]["momentum_buffer"], reference.state[other]["momentum_buffer"]
+        )
+
+
+@given(st.integers(1, 3), st.integers(2, 20), st.integers(2, 20), st.integers(0, 99))
+def test_orthogonal_matrices_have_singular_values_near_one(count, rows, columns, seed) -> None:
+    x = torch.randn(count, rows, columns, generator=torch.Generator().manual_seed(seed))
+    values = torch.linalg.svdvals(x)
+    assume(float(values[:, -1].min()) > 0.05 * float(values[:, 0].max()))
+    found = torch.linalg.svdvals(orthogonal(x).float())
+    assert float(found.min()) > 0.6
+    assert float(found.max()) < 1.3

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -215,7 +216,7 @@ def attend(
     )
 
 
-def _document_kernel() -> Callable[..., Tensor] | None:
+def _document_kernel() -> Callable[..., Any] | None:
     """The fused GPU kernel for documents laid end to end; None: this PyTorch has none (before 2.11)."""
     try:
         from torch.nn.attention.varlen import varlen_attn
@@ -246,7 +247,7 @@ def attend_documents(
     rows, _, tokens, _ = query.shape
     flat = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))  # [B*T, H, C]
     assert DOCUMENT_KERNEL is not None
-    mixed = DOCUMENT_KERNEL(*flat, borders, borders, tokens, tokens, scale=scale, window_size=window)
+    mixed: Tensor = DOCUMENT_KERNEL(*flat, borders, borders, tokens, tokens, scale=scale, window_size=window)
     return mixed.unflatten(0, (rows, tokens)).transpose(1, 2)
 
 

@@ -76,7 +76,7 @@ def _losses(scores: Tensor, answers: Tensor, z_loss: float, smoothing: float) ->
 
 @cache
 def _compiled_losses() -> Any:
-    return torch.compile(_losses, dynamic=True)
+    return torch.compile(_losses)
 
 
 class _Chunked(torch.autograd.Function):

@@ -39,7 +39,8 @@ from headstart.training.feed import Feed
 from headstart.training.guard import Guard
 from headstart.training.machine import keep_freed_memory
 from headstart.training.metrics import Metrics, read_metrics
-from headstart.training.optimiser import Optimiser, like
+from headstart.training.muon import like
+from headstart.training.optimiser import Optimiser
 from headstart.training.parallel import Layout, lost_contact, start
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.run_folder import claim, signals

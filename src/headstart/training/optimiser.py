@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from headstart.training.muon import Muon, like
 from headstart.training.recipe import OptimiserRecipe
 
 # Where the matrices of the model's inside are; others are tables, looked up or written to by token.
@@ -45,13 +46,8 @@ class Optimiser:
             "adam": torch.optim.AdamW(groups, betas=recipe.betas, fused=True)
         }
         if recipe.kind == "muon":
-            self.optimisers["muon"] = torch.optim.Muon(
-                [{"params": matrices, "peak": recipe.matrix_rate}],
-                lr=recipe.matrix_rate,
-                momentum=recipe.momentum,
-                weight_decay=decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
+            groups = [{"params": matrices, "peak": recipe.matrix_rate}]
+            self.optimisers["muon"] = Muon(groups, recipe.matrix_rate, recipe.momentum, decay)
 
     def step(self, scale: float, norm: float | None = None) -> float:
         """Clip, update with rates of `scale` times their peaks, clear.
@@ -104,16 +100,6 @@ class Optimiser:
             parameter = parameters[name]
             part = like(parameter, tensor) if tensor.dim() else tensor
             self.optimisers[kind].state[parameter][field] = part.to(parameter.device)
-
-
-def like(parameter: Tensor, whole: Tensor) -> Tensor:
-    """A whole tensor laid out over processes as a parameter is."""
-    if getattr(parameter, "device_mesh", None) is None:
-        return whole
-    from torch.distributed.tensor import distribute_tensor
-
-    mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
-    return distribute_tensor(whole, mesh, placements, src_data_rank=None)
 
 
 def _by_kind(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
