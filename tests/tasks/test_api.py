@@ -115,7 +115,7 @@ def test_from_the_command_line(folders, tmp_path):
         run.invoke(app, command, catch_exceptions=False)
 
     done = run.invoke(app, ["evaluate", str(out), "--data", str(folders / "places.jsonl"), "--json"])
-    assert json.loads(done.stdout)["scores"][0]["n"] == 120
+    assert json.loads(done.stdout)["evaluations"][0]["scores"][0]["n"] == 120
 
     (tmp_path / "texts.txt").write_text("The captain and the ship\nThe kitchen\n")
     answers = tmp_path / "answers.jsonl"

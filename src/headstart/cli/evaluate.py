@@ -1,4 +1,4 @@
-"""`headstart evaluate`: score a task model on labelled data."""
+"""`headstart evaluate`: measure any model on labelled data, own text, or tasks by likelihood."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,35 +6,78 @@ from typing import Annotated
 import orjson
 import typer
 
+from headstart.errors import HeadstartError
+
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A fine-tuned model or run folder.")],
-    data: Annotated[
-        Path, typer.Option("--data", help="CSV, TSV, JSONL, Parquet or CoNLL; of a folder, its test part.")
+    model: Annotated[
+        Path, typer.Argument(help="A model folder, run folder, or checkpoint (RUN/checkpoints/step-N).")
     ],
+    on: Annotated[
+        list[str],
+        typer.Option(
+            "--on",
+            "--data",
+            help="A file, or a folder with a test part; may be repeated. What it holds is guessed, or said "
+            "before it: labels:mails.csv, text:book.txt, lambada:dev.jsonl, choices:quiz.jsonl.",
+        ),
+    ],
+    train: Annotated[
+        Path | None, typer.Option("--train", help="Labelled data from which the baselines learn.")
+    ] = None,
     text_column: Annotated[
         str | None, typer.Option("--text-column", help="Where the text or words are.")
     ] = None,
     label_column: Annotated[
         str | None, typer.Option("--label-column", help="Where the label or tags are.")
     ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option("--stride", min=1, help="Of the window over text, in tokens; half of the context."),
+    ] = None,
+    shots: Annotated[
+        int, typer.Option("--shots", min=0, help="Solved examples before each lambada or choices problem.")
+    ] = 0,
+    examples: Annotated[
+        Path | None,
+        typer.Option("--examples", help="Where those come from; else other problems of the file."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="So many examples from the beginning of each file.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Chooses solved examples.")] = 0,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    device: Annotated[str, typer.Option("--device", help="cpu, or cuda for a GPU.")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for evaluation.json and evaluation.md.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Score a fine-tuned model; every figure has its n and a 95 % bootstrap interval."""
-    from headstart.interchange.model_folder import load_model
-    from headstart.tasks.evaluation import evaluate_predictor, evaluation_examples
-    from headstart.tasks.precision import dtype_named
-    from headstart.tasks.predictor import Predictor
+    """Measure a model; every figure has its n and a 95 % bootstrap interval, and a baseline beside it.
 
-    predictor = Predictor.of(load_model(model, dtype_named(precision)))
-    examples = evaluation_examples(data, predictor.task, text_column, label_column)
-    scores = evaluate_predictor(predictor, examples)
+    A task model is measured on labelled data: scores, slices, confusion matrix, most confident errors. A
+    decoder on own text (perplexity, bits per byte) and on tasks by likelihood.
+    """
+    import torch
+
+    from headstart.tasks.evaluation import EvaluationSettings
+    from headstart.tasks.evaluation import evaluate as evaluate_on
+    from headstart.tasks.evaluation_report import as_json as everything
+    from headstart.tasks.evaluation_report import write_report
+    from headstart.tasks.precision import dtype_named
+    from headstart.training.restore import load_any
+
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise HeadstartError(f"there is no device {device!r} here; leave --device out")
+    loaded = load_any(model, dtype_named(precision))
+    loaded.model.to(device)
+    settings = EvaluationSettings(train, text_column, label_column, stride, shots, examples, limit, seed)
+    found = [evaluate_on(loaded, one, settings) for one in on]
+    if out is not None:
+        write_report(out, str(model), found)
     if as_json:
-        figures = {"scores": [score.as_dict() for score in scores], "notes": examples.notes}
-        typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
-        return
-    for note in examples.notes:
-        typer.echo(f"  {note}")
-    for score in scores:
-        typer.echo(str(score))
+        typer.echo(orjson.dumps(everything(str(model), found), option=orjson.OPT_INDENT_2).decode())
+    else:
+        typer.echo("\n\n".join(one.text() for one in found))
+        if out is not None:
+            typer.echo(f"\nSlices, confusion and errors: {out / 'evaluation.md'}")

@@ -120,7 +120,7 @@ def pieces(
             starts = [[ids.decoder_start] for _ in prompts]
         else:
             reader = Reader(model, step=step)
-            starts = [_opened(tokenizer, prompt) for prompt in encoded]
+            starts = [opened(tokenizer, prompt) for prompt in encoded]
         rows = [
             _Row(number, start, TextStream(config.stop, opens=answers)) for number, start in enumerate(starts)
         ]
@@ -144,7 +144,7 @@ def _must_write(loaded: LoadedModel) -> None:
     )
 
 
-def _opened(tokenizer: Tokenizer, prompt: list[int]) -> list[int]:
+def opened(tokenizer: Tokenizer, prompt: list[int]) -> list[int]:
     """A prompt behind what the tokenizer's template puts before a text, and without what closes one.
 
     Where both are empty, something that a text can follow.

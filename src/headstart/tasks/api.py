@@ -13,10 +13,10 @@ from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.tasks.card import task_card
 from headstart.tasks.data import Input, sample_labels
-from headstart.tasks.evaluation import evaluate_predictor, evaluation_examples
 from headstart.tasks.finetune import FinetuneRecipe
 from headstart.tasks.finetune import finetune as train_on
 from headstart.tasks.finetune_run import task_from
+from headstart.tasks.label_evaluation import evaluate_predictor, evaluation_examples
 from headstart.tasks.metrics import Score, score
 from headstart.tasks.precision import dtype_named
 from headstart.tasks.predictor import Predictor

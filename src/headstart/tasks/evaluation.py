@@ -1,32 +1,75 @@
-"""Scores of a task model on labelled data."""
+"""A model measured on whatever it can be measured on."""
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
-from headstart.errors import HeadstartError
-from headstart.tasks.data import Examples, TaskKind, load_examples, load_task
-from headstart.tasks.metrics import Score, score
+from headstart.interchange.model_folder import LoadedModel
+from headstart.tasks.evaluation_report import Evaluation
+from headstart.tasks.label_evaluation import evaluate_labels
+from headstart.tasks.likelihood_tasks import CHOICES, evaluate_choices, evaluate_last_words
+from headstart.tasks.perplexity import evaluate_text
 from headstart.tasks.predictor import Predictor
+from headstart.tasks.rows import TOO_LONG, read_rows
+
+What = Literal["labels", "text", "lambada", "choices"]
+"""What a file holds: labelled examples, plain text, texts whose last word is asked, problems with choices."""
 
 
-def evaluation_examples(
-    path: Path, kind: TaskKind, text_column: str | None = None, label_column: str | None = None
-) -> Examples:
-    """Every example of a file, or those of the test part of a folder."""
-    if path.is_dir():
-        return load_task(path, kind, text_column=text_column, label_column=label_column).test
-    return load_examples(path, kind, text_column, label_column)
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What can be chosen about an evaluation."""
+
+    train: Path | None = None
+    """Labelled data to fit the baselines to; None: the training part beside the data, if there is one."""
+    text_column: str | None = None
+    label_column: str | None = None
+    stride: int | None = None
+    """Of the window over text, in tokens; None: half of the model's context."""
+    shots: int = 0
+    """Solved examples before each problem."""
+    examples: Path | None = None
+    """Where those come from; None: other problems of the same file."""
+    limit: int | None = None
+    """So many examples from the beginning; None: all."""
+    seed: int = 0
 
 
-def evaluate_predictor(predictor: Predictor, examples: Examples) -> list[Score]:
-    """The scores of the task, the main one first.
+def evaluate(loaded: LoadedModel, on: str, settings: EvaluationSettings | None = None) -> Evaluation:
+    """Measure a model on one file or folder.
+
+    Args:
+        on: a path, or what it holds and the path: `text:book.txt`, `lambada:dev.jsonl`, `choices:quiz.jsonl`,
+            `labels:mails.csv`. Without that a task model is measured on labels, a language model on choices
+            where a row has some, and on text otherwise.
 
     Raises:
-        HeadstartError: the model knows none of the labels in the data.
+        HeadstartError: the file is not there or not what it should be, or the model cannot do that.
     """
-    known = set(predictor.labels)
-    if not known.intersection(examples.labels):
-        raise HeadstartError(
-            f"the model knows none of the labels in the data: it gives {', '.join(predictor.labels[:8])}, "
-            f"the data has {', '.join(examples.labels[:8])}; check --label-column"
-        )
-    return score(predictor.task, examples.targets, predictor.predict(examples.inputs))
+    settings = settings or EvaluationSettings()
+    started = time.perf_counter()
+    what, path = _what(loaded, on)
+    if what == "labels":
+        columns = {"text_column": settings.text_column, "label_column": settings.label_column}
+        result = evaluate_labels(Predictor.of(loaded), path, settings.train, settings.limit, **columns)
+    elif what == "text":
+        result = evaluate_text(loaded, path, settings.stride, settings.limit)
+    else:
+        task = evaluate_choices if what == "choices" else evaluate_last_words
+        result = task(loaded, path, settings.shots, settings.examples, settings.seed, settings.limit)
+    result.seconds = round(time.perf_counter() - started, 3)
+    return result
+
+
+def _what(loaded: LoadedModel, on: str) -> tuple[What, Path]:
+    known: tuple[What, ...] = get_args(What)
+    name, _, rest = on.partition(":")
+    for what in known:
+        if name == what and rest:
+            return what, Path(rest)
+    path = Path(on)
+    if loaded.labels or path.is_dir():
+        return "labels", path
+    _, row = next(read_rows(path), (0, {}))
+    return ("choices" if row is not TOO_LONG and any(name in row for name in CHOICES) else "text"), path

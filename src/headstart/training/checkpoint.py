@@ -160,7 +160,7 @@ class Checkpoints:
         for folder in reversed(folders):
             try:
                 state = read_json(folder / "state.json")
-                files = _read(folder, state)
+                files = read(folder, state)
                 if files is None:
                     continue
                 restore(files)
@@ -205,7 +205,7 @@ def _gathered(made: Path, size: int) -> dict[str, Any]:
     return {file: facts for path in paths for file, facts in read_json(path).items()}
 
 
-def _read(folder: Path, state: dict[str, Any]) -> Files | None:
+def read(folder: Path, state: dict[str, Any]) -> Files | None:
     """The tensors of a checkpoint, each whole; None: a file is not what was written."""
     split = state.get("split")
     known = {file: facts["sha256"] for file, facts in split.items()} if split else state["sha256"]

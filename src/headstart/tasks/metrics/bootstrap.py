@@ -42,19 +42,38 @@ class Score:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A metric of one system on one set of examples."""
+    """A metric of one system on N examples."""
 
     metric: str
-    examples: int
-    """N, what the resamples draw from."""
-    n: int
-    """What the figure counts."""
+    counts: np.ndarray
+    """How much of what the figure counts is in each example, `[N]`."""
     under: Callable[[np.ndarray], np.ndarray]
     """The metric `[R]` where row r of the weights `[R, N]` says how often each example counts."""
 
     def __post_init__(self) -> None:
         if not self.examples:
             raise HeadstartError(f"{self.metric} of nothing is no figure; give one example at least")
+
+    @property
+    def examples(self) -> int:
+        """N, what the resamples draw from."""
+        return len(self.counts)
+
+    @property
+    def n(self) -> int:
+        """What the figure counts."""
+        return int(self.counts.sum())
+
+    def subset(self, places: Sequence[int]) -> "Measurement":
+        """The same metric on the examples at these places alone."""
+        chosen = np.asarray(places)
+
+        def under(weights: np.ndarray) -> np.ndarray:
+            whole = np.zeros((len(weights), self.examples))
+            whole[:, chosen] = weights
+            return self.under(whole)
+
+        return Measurement(self.metric, self.counts[chosen], under)
 
     @cached_property
     def value(self) -> float:
@@ -111,17 +130,17 @@ def from_sums(
     metric: str,
     rows: np.ndarray | csr_array,
     value: Callable[[np.ndarray], np.ndarray],
-    n: int | None = None,
+    counts: np.ndarray | None = None,
 ) -> Measurement:
     """A metric that depends on sums over the examples.
 
     Args:
         rows: what each example adds, `[N, K]`.
         value: sums `[R, K]` to figures `[R]`.
-        n: what the figure counts; None: examples.
+        counts: how much of what the figure counts is in each example `[N]`; None: examples are counted.
     """
-    examples = rows.shape[0]
-    return Measurement(metric, examples, examples if n is None else n, lambda weights: value(weights @ rows))
+    each = np.ones(rows.shape[0]) if counts is None else counts
+    return Measurement(metric, each, lambda weights: value(weights @ rows))
 
 
 def mean(metric: str, values: Sequence[float] | np.ndarray) -> Measurement:
@@ -130,14 +149,11 @@ def mean(metric: str, values: Sequence[float] | np.ndarray) -> Measurement:
 
 
 def ratio(
-    metric: str,
-    parts: Sequence[float] | np.ndarray,
-    wholes: Sequence[float] | np.ndarray,
-    n: int | None = None,
+    metric: str, parts: Sequence[float] | np.ndarray, wholes: Sequence[float] | np.ndarray
 ) -> Measurement:
-    """The sum of the parts over the sum of the wholes, two numbers an example."""
+    """The sum of the parts over the sum of the wholes, which are what the figure counts."""
     rows = np.stack([np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)], 1)
-    return from_sums(metric, rows, lambda sums: divided(sums[:, 0], sums[:, 1]), n)
+    return from_sums(metric, rows, lambda sums: divided(sums[:, 0], sums[:, 1]), rows[:, 1])
 
 
 def divided(part: np.ndarray, whole: np.ndarray, otherwise: float = 0.0) -> np.ndarray:

@@ -33,7 +33,7 @@ def spearman(truth: Numbers, predicted: Numbers) -> Measurement:
         sxx, syy = ((weights * rank**2).sum(1) for rank in ranks)
         return _correlation((weights * ranks[0] * ranks[1]).sum(1), sxx, syy)
 
-    return Measurement("Spearman", len(x), len(x), under)
+    return Measurement("Spearman", np.ones(len(x)), under)
 
 
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -57,19 +57,19 @@ def entity_f1(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
     def value(sums: np.ndarray) -> np.ndarray:
         return divided(2 * sums[:, 0], sums[:, 1] + sums[:, 2])
 
-    return from_sums("entity F1", rows, value, int(rows[:, 1].sum()))
+    return from_sums("entity F1", rows, value, rows[:, 1])
 
 
 def entity_precision(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Measurement:
     """Share of the entities found that are right."""
     right, _, called = _counts(truth, predicted).T
-    return ratio("entity precision", right, called, int(called.sum()))
+    return ratio("entity precision", right, called)
 
 
 def entity_recall(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Measurement:
     """Share of the true entities that were found."""
     right, true, _ = _counts(truth, predicted).T
-    return ratio("entity recall", right, true, int(true.sum()))
+    return ratio("entity recall", right, true)
 
 
 def entity_kinds(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> list[str]:

@@ -29,7 +29,7 @@ def token_accuracy(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[
         for tags, found in zip(truth, predicted, strict=True)
     ]
     words = [len(tags) for tags in truth]
-    return ratio("token accuracy", right, words, sum(words))
+    return ratio("token accuracy", right, words)
 
 
 def f1(truth: Sequence[Labels], predicted: Sequence[Labels], average: Average = "macro") -> Measurement:

@@ -22,7 +22,7 @@ def perplexity(losses: Numbers, counts: Numbers, unit: str = "token") -> Measure
     def value(sums: np.ndarray) -> np.ndarray:
         return np.exp(divided(sums[:, 0], sums[:, 1]))
 
-    return from_sums(f"{unit} perplexity", rows, value, int(rows[:, 1].sum()))
+    return from_sums(f"{unit} perplexity", rows, value, rows[:, 1])
 
 
 def bits_per_byte(losses: Numbers, sizes: Numbers) -> Measurement:
@@ -33,4 +33,4 @@ def bits_per_byte(losses: Numbers, sizes: Numbers) -> Measurement:
         sizes: bytes of each document.
     """
     bits = np.asarray(losses, dtype=np.float64) / math.log(2)
-    return ratio("bits per byte", bits, sizes, int(np.sum(sizes)))
+    return ratio("bits per byte", bits, sizes)

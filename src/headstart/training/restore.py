@@ -1,0 +1,66 @@
+"""Any state of a run as a model: the finished one, or one of its checkpoints."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+
+from headstart.errors import HeadstartError
+from headstart.folder import read_json
+from headstart.interchange.model_folder import LoadedModel, load_model
+from headstart.models.registry import make_config
+from headstart.models.transformer import Transformer
+from headstart.objectives.registry import OBJECTIVES
+from headstart.tokenizer.folder import open_tokenizer
+from headstart.training import checkpoint
+from headstart.training.loop import AVERAGE, WEIGHTS
+from headstart.training.recipe import PretrainRecipe
+
+
+def load_any(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
+    """The model in a model folder, a run folder, or a checkpoint folder `RUN/checkpoints/step-N`.
+
+    Of a run that has not finished, its last checkpoint. Where a run averages its weights, the average, for
+    that is what its model will be.
+
+    Raises:
+        HeadstartError: nothing of the kind, or its files are damaged; see also `load_model`.
+    """
+    if (folder / "state.json").exists():
+        return _checkpoint(folder, dtype)
+    begun = sorted((folder / "checkpoints").glob("step-*"), key=lambda path: int(path.name[5:]))
+    if begun and not (folder / "model").exists() and not (folder / "config.json").exists():
+        return _checkpoint(begun[-1], dtype)
+    return load_model(folder, dtype)
+
+
+def _checkpoint(folder: Path, dtype: torch.dtype) -> LoadedModel:
+    recipe_file = folder.absolute().parent.parent / "recipe.yaml"
+    if not recipe_file.exists():
+        raise HeadstartError(
+            f"{folder} is a checkpoint without its run: {recipe_file} is missing, which says what model it is"
+        )
+    recipe = PretrainRecipe.load(recipe_file, [])
+    # A relative path was written where the run was started, which is mostly above the run folder.
+    places = [base / recipe.tokens for base in (Path.cwd(), *recipe_file.parents)]
+    tokens = next((place for place in places if place.exists()), None)
+    if tokens is None:
+        raise HeadstartError(
+            f"{folder} needs the tokens folder of its run for the tokenizer, and there is no {recipe.tokens}; "
+            "run this where it was trained"
+        )
+    tokenizer = open_tokenizer(tokens)
+    sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
+    sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
+    model = Transformer(make_config(recipe.model.family, sizes), dtype)
+    try:
+        files = checkpoint.read(folder, read_json(folder / "state.json"))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise HeadstartError(f"{folder} is damaged ({error}); take another checkpoint") from None
+    if files is None:
+        raise HeadstartError(f"{folder} is damaged: its files are not what was written; take another one")
+    model.load_state_dict(
+        files[WEIGHTS]
+        | {name: tensor for name, tensor in files.get(AVERAGE, {}).items() if name != "updates"}
+    )
+    return LoadedModel(model.eval(), tokenizer, OBJECTIVES[recipe.objective.kind].head)
