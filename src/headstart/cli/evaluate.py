@@ -19,7 +19,8 @@ def evaluate(
             "--on",
             "--data",
             help="A file, or a folder with a test part; may be repeated. What it holds is guessed, or said "
-            "before it: labels:mails.csv, text:book.txt, lambada:dev.jsonl, choices:quiz.jsonl.",
+            "before it: labels:mails.csv, text:book.txt, lambada:dev.jsonl, choices:quiz.jsonl, "
+            "harness:arc_easy.",
         ),
     ],
     train: Annotated[

@@ -18,6 +18,8 @@ from headstart.interchange.model_folder import LoadedModel
 from headstart.models.transformer import Transformer
 from headstart.tokenizer.base import Tokenizer
 
+Prompt = str | list[int]
+"""A text, or the ids to be read, special tokens and all."""
 Finish = Literal["stop", "length"]
 """Why a text ends: the model or a stop string ended it, or it became as long as it may."""
 
@@ -52,7 +54,7 @@ class Generated:
 
 def generate(
     loaded: LoadedModel,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     config: GenerationConfig | None = None,
     step: Step | None = None,
 ) -> list[Generated]:
@@ -100,7 +102,7 @@ def stream(
 @torch.no_grad()
 def pieces(
     loaded: LoadedModel,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     config: GenerationConfig | None = None,
     step: Step | None = None,
 ) -> Iterator[Piece]:
@@ -111,16 +113,16 @@ def pieces(
     ids = ModelIds.of(loaded, config.stop_tokens)
     if not prompts:
         return
-    encoded = [tokenizer.encode(prompt) for prompt in prompts]
     answers = model.config.architecture == "encoder-decoder"
+    read = [_read(tokenizer, prompt, answers) for prompt in prompts]
     with at_rest(model):
         if answers:
             assert ids.decoder_start is not None
-            reader = Reader(model, [tokenizer.with_special(source)[0] for source in encoded])
+            reader = Reader(model, read)
             starts = [[ids.decoder_start] for _ in prompts]
         else:
             reader = Reader(model, step=step)
-            starts = [opened(tokenizer, prompt) for prompt in encoded]
+            starts = read
         rows = [
             _Row(number, start, TextStream(config.stop, opens=answers)) for number, start in enumerate(starts)
         ]
@@ -142,6 +144,14 @@ def _must_write(loaded: LoadedModel) -> None:
         f"this model cannot generate text: it was fine-tuned for {loaded.head}, and its output is labels; "
         "load a causal model"
     )
+
+
+def _read(tokenizer: Tokenizer, prompt: Prompt, answers: bool) -> list[int]:
+    """The ids of a prompt, with the special tokens that belong to it."""
+    if not isinstance(prompt, str):
+        return prompt
+    ids = tokenizer.encode(prompt)
+    return tokenizer.with_special(ids)[0] if answers else opened(tokenizer, ids)
 
 
 def opened(tokenizer: Tokenizer, prompt: list[int]) -> list[int]:

@@ -13,8 +13,9 @@ from headstart.tasks.perplexity import evaluate_text
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.rows import TOO_LONG, read_rows
 
-What = Literal["labels", "text", "lambada", "choices"]
-"""What a file holds: labelled examples, plain text, texts whose last word is asked, problems with choices."""
+What = Literal["labels", "text", "lambada", "choices", "harness"]
+"""What a file holds: labelled examples, plain text, texts whose last word is asked, problems with choices,
+or a task of lm-evaluation-harness (its name or YAML file)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class EvaluationSettings:
     stride: int | None = None
     """Of the window over text, in tokens; None: half of the model's context."""
     shots: int = 0
-    """Solved examples before each problem."""
+    """Solved examples before each problem; of the harness' tasks 0 leaves their own number."""
     examples: Path | None = None
     """Where those come from; None: other problems of the same file."""
     limit: int | None = None
@@ -41,8 +42,8 @@ def evaluate(loaded: LoadedModel, on: str, settings: EvaluationSettings | None =
 
     Args:
         on: a path, or what it holds and the path: `text:book.txt`, `lambada:dev.jsonl`, `choices:quiz.jsonl`,
-            `labels:mails.csv`. Without that a task model is measured on labels, a language model on choices
-            where a row has some, and on text otherwise.
+            `labels:mails.csv`, `harness:arc_easy`. Without that a task model is measured on labels, a
+            language model on choices where a row has some, and on text otherwise.
 
     Raises:
         HeadstartError: the file is not there or not what it should be, or the model cannot do that.
@@ -55,6 +56,10 @@ def evaluate(loaded: LoadedModel, on: str, settings: EvaluationSettings | None =
         result = evaluate_labels(Predictor.of(loaded), path, settings.train, settings.limit, **columns)
     elif what == "text":
         result = evaluate_text(loaded, path, settings.stride, settings.limit)
+    elif what == "harness":
+        from headstart.tasks.harness import evaluate_harness  # an extra
+
+        result = evaluate_harness(loaded, str(path), settings.shots or None, settings.limit)
     else:
         task = evaluate_choices if what == "choices" else evaluate_last_words
         result = task(loaded, path, settings.shots, settings.examples, settings.seed, settings.limit)

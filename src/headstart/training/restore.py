@@ -46,8 +46,8 @@ def _checkpoint(folder: Path, dtype: torch.dtype) -> LoadedModel:
     tokens = next((place for place in places if place.exists()), None)
     if tokens is None:
         raise HeadstartError(
-            f"{folder} needs the tokens folder of its run for the tokenizer, and there is no {recipe.tokens}; "
-            "run this where it was trained"
+            f"{folder} needs the tokens folder of its run for the tokenizer, and {recipe.tokens} is not "
+            "there; run this where it was trained"
         )
     tokenizer = open_tokenizer(tokens)
     sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
