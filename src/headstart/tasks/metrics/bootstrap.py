@@ -62,7 +62,7 @@ class Measurement:
     @property
     def n(self) -> int:
         """What the figure counts."""
-        return int(self.counts.sum())
+        return round(float(self.counts.sum()))
 
     def subset(self, places: Sequence[int]) -> "Measurement":
         """The same metric on the examples at these places alone."""

@@ -1,0 +1,186 @@
+"""Reports on task models, checkpoints of runs, and the verb `evaluate`."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from headstart.cli import app
+from headstart.errors import HeadstartError
+from headstart.interchange.model_folder import load_model
+from headstart.tasks.evaluation import EvaluationSettings, evaluate
+from headstart.tasks.evaluation_report import by_length, slices
+from headstart.tasks.finetune import FinetuneRecipe, finetune
+from headstart.tasks.metrics.labels import accuracy
+from headstart.training import run_folder
+from headstart.training.loop import pretrain
+from headstart.training.recipe import PretrainRecipe
+from headstart.training.restore import load_any
+
+RECIPE = FinetuneRecipe(learning_rate=3e-3, min_steps=25, max_steps=25, max_tokens=48)
+
+
+def write(path, names, examples):
+    rows = zip(examples.inputs, examples.targets, strict=True)
+    path.write_text(
+        "".join(
+            json.dumps(dict(zip(names, row, strict=True)) | {"half": number % 2}) + "\n"
+            for number, row in enumerate(rows)
+        )
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def classifier(encoder, places):
+    return finetune(encoder, places.subset(range(60)), RECIPE, 0).as_loaded()
+
+
+@pytest.fixture(scope="module")
+def tagger(encoder, speech):
+    return finetune(encoder, speech.subset(range(50)), RECIPE, 0).as_loaded()
+
+
+def test_report_on_labels(classifier, places, tmp_path):
+    wrong = places.subset(range(60, 120))
+    wrong.targets[:6] = ["home" if target == "sea" else "sea" for target in wrong.targets[:6]]
+    data = write(tmp_path / "places.jsonl", ("text", "label"), wrong)
+    train = write(tmp_path / "learn.jsonl", ("text", "label"), places.subset(range(60)))
+    found = evaluate(classifier, str(data), EvaluationSettings(train=train))
+    figures = {(row["system"], row["metric"]): row for row in found.scores}
+    metrics = ["accuracy", "macro F1", "MCC", "calibration error", "Brier"]
+    assert [row["metric"] for row in found.scores if row["system"] == "model"] == metrics
+    assert {system for system, _ in figures} == {"model", "majority", "tf-idf"}
+    assert figures["model", "accuracy"]["n"] == 60
+    assert figures["model", "accuracy"]["value"] >= 0.8
+    assert {row["against"] for row in found.comparisons} == {"majority", "tf-idf"}
+    against = next(row for row in found.comparisons if row["against"] == "majority")
+    difference = figures["model", "accuracy"]["value"] - figures["majority", "accuracy"]["value"]
+    assert against["difference"] == pytest.approx(difference)
+    matrix = found.tables["confusion (true labels down, predicted across)"]
+    assert sum(row["home"] + row["sea"] for row in matrix) == 60
+    errors = found.tables["most confident errors"]
+    assert len(errors) == 60 - sum(row[row["true"]] for row in matrix) >= 5
+    assert all(row["true"] != row["predicted"] for row in errors)
+    assert [row["probability"] for row in errors] == sorted((r["probability"] for r in errors), reverse=True)
+    halves = [row for row in found.tables["slices"] if row["slice"] == "half"]
+    assert [row["examples"] for row in halves] == [30, 30]
+    assert sum(row["value"] for row in halves) / 2 == pytest.approx(figures["model", "accuracy"]["value"])
+    recall = {row["label"]: row["recall"] for row in found.tables["labels"]}
+    assert recall == {
+        row["true"]: pytest.approx(row[row["true"]] / (row["home"] + row["sea"])) for row in matrix
+    }
+    text = found.markdown()
+    assert "### Most confident errors" in text
+    assert all(f"| {row['slice']} | {row['is']} |" in text for row in halves)
+
+
+def test_report_on_tags(tagger, speech, tmp_path):
+    test = speech.subset(range(50, 80))
+    found = evaluate(tagger, str(write(tmp_path / "speech.jsonl", ("tokens", "tags"), test)))
+    assert [row["metric"] for row in found.scores if row["system"] == "model"] == [
+        "token accuracy", "macro F1", "calibration error",
+    ]  # fmt: skip
+    assert sum(row["words"] for row in found.tables["tags"]) == sum(map(len, test.targets))
+    assert "the majority is that of these examples" in found.rule
+    named = speech.subset(range(50, 80))
+    named.targets[:] = [["B-X" if tag == "NOUN" else "O" for tag in tags] for tags in named.targets]
+    with pytest.raises(HeadstartError, match="knows none of the labels"):
+        evaluate(tagger, str(write(tmp_path / "named.jsonl", ("tokens", "tags"), named)))
+
+
+def test_report_on_entities(encoder, speech, tmp_path):
+    named = speech.subset(range(80))
+    named.targets[:] = [
+        ["B-THING" if tag == "NOUN" else "B-ACT" if tag == "VERB" else "O" for tag in tags]
+        for tags in named.targets
+    ]
+    model = finetune(encoder, named.subset(range(50)), RECIPE, 0).as_loaded()
+    test = named.subset(range(50, 80))
+    found = evaluate(model, f"labels:{write(tmp_path / 'named.jsonl', ('tokens', 'tags'), test)}")
+    metrics = ["entity F1", "token accuracy", "entity precision", "entity recall", "calibration error"]
+    assert [row["metric"] for row in found.scores if row["system"] == "model"] == metrics
+    assert {row["kind"]: row["entities"] for row in found.tables["kinds of entities"]} == {
+        "THING": 30,
+        "ACT": 30,
+    }
+
+
+def test_slices():
+    truth, predicted = list("aabbaabbab"), list("aabbbbaaab")
+    measured = accuracy(truth, predicted)
+    found = slices(measured, {"source": ["x"] * 4 + ["y"] * 6, "id": list(range(10)), "none": [None] * 10})
+    assert [(row["is"], row["value"], row["n"]) for row in found] == [("y", pytest.approx(1 / 3), 6)]
+    assert len({*by_length(list(range(30)), "words")}) == 3
+    assert {*by_length([3] * 4, "words")} == {""}
+
+
+@pytest.fixture(scope="module")
+def run(tokens, tmp_path_factory):
+    """A run of six steps with a checkpoint every two."""
+    model = {"family": "headstart-decoder", "layers": 1, "width": 32, "heads": 2, "feedforward_width": 48}
+    settings = {"tokens": tokens, "model": model, "objective": {"kind": "causal"}, "context": 32, "rows": 4}
+    settings |= {"micro_rows": 4, "steps": 6, "checkpoint_every": 2, "keep_checkpoints": 3}
+    settings |= {"evaluate_rows": 8, "optimiser": {"average": 0.9}}
+    folder = tmp_path_factory.mktemp("run") / "decoder"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_folder, "describe_machine", lambda: {})
+        pretrain(PretrainRecipe.model_validate(settings), folder)
+    return folder
+
+
+def test_any_state_of_a_run(run, tmp_path):
+    whole = load_model(run)
+    ids = torch.arange(20)[None] + 30
+    expected = whole.model(ids)
+    for folder in (run, run / "model", run / "checkpoints" / "step-6"):
+        loaded = load_any(folder)
+        assert loaded.head == "causal"
+        torch.testing.assert_close(loaded.model(ids), expected)
+        assert loaded.tokenizer.sha256 == whole.tokenizer.sha256
+    assert not torch.equal(load_any(run / "checkpoints" / "step-2").model(ids), expected)
+    (run / "model").rename(tmp_path / "model")
+    try:  # a run that has not finished is its last checkpoint
+        torch.testing.assert_close(load_any(run).model(ids), expected)
+    finally:
+        (tmp_path / "model").rename(run / "model")
+
+
+def test_broken_checkpoints(run, tmp_path):
+    lost = tmp_path / "step-6"
+    shutil.copytree(run / "checkpoints" / "step-6", lost)
+    with pytest.raises(HeadstartError, match="a checkpoint without its run"):
+        load_any(lost)
+    broken = tmp_path / "run" / "checkpoints" / "step-4"
+    shutil.copytree(run / "checkpoints" / "step-4", broken)
+    shutil.copy(run / "recipe.yaml", tmp_path / "run" / "recipe.yaml")
+    (broken / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(HeadstartError, match="is damaged"):
+        load_any(broken)
+    recipe = (run / "recipe.yaml").read_text().splitlines()
+    recipe = ["tokens: nowhere/tokens" if line.startswith("tokens:") else line for line in recipe]
+    (tmp_path / "run" / "recipe.yaml").write_text("\n".join(recipe))
+    with pytest.raises(HeadstartError, match="nowhere/tokens is not there"):
+        load_any(broken)
+
+
+def test_command_line(run, documents, tmp_path):
+    (tmp_path / "own.txt").write_text(documents[3]["text"])
+    problems = [{"question": "The captain", "choices": ["of", "it"], "answer": 0}]
+    (tmp_path / "quiz.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
+    command = ["evaluate", str(run / "checkpoints" / "step-4"), "--on", str(tmp_path / "own.txt")]
+    command += ["--on", str(tmp_path / "quiz.jsonl"), "--stride", "8", "--out", str(tmp_path / "report")]
+    done = CliRunner().invoke(app, [*command, "--json"], catch_exceptions=False)
+    figures = json.loads(done.stdout)
+    assert [one["kind"] for one in figures["evaluations"]] == ["text", "choices"]
+    assert json.loads((tmp_path / "report" / "evaluation.json").read_text()) == figures
+    assert "## quiz.jsonl" in (tmp_path / "report" / "evaluation.md").read_text()
+    shown = CliRunner().invoke(app, command, catch_exceptions=False).stdout
+    assert "bits per byte" in shown
+    assert "that move by 8" in shown
+    with pytest.raises(HeadstartError, match="no device 'tpu'"):
+        CliRunner().invoke(app, [*command, "--device", "tpu"], catch_exceptions=False)
+    with pytest.raises(HeadstartError, match="there is no file"):
+        CliRunner().invoke(app, [*command[:2], "--on", "text:none.txt"], catch_exceptions=False)
