@@ -108,6 +108,12 @@ def test_correlations_equal_scipy_in_every_resample(pairs, random):
                 assert found == pytest.approx(theirs(first, second).statistic, abs=1e-9)
 
 
+def test_a_resample_may_be_constant():
+    measured = pearson([0, 5, 0], [1, 0, 0])
+    assert math.isnan(measured.under(np.array([[0.0, 1.0, 2.0]]))[0])
+    assert measured.score.low <= measured.value <= measured.score.high
+
+
 def test_correlations_of_large_numbers():
     x = np.arange(20.0)
     assert pearson(1e9 + x, -x).value == pytest.approx(-1)

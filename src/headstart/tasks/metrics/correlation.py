@@ -54,7 +54,7 @@ def _standard(values: Numbers) -> np.ndarray:
 
 
 def _correlation(covariance: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """NaN where a variance is 0, or nothing but rounding."""
-    spread = np.sqrt(np.maximum(first, 0) * np.maximum(second, 0))
-    found = np.divide(covariance, spread, out=np.full_like(covariance, np.nan), where=spread > 1e-12)
-    return np.clip(found, -1, 1)
+    """NaN where a variance is 0, or nothing but rounding: numbers are standard, ranks whole or half."""
+    varied = np.minimum(first, second) > 1e-12
+    spread = np.sqrt(first * second, out=np.ones_like(first), where=varied)
+    return np.where(varied, np.clip(covariance / spread, -1, 1), np.nan)
