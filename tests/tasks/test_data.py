@@ -58,7 +58,7 @@ def test_reads_classification(tmp_path, name, content):
     examples = load_examples(write(tmp_path / name, content))
     assert examples.task == "classification"
     assert list(zip(examples.inputs, examples.targets, strict=True)) == ROWS
-    assert "classification: input from" in examples.notes[0]
+    assert "classification: text from" in examples.notes[0]
 
 
 def test_reads_parquet(tmp_path):
@@ -136,7 +136,7 @@ def test_fifty_megabytes_in_a_line_are_skipped(tmp_path, name):
         ("a.jsonl", "[1, 2]\n", ["line 1", "no JSON object"]),
         ("a.jsonl", '{"a": 1, "b": 2}\n', ["'text' and 'label'", "'a', 'b'"]),
         ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": "y"}\n', ["line 2", "'label'"]),
-        ("a.jsonl", '{"text": "x", "label": ["a"]}\n', ["line 1", "one label"]),
+        ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": "x", "label": ["a"]}\n', ["line 2", "one label"]),
         ("a.jsonl", '{"text": {}, "label": "a"}\n', ["line 1", "not a string"]),
         ("a.jsonl", '{"tokens": ["x", "y"], "tags": ["A"]}\n', ["line 1", "2 words and 1 tags"]),
         ("a.jsonl", '{"tokens": ["x"], "tags": ["A"]}\n{"tokens": "x", "tags": ["A"]}\n', ["line 2", "list"]),

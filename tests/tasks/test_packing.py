@@ -58,15 +58,6 @@ def test_packed_logits_are_those_of_single_texts(tiny, tokenizer, documents):
         assert torch.allclose(together, alone, atol=1e-5)
 
 
-def test_texts_are_cut_to_their_head(tokenizer):
-    short, long, huge = encode_texts(tokenizer, ["a ship", "ship " * 50, "ship " * 100_000], 20)
-    assert not short.cut
-    assert (len(long.ids), long.cut, huge.cut) == (20, True, True)
-    assert (long.ids == huge.ids).all()
-    assert (long.ids[0], long.ids[-1]) == (tokenizer.special.start, tokenizer.special.end)
-    assert long.ids[1:-1].tolist() == tokenizer.encode("ship " * 50)[:18]
-
-
 @given(words=st.lists(st.text("abc dé'1\U0001f600", max_size=6), min_size=1, max_size=60))
 def test_every_word_has_a_head(tokenizer, words):
     pieces = encode_words(tokenizer, [words, ["last"]], 16)

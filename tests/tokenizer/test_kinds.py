@@ -283,3 +283,21 @@ def test_shards_hold_documents_as_the_family_closes_them(kinds, kind, documents,
     assert (flat[borders] == tokenizer.special.end).all()
     opened = kind == "bert"
     assert (flat[np.array(borders) + 1] == tokenizer.special.start).all() == opened
+
+
+@KIND_NAMES
+@given(
+    st.one_of(st.sampled_from(TEXTS), st.text("ab eé\u0301\U0001f600\u200d\ufe0fŻ\n.", max_size=30), st.text(max_size=30))
+)
+@settings(max_examples=25)
+def test_spans_lie_where_tokens_come_from(kinds, kind, text):
+    tokenizer = kinds[kind]
+    ids, spans = tokenizer.encode_spans(text)
+    assert ids == tokenizer.encode(text)
+    assert len(spans) == len(ids)
+    assert (spans[:, 0] <= spans[:, 1]).all()
+    assert (np.diff(spans[:, 0]) >= 0).all()
+    assert not len(ids) or (spans[0, 0] >= 0 and spans[-1, 1] <= len(text))
+    if isinstance(tokenizer, ByteLevelTokenizer):  # nothing lies between two tokens
+        assert (spans[1:, 0] <= spans[:-1, 1]).all()
+        assert not len(ids) or (spans[0, 0] == 0 and spans[-1, 1] == len(text))

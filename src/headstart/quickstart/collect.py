@@ -217,7 +217,7 @@ def _tasks(asked: dict[str, Any], points: list[dict[str, Any]], plan: Plan | Non
                 _sentence(note)
                 for note in [
                     *task.notes,
-                    f"of every text the first {plan.finetune.max_tokens} tokens were read",
+                    f"texts over {plan.finetune.max_tokens} tokens were read in windows that overlap",
                     *_passes(points, task.name),
                 ]
             ],

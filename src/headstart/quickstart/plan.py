@@ -6,7 +6,7 @@ from typing import Literal
 from headstart.recipe import Recipe
 from headstart.tasks.data import Task
 from headstart.tasks.finetune import FinetuneRecipe
-from headstart.tasks.packing import encode
+from headstart.tasks.kinds import KINDS
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.loop import seconds_per_step
 from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, PretrainRecipe
@@ -123,12 +123,15 @@ def _finetuning(encoder: PretrainRecipe, tasks: list[Task], seconds: float, spee
     if not tasks:
         return recipe
     tokenizer = open_tokenizer(encoder.tokens)
-    lengths = 0.0
+    lengths = wholes = 0.0  # tokens of what training reads of an example, and of all its windows
     for task in tasks:
-        pieces = encode(tokenizer, task.train.inputs[:LENGTH_SAMPLE], recipe.max_tokens)
-        lengths += sum(len(piece.ids) for piece in pieces) / len(task.train.inputs[:LENGTH_SAMPLE])
+        sample = task.train.inputs[:LENGTH_SAMPLE]
+        pieces = KINDS[task.kind].encode(tokenizer, sample, recipe.max_tokens)
+        tokens = sum(len(piece.ids) for piece in pieces)
+        wholes += tokens / len(sample)
+        lengths += tokens / len(pieces)
     runs = 2 * len(SEEDS)
-    scoring = runs * len(MORE_PASSES) * lengths * TEST_EXAMPLES / FORWARD_IS_CHEAPER
+    scoring = runs * len(MORE_PASSES) * wholes * TEST_EXAMPLES / FORWARD_IS_CHEAPER
     passes = (speed * seconds - scoring) / (runs * sum(MORE_PASSES) * lengths)
     passes = max(FEWEST_PASSES, min(MOST_PASSES, passes))
     return recipe.model_copy(

@@ -1,6 +1,6 @@
 """What `import headstart as hs` offers: load a model, use it, fine-tune it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -19,7 +19,7 @@ from headstart.tasks.finetune_run import task_from
 from headstart.tasks.label_evaluation import evaluate_predictor, evaluation_examples
 from headstart.tasks.metrics import Score, score
 from headstart.tasks.precision import dtype_named
-from headstart.tasks.predictor import Predictor
+from headstart.tasks.predictor import Predictor, task_of
 
 
 class Model:
@@ -27,7 +27,7 @@ class Model:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
-        self.predictor = Predictor.of(loaded) if loaded.labels else None
+        self.predictor = Predictor.of(loaded) if task_of(loaded) else None
         self.score: Score | None = None
         """Of a model just fine-tuned: its main figure on the test data."""
         self.notes: list[str] = []
@@ -71,15 +71,19 @@ class Model:
     def predict(self, inputs: Input | Sequence[Input]) -> dict[str, Any] | list[dict[str, Any]]:
         """The answer for one input, or a list of answers for a list.
 
-        A classifier takes texts and gives `label`, `probability` and `probabilities`; a tagger takes
-        texts, or lists of words, and gives `words`, `tags` and `probabilities` (of those tags). A list of
+        A classifier takes texts, or tuples of two, and gives `label`, `probability` and `probabilities`; for
+        several labels `labels` and `probabilities`; for a number `score`. A tagger takes texts, or lists of
+        words, and gives `words`, `tags`, `probabilities` (of those tags) and `entities` with their characters.
+        A question comes with its context, `{"question": ..., "context": ...}`, and gives `answer`,
+        `probability`, `start` and `end`; multiple choice takes `{"question": ..., "options": [...]}`; an
+        embedding model gives the `embedding` of a text and the `similarity` of a tuple of two. A list of
         strings is a list of texts.
 
         Raises:
-            HeadstartError: a language model, which has no labels.
+            HeadstartError: a language model, which has no labels, or an input that the task cannot read.
         """
         predictor = self._task_model()
-        if isinstance(inputs, str):
+        if not isinstance(inputs, list):
             return predictor.answers([inputs])[0]
         return predictor.answers(list(inputs))
 
@@ -118,16 +122,20 @@ def finetune(
     seed: int = 0,
     text_column: str | None = None,
     label_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Model:
     """Fine-tune a pre-trained model on labelled data; `model` itself stays as it is.
 
     Args:
         model: a loaded model, or its folder.
-        data: CSV, TSV, JSONL, Parquet or CoNLL, or a folder with train and test files.
-        task: "classification" or "tagging"; None to tell it from the columns.
+        data: CSV, TSV, JSONL, JSON (SQuAD's too), Parquet or CoNLL, or a folder with train and test files or
+            with a folder of texts for every class.
+        task: "classification", "multi-label", "regression", "tagging", "question-answering",
+            "multiple-choice" or "embedding"; None to tell it from the columns (embedding has to be asked for).
         test: data to score on; None: the file beside `data`, or a part of it that is set apart.
         labels: learn from that many examples only.
+        columns: role to column, such as `{"question": "q", "context": "passage"}`; None to guess by names.
         settings: of `FinetuneRecipe`, such as `epochs=5`.
 
     Returns:
@@ -135,7 +143,7 @@ def finetune(
     """
     source = model if isinstance(model, Model) else load(model)
     recipe = FinetuneRecipe.load(None, [f"{key}={value}" for key, value in settings.items()])
-    found = task_from(Path(data), Path(test) if test else None, task, seed, text_column, label_column)
+    found = task_from(Path(data), Path(test) if test else None, task, seed, text_column, label_column, columns)
     predictor = train_on(source.loaded, sample_labels(found.train, labels, seed), recipe, seed)
     made = Model(predictor.as_loaded())
     made.score = score(found.kind, found.test.targets, predictor.predict(found.test.inputs))[0]

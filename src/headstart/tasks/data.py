@@ -1,228 +1,170 @@
 """Labelled examples: read, checked, split and sampled.
 
-Classification has a text and a label; tagging has words and a tag for each.
+Which columns a task reads and what it makes of them is its kind's (`kinds`); what is wrong with the data as a
+whole is found in `faults`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from headstart.errors import HeadstartError, nearest
-from headstart.tasks.rows import TOO_LONG, format_of, read_rows
+from headstart.tasks.examples import Examples, Input, Target, Task, TaskKind, flatten, normalised
+from headstart.tasks.faults import faults, unlearnable
+from headstart.tasks.kind import Kind, Unusable
+from headstart.tasks.kinds import KINDS, kind_named
+from headstart.tasks.rows import TOO_LONG, format_of, is_class_folder, read_class_folder, read_rows
+from headstart.tasks.spans import as_bio, marks_spans, scheme_of
 
-TaskKind = Literal["classification", "tagging"]
-Input = str | list[str]
-"""A text, or its words."""
-Target = str | list[str]
-"""A label, or a tag for each word."""
+__all__ = ["Examples", "Input", "Target", "Task", "TaskKind", "flatten", "normalised"]  # from one place
 
-MAX_TEXT = 1_000_000
-"""Characters; longer texts are left out and counted."""
 TEST_SHARE, TEST_MOST = 0.2, 1_000
-
-# Names that columns go by, likeliest first.
-TEXT_COLUMNS = "text sentence review message mail email body content document comment tweet question title"
-LABEL_COLUMNS = "label class category sentiment target topic intent spam rating stars"
-COLUMNS: dict[TaskKind, tuple[str, str]] = {
-    "classification": (TEXT_COLUMNS, LABEL_COLUMNS),
-    "tagging": ("tokens words", "tags ner_tags pos_tags labels pos upos ner"),
-}
 TRAIN_NAMES, TEST_NAMES = ("train",), ("test", "dev", "validation", "valid")
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Inputs with what is right for each, and what had to be said while they were read."""
-
-    task: TaskKind
-    inputs: list[Input]
-    targets: list[Target]
-    notes: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    @property
-    def labels(self) -> list[str]:
-        """The labels, or tags, that occur, in alphabetical order."""
-        return sorted(set(flatten(self.targets)))
-
-    def subset(self, places: Iterable[int]) -> "Examples":
-        """The examples at these places, in that order."""
-        chosen = list(places)
-        return replace(
-            self, inputs=[self.inputs[i] for i in chosen], targets=[self.targets[i] for i in chosen]
-        )
-
-
-@dataclass(frozen=True)
-class Task:
-    """A named task: what to learn from, and what to be measured on, once."""
-
-    name: str
-    train: Examples
-    test: Examples
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def kind(self) -> TaskKind:
-        return self.train.task
-
-
-def flatten(targets: Sequence[Target]) -> list[str]:
-    """All labels, or all tags of all words, in order."""
-    return [label for target in targets for label in ([target] if isinstance(target, str) else target)]
-
-
 def load_examples(
-    path: Path, task: str | None = None, text_column: str | None = None, label_column: str | None = None
+    path: Path,
+    task: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Examples:
-    """Read one file of labelled examples.
+    """Read one file of labelled examples, or one folder of texts by class.
 
     Args:
-        path: CSV, TSV, JSONL, Parquet or CoNLL, gzipped or not.
+        path: CSV, TSV, JSONL, JSON (SQuAD's too), Parquet or CoNLL, gzipped or not; or a folder with a folder
+            of `.txt` files for every class.
         task: None to tell it from the columns.
         text_column: the column with the text (or words); None to guess by its name.
         label_column: the column with the label (or tags); None to guess by its name.
+        columns: role to column for any of the task's roles, such as "pair", "question" or "options", and
+            "group", whose rows stay on one side of a split.
 
     Raises:
-        HeadstartError: see `read_rows`; also missing columns, no usable example, or tags and words
-            of different number.
+        HeadstartError: see `read_rows`; also missing columns, no usable example, or a row that is wrong.
     """
-    asked = _kind_named(task)
-    inputs: list[Input] = []
-    targets: list[Target] = []
+    mapped = dict(columns or {})
+    mapped |= {role: name for role, name in (("text", text_column), ("label", label_column)) if name}
+    group = mapped.pop("group", None)
+    inputs, targets, groups = [], [], []
     skipped: Counter[str] = Counter()
-    kind = asked
-    columns: tuple[str, str] | None = None
-    for line, row in read_rows(path, text_as="conll" if asked == "tagging" else "text"):
+    first_skipped: dict[str, str] = {}
+    remarks: Counter[str] = Counter()
+    kind: Kind | None = None
+    for where, row in _rows(path, task):
         if row is TOO_LONG:
             skipped["text over 1 MB"] += 1
             continue
-        where = f"{path} line {line}"
-        if columns is None:
-            kind, columns = _choose_columns(path, row, asked, text_column, label_column)
-        missing = [column for column in columns if column not in row]
+        if kind is None:
+            kind, chosen = choose_columns(path, row, task, mapped, group)
+        missing = [column for column in [*chosen.values(), *([group] if group else [])] if column not in row]
         if missing:
-            raise HeadstartError(
-                f"{where} has no {missing[0]!r}; every example needs {columns[0]!r} and {columns[1]!r}"
-            )
-        read = _tagged if kind == "tagging" else _classified
-        example, reason = read(where, row[columns[0]], row[columns[1]])
-        if example is None:
-            skipped[reason] += 1
-        else:
-            inputs.append(example[0])
-            targets.append(example[1])
+            needed = " and ".join(repr(column) for column in chosen.values())
+            raise HeadstartError(f"{where} has no {missing[0]!r}; every example needs {needed}")
+        try:
+            given, target = kind.read_example(where, row, chosen, remarks)
+        except Unusable as reason:
+            skipped[str(reason)] += 1
+            first_skipped.setdefault(str(reason), where.removeprefix(f"{path} "))
+            continue
+        inputs.append(given)
+        targets.append(target)
+        if group or kind.name == "question-answering":
+            groups.append(str(row[group]) if group else given[1])
     notes = [
-        f"{count:,} row{'s' if count > 1 else ''} with {what} left out" for what, count in skipped.items()
+        f"{count:,} row{'s' if count > 1 else ''} with {what} left out"
+        + (f" (the first: {first_skipped[what]})" if what.startswith("an answer") else "")
+        for what, count in skipped.items()
     ]
     if not inputs:
         raise HeadstartError(f"{path} holds no usable example" + (f": {', '.join(notes)}" if notes else ""))
     assert kind is not None
-    assert columns is not None
-    notes.insert(0, f"{kind}: input from {columns[0]!r}, answer from {columns[1]!r}, of {path.name}")
-    examples = Examples(kind, inputs, targets, notes)
-    if len(examples) > 20 and len(examples.labels) > len(flatten(targets)) / 2:
+    said = ", ".join(f"{role} from {column!r}" for role, column in chosen.items())
+    notes.insert(0, f"{kind.name}: {said}, of {path.name}")
+    notes += [f"{count:,} {what}" for what, count in remarks.items()]
+    if kind.name == "tagging":
+        targets, found = _in_bio(targets)
+        notes += found
+    examples = Examples(kind.name, inputs, targets, notes, groups)
+    many = len(examples) > 20 and len(examples.labels) > len(flatten(targets)) / 2 if examples.labels else False
+    if many and kind.name != "multi-label":
         raise HeadstartError(
-            f"{path}: column {columns[1]!r} has {len(examples.labels):,} different values in "
-            f"{len(examples):,} rows, so it is no class; name the right one with --label-column"
+            f"{path}: column {chosen['label']!r} has {len(examples.labels):,} different values in "
+            f"{len(examples):,} rows, so it is no class; name the right one with --label-column, or, where it "
+            "is a number to be predicted, say --task regression"
         )
     return examples
 
 
-def _kind_named(name: str | None) -> TaskKind | None:
-    kinds: tuple[TaskKind, ...] = get_args(TaskKind)
-    if name is not None and name not in kinds:
-        raise HeadstartError(f"there is no task {name!r}{nearest(name, kinds)}")
-    return next((kind for kind in kinds if kind == name), None)
+def _rows(path: Path, task: str | None) -> Iterator[tuple[str, Any]]:
+    """Where each row stands, and the row."""
+    if is_class_folder(path):
+        yield from ((str(file), row) for file, row in read_class_folder(path))
+        return
+    for line, row in read_rows(path, text_as="conll" if task == "tagging" else "text"):
+        yield f"{path} line {line}", row
 
 
-def _choose_columns(
-    path: Path, row: dict[str, Any], task: TaskKind | None, text_column: str | None, label_column: str | None
-) -> tuple[TaskKind, tuple[str, str]]:
-    """The task and its two columns, from what the first row has."""
-    for column in (text_column, label_column):
-        if column is not None and column not in row:
+def choose_columns(
+    path: Path, row: Mapping[str, Any], task: str | None, mapped: Mapping[str, str], group: str | None = None
+) -> tuple[Kind, dict[str, str]]:
+    """The kind of task and the column of each of its roles, from what the first row has."""
+    for column in [*mapped.values(), *([group] if group else [])]:
+        if column not in row:
             raise HeadstartError(f"{path} has no column {column!r}{nearest(column, row)}")
-    kinds: list[TaskKind] = [task] if task else ["tagging", "classification"]
+    kinds = [kind_named(task)] if task else list(KINDS.values())
     for kind in kinds:
-        text = text_column or choose(row, COLUMNS[kind][0])
-        label = label_column or choose(row, COLUMNS[kind][1], text)
-        if text and label and (task or isinstance(row[text], list) == (kind == "tagging")):
-            return kind, (text, label)
-    wanted = " or ".join(" and ".join(repr(names.split()[0]) for names in COLUMNS[kind]) for kind in kinds)
+        chosen = kind.columns(row, mapped, asked=task is not None)
+        if chosen is not None:
+            unknown = set(mapped) - set(kind.roles) - {"text", "label"}
+            if unknown and task:
+                role = min(unknown)
+                raise HeadstartError(f"{kind.name} has no column for {role!r}{nearest(role, kind.roles)}")
+            if not unknown:
+                return kind, chosen
+    wanted = "; or ".join(kind.wanted for kind in kinds if task or kind.name != "embedding")
     found = ", ".join(repr(str(name)[:40]) for name in list(row)[:12])
     raise HeadstartError(
-        f"{path}: no columns for {task or 'a task'}; wanted {wanted}, found {found}; the first line of "
-        "a table names its columns, and --text-column and --label-column choose others"
+        f"{path}: no columns for {task or 'a task'}; wanted {wanted}; found {found}; the first line of "
+        "a table names its columns, and --text-column, --label-column and --column ROLE=NAME choose others"
     )
 
 
-def choose(row: dict[str, Any], names: str, taken: str | None = None) -> str | None:
-    """The column of `row` that comes first among `names`, written in any case; not the one taken."""
-    by_name = {str(column).strip().lower(): column for column in row if column != taken}
-    return next((by_name[name] for name in names.split() if name in by_name), None)
-
-
-def _classified(where: str, text: Any, label: Any) -> tuple[tuple[str, str] | None, str]:
-    """The example in a row, or the reason why it has none."""
-    if isinstance(label, (list, dict)):
-        raise HeadstartError(
-            f"{where}: the label is a {type(label).__name__}; classification has one label a text"
-        )
-    if text is None or not str(text).strip():
-        return None, "empty text"
-    if isinstance(text, (list, dict)):
-        raise HeadstartError(f"{where}: the text is a {type(text).__name__}, not a string")
-    if len(str(text)) > MAX_TEXT:
-        return None, "text over 1 MB"
-    if label is None or label != label or not str(label).strip():  # NaN is what Parquet has for none
-        return None, "no label"
-    return (str(text), str(label).strip()), ""
-
-
-def _tagged(where: str, tokens: Any, tags: Any) -> tuple[tuple[list[str], list[str]] | None, str]:
-    """The example in a row, or the reason why it has none."""
-    if not isinstance(tokens, list) or not isinstance(tags, list):
-        raise HeadstartError(f"{where}: tagging needs a list of words and a list of tags")
-    if len(tokens) != len(tags):
-        raise HeadstartError(
-            f"{where} has {len(tokens)} words and {len(tags)} tags; every word needs one tag"
-        )
-    if not tokens:
-        return None, "no words"
-    if None in tags:
-        return None, "no label"
-    if sum(len(str(token)) for token in tokens) > MAX_TEXT:
-        return None, "text over 1 MB"
-    return ([str(token) for token in tokens], [str(tag) for tag in tags]), ""
+def _in_bio(targets: list[list[str]]) -> tuple[list[list[str]], list[str]]:
+    """Tags of spans in BIO, whatever scheme they were written in; and what there was to say."""
+    if not marks_spans(tag for tags in targets for tag in tags):
+        return targets, []
+    scheme, broken = scheme_of(targets)
+    notes = [f"tags in {scheme}, read as BIO"] if scheme != "BIO" else []
+    notes += [f"{count:,} tags break the rules of {scheme}: {what}" for what, count in broken.items()]
+    return [as_bio(tags) for tags in targets] if notes else targets, notes
 
 
 def check_trainable(examples: Examples, name: str) -> None:
     """Raise a `HeadstartError` for a training set from which nothing can be learned."""
-    labels = examples.labels
-    if len(labels) < 2:
-        what = "class" if examples.task == "classification" else "tag"
-        raise HeadstartError(
-            f"{name} has one {what} alone, {labels[0]!r}, in all {len(examples):,} examples; "
-            "there is nothing to tell apart, so add examples of another"
-        )
+    reason = unlearnable(examples)
+    if reason is not None:
+        raise HeadstartError(f"{name} has {reason}")
 
 
-def find_tasks(path: Path, task: str | None = None, seed: int = 0, **columns: str | None) -> list[Task]:
+def find_tasks(path: Path, task: str | None = None, seed: int = 0, **columns: Any) -> list[Task]:
     """Every task that a file or folder holds.
 
     A folder holds `train.*` with `test.*` or `dev.*`, or pairs `NAME.train.*` and `NAME.test.*`, or single
-    files, which are split (see `split`). A single `NAME.train.*` finds its partner beside it.
+    files, which are split (see `split`). A single `NAME.train.*` finds its partner beside it. A folder may also
+    hold a folder of texts for every class, or `train` and `test` with such folders in them.
 
     Raises:
         HeadstartError: nothing there that is labelled data, or a file of it is wrong.
     """
+    if is_class_folder(path / "train"):
+        parts_by_class = {part.name: part for part in path.iterdir() if is_class_folder(part)}
+        return [_load_task(path.name, parts_by_class, task, seed, columns)]
+    if is_class_folder(path):
+        return [_load_task(path.name, {"": path}, task, seed, columns)]
     if path.is_dir():
         files = _data_files(path)
         if not files:
@@ -252,7 +194,7 @@ def _data_files(folder: Path) -> list[Path]:
     )
 
 
-def load_task(path: Path, task: str | None = None, seed: int = 0, **columns: str | None) -> Task:
+def load_task(path: Path, task: str | None = None, seed: int = 0, **columns: Any) -> Task:
     """The one task that a file or folder holds; see `find_tasks`."""
     tasks = find_tasks(path, task, seed, **columns)
     if len(tasks) > 1:
@@ -268,16 +210,7 @@ def pair(name: str, train: Examples, test: Examples) -> Task:
     check_trainable(train, name)
     notes = list(train.notes)
     notes += [note for note in test.notes if note not in notes]
-    seen = {normalised(example) for example in train.inputs}
-    shared = sum(normalised(example) in seen for example in test.inputs)
-    if shared:
-        notes.append(f"{shared:,} of the {len(test):,} test examples also occur in the training data")
-    unseen = sorted(set(test.labels) - set(train.labels))
-    if unseen:
-        notes.append(
-            f"labels of the test data that the training data lacks, counted as wrong: {', '.join(unseen)}"
-        )
-    return Task(name, train, test, notes)
+    return Task(name, train, test, notes + faults(train, test))
 
 
 def _name_and_part(path: Path) -> tuple[str, str]:
@@ -290,7 +223,7 @@ def _name_and_part(path: Path) -> tuple[str, str]:
 
 
 def _load_task(
-    name: str, files: dict[str, Path], task: str | None, seed: int, columns: dict[str, str | None]
+    name: str, files: dict[str, Path], task: str | None, seed: int, columns: dict[str, Any]
 ) -> Task:
     training = files.get("train") or next(iter(files.values()))
     examples = load_examples(training, task, **columns)
@@ -310,24 +243,15 @@ def _load_task(
     return made
 
 
-def normalised(example: Input) -> str:
-    """Equal for examples that differ in case and white space alone."""
-    words = example.split() if isinstance(example, str) else example
-    return " ".join(words).lower()
-
-
 def split(examples: Examples, seed: int) -> tuple[Examples, Examples]:
-    """Set a test part aside: 20 %, at most 1,000 examples, stratified by label.
+    """Set a test part aside: 20 %, at most 1,000 examples, stratified by what is right for them.
 
-    Examples with the same normalised text stay on one side, and every label stays in training.
+    Examples of one group, or with the same normalised text, stay on one side, and every label stays in training.
     """
-    groups: dict[str, list[int]] = defaultdict(list)
-    for place, example in enumerate(examples.inputs):
-        groups[normalised(example)].append(place)
     strata: dict[str, list[list[int]]] = defaultdict(list)
-    for group in groups.values():
-        label = examples.targets[group[0]]
-        strata[label if isinstance(label, str) else ""].append(group)
+    stratum = _strata(examples)
+    for group in _groups(examples):
+        strata[stratum[group[0]]].append(group)
     share = min(TEST_SHARE, TEST_MOST / len(examples))
     random = np.random.Generator(np.random.Philox(key=seed))
     test: list[int] = []
@@ -346,6 +270,46 @@ def split(examples: Examples, seed: int) -> tuple[Examples, Examples]:
     )
 
 
+def _groups(examples: Examples) -> list[list[int]]:
+    """The examples that have to stay together, by place: they share a group or a text, or hang together
+    through others that do."""
+    names: list[list[str]] = [[f"text {normalised(one)}"] for one in examples.inputs]
+    for name, group in zip(names, examples.groups, strict=False):
+        name.append(f"group {group}")
+    root: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while root.setdefault(name, name) != name:
+            root[name] = root[root[name]]
+            name = root[name]
+        return name
+
+    for mine in names:
+        for other in mine[1:]:
+            root[find(other)] = find(mine[0])
+    found: dict[str, list[int]] = defaultdict(list)
+    for place, mine in enumerate(names):
+        found[find(mine[0])].append(place)
+    return list(found.values())
+
+
+def _strata(examples: Examples) -> list[str]:
+    """What each example counts as when a split is balanced: its label, its rarest label, a fifth of the range
+    of numbers, or whether a question has an answer."""
+    targets = examples.targets
+    if examples.task == "classification":
+        return list(targets)
+    if examples.task == "multi-label":
+        seen = Counter(flatten(targets))
+        return [min(its, key=lambda label: (seen[label], label), default="") for its in targets]
+    if examples.task == "regression":
+        fifths = np.searchsorted(np.quantile(targets, [0.2, 0.4, 0.6, 0.8]), targets)
+        return [str(fifth) for fifth in fifths]
+    return ["answered" if target else "" for target in targets] if examples.task == "question-answering" else [
+        ""
+    ] * len(targets)
+
+
 def sample_labels(examples: Examples, count: int | None, seed: int) -> Examples:
     """Choose `count` examples, the same ones for the same seed whoever asks; None: all of them.
 
@@ -359,7 +323,7 @@ def sample_labels(examples: Examples, count: int | None, seed: int) -> Examples:
     if count < 1:
         raise HeadstartError(f"labels={count} leaves nothing to learn from; ask for 1 at least")
     random = np.random.Generator(np.random.Philox(key=seed))
-    if examples.task == "tagging":
+    if examples.task != "classification":
         return examples.subset(random.permutation(len(examples))[:count].tolist())
     members: dict[str, list[int]] = defaultdict(list)
     for place, label in enumerate(examples.targets):

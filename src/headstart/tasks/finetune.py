@@ -2,13 +2,12 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -20,9 +19,11 @@ from headstart.models.registry import family_named
 from headstart.models.transformer import build
 from headstart.progress import Bar
 from headstart.recipe import Recipe
-from headstart.tasks.data import Examples, check_trainable
-from headstart.tasks.model import TaskModel
-from headstart.tasks.packing import Piece, Rows, encode, pack
+from headstart.tasks.data import check_trainable
+from headstart.tasks.examples import Examples
+from headstart.tasks.kinds import KINDS
+from headstart.tasks.model import TaskModel, head_shape
+from headstart.tasks.packing import Piece, Rows, pack
 from headstart.tasks.predictor import Predictor
 from headstart.tokenizer.base import Tokenizer
 from headstart.training.machine import keep_freed_memory
@@ -46,7 +47,7 @@ class FinetuneRecipe(Recipe):
     max_steps: int = Field(600, ge=1)
     batch_examples: int = Field(8, ge=1)
     max_tokens: int = Field(128, ge=8)
-    """Tokens of an example that are read, special tokens included."""
+    """Tokens that are read at once, special tokens included; a longer text is read in windows."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
     """Share of the steps over which the rate rises; then it falls linearly to 0."""
     weight_decay: float = Field(0.01, ge=0)
@@ -91,11 +92,13 @@ def finetune(
     check_trainable(train, "the training data")
     keep_freed_memory()
     started = time.perf_counter()
-    labels = train.labels
+    kind = KINDS[train.task]
+    labels = kind.labels(train)
     tokenizer = loaded.tokenizer
     max_tokens = _most_tokens(loaded.model.config, recipe.max_tokens)
-    pieces = encode(tokenizer, train.inputs, max_tokens)
-    targets = _targets(train, pieces, labels)
+    pieces = kind.encode(tokenizer, train.inputs, max_tokens)
+    targets = kind.targets(train, pieces, labels)
+    draw = WindowDraw(pieces, seed)
     with torch.random.fork_rng(devices=[]):  # torch fills new layers with random numbers of its own
         model = _start(loaded, train, recipe, seed, scratch)
     rate = recipe.scratch_learning_rate if scratch else recipe.learning_rate
@@ -105,16 +108,17 @@ def finetune(
     hide = _Hide(tokenizer, 0.0 if scratch else recipe.hidden_tokens)
     padding = tokenizer.special.pad or 0
     peaks = [group["lr"] for group in optimiser.param_groups]
-    steps = recipe.steps(len(pieces))
+    steps = recipe.steps(len(train))
     model.train()
     last, tokens = math.nan, 0
     with torch.random.fork_rng(devices=[]), _bar(steps, progress) as bar:
         torch.manual_seed(seed)  # dropout
-        for step, batch in zip(range(steps), _order(len(pieces), recipe.batch_examples, seed), strict=False):
-            tokens += sum(len(pieces[i].ids) for i in batch)
-            rows = hide(pack([pieces[i] for i in batch], padding))
-            logits = model(rows)  # [N, labels]
-            loss = F.cross_entropy(logits, torch.cat([targets[i] for i in batch]))
+        for step, batch in zip(range(steps), _order(len(train), recipe.batch_examples, seed), strict=False):
+            drawn = draw(batch)
+            read = [pieces[i] for i in drawn]
+            tokens += sum(len(piece.ids) for piece in read)
+            outputs = model(hide(pack(read, padding)))
+            loss = kind.loss(outputs, [targets[i] for i in drawn], read)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
             for group, peak in zip(optimiser.param_groups, peaks, strict=True):
@@ -131,15 +135,19 @@ def finetune(
     facts = {
         "examples": len(train),
         "max_tokens": max_tokens,
-        "cut_examples": sum(piece.cut for piece in pieces),
+        "windowed_examples": draw.windowed,
         "steps": steps,
         "tokens": tokens,
-        "passes": steps * min(recipe.batch_examples, len(pieces)),
+        "passes": steps * min(recipe.batch_examples, len(train)),
         "seconds": round(time.perf_counter() - started, 3),
         "last_loss": round(last, 4),
         "seed": seed,
         "from_scratch": scratch,
     }
+    if train.task == "question-answering":
+        facts["unanswerable"] = not all(train.targets)
+    elif train.task in ("classification", "multi-label", "regression"):
+        facts["pairs"] = isinstance(train.inputs[0], tuple)
     return Predictor(model.eval(), loaded.tokenizer, labels, facts)
 
 
@@ -168,21 +176,22 @@ def _start(
 ) -> TaskModel:
     """The model before the first update: the body's weights, and a head of small random ones."""
     family = family_named(loaded.model.config.family)
-    shape = family.HEADS.get(train.task)
-    if shape is None:
-        raise HeadstartError(f"a {family.NAME} model has no head for {train.task}; take another family")
+    shape = head_shape(family.NAME, train.task)
     body = build(_body_config(loaded.model.config, shape, recipe), seed, loaded.model.dtype)
     if not scratch:
         own = body.state_dict()
         body.load_state_dict({n: t for n, t in loaded.model.state_dict().items() if n in own}, strict=False)
     start = decoder_start(family, loaded.tokenizer) if body.config.architecture == "encoder-decoder" else 0
-    model = TaskModel(body, train.task, len(train.labels), recipe.dropout, start)
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.head.named_parameters():
-        if name.endswith("weight"):
-            nn.init.normal_(parameter, std=0.02, generator=generator)
-        else:
-            nn.init.zeros_(parameter)
+    kind = KINDS[train.task]
+    model = TaskModel(body, train.task, len(kind.labels(train)), recipe.dropout, start)
+    if model.head is not None:
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in model.head.named_parameters():
+            if name.endswith("weight"):
+                nn.init.normal_(parameter, std=0.02, generator=generator)
+            else:
+                nn.init.zeros_(parameter)
+        kind.begin(model.head, train)
     return model
 
 
@@ -202,19 +211,28 @@ def _body_config(config: TransformerConfig, shape: HeadShape, recipe: FinetuneRe
     return config
 
 
-def _targets(train: Examples, pieces: list[Piece], labels: list[str]) -> list[Tensor]:
-    """For each piece the numbers of its label, `[1]`, or of its words' tags, `[words]`."""
-    number = {label: index for index, label in enumerate(labels)}
-    if train.task == "classification":
-        return [torch.tensor([number[str(train.targets[piece.owner])]]) for piece in pieces]
-    targets, done = [], dict.fromkeys(range(len(train)), 0)
-    for piece in pieces:
-        first = done[piece.owner]
-        done[piece.owner] = first + len(piece.heads)
-        targets.append(
-            torch.tensor([number[tag] for tag in train.targets[piece.owner][first : done[piece.owner]]])
-        )
-    return targets
+class WindowDraw:
+    """Which pieces stand for examples in a step: of a text in windows one, drawn anew every time, so that
+    long examples cost and count as much as short ones and are still read from end to end."""
+
+    def __init__(self, pieces: Sequence[Piece], seed: int) -> None:
+        self.random = np.random.Generator(np.random.Philox(key=seed))
+        self.places: dict[int, dict[int, list[int]]] = {}  # example -> side -> its windows
+        for place, piece in enumerate(pieces):
+            self.places.setdefault(piece.owner, {}).setdefault(piece.side, []).append(place)
+
+    @property
+    def windowed(self) -> int:
+        """How many examples have more than one window."""
+        return sum(any(len(one) > 1 for one in sides.values()) for sides in self.places.values())
+
+    def __call__(self, examples: Sequence[int]) -> list[int]:
+        """Places of pieces: those of one example follow each other, in the order of its sides."""
+        drawn = []
+        for example in examples:
+            for windows in self.places[example].values():
+                drawn.append(windows[self.random.integers(len(windows))] if len(windows) > 1 else windows[0])
+        return drawn
 
 
 def _order(count: int, size: int, seed: int) -> Iterator[list[int]]:

@@ -1,6 +1,7 @@
 """`headstart finetune` from data to a run folder: recipe, model, scores."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def finetune_run(
     kind: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
     labels: int | None = None,
     seed: int = 0,
     scratch: bool = False,
@@ -50,7 +52,7 @@ def finetune_run(
     """
     if (out / "model").exists():
         raise HeadstartError(f"{out} holds a fine-tuned model already; choose another folder, or remove it")
-    task = task_from(data, test, kind, seed, text_column, label_column)
+    task = task_from(data, test, kind, seed, text_column, label_column, columns)
     loaded = load_model(model, dtype_named(precision))
     train = sample_labels(task.train, labels, seed)
     recipe.save(out / "recipe.yaml")
@@ -100,14 +102,16 @@ def task_from(
     seed: int = 0,
     text_column: str | None = None,
     label_column: str | None = None,
+    mapped: Mapping[str, str] | None = None,
 ) -> Task:
     """The task in `data`, scored on `test` where that is given.
 
     Args:
-        kind: "classification" or "tagging"; None to tell it from the columns.
+        kind: see `TaskKind`; None to tell it from the columns.
+        mapped: role to column, see `load_examples`.
         seed: of the split where no test data is found.
     """
-    columns = {"text_column": text_column, "label_column": label_column}
+    columns: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "columns": mapped}
     if test is None:
         return load_task(data, kind, seed, **columns)
     train = load_examples(data, kind, **columns)

@@ -8,16 +8,18 @@ from headstart.models.family import HeadShape
 from headstart.models.heads import Head
 from headstart.models.registry import family_named
 from headstart.models.transformer import Transformer
-from headstart.tasks.data import TaskKind
+from headstart.tasks.examples import TaskKind
+from headstart.tasks.kinds import KINDS
 from headstart.tasks.packing import Rows
 
 
 class TaskModel(nn.Module):
-    """Scores of labels, for whole texts (classification) or for every word (tagging).
+    """Scores of labels, for whole pieces or for every token that is read; or a vector for each piece.
 
-    A word is the state of its first token; which states stand for a text, and what they pass on the way
-    to the scores, is the family's way (`HeadShape`), so that the model folder computes the same in
-    transformers. A decoder and the decoder of an encoder-decoder see a text up to the token they answer at.
+    Which states stand for a text, and what they pass on the way to the scores, is the family's way
+    (`HeadShape`), so that the model folder computes the same in transformers. A decoder and the decoder of an
+    encoder-decoder see a text up to the token they answer at. The vector of a piece is the mean of its states,
+    in an encoder-decoder of the encoder's; of a decoder it is the state of the last token, which has seen all.
     """
 
     def __init__(
@@ -29,17 +31,22 @@ class TaskModel(nn.Module):
             HeadstartError: the family has no head for the task.
         """
         super().__init__()
-        shape: HeadShape | None = family_named(body.config.family).HEADS.get(task)
-        if shape is None:
-            raise HeadstartError(f"a {body.config.family} model has no head for {task}; take another family")
+        shape = head_shape(body.config.family, task)
         self.body, self.task, self.decoder_start = body, task, decoder_start
-        self.head = Head(body.config.width, shape, labels, dropout)
+        self.head = Head(body.config.width, shape, labels, dropout) if labels else None
 
     def forward(self, rows: Rows) -> Tensor:
-        """Logits in float32, `[pieces, labels]` or `[words, labels]`, in the order of the pieces packed."""
+        """Logits in float32, `[pieces, labels]` or `[heads, labels]`, in the order of the pieces packed; for
+        embeddings the vectors `[pieces, D]`."""
         hidden = self._states(rows).flatten(0, 1)  # [B*T, D]
+        if self.head is None:
+            return (
+                hidden[rows.last].float()
+                if self.body.config.architecture == "decoder"
+                else mean_of_pieces(hidden, rows)
+            )
         reads = self.head.shape.reads
-        if self.task == "tagging":
+        if len(rows.heads):
             chosen = hidden[rows.heads]
         elif reads == "mean":
             chosen = mean_of_pieces(hidden, rows)
@@ -49,13 +56,24 @@ class TaskModel(nn.Module):
         return self.head(self.body, chosen.float())
 
     def _states(self, rows: Rows) -> Tensor:
-        """Hidden states `[B, T, D]`; an encoder-decoder reads every text on both of its sides."""
-        if self.body.encoder is None or self.body.decoder is None:
-            return self.body(rows.ids, rows.segments)
-        memory = self.body.encode(rows.ids, rows.segments)
+        """Hidden states `[B, T, D]`; an encoder-decoder with a head reads every text on both of its sides."""
+        body = self.body
+        if body.encoder is None or body.decoder is None:
+            return body(rows.ids, rows.segments, token_types=rows.types if body.config.token_types > 1 else None)
+        memory = body.encode(rows.ids, rows.segments)
+        if self.head is None:
+            return memory
         begun = rows.ids.roll(1, 1)
         begun.view(-1)[rows.first] = self.decoder_start
-        return self.body(begun, rows.segments, memory=memory, memory_segments=rows.segments)
+        return body(begun, rows.segments, memory=memory, memory_segments=rows.segments)
+
+
+def head_shape(family: str, task: TaskKind) -> HeadShape:
+    """The head of a family for a kind of task; a `HeadstartError` where it has none."""
+    shape: HeadShape | None = family_named(family).HEADS.get(KINDS[task].head)
+    if shape is None:
+        raise HeadstartError(f"a {family} model has no head for {task}; take another family")
+    return shape
 
 
 def mean_of_pieces(hidden: Tensor, rows: Rows) -> Tensor:

@@ -1,9 +1,9 @@
 """A fine-tuned model with all that is needed to answer: tokenizer and labels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,18 +11,22 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, decoder_start, save_model
 from headstart.models.registry import family_named
-from headstart.tasks.data import Input, Target, TaskKind
+from headstart.tasks.examples import TaskKind
+from headstart.tasks.kind import Kind
+from headstart.tasks.kinds import KINDS
 from headstart.tasks.model import TaskModel
-from headstart.tasks.packing import encode, pack
+from headstart.tasks.packing import pack
 from headstart.tokenizer.base import Tokenizer
 
 BATCH_TOKENS = 4096
 """Tokens computed at once; more is no faster on a CPU and takes memory."""
+HF_TOKENS = 512
+"""What is read at once by a model that others fine-tuned, where its positions have no end."""
 
 
 @dataclass
 class Predictor:
-    """Predicts labels of texts, or tags of words."""
+    """Answers for texts, whatever the task is."""
 
     model: TaskModel
     tokenizer: Tokenizer
@@ -34,96 +38,123 @@ class Predictor:
     def task(self) -> TaskKind:
         return self.model.task
 
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.task]
+
     @classmethod
     def of(cls, loaded: LoadedModel) -> "Predictor":
         """The predictor in a loaded task folder.
 
         Raises:
-            HeadstartError: the folder holds a language model.
+            HeadstartError: the folder holds a language model, or a head that does not fit its task.
         """
-        if loaded.head not in ("classification", "tagging"):
+        task = task_of(loaded)
+        if task is None:
             raise HeadstartError(
                 f"this is a pre-trained {loaded.head} model, which knows no labels yet; fine-tune it first"
+            )
+        if loaded.head != KINDS[task].head:
+            raise HeadstartError(
+                f"the folder says that it is for {task}, but has a head for {loaded.head}; make it again"
             )
         config = loaded.model.config
         start = 0
         if config.architecture == "encoder-decoder":
             start = decoder_start(family_named(config.family), loaded.tokenizer)
-        model = TaskModel(loaded.model, cast(TaskKind, loaded.head), len(loaded.labels), decoder_start=start)
-        model.head.load(loaded.classifier)
+        model = TaskModel(loaded.model, task, len(loaded.labels), decoder_start=start)
+        if model.head is not None:
+            model.head.load(loaded.classifier)
         return cls(model.eval(), loaded.tokenizer, loaded.labels, loaded.metadata.get("finetuning", {}))
 
     @property
     def notes(self) -> list[str]:
         """What was noticed while it was trained, for people."""
-        cut = self.facts.get("cut_examples", 0)
-        if not cut:
+        long = self.facts.get("windowed_examples", 0)
+        if not long:
             return []
-        share = 100 * cut / self.facts["examples"]
-        return [f"{share:.0f} % of the training texts were over {self.max_tokens} tokens and lost their end"]
+        share = 100 * long / self.facts["examples"]
+        return [
+            f"{share:.0f} % of the training texts were over {self.max_tokens} tokens and were read in windows "
+            "that overlap"
+        ]
 
     @property
     def max_tokens(self) -> int:
-        """How many tokens of an example are read."""
-        return int(self.facts.get("max_tokens", self.model.body.config.context))
+        """How many tokens are read at once."""
+        config = self.model.body.config
+        most = config.context if config.position == "learned" else min(config.context, HF_TOKENS)
+        return int(self.facts.get("max_tokens", most))
 
     @torch.no_grad()
-    def probabilities(self, inputs: Sequence[Input]) -> list[np.ndarray]:
-        """For each text an array `[labels]`, for each list of words an array `[words, labels]`."""
+    def results(self, inputs: Sequence[Any]) -> list[Any]:
+        """What the kind of task makes of the outputs for each input; see `Kind.merge`."""
+        if not inputs:
+            return []
         self.model.eval()
-        pieces = encode(self.tokenizer, inputs, self.max_tokens)
+        pieces = self.kind.encode(self.tokenizer, inputs, self.max_tokens)
         padding = self.tokenizer.special.pad or 0
-        answers: list[np.ndarray] = [np.zeros(0)] * len(pieces)
+        outputs: list[np.ndarray] = [np.zeros(0)] * len(pieces)
         for batch in _batches([len(piece.ids) for piece in pieces]):
-            probabilities = self.model(pack([pieces[i] for i in batch], padding)).softmax(-1).numpy()
-            lengths = [len(pieces[i].heads) if self.task == "tagging" else 1 for i in batch]
-            for i, answer in zip(batch, np.split(probabilities, np.cumsum(lengths)[:-1]), strict=True):
-                answers[i] = answer
-        if self.task == "classification":
-            return [answer[0] for answer in answers]
-        # A long list of words lies in several pieces, in order.
-        whole: list[list[np.ndarray]] = [[] for _ in inputs]
-        for piece, answer in zip(pieces, answers, strict=True):
-            whole[piece.owner].append(answer)
-        return [np.concatenate(parts) for parts in whole]
+            found = self.model(pack([pieces[i] for i in batch], padding)).numpy()
+            per_head = any(len(pieces[i].heads) for i in batch)
+            lengths = [len(pieces[i].heads) if per_head else 1 for i in batch]
+            for i, output in zip(batch, np.split(found, np.cumsum(lengths)[:-1]), strict=True):
+                outputs[i] = output if per_head else output[0]
+        return self.kind.merge(pieces, outputs, inputs, self.facts)
 
-    def predict(self, inputs: Sequence[Input]) -> list[Target]:
-        """The likeliest label of each text, or tag of each word."""
-        if self.task == "classification":
-            return [self.labels[int(p.argmax())] for p in self.probabilities(inputs)]
-        return [[self.labels[i] for i in p.argmax(-1)] for p in self.probabilities(inputs)]
+    def probabilities(self, inputs: Sequence[Any]) -> list[np.ndarray]:
+        """For each text an array `[labels]`, for each list of words `[words, labels]`, for each text with
+        choices `[options]`.
 
-    def answers(self, inputs: Sequence[Input]) -> list[dict[str, Any]]:
-        """The same with probabilities, ready for JSON.
-
-        A tagger splits a text at white space; of its words it gives the probability of the tag alone.
+        Raises:
+            HeadstartError: the task has no probabilities.
         """
-        if self.task == "classification":
-            return [
-                {
-                    "label": self.labels[int(p.argmax())],
-                    "probability": float(p.max()),
-                    "probabilities": dict(zip(self.labels, map(float, p), strict=True)),
-                }
-                for p in self.probabilities(
-                    [text if isinstance(text, str) else " ".join(text) for text in inputs]
-                )
-            ]
-        sentences: list[Input] = [text.split() if isinstance(text, str) else text for text in inputs]
+        if self.task in ("regression", "embedding", "question-answering"):
+            raise HeadstartError(f"{self.task} has no probabilities of labels; ask for its answers")
+        return self.results(inputs)
+
+    def predict(self, inputs: Sequence[Any]) -> list[Any]:
+        """The answer to each input, as it would stand in labelled data: a label, tags, a number, a span."""
+        given = self._given(inputs)
+        results = self.results(given)
         return [
-            {
-                "words": words,
-                "tags": [self.labels[i] for i in p.argmax(-1)],
-                "probabilities": p.max(-1).tolist(),
-            }
-            for words, p in zip(sentences, self.probabilities(sentences), strict=True)
+            self.kind.predicted(result, one, self.labels) for result, one in zip(results, given, strict=True)
         ]
+
+    def answers(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        """The same with probabilities and spans, ready for JSON.
+
+        A tagger cuts a text into words itself.
+        """
+        given = self._given(inputs)
+        results = self.results(given)
+        return [
+            self.kind.answer(result, one, self.labels) for result, one in zip(results, given, strict=True)
+        ]
+
+    def _given(self, inputs: Sequence[Any]) -> list[Any]:
+        """What a person handed in, as the task's inputs."""
+        given = [self.kind.as_input(one) for one in inputs]
+        pairs = self.facts.get("pairs")
+        if pairs is not None and any(isinstance(one, tuple) != pairs for one in given):
+            learned, got = ("pairs of texts", "a text alone") if pairs else ("single texts", "a pair of texts")
+            raise HeadstartError(f"this model has learned from {learned}, and was given {got}")
+        return given
 
     def as_loaded(self) -> LoadedModel:
         """What `load_model` would give for the folder that `save` writes."""
-        classifier = self.model.head.weights()
-        metadata = {"finetuning": self.facts}
-        return LoadedModel(self.model.body, self.tokenizer, self.task, classifier, self.labels, metadata)
+        classifier = self.model.head.weights() if self.model.head is not None else {}
+        metadata = {"task": self.task, "finetuning": self.facts}
+        return LoadedModel(
+            self.model.body,
+            self.tokenizer,
+            self.kind.head,
+            classifier,
+            self.labels,
+            metadata,
+            problem_type=self.kind.problem,
+        )
 
     def save(self, folder: Path, card: str) -> None:
         """Write the model folder; `card` is its README."""
@@ -135,9 +166,28 @@ class Predictor:
             loaded.head,
             card,
             loaded.classifier,
-            loaded.labels,
+            loaded.labels or None,
             loaded.metadata,
+            problem_type=loaded.problem_type,
         )
+
+
+def task_of(loaded: LoadedModel) -> TaskKind | None:
+    """The task that a folder is for: as headstart wrote it, or as transformers' head tells it; None for a
+    model that has only been pre-trained."""
+    said: Mapping[str, Any] = loaded.metadata
+    for name in KINDS:
+        if said.get("task") == name:
+            return name
+    if not loaded.labels:
+        return None
+    if loaded.head == "classification":
+        if loaded.problem_type == "multi_label_classification":
+            return "multi-label"
+        return "regression" if loaded.problem_type == "regression" or len(loaded.labels) == 1 else "classification"
+    if loaded.head == "tagging":
+        return "tagging"
+    return "question-answering" if loaded.head == "spans" else None
 
 
 def _batches(sizes: Sequence[int]) -> Iterator[list[int]]:

@@ -1,7 +1,8 @@
 """Rows out of the files in which people keep labelled text, one at a time.
 
-CSV, TSV, JSONL, Parquet, CoNLL columns and plain text, each also gzipped (told by its first bytes,
-not by its name). Every row comes with its line, so that an error can name it.
+CSV, TSV, JSONL, JSON (a list of objects, or SQuAD's), Parquet, CoNLL columns and plain text, each also
+gzipped (told by its first bytes, not by its name), and folders of texts by class. Every row comes with its
+line, so that an error can name it.
 """
 
 import codecs
@@ -32,7 +33,7 @@ FORMATS = {
     ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".json": "jsonl",
+    ".json": "json",
     ".parquet": "parquet",
     ".conll": "conll",
     ".bio": "conll",
@@ -41,9 +42,11 @@ FORMATS = {
 }
 TOO_LONG = object()
 """Stands for a line that was longer than `MAX_LINE`."""
+MAX_DOCUMENT = 2 << 30
+"""Bytes of a JSON document, which has to be held as a whole."""
 
 Row = tuple[int, Any]
-"""The line (from 1; the row in Parquet) and a dict of its columns, or `TOO_LONG`."""
+"""The line (from 1; the row in Parquet and JSON lists) and a dict of its columns, or `TOO_LONG`."""
 
 
 def format_of(path: Path) -> str | None:
@@ -109,6 +112,8 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 
 def _parse(kind: str, name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
+    if kind == "json":
+        return _json(name, stream, strict)
     lines = _lines(name, stream, strict)
     if kind in ("csv", "tsv"):
         return _table(name, lines, "\t" if kind == "tsv" else ",")
@@ -139,6 +144,75 @@ def _lines(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
                 "UTF-8; save the file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
             ) from None
         yield number, text.rstrip("\r\n")
+
+
+def _json(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
+    """A JSON document: a list of objects, SQuAD's articles, or, as many name it so, JSON lines."""
+    content = stream.read(MAX_DOCUMENT).removeprefix(codecs.BOM_UTF8)
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        yield from _jsonl(name, _lines(name, io.BytesIO(content), strict))
+        return
+    if isinstance(document, dict) and isinstance(document.get("data"), list):
+        rows = document["data"]
+        if any(isinstance(row, dict) and "paragraphs" in row for row in rows):
+            yield from enumerate(_squad(name, rows), 1)
+            return
+    else:
+        rows = document if isinstance(document, list) else [document]
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise HeadstartError(f"{name}: item {number} of the list is no object, such as {{\"text\": ...}}")
+        yield number, row
+
+
+def _squad(name: str, articles: list[Any]) -> Iterator[dict[str, Any]]:
+    """A row for each question of SQuAD's nested articles (version 1 and 2)."""
+    number = 0
+    try:
+        for article in articles:
+            for paragraph in article["paragraphs"]:
+                for question in paragraph["qas"]:
+                    number += 1
+                    answers = question.get("answers") or []
+                    yield {
+                        "id": question.get("id", str(number)),
+                        "title": article.get("title", ""),
+                        "question": question["question"],
+                        "context": paragraph["context"],
+                        "answers": {
+                            "text": [answer["text"] for answer in answers],
+                            "answer_start": [answer["answer_start"] for answer in answers],
+                        },
+                        "is_impossible": bool(question.get("is_impossible", False)),
+                    }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise HeadstartError(
+            f"{name} is not SQuAD's JSON: behind question {number:,} something lacks {error}; wanted "
+            "data > paragraphs > context and qas > question and answers > text and answer_start"
+        ) from None
+
+
+def is_class_folder(path: Path) -> bool:
+    """Whether a folder holds a folder of `.txt` files for every class."""
+    return path.is_dir() and sum(any(one.glob("*.txt")) for one in path.iterdir() if one.is_dir()) > 1
+
+
+def read_class_folder(path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Every `.txt` file in the folders of a folder: its path, and `text` and `label`, the folder's name."""
+    for file in sorted(path.glob("*/*.txt")):
+        if file.parent.name.startswith(".") or not file.is_file():
+            continue
+        content = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise HeadstartError(
+                f"{file}: byte {content[error.start]:#04x} at place {error.start + 1} is not UTF-8; save the "
+                "file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
+            ) from None
+        yield file, {"text": text, "label": file.parent.name}
 
 
 def _jsonl(name: str, lines: Iterator[Row]) -> Iterator[Row]:

@@ -41,6 +41,13 @@ class Tokenizer(ABC):
         """Ids of many texts, on all cores."""
 
     @abstractmethod
+    def encode_spans(self, text: str) -> tuple[list[int], np.ndarray]:
+        """Ids of one text as `encode` gives them, and the characters `[t, 2]` that each stands for.
+
+        A token with a part of a character has the whole of it; blanks may belong to the token behind them.
+        """
+
+    @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; special tokens vanish, bytes that are no UTF-8 become U+FFFD."""
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import orjson
 import tiktoken
 import tokenizers
@@ -179,6 +180,16 @@ class ByteLevelTokenizer(Tokenizer):
         # tiktoken lets go of Python's lock
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             return list(threads.map(self.encode, texts))
+
+    def encode_spans(self, text: str) -> tuple[list[int], np.ndarray]:
+        ids = self.encode(text)
+        ends = np.cumsum(self.piece_bytes[ids])  # in bytes
+        spans = np.stack([ends - self.piece_bytes[ids], ends], axis=1)
+        if not text.isascii():
+            content = np.frombuffer(encodable(text).encode("utf-8"), dtype=np.uint8)
+            character = np.cumsum((content & 0xC0) != 0x80) - 1  # of each byte; only first bytes are not 10xxxxxx
+            spans = np.stack([character[spans[:, 0]], character[spans[:, 1] - 1] + 1], axis=1)
+        return ids, spans
 
     def decode(self, ids: Iterable[int]) -> str:
         return b"".join(self.pieces[index] for index in ids).decode("utf-8", errors="replace")

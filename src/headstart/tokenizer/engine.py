@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import tokenizers
 
@@ -37,6 +38,10 @@ class EngineTokenizer(Tokenizer):
             [encodable(text) for text in texts], add_special_tokens=False
         )
         return [row.ids for row in encoded]
+
+    def encode_spans(self, text: str) -> tuple[list[int], np.ndarray]:
+        found = self._engine.encode(encodable(text), add_special_tokens=False)
+        return found.ids, np.array(found.offsets, dtype=np.int64).reshape(-1, 2)
 
     def decode(self, ids: Iterable[int]) -> str:
         return self._engine.decode([index for index in ids if index not in self.special.all])

@@ -1,0 +1,125 @@
+"""What labelled data is made of: inputs, what is right for each, and the task that they make up."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, Self
+
+TaskKind = Literal[
+    "classification",
+    "multi-label",
+    "regression",
+    "tagging",
+    "question-answering",
+    "multiple-choice",
+    "embedding",
+]
+
+MAX_TEXT = 1_000_000
+"""Characters; longer texts are left out and counted."""
+
+
+class Words(list[str]):
+    """The words of a text, which know where they stand in it."""
+
+    def __init__(self, text: str, spans: Sequence[tuple[int, int]]) -> None:
+        """`spans` are where each word begins and ends in `text`, in characters."""
+        super().__init__(text[start:end] for start, end in spans)
+        self.text, self.spans = text, spans
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Self:
+        """These words in the text that joins them with one space each."""
+        if isinstance(words, cls):
+            return words
+        spans, start = [], 0
+        for word in words:
+            spans.append((start, start + len(word)))
+            start += len(word) + 1
+        return cls(" ".join(words), spans)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A text and what may be its answer or its end, one of which is right."""
+
+    text: str
+    options: tuple[str, ...]
+
+
+class Answer(NamedTuple):
+    """A span of a question's context."""
+
+    text: str
+    start: int
+    """Its first character."""
+
+
+Pair = tuple[str, str]
+"""Two texts; of a question it and its context."""
+Input = Any
+"""What a task reads: a text (str), two of them (`Pair`), the words of one (list[str]), or `Choices`."""
+Target = Any
+"""What is right for it: a label (str), a tag for each word (list[str]), all labels of a text (tuple[str, ...]), a
+number (float), the place of the right choice (int), all answers to a question (tuple[Answer, ...]; none: it
+has no answer), or None for a pair that belongs together."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs with what is right for each, and what had to be said while they were read."""
+
+    task: TaskKind
+    inputs: list[Input]
+    targets: list[Target]
+    notes: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    """Examples of one group stay on one side of a split; empty: every example is a group."""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels, or tags, that occur, in alphabetical order; none where answers are no labels."""
+        if self.task not in ("classification", "multi-label", "tagging"):
+            return []
+        return sorted(set(flatten(self.targets)))
+
+    def subset(self, places: Iterable[int]) -> "Examples":
+        """The examples at these places, in that order."""
+        chosen = list(places)
+        return replace(
+            self,
+            inputs=[self.inputs[i] for i in chosen],
+            targets=[self.targets[i] for i in chosen],
+            groups=[self.groups[i] for i in chosen] if self.groups else [],
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named task: what to learn from, and what to be measured on, once."""
+
+    name: str
+    train: Examples
+    test: Examples
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> TaskKind:
+        return self.train.task
+
+
+def flatten(targets: Sequence[Any]) -> list[str]:
+    """All labels, or all tags of all words, in order."""
+    return [label for target in targets for label in ([target] if isinstance(target, str) else target)]
+
+
+def normalised(example: Any) -> str:
+    """Equal for examples that differ in case and white space alone."""
+    if isinstance(example, list):
+        return " ".join(" ".join(example).split()).lower()
+    if isinstance(example, Choices):
+        example = (example.text, *example.options)
+    parts = [example] if isinstance(example, str) else example
+    return "\n".join(" ".join(part.split()) for part in parts).lower()

@@ -1,0 +1,98 @@
+"""What is wrong with labelled data, said before anything is trained on it."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+
+from headstart.tasks.examples import Examples, flatten, normalised
+
+FEW = 10
+"""Examples; a label with fewer is hardly learned."""
+UNEVEN = 10
+"""Times as many examples as another label."""
+CONFLICTS_SHOWN = 60
+"""Characters of a text that is shown."""
+
+
+def unlearnable(examples: Examples) -> str | None:
+    """Why nothing can be learned from a training set; None where something can."""
+    count = f"all {len(examples):,} examples"
+    labels = examples.labels
+    if examples.task in ("classification", "tagging") and len(labels) < 2:
+        what = "class" if examples.task == "classification" else "tag"
+        return (
+            f"one {what} alone, {labels[0]!r}, in {count}; there is nothing to tell apart, so add examples "
+            "of another"
+        )
+    if examples.task == "multi-label" and not labels:
+        return f"no label at all in {count}; check which column has them"
+    if examples.task == "regression" and len(set(examples.targets)) < 2:
+        return f"the same number, {examples.targets[0]:g}, in {count}; there is nothing to predict"
+    if examples.task == "question-answering" and not any(examples.targets):
+        return f"no answer in {count}; check which column has the answers"
+    if examples.task == "embedding" and len(examples) < 2:
+        return "one pair alone; a contrast needs two at least"
+    return None
+
+
+def faults(train: Examples, test: Examples) -> list[str]:
+    """Sentences on duplicates, contradictions, labels that only the test has, and imbalance."""
+    found = []
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, example in enumerate(train.inputs):
+        places[normalised(example)].append(place)
+    shared = sum(normalised(example) in places for example in test.inputs)
+    if shared:
+        found.append(f"{shared:,} of the {len(test):,} test examples also occur in the training data")
+    unseen = sorted(set(test.labels) - set(train.labels))
+    if unseen:
+        found.append(
+            f"labels of the test data that the training data lacks, counted as wrong: {', '.join(unseen)}"
+        )
+    found += _duplicates(train, [group for group in places.values() if len(group) > 1])
+    if train.task in ("classification", "multi-label"):
+        found += _imbalance(train)
+    if train.task == "question-answering":
+        answered = sum(map(bool, train.targets))
+        found.append(f"{answered:,} of {len(train):,} questions have an answer in their context")
+    return found
+
+
+def _duplicates(train: Examples, groups: list[list[int]]) -> list[str]:
+    """Examples that occur more than once, and those of them that contradict each other."""
+    if not groups:
+        return []
+    found = []
+    contradictory = []
+    for group in groups:
+        answers = [train.targets[place] for place in group]
+        spread = np.ptp(answers) > np.std(train.targets) if train.task == "regression" else None
+        if spread if spread is not None else any(answer != answers[0] for answer in answers):
+            contradictory.append(group)
+    extra = sum(len(group) - 1 for group in groups)
+    found.append(f"{extra:,} training examples repeat another one")
+    if contradictory and train.task != "question-answering":  # there several answers can be right
+        first = contradictory[0]
+        text = normalised(train.inputs[first[0]]).replace("\n", " / ")[:CONFLICTS_SHOWN]
+        answers = list(dict.fromkeys(_shown(train.targets[place]) for place in first))
+        found.append(
+            f"{len(contradictory):,} training texts occur with answers that contradict each other, such as "
+            f"{text!r} with {' and '.join(answers[:3])}"
+        )
+    return found
+
+
+def _shown(target: object) -> str:
+    text = " ".join(map(str, target)) if isinstance(target, list | tuple) else str(target)
+    return repr(text[:CONFLICTS_SHOWN])
+
+
+def _imbalance(train: Examples) -> list[str]:
+    """The rarest label, where it is few or far fewer than the commonest."""
+    seen = Counter(flatten(train.targets))
+    (common, most), (rare, least) = seen.most_common()[0], seen.most_common()[-1]
+    if most < UNEVEN * least and (least >= FEW or len(train) < FEW * len(seen)):
+        return []
+    few = sum(count < FEW for count in seen.values())
+    others = f"; {few:,} labels have fewer than {FEW}" if few > 1 else ""
+    return [f"labels are uneven: {common!r} has {most:,} examples, {rare!r} {least:,}{others}"]
