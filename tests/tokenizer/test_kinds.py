@@ -287,7 +287,11 @@ def test_shards_hold_documents_as_the_family_closes_them(kinds, kind, documents,
 
 @KIND_NAMES
 @given(
-    st.one_of(st.sampled_from(TEXTS), st.text("ab eé\u0301\U0001f600\u200d\ufe0fŻ\n.", max_size=30), st.text(max_size=30))
+    st.one_of(
+        st.sampled_from(TEXTS),
+        st.text("ab eé\u0301\U0001f600\u200d\ufe0fŻ\n.", max_size=30),
+        st.text(max_size=30),
+    )
 )
 @settings(max_examples=25)
 def test_spans_lie_where_tokens_come_from(kinds, kind, text):

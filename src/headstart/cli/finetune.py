@@ -11,7 +11,10 @@ def finetune(
     model: Annotated[Path, typer.Argument(help="The pre-trained model or run folder.")],
     data: Annotated[
         Path,
-        typer.Option("--data", help="CSV, TSV, JSONL, Parquet or CoNLL, or a folder with train and test."),
+        typer.Option(
+            "--data",
+            help="CSV, TSV, JSON lines, SQuAD, Parquet, CoNLL; a folder with train and test, or one a class.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The run folder to make, with `model` in it.")],
     overrides: Annotated[
@@ -25,13 +28,26 @@ def finetune(
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", help="classification or tagging; else told from the columns.")
+        str | None,
+        typer.Option(
+            "--task",
+            help="classification, multi-label, regression, tagging, question-answering, multiple-choice or "
+            "embedding; else told from the columns.",
+        ),
     ] = None,
     text_column: Annotated[
         str | None, typer.Option("--text-column", help="Where the text or words are.")
     ] = None,
     label_column: Annotated[
         str | None, typer.Option("--label-column", help="Where the label or tags are.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="ROLE=NAME",
+            help="Where something else is, as in pair=text_b question=q options=endings group=author.",
+        ),
     ] = None,
     labels: Annotated[
         int | None, typer.Option("--labels", min=1, help="Learn from that many examples only.")
@@ -48,6 +64,7 @@ def finetune(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Fine-tune a pre-trained model on labelled data and score it, with counted words beside it."""
+    from headstart.cli.predict import roles
     from headstart.tasks.finetune import FinetuneRecipe
     from headstart.tasks.finetune_run import finetune_run
 
@@ -60,6 +77,7 @@ def finetune(
         kind=task,
         text_column=text_column,
         label_column=label_column,
+        columns=roles(column),
         labels=labels,
         seed=seed,
         scratch=from_scratch,

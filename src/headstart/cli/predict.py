@@ -24,9 +24,15 @@ def predict(
     text_column: Annotated[
         str | None, typer.Option("--text-column", help="Where the text or words are.")
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", metavar="ROLE=NAME", help="Where something else is, as in pair=text_b question=q."
+        ),
+    ] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
 ) -> None:
-    """Predict labels or tags: a JSON line for every input, in order, with probabilities."""
+    """Predict labels, tags, numbers, answers or vectors: a JSON line for every input, in order."""
     from headstart.interchange.model_folder import load_model
     from headstart.tasks.precision import dtype_named
     from headstart.tasks.predictor import Predictor
@@ -34,8 +40,21 @@ def predict(
 
     predictor = Predictor.of(load_model(model, dtype_named(precision)))
     with written_to(out) as stream:
-        for answer in predict_file(predictor, file, text_column):
+        for answer in predict_file(predictor, file, text_column, roles(column)):
             stream.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def roles(given: list[str] | None) -> dict[str, str]:
+    """What `--column ROLE=NAME` says."""
+    from headstart.errors import HeadstartError
+
+    found = {}
+    for one in given or []:
+        role, equals, name = one.partition("=")
+        if not equals or not role or not name:
+            raise HeadstartError(f"--column {one} names no column; write it as ROLE=NAME, as in pair=text_b")
+        found[role] = name
+    return found
 
 
 @contextmanager

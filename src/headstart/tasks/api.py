@@ -143,7 +143,9 @@ def finetune(
     """
     source = model if isinstance(model, Model) else load(model)
     recipe = FinetuneRecipe.load(None, [f"{key}={value}" for key, value in settings.items()])
-    found = task_from(Path(data), Path(test) if test else None, task, seed, text_column, label_column, columns)
+    found = task_from(
+        Path(data), Path(test) if test else None, task, seed, text_column, label_column, columns
+    )
     predictor = train_on(source.loaded, sample_labels(found.train, labels, seed), recipe, seed)
     made = Model(predictor.as_loaded())
     made.score = score(found.kind, found.test.targets, predictor.predict(found.test.inputs))[0]

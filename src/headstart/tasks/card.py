@@ -6,15 +6,27 @@ from headstart.tasks.metrics import Score
 from headstart.tasks.predictor import Predictor
 
 PREPARATION = {
-    "classification": (
-        "A text becomes `<s> tokens </s>`, cut to its first {context} tokens; the tokens' mean is classified."
-    ),
+    "classification": "A text, or a pair of texts, stands between the tokenizer's special tokens.",
+    "multi-label": "As for one label; a label is given where its sigmoid is 0.5 or more.",
+    "regression": "A text, or a pair of texts, stands between the tokenizer's special tokens.",
     "tagging": (
-        "Words are joined with one space each and encoded as that text; a word's tag is read at its "
-        "first token, to which the space before it belongs. Lists of words over {context} tokens are "
-        "continued in a further row."
+        "Words are encoded as their text (lists of words joined with one space each); a word's tag is read at "
+        "the token that holds its first character."
+    ),
+    "question-answering": (
+        "Question and context are a pair; the answer is the span whose first and last token score highest "
+        "together, if that is more than the first token of all scores for both."
+    ),
+    "multiple-choice": "Text and option are a pair; the option with the highest score is the answer.",
+    "embedding": (
+        "The vector of a text is the mean of its tokens' states (of a decoder the last one's), divided by its "
+        "length."
     ),
 }
+WINDOWS = (
+    "What is over {context} tokens is read in windows that overlap by a quarter: labels, numbers and vectors are "
+    "the mean over the windows, words and answers are read where they have most context."
+)
 
 
 def task_card(predictor: Predictor, scores: Sequence[Score]) -> str:
@@ -23,7 +35,8 @@ def task_card(predictor: Predictor, scores: Sequence[Score]) -> str:
     shown = ", ".join(f"`{label}`" for label in predictor.labels[:30])
     if len(predictor.labels) > 30:
         shown += f" and {len(predictor.labels) - 30} more"
-    lines = [f"# {predictor.task.capitalize()}: {shown}", ""]
+    named = f": {shown}" if predictor.task in ("classification", "multi-label", "tagging") else ""
+    lines = [f"# {predictor.task.capitalize()}{named}", ""]
     if "examples" in facts:
         start = "random weights" if facts["from_scratch"] else "pre-trained weights"
         lines.append(
@@ -36,5 +49,5 @@ def task_card(predictor: Predictor, scores: Sequence[Score]) -> str:
             f"\nOn the test data: {each.metric} {each.value:.3f}, 95 % bootstrap interval "
             f"{each.low:.3f} to {each.high:.3f} (n = {each.n:,})."
         )
-    lines += ["", PREPARATION[predictor.task].format(context=predictor.model.body.config.context)]
+    lines += ["", PREPARATION[predictor.task], WINDOWS.format(context=predictor.max_tokens)]
     return "\n".join(lines)

@@ -16,8 +16,9 @@ from headstart.tasks.examples import Examples, Input, Target, Task, TaskKind, fl
 from headstart.tasks.faults import faults, unlearnable
 from headstart.tasks.kind import Kind, Unusable
 from headstart.tasks.kinds import KINDS, kind_named
+from headstart.tasks.metrics.entities import marks_entities
 from headstart.tasks.rows import TOO_LONG, format_of, is_class_folder, read_class_folder, read_rows
-from headstart.tasks.spans import as_bio, marks_spans, scheme_of
+from headstart.tasks.spans import as_bio, scheme_of
 
 __all__ = ["Examples", "Input", "Target", "Task", "TaskKind", "flatten", "normalised"]  # from one place
 
@@ -89,7 +90,9 @@ def load_examples(
         targets, found = _in_bio(targets)
         notes += found
     examples = Examples(kind.name, inputs, targets, notes, groups)
-    many = len(examples) > 20 and len(examples.labels) > len(flatten(targets)) / 2 if examples.labels else False
+    many = (
+        len(examples) > 20 and len(examples.labels) > len(flatten(targets)) / 2 if examples.labels else False
+    )
     if many and kind.name != "multi-label":
         raise HeadstartError(
             f"{path}: column {chosen['label']!r} has {len(examples.labels):,} different values in "
@@ -135,7 +138,7 @@ def choose_columns(
 
 def _in_bio(targets: list[list[str]]) -> tuple[list[list[str]], list[str]]:
     """Tags of spans in BIO, whatever scheme they were written in; and what there was to say."""
-    if not marks_spans(tag for tags in targets for tag in tags):
+    if not marks_entities(targets):
         return targets, []
     scheme, broken = scheme_of(targets)
     notes = [f"tags in {scheme}, read as BIO"] if scheme != "BIO" else []
@@ -305,9 +308,11 @@ def _strata(examples: Examples) -> list[str]:
     if examples.task == "regression":
         fifths = np.searchsorted(np.quantile(targets, [0.2, 0.4, 0.6, 0.8]), targets)
         return [str(fifth) for fifth in fifths]
-    return ["answered" if target else "" for target in targets] if examples.task == "question-answering" else [
-        ""
-    ] * len(targets)
+    return (
+        ["answered" if target else "" for target in targets]
+        if examples.task == "question-answering"
+        else [""] * len(targets)
+    )
 
 
 def sample_labels(examples: Examples, count: int | None, seed: int) -> Examples:

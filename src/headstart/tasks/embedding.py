@@ -90,7 +90,9 @@ class Embedding(Kind):
         vectors = F.normalize(outputs, dim=-1)
         sides = torch.tensor([piece.side for piece in pieces])
         first, second = vectors[sides == 0], vectors[sides == 1]  # [pairs, D] each, in one order
-        similarity = torch.cat([target for target, piece in zip(targets, pieces, strict=True) if not piece.side])
+        similarity = torch.cat(
+            [target for target, piece in zip(targets, pieces, strict=True) if not piece.side]
+        )
         if len(similarity):
             return ((first * second).sum(-1) - similarity).square().mean()
         scores = first @ second.T / TEMPERATURE  # [pairs, pairs]
@@ -98,15 +100,19 @@ class Embedding(Kind):
         return (F.cross_entropy(scores, partner) + F.cross_entropy(scores.T, partner)) / 2
 
     def merge(
-        self, pieces: Sequence[Piece], outputs: Sequence[np.ndarray], inputs: Sequence[Any], facts: Mapping[str, Any]
+        self,
+        pieces: Sequence[Piece],
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[Any],
+        facts: Mapping[str, Any],
     ) -> list[Any]:
         """Vectors of length 1, `[1, D]` for a text and `[2, D]` for two."""
         vectors = [np.stack(sides) for sides in pooled(pieces, outputs, len(inputs))]
         return [each / np.maximum(np.linalg.norm(each, axis=-1, keepdims=True), 1e-12) for each in vectors]
 
     def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> Any:
-        """The cosine of two texts; of one its vector."""
-        return float(result[0] @ result[1]) if len(result) == 2 else result[0]
+        """The vectors of two texts `[2, D]`; of one its vector `[D]`."""
+        return result if len(result) == 2 else result[0]
 
     def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
         if len(result) == 2:

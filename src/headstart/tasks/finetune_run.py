@@ -10,7 +10,7 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.folder import write_json
 from headstart.interchange.model_folder import load_model
-from headstart.tasks.baselines import Majority, strongest_baseline
+from headstart.tasks.baselines import baselines
 from headstart.tasks.card import task_card
 from headstart.tasks.data import Task, load_examples, load_task, pair, sample_labels
 from headstart.tasks.finetune import FinetuneRecipe, finetune
@@ -74,8 +74,8 @@ def finetune_run(
     scores = score(task.kind, task.test.targets, predictor.predict(task.test.inputs))
     seconds = time.perf_counter() - started
     rows = [{"system": system} | each.as_dict() for each in scores]
-    for name, baseline in (("tf-idf", strongest_baseline), ("majority", Majority)):
-        answers = baseline(train).predict(task.test.inputs)
+    for name, baseline in baselines(train).items():
+        answers = baseline.predict(task.test.inputs)
         rows += [{"system": name} | each.as_dict() for each in score(task.kind, task.test.targets, answers)]
     predictor.save(out / "model", task_card(predictor, scores))
     figures = {

@@ -113,7 +113,11 @@ class Kind(ABC):
 
     @abstractmethod
     def merge(
-        self, pieces: Sequence[Piece], outputs: Sequence[np.ndarray], inputs: Sequence[Any], facts: Mapping[str, Any]
+        self,
+        pieces: Sequence[Piece],
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[Any],
+        facts: Mapping[str, Any],
     ) -> list[Any]:
         """One result for each input out of the outputs of all their windows.
 
@@ -159,7 +163,9 @@ def read_text(where: str, cell: Any, what: str = "text") -> str:
 
 def is_missing(cell: Any) -> bool:
     """Whether a cell holds nothing; Parquet has NaN for it."""
-    return cell is None or cell != cell or (not isinstance(cell, list | dict | tuple) and not str(cell).strip())
+    return (
+        cell is None or cell != cell or (not isinstance(cell, list | dict | tuple) and not str(cell).strip())
+    )
 
 
 def pooled(pieces: Sequence[Piece], outputs: Sequence[np.ndarray], count: int) -> list[list[np.ndarray]]:

@@ -117,7 +117,11 @@ class Classification(WholeTexts):
         return F.cross_entropy(outputs, torch.cat(list(targets)))
 
     def merge(
-        self, pieces: Sequence[Piece], outputs: Sequence[np.ndarray], inputs: Sequence[Any], facts: Mapping[str, Any]
+        self,
+        pieces: Sequence[Piece],
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[Any],
+        facts: Mapping[str, Any],
     ) -> list[Any]:
         """Probabilities `[labels]`."""
         return [softmax(sides[0]) for sides in pooled(pieces, outputs, len(inputs))]
@@ -143,8 +147,10 @@ class MultiLabel(WholeTexts):
 
     def _likely(self, row: Mapping[str, Any], texts: Columns, label: str) -> bool:
         its = row[label]
-        return super()._likely(row, texts, label) and isinstance(its, list) and all(
-            isinstance(one, str | int) for one in its
+        return (
+            super()._likely(row, texts, label)
+            and isinstance(its, list)
+            and all(isinstance(one, str | int) for one in its)
         )
 
     def read_target(
@@ -174,7 +180,11 @@ class MultiLabel(WholeTexts):
 
     def loss(self, outputs: Tensor, targets: Sequence[Tensor], pieces: Sequence[Piece]) -> Tensor:
         # The sum over the labels keeps a rare label's gradient from shrinking with their number.
-        return F.binary_cross_entropy_with_logits(outputs, torch.cat(list(targets)), reduction="none").sum(1).mean()
+        return (
+            F.binary_cross_entropy_with_logits(outputs, torch.cat(list(targets)), reduction="none")
+            .sum(1)
+            .mean()
+        )
 
     @torch.no_grad()
     def begin(self, head: Head, train: Examples) -> None:
@@ -186,10 +196,16 @@ class MultiLabel(WholeTexts):
             head.output.bias.copy_(torch.logit(share.clamp(0.01, 0.99)))
 
     def merge(
-        self, pieces: Sequence[Piece], outputs: Sequence[np.ndarray], inputs: Sequence[Any], facts: Mapping[str, Any]
+        self,
+        pieces: Sequence[Piece],
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[Any],
+        facts: Mapping[str, Any],
     ) -> list[Any]:
         """Probabilities `[labels]`, each for itself."""
-        return [1 / (1 + np.exp(-sides[0].astype(np.float64))) for sides in pooled(pieces, outputs, len(inputs))]
+        return [
+            1 / (1 + np.exp(-sides[0].astype(np.float64))) for sides in pooled(pieces, outputs, len(inputs))
+        ]
 
     def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> tuple[str, ...]:
         return tuple(label for label, probability in zip(labels, result, strict=True) if probability >= 0.5)
@@ -247,7 +263,11 @@ class Regression(WholeTexts):
             head.output.bias.fill_(float(np.mean(train.targets)))
 
     def merge(
-        self, pieces: Sequence[Piece], outputs: Sequence[np.ndarray], inputs: Sequence[Any], facts: Mapping[str, Any]
+        self,
+        pieces: Sequence[Piece],
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[Any],
+        facts: Mapping[str, Any],
     ) -> list[Any]:
         """A number."""
         return [float(sides[0][0]) for sides in pooled(pieces, outputs, len(inputs))]

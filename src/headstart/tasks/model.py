@@ -59,7 +59,9 @@ class TaskModel(nn.Module):
         """Hidden states `[B, T, D]`; an encoder-decoder with a head reads every text on both of its sides."""
         body = self.body
         if body.encoder is None or body.decoder is None:
-            return body(rows.ids, rows.segments, token_types=rows.types if body.config.token_types > 1 else None)
+            return body(
+                rows.ids, rows.segments, token_types=rows.types if body.config.token_types > 1 else None
+            )
         memory = body.encode(rows.ids, rows.segments)
         if self.head is None:
             return memory

@@ -36,13 +36,19 @@ class MultipleChoice(Kind):
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
         """`options` names the list, or the first of columns such as `ending0`, `ending1`."""
-        text = mapped.get("text") or choose(row, "question text context prompt premise sentence sent1 ctx query")
-        options = mapped.get("options") or choose(row, "options choices endings option0 ending0 choice0 option1 choice1 a")
+        text = mapped.get("text") or choose(
+            row, "question text context prompt premise sentence sent1 ctx query"
+        )
+        options = mapped.get("options") or choose(
+            row, "options choices endings option0 ending0 choice0 option1 choice1 a"
+        )
         label = mapped.get("label") or choose(row, "answer label gold target answer_index answerkey correct")
         if text is None or options is None or label is None:
             return None
         is_list = isinstance(row[options], list | dict)
-        if not asked and not (is_list and choose(row, "context passage", text) is None or _numbered(row, options)):
+        if not asked and not (
+            is_list and choose(row, "context passage", text) is None or _numbered(row, options)
+        ):
             return None
         return {"text": text, "options": options, "label": label}
 
@@ -87,8 +93,10 @@ class MultipleChoice(Kind):
         if isinstance(value, Choices):
             return value
         if isinstance(value, Mapping):
-            columns = self.columns(value, {}, asked=True) if "answer" in value else self.columns(
-                {**value, "answer": 0}, {}, asked=True
+            columns = (
+                self.columns(value, {}, asked=True)
+                if "answer" in value
+                else self.columns({**value, "answer": 0}, {}, asked=True)
             )
             if columns is not None:
                 return self.read_input("the input", value, columns)
@@ -109,7 +117,11 @@ class MultipleChoice(Kind):
 
     def loss(self, outputs: Tensor, targets: Sequence[Tensor], pieces: Sequence[Piece]) -> Tensor:
         """Cross-entropy over the options of each text, which come one behind the other."""
-        borders = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(pieces)) if a.owner != b.owner), len(pieces)]
+        borders = [
+            0,
+            *(i + 1 for i, (a, b) in enumerate(pairwise(pieces)) if a.owner != b.owner),
+            len(pieces),
+        ]
         scores = nn.utils.rnn.pad_sequence(
             [outputs[start:end, 0] for start, end in pairwise(borders)],
             batch_first=True,
@@ -118,7 +130,11 @@ class MultipleChoice(Kind):
         return F.cross_entropy(scores, torch.cat([targets[start] for start in borders[:-1]]))
 
     def merge(
-        self, pieces: Sequence[Piece], outputs: Sequence[np.ndarray], inputs: Sequence[Any], facts: Mapping[str, Any]
+        self,
+        pieces: Sequence[Piece],
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[Any],
+        facts: Mapping[str, Any],
     ) -> list[Any]:
         """Probabilities `[options]`."""
         return [softmax(np.concatenate(sides)) for sides in pooled(pieces, outputs, len(inputs))]

@@ -106,7 +106,10 @@ class Rows:
 
 
 def encode_texts(
-    tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int, owners: Sequence[tuple[int, int]] | None = None
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    max_tokens: int,
+    owners: Sequence[tuple[int, int]] | None = None,
 ) -> list[Piece]:
     """A piece for each window of each text, in order.
 
@@ -128,7 +131,10 @@ def encode_texts(
 
 
 def encode_pairs(
-    tokenizer: Tokenizer, pairs: Sequence[Pair], max_tokens: int, owners: Sequence[tuple[int, int]] | None = None
+    tokenizer: Tokenizer,
+    pairs: Sequence[Pair],
+    max_tokens: int,
+    owners: Sequence[tuple[int, int]] | None = None,
 ) -> list[Piece]:
     """A piece for each window of each pair of texts, in order; see `pair_windows`."""
     firsts = tokenizer.encode_batch([a for a, _ in pairs])

@@ -138,7 +138,9 @@ class Predictor:
         given = [self.kind.as_input(one) for one in inputs]
         pairs = self.facts.get("pairs")
         if pairs is not None and any(isinstance(one, tuple) != pairs for one in given):
-            learned, got = ("pairs of texts", "a text alone") if pairs else ("single texts", "a pair of texts")
+            learned, got = (
+                ("pairs of texts", "a text alone") if pairs else ("single texts", "a pair of texts")
+            )
             raise HeadstartError(f"this model has learned from {learned}, and was given {got}")
         return given
 
@@ -184,7 +186,11 @@ def task_of(loaded: LoadedModel) -> TaskKind | None:
     if loaded.head == "classification":
         if loaded.problem_type == "multi_label_classification":
             return "multi-label"
-        return "regression" if loaded.problem_type == "regression" or len(loaded.labels) == 1 else "classification"
+        return (
+            "regression"
+            if loaded.problem_type == "regression" or len(loaded.labels) == 1
+            else "classification"
+        )
     if loaded.head == "tagging":
         return "tagging"
     return "question-answering" if loaded.head == "spans" else None

@@ -55,7 +55,9 @@ class QuestionAnswering(Kind):
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
         question = mapped.get("question") or choose(row, "question query")
-        context = mapped.get("context") or mapped.get("text") or choose(row, "context passage paragraph document")
+        context = (
+            mapped.get("context") or mapped.get("text") or choose(row, "context passage paragraph document")
+        )
         answers = mapped.get("answers") or mapped.get("label") or choose(row, "answers answer")
         if question is None or context is None or answers is None:
             return None
@@ -146,7 +148,11 @@ class QuestionAnswering(Kind):
         return F.cross_entropy(scores.transpose(1, 2).reshape(2 * len(sizes), -1), true.reshape(-1))
 
     def merge(
-        self, pieces: Sequence[Piece], outputs: Sequence[np.ndarray], inputs: Sequence[Any], facts: Mapping[str, Any]
+        self,
+        pieces: Sequence[Piece],
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[Any],
+        facts: Mapping[str, Any],
     ) -> list[Any]:
         """The best valid span over all windows of each context, as `Found`."""
         windows: list[list[tuple[Piece, np.ndarray]]] = [[] for _ in inputs]

@@ -163,7 +163,7 @@ def _json(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
         rows = document if isinstance(document, list) else [document]
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise HeadstartError(f"{name}: item {number} of the list is no object, such as {{\"text\": ...}}")
+            raise HeadstartError(f'{name}: item {number} of the list is no object, such as {{"text": ...}}')
         yield number, row
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from headstart.tasks.examples import Words
+from headstart.tasks.metrics.entities import entities
 
 Scheme = Literal["IOB1", "BIO", "BIOES"]
 
 _WORD = re.compile(r"\w+(?:[-'’.,:/]\w+)*|[^\w\s]")
 _JOINER = "\u200d"
-_TAG = re.compile(r"O|[BIESLU]-.+")
 
 
 class Span(NamedTuple):
@@ -92,12 +92,6 @@ def tags_of(words: Words, spans: Sequence[Span]) -> list[str]:
     return tags
 
 
-def marks_spans(tags: Iterable[str]) -> bool:
-    """Whether these are tags of spans, and not, say, parts of speech."""
-    kinds = set(tags)
-    return kinds > {"O"} and all(_TAG.fullmatch(tag) for tag in kinds)
-
-
 def scheme_of(sentences: Sequence[Sequence[str]]) -> tuple[Scheme, Counter[str]]:
     """In which scheme spans are tagged, and what breaks its rules, by what it is.
 
@@ -134,28 +128,9 @@ def _faults_of_bioes(sentences: Sequence[Sequence[str]]) -> Counter[str]:
     return faults
 
 
-def spans_of(tags: Sequence[str]) -> list[Span]:
-    """The spans of words that tags of any of the schemes mark.
-
-    One begins at `B-` or `S-`, behind `O`, behind `E-` or `S-`, and where the label changes, as CoNLL's
-    evaluation has it.
-    """
-    found: list[Span] = []
-    mark, label, first = "O", "", 0
-    for place, tag in enumerate([*tags, "O"]):
-        its_mark, its_label = {"U": "S", "L": "E"}.get(tag[0], tag[0]), tag[2:]
-        begins = its_mark != "O" and (its_mark in "BS" or mark in "OES" or its_label != label)
-        if mark != "O" and (begins or its_mark == "O"):
-            found.append(Span(first, place, label))
-        if begins:
-            first = place
-        mark, label = its_mark, its_label
-    return found
-
-
 def as_bio(tags: Sequence[str]) -> list[str]:
     """The same spans in BIO."""
     found = ["O"] * len(tags)
-    for start, end, label in spans_of(tags):
-        found[start:end] = [f"B-{label}", *[f"I-{label}"] * (end - start - 1)]
+    for label, first, last in entities(tags):
+        found[first : last + 1] = [f"B-{label}", *[f"I-{label}"] * (last - first)]
     return found

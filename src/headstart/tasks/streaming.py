@@ -58,7 +58,9 @@ def _chunks(
             columns = columns or _input_columns(path, line, row, predictor, mapped)
             missing = [column for column in columns.values() if column not in row]
             if missing:
-                raise HeadstartError(f"{path} line {line} has no column {missing[0]!r}{nearest(missing[0], row)}")
+                raise HeadstartError(
+                    f"{path} line {line} has no column {missing[0]!r}{nearest(missing[0], row)}"
+                )
             identity = {"id": row["id"]} if "id" in row else {}
             try:
                 asked = (identity, kind.read_input(f"{path} line {line}", row, columns), "")
@@ -95,7 +97,9 @@ def _input_columns(
     if found is None or (pairs and "pair" not in found):
         names = ", ".join(map(repr, row))
         wanted = "two columns with the texts of a pair" if pairs else f"{kind.wanted} (without the answer)"
-        raise HeadstartError(f"{path} line {line} has no column that is known to hold the input; wanted {wanted}, found {names}")
+        raise HeadstartError(
+            f"{path} line {line} has no column that is known to hold the input; wanted {wanted}, found {names}"
+        )
     return found
 
 

@@ -17,8 +17,9 @@ from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import MAX_TEXT, Examples, TaskKind, Words
 from headstart.tasks.kind import TEXT_COLUMNS, Columns, Kind, Unusable, choose, numbered, read_text, softmax
+from headstart.tasks.metrics.entities import entities, marks_entities
 from headstart.tasks.packing import Piece, encode_words
-from headstart.tasks.spans import Span, marks_spans, outside_graphemes, spans_of, tags_of, words_in
+from headstart.tasks.spans import Span, outside_graphemes, tags_of, words_in
 from headstart.tokenizer.base import Tokenizer
 
 WORD_COLUMNS = "tokens words"
@@ -111,7 +112,11 @@ class Tagging(Kind):
         return F.cross_entropy(outputs, torch.cat(list(targets)))
 
     def merge(
-        self, pieces: Sequence[Piece], outputs: Sequence[np.ndarray], inputs: Sequence[Any], facts: Mapping[str, Any]
+        self,
+        pieces: Sequence[Piece],
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[Any],
+        facts: Mapping[str, Any],
     ) -> list[Any]:
         """Probabilities `[words, labels]`, of each word from the window that answers for it."""
         labels = outputs[0].shape[1]
@@ -128,16 +133,16 @@ class Tagging(Kind):
         their characters in the text and the lowest probability of their tags."""
         words, tags, sure = Words.of(given), self.predicted(result, given, labels), result.max(-1).tolist()
         found: dict[str, Any] = {"words": list(words), "tags": tags, "probabilities": sure}
-        if marks_spans(["O", *labels]):
+        if marks_entities([["O", *labels]]):
             found["entities"] = [
                 {
-                    "text": words.text[words.spans[first][0] : words.spans[behind - 1][1]],
+                    "text": words.text[words.spans[first][0] : words.spans[last][1]],
                     "label": label,
                     "start": words.spans[first][0],
-                    "end": words.spans[behind - 1][1],
-                    "probability": min(sure[first:behind]),
+                    "end": words.spans[last][1],
+                    "probability": min(sure[first : last + 1]),
                 }
-                for first, behind, label in spans_of(tags)
+                for label, first, last in entities(tags)
             ]
         return found
 

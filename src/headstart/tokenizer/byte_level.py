@@ -187,7 +187,9 @@ class ByteLevelTokenizer(Tokenizer):
         spans = np.stack([ends - self.piece_bytes[ids], ends], axis=1)
         if not text.isascii():
             content = np.frombuffer(encodable(text).encode("utf-8"), dtype=np.uint8)
-            character = np.cumsum((content & 0xC0) != 0x80) - 1  # of each byte; only first bytes are not 10xxxxxx
+            character = (
+                np.cumsum((content & 0xC0) != 0x80) - 1
+            )  # of each byte; only first bytes are not 10xxxxxx
             spans = np.stack([character[spans[:, 0]], character[spans[:, 1] - 1] + 1], axis=1)
         return ids, spans
 

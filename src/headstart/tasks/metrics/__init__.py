@@ -5,21 +5,43 @@
 
 from collections.abc import Sequence
 
-from headstart.tasks.data import Target, TaskKind
+from headstart.tasks.examples import Target, TaskKind
+from headstart.tasks.metrics.answers import answer_f1, exact_match
 from headstart.tasks.metrics.bootstrap import Measurement, Score
+from headstart.tasks.metrics.correlation import pearson, spearman
 from headstart.tasks.metrics.entities import entity_f1, marks_entities
 from headstart.tasks.metrics.labels import accuracy, f1, token_accuracy
+from headstart.tasks.metrics.ranking import partner_found, partner_rank, similarities
 
 
 def measure(task: TaskKind, truth: Sequence[Target], predicted: Sequence[Target]) -> list[Measurement]:
     """What a task is measured by, the main metric first.
 
-    Classification: accuracy and macro F1. Tagging: accuracy over words; of entities F1 comes before it.
+    Classification: accuracy and macro F1. Tagging: accuracy over words; of entities F1 comes before it. Several
+    labels: micro and macro F1, and how often all are right. Numbers: Pearson's and Spearman's correlation.
+    Questions: F1 of words and exact match, as SQuAD has them. Choices: accuracy. Embeddings: the correlations
+    of the cosines with given similarities, or how often a text's partner is the nearest of all partners.
     """
-    if task == "tagging":
-        words = token_accuracy(truth, predicted)
-        return [entity_f1(truth, predicted), words] if marks_entities(truth) else [words]
-    return [accuracy(truth, predicted), f1(truth, predicted, "macro")]
+    match task:
+        case "tagging":
+            words = token_accuracy(truth, predicted)
+            return [entity_f1(truth, predicted), words] if marks_entities(truth) else [words]
+        case "multi-label":
+            return [f1(truth, predicted, "micro"), f1(truth, predicted, "macro"), accuracy(truth, predicted)]
+        case "regression":
+            return [pearson(truth, predicted), spearman(truth, predicted)]
+        case "question-answering":
+            texts = [[answer.text for answer in answers] for answers in truth]
+            return [answer_f1(texts, predicted), exact_match(texts, predicted)]
+        case "multiple-choice":
+            return [accuracy([str(place) for place in truth], [str(place) for place in predicted])]
+        case "embedding":
+            if truth[0] is None:
+                return [partner_found(predicted), partner_rank(predicted)]
+            cosines = similarities(predicted)
+            return [spearman(truth, cosines), pearson(truth, cosines)]
+        case _:
+            return [accuracy(truth, predicted), f1(truth, predicted, "macro")]
 
 
 def score(task: TaskKind, truth: Sequence[Target], predicted: Sequence[Target]) -> list[Score]:

@@ -2,7 +2,12 @@
 
 from collections.abc import Hashable, Sequence
 
+import numpy as np
+
 from headstart.tasks.metrics.bootstrap import Measurement, mean
+
+CHUNK = 1024
+"""Texts compared with all others at once."""
 
 
 def recall_at(k: int, relevant: Sequence[set[Hashable]], ranked: Sequence[Sequence[Hashable]]) -> Measurement:
@@ -25,3 +30,33 @@ def reciprocal_rank(relevant: Sequence[set[Hashable]], ranked: Sequence[Sequence
         for right, order in zip(relevant, ranked, strict=True)
     ]
     return mean("reciprocal rank", values)
+
+
+def partner_found(vectors: Sequence[np.ndarray]) -> Measurement:
+    """Share of texts whose partner is nearer than every other's: recall@1 with one right answer each.
+
+    Args:
+        vectors: of each pair the two vectors `[2, D]`, of length 1.
+    """
+    return mean("recall@1", _partner_ranks(vectors) == 1)
+
+
+def partner_rank(vectors: Sequence[np.ndarray]) -> Measurement:
+    """Mean of 1 / rank of the partner among all partners; see `partner_found`."""
+    return mean("reciprocal rank", 1 / _partner_ranks(vectors))
+
+
+def similarities(vectors: Sequence[np.ndarray]) -> np.ndarray:
+    """The cosine of each pair of vectors `[2, D]` of length 1: `[pairs]`."""
+    return np.array([first @ second for first, second in vectors])
+
+
+def _partner_ranks(vectors: Sequence[np.ndarray]) -> np.ndarray:
+    """How far up the second vector of each pair stands among all second ones for the first: `[pairs]`."""
+    first, second = np.stack(vectors, axis=1)  # [pairs, D] each
+    ranks = [
+        (scores >= scores[np.arange(len(scores)), start + np.arange(len(scores))][:, None]).sum(1)
+        for start in range(0, len(first), CHUNK)
+        for scores in [first[start : start + CHUNK] @ second.T]  # [chunk, pairs]
+    ]
+    return np.concatenate(ranks)
