@@ -73,10 +73,10 @@ class Model:
 
         A classifier takes texts, or tuples of two, and gives `label`, `probability` and `probabilities`; for
         several labels `labels` and `probabilities`; for a number `score`. A tagger takes texts, or lists of
-        words, and gives `words`, `tags`, `probabilities` (of those tags) and `entities` with their characters.
-        A question comes with its context, `{"question": ..., "context": ...}`, and gives `answer`,
-        `probability`, `start` and `end`; multiple choice takes `{"question": ..., "options": [...]}`; an
-        embedding model gives the `embedding` of a text and the `similarity` of a tuple of two. A list of
+        words, and gives `words`, `tags`, `probabilities` (of those tags) and `entities` with their
+        characters. A question comes with its context, `{"question": ..., "context": ...}`, and gives
+        `answer`, `probability`, `start` and `end`. Multiple choice takes `{"question": ..., "options": [...]}`.
+        An embedding model gives the `embedding` of a text and the `similarity` of a tuple of two. A list of
         strings is a list of texts.
 
         Raises:
@@ -132,7 +132,7 @@ def finetune(
         data: CSV, TSV, JSONL, JSON (SQuAD's too), Parquet or CoNLL, or a folder with train and test files or
             with a folder of texts for every class.
         task: "classification", "multi-label", "regression", "tagging", "question-answering",
-            "multiple-choice" or "embedding"; None to tell it from the columns (embedding has to be asked for).
+            "multiple-choice" or "embedding"; None to tell it from the columns; embedding is never guessed.
         test: data to score on; None: the file beside `data`, or a part of it that is set apart.
         labels: learn from that many examples only.
         columns: role to column, such as `{"question": "q", "context": "passage"}`; None to guess by names.

@@ -10,8 +10,8 @@ PREPARATION = {
     "multi-label": "As for one label; a label is given where its sigmoid is 0.5 or more.",
     "regression": "A text, or a pair of texts, stands between the tokenizer's special tokens.",
     "tagging": (
-        "Words are encoded as their text (lists of words joined with one space each); a word's tag is read at "
-        "the token that holds its first character."
+        "Words are encoded as their text (lists of words joined with one space each); a word's tag is read "
+        "at the token that holds its first character."
     ),
     "question-answering": (
         "Question and context are a pair; the answer is the span whose first and last token score highest "
@@ -19,13 +19,13 @@ PREPARATION = {
     ),
     "multiple-choice": "Text and option are a pair; the option with the highest score is the answer.",
     "embedding": (
-        "The vector of a text is the mean of its tokens' states (of a decoder the last one's), divided by its "
-        "length."
+        "The vector of a text is the mean of its tokens' states (of a decoder the last one's), divided by "
+        "its length."
     ),
 }
 WINDOWS = (
-    "What is over {context} tokens is read in windows that overlap by a quarter: labels, numbers and vectors are "
-    "the mean over the windows, words and answers are read where they have most context."
+    "What is over {context} tokens is read in windows that overlap by a quarter: labels, numbers and vectors "
+    "are the mean over the windows, words and answers are read where they have most context."
 )
 
 

@@ -96,8 +96,8 @@ def load_examples(
     if many and kind.name != "multi-label":
         raise HeadstartError(
             f"{path}: column {chosen['label']!r} has {len(examples.labels):,} different values in "
-            f"{len(examples):,} rows, so it is no class; name the right one with --label-column, or, where it "
-            "is a number to be predicted, say --task regression"
+            f"{len(examples):,} rows, so it is no class; name the right one with --label-column, or, where "
+            "it is a number to be predicted, say --task regression"
         )
     return examples
 
@@ -157,8 +157,8 @@ def find_tasks(path: Path, task: str | None = None, seed: int = 0, **columns: An
     """Every task that a file or folder holds.
 
     A folder holds `train.*` with `test.*` or `dev.*`, or pairs `NAME.train.*` and `NAME.test.*`, or single
-    files, which are split (see `split`). A single `NAME.train.*` finds its partner beside it. A folder may also
-    hold a folder of texts for every class, or `train` and `test` with such folders in them.
+    files, which are split (see `split`). A single `NAME.train.*` finds its partner beside it. A folder may
+    also hold a folder of texts for every class, or `train` and `test` with such folders in them.
 
     Raises:
         HeadstartError: nothing there that is labelled data, or a file of it is wrong.
@@ -249,7 +249,8 @@ def _load_task(
 def split(examples: Examples, seed: int) -> tuple[Examples, Examples]:
     """Set a test part aside: 20 %, at most 1,000 examples, stratified by what is right for them.
 
-    Examples of one group, or with the same normalised text, stay on one side, and every label stays in training.
+    Examples of one group, or with the same normalised text, stay on one side, and every label stays in
+    training.
     """
     strata: dict[str, list[list[int]]] = defaultdict(list)
     stratum = _strata(examples)

@@ -59,9 +59,9 @@ Pair = tuple[str, str]
 Input = Any
 """What a task reads: a text (str), two of them (`Pair`), the words of one (list[str]), or `Choices`."""
 Target = Any
-"""What is right for it: a label (str), a tag for each word (list[str]), all labels of a text (tuple[str, ...]), a
-number (float), the place of the right choice (int), all answers to a question (tuple[Answer, ...]; none: it
-has no answer), or None for a pair that belongs together."""
+"""What is right for it: a label (str), a tag for each word (list[str]), all labels of a text (tuple[str,
+...]), a number (float), the place of the right choice (int), all answers to a question (tuple[Answer, ...];
+none: it has no answer), or None for a pair that belongs together."""
 
 
 @dataclass(frozen=True)

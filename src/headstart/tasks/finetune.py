@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, decoder_start

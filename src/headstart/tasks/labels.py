@@ -67,8 +67,8 @@ class WholeTexts(Kind):
             columns = self.columns(value, {"label": next(iter(value), "")}, asked=True)
             if columns is None:
                 raise HeadstartError(
-                    f"no text is known by the names {', '.join(map(repr, value))}; give a text, a tuple of two "
-                    'texts, or {"text_a": ..., "text_b": ...}'
+                    f"no text is known by the names {', '.join(map(repr, value))}; give a text, a tuple of "
+                    'two texts, or {"text_a": ..., "text_b": ...}'
                 )
             return self.read_input("the input", value, columns)
         if isinstance(value, tuple):

@@ -18,8 +18,9 @@ class TaskModel(nn.Module):
 
     Which states stand for a text, and what they pass on the way to the scores, is the family's way
     (`HeadShape`), so that the model folder computes the same in transformers. A decoder and the decoder of an
-    encoder-decoder see a text up to the token they answer at. The vector of a piece is the mean of its states,
-    in an encoder-decoder of the encoder's; of a decoder it is the state of the last token, which has seen all.
+    encoder-decoder see a text up to the token they answer at. The vector of a piece is the mean of its
+    states, in an encoder-decoder of the encoder's; of a decoder it is the state of the last token, which has
+    seen all.
     """
 
     def __init__(

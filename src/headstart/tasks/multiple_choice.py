@@ -47,7 +47,7 @@ class MultipleChoice(Kind):
             return None
         is_list = isinstance(row[options], list | dict)
         if not asked and not (
-            is_list and choose(row, "context passage", text) is None or _numbered(row, options)
+            (is_list and choose(row, "context passage", text) is None) or _numbered(row, options)
         ):
             return None
         return {"text": text, "options": options, "label": label}

@@ -7,6 +7,7 @@ rule holds for every head: nothing is cut. What is longer than a piece becomes w
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,7 @@ def windows(tokens: int, room: int) -> list[Window]:
         return [Window(0, tokens, 0, tokens)]
     step = room - int(room * OVERLAP)
     starts = [*range(0, tokens - room, step), tokens - room]
-    borders = [0, *((before + room + after) // 2 for before, after in zip(starts, starts[1:], strict=False))]
+    borders = [0, *((before + room + after) // 2 for before, after in pairwise(starts))]
     return [
         Window(start, start + room, first, last)
         for start, first, last in zip(starts, borders, [*borders[1:], tokens], strict=True)

@@ -75,8 +75,8 @@ class Predictor:
             return []
         share = 100 * long / self.facts["examples"]
         return [
-            f"{share:.0f} % of the training texts were over {self.max_tokens} tokens and were read in windows "
-            "that overlap"
+            f"{share:.0f} % of the training texts were over {self.max_tokens} tokens and were read in "
+            "windows that overlap"
         ]
 
     @property

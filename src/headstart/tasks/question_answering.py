@@ -96,7 +96,7 @@ class QuestionAnswering(Kind):
             value = (value["question"], value["context"])
         if not isinstance(value, tuple) or len(value) != 2 or not all(isinstance(one, str) for one in value):
             raise HeadstartError(
-                'a question comes with its context, as {"question": ..., "context": ...} or as a tuple of the two'
+                'a question comes with its context, as {"question": ..., "context": ...} or as a tuple'
             )
         return value
 
@@ -104,7 +104,8 @@ class QuestionAnswering(Kind):
         return ["start", "end"]
 
     def encode(self, tokenizer: Tokenizer, inputs: Sequence[Any], max_tokens: int) -> list[Piece]:
-        """Windows over the context, each with the question; heads are "no answer" and the context's tokens."""
+        """Windows over the context, each with the question; heads are "no answer" and the context's
+        tokens."""
         room = max_tokens - len(tokenizer.with_special([], [])[0])
         if room < 2:
             raise HeadstartError(f"max_tokens={max_tokens} leaves no room for text; ask for 16 at least")
@@ -178,8 +179,8 @@ def best_span(windows: Sequence[tuple[Piece, np.ndarray]], may_refuse: bool) -> 
     """The span whose first and last token score highest together, in any window.
 
     It begins at a token for which its window has most context, ends no earlier, and has at most
-    `LONGEST_ANSWER` tokens. Where the data had questions without answer, it has to score higher than "no answer",
-    of which the window that is least sure of it counts (Devlin et al. 2018, section 4.3).
+    `LONGEST_ANSWER` tokens. Where the data had questions without answer, it has to score higher than "no
+    answer", of which the window that is least sure of it counts (Devlin et al. 2018, section 4.3).
 
     Args:
         windows: the pieces of one context with their outputs `[heads, 2]`.
@@ -253,7 +254,8 @@ def _said(where: str, cell: Any) -> list[tuple[str, int | None]]:
         starts = cell.get("answer_start") or [None] * len(cell["text"])
         if len(starts) != len(cell["text"]):
             raise HeadstartError(
-                f"{where} has {len(cell['text'])} answers and {len(starts)} places where they start; each needs one"
+                f"{where} has {len(cell['text'])} answers and {len(starts)} places where they start; "
+                "each needs one"
             )
         said = list(zip(cell["text"], starts, strict=True))
     else:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from headstart.tasks.examples import Words
@@ -33,8 +34,8 @@ def inside_grapheme(text: str, place: int) -> bool:
     if not 0 < place < len(text):
         return False
     before, after = text[place - 1], text[place]
-    if after < "\u0300" and before != "\r":
-        return False
+    if before.isspace() or after < "\u0300":  # a mark behind a blank stands for itself
+        return before == "\r" and after == "\n"
     if _extends(after) or after == _JOINER or (before == _JOINER and not after.isspace()):
         return True
     if _is_regional(before) and _is_regional(after):  # a flag is two of them
@@ -42,7 +43,7 @@ def inside_grapheme(text: str, place: int) -> bool:
         while first and _is_regional(text[first - 1]):
             first -= 1
         return (place - first) % 2 == 1
-    return before == "\r" and after == "\n"
+    return False
 
 
 def _extends(character: str) -> bool:
@@ -69,16 +70,28 @@ def words_in(text: str, borders: Iterable[int] = ()) -> Words:
     Args:
         borders: characters before which a word ends besides.
     """
-    cuts = {match.start() for match in _WORD.finditer(text)} | {match.end() for match in _WORD.finditer(text)}
-    cuts |= {0, len(text), *borders}
+    cuts = {0, len(text), *borders}
+    for match in _WORD.finditer(_without_marks(text)):
+        cuts |= set(match.span())
     places = [place for place in sorted(cuts) if 0 <= place <= len(text) and not inside_grapheme(text, place)]
     spans = []
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         piece = text[start:end]
         if piece.strip():
             start += len(piece) - len(piece.lstrip())
             spans.append((start, start + len(piece.strip())))
     return Words(text, spans)
+
+
+def _without_marks(text: str) -> str:
+    """The text with a letter in the place of every mark that belongs to one."""
+    if text.isascii():
+        return text
+    plain: list[str] = []
+    for character in text:
+        marks_letter = unicodedata.category(character)[0] == "M" and bool(plain) and plain[-1].isalnum()
+        plain.append("x" if marks_letter else character)
+    return "".join(plain)
 
 
 def tags_of(words: Words, spans: Sequence[Span]) -> list[str]:
@@ -95,8 +108,8 @@ def tags_of(words: Words, spans: Sequence[Span]) -> list[str]:
 def scheme_of(sentences: Sequence[Sequence[str]]) -> tuple[Scheme, Counter[str]]:
     """In which scheme spans are tagged, and what breaks its rules, by what it is.
 
-    BIOES marks ends and single words (BILOU's `L-` and `U-` are `E-` and `S-`). BIO opens every span with `B-`.
-    IOB1 opens one with `B-` only where it follows another of the same label at once.
+    BIOES marks ends and single words (BILOU's `L-` and `U-` are `E-` and `S-`). BIO opens every span with
+    `B-`. IOB1 opens one with `B-` only where it follows another of the same label at once.
     """
     marks = {tag[0] for tags in sentences for tag in tags}
     if marks & set("ESLU"):

@@ -85,7 +85,7 @@ def _input_columns(
             raise HeadstartError(f"{path} line {line} has no column {column!r}{nearest(column, row)}")
     pairs = bool(predictor.facts.get("pairs"))
     stand_in = dict(row) | {"answer of no column": ""}
-    roles = mapped | {role: "answer of no column" for role in kind.answers}
+    roles = mapped | dict.fromkeys(kind.answers, "answer of no column")
     found = kind.columns(stand_in, roles, asked=True)
     if found is None and predictor.task == "embedding":
         text = choose(row, TEXT_COLUMNS)
@@ -98,7 +98,7 @@ def _input_columns(
         names = ", ".join(map(repr, row))
         wanted = "two columns with the texts of a pair" if pairs else f"{kind.wanted} (without the answer)"
         raise HeadstartError(
-            f"{path} line {line} has no column that is known to hold the input; wanted {wanted}, found {names}"
+            f"{path} line {line} has no column known to hold the input; wanted {wanted}, found {names}"
         )
     return found
 

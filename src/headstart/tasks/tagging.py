@@ -6,6 +6,7 @@ are shows nowhere outside of `packing`.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -171,8 +172,8 @@ def _read_spans(where: str, text: str, cell: list[Any], remarks: Counter[str]) -
             start, end, label = one
         if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(text):
             raise HeadstartError(
-                f"{where}: the span {start} to {end} lies outside its text of {len(text):,} characters; spans "
-                "count characters from 0, and end behind their last one"
+                f"{where}: the span {start} to {end} lies outside its text of {len(text):,} characters; "
+                "spans count characters from 0, and end behind their last one"
             )
         if label is None or not str(label).strip():
             raise HeadstartError(f"{where}: the span {start} to {end} has no label")
@@ -186,6 +187,6 @@ def _read_spans(where: str, text: str, cell: list[Any], remarks: Counter[str]) -
             remarks["spans began or ended within a character and its signs, and were widened"] += 1
         spans.append(Span(*whole, str(label)))
     spans.sort()
-    if any(before.end > after.start for before, after in zip(spans, spans[1:], strict=False)):
+    if any(before.end > after.start for before, after in pairwise(spans)):
         remarks["texts with spans that overlap, of which the first keeps its words"] += 1
     return spans

@@ -17,7 +17,8 @@ from headstart.tasks.metrics.ranking import partner_found, partner_rank, similar
 def measure(task: TaskKind, truth: Sequence[Target], predicted: Sequence[Target]) -> list[Measurement]:
     """What a task is measured by, the main metric first.
 
-    Classification: accuracy and macro F1. Tagging: accuracy over words; of entities F1 comes before it. Several
+    Classification: accuracy and macro F1. Tagging: accuracy over words; of entities F1 comes before it.
+    Several
     labels: micro and macro F1, and how often all are right. Numbers: Pearson's and Spearman's correlation.
     Questions: F1 of words and exact match, as SQuAD has them. Choices: accuracy. Embeddings: the correlations
     of the cosines with given similarities, or how often a text's partner is the nearest of all partners.
