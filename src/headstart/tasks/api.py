@@ -75,8 +75,8 @@ class Model:
         several labels `labels` and `probabilities`; for a number `score`. A tagger takes texts, or lists of
         words, and gives `words`, `tags`, `probabilities` (of those tags) and `entities` with their
         characters. A question comes with its context, `{"question": ..., "context": ...}`, and gives
-        `answer`, `probability`, `start` and `end`. Multiple choice takes `{"question": ..., "options": [...]}`.
-        An embedding model gives the `embedding` of a text and the `similarity` of a tuple of two. A list of
+        `answer`, `probability`, `start` and `end`. Multiple choice takes
+        `{"question": ..., "options": [...]}`. An embedding model gives the `embedding` of a text and the `similarity` of a tuple of two. A list of
         strings is a list of texts.
 
         Raises:
