@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from headstart.training.optimiser import like
+
 
 class Average:
     """The running average of a model's weights.
@@ -48,8 +50,9 @@ class Average:
         """Everything to go on from."""
         return self.weights | {"updates": torch.tensor(self.updates)}
 
+    @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take up what `state` gave."""
         self.updates = int(tensors["updates"])
         for name, weight in self.weights.items():
-            weight.copy_(tensors[name])
+            weight.copy_(like(weight, tensors[name]))

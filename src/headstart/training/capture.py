@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from headstart.folder import atomic, write_json
 from headstart.models import parts
 from headstart.models.transformer import Block, Transformer
-from headstart.objectives.batch import Batch, loss_sum
+from headstart.objectives.batch import Batch, loss_sum, to_device
 from headstart.tokenizer.base import Tokenizer
 
 # Rows of a batch that are looked at: maps take rows x layers x heads x tokens x tokens numbers.
@@ -33,6 +33,7 @@ def capture(model: Transformer, batch: Batch, tokenizer: Tokenizer, folder: Path
     of the stream behind each block, `loss` `[N]` in nats and `positions` `[N]` in the flattened rows.
     """
     batch = replace(batch.rows(0, min(ROWS, len(batch.ids))), pair_positions=None)
+    batch = to_device(batch, next(model.parameters()).device)
     training = model.training
     model.eval()
     tensors: dict[str, Tensor] = {}

@@ -8,6 +8,7 @@ layout loads in any other.
 
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -52,8 +53,12 @@ class Checkpoints:
         self.folder, self.keep, self.keep_every = run / "checkpoints", keep, keep_every
         self.rank, self.size = rank, size if split else 1
         self.writes = rank == 0 or split
+        self.damaged: list[str] = []
+        """What `load_last` passed over, in words."""
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[None] | None = None
+        if rank == 0:
+            self._tidy()
 
     def save(self, files: Files, state: dict[str, Any]) -> str | None:
         """Begin to write `checkpoints/step-N`, N from `state["step"]`.
@@ -103,9 +108,12 @@ class Checkpoints:
         try:
             self._write_into(made, files, state)
             if self.rank == 0:
-                remove(place)
+                replaced = made.with_suffix(".old")
+                if place.exists():
+                    place.rename(replaced)
                 made.rename(place)
-                for folder in self._superseded():
+                _flush(self.folder)
+                for folder in (replaced, *self._superseded(state["step"])):
                     remove(folder)
         except BaseException:
             if self.rank == 0:
@@ -133,12 +141,25 @@ class Checkpoints:
                 return
             state = state | {"split": _gathered(made, self.size)}
         write_json(made / "state.json", state)
+        (made / "state.sha256").write_text(f"{_sha256(made / 'state.json')}  state.json\n")
+        _flush(made / "state.sha256")
+        _flush(made)
 
-    def _superseded(self) -> list[Path]:
-        kept_for_good = [
-            folder for folder in self._folders() if self.keep_every and _step(folder) % self.keep_every == 0
+    def _superseded(self, step: int) -> list[Path]:
+        """What the checkpoint of this step makes superfluous; later ones are damaged, or it would not be."""
+        earlier = [folder for folder in self._folders() if _step(folder) <= step][: -self.keep]
+        return [
+            folder for folder in earlier if not (self.keep_every and _step(folder) % self.keep_every == 0)
         ]
-        return [folder for folder in self._folders()[: -self.keep] if folder not in kept_for_good]
+
+    def _tidy(self) -> None:
+        """Undo what a kill left half done, before any process writes."""
+        for rest in self.folder.glob(".step-*"):
+            place = self.folder / rest.stem.removeprefix(".")
+            if rest.suffix == ".old" and not place.exists():
+                rest.rename(place)
+            else:
+                remove(rest)
 
     def _folders(self) -> list[Path]:
         """The run's checkpoints, oldest first."""
@@ -147,7 +168,8 @@ class Checkpoints:
     def load_last(self, restore: Callable[[Files], None]) -> dict[str, Any] | None:
         """Restore the newest checkpoint; returns its state, or None where there is none.
 
-        A checkpoint whose files do not match their hashes is passed over for the one before it.
+        A checkpoint whose files do not match their hashes is passed over for the one before it, and it is
+        said so.
 
         Args:
             restore: takes the tensors up, each whole.
@@ -161,12 +183,23 @@ class Checkpoints:
             try:
                 state = read_json(folder / "state.json")
                 files = read(folder, state)
-                if files is None:
-                    continue
-                restore(files)
-            except (HeadstartError, OSError, SafetensorError, KeyError, TypeError, RuntimeError):
-                continue
-            return state
+                if files is not None:
+                    restore(files)
+                    return state
+                why = "a file is not what was written"
+            except (
+                HeadstartError,
+                OSError,
+                SafetensorError,
+                LookupError,
+                TypeError,
+                ValueError,
+                RuntimeError,
+            ) as error:
+                why = str(error) or type(error).__name__
+            self.damaged.append(f"the checkpoint {folder} is damaged ({why}); the one before it is taken")
+            if self.rank == 0:
+                print(f"headstart: {self.damaged[-1]}", file=sys.stderr)
         if folders:
             run = self.folder.parent
             raise HeadstartError(
@@ -207,6 +240,8 @@ def _gathered(made: Path, size: int) -> dict[str, Any]:
 
 def read(folder: Path, state: dict[str, Any]) -> Files | None:
     """The tensors of a checkpoint, each whole; None: a file is not what was written."""
+    if not (folder / "state.sha256").read_text().startswith(_sha256(folder / "state.json")):
+        return None
     split = state.get("split")
     known = {file: facts["sha256"] for file, facts in split.items()} if split else state["sha256"]
     if any(_sha256(folder / file) != expected for file, expected in known.items()):
@@ -235,8 +270,11 @@ def _step(folder: Path) -> int:
 
 
 def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sha256(path: Path) -> str:

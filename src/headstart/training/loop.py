@@ -4,18 +4,20 @@ A run folder goes on from its last checkpoint when the same recipe is started on
 as the uninterrupted run would: what a step reads and draws depends on the seed and the step alone.
 """
 
+import hashlib
 import math
 import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from safetensors import SafetensorError
 
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import read_json, read_manifest, write_json
@@ -168,6 +170,8 @@ class _Run:
         """Evaluations since then."""
         self.capture_next = False
         self.paused = False
+        self.changed = False
+        """Whether somebody changed the learning rate by hand."""
         self.metrics: Metrics | None = None
         self.peak: float | None = None
         """Operations a second of matrix products, as measured on this machine."""
@@ -190,17 +194,21 @@ class _Run:
             state = self.restore()
             if state is None and recipe.start == "static":
                 self.static_start()
+                if self.average is not None:
+                    self.average = Average(self.model, self.average.decay)
             self.steering = control.Control(self.folder, self.control_seq)
             if layout.main:
                 self.metrics = stack.enter_context(closing(Metrics(self.folder, self.step, recipe.sinks)))
                 if self.metrics.seq:
                     self.tell("resume", after=state["metrics_seq"] if state else 0)
+                for damage in self.checkpoints.damaged:
+                    self.tell("note", text=damage)
             self._steps(evaluated=state is not None)
             if trouble := self.checkpoints.wait():
                 raise HeadstartError(
                     f"{trouble}; make room and start the same again: it goes on from the one before"
                 )
-            self.tell("end", changed_by_control=self.rate_factor != 1.0)
+            self.tell("end", changed_by_control=self.changed)
         if self.average is not None:
             self.average.swap()  # what is evaluated is what is saved
 
@@ -216,9 +224,13 @@ class _Run:
                 self.evaluate()
             while self.step < recipe.steps and not self._stalled():
                 self._obey(signalled)
+                before = self.step
                 figures = self.update()
                 if isinstance(bar, Bar):
-                    bar.advance(rows_at(self.step - 1, recipe) * recipe.context, self._line(figures))
+                    rows = rows_before(self.step, recipe) - rows_before(before, recipe)
+                    bar.advance(rows * recipe.context, self._line(figures))
+                if self.step <= before:  # back at a checkpoint, which was evaluated then
+                    continue
                 ended = self.step == recipe.steps
                 if self.step % recipe.evaluate_every == 0 or ended:
                     self.evaluate()
@@ -240,16 +252,15 @@ class _Run:
         norm = math.sqrt(float(layout.square(self.optimiser.gradients())))
         why = self.guard.judge(loss, norm)
         scale = self.rate_factor * rate_at(self.step, recipe.steps, recipe.optimiser)
-        before = self._measured() if why is None else None
+        before = self._measured(batch) if why is None else None
         if why is not None and self._spike(why, loss, norm):
+            self._count(started, cores)
             return {}
         self.optimiser.step(scale, norm)
         if self.average is not None:
             self.average.update()
         self.step += 1
-        elapsed = time.perf_counter() - started
-        self.seconds += elapsed
-        self.core_seconds += time.process_time() - cores
+        elapsed = self._count(started, cores)
         tokens = batch.ids.numel()
         if batch.source is not None:
             tokens += batch.source.numel()
@@ -265,7 +276,7 @@ class _Run:
             "mfu": self._mfu(batch, elapsed),
             "memory_bytes": _peak_memory(layout.device),
             "data_wait": round(self.feed.waited, 4),
-            "batch": int(batch.ids.sum()) ^ (len(batch.targets) << 40),
+            "batch": int.from_bytes(hashlib.blake2b(batch.ids.numpy().tobytes(), digest_size=6).digest()),
         }
         self.tell("step", **figures)
         if before is not None:
@@ -320,10 +331,11 @@ class _Run:
             samples = [
                 {"prompt": p, "text": self.sample(self.model, self.tokenizer, p)} for p in recipe.prompts
             ]
-            write_json(
-                self.folder / "samples" / f"step-{self.step:06d}.json",
-                {"step": self.step, "samples": samples},
-            )
+            with self._optional("the samples"):
+                write_json(
+                    self.folder / "samples" / f"step-{self.step:06d}.json",
+                    {"step": self.step, "samples": samples},
+                )
 
     def dry_run(self) -> None:
         """Find out before the first step whether a GPU has memory enough; nothing is left of it."""
@@ -339,9 +351,14 @@ class _Run:
         if self.metrics is None:
             return
         event = self.metrics.write(kind, self.step, **values)
-        for note in self.watcher.see(event):
-            self.metrics.write("note", self.step, text=note)
-            print(f"headstart: step {self.step}: {note}", file=sys.stderr)
+        for text in self.watcher.see(event):
+            self.note(text)
+
+    def note(self, text: str) -> None:
+        """Say something in words, in the metrics and on the terminal."""
+        if self.metrics is not None:
+            self.metrics.write("note", self.step, text=text)
+        print(f"headstart: step {self.step}: {text}", file=sys.stderr)
 
     def save(self) -> None:
         """Begin to write a checkpoint."""
@@ -357,13 +374,13 @@ class _Run:
             "guard": self.guard.state(),
             "best": self.best if math.isfinite(self.best) else None,
             "worse": self.worse,
+            "changed": self.changed,
         }
         files = {WEIGHTS: self.model.state_dict(), OPTIMISER: self.optimiser.state()}
         if self.average is not None:
             files[AVERAGE] = self.average.state()
         if trouble := self.checkpoints.save(files, state):
-            self.tell("note", text=trouble)
-            print(f"headstart: {trouble}; the run goes on", file=sys.stderr)
+            self.note(f"{trouble}; the run goes on")
 
     def restore(self) -> dict[str, Any] | None:
         """Go back to the last checkpoint; returns its state, or None where there is none."""
@@ -373,6 +390,7 @@ class _Run:
         self.step, self.passed, self.returns = state["step"], state["passed"], state["returns"]
         self.seconds, self.core_seconds = state["seconds"], state["core_seconds"]
         self.rate_factor, self.control_seq = state["rate_factor"], state["control_seq"]
+        self.changed = state["changed"]
         self.guard = Guard.from_state(self.recipe.spike_deviations, state["guard"])
         self.best, self.worse = math.inf if state["best"] is None else state["best"], state["worse"]
         return state
@@ -403,7 +421,15 @@ class _Run:
         self.optimiser.clear()
         action = recipe.on_spike
         step, passed, returns = self.step, self.passed, self.returns
+        lasting = {
+            name: getattr(self, name) for name in ("seconds", "core_seconds", "rate_factor", "changed")
+        }
+        if action == "rollback":
+            if trouble := self.checkpoints.wait():
+                self.note(f"{trouble}; the run goes on")
+            self.layout.told(None)  # what the others wrote is there, too
         if action == "rollback" and self.restore() is not None:
+            vars(self).update(lasting)
             self.passed = passed + step + 1 - self.step
             self.returns = returns + 1
         else:
@@ -412,19 +438,42 @@ class _Run:
         self.tell("spike", why=why, action=action, at=step + 1)
         return True
 
+    def _count(self, started: float, cores: float) -> float:
+        """Add a step's time to the run's; returns its seconds."""
+        elapsed = time.perf_counter() - started
+        self.seconds += elapsed
+        self.core_seconds += time.process_time() - cores
+        return elapsed
+
     def _stalled(self) -> bool:
         """Whether the run ends early, for evaluations have not got better."""
         return self.recipe.early_stop is not None and self.worse >= self.recipe.early_stop
 
-    def _measured(self) -> Statistics | None:
+    def _measured(self, batch: Batch) -> Statistics | None:
         every = self.recipe.statistics_every
-        wanted = every is not None and (self.step + 1) % every == 0
-        return Statistics(self.model.named_parameters()) if wanted else None
+        if every is None or (self.step + 1) % every:
+            return None
+        # Heads over pairs of texts learn from pairs alone.
+        idle = () if batch.pair_positions is not None else ("pooler.", "next_sentence.")
+        return Statistics((n, p) for n, p in self.model.named_parameters() if not n.startswith(idle))
 
     def _capture(self, batch: Batch) -> None:
         self.capture_next = False
-        if not self.layout.split and self.layout.main:
-            capture(self.model, batch, self.tokenizer, self.folder / "captures" / f"step-{self.step + 1:06d}")
+        if self.layout.split or not self.layout.main:
+            return
+        folder = self.folder / "captures" / f"step-{self.step + 1:06d}"
+        with self._optional("the capture"):
+            capture(self.model, batch, self.tokenizer, folder)
+
+    @contextmanager
+    def _optional(self, what: str) -> Iterator[None]:
+        """What is no part of the result does not end a run when the disk is full."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            self.note(
+                f"{what} could not be written ({getattr(error, 'strerror', None) or error}); the run goes on"
+            )
 
     def _mfu(self, batch: Batch, seconds: float) -> float | None:
         """Operations of a step over what matrix products at their measured best would do in its time."""
@@ -452,6 +501,7 @@ class _Run:
                 self.rate_factor = command["rate"] / self.recipe.optimiser.matrix_rate
             if action is not None:
                 name = control.NUMBERS.get(action)
+                self.changed |= name is not None
                 self.tell("control", action=action, **({name: command[name]} if name else {}))
             if action == "checkpoint":
                 self.save()

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from headstart.errors import HeadstartError
 from headstart.training.sinks import Sink, open_sink
 
 FILE = "metrics.jsonl"
@@ -34,8 +35,15 @@ class Metrics:
         path = run / FILE
         self.seq = _mend(path)
         self._file = path.open("ab", buffering=0)
-        self._sinks: dict[str, Sink] = {name: open_sink(name, run, step) for name in sinks}
         self._said: set[str] = set()
+        self._sinks: dict[str, Sink] = {}
+        for name in sinks:
+            try:
+                self._sinks[name] = open_sink(name, run, step)
+            except HeadstartError:
+                raise
+            except Exception as error:
+                self._say(name, f"{name} gets no numbers ({error}); the run goes on")
 
     def write(self, kind: str, step: int, **values: Any) -> dict[str, Any]:
         """Append one event; returns it."""
@@ -88,11 +96,15 @@ def _mend(path: Path) -> int:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The events of a run in order, each step once: a resumed run's account replaces the lost one."""
+    """The events of a run in order, each step once: where it went back to a checkpoint, after a kill or a
+    spike, the new account replaces the lost one."""
     events: list[dict[str, Any]] = []
     for event in _events(run / FILE):
         if event["kind"] == "resume":
             events = [earlier for earlier in events if earlier["seq"] <= event["after"]]
+        elif event["kind"] == "spike" and event["action"] == "rollback":
+            lasting = ("control", "note", "spike", "resume")
+            events = [one for one in events if one["step"] <= event["step"] or one["kind"] in lasting]
         events.append(event)
     return events
 

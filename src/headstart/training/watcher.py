@@ -60,6 +60,7 @@ class Watcher:
         self.norms.append(event["gradient_norm"])
         self.speeds.append(event["tokens_per_second"])
         self.waits.append(event.get("data_wait", 0.0))
+        self.seconds.append(event["seconds"])
         if len(self.losses) < WINDOW:
             return verdicts
         loss = statistics.fmean(self.losses)
@@ -85,10 +86,10 @@ class Watcher:
             if speed < 0.5 * self.fastest
             else None
         )
-        share = statistics.fmean(self.waits) * speed / max(event.get("step_tokens", 0), 1)
+        share = (sum(self.waits) - self.waits[0]) / max(self.seconds[-1] - self.seconds[0], 1e-9)
         verdicts["stalled"] = (
             f"{share:.0%} of the time goes into waiting for data; is the disk slow, or the mask rule costly?"
-            if event.get("step_tokens") and share > 0.2
+            if share > 0.2
             else None
         )
         return verdicts
