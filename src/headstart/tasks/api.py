@@ -76,8 +76,8 @@ class Model:
         words, and gives `words`, `tags`, `probabilities` (of those tags) and `entities` with their
         characters. A question comes with its context, `{"question": ..., "context": ...}`, and gives
         `answer`, `probability`, `start` and `end`. Multiple choice takes
-        `{"question": ..., "options": [...]}`. An embedding model gives the `embedding` of a text and the `similarity` of a tuple of two. A list of
-        strings is a list of texts.
+        `{"question": ..., "options": [...]}`. An embedding model gives the `embedding` of a text and the
+        `similarity` of a tuple of two. A list of strings is a list of texts.
 
         Raises:
             HeadstartError: a language model, which has no labels, or an input that the task cannot read.

@@ -10,7 +10,7 @@ from headstart.tasks.evaluation_report import Evaluation
 from headstart.tasks.label_evaluation import evaluate_labels
 from headstart.tasks.likelihood_tasks import CHOICES, evaluate_choices, evaluate_last_words
 from headstart.tasks.perplexity import evaluate_text
-from headstart.tasks.predictor import Predictor
+from headstart.tasks.predictor import Predictor, task_of
 from headstart.tasks.rows import TOO_LONG, read_rows
 
 What = Literal["labels", "text", "lambada", "choices", "harness"]
@@ -74,7 +74,7 @@ def _what(loaded: LoadedModel, on: str) -> tuple[What, Path]:
         if name == what and rest:
             return what, Path(rest)
     path = Path(on)
-    if loaded.labels or path.is_dir():
+    if task_of(loaded) or path.is_dir():
         return "labels", path
     _, row = next(read_rows(path), (0, {}))
     return ("choices" if row is not TOO_LONG and any(name in row for name in CHOICES) else "text"), path

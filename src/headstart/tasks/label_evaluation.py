@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import HeadstartError
-from headstart.tasks.baselines import Majority, System, strongest_baseline
-from headstart.tasks.data import Examples, TaskKind, flatten, load_examples, load_task
+from headstart.tasks.baselines import Majority, System, baselines
+from headstart.tasks.data import Examples, TaskKind, flatten, load_examples, load_task, normalised
 from headstart.tasks.evaluation_report import Evaluation, Table, by_length, excerpt, slices
 from headstart.tasks.metrics import measure
 from headstart.tasks.metrics.bootstrap import Measurement, Score
@@ -52,7 +52,7 @@ def evaluate_predictor(predictor: Predictor, examples: Examples) -> list[Score]:
 
 def _check_labels(predictor: Predictor, examples: Examples) -> None:
     known = set(predictor.labels)
-    if not known.intersection(examples.labels):
+    if examples.labels and not known.intersection(examples.labels):
         raise HeadstartError(
             f"the model knows none of the labels in the data: it gives {', '.join(predictor.labels[:8])}, "
             f"the data has {', '.join(examples.labels[:8])}; check --label-column"
@@ -92,25 +92,29 @@ def evaluate_labels(
         learned = load_examples(train, predictor.task, text_column, label_column)
     elif path.is_dir():
         learned = load_task(path, predictor.task, text_column=text_column, label_column=label_column).train
-    beside: dict[str, System] = {"majority": Majority(learned or examples)}
+    beside: dict[str, System] = {}
     if learned is not None:
-        beside["tf-idf"] = strongest_baseline(learned)
+        beside = baselines(learned)
+    elif predictor.task not in ("regression", "embedding"):
+        beside = {"majority": Majority(examples)}
     for name, system in beside.items():
         measured = measure(predictor.task, examples.targets, system.predict(examples.inputs))
         result.add(name, measured)
         result.against(name, main, measured[0])
-    result.rule = "The likeliest label of each text, or tag of each word. " + (
+    result.rule = "The best answer to each example: a label, a tag for each word, a number, a span. " + (
         f"The baselines learned from {len(learned):,} labelled examples."
         if learned is not None
         else "No training data were named (--train), so the majority is that of these examples."
     )
-    sizes = [len(one.split() if isinstance(one, str) else one) for one in examples.inputs]
+    sizes = [len(normalised(one).split()) for one in examples.inputs]
     result.tables["slices"] = slices(main, others | {"length": by_length(sizes, "words")})
     return result
 
 
 def _answer(predictor: Predictor, examples: Examples, result: Evaluation) -> list[Any]:
     """The model's answers; its scores, confusion and errors go into `result`."""
+    if predictor.task not in ("classification", "tagging"):
+        return _plain_answers(predictor, examples, result)
     predicted: list[Any] = []
     confidence: list[float] = []  # of every answer: a text's label, or a word's tag
     distances: list[float] = []
@@ -133,6 +137,21 @@ def _answer(predictor: Predictor, examples: Examples, result: Evaluation) -> lis
         _label_tables(examples, predicted, confidence, measured, result)
         measured.append(brier(distances))
     result.add("model", measured)
+    return predicted
+
+
+def _plain_answers(predictor: Predictor, examples: Examples, result: Evaluation) -> list[Any]:
+    """The same where an answer is no single label: numbers, spans, choices, several labels, vectors."""
+    chunks = range(0, len(examples), CHUNK)
+    predicted = [one for n in chunks for one in predictor.predict(examples.inputs[n : n + CHUNK])]
+    result.add("model", measure(predictor.task, examples.targets, predicted))
+    if predictor.task == "question-answering":
+        right = [[answer.text for answer in answers] or [""] for answers in examples.targets]
+        result.tables["wrong answers"] = [
+            {"question": excerpt(question), "right": ways[0], "predicted": excerpt(said)}
+            for (question, _), ways, said in zip(examples.inputs, right, predicted, strict=True)
+            if said not in ways
+        ][:MOST_ERRORS]
     return predicted
 
 
