@@ -15,53 +15,22 @@ from headstart.errors import HeadstartError
 from headstart.objectives.batch import Batch
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.tokenizer.shards import DomainRows, ShardRecipe, TokenRows, encode
-from headstart.tokenizer.train import TokenizerRecipe, train
+from headstart.tokenizer.shards import DomainRows, TokenRows
 from headstart.training.feed import Feed, RowOrder, _shared
-from headstart.training.recipe import PhaseRecipe, PretrainRecipe
+from headstart.training.recipe import PhaseRecipe
 from headstart.training.schedule import cuts_at, rows_at
 
-FAMILIES = {
-    "masked": "headstart-encoder",
-    "next-sentence": "bert",
-    "causal": "headstart-decoder",
-    "prefix": "headstart-decoder",
-    "span-corruption": "t5",
-    "denoising": "bart",
-}
+KINDS = ["masked", "next-sentence", "causal", "prefix", "span-corruption", "denoising"]
 
 
 @pytest.fixture(scope="module")
-def shelves(documents, tokenizer, tmp_path_factory):
-    """Tokens folders of many small shards and several domains, by the kind of their tokenizer."""
-    found = {}
-    for kind in ("headstart", "t5"):
-        made = tmp_path_factory.mktemp(kind)
-        fitting = (
-            tokenizer
-            if kind == "headstart"
-            else train(
-                (d["text"] for d in documents[::10]), TokenizerRecipe(kind="t5", vocab_size=600), made / "t"
-            )
-        )
-        encode(documents, fitting, ShardRecipe(heldout_share=0.2, shard_tokens=3000), made / "tokens")
-        found[kind] = made / "tokens"
-    return found
-
-
-@pytest.fixture(scope="module")
-def feed(shelves):
+def feed(engine_recipe):
     opened = []
 
     def make(kind: str = "causal", **changes) -> Feed:
-        tokens = shelves["t5" if kind == "span-corruption" else "headstart"]
-        settings = {
-            "tokens": tokens, "objective": {"kind": kind}, "model": {"family": FAMILIES[kind]},
-            "context": 32, "rows": 6, "steps": 40,
-        }  # fmt: skip
-        recipe = PretrainRecipe.model_validate(settings | changes)
+        recipe = engine_recipe(kind, **({"rows": 6, "steps": 40} | changes))
         start = "pad" if kind == "span-corruption" else "end"
-        opened.append(Feed(recipe, read_vocabulary(open_tokenizer(tokens), start)))
+        opened.append(Feed(recipe, read_vocabulary(open_tokenizer(recipe.tokens), start)))
         return opened[-1]
 
     yield make
@@ -81,7 +50,7 @@ def domains_of(feed: Feed) -> list[str]:
     return feed.train.domains
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mixed", [False, True])
 def test_a_batch_depends_on_the_step_alone(feed, kind, mixed) -> None:
     """In order with the next one made ahead, again in leaps, and made without looking ahead."""
@@ -229,7 +198,7 @@ def test_static_masks_belong_to_the_row(feed, mixed) -> None:
     """The same row is masked alike in every pass, and unlike another."""
     names = domains_of(feed())
     phases = [{"domains": {names[0]: 1}}] if mixed else []
-    one = feed("masked", rows=1, steps=10_000, phases=phases, objective={"kind": "masked", "static": True})
+    one = feed("masked", rows=1, steps=10_000, phases=phases, objective={"static": True})
     rows, order = one.domains[names[0]] if mixed else (one.train, one.order)
     places = (
         np.argsort(order.rows(0, len(rows))),
@@ -241,7 +210,7 @@ def test_static_masks_belong_to_the_row(feed, mixed) -> None:
     assert not torch.equal(seen[0].positions, seen[2].positions)
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("apart", [True, False])
 def test_targets_of_the_evaluation_know_their_domain(feed, kind, apart) -> None:
     """Over several shards, in which documents count from the start again."""

@@ -77,9 +77,10 @@ class Feed:
         self._maker.shutdown(cancel_futures=True)
 
     def evaluation(self) -> tuple[Batch, Tensor | None]:
-        """The held-out batch, always the same, and the domain of each target, a place in `heldout.domains`;
-        None: there is one domain, or the objective puts texts together."""
-        rows = np.arange(min(self.recipe.evaluate_rows, len(self.heldout)))
+        """The held-out batch, always the same rows from all over the split, and the domain of each target, a
+        place in `heldout.domains`; None: there is one domain, or the objective puts texts together."""
+        count = min(self.recipe.evaluate_rows, len(self.heldout))
+        rows = np.arange(count) * len(self.heldout) // count  # neighbours are of one domain
         ids, segments = self.heldout.read(rows)
         segments = segments + (np.arange(len(rows))[:, None] << 40)  # other numbers in every row
         batch = self._batch(ids, segments, rows, EVALUATION_STREAM)

@@ -1,0 +1,268 @@
+"""A run that was cut off ends bitwise as the uninterrupted one, whatever its recipe keeps in memory."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headstart.models.registry import family_named
+from headstart.models.transformer import build
+from headstart.objectives.vocabulary import read_vocabulary
+from headstart.tokenizer.folder import open_tokenizer
+from headstart.training import loop, parallel, run_folder
+from headstart.training.control import send
+from headstart.training.feed import Feed
+from headstart.training.loop import pretrain
+from headstart.training.metrics import read_metrics
+from headstart.training.recipe import ParallelRecipe, PretrainRecipe
+
+# What differs between two runs that are the same: when it was, and how long it took.
+TIMES = {
+    "time", "seq", "seconds", "core_seconds", "tokens_per_second", "mfu", "memory_bytes", "data_wait",
+    "metrics_seq", "sha256",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch) -> None:
+    """The machine's speed is measured once a run; here it is of no interest."""
+    monkeypatch.setattr(run_folder, "describe_machine", lambda: {})
+
+
+class Killed(BaseException):
+    """Nobody catches it: it stands for the kill."""
+
+
+def cut(recipe: PretrainRecipe, run: Path, updates: int, monkeypatch) -> None:
+    """Leave the run as a kill right before an update would."""
+    update, left = loop._Run.update, iter(range(updates))
+
+    def limited(self):
+        if next(left, None) is None:
+            raise Killed
+        return update(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "update", limited)
+        with pytest.raises(Killed):
+            pretrain(recipe, run)
+
+
+def account(run: Path) -> list[dict]:
+    """The events that count, without what differs from run to run."""
+    return [
+        {name: value for name, value in event.items() if name not in TIMES}
+        for event in read_metrics(run)
+        if event["kind"] not in ("resume", "note")
+    ]
+
+
+def assert_same_run(run: Path, other: Path) -> None:
+    """Losses, norms, rates and order of data; weights, optimiser and whatever else a checkpoint holds."""
+    assert account(run) == account(other)
+    assert (run / "model" / "model.safetensors").read_bytes() == (
+        other / "model" / "model.safetensors"
+    ).read_bytes()
+    ours, theirs = (sorted(folder.glob("checkpoints/*/*")) for folder in (run, other))
+    assert [path.relative_to(run) for path in ours] == [path.relative_to(other) for path in theirs]
+    for one, another in zip(ours, theirs, strict=True):
+        if one.suffix == ".safetensors":
+            assert one.read_bytes() == another.read_bytes(), one
+        elif one.suffix == ".json":
+            states = (json.loads(path.read_text()) for path in (one, another))
+            first, second = ({k: v for k, v in state.items() if k not in TIMES} for state in states)
+            assert first == second
+
+
+def optimiser(**changes) -> dict:
+    return {"optimiser": {"warmup_share": 0.2, "decay_share": 0.4} | changes}
+
+
+SETTINGS = {
+    "muon": ("masked", {}),
+    "adamw": ("causal", optimiser(kind="adamw", weight_decay=0.3)),
+    "cosine": ("masked", optimiser(schedule="cosine")),
+    "linear": ("masked", optimiser(schedule="linear")),
+    "constant": ("causal", optimiser(schedule="constant")),
+    "wsd": ("causal", optimiser(schedule="wsd")),
+    "average": ("masked", optimiser(average=0.9)),
+    "average and static start": ("masked", optimiser(average=0.9) | {"start": "static"}),
+    "warm-ups": ("causal", {"rows_warmup": 0.6, "context_warmup": 0.8}),
+    "warm-ups of an encoder-decoder": ("span-corruption", {"rows_warmup": 0.6, "context_warmup": 0.8}),
+    "early stop": ("masked", optimiser(matrix_rate=3.0, vector_rate=3.0) | {"early_stop": 3, "steps": 40}),
+    "extra losses": ("causal", {"z_loss": 1e-3, "label_smoothing": 0.1}),
+    "in parts": ("prefix", {"micro_rows": 3, "statistics_every": 2, "documents_apart": False}),
+    "bfloat16": ("causal", {"precision": "bfloat16", "checkpoint_activations": True}),
+    "static masks": ("masked", {"objective": {"static": True, "whole_words": True}}),
+    "pairs and dropout": ("next-sentence", {"statistics_every": 5}),
+    "encoder-decoder": ("span-corruption", optimiser(kind="adamw")),
+    "dropout in an encoder-decoder": ("denoising", optimiser(average=0.5)),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_cut_off_and_resumed(engine_recipe, tmp_path, monkeypatch, name) -> None:
+    kind, changes = SETTINGS[name]
+    recipe = engine_recipe(kind, **changes)
+    pretrain(recipe, tmp_path / "whole")
+    run = tmp_path / "cut"
+    cut(recipe, run, 5, monkeypatch)
+    cut(recipe, run, 5, monkeypatch)
+    pretrain(recipe, run)
+    assert_same_run(run, tmp_path / "whole")
+    ended = [event["step"] for event in account(run) if event["kind"] == "end"]
+    if name == "early stop":
+        assert 12 <= ended[0] < 40
+    else:
+        assert ended == [12]
+
+
+def test_cut_off_in_every_phase_of_a_mixture(engine_recipe, tmp_path, monkeypatch) -> None:
+    domains = ["austen", "king", "milton", "shakespeare"]
+    phases = [
+        {"until": 0.3, "domains": {domains[0]: 2, domains[2]: 1, domains[3]: 1}},
+        {"until": 0.6, "domains": dict.fromkeys(domains, 1)},
+        {"domains": {domains[3]: 1}},
+    ]
+    recipe = engine_recipe("causal", phases=phases, rows_warmup=0.5, context_warmup=0.5)
+    pretrain(recipe, tmp_path / "whole")
+    for _ in range(3):
+        cut(recipe, tmp_path / "cut", 4, monkeypatch)
+    pretrain(recipe, tmp_path / "cut")
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
+    (last,) = [event for event in account(tmp_path / "whole") if event.get("domains") and event["step"] == 12]
+    assert set(last["domains"]) == set(domains)
+    assert sum(one["targets"] for one in last["domains"].values()) == last["targets"]
+    loss = sum(one["loss"] * one["targets"] for one in last["domains"].values()) / last["targets"]
+    assert loss == pytest.approx(last["loss"])
+
+
+def spoil(monkeypatch, steps: set[int]) -> None:
+    """Let the batches of some steps have no number for a loss."""
+    batch, honest, now = Feed.batch, parallel.loss_sum, [0]
+
+    def noted(self, step):
+        now[0] = step
+        return batch(self, step)
+
+    def spoilt(model, part, **extras):
+        return honest(model, part, **extras) * (math.nan if now[0] in steps and model.training else 1.0)
+
+    monkeypatch.setattr(Feed, "batch", noted)
+    monkeypatch.setattr(parallel, "loss_sum", spoilt)
+
+
+@pytest.mark.parametrize("policy", ["skip", "rollback"])
+@pytest.mark.parametrize("updates", [[5], [6], [8], [9, 1, 2], [11]])
+def test_cut_off_around_spikes(engine_recipe, tmp_path, monkeypatch, policy, updates) -> None:
+    """Before a bad batch, right behind it, and after what was done about it."""
+    recipe = engine_recipe("masked", on_spike=policy, optimiser={"average": 0.9})
+    spoil(monkeypatch, {4, 7, 8})
+    pretrain(recipe, tmp_path / "whole")
+    for count in updates:
+        cut(recipe, tmp_path / "cut", count, monkeypatch)
+    pretrain(recipe, tmp_path / "cut")
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_bad_batch_is_left_out(engine_recipe, tmp_path, monkeypatch) -> None:
+    spoil(monkeypatch, {4, 7})
+    pretrain(engine_recipe(on_spike="skip"), tmp_path / "run")
+    events = account(tmp_path / "run")
+    assert [event["step"] for event in events if event["kind"] == "step"] == [1, 2, 3, 4, 6, 7, 9, 10, 11, 12]
+    spikes = [(event["action"], event["at"]) for event in events if event["kind"] == "spike"]
+    assert spikes == [("skip", 5), ("skip", 8)]
+    assert [e["step"] for e in events if e["kind"] == "evaluation"] == [0, 4, 8, 12]
+
+
+def test_going_back_passes_over_the_bad_rows(engine_recipe, tmp_path, monkeypatch) -> None:
+    """The account has every step once; what was read is the plain order without what was passed over."""
+    plain, run = tmp_path / "plain", tmp_path / "run"
+    pretrain(engine_recipe(steps=20), plain)
+    read = {event["step"]: event["batch"] for event in account(plain) if event["kind"] == "step"}
+    spoil(monkeypatch, {7})  # of step 8; the checkpoint is of step 6
+    stopped = loop._Run.update
+
+    def slower(self):
+        if self.step == 6 and not self.passed:
+            send(self.folder, "set_learning_rate", rate=0.001)
+        return stopped(self)
+
+    monkeypatch.setattr(loop._Run, "update", slower)
+    pretrain(engine_recipe(steps=20, on_spike="rollback"), run)
+    events = account(run)
+    steps = [event for event in events if event["kind"] == "step"]
+    assert [event["step"] for event in steps] == list(range(1, 21))
+    order = [*range(1, 7), *range(9, 23)]
+    assert [event["batch"] for event in steps if event["step"] <= 18] == [read[step] for step in order[:18]]
+    assert [event["step"] for event in events if event["kind"] == "evaluation"] == [0, 4, 8, 12, 16, 20]
+    (spike,) = [event for event in events if event["kind"] == "spike"]
+    assert (spike["action"], spike["step"], spike["at"]) == ("rollback", 6, 8)
+    rates = [event["learning_rate"] for event in steps]
+    assert max(rates[6:]) <= 0.001, "a rate set by hand outlasts the return"
+    assert events[-1]["changed_by_control"] is True
+    seconds = [event["seconds"] for event in read_metrics(run) if event["kind"] == "step"]
+    assert seconds == sorted(seconds)
+
+
+def test_going_back_again_and_again_is_given_up(engine_recipe, tmp_path, monkeypatch) -> None:
+    spoil(monkeypatch, set(range(7, 100)))
+    with pytest.raises(loop.HeadstartError, match="the loss is nan"):
+        pretrain(engine_recipe(on_spike="rollback", steps=50), tmp_path / "back")
+    with pytest.raises(loop.HeadstartError, match="the loss is nan"):
+        pretrain(engine_recipe(on_spike="skip", steps=50), tmp_path / "skip")
+
+
+@pytest.fixture(scope="module")
+def gradients(engine_recipe):
+    """The loss and the gradients of a step's batch computed so many rows at once, without dropout."""
+    runs = {}
+
+    def compute(kind: str, rows: int, step: int):
+        if kind not in runs:
+            recipe = engine_recipe(kind, context_warmup=0.9, rows=6, z_loss=1e-3, label_smoothing=0.1)
+            tokenizer = open_tokenizer(recipe.tokens)
+            model = build(loop._config(recipe, tokenizer), 0)
+            layout = parallel.Layout(ParallelRecipe(), torch.device("cpu"))
+            layout.place(model, recipe)
+            start = getattr(family_named(recipe.model.family), "DECODER_START", "end")
+            runs[kind] = Feed(recipe, read_vocabulary(tokenizer, start)), model.eval(), layout
+        feed, model, layout = runs[kind]
+        batch = feed.batch(step)
+        model.zero_grad()
+        loss = layout.backward(list(batch.split(rows)), len(batch.targets))
+        return float(loss), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+    yield compute
+    for feed, _, _ in runs.values():
+        feed.close()
+
+
+@pytest.mark.parametrize(
+    "kind", ["masked", "next-sentence", "causal", "prefix", "span-corruption", "denoising"]
+)
+@settings(max_examples=8)
+@given(rows=st.integers(1, 23), step=st.sampled_from([0, 8, 11]))
+def test_parts_of_a_step_make_the_whole(gradients, kind, rows, step) -> None:
+    """Parts without a single target among them."""
+    loss, whole = gradients(kind, 24, step)
+    in_parts, summed = gradients(kind, rows, step)
+    assert in_parts == pytest.approx(loss, rel=1e-5)
+    assert summed.keys() == whole.keys()
+    largest = max(float(gradient.abs().max()) for gradient in whole.values())
+    for name, gradient in whole.items():
+        assert torch.allclose(summed[name], gradient, rtol=1e-3, atol=1e-5 * largest), name
+
+
+def test_every_setting_of_the_recipe_was_thought_of(engine_recipe) -> None:
+    """A new setting belongs in one of the tests above, or is known to hold no state."""
+    stateless = {"tokens", "model", "seed", "device", "compile", "parallel", "spike_deviations", "sinks"}
+    stateless |= {"context", "rows", "steps", "evaluate_every", "evaluate_rows", "checkpoint_every"}
+    stateless |= {"keep_checkpoints", "keep_every", "prompts"}
+    tested = set(itertools.chain.from_iterable(changes for _, changes in SETTINGS.values()))
+    assert set(PretrainRecipe.model_fields) == stateless | tested | {"phases", "on_spike"}
