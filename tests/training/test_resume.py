@@ -129,7 +129,7 @@ def test_cut_off_in_every_phase_of_a_mixture(engine_recipe, tmp_path, monkeypatc
         {"until": 0.6, "domains": dict.fromkeys(domains, 1)},
         {"domains": {domains[3]: 1}},
     ]
-    recipe = engine_recipe("causal", phases=phases, rows_warmup=0.5, context_warmup=0.5)
+    recipe = engine_recipe("causal", phases=phases, rows_warmup=0.5, context_warmup=0.5, evaluate_rows=99)
     pretrain(recipe, tmp_path / "whole")
     for _ in range(3):
         cut(recipe, tmp_path / "cut", 4, monkeypatch)
