@@ -26,11 +26,24 @@ def evaluate(
     train: Annotated[
         Path | None, typer.Option("--train", help="Labelled data from which the baselines learn.")
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--beside",
+            help="Another model of the task, or a run of word2vec, GloVe or ELMo, to compare with.",
+        ),
+    ] = None,
     text_column: Annotated[
         str | None, typer.Option("--text-column", help="Where the text or words are.")
     ] = None,
     label_column: Annotated[
         str | None, typer.Option("--label-column", help="Where the label or tags are.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", metavar="ROLE=NAME", help="Where something else is, as in pair=text_b question=q."
+        ),
     ] = None,
     stride: Annotated[
         int | None,
@@ -61,6 +74,7 @@ def evaluate(
     """
     import torch
 
+    from headstart.cli.predict import roles
     from headstart.tasks.evaluation import EvaluationSettings
     from headstart.tasks.evaluation import evaluate as evaluate_on
     from headstart.tasks.evaluation_report import as_json as everything
@@ -72,7 +86,10 @@ def evaluate(
         raise HeadstartError(f"there is no device {device!r} here; leave --device out")
     loaded = load_any(model, dtype_named(precision))
     loaded.model.to(device)
-    settings = EvaluationSettings(train, text_column, label_column, stride, shots, examples, limit, seed)
+    columns = roles(column) | {
+        role: name for role, name in (("text", text_column), ("label", label_column)) if name
+    }
+    settings = EvaluationSettings(train, tuple(beside or ()), columns, stride, shots, examples, limit, seed)
     found = [evaluate_on(loaded, one, settings) for one in on]
     if out is not None:
         write_report(out, str(model), found)

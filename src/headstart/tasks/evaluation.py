@@ -1,7 +1,8 @@
 """A model measured on whatever it can be measured on."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,8 +25,10 @@ class EvaluationSettings:
 
     train: Path | None = None
     """Labelled data to fit the baselines to; None: the training part beside the data, if there is one."""
-    text_column: str | None = None
-    label_column: str | None = None
+    beside: tuple[Path, ...] = ()
+    """Other models of the same task; word vectors and ELMo, which learn from the same data."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Role to column, such as `{"label": "stars"}`."""
     stride: int | None = None
     """Of the window over text, in tokens; None: half of the model's context."""
     shots: int = 0
@@ -52,8 +55,9 @@ def evaluate(loaded: LoadedModel, on: str, settings: EvaluationSettings | None =
     started = time.perf_counter()
     what, path = _what(loaded, on)
     if what == "labels":
-        columns = {"text_column": settings.text_column, "label_column": settings.label_column}
-        result = evaluate_labels(Predictor.of(loaded), path, settings.train, settings.limit, **columns)
+        predictor = Predictor.of(loaded)
+        train, beside, limit = settings.train, settings.beside, settings.limit
+        result = evaluate_labels(predictor, path, train, beside, limit, columns=settings.columns)
     elif what == "text":
         result = evaluate_text(loaded, path, settings.stride, settings.limit)
     elif what == "harness":
