@@ -375,3 +375,15 @@ def test_evaluates_every_kind(tmp_path, encoder, kind):
     systems = {row["system"] for row in found.scores}
     assert {"model", "tf-idf"} <= systems
     assert ("majority" in systems) == (kind not in ("regression", "embedding"))
+
+
+def test_any_model_embeds(tmp_path, encoder, tiny, tokenizer):
+    texts = ["The ship.", "A kitchen and a garden.", "The ship."]
+    save_model(tmp_path / "encoder", encoder.model, tokenizer, "masked", "# Encoder")
+    save_model(tmp_path / "decoder", tiny("headstart-decoder"), tokenizer, "causal", "# Decoder")
+    for name in ("encoder", "decoder"):
+        vectors = hs.load(tmp_path / name).embed(texts)
+        assert vectors.shape == (3, 32)
+        assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+        assert np.allclose(vectors[0], vectors[2], atol=1e-6)
+        assert not np.allclose(vectors[0], vectors[1], atol=1e-3)

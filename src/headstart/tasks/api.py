@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from headstart.generation.config import GenerationConfig
 from headstart.generation.fill_mask import Answers, fill_mask
 from headstart.generation.one_row import decoding_step
@@ -18,6 +20,7 @@ from headstart.tasks.finetune import finetune as train_on
 from headstart.tasks.finetune_run import task_from
 from headstart.tasks.label_evaluation import evaluate_predictor, evaluation_examples
 from headstart.tasks.metrics import Score, score
+from headstart.tasks.model import TaskModel
 from headstart.tasks.precision import dtype_named
 from headstart.tasks.predictor import Predictor, task_of
 
@@ -86,6 +89,15 @@ class Model:
         if not isinstance(inputs, list):
             return predictor.answers([inputs])[0]
         return predictor.answers(list(inputs))
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """A vector of length 1 for each text, `[texts, D]`: the mean of its tokens' states, of a decoder the
+        last one's. Any model has them; one fine-tuned for the task "embedding" has better ones."""
+        predictor = self.predictor
+        if predictor is None or predictor.task != "embedding":
+            body = TaskModel(self.loaded.model, "embedding", 0).eval()
+            predictor = Predictor(body, self.loaded.tokenizer, [])
+        return np.stack(predictor.predict(list(texts)))
 
     def evaluate(self, data: str | Path) -> list[Score]:
         """The scores on a file of labelled examples, the main one first."""

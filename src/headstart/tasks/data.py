@@ -211,8 +211,7 @@ def pair(name: str, train: Examples, test: Examples) -> Task:
     if train.task != test.task:
         raise HeadstartError(f"{name}: the training data is for {train.task}, the test data for {test.task}")
     check_trainable(train, name)
-    notes = list(train.notes)
-    notes += [note for note in test.notes if note not in notes]
+    notes = [*train.notes, *(f"test: {note}" for note in test.notes[1:] if note not in train.notes)]
     return Task(name, train, test, notes + faults(train, test))
 
 

@@ -66,8 +66,11 @@ def _duplicates(train: Examples, groups: list[list[int]]) -> list[str]:
     contradictory = []
     for group in groups:
         answers = [train.targets[place] for place in group]
-        spread = np.ptp(answers) > np.std(train.targets) if train.task == "regression" else None
-        if spread if spread is not None else any(answer != answers[0] for answer in answers):
+        if isinstance(answers[0], float):  # numbers that people gave are never quite the same
+            contradicts = bool(np.ptp(answers) > np.std(train.targets))
+        else:
+            contradicts = any(answer != answers[0] for answer in answers)
+        if contradicts:
             contradictory.append(group)
     extra = sum(len(group) - 1 for group in groups)
     found.append(f"{extra:,} training examples repeat another one")

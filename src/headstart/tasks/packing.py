@@ -105,6 +105,12 @@ class Rows:
         """How many there are."""
         return len(self.first)
 
+    def to(self, device: torch.device) -> "Rows":
+        """The same on another device."""
+        types = None if self.types is None else self.types.to(device)
+        moved = (each.to(device) for each in (self.ids, self.segments, self.heads, self.first, self.last))
+        return Rows(*moved, types)
+
 
 def encode_texts(
     tokenizer: Tokenizer,

@@ -65,6 +65,7 @@ class Predictor:
         model = TaskModel(loaded.model, task, len(loaded.labels), decoder_start=start)
         if model.head is not None:
             model.head.load(loaded.classifier)
+            model.head.to(loaded.model.embedding.weight.device)
         return cls(model.eval(), loaded.tokenizer, loaded.labels, loaded.metadata.get("finetuning", {}))
 
     @property
@@ -94,9 +95,10 @@ class Predictor:
         self.model.eval()
         pieces = self.kind.encode(self.tokenizer, inputs, self.max_tokens)
         padding = self.tokenizer.special.pad or 0
+        device = self.model.body.embedding.weight.device
         outputs: list[np.ndarray] = [np.zeros(0)] * len(pieces)
         for batch in _batches([len(piece.ids) for piece in pieces]):
-            found = self.model(pack([pieces[i] for i in batch], padding)).numpy()
+            found = self.model(pack([pieces[i] for i in batch], padding).to(device)).cpu().numpy()
             per_head = any(len(pieces[i].heads) for i in batch)
             lengths = [len(pieces[i].heads) if per_head else 1 for i in batch]
             for i, output in zip(batch, np.split(found, np.cumsum(lengths)[:-1]), strict=True):
