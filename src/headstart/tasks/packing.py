@@ -108,8 +108,8 @@ class Rows:
     def to(self, device: torch.device) -> "Rows":
         """The same on another device."""
         types = None if self.types is None else self.types.to(device)
-        moved = (each.to(device) for each in (self.ids, self.segments, self.heads, self.first, self.last))
-        return Rows(*moved, types)
+        heads, first, last = (each.to(device) for each in (self.heads, self.first, self.last))
+        return Rows(self.ids.to(device), self.segments.to(device), heads, first, last, types)
 
 
 def encode_texts(
