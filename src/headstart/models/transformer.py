@@ -97,12 +97,8 @@ class Stack(nn.Module):
         start = cache.length if cache is not None else 0
         if cache is not None:
             segments = cache.extend_segments(segments, tokens)
-        x = x + self.embedded_positions(segments, start, tokens, x)
-        if self.token_types is not None:
-            kinds = torch.zeros_like(x[..., 0], dtype=torch.long) if token_types is None else token_types
-            x = x + self.token_types(kinds).to(x.dtype)
-        x = self.dropout(self.embedding_norm(x))
-        sight = self._sight(start, tokens, segments, prefix, x)
+        x = self.enter(x, segments, token_types, start)
+        sight = self.sight(start, tokens, segments, prefix, x)
         memory_sight = Sight()
         if memory_segments is not None:
             if segments is None:
@@ -114,6 +110,17 @@ class Stack(nn.Module):
         for block in self.blocks:
             x = block(x, sight, cache, memory, memory_sight)
         return self.final_norm(x)
+
+    def enter(
+        self, x: Tensor, segments: Tensor | None, token_types: Tensor | None = None, start: int = 0
+    ) -> Tensor:
+        """Embedded tokens `[B, T, D]` as the first block reads them: with their places, normed."""
+        x = x + self.embedded_positions(segments, start, x.shape[1], x)
+        if self.token_types is not None:
+            kinds = torch.zeros_like(x[..., 0], dtype=torch.long) if token_types is None else token_types
+            x = x + self.token_types(kinds).to(x.dtype)
+        entered: Tensor = self.dropout(self.embedding_norm(x))
+        return entered
 
     def embedded_positions(
         self, segments: Tensor | None, start: int, tokens: int, x: Tensor
@@ -137,7 +144,7 @@ class Stack(nn.Module):
             )
         return self.positions(positions + self.config.position_offset).to(x.dtype)
 
-    def _sight(
+    def sight(
         self, start: int, tokens: int, segments: Tensor | None, prefix: Tensor | None, x: Tensor
     ) -> Sight:
         """Who sees whom, and from how far: queries are the last `tokens` of `start + tokens` keys."""

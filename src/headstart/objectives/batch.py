@@ -86,36 +86,46 @@ def generator(seed: int, step: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, step], dtype=np.uint64)))
 
 
-def target_states(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
-    """What the output reads at the places of the targets `[N, D]`, and all hidden states `[B*T, D]`."""
+def hidden_states(model: Transformer, batch: Batch) -> Tensor:
+    """The model's hidden states of a batch, `[B, T, D]`."""
     memory = None if batch.source is None else model.encode(batch.source, batch.source_segments)
-    hidden = model(
+    hidden: Tensor = model(
         batch.ids,
         batch.segments,
         token_types=batch.token_types,
         prefix=batch.prefix,
         memory=memory,
         memory_segments=batch.source_segments,
-    ).flatten(0, 1)  # [B*T, D]
+    )
+    return hidden
+
+
+def target_states(model: Transformer, batch: Batch, hidden: Tensor) -> Tensor:
+    """What the output reads at the places of the targets, `[N, D]`, of hidden states `[B, T, D]`."""
+    hidden = hidden.flatten(0, 1)  # [B*T, D]
     # Ascending places as many as tokens are all of them.
     whole = len(batch.positions) == len(hidden)
-    return model.transform(hidden if whole else hidden.index_select(0, batch.positions)), hidden
+    return model.transform(hidden if whole else hidden.index_select(0, batch.positions))
 
 
-def loss_sum(model: Transformer, batch: Batch, **options: Any) -> Tensor:
+def loss_sum(model: Transformer, batch: Batch, hidden: Tensor | None = None, **options: Any) -> Tensor:
     """Summed cross-entropy of the targets, in nats; `options` are those of `cross_entropy_sum`.
 
     Pairs add theirs times `pair_weight`: divided by the number of targets the sum is then the mean over
     targets plus the mean over pairs (Devlin et al. 2018, appendix A.2).
+
+    Args:
+        hidden: hidden states `[B, T, D]`; None: the model's.
     """
-    states, hidden = target_states(model, batch)
+    hidden = hidden_states(model, batch) if hidden is None else hidden
+    states = target_states(model, batch, hidden)
     loss = cross_entropy_sum(states, model.output_weight, model.output_bias, batch.targets, **options)
     if batch.pair_positions is None:
         return loss
     assert model.next_sentence is not None
     assert batch.pair_targets is not None
     assert batch.pair_weight is not None
-    answers = model.next_sentence(model.pooled(hidden[batch.pair_positions]))  # [P, 2]
+    answers = model.next_sentence(model.pooled(hidden.flatten(0, 1)[batch.pair_positions]))  # [P, 2]
     pairs = F.cross_entropy(answers.float(), batch.pair_targets, reduction="sum")
     return loss + batch.pair_weight * pairs
 

@@ -147,9 +147,10 @@ class _Run:
         self.piece_bytes = torch.from_numpy(tokenizer.piece_bytes)
         family = family_named(recipe.model.family)
         self.feed = Feed(recipe, read_vocabulary(tokenizer, getattr(family, "DECODER_START", "end")))
-        if recipe.start == "static":
+        # Before the model is split, and of no use where a checkpoint replaces it.
+        if recipe.start == "static" and not any((folder / "checkpoints").glob("step-*")):
             stream = self.feed.train.beginning(STATIC_TOKENS)
-            self.static_start = lambda: start_from_static(model, stream, recipe.seed, tokenizer.special.all)
+            start_from_static(model, stream, recipe.seed, tokenizer.special.all)
         layout.place(model, recipe)
         self.optimiser = Optimiser(model, recipe.optimiser)
         decay = recipe.optimiser.average
@@ -192,10 +193,6 @@ class _Run:
             stack.enter_context(closing(self.feed))
             stack.enter_context(closing(self.checkpoints))
             state = self.restore()
-            if state is None and recipe.start == "static":
-                self.static_start()
-                if self.average is not None:
-                    self.average = Average(self.model, self.average.decay)
             self.steering = control.Control(self.folder, self.control_seq)
             if layout.main:
                 self.metrics = stack.enter_context(closing(Metrics(self.folder, self.step, recipe.sinks)))
@@ -243,7 +240,7 @@ class _Run:
         recipe, layout = self.recipe, self.layout
         started, cores = time.perf_counter(), time.process_time()
         self.model.train()
-        torch.manual_seed((recipe.seed << 32) + (layout.data_rank << 48) + self.step)  # dropout
+        torch.manual_seed((recipe.seed << 32) + (layout.draw << 48) + self.step)  # dropout
         batch = self.feed.batch(self.step + self.passed)
         if self.capture_next:
             self._capture(batch)
@@ -544,6 +541,7 @@ def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, i
         Seconds a step (the fastest of `updates`, after one to warm up), and the model's parameters.
     """
     tokenizer = open_tokenizer(recipe.tokens)
+    recipe = recipe.model_copy(update={"start": "random"})  # as fast as any other
     model = build(_config(recipe, tokenizer), recipe.seed, getattr(torch, recipe.precision))
     run = _Run(recipe, recipe.tokens, model, tokenizer, start(recipe.parallel, recipe.device))
     keep_freed_memory()

@@ -63,7 +63,7 @@ class Optimiser:
             norm = float(nn.utils.get_total_norm(gradients))
         factor = self.recipe.clip / (norm + 1e-6)
         if factor < 1.0:
-            torch._foreach_mul_(gradients, factor)
+            torch._foreach_mul_([g.to_local() if hasattr(g, "to_local") else g for g in gradients], factor)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * scale
@@ -97,6 +97,8 @@ class Optimiser:
         for key, tensor in tensors.items():
             kind, _, rest = key.partition(".")
             name, _, field = rest.rpartition(".")
+            if name not in parameters:  # another process has it
+                continue
             parameter = parameters[name]
             part = like(parameter, tensor) if tensor.dim() else tensor
             self.optimisers[kind].state[parameter][field] = part.to(parameter.device)

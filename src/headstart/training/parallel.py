@@ -20,8 +20,9 @@ from torch.utils.checkpoint import checkpoint
 
 from headstart.errors import HeadstartError
 from headstart.models.transformer import Block, Transformer
-from headstart.objectives.batch import Batch, loss_sum, target_states, to_device
+from headstart.objectives.batch import Batch, hidden_states, loss_sum, target_states, to_device
 from headstart.objectives.cross_entropy import cross_entropy_sum
+from headstart.training.pipeline import Pipeline, Stage
 from headstart.training.recipe import ParallelRecipe, PretrainRecipe
 
 # How each matrix of a block is split: by its outputs, or by its inputs (Shoeybi et al. 2019, section 3).
@@ -41,15 +42,19 @@ class Loss(nn.Module):
             "compiled": recipe.compile,
         }
 
-    def forward(self, batch: Batch, groups: Tensor | None = None, count: int = 0) -> Tensor:
+    def forward(
+        self, batch: Batch, groups: Tensor | None = None, count: int = 0, hidden: Tensor | None = None
+    ) -> Tensor:
         """The summed loss of a batch; of an evaluation the sums by group `[count]`, with nothing added.
 
         Args:
             groups: of each target, `[N]`.
+            hidden: hidden states `[B, T, D]`; None: the model's.
         """
         if groups is None:
-            return loss_sum(self.model, batch, **self.options)
-        states = target_states(self.model, batch)[0]
+            return loss_sum(self.model, batch, hidden, **self.options)
+        hidden = hidden_states(self.model, batch) if hidden is None else hidden
+        states = target_states(self.model, batch, hidden)
         weight, bias = self.model.output_weight, self.model.output_bias
         sums = [
             cross_entropy_sum(states[groups == group], weight, bias, batch.targets[groups == group])
@@ -64,18 +69,22 @@ class Layout:
     Attributes:
         rank, size: which of how many processes.
         data_rank, data_size: which of how many shares of a step's rows it reads.
+        draw: a number of its own for dropout, the same where processes compute the same.
         device: where it computes.
     """
 
     def __init__(self, recipe: ParallelRecipe, device: torch.device, rank: int = 0, size: int = 1) -> None:
         self.recipe, self.device, self.rank, self.size = recipe, device, rank, size
-        self.data_size, self.data_rank = size // recipe.tensor, rank // recipe.tensor
-        self.split = recipe.shard * recipe.tensor > 1
+        self.data_size = size // recipe.tensor // recipe.pipeline
+        self.data_rank = rank // recipe.tensor % self.data_size
+        self.draw = rank // recipe.tensor
+        self.split = recipe.shard * recipe.tensor * recipe.pipeline > 1
         self.mesh: Any = None
         if size > 1:
-            shape = (self.data_size // recipe.shard, recipe.shard, recipe.tensor)
-            names = ("replicate", "shard", "tensor")
+            shape = (recipe.pipeline, self.data_size // recipe.shard, recipe.shard, recipe.tensor)
+            names = ("pipeline", "replicate", "shard", "tensor")
             self.mesh = dist.init_device_mesh(device.type, shape, mesh_dim_names=names)
+        self.pipeline: Pipeline | None = None
         self.module: nn.Module | None = None
         """The loss of a batch, ready to train."""
 
@@ -108,6 +117,8 @@ class Layout:
                 if isinstance(module, kinds):
                     module.compile(dynamic=False)
         self.module = Loss(model, recipe)
+        if recipe.parallel.pipeline > 1:
+            self.module = self._stages(model, self.module, recipe)
         if recipe.parallel.shard > 1 or (recipe.parallel.tensor > 1 and self.data_size > 1):
             from torch.distributed.fsdp import fully_shard
 
@@ -119,7 +130,7 @@ class Layout:
             for block in _blocks(model):
                 fully_shard(block, mesh=mesh)
             fully_shard(self.module, mesh=mesh)
-        elif self.data_size > 1:
+        elif self.data_size > 1 and self.pipeline is None:
             from torch.nn.parallel import DistributedDataParallel
 
             group = self.mesh["replicate"].get_group()
@@ -127,6 +138,21 @@ class Layout:
             self.module = DistributedDataParallel(
                 self.module, process_group=group, find_unused_parameters=True
             )
+
+    def _stages(self, model: Transformer, losses: nn.Module, recipe: PretrainRecipe) -> nn.Module:
+        if recipe.rows_warmup or recipe.context_warmup:
+            raise HeadstartError(
+                "parallel.pipeline needs steps of one size: take no rows_warmup and no context_warmup"
+            )
+        ranks = self.mesh.mesh  # [P, R, S, T]
+        first, last = ranks[0].flatten().tolist(), ranks[-1].flatten().tolist()
+        ends = [dist.new_group(pair) for pair in zip(first, last, strict=True)]
+        own = self.mesh["pipeline"]
+        column = self.rank % len(first)
+        stage = Stage(model, losses, own.get_local_rank(), recipe.parallel.pipeline)
+        members = ranks.flatten(1)[:, column].tolist()
+        self.pipeline = Pipeline(stage, members, own.get_group(), ends[column], self.device)
+        return stage
 
     def _split_matrices(self, model: Transformer) -> None:
         from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
@@ -165,6 +191,8 @@ class Layout:
             That loss.
         """
         assert self.module is not None
+        if self.pipeline is not None:
+            return self._pipelined([to_device(part, self.device) for part in parts], targets)
         total = torch.zeros((), device=self.device)
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
@@ -178,10 +206,26 @@ class Layout:
             total += loss.detach()
         return self.sum(total) / self.size
 
+    def _pipelined(self, parts: Sequence[Batch], targets: int) -> Tensor:
+        assert self.pipeline is not None
+        total = self.pipeline.backward(parts, self.data_size / targets)
+        if self.recipe.shard == self.recipe.tensor == 1 and self.data_size > 1:
+            group = self.mesh["replicate"].get_group()
+            for parameter in self.pipeline.stage.parameters():
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad.div_(self.data_size), group=group)
+        # Only last stages know their loss; each of `tensor` processes the same one.
+        return self.sum(total) / self.data_size / self.recipe.tensor
+
     def evaluate(self, part: Batch, groups: Tensor, count: int) -> Tensor:
         """The summed loss of some held-out rows by group of target, `[count]`; the same in every process."""
         assert self.module is not None
-        sums: Tensor = self.module(to_device(part, self.device), groups.to(self.device), count)
+        if self.pipeline is not None:
+            return self.pipeline.evaluate(to_device(part, self.device), groups.to(self.device), count)
+        module: Any = self.module
+        sums: Tensor = module(to_device(part, self.device), groups.to(self.device), count)
+        if hasattr(module, "reshard"):  # FSDP keeps what it gathered for a backward pass
+            module.reshard()
         return sums
 
     def sum(self, value: Tensor) -> Tensor:
@@ -206,8 +250,12 @@ class Layout:
 
     def square(self, gradients: Sequence[Tensor]) -> Tensor:
         """The squared norm of gradients, each number of the whole model counted once."""
+        stage = None if self.pipeline is None else self.pipeline.stage
+        twice = None if stage is None or stage.first or stage.shared is None else stage.shared.grad
         by_split: dict[tuple[str, ...], list[Tensor]] = {}
         for gradient in gradients:
+            if gradient is twice:  # the first stage counts it
+                continue
             local = gradient.to_local() if hasattr(gradient, "to_local") else gradient
             by_split.setdefault(_split_over(gradient), []).append(local)
         total = torch.zeros((), device=self.device)
@@ -216,6 +264,8 @@ class Layout:
             for dim in dims:
                 dist.all_reduce(square, group=self.mesh[dim].get_group())
             total += square
+        if self.pipeline is not None:
+            dist.all_reduce(total, group=self.pipeline.group)
         return total
 
     def whole(self, model: Transformer) -> dict[str, Tensor]:
@@ -224,6 +274,10 @@ class Layout:
         for name, tensor in model.state_dict().items():
             full = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
             weights[name] = full.detach().cpu()
+        if self.pipeline is not None:
+            stages: list[Any] = [None] * self.size
+            dist.all_gather_object(stages, weights)
+            weights = {name: tensor for stage in stages for name, tensor in stage.items()}
         return weights
 
     def close(self) -> None:
@@ -239,11 +293,12 @@ def start(recipe: ParallelRecipe, device: str) -> Layout:
         HeadstartError: the layout does not fit the number of processes, no GPU, or nobody answers.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    others = recipe.shard * recipe.tensor
+    others = recipe.shard * recipe.tensor * recipe.pipeline
     if size % others or recipe.replicate not in (None, size // others):
         raise HeadstartError(
-            f"parallel: replicate={recipe.replicate or 1} x shard={recipe.shard} x tensor={recipe.tensor} is "
-            f"not the number of processes, {size}; start as many with torchrun --nproc-per-node"
+            f"parallel: replicate={recipe.replicate or 1} x shard={recipe.shard} x tensor={recipe.tensor} "
+            f"x pipeline={recipe.pipeline} is not the number of processes, {size}; start as many with "
+            "torchrun --nproc-per-node"
         )
     if device == "cuda" and not torch.cuda.is_available():
         raise HeadstartError("device=cuda, but PyTorch finds no GPU here; take device=cpu")
