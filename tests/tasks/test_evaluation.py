@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -10,8 +11,11 @@ from typer.testing import CliRunner
 from headstart.cli import app
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model
+from headstart.models.word_vectors import WordVectors
+from headstart.tasks.error_tables import show_errors
 from headstart.tasks.evaluation import EvaluationSettings, evaluate
-from headstart.tasks.evaluation_report import by_length, slices
+from headstart.tasks.evaluation_report import Evaluation, by_length, slices
+from headstart.tasks.examples import Answer, Choices, Examples
 from headstart.tasks.finetune import FinetuneRecipe, finetune
 from headstart.tasks.metrics.labels import accuracy
 from headstart.training import run_folder
@@ -108,6 +112,52 @@ def test_report_on_entities(encoder, speech, tmp_path):
     }
 
 
+def test_report_on_questions():
+    inputs = [(f"Question {number}?", "The ship waits in the harbour.") for number in range(6)]
+    truth = [
+        (Answer("ship", 4),),
+        (Answer("The ship", 0), Answer("ship", 4)),
+        (),
+        (),
+        (Answer("waits", 9),),
+        (),
+    ]
+    said = ["ship", "The ship", "", "harbour", "", ""]
+    answers = [{"answer": one, "probability": 0.5 + number / 20} for number, one in enumerate(said)]
+    result = Evaluation("qa", "question-answering", "")
+    examples = Examples("question-answering", inputs, truth)
+    beside = show_errors(examples, said, answers, result)
+    assert [(one.metric, one.value) for one in beside] == [("answerable or not", pytest.approx(4 / 6))]
+    halves = {(row["questions"], row["metric"]): row["value"] for row in result.tables["answerable or not"]}
+    assert halves["answerable", "exact match"] == pytest.approx(2 / 3)
+    assert halves["without answer", "answer F1"] == pytest.approx(2 / 3)
+    wrong = [(row["right"], row["given"]) for row in result.tables["most confident errors"]]
+    assert wrong == [("waits", "(no answer)"), ("(no answer)", "harbour")]
+
+
+def test_report_on_several_labels_numbers_and_choices():
+    result = Evaluation("several", "multi-label", "")
+    examples = Examples("multi-label", ["one", "two"], [("a", "b"), ()])
+    answers = [{"distance": 0.5}, {"distance": 1.5}]
+    found = show_errors(examples, [("a",), ("b", "c")], answers, result)
+    assert [(one.metric, one.value) for one in found] == [("Brier", 1.0)]
+    assert result.tables["most labels wrong"] == [
+        {"missing": "", "too many": "b, c", "text": "two"},
+        {"missing": "b", "too many": "", "text": "one"},
+    ]
+    assert {row["label"]: row["recall"] for row in result.tables["labels"]} == {"a": 1, "b": 0, "c": 0}
+    result = Evaluation("numbers", "regression", "")
+    show_errors(Examples("regression", [("x", "y"), "z"], [1.0, 2.0]), [3.0, 2.0], [{}, {}], result)
+    assert result.tables["largest errors"] == [{"true": 1.0, "predicted": 3.0, "text": "x / y"}]
+    result = Evaluation("choices", "multiple-choice", "")
+    problem = Choices("Which?", ("this", "that"))
+    answers = [{"probability": 0.9}, {"probability": 0.8}]
+    show_errors(Examples("multiple-choice", [problem, problem], [0, 1]), [1, 1], answers, result)
+    assert result.tables["most confident errors"] == [
+        {"right": "this", "chosen": "that", "probability": 0.9, "text": "Which?"}
+    ]
+
+
 def test_slices():
     truth, predicted = list("aabbaabbab"), list("aabbbbaaab")
     measured = accuracy(truth, predicted)
@@ -146,6 +196,15 @@ def test_any_state_of_a_run(run, tmp_path):
         torch.testing.assert_close(load_any(run).model(ids), expected)
     finally:
         (tmp_path / "model").rename(run / "model")
+
+
+def test_word_vectors_are_no_model(tmp_path):
+    WordVectors(["sea"], np.ones(1), np.ones((1, 2))).save(tmp_path / "run" / "model")
+    for folder in (tmp_path / "run", tmp_path / "run" / "model"):
+        with pytest.raises(HeadstartError, match="holds word vectors, and no Transformer"):
+            load_any(folder)
+    with pytest.raises(HeadstartError, match="there is no model folder"):
+        load_any(tmp_path / "none")
 
 
 def test_broken_checkpoints(run, tmp_path):

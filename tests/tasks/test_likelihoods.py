@@ -233,6 +233,8 @@ def test_what_a_model_cannot_do(encoder, answerer, tmp_path):
     path = jsonl(tmp_path / "texts.jsonl", [{"text": "The captain saw the storm"}])
     with pytest.raises(HeadstartError, match="this model is masked"):
         evaluate(encoder, str(path))
+    with pytest.raises(HeadstartError, match="did you mean 'lambada'"):
+        evaluate(answerer, "lambda:texts.jsonl")
     with pytest.raises(HeadstartError, match="this model is text-to-text"):
         evaluate(answerer, str(path))
     with pytest.raises(HeadstartError, match="this model is masked"):

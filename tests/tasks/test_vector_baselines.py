@@ -78,6 +78,14 @@ def test_what_is_in_the_vectors_is_learned(words, places):
     assert len(system.predict(["", "unheard"])) == 2
 
 
+def test_pairs_are_compared(words):
+    sea, home = ["captain", "ship", "wave", "storm"], ["kitchen", "garden", "window", "table"]
+    pairs = [(a, b) for a in sea + home for b in sea + home if a != b]
+    targets = ["same" if (a in sea) == (b in sea) else "other" for a, b in pairs]
+    system = VectorClassifier(StaticVectors(words), Examples("classification", pairs, targets))
+    assert system.predict(pairs) == targets
+
+
 def test_the_mix_finds_the_layer_that_tells(places):
     class OneLayerTells:
         """Three layers, of which the last one knows the answer."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from headstart.errors import HeadstartError, nearest
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.evaluation_report import Evaluation
 from headstart.tasks.label_evaluation import evaluate_labels
@@ -78,6 +79,8 @@ def _what(loaded: LoadedModel, on: str) -> tuple[What, Path]:
         if name == what and rest:
             return what, Path(rest)
     path = Path(on)
+    if rest and not path.exists():
+        raise HeadstartError(f"there is no file {on}, and {name!r} is no kind of data{nearest(name, known)}")
     if task_of(loaded) or path.is_dir():
         return "labels", path
     _, row = next(read_rows(path), (0, {}))

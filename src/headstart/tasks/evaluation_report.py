@@ -133,6 +133,8 @@ def _figure(row: dict[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
+    if abs(value) >= 1e6:
+        return f"{value:.3g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
 
 

@@ -24,6 +24,8 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Of the regularisation (half the squared weights, beside the mean loss); one is chosen on held-out data."""
 HELD_OUT = 0.2
 CHOOSE_ON = 20_000  # answers at most; more takes minutes
+EVEN = 1e-3
+"""Pulls the mixture of layers towards their mean (Peters et al. 2018, section 5.1)."""
 STEPS = 100
 CHUNK = 64  # sentences that ELMo reads at once
 NEIGHBOURS = 1
@@ -141,13 +143,23 @@ class VectorClassifier:
         return torch.from_numpy(np.concatenate(list(self._rows(inputs))))
 
     def _rows(self, inputs: Sequence[Input]) -> Iterator[np.ndarray]:
-        """Vectors `[answers, layers, D]` of each input; that of a text without a known word is zero."""
+        """Vectors `[answers, layers, D]` of each input.
+
+        Of a pair of texts those of both, how far they are apart in each place, and their product.
+        """
         for one in inputs:
             if self.task == "tagging":
                 yield self.vectors.of_words(list(one))
-                continue
-            states = self.vectors.of_text(str(one))  # [words, layers, D]
-            yield states.sum(0, keepdims=True) / max(1, len(states))
+            elif isinstance(one, tuple):
+                first, second = (self._mean(text) for text in one)
+                yield np.concatenate([first, second, np.abs(first - second), first * second], -1)
+            else:
+                yield self._mean(one)
+
+    def _mean(self, text: str) -> np.ndarray:
+        """Of a text's words `[1, layers, D]`; zero where none of them has a vector."""
+        states = self.vectors.of_text(text)  # [words, layers, D]
+        return states.sum(0, keepdims=True) / max(1, len(states))
 
 
 def _strength(features: Tensor, truth: Tensor, owners: np.ndarray, labels: int) -> float:
@@ -188,7 +200,7 @@ def _fit(features: Tensor, truth: Tensor, labels: int, strength: float) -> Fitte
     def loss() -> Tensor:
         optimiser.zero_grad()
         value = F.cross_entropy(_scores((mix, weight, bias), features), truth)
-        value = value + strength / 2 * weight.square().sum()
+        value = value + strength / 2 * weight.square().sum() + EVEN / 2 * mix.square().sum()
         value.backward()
         return value
 

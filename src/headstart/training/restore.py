@@ -6,7 +6,7 @@ import torch
 from safetensors import SafetensorError
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
+from headstart.folder import MANIFEST, read_json
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer
@@ -31,6 +31,13 @@ def load_any(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
     begun = sorted((folder / "checkpoints").glob("step-*"), key=lambda path: int(path.name[5:]))
     if begun and not (folder / "model").exists() and not (folder / "config.json").exists():
         return _checkpoint(begun[-1], dtype)
+    for place in (folder, folder / "model"):
+        if (place / MANIFEST).exists() and not (place / "config.json").exists():
+            kind = str(read_json(place / MANIFEST).get("format", "something else")).removeprefix("headstart.")
+            raise HeadstartError(
+                f"{folder} holds {kind}, and no Transformer; word vectors and ELMo stand beside a model "
+                "(--beside)"
+            )
     return load_model(folder, dtype)
 
 
@@ -55,7 +62,7 @@ def _checkpoint(folder: Path, dtype: torch.dtype) -> LoadedModel:
     model = Transformer(make_config(recipe.model.family, sizes), dtype)
     try:
         files = checkpoint.read(folder, read_json(folder / "state.json"))
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
         raise HeadstartError(f"{folder} is damaged ({error}); take another checkpoint") from None
     if files is None:
         raise HeadstartError(f"{folder} is damaged: its files are not what was written; take another one")
