@@ -184,6 +184,29 @@ def test_options_in_columns_and_other_ways_to_answer(tmp_path):
         load_examples(path, "multiple-choice")
 
 
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"text": "a", "labels": []}, "multi-label"),
+        ({"text": "a", "entities": []}, "tagging"),
+        ({"article": "a", "question": "q", "options": ["x", "y"], "answer": "A"}, "multiple-choice"),
+        ({"context": "a", "question": "q", "choices": ["x", "y"], "answer": 1}, "multiple-choice"),
+        ({"question": "q", "A": "x", "B": "y", "answer": "B"}, "multiple-choice"),
+        ({"text_a": "a", "text_b": "b", "label": "x", "score": 3.1}, "classification"),
+        ({"text": "a", "stars": 4}, "classification"),
+        ({"a": "x", "b": "y", "score": 3}, "regression"),
+    ],
+)
+def test_likelier_kinds_come_first(tmp_path, row, kind):
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    assert load_examples(tmp_path / "a.jsonl").task == kind
+
+
+def test_a_named_label_is_a_class(tmp_path):
+    (tmp_path / "a.csv").write_text("content,spam_or_not\nx,0\ny,1\n")
+    assert load_examples(tmp_path / "a.csv", label_column="spam_or_not").targets == ["0", "1"]
+
+
 def test_columns_by_role(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("q,passage,a,who\nWhere?,In May,May,x\nWhen?,In June,June,y\n")

@@ -42,7 +42,7 @@ class Embedding(Kind):
             return None
         first, second = both or ("", "")
         columns = {"text": mapped.get("text", first), "pair": mapped.get("pair", second)}
-        label = mapped.get("label") or choose(row, SCORE_COLUMNS.removesuffix(" label"))
+        label = mapped.get("label") or choose(row, SCORE_COLUMNS)
         return columns | ({"label": label} if label else {})
 
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> Any:

@@ -31,6 +31,8 @@ PAIR_COLUMNS = (
     "a b",
 )
 """The same of two texts."""
+OPTION_COLUMNS = "options choices endings"
+"""The same of a list of options."""
 
 Columns = Mapping[str, str]
 """Role to the name of the column that has it."""

@@ -30,7 +30,7 @@ from headstart.tasks.packing import Piece, encode_pairs, encode_texts
 from headstart.tokenizer.base import Tokenizer
 
 LABEL_COLUMNS = "label class category sentiment target topic intent spam rating stars gold_label"
-SCORE_COLUMNS = "score similarity similarity_score relatedness relatedness_score value label"
+SCORE_COLUMNS = "score similarity similarity_score relatedness relatedness_score value"
 
 
 class WholeTexts(Kind):
@@ -88,10 +88,6 @@ class Classification(WholeTexts):
 
     name: TaskKind = "classification"
     wanted = "'text' and 'label'"
-
-    def _likely(self, row: Mapping[str, Any], texts: Columns, label: str) -> bool:
-        numbers = choose(row, SCORE_COLUMNS.rpartition(" ")[0])
-        return super()._likely(row, texts, label) and (numbers is None or numbers != label)
 
     def read_target(
         self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
@@ -223,11 +219,11 @@ class Regression(WholeTexts):
     name: TaskKind = "regression"
     problem = "regression"
     wanted = "'text' and 'score'"
-    label_names = f"{SCORE_COLUMNS} rating stars target"
+    label_names = f"{SCORE_COLUMNS} label rating stars target"
 
     def _likely(self, row: Mapping[str, Any], texts: Columns, label: str) -> bool:
-        only = choose(row, LABEL_COLUMNS) is None
-        return super()._likely(row, texts, label) and only and _number(row[label]) is not None
+        named = choose(row, SCORE_COLUMNS) == label and choose(row, LABEL_COLUMNS) is None
+        return super()._likely(row, texts, label) and named and _number(row[label]) is not None
 
     def read_target(
         self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]

@@ -18,7 +18,17 @@ from torch import Tensor, nn
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Choices, Examples, TaskKind
-from headstart.tasks.kind import Columns, Kind, Unusable, choose, is_missing, pooled, read_text, softmax
+from headstart.tasks.kind import (
+    OPTION_COLUMNS,
+    Columns,
+    Kind,
+    Unusable,
+    choose,
+    is_missing,
+    pooled,
+    read_text,
+    softmax,
+)
 from headstart.tasks.packing import Piece, encode_pairs
 from headstart.tokenizer.base import Tokenizer
 
@@ -31,26 +41,26 @@ class MultipleChoice(Kind):
     name: TaskKind = "multiple-choice"
     head: HeadKind = "classification"
     problem = "regression"  # one output, of which transformers makes no probability
-    roles = ("text", "options", "label")
+    roles = ("text", "context", "options", "label")
     wanted = "'question', a list of 'options' and 'answer'"
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
-        """`options` names the list, or the first of columns such as `ending0`, `ending1`."""
+        """`options` names the list, or the first of columns such as `ending0`, `ending1`; a question may have
+        a context, which is read before it."""
         text = mapped.get("text") or choose(
             row, "question text context prompt premise sentence sent1 ctx query"
         )
         options = mapped.get("options") or choose(
-            row, "options choices endings option0 ending0 choice0 option1 choice1 a"
+            row, f"{OPTION_COLUMNS} option0 ending0 choice0 option1 choice1 a"
         )
         label = mapped.get("label") or choose(row, "answer label gold target answer_index answerkey correct")
         if text is None or options is None or label is None:
             return None
         is_list = isinstance(row[options], list | dict)
-        if not asked and not (
-            (is_list and choose(row, "context passage", text) is None) or _numbered(row, options)
-        ):
+        if not asked and not is_list and not _numbered(row, options):
             return None
-        return {"text": text, "options": options, "label": label}
+        context = mapped.get("context") or choose(row, "context passage article", text)
+        return {"text": text, "options": options, "label": label} | ({"context": context} if context else {})
 
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> Choices:
         cell = row[columns["options"]]
@@ -63,6 +73,8 @@ class MultipleChoice(Kind):
                 f"{where} has {len(cell)} options; multiple choice needs a list of 2 to {MOST_OPTIONS}"
             )
         text = read_text(where, row[columns["text"]])
+        if "context" in columns and not is_missing(row[columns["context"]]):
+            text = f"{read_text(where, row[columns['context']], 'context')}\n{text}"
         return Choices(text, tuple(read_text(where, option, "option") for option in cell))
 
     def read_target(

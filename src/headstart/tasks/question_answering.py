@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Answer, Examples, TaskKind
-from headstart.tasks.kind import Columns, Kind, Unusable, choose, read_text, softmax
+from headstart.tasks.kind import OPTION_COLUMNS, Columns, Kind, Unusable, choose, read_text, softmax
 from headstart.tasks.packing import Piece, pair_windows
 from headstart.tasks.spans import outside_graphemes
 from headstart.tokenizer.base import Tokenizer
@@ -61,6 +61,8 @@ class QuestionAnswering(Kind):
         answers = mapped.get("answers") or mapped.get("label") or choose(row, "answers answer")
         if question is None or context is None or answers is None:
             return None
+        if not asked and choose(row, OPTION_COLUMNS) is not None:
+            return None  # its answer is one of them
         return {"question": question, "context": context, "answers": answers}
 
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> tuple[str, str]:
@@ -159,7 +161,7 @@ class QuestionAnswering(Kind):
         windows: list[list[tuple[Piece, np.ndarray]]] = [[] for _ in inputs]
         for piece, output in zip(pieces, outputs, strict=True):
             windows[piece.owner].append((piece, output))
-        may_refuse = bool(facts.get("unanswerable", True))
+        may_refuse = bool(facts.get("unanswerable", False))
         return [
             trimmed(best_span(mine, may_refuse), context)
             for mine, (_, context) in zip(windows, inputs, strict=True)

@@ -45,8 +45,10 @@ class Tagging(Kind):
                 return {"words": words, "label": tags}
         text = given or choose(row, TEXT_COLUMNS)
         spans = mapped.get("label") or choose(row, SPAN_COLUMNS, text)
-        if text is None or spans is None or not (asked or _are_spans(row[spans])):
+        if text is None or spans is None:
             return None
+        if not asked and (not _are_spans(row[spans]) or (not row[spans] and "label" in spans.lower())):
+            return None  # an empty list of labels is more likely one of the whole text
         return {"text": text, "label": spans}
 
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> Words:
