@@ -147,6 +147,10 @@ def test_training_draws_every_window(tokenizer):
     assert seen == set(range(len(pieces) - 1))
     assert draw([1, 0])[0] == len(pieces) - 1
     assert draw.windowed == 1
+    second = [place == 1 for place in range(len(pieces))]
+    drawn = [WindowDraw(pieces, seed, second)([0])[0] for seed in range(400)]
+    assert set(drawn) == seen
+    assert 160 < drawn.count(1) < 400 * (0.5 + 0.5 / len(seen)) + 60
 
 
 ROWS = {

@@ -98,7 +98,7 @@ def finetune(
     max_tokens = _most_tokens(loaded.model.config, recipe.max_tokens)
     pieces = kind.encode(tokenizer, train.inputs, max_tokens)
     targets = kind.targets(train, pieces, labels)
-    draw = WindowDraw(pieces, seed)
+    draw = WindowDraw(pieces, seed, kind.telling(targets))
     with torch.random.fork_rng(devices=[]):  # torch fills new layers with random numbers of its own
         model = _start(loaded, train, recipe, seed, scratch)
     rate = recipe.scratch_learning_rate if scratch else recipe.learning_rate
@@ -215,7 +215,9 @@ class WindowDraw:
     """Which pieces stand for examples in a step: of a text in windows one, drawn anew every time, so that
     long examples cost and count as much as short ones and are still read from end to end."""
 
-    def __init__(self, pieces: Sequence[Piece], seed: int) -> None:
+    def __init__(self, pieces: Sequence[Piece], seed: int, telling: Sequence[bool] | None = None) -> None:
+        """Of a text with windows that are `telling`, every second draw is one of those."""
+        self.telling = telling
         self.random = np.random.Generator(np.random.Philox(key=seed))
         self.places: dict[int, dict[int, list[int]]] = {}  # example -> side -> its windows
         for place, piece in enumerate(pieces):
@@ -231,8 +233,14 @@ class WindowDraw:
         drawn = []
         for example in examples:
             for windows in self.places[example].values():
-                drawn.append(windows[self.random.integers(len(windows))] if len(windows) > 1 else windows[0])
+                drawn.append(self._one_of(windows) if len(windows) > 1 else windows[0])
         return drawn
+
+    def _one_of(self, windows: list[int]) -> int:
+        telling = [place for place in windows if self.telling is not None and self.telling[place]]
+        if telling and self.random.random() < 0.5:
+            windows = telling
+        return windows[self.random.integers(len(windows))]
 
 
 def _order(count: int, size: int, seed: int) -> Iterator[list[int]]:

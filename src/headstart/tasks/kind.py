@@ -100,6 +100,11 @@ class Kind(ABC):
     def targets(self, train: Examples, pieces: Sequence[Piece], labels: Sequence[str]) -> list[Tensor]:
         """What is right for each piece, as numbers."""
 
+    def telling(self, targets: Sequence[Tensor]) -> list[bool] | None:
+        """Which pieces hold the answer, where some windows of an example do and others do not."""
+        del targets
+        return None
+
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Sequence[Tensor], pieces: Sequence[Piece]) -> Tensor:
         """The loss of a batch.

@@ -143,6 +143,9 @@ class QuestionAnswering(Kind):
         none, or not the whole of it."""
         return [torch.tensor([_heads_of(piece, train.targets[piece.owner])]) for piece in pieces]
 
+    def telling(self, targets: Sequence[Tensor]) -> list[bool] | None:
+        return [bool(target.any()) for target in targets]
+
     def loss(self, outputs: Tensor, targets: Sequence[Tensor], pieces: Sequence[Piece]) -> Tensor:
         """Mean cross-entropy of the first and the last token."""
         sizes = [len(piece.heads) for piece in pieces]
