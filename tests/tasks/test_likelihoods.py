@@ -15,6 +15,7 @@ from headstart.interchange.model_folder import LoadedModel, save_model
 from headstart.tasks.evaluation import EvaluationSettings, evaluate
 from headstart.tasks.likelihood import Asked, asked_for, likelihoods, windows
 from headstart.tasks.perplexity import evaluate_text
+from headstart.tasks.pseudo_likelihood import pieces
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +144,34 @@ def test_one_document_is_drawn_by_windows(decoder, documents, tmp_path):
     found = evaluate_text(decoder, path)
     assert found.scores[0]["n"] == len(path.read_bytes())
     assert found.scores[0]["low"] < found.scores[0]["value"] < found.scores[0]["high"]
-    assert "1 documents, resamples draw windows" in found.rule
+    assert "1 document, resamples draw windows" in found.rule
     assert evaluate_text(decoder, path, limit=1).scores == found.scores
+
+
+@pytest.mark.parametrize("family", ["headstart-encoder", "bert"])
+def test_an_encoder_hides_each_token_in_turn(tokenizer, tiny, documents, tmp_path, family):
+    loaded = LoadedModel(tiny(family).eval(), tokenizer, "masked")
+    text = documents[3]["text"][:400]
+    (tmp_path / "one.txt").write_text(text)
+    ids = tokenizer.encode(text)
+    cut = pieces(loaded, ids)
+    assert [token for piece in cut for token in piece] == ids
+    assert max(map(len, cut)) <= 62
+    assert max(map(len, cut)) - min(map(len, cut)) <= 1
+    expected = 0.0
+    for piece in cut:
+        row = torch.tensor([[tokenizer.special.start, *piece, tokenizer.special.end]])
+        for place in range(1, len(piece) + 1):
+            hidden = row.clone()
+            hidden[0, place] = tokenizer.special.mask
+            with torch.no_grad():
+                scores = loaded.model.logits(loaded.model(hidden)[0, place]).log_softmax(-1)
+            expected -= float(scores[row[0, place]])
+    found = evaluate(loaded, f"text:{tmp_path / 'one.txt'}")
+    figures = {row["metric"]: row["value"] for row in found.scores if row["system"] == "model"}
+    assert figures["token pseudo-perplexity"] == pytest.approx(math.exp(expected / len(ids)), rel=1e-4)
+    assert figures["pseudo-bits per byte"] == pytest.approx(expected / math.log(2) / len(text.encode()))
+    assert pieces(loaded, []) == []
 
 
 PROBLEMS = [
@@ -231,8 +258,6 @@ def test_last_words(decoder, tmp_path):
 
 def test_what_a_model_cannot_do(encoder, answerer, tmp_path):
     path = jsonl(tmp_path / "texts.jsonl", [{"text": "The captain saw the storm"}])
-    with pytest.raises(HeadstartError, match="this model is masked"):
-        evaluate(encoder, str(path))
     with pytest.raises(HeadstartError, match="did you mean 'lambada'"):
         evaluate(answerer, "lambda:texts.jsonl")
     with pytest.raises(HeadstartError, match="this model is text-to-text"):

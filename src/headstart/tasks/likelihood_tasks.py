@@ -77,7 +77,9 @@ def evaluate_last_words(
         f"The last word of a text is right where each of its tokens is the likeliest; {_shots(shots)}.",
         notes=_cut(cut, len(found)),
     )
-    result.add("model", [right, perplexity([-one.logprob for one in found], np.ones(len(found)), "word")])
+    result.add(
+        "model", [right, perplexity([-one.logprob for one in found], np.ones(len(found)), "word perplexity")]
+    )
     guess = mean("accuracy", [_share(problem) for problem in problems])
     result.add("random word of the text", [guess])
     result.against("random word of the text", right, guess)

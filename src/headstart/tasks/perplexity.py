@@ -11,8 +11,9 @@ import numpy as np
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.evaluation_report import Evaluation, by_length, excerpt, slices
-from headstart.tasks.likelihood import Asked, likelihoods, windows
+from headstart.tasks.likelihood import likelihoods, windows
 from headstart.tasks.metrics.language import bits_per_byte, perplexity
+from headstart.tasks.pseudo_likelihood import pieces, pseudo_loss
 from headstart.tasks.rows import TOO_LONG, format_of, read_rows
 
 CHUNK_DOCUMENTS = 64
@@ -27,18 +28,20 @@ def evaluate_text(
 ) -> Evaluation:
     """Perplexity per token and per word, and bits per byte, of the documents in a file.
 
+    An encoder, which hides each token in turn, has pseudo-perplexity instead; see `pseudo_likelihood`.
+
     Args:
         path: a text file, which is one document, or rows with a text each (JSONL, CSV, TSV, Parquet).
-        stride: how far the window moves, in tokens; None: half of the model's context.
+        stride: how far a decoder's window moves, in tokens; None: half of the model's context.
         limit: so many documents from the beginning; None: all.
 
     Raises:
-        HeadstartError: the model is no decoder, or there is no text.
+        HeadstartError: the model foresees no text, or there is none.
     """
-    if loaded.head != "causal":
+    masked = loaded.head in ("masked", "pretraining")
+    if loaded.head != "causal" and not masked:
         raise HeadstartError(
-            "perplexity is what a decoder has, which foresees a text from the left; this model is "
-            f"{loaded.head}"
+            f"perplexity is what a decoder has, which foresees a text; this model is {loaded.head}"
         )
     context = loaded.model.config.context
     stride = max(1, context // 2) if stride is None else stride
@@ -48,16 +51,12 @@ def evaluate_text(
     packed = 0
     documents = islice(read_documents(path), limit)
     while chunk := list(islice(documents, CHUNK_DOCUMENTS)):
-        asked: list[tuple[int, Asked]] = []
         encoded = loaded.tokenizer.encode_batch([text for text, _ in chunk])
-        for number, ids in enumerate(encoded, len(rows)):
-            asked += [(number, window) for window in windows(loaded.tokenizer, ids, context, stride)]
-        found = likelihoods(loaded, [window for _, window in asked])
-        for (number, window), likelihood in zip(asked, found, strict=True):
-            text = chunk[number - len(rows)][0]
-            share = len(window.target) / len(encoded[number - len(rows)])
-            words, size = len(text.split()), len(text.encode("utf-8", errors="replace"))
-            units.append((number, -likelihood.logprob, len(window.target), words * share, size * share))
+        found = _hidden_in_turn(loaded, encoded) if masked else _from_the_left(loaded, encoded, stride)
+        for place, loss, size in found:
+            text, share = chunk[place][0], size / len(encoded[place])
+            words, length = len(text.split()), len(text.encode("utf-8", errors="replace"))
+            units.append((len(rows) + place, loss, size, words * share, length * share))
         packed += sum(len(xz.compress(text.encode("utf-8", errors="replace"))) for text, _ in chunk)
         rows += [other | {"text": excerpt(text), "tokens": len(ids)}
                  for (text, other), ids in zip(chunk, encoded, strict=True)]  # fmt: skip
@@ -72,18 +71,23 @@ def evaluate_text(
             np.bincount(owner.astype(int), part)[kept] for part in (losses, tokens, words, sizes)
         )
         rows = [rows[place] for place in kept]
-    bits = bits_per_byte(losses, sizes)
+    pseudo = "pseudo-" if masked else ""
+    bits = bits_per_byte(losses, sizes, f"{pseudo}bits per byte")
     count = len(rows) if drawn == "documents" else len(set(owner))
-    result = Evaluation(
-        path.name,
-        "text",
-        f"Windows of {context} tokens that move by {stride}; each token is foreseen once, from at least "
+    rule = (
+        f"Pieces of at most {context} tokens with the special ones, in which each token is hidden in turn; "
+        "to be compared between encoders alone."
+        if masked
+        else f"Windows of {context} tokens that move by {stride}; each token is foreseen once, from at least "
         f"{context - stride} tokens before it (or the document's beginning); the end of a document does not "
-        f"count. {count:,} documents, resamples draw {drawn}.",
+        "count."
     )
-    result.add("model", [bits, perplexity(losses, tokens), perplexity(losses, words, "word")])
+    rule += f" {count:,} document{'s' if count > 1 else ''}, resamples draw {drawn}."
+    result = Evaluation(path.name, "text", rule)
+    by_token = perplexity(losses, tokens, f"token {pseudo}perplexity")
+    result.add("model", [bits, by_token, perplexity(losses, words, f"word {pseudo}perplexity")])
     compressed = 8 * (packed + len(xz.flush())) / sizes.sum()
-    result.add_plain("xz", bits.metric, float(compressed), int(sizes.sum()))
+    result.add_plain("xz", "bits per byte", float(compressed), int(sizes.sum()))
     if drawn == "documents":
         columns: dict[str, Sequence[Any]] = {
             name: [row.get(name) for row in rows] for name in rows[0] if name not in ("text", "tokens")
@@ -93,13 +97,34 @@ def evaluate_text(
         each = losses / np.maximum(sizes, 1) / np.log(2)
         result.tables["hardest documents"] = [
             {
-                "bits per byte": float(each[place]),
+                bits.metric: float(each[place]),
                 "tokens": rows[place]["tokens"],
                 "text": rows[place]["text"],
             }
             for place in np.argsort(-each)[:HARDEST]
         ]
     return result
+
+
+def _from_the_left(
+    loaded: LoadedModel, encoded: Sequence[list[int]], stride: int
+) -> Iterator[tuple[int, float, int]]:
+    """Of every window which document it is in, its loss in nats, and how many tokens it foresees."""
+    asked = [
+        (place, window)
+        for place, ids in enumerate(encoded)
+        for window in windows(loaded.tokenizer, ids, loaded.model.config.context, stride)
+    ]
+    found = likelihoods(loaded, [window for _, window in asked])
+    for (place, window), likelihood in zip(asked, found, strict=True):
+        yield place, -likelihood.logprob, len(window.target)
+
+
+def _hidden_in_turn(loaded: LoadedModel, encoded: Sequence[list[int]]) -> Iterator[tuple[int, float, int]]:
+    """The same of every piece that an encoder reads."""
+    for place, ids in enumerate(encoded):
+        for piece in pieces(loaded, ids):
+            yield place, pseudo_loss(loaded, piece), len(piece)
 
 
 def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

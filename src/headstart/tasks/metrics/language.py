@@ -10,7 +10,7 @@ from headstart.tasks.metrics.bootstrap import Measurement, divided, from_sums, r
 Numbers = Sequence[float] | np.ndarray
 
 
-def perplexity(losses: Numbers, counts: Numbers, unit: str = "token") -> Measurement:
+def perplexity(losses: Numbers, counts: Numbers, metric: str = "token perplexity") -> Measurement:
     """The exponential of the mean loss; of use only between models that cut text into the same units.
 
     Args:
@@ -22,10 +22,10 @@ def perplexity(losses: Numbers, counts: Numbers, unit: str = "token") -> Measure
     def value(sums: np.ndarray) -> np.ndarray:
         return np.exp(divided(sums[:, 0], sums[:, 1]))
 
-    return from_sums(f"{unit} perplexity", rows, value, rows[:, 1])
+    return from_sums(metric, rows, value, rows[:, 1])
 
 
-def bits_per_byte(losses: Numbers, sizes: Numbers) -> Measurement:
+def bits_per_byte(losses: Numbers, sizes: Numbers, metric: str = "bits per byte") -> Measurement:
     """Cross-entropy for each byte of UTF-8, in bits, which no tokenizer changes.
 
     Args:
@@ -33,4 +33,4 @@ def bits_per_byte(losses: Numbers, sizes: Numbers) -> Measurement:
         sizes: bytes of each document.
     """
     bits = np.asarray(losses, dtype=np.float64) / math.log(2)
-    return ratio("bits per byte", bits, sizes)
+    return ratio(metric, bits, sizes)
