@@ -256,7 +256,7 @@ def test_last_words(decoder, tmp_path):
         evaluate(decoder, f"lambada:{jsonl(tmp_path / 'none.jsonl', [{'body': 'Sea'}])}")
 
 
-def test_what_a_model_cannot_do(encoder, answerer, tmp_path):
+def test_what_a_model_cannot_do(encoder, answerer, tmp_path, monkeypatch):
     path = jsonl(tmp_path / "texts.jsonl", [{"text": "The captain saw the storm"}])
     with pytest.raises(HeadstartError, match="did you mean 'lambada'"):
         evaluate(answerer, "lambda:texts.jsonl")
@@ -264,6 +264,12 @@ def test_what_a_model_cannot_do(encoder, answerer, tmp_path):
         evaluate(answerer, str(path))
     with pytest.raises(HeadstartError, match="this model is masked"):
         evaluate(encoder, f"lambada:{path}")
+    monkeypatch.setattr("headstart.tasks.rows.MAX_LINE", 20)
+    for name in ("long.txt", "long.jsonl"):
+        jsonl(tmp_path / name, [{"text": "The captain saw the storm"}])
+        with pytest.raises(HeadstartError, match="line 1 is over"):
+            evaluate(as_decoder(answerer), f"text:{tmp_path / name}")
+    monkeypatch.undo()
     with pytest.raises(HeadstartError, match="no text; wanted 'text'"):
         evaluate(as_decoder(answerer), f"text:{jsonl(tmp_path / 'n.jsonl', [{'n': 1}])}")
 

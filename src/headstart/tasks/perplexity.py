@@ -14,7 +14,7 @@ from headstart.tasks.evaluation_report import Evaluation, by_length, excerpt, sl
 from headstart.tasks.likelihood import likelihoods, windows
 from headstart.tasks.metrics.language import bits_per_byte, perplexity
 from headstart.tasks.pseudo_likelihood import pieces, pseudo_loss
-from headstart.tasks.rows import TOO_LONG, format_of, read_rows
+from headstart.tasks.rows import MAX_LINE, TOO_LONG, format_of, read_rows
 
 CHUNK_DOCUMENTS = 64
 FEW_DOCUMENTS = 30
@@ -51,13 +51,14 @@ def evaluate_text(
     packed = 0
     documents = islice(read_documents(path), limit)
     while chunk := list(islice(documents, CHUNK_DOCUMENTS)):
-        encoded = loaded.tokenizer.encode_batch([text for text, _ in chunk])
+        texts = [text for text, _ in chunk]
+        encoded = loaded.tokenizer.encode_batch(texts)
+        lengths = [(len(text.split()), len(_bytes(text))) for text in texts]
         found = _hidden_in_turn(loaded, encoded) if masked else _from_the_left(loaded, encoded, stride)
         for place, loss, size in found:
-            text, share = chunk[place][0], size / len(encoded[place])
-            words, length = len(text.split()), len(text.encode("utf-8", errors="replace"))
+            share, (words, length) = size / len(encoded[place]), lengths[place]
             units.append((len(rows) + place, loss, size, words * share, length * share))
-        packed += sum(len(xz.compress(text.encode("utf-8", errors="replace"))) for text, _ in chunk)
+        packed += sum(len(xz.compress(_bytes(text))) for text in texts)
         rows += [other | {"text": excerpt(text), "tokens": len(ids)}
                  for (text, other), ids in zip(chunk, encoded, strict=True)]  # fmt: skip
     if not units:
@@ -130,14 +131,13 @@ def _hidden_in_turn(loaded: LoadedModel, encoded: Sequence[list[int]]) -> Iterat
 def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Texts that are not empty, each with the other columns of its row."""
     if format_of(path) == "text":
-        text = "\n".join("" if row is TOO_LONG else row["text"] for _, row in read_rows(path))
+        text = "\n".join(_short(path, line, row)["text"] for line, row in read_rows(path))
         if text.strip():
             yield text, {}
         return
     column = None
     for line, row in read_rows(path):
-        if row is TOO_LONG:
-            continue
+        _short(path, line, row)
         if column is None:
             column = next((name for name in TEXT_NAMES if isinstance(row.get(name), str)), None)
             if column is None:
@@ -149,3 +149,16 @@ def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         text = row.get(column)
         if isinstance(text, str) and text.strip():
             yield text, {name: value for name, value in row.items() if name != column}
+
+
+def _short(path: Path, line: int, row: Any) -> dict[str, Any]:
+    """The row, unless its line was too long to be read."""
+    if row is TOO_LONG:
+        raise HeadstartError(
+            f"{path} line {line} is over {MAX_LINE >> 20} MB long; cut the document into parts"
+        )
+    return row
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", errors="replace")
