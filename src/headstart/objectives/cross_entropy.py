@@ -39,9 +39,9 @@ def cross_entropy_sum(
             drift (Chowdhery et al. 2022, section 5).
         label_smoothing: share of each target that is spread evenly over the vocabulary (Szegedy et al.
             2016, section 7).
-        compiled: pass over the scores in one compiled kernel, where they are large.
+        compiled: pass over the scores in one compiled kernel.
     """
-    if targets.numel() * len(weight) <= LARGE:
+    if not compiled and targets.numel() * len(weight) <= LARGE:
         logits = F.linear(hidden, weight.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype))
         logits = logits.float()
         loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)

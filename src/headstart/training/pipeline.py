@@ -136,8 +136,9 @@ class Pipeline:
             dist.recv(x, self.ranks[place - 1], group=self.group)
         x = stage(x, torch.zeros(1, dtype=torch.long))
         stage.groups = None
-        if hasattr(stage, "reshard"):  # FSDP keeps what it gathered for a backward pass
-            stage.reshard()
+        reshard: Any = getattr(stage, "reshard", None)
+        if reshard is not None:  # FSDP keeps what it gathered for a backward pass
+            reshard()
         if not stage.last:
             dist.send(x.contiguous(), self.ranks[place + 1], group=self.group)
             x = torch.zeros(count, device=self.device)

@@ -1,0 +1,98 @@
+"""headstart's recipe for so many core-seconds: the real loop, its checkpoints judged like the others' models."""
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from judge import heldout, judge
+
+from headstart.folder import read_json
+from headstart.models.registry import make_config
+from headstart.models.transformer import build
+from headstart.objectives.batch import hidden_states, target_states
+from headstart.recipe import Recipe
+from headstart.tokenizer.folder import open_tokenizer
+from headstart.training.checkpoint import read
+from headstart.training.loop import pretrain, seconds_per_step
+from headstart.training.metrics import read_metrics
+from headstart.training.recipe import PretrainRecipe
+
+RECIPES = Path(__file__).parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tokens", type=Path, required=True)
+    parser.add_argument("--kind", choices=["causal", "masked"], required=True)
+    parser.add_argument("--core-seconds", type=float, default=600)
+    parser.add_argument("--points", type=int, default=12)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("settings", nargs="*", help="overrides of the recipe, as in optimiser.matrix_rate=0.01")
+    given = parser.parse_args()
+    overrides = [f"tokens={given.tokens}", *given.settings]
+    recipe = PretrainRecipe.load(RECIPES / f"{given.kind}.yaml", overrides)
+    begun = time.process_time()
+    seconds_per_step(recipe)  # compiles
+    compiling = time.process_time() - begun
+    began = time.process_time()
+    seconds_per_step(recipe, 8)
+    each = (time.process_time() - began) / 9
+    steps = max(50, int((given.core_seconds - compiling) / each))
+    every = max(1, steps // given.points)
+    recipe = recipe.model_copy(
+        update={"steps": steps, "checkpoint_every": every, "keep_every": every, "evaluate_every": steps}
+    )
+    shutil.rmtree(given.run, ignore_errors=True)
+    # What was compiled above is not compiled again, so that it has to be added.
+    curve = train(recipe, given.run, given.kind, compiling)
+    settings: Recipe = recipe
+    given.out.write_text(json.dumps({"settings": settings.model_dump(mode="json"), "curve": curve}) + "\n")
+
+
+def train(recipe: PretrainRecipe, run: Path, kind: str, before: float) -> list[dict[str, float]]:
+    """Core-seconds, held-out loss and tokens at every checkpoint of a run."""
+    started = time.process_time()
+    pretrain(recipe, run)
+    whole = time.process_time() - started
+    steps = {e["step"]: e for e in read_metrics(run) if e["kind"] == "step"}
+    known = heldout(recipe.tokens, kind, recipe.context)
+    # Vectors for the start, checkpoints and the held-out evaluations of the run itself are counted too.
+    beside = max(0.0, whole - steps[max(steps)]["core_seconds"])
+    curve = []
+    for folder in sorted((run / "checkpoints").glob("step-*"), key=lambda f: int(f.name[5:])):
+        step = int(folder.name[5:])
+        point = {
+            "core_seconds": round(before + beside + steps[step]["core_seconds"], 2),
+            "loss": round(score(recipe, folder, known), 5),
+            "tokens": steps[step]["tokens"],
+        }
+        print(json.dumps(point), flush=True)
+        curve.append(point)
+    return curve
+
+
+def score(recipe: PretrainRecipe, folder: Path, known: Any) -> float:
+    files = read(folder, read_json(folder / "state.json"))
+    assert files is not None
+    tokenizer = open_tokenizer(recipe.tokens)
+    sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
+    sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
+    model = build(make_config(recipe.model.family, sizes), 0, getattr(torch, recipe.precision))
+    model.load_state_dict(files.get("average.safetensors", files["model.safetensors"]))
+    model.eval()
+
+    def scores(part: Any) -> torch.Tensor:
+        states = target_states(model, part, hidden_states(model, part))
+        bias = None if model.output_bias is None else model.output_bias.to(states.dtype)
+        return torch.nn.functional.linear(states, model.output_weight.to(states.dtype), bias)
+
+    return judge(known, scores)
+
+
+if __name__ == "__main__":
+    main()
