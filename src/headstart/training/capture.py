@@ -81,8 +81,11 @@ def _residual(name: str, tensors: dict[str, Tensor]) -> Any:
 
 @contextmanager
 def _attention(tensors: dict[str, Tensor]) -> Iterator[None]:
-    """Note the weights of every attention; what it computes stays what it is."""
-    attend = parts.attend
+    """Note the weights of every attention; what it computes stays what it is.
+
+    Documents stand behind a mask for it, for the kernel that lays them end to end has no weights to show.
+    """
+    attend, kernel = parts.attend, parts.DOCUMENT_KERNEL
 
     def noted(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **named: Any) -> Tensor:
         # The weights are what attention makes of the unit vectors of the places looked at.
@@ -93,8 +96,8 @@ def _attention(tensors: dict[str, Tensor]) -> Iterator[None]:
         ).float()
         return attend(query, key, value, *rest, **named)
 
-    parts.attend = noted
+    parts.attend, parts.DOCUMENT_KERNEL = noted, None
     try:
         yield
     finally:
-        parts.attend = attend
+        parts.attend, parts.DOCUMENT_KERNEL = attend, kernel

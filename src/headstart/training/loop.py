@@ -557,13 +557,21 @@ def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, i
 
 def _card(recipe: PretrainRecipe, model: Transformer, run: Path) -> str:
     """The model card: what it is, what it was trained on, what it reached."""
-    last = [event for event in read_metrics(run) if event["kind"] == "evaluation"][-1]
+    events = read_metrics(run)
+    last = [event for event in events if event["kind"] == "evaluation"][-1]
+    changed = any(event["kind"] == "control" and event["action"] in control.NUMBERS for event in events)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return (
         f"# {recipe.model.family}, {parameters:,} parameters\n\n"
         f"Pre-trained from random weights with headstart, {recipe.objective.kind} objective, "
-        f"{last['tokens']:,} tokens in {recipe.steps:,} steps of {recipe.rows} rows "
+        f"{last['tokens']:,} tokens in {last['step']:,} steps of {recipe.rows} rows "
         f"of {recipe.context} tokens.\n\n"
         f"Held-out loss {last['loss']:.4f} nats a target token, {last['bits_per_byte']:.4f} bits a byte "
-        f"(n = {last['targets']:,} targets).\n\nThe full recipe is in `recipe.yaml` of the run."
+        f"(n = {last['targets']:,} targets).\n\n"
+        + (
+            "The learning rate was changed by hand while it ran; `metrics.jsonl` says when.\n\n"
+            if changed
+            else ""
+        )
+        + "The full recipe is in `recipe.yaml` of the run."
     )

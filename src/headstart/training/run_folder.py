@@ -1,5 +1,6 @@
 """A run folder belongs to one recipe; a run that is told to stop saves first."""
 
+import secrets
 import signal
 import threading
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> N
         facts,
         {
             "fingerprint": identity,
+            "id": secrets.token_hex(4),
             "seed": seed,
             "machine": describe_machine(),
             "versions": package_versions(),

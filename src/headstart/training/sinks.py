@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headstart.errors import HeadstartError
+from headstart.folder import read_json, write_json
 
 
 class Sink(Protocol):
@@ -41,7 +42,9 @@ class WandB:
     def __init__(self, run: Path, step: int) -> None:
         import wandb
 
-        self._run: Any = wandb.init(project="headstart", name=run.name, dir=str(run), resume="allow")
+        self._run: Any = wandb.init(
+            project="headstart", name=run.name, id=_identity(run), dir=str(run), resume="allow"
+        )
 
     def write(self, scalars: dict[str, float], step: int) -> None:
         self._run.log(scalars, step=step)
@@ -58,7 +61,10 @@ class MLflow:
 
         self._mlflow: Any = mlflow
         mlflow.set_experiment("headstart")
-        mlflow.start_run(run_name=run.name)
+        known = run / "mlflow.json"  # MLflow gives the names
+        number = read_json(known)["run_id"] if known.exists() else None
+        begun = mlflow.start_run(run_id=number, run_name=run.name)
+        write_json(known, {"run_id": begun.info.run_id})
 
     def write(self, scalars: dict[str, float], step: int) -> None:
         self._mlflow.log_metrics(scalars, step=step)
@@ -74,7 +80,7 @@ class Trackio:
         import trackio
 
         self._trackio: Any = trackio
-        trackio.init(project="headstart", name=run.name)
+        trackio.init(project="headstart", name=f"{run.name}-{_identity(run)}", resume="allow")
 
     def write(self, scalars: dict[str, float], step: int) -> None:
         self._trackio.log(scalars, step=step)
@@ -91,6 +97,11 @@ SINKS: dict[str, type[Sink]] = {
 }
 
 
+def _identity(run: Path) -> str:
+    """What a service knows the run by, so that one that goes on is no new one."""
+    return str(read_json(run / "run.json")["id"])
+
+
 def open_sink(name: str, run: Path, step: int) -> Sink:
     """The sink of that name.
 
@@ -99,5 +110,8 @@ def open_sink(name: str, run: Path, step: int) -> Sink:
     """
     try:
         return SINKS[name](run, step)  # type: ignore[call-arg]
-    except ImportError:
-        raise HeadstartError(f"sinks: {name} is not installed; pip install {name}, or leave it out") from None
+    except ImportError as error:
+        package = error.name or name
+        raise HeadstartError(
+            f"sinks: {name} is not installed; pip install {package}, or leave it out"
+        ) from None
