@@ -150,8 +150,8 @@ def spoil(monkeypatch, steps: set[int]) -> None:
         now[0] = step
         return batch(self, step)
 
-    def spoilt(model, part, **extras):
-        return honest(model, part, **extras) * (math.nan if now[0] in steps and model.training else 1.0)
+    def spoilt(model, part, *rest, **extras):
+        return honest(model, part, *rest, **extras) * (math.nan if now[0] in steps and model.training else 1.0)
 
     monkeypatch.setattr(Feed, "batch", noted)
     monkeypatch.setattr(parallel, "loss_sum", spoilt)

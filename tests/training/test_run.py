@@ -307,8 +307,8 @@ def test_a_loss_that_is_no_number_ends_the_run_with_what_it_had(recipe, tmp_path
     honest = parallel.loss_sum
     with monkeypatch.context() as patch:
 
-        def failing(model, batch, **extras):
-            return honest(model, batch, **extras) * (float("nan") if len(steps(run)) >= 6 else 1.0)
+        def failing(model, batch, *rest, **extras):
+            return honest(model, batch, *rest, **extras) * (float("nan") if len(steps(run)) >= 6 else 1.0)
 
         patch.setattr(parallel, "loss_sum", failing)
         with pytest.raises(HeadstartError, match=r"the loss is nan, .* at step 7"):
