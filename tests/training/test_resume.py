@@ -151,7 +151,9 @@ def spoil(monkeypatch, steps: set[int]) -> None:
         return batch(self, step)
 
     def spoilt(model, part, *rest, **extras):
-        return honest(model, part, *rest, **extras) * (math.nan if now[0] in steps and model.training else 1.0)
+        return honest(model, part, *rest, **extras) * (
+            math.nan if now[0] in steps and model.training else 1.0
+        )
 
     monkeypatch.setattr(Feed, "batch", noted)
     monkeypatch.setattr(parallel, "loss_sum", spoilt)
