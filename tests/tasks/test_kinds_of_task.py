@@ -13,7 +13,7 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.tasks.baselines import baselines
 from headstart.tasks.data import load_examples, load_task, pair, split
-from headstart.tasks.examples import Choices, Examples
+from headstart.tasks.examples import Answer, Choices, Examples
 from headstart.tasks.finetune import FinetuneRecipe, WindowDraw, finetune
 from headstart.tasks.kinds import KINDS, kind_named
 from headstart.tasks.label_evaluation import evaluate_labels
@@ -138,6 +138,19 @@ def test_long_texts_are_read_to_their_end(encoder):
         each = predictor.model(pack(pieces))[:, 0].numpy()
     weights = [piece.weight for piece in pieces]
     assert predictor.predict([text])[0] == pytest.approx(np.average(each, weights=weights), abs=1e-4)
+
+
+def test_texts_without_words_have_answers_too(encoder, speech):
+    tagger = finetune(encoder, speech, QUICK, 0)
+    empty, word, blank = tagger.answers(["", "ship", "  "])
+    assert (empty["words"], word["words"], blank["tags"]) == ([], ["ship"], [])
+    assert tagger.answers([""]) == [empty]
+    one = Examples(
+        "question-answering", [("Who?", "Anna ran."), ("Who?", "It ran.")], [(Answer("Anna", 0),), ()]
+    )
+    found = finetune(encoder, one, QUICK, 0).answers([("Who?", ""), ("", "Anna")])
+    assert (found[0]["answer"], found[0]["margin"]) == ("", 0.0)
+    assert set(found[1]) >= {"answer", "probability", "margin"}
 
 
 def test_training_draws_every_window(tokenizer):

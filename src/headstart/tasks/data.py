@@ -20,7 +20,7 @@ from headstart.tasks.metrics.entities import marks_entities
 from headstart.tasks.rows import TOO_LONG, format_of, is_class_folder, read_class_folder, read_rows
 from headstart.tasks.spans import as_bio, scheme_of
 
-__all__ = ["Examples", "Input", "Target", "Task", "TaskKind", "flatten", "normalised"]  # from one place
+__all__ = ["Examples", "Input", "Target", "Task", "TaskKind", "flatten", "normalised"]
 
 TEST_SHARE, TEST_MOST = 0.2, 1_000
 TRAIN_NAMES, TEST_NAMES = ("train",), ("test", "dev", "validation", "valid")
@@ -90,12 +90,11 @@ def load_examples(
         targets, found = _in_bio(targets)
         notes += found
     examples = Examples(kind.name, inputs, targets, notes, groups)
-    many = (
-        len(examples) > 20 and len(examples.labels) > len(flatten(targets)) / 2 if examples.labels else False
-    )
-    if many and kind.name != "multi-label":
+    # Labels of nearly every row's own are no labels; several labels a text may be many.
+    labels = examples.labels if kind.name in ("classification", "tagging") else []
+    if len(examples) > 20 and len(labels) > len(flatten(targets)) / 2:
         raise HeadstartError(
-            f"{path}: column {chosen['label']!r} has {len(examples.labels):,} different values in "
+            f"{path}: column {chosen['label']!r} has {len(labels):,} different values in "
             f"{len(examples):,} rows, so it is no class; name the right one with --label-column, or, where "
             "it is a number to be predicted, say --task regression"
         )

@@ -47,7 +47,7 @@ class TaskModel(nn.Module):
                 else mean_of_pieces(hidden, rows)
             )
         reads = self.head.shape.reads
-        if len(rows.heads):
+        if reads == "each":
             chosen = hidden[rows.heads]
         elif reads == "mean":
             chosen = mean_of_pieces(hidden, rows)

@@ -127,7 +127,7 @@ def encode_texts(
     Raises:
         HeadstartError: `max_tokens` leaves no room for text.
     """
-    room = _room(tokenizer, max_tokens)
+    room = room_for_text(tokenizer, max_tokens)
     pieces = []
     for place, ids in enumerate(tokenizer.encode_batch(list(texts))):
         owner, side = owners[place] if owners is not None else (place, 0)
@@ -149,7 +149,7 @@ def encode_pairs(
     pieces = []
     for place, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
         owner, side = owners[place] if owners is not None else (place, 0)
-        for a, b in pair_windows(len(first), len(second), _room(tokenizer, max_tokens, pair=True)):
+        for a, b in pair_windows(len(first), len(second), room_for_text(tokenizer, max_tokens, pair=True)):
             ids, types = tokenizer.with_special(first[a.start : a.end], second[b.start : b.end])
             weight = max(1, a.last - a.first, b.last - b.first)
             if not ids:
@@ -179,7 +179,7 @@ def encode_words(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], max_t
     The words are encoded as their text, or as the text that joins them with one space each. A word is read at
     the token that holds its first character.
     """
-    room = _room(tokenizer, max_tokens)
+    room = room_for_text(tokenizer, max_tokens)
     opening = _framed(tokenizer, [-1]).tolist().index(-1)
     pieces = []
     for owner, sentence in enumerate(sentences):
@@ -209,7 +209,7 @@ def _nothing(tokenizer: Tokenizer) -> list[int]:
     return ids[:1]
 
 
-def _room(tokenizer: Tokenizer, max_tokens: int, pair: bool = False) -> int:
+def room_for_text(tokenizer: Tokenizer, max_tokens: int, pair: bool = False) -> int:
     """Tokens of text in a piece of `max_tokens`, one at least for each text."""
     room = max_tokens - len(tokenizer.with_special([], [] if pair else None)[0])
     if room < 1 + pair:

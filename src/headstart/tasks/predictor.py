@@ -99,7 +99,7 @@ class Predictor:
         outputs: list[np.ndarray] = [np.zeros(0)] * len(pieces)
         for batch in _batches([len(piece.ids) for piece in pieces]):
             found = self.model(pack([pieces[i] for i in batch], padding).to(device)).cpu().numpy()
-            per_head = any(len(pieces[i].heads) for i in batch)
+            per_head = self.model.head is not None and self.model.head.shape.reads == "each"
             lengths = [len(pieces[i].heads) if per_head else 1 for i in batch]
             for i, output in zip(batch, np.split(found, np.cumsum(lengths)[:-1]), strict=True):
                 outputs[i] = output if per_head else output[0]

@@ -19,7 +19,7 @@ from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Answer, Examples, TaskKind
 from headstart.tasks.kind import OPTION_COLUMNS, Columns, Kind, Unusable, choose, read_text, softmax
-from headstart.tasks.packing import Piece, pair_windows
+from headstart.tasks.packing import Piece, pair_windows, room_for_text
 from headstart.tasks.spans import outside_graphemes
 from headstart.tokenizer.base import Tokenizer
 
@@ -108,9 +108,7 @@ class QuestionAnswering(Kind):
     def encode(self, tokenizer: Tokenizer, inputs: Sequence[Any], max_tokens: int) -> list[Piece]:
         """Windows over the context, each with the question; heads are "no answer" and the context's
         tokens."""
-        room = max_tokens - len(tokenizer.with_special([], [])[0])
-        if room < 2:
-            raise HeadstartError(f"max_tokens={max_tokens} leaves no room for text; ask for 16 at least")
+        room = room_for_text(tokenizer, max_tokens, pair=True)
         marked = tokenizer.with_special([-1], [-2])[0]
         opening, between = marked.index(-1), marked.index(-2) - marked.index(-1) - 1
         questions = tokenizer.encode_batch([question for question, _ in inputs])
@@ -174,10 +172,12 @@ class QuestionAnswering(Kind):
         return given[1][result.start : result.end] if result.answered else ""
 
     def answer(self, result: Found, given: Any, labels: Sequence[str]) -> dict[str, Any]:
-        found = {"answer": self.predicted(result, given, labels), "probability": result.probability}
-        if not result.answered:
-            return found | {"best_span": given[1][result.start : result.end], "margin": result.margin}
-        return found | {"start": result.start, "end": result.end, "margin": result.margin}
+        found: dict[str, Any] = {"answer": self.predicted(result, given, labels)}
+        if result.answered:
+            found |= {"start": result.start, "end": result.end}
+        else:
+            found["best_span"] = given[1][result.start : result.end]
+        return found | {"probability": result.probability, "margin": result.margin}
 
 
 def best_span(windows: Sequence[tuple[Piece, np.ndarray]], may_refuse: bool) -> Found:
@@ -209,7 +209,7 @@ def best_span(windows: Sequence[tuple[Piece, np.ndarray]], may_refuse: bool) -> 
             spans.append((float(total[i, j]), int(piece.spans[1 + i, 0]), int(piece.spans[1 + j, 1])))
     spans.sort(key=lambda span: -span[0])
     if not spans:
-        return Found(0, 0, 1.0, False, -np.inf)
+        return Found(0, 0, 1.0, False, 0.0)  # a context without a word
     score, start, end = spans[0]
     shares = softmax(np.array([nothing if may_refuse else -np.inf, *(one[0] for one in spans[:CANDIDATES])]))
     answered = score > nothing or not may_refuse
