@@ -1,4 +1,4 @@
-"""headstart's recipe for so many core-seconds: the real loop, its checkpoints judged like the others' models."""
+"""headstart for so many core-seconds: the real loop, its checkpoints judged as the others' models are."""
 
 import argparse
 import json
@@ -11,13 +11,11 @@ import torch
 from judge import heldout, judge
 
 from headstart.folder import read_json
-from headstart.models.registry import make_config
 from headstart.models.transformer import build
 from headstart.objectives.batch import hidden_states, target_states
 from headstart.recipe import Recipe
-from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.checkpoint import read
-from headstart.training.loop import pretrain, seconds_per_step
+from headstart.training.loop import configuration, pretrain, seconds_per_step
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
 
@@ -32,7 +30,9 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=12)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("settings", nargs="*", help="overrides of the recipe, as in optimiser.matrix_rate=0.01")
+    parser.add_argument(
+        "settings", nargs="*", help="overrides of the recipe, as in optimiser.matrix_rate=0.01"
+    )
     given = parser.parse_args()
     overrides = [f"tokens={given.tokens}", *given.settings]
     recipe = PretrainRecipe.load(RECIPES / f"{given.kind}.yaml", overrides)
@@ -79,10 +79,7 @@ def train(recipe: PretrainRecipe, run: Path, kind: str, before: float) -> list[d
 def score(recipe: PretrainRecipe, folder: Path, known: Any) -> float:
     files = read(folder, read_json(folder / "state.json"))
     assert files is not None
-    tokenizer = open_tokenizer(recipe.tokens)
-    sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
-    sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
-    model = build(make_config(recipe.model.family, sizes), 0, getattr(torch, recipe.precision))
+    model = build(configuration(recipe), 0, getattr(torch, recipe.precision))
     model.load_state_dict(files.get("average.safetensors", files["model.safetensors"]))
     model.eval()
 

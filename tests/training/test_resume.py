@@ -229,7 +229,7 @@ def gradients(engine_recipe):
         if kind not in runs:
             recipe = engine_recipe(kind, context_warmup=0.9, rows=6, z_loss=1e-3, label_smoothing=0.1)
             tokenizer = open_tokenizer(recipe.tokens)
-            model = build(loop._config(recipe, tokenizer), 0)
+            model = build(loop.configuration(recipe), 0)
             layout = parallel.Layout(ParallelRecipe(), torch.device("cpu"))
             layout.place(model, recipe)
             start = getattr(family_named(recipe.model.family), "DECODER_START", "end")

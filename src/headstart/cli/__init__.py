@@ -7,6 +7,7 @@ from types import FrameType
 import typer
 
 from headstart import __version__
+from headstart.cli.control import control
 from headstart.cli.corpus import corpus
 from headstart.cli.evaluate import evaluate
 from headstart.cli.export import export
@@ -38,6 +39,7 @@ app.command()(corpus)
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(plan, name="plan")
 app.command()(pretrain)
+app.command()(control)
 app.command()(finetune)
 app.command()(evaluate)
 app.command()(predict)

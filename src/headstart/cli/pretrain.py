@@ -8,22 +8,32 @@ import typer
 
 
 def pretrain(
-    out: Annotated[
-        Path, typer.Option("--out", help="The run folder; one that exists goes on where it stopped.")
-    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as in tokens=FOLDER objective.kind=causal."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run folder; one that exists goes on where it stopped."),
+    ] = None,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the run would cost, and write nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Pre-train a model from random weights; interrupted runs go on exactly.
 
     Transformers read tokens=FOLDER; model.family=word2vec, glove and elmo read words from corpus=FOLDER.
     """
+    from headstart.errors import HeadstartError
     from headstart.training.metrics import read_metrics
 
+    if dry_run:
+        _dry_run(recipe, overrides or [], as_json)
+        return
+    if out is None:
+        raise HeadstartError("say where the run is to be written: --out FOLDER")
     trainers = {"word2vec": _word2vec, "glove": _glove, "elmo": _elmo}
     train = trainers.get(_family(recipe, overrides or []), _transformer)
     model, kind, sentence = train(recipe, overrides or [], out)
@@ -32,6 +42,40 @@ def pretrain(
         typer.echo(orjson.dumps({"model": str(model)} | last, option=orjson.OPT_INDENT_2).decode())
     else:
         typer.echo(f"{sentence.format(**last)}; model in {model}")
+
+
+def _dry_run(recipe: Path | None, overrides: list[str], as_json: bool) -> None:
+    from headstart.errors import HeadstartError
+    from headstart.scaling.dry_run import dry_run
+    from headstart.scaling.units import amount, size, span
+    from headstart.training.recipe import PretrainRecipe
+
+    if _family(recipe, overrides) in ("word2vec", "glove", "elmo"):
+        raise HeadstartError("--dry-run is for Transformers; these models take minutes")
+    found = dry_run(PretrainRecipe.load(recipe, overrides))
+    if as_json:
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        return
+    parts = found["parameters"]
+    memory = dict(found["memory"])
+    peak, there = memory.pop("peak"), memory.pop("is")
+    many = f" in each of {found['processes']} processes" if found["processes"] > 1 else ""
+    seconds = found["seconds"]
+    lines = [
+        ("parameters", f"{parts['all']:,}",
+         ", ".join(f"{part} {amount(n)}" for part, n in parts.items() if part != "all")),
+        ("tokens", f"{found['tokens']:,}", f"{found['passes']:.2f} passes over the text, "
+         f"{found['tokens_per_parameter']:.1f} a parameter, {found['steps']:,} steps"),
+        ("operations", f"{amount(found['flops'])} FLOP", ""),
+        ("memory", f"{size(peak)}{many}", ", ".join(f"{k} {size(v)}" for k, v in memory.items())
+         + f"; there is {size(there)}"),
+        ("checkpoint", size(found["checkpoint_bytes"]), ""),
+        ("time", "not measured: start it with torchrun" if seconds is None else span(seconds), ""),
+    ]  # fmt: skip
+    for name, figure, detail in lines:
+        typer.echo(f"{name:12}{figure}" + (f"  ({detail})" if detail else ""))
+    if peak > there:
+        typer.echo("this is more memory than there is: lower micro_rows, or set checkpoint_activations=true")
 
 
 def _family(recipe: Path | None, overrides: list[str]) -> str:

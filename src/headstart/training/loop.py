@@ -103,7 +103,7 @@ def _pretrain(recipe: PretrainRecipe, run: Path, layout: Layout, sample: Sampler
     folder = run / "model"
     tokens = read_manifest(recipe.tokens, KIND, VERSION)
     tokenizer = open_tokenizer(recipe.tokens)
-    config = _config(recipe, tokenizer)
+    config = configuration(recipe)
     if layout.main:
         claim(run, recipe, [tokens["tokenizer_sha256"], tokens["splits"]], FREE, recipe.seed)
     if layout.told((folder / "config.json").exists()):
@@ -121,7 +121,13 @@ def _pretrain(recipe: PretrainRecipe, run: Path, layout: Layout, sample: Sampler
     return folder
 
 
-def _config(recipe: PretrainRecipe, tokenizer: Tokenizer) -> TransformerConfig:
+def configuration(recipe: PretrainRecipe) -> TransformerConfig:
+    """The model that a recipe trains.
+
+    Raises:
+        HeadstartError: sizes that do not fit each other, the tokenizer or the objective.
+    """
+    tokenizer = open_tokenizer(recipe.tokens)
     sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
     sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
     config = make_config(recipe.model.family, sizes)
@@ -542,7 +548,7 @@ def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, i
     """
     tokenizer = open_tokenizer(recipe.tokens)
     recipe = recipe.model_copy(update={"start": "random"})  # as fast as any other
-    model = build(_config(recipe, tokenizer), recipe.seed, getattr(torch, recipe.precision))
+    model = build(configuration(recipe), recipe.seed, getattr(torch, recipe.precision))
     run = _Run(recipe, recipe.tokens, model, tokenizer, start(recipe.parallel, recipe.device))
     keep_freed_memory()
     run.update()

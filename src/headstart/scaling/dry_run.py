@@ -1,0 +1,83 @@
+"""What a pre-training recipe is going to cost, before it starts: nothing is written."""
+
+import os
+from typing import Any
+
+import torch
+
+from headstart.models.flops import training_flops
+from headstart.models.parameters import parameters_by_part
+from headstart.objectives.registry import OBJECTIVES
+from headstart.scaling.memory import Layout, training_memory
+from headstart.tokenizer.shards import TokenRows
+from headstart.training.loop import configuration, seconds_per_step
+from headstart.training.recipe import PretrainRecipe
+from headstart.training.schedule import rows_before
+
+# What a step costs more in a long run than in the few that are measured.
+LOOP_SHARE = 1.1
+
+
+def dry_run(recipe: PretrainRecipe) -> dict[str, Any]:
+    """Parameters, operations, memory and time of a run; some steps are made, of a model that is thrown away.
+
+    Returns:
+        `parameters` by part, `tokens` of the run and `passes` over the text, `flops`, `memory` in bytes by
+        part of the fullest process with its `peak` and what there `is`, `checkpoint_bytes`, and `seconds`,
+        None where the layout asks for more processes than this one.
+
+    Raises:
+        HeadstartError: what `pretrain` would refuse.
+    """
+    config = configuration(recipe)
+    counts = parameters_by_part(config)
+    tokens = rows_before(recipe.steps, recipe) * recipe.context
+    objective = OBJECTIVES[recipe.objective.kind]
+    length = objective.row_length(recipe.context, recipe.objective)
+    rows = TokenRows(recipe.tokens, "train", length)
+    masked = recipe.objective.mask_rate if recipe.objective.kind in ("masked", "next-sentence") else 1.0
+    source = recipe.context if config.architecture == "encoder-decoder" else 0
+    gpu = recipe.device == "cuda" or (recipe.device == "auto" and torch.cuda.is_available())
+    parallel = recipe.parallel
+    processes = (parallel.replicate or 1) * parallel.shard * parallel.tensor * parallel.pipeline
+    held = training_memory(config, 1, 1, optimiser=recipe.optimiser.kind).parts
+    memory = training_memory(
+        config,
+        min(recipe.micro_rows, recipe.rows),
+        recipe.context,
+        Layout(
+            data=(parallel.replicate or 1) * parallel.shard,
+            tensor=parallel.tensor,
+            pipeline=parallel.pipeline,
+            shard=3 if parallel.shard > 1 else 0,
+        ),
+        recipe.precision,
+        recipe.optimiser.kind,
+        "full" if recipe.checkpoint_activations else "none",
+        masked,
+        source,
+        "gpu" if gpu else "cpu",
+        recipe.documents_apart and not gpu,
+    )
+    seconds, size = None, sum(counts.values())
+    if processes == 1 and "RANK" not in os.environ:
+        seconds = seconds_per_step(recipe)[0] * recipe.steps * LOOP_SHARE
+    return {
+        "parameters": counts | {"all": size},
+        "steps": recipe.steps,
+        "tokens": tokens,
+        "tokens_per_parameter": round(tokens / size, 2),
+        "passes": round(rows_before(recipe.steps, recipe) / len(rows), 3),
+        "flops": training_flops(config, tokens, recipe.context, round(tokens * masked), source and tokens),
+        "memory": memory.parts | {"peak": memory.peak, "is": _memory(gpu)},
+        "checkpoint_bytes": int(held["optimiser"] + 4 * size * (1 + (recipe.optimiser.average is not None))),
+        "processes": processes,
+        "seconds": seconds,
+    }
+
+
+def _memory(gpu: bool) -> int:
+    """Bytes that there are, of a GPU or of the machine."""
+    if gpu and torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

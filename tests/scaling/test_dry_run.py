@@ -1,0 +1,65 @@
+"""What `--dry-run` says of a recipe is what the run then has."""
+
+import pytest
+from typer.testing import CliRunner
+
+from headstart.cli import app
+from headstart.folder import read_json
+from headstart.scaling.dry_run import dry_run
+from headstart.training import run_folder
+from headstart.training.loop import configuration, pretrain
+from headstart.training.metrics import read_metrics
+from headstart.training.recipe import PretrainRecipe
+
+MODEL = {"layers": 2, "width": 32, "heads": 4, "feedforward_width": 48}
+KINDS = {"headstart-encoder": "masked", "headstart-decoder": "causal", "t5": "denoising"}
+
+
+@pytest.mark.parametrize("family", KINDS)
+@pytest.mark.parametrize("optimiser", [{"kind": "muon"}, {"kind": "adamw", "average": 0.9}])
+def test_the_run_is_what_was_foretold(family, optimiser, tokens, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(run_folder, "describe_machine", dict)
+    recipe = PretrainRecipe.model_validate(
+        {
+            "tokens": tokens, "context": 32, "rows": 8, "steps": 4, "checkpoint_every": 4, "sinks": [],
+            "model": MODEL | {"family": family}, "objective": {"kind": KINDS[family]}, "optimiser": optimiser,
+            "rows_warmup": 0.5,
+        }
+    )  # fmt: skip
+    said = dry_run(recipe)
+    assert list(tmp_path.iterdir()) == []
+    run = tmp_path / "run"
+    pretrain(recipe, run)
+    last = [event for event in read_metrics(run) if event["kind"] == "step"][-1]
+    assert said["tokens"] == last["tokens"]
+    written = sum(f.stat().st_size for f in (run / "checkpoints" / "step-4").glob("*.safetensors"))
+    assert said["checkpoint_bytes"] == pytest.approx(written, rel=0.1)
+    assert said["parameters"]["all"] == sum(n for part, n in said["parameters"].items() if part != "all")
+    assert said["memory"]["weights"] == 4 * said["parameters"]["all"]
+    assert said["seconds"] > 0
+    assert configuration(recipe).layers == 2
+
+
+def test_the_command(tokens, tmp_path) -> None:
+    sizes = [f"model.{name}={value}" for name, value in MODEL.items()]
+    runner = CliRunner()
+    answer = runner.invoke(app, ["pretrain", "--dry-run", f"tokens={tokens}", "context=32", "rows=8", *sizes])
+    assert answer.exit_code == 0, answer.output
+    for word in ("parameters", "tokens", "operations", "memory", "checkpoint", "time"):
+        assert f"\n{word}" in "\n" + answer.output
+    many = ["parallel.shard=2", "parallel.tensor=2"]
+    answer = runner.invoke(
+        app, ["pretrain", "--dry-run", f"tokens={tokens}", "context=32", "rows=8", *sizes, *many]
+    )
+    assert "in each of 4 processes" in answer.output
+    assert "not measured" in answer.output
+
+
+def test_the_control_command(tmp_path) -> None:
+    runner = CliRunner()
+    assert runner.invoke(app, ["control", str(tmp_path), "pause"]).exit_code == 0
+    assert runner.invoke(app, ["control", str(tmp_path), "set_learning_rate", "0.001"]).exit_code == 0
+    sent = read_json(tmp_path / "control.json")
+    assert [command["action"] for command in sent] == ["pause", "set_learning_rate"]
+    assert sent[1]["rate"] == 0.001
+    assert runner.invoke(app, ["control", str(tmp_path), "dance"]).exit_code == 2
