@@ -254,18 +254,17 @@ def test_mix_in_the_corpus(tmp_path: Path) -> None:
 
 
 def test_command_line(tmp_path: Path) -> None:
-    import typer
+    from headstart.cli import app
 
-    from headstart.cli.corpus import corpus
-
-    app = typer.Typer()
-    app.command()(corpus)
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": prose(n)} for n in range(5)])
-    command = [str(path), "languages=[en]", "--out", str(tmp_path / "out"), "--workers", "1"]
+    command = ["corpus", str(path), "languages=[en]", "--out", str(tmp_path / "out"), "--workers", "1"]
     shown = CliRunner().invoke(app, [*command, "--json"])
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["funnel"][-1]["documents"] == 5
-    assert "near duplicates" in CliRunner().invoke(app, command).stdout
+    for same in (command, ["corpus", "build", *command[1:]], ["corpus", *command[2:], command[1]]):
+        assert "near duplicates" in CliRunner().invoke(app, same).stdout
+    assert "INPUT..." in CliRunner().invoke(app, ["corpus", "build", "--help"]).stdout
+    assert "build" in CliRunner().invoke(app, ["corpus", "--help"]).stdout
 
 
 # What is repeated, what was read before, what evaluations ask

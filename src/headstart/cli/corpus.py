@@ -1,4 +1,4 @@
-"""`headstart corpus`: make a clean corpus from raw files."""
+"""`headstart corpus`: make a clean corpus from raw files; and the verbs beside it."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,29 @@ import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
+
+BUILD = "build"
 
 
-def corpus(
+class _BuildsByDefault(TyperGroup):
+    """A group whose verb may be left out: `corpus FILES --out DIR` is `corpus build FILES --out DIR`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [BUILD, *args]
+        return super().parse_args(ctx, args)
+
+
+corpus = typer.Typer(
+    cls=_BuildsByDefault,
+    help="Make a clean corpus: `headstart corpus FILES... --out DIR`, short for `headstart corpus build`.",
+    no_args_is_help=True,
+)
+
+
+@corpus.command(BUILD)
+def build(
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -27,12 +47,13 @@ def corpus(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Read raw text, clean it, remove duplicates, mix it, and say what became of every document."""
-    from headstart.corpus import CorpusRecipe, build
+    from headstart.corpus import CorpusRecipe
+    from headstart.corpus import build as build_corpus
     from headstart.corpus.engine import engine_named
 
     overrides = [given for given in inputs if "=" in given and not Path(given).exists()]
     files = [Path(given) for given in inputs if given not in overrides]
-    manifest = build(files, out, CorpusRecipe.load(recipe, overrides), workers, engine_named(engine))
+    manifest = build_corpus(files, out, CorpusRecipe.load(recipe, overrides), workers, engine_named(engine))
     if as_json:
         typer.echo(orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
     else:
