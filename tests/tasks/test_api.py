@@ -11,7 +11,8 @@ from headstart.cli import app
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import save_model
 from headstart.tasks import streaming
-from headstart.tasks.finetune import FinetuneRecipe, finetune
+from headstart.tasks.finetune import finetune
+from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.streaming import predict_file
 
 SETTINGS = {"learning_rate": 3e-3, "min_steps": 40, "max_steps": 40, "max_tokens": 48}

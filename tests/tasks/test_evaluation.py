@@ -16,7 +16,8 @@ from headstart.tasks.error_tables import show_errors
 from headstart.tasks.evaluation import EvaluationSettings, evaluate
 from headstart.tasks.evaluation_report import Evaluation, by_length, slices
 from headstart.tasks.examples import Answer, Choices, Examples
-from headstart.tasks.finetune import FinetuneRecipe, finetune
+from headstart.tasks.finetune import finetune
+from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics.labels import accuracy
 from headstart.training import run_folder
 from headstart.training.loop import pretrain

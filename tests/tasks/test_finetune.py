@@ -7,7 +7,8 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.data import Examples, Task
-from headstart.tasks.finetune import FinetuneRecipe, finetune
+from headstart.tasks.finetune import finetune
+from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.head_start import run_point
 from headstart.tasks.metrics import score
 from headstart.tasks.predictor import Predictor

@@ -13,8 +13,10 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.tasks.baselines import baselines
 from headstart.tasks.data import load_examples, load_task, pair, split
+from headstart.tasks.drawing import WindowDraw
 from headstart.tasks.examples import Answer, Choices, Examples
-from headstart.tasks.finetune import FinetuneRecipe, WindowDraw, finetune
+from headstart.tasks.finetune import finetune
+from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.kinds import KINDS, kind_named
 from headstart.tasks.label_evaluation import evaluate_labels
 from headstart.tasks.metrics import score

@@ -13,7 +13,8 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model
 from headstart.tasks.data import load_examples, load_task
 from headstart.tasks.examples import Answer, Examples
-from headstart.tasks.finetune import FinetuneRecipe, finetune
+from headstart.tasks.finetune import finetune
+from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.kind import Unusable
 from headstart.tasks.metrics import score
 from headstart.tasks.packing import Piece

@@ -11,7 +11,8 @@ from headstart.models.elmo import CharacterOptions, ElmoOptions, LstmOptions, bu
 from headstart.models.word_vectors import WordVectors
 from headstart.tasks.data import Examples
 from headstart.tasks.evaluation import EvaluationSettings, evaluate
-from headstart.tasks.finetune import FinetuneRecipe, finetune
+from headstart.tasks.finetune import finetune
+from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score
 from headstart.tasks.vector_baselines import ElmoVectors, StaticVectors, VectorClassifier, read_baseline
 

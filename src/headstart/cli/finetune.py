@@ -65,7 +65,7 @@ def finetune(
 ) -> None:
     """Fine-tune a pre-trained model on labelled data and score it, with counted words beside it."""
     from headstart.cli.predict import roles
-    from headstart.tasks.finetune import FinetuneRecipe
+    from headstart.tasks.finetune_recipe import FinetuneRecipe
     from headstart.tasks.finetune_run import finetune_run
 
     figures = finetune_run(

@@ -5,7 +5,7 @@ from typing import Literal
 
 from headstart.recipe import Recipe
 from headstart.tasks.data import Task
-from headstart.tasks.finetune import FinetuneRecipe
+from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.kinds import KINDS
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.loop import seconds_per_step

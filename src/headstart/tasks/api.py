@@ -15,8 +15,8 @@ from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.tasks.card import task_card
 from headstart.tasks.data import Input, sample_labels
-from headstart.tasks.finetune import FinetuneRecipe
 from headstart.tasks.finetune import finetune as train_on
+from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetune_run import task_from
 from headstart.tasks.label_evaluation import evaluate_predictor, evaluation_examples
 from headstart.tasks.metrics import Score, score

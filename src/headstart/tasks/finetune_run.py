@@ -13,7 +13,8 @@ from headstart.interchange.model_folder import load_model
 from headstart.tasks.baselines import baselines
 from headstart.tasks.card import task_card
 from headstart.tasks.data import Task, load_examples, load_task, pair, sample_labels
-from headstart.tasks.finetune import FinetuneRecipe, finetune
+from headstart.tasks.finetune import finetune
+from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score
 from headstart.tasks.precision import dtype_named
 from headstart.training.machine import describe_machine, package_versions

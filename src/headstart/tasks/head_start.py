@@ -11,7 +11,8 @@ from headstart.errors import HeadstartError, nearest
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.baselines import Majority, System, strongest_baseline
 from headstart.tasks.data import Examples, Task, check_trainable, sample_labels
-from headstart.tasks.finetune import FinetuneRecipe, finetune
+from headstart.tasks.finetune import finetune
+from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score
 
 SystemName = Literal["fine-tuned", "from-scratch", "tf-idf", "majority"]
