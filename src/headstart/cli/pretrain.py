@@ -1,5 +1,6 @@
 """`headstart pretrain`: train a model, on token shards or, if it reads words, on a corpus."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,8 @@ def pretrain(
     trainers = {"word2vec": _word2vec, "glove": _glove, "elmo": _elmo}
     train = trainers.get(_family(recipe, overrides or []), _transformer)
     model, kind, sentence = train(recipe, overrides or [], out)
+    if os.environ.get("RANK", "0") != "0":  # torchrun starts many; one says how it ended
+        return
     last = [event for event in read_metrics(out) if event["kind"] == kind][-1]
     if as_json:
         typer.echo(orjson.dumps({"model": str(model)} | last, option=orjson.OPT_INDENT_2).decode())
