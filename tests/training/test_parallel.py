@@ -131,7 +131,8 @@ def test_a_dead_process_ends_the_others_with_a_sentence(parallel, alone, tokens,
     said = living.communicate(timeout=60)[1]
     dying.communicate()
     assert living.returncode == 3, said
-    assert "process 0 of 2 lost contact with another" in said
+    assert "process 0 of 2 lost contact with another (" in said
+    assert ".cc:" not in said, "a place in PyTorch's sources helps nobody"
     assert "start the same again" in said
     reached = max(int(folder.name.removeprefix("step-")) for folder in (run / "checkpoints").glob("step-*"))
     files = load_whole(run / "checkpoints" / f"step-{reached}")

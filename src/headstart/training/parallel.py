@@ -7,6 +7,7 @@ rounding.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
@@ -329,7 +330,9 @@ def lost_contact(error: RuntimeError, layout: Layout) -> HeadstartError | None:
 
 
 def _first(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    """The first sentence of an error, without the place in PyTorch's sources that it may begin with."""
+    line = re.sub(r"^\[\S+:\d+\]\s*", "", (str(error).splitlines() or [type(error).__name__])[0])
+    return line.split(". ")[0][:200]
 
 
 def _split_over(tensor: Tensor) -> tuple[str, ...]:
