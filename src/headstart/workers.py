@@ -26,10 +26,15 @@ def worker_pool(
 
 
 def _start(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    guard_process()
+    if prepare is not None:
+        prepare(*arguments)
+
+
+def guard_process() -> None:
+    """In a worker: leave Ctrl-C to the parent, and end when it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is not None:  # a killed parent cannot say goodbye
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
-    if prepare is not None:
-        prepare(*arguments)

@@ -1,6 +1,8 @@
 """Reading: every format, and every kind of damage; nothing is lost unsaid and nothing stops a run."""
 
+import bz2
 import gzip
+import os
 import zlib
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 import zstandard
 from raw_files import page, prose, response, write_jsonl
 
-from headstart.corpus.read import Raw, Skip, Task, find_sources, iterate_raw, plan_tasks, read
+from headstart.corpus.read import iterate_raw, read
+from headstart.corpus.records import Raw, Skip
+from headstart.corpus.sources import Task, find_sources, plan_tasks
 from headstart.errors import HeadstartError
 
 
@@ -264,4 +268,192 @@ def test_input_that_is_not_there_or_of_no_kind(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "a.txt").symlink_to(tmp_path / "nowhere")
     with pytest.raises(HeadstartError, match="cannot read"):
-        find_sources([tmp_path])
+        find_sources([tmp_path / "a.txt"])
+    write(tmp_path / "b.txt", b"b")
+    (tmp_path / "c.txt").symlink_to(tmp_path / "c.txt")
+    os.mkfifo(tmp_path / "d.txt")
+    sources, skipped = find_sources([tmp_path])
+    assert [source.label for source in sources] == [f"{tmp_path.name}/b.txt"]
+    assert {skip.source.rpartition("/")[2]: skip.reason for skip in skipped} == {
+        "a.json": "unknown file extension",
+        "a.txt": "cannot be read: no such file or directory",
+        "c.txt": "cannot be read: too many levels of symbolic links",
+        "d.txt": "cannot be read: not a regular file",
+    }
+
+
+# More formats
+
+
+def arc(*pages: tuple[str, bytes]) -> list[bytes]:
+    """ARC records: the file's description, then what servers answered."""
+    about = b"1 0 test\nURL IP-address Archive-date Content-type Archive-length\n"
+    records = [b"filedesc://a.arc 0.0.0.0 20100203040506 text/plain %d\n%b\n" % (len(about), about)]
+    for url, html in pages:
+        body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + html
+        records.append(b"%b 1.2.3.4 20100203040506 text/html %d\n%b\n" % (url.encode(), len(body), body))
+    return records
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_arc(tmp_path: Path, packed: bool) -> None:
+    records = arc(*((f"http://host{n}.org/a?b=c", page(n).encode()) for n in range(4)))
+    records[2] = records[2].replace(b"text/html 1", b"text/html 9", 1)  # a wrong length
+    content = members(*records) if packed else b"".join(records)
+    path = write(tmp_path / ("a.arc.gz" if packed else "a.arc"), content)
+    raws, skips = read_all(path)
+    assert [raw.url for raw in raws] == [f"http://host{n}.org/a?b=c" for n in (0, 2, 3)]
+    assert raws[0].text == page(0)
+    assert raws[0].date == "2010-02-03T04:05:06Z"
+    assert skips == ["truncated ARC record"]
+    (source,), _ = find_sources([path])
+    for parts in (2, 5):
+        found = [record for part in range(parts) for record in read(Task((source,), part, parts), {})]
+        assert [record.source for record in found if isinstance(record, Raw)] == [raw.source for raw in raws]
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_zstd_warc(tmp_path: Path, dictionary: bool) -> None:
+    """Frames of a record each, and as the Internet Archive has them, with a dictionary before them."""
+    head, trained = b"", None
+    if dictionary:
+        trained = zstandard.ZstdCompressionDict(b"".join(PAGES) * 4, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+        content = trained.as_bytes()
+        head = b"\x5d\x2a\x4d\x18" + len(content).to_bytes(4, "little") + content
+    packer = zstandard.ZstdCompressor(dict_data=trained, write_checksum=True)
+    frames = [packer.compress(record) for record in PAGES]
+    frames[3] = frames[3][:-4] + bytes(4)  # its checksum
+    path = write(tmp_path / "a.warc.zst", head + b"".join(frames) + frames[0][:-9])
+    raws, skips = read_all(path)
+    assert [raw.url for raw in raws] == [f"http://host{n}.org/" for n in (0, 1, 2, 4)]
+    assert skips == ["broken zstd", "truncated zstd"]
+    (source,), _ = find_sources([path])
+    found = [record for part in range(3) for record in read(Task((source,), part, 3), {})]
+    assert [record.source for record in found if isinstance(record, Raw)] == [raw.source for raw in raws]
+
+
+def test_csv_and_tsv(tmp_path: Path) -> None:
+    rows = 'key,body,lang\n1,"two\nlines, ""quoted""",EN\n2,,en\n3,x\n4,"four",de\n'
+    write(tmp_path / "a.csv", rows.encode())
+    fields = {"text": "body", "id": "key", "language": "lang"}
+    (source,), _ = find_sources([tmp_path / "a.csv"])
+    first, empty, short, last = read(Task((source,), 0, 1), {}, fields)
+    assert isinstance(first, Raw)
+    assert (first.text, first.id, first.language) == ('two\nlines, "quoted"', "1", "en")
+    assert (first.source, first.metadata) == ("a.csv:2", {})
+    assert empty == Skip("a.csv:4", "empty text")
+    assert short == Skip("a.csv:5", "2 cells under 3 names")
+    assert isinstance(last, Raw)
+    raws, skips = read_all(
+        write(tmp_path / "b.tsv.gz", gzip.compress(b"text\tn\na, b\t1\n")),
+        write(tmp_path / "c.csv", b"x,y\n1,2\n"),
+    )
+    assert [(raw.text, raw.metadata) for raw in raws] == [("a, b", {"n": "1"})]
+    assert skips == ["no text or html column"]
+
+
+def test_fields_may_have_other_names(tmp_path: Path) -> None:
+    rows = [{"body": "a", "meta": {"link": "http://a.org", "key": 3}, "text": "not this"}, {"text": "b"}]
+    sources, _ = find_sources([write_jsonl(tmp_path / "a.jsonl", rows)])
+    pq.write_table(
+        pa.table({"body": ["c"], "meta": [{"link": "http://c.org", "key": "9"}]}), tmp_path / "b.parquet"
+    )
+    sources += find_sources([tmp_path / "b.parquet"])[0]
+    fields = {"text": "body", "url": "meta.link", "id": "meta.key"}
+    records = list(read(Task(tuple(sources), 0, 1), {}, fields))
+    raws = [record for record in records if isinstance(record, Raw)]
+    assert [(raw.text, raw.url, raw.id) for raw in raws] == [
+        ("a", "http://a.org", "3"),
+        ("c", "http://c.org", "9"),
+    ]
+    assert [record for record in records if isinstance(record, Skip)] == [
+        Skip("a.jsonl:2", "no body or html field")
+    ]
+
+
+def test_parts_of_a_parquet_file_cut_through_its_row_groups(tmp_path: Path) -> None:
+    texts = [f"text {n}" for n in range(1_000)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", row_group_size=700)
+    (source,), _ = find_sources([tmp_path / "a.parquet"])
+    found = [record for part in range(7) for record in read(Task((source,), part, 7), {})]
+    assert [record.text for record in found if isinstance(record, Raw)] == texts
+    assert len({record.source for record in found}) == 1_000
+
+
+DUMP = """<mediawiki><siteinfo/>
+<page><title>Cat</title><ns>0</ns><id>7</id><revision><timestamp>2024-01-02T03:04:05Z</timestamp>
+<text>{{Infobox|a={{b}}}}'''Cats''' are [[animal]]s&lt;ref&gt;x&lt;/ref&gt;, of the [[cat family|family]].
+
+== Life ==
+* sleep
+* [[File:c.jpg|thumb|A [[cat]] asleep]]eat
+{| class="x"
+| a {{t}} || b
+|}
+See [https://a.org the site].&lt;!-- hidden --&gt;[[Category:Cats]]</text></revision></page>
+<page><title>Talk:Cat</title><ns>1</ns><id>8</id><revision><text>hi</text></revision></page>
+<page><title>Kit</title><ns>0</ns><id>9</id><redirect title="Cat"/><revision><text>x</text></revision></page>
+<page><title>Bad</title><ns>0</ns><id>10</id><revision><text>a < b</text></revision></page>
+<page><title>Dog</title><ns>0</ns><id>11</id><revision><text>Dogs bark.</text></revision></page>
+"""
+
+
+@pytest.mark.parametrize("name", ["a.xml", "a.xml.bz2"])
+def test_mediawiki(tmp_path: Path, name: str) -> None:
+    content = DUMP.encode()
+    path = write(
+        tmp_path / name,
+        bz2.compress(content[:900]) + bz2.compress(content[900:]) if "bz2" in name else content,
+    )
+    raws, skips = read_all(path)
+    assert [(raw.id, raw.metadata["title"]) for raw in raws] == [("7", "Cat"), ("11", "Dog")]
+    assert raws[0].text == "Cats are animals, of the family.\n\nLife\n- sleep\n- eat\n\nSee the site."
+    assert raws[0].date == "2024-01-02T03:04:05Z"
+    assert [skip.split(":")[0] for skip in skips] == ["not an article", "redirect", "broken XML"]
+    assert read_all(write(tmp_path / "feed.xml", b"<rss></rss>"))[1] == ["no page of a MediaWiki dump in it"]
+
+
+def test_patterns(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.txt", "c.md", "d.bin"):
+        write(tmp_path / name, name.encode())
+    raws, skips = read_all(tmp_path / "?.*")
+    assert [raw.text for raw in raws] == ["a.txt", "b.txt", "c.md"]
+    assert skips == ["unknown file extension"]
+    with pytest.raises(HeadstartError, match="no file matches"):
+        find_sources([tmp_path / "*.jsonl"])
+
+
+def test_addresses_that_fsspec_knows(tmp_path: Path) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    content = {
+        "a.warc.gz": members(*PAGES),
+        "b.jsonl": b"".join(b'{"text": "%d"}\n' % n for n in range(50)),
+        "c.txt.zst": zstandard.compress(b"packed"),
+        "plain.warc": b"".join(PAGES),
+    }
+    local = tmp_path / "bucket"
+    local.mkdir()
+    for name, one in content.items():
+        memory.pipe(f"/bucket/{name}", one)
+        write(local / name, one)
+    pq.write_table(pa.table({"text": ["p", "q"]}), local / "d.parquet")
+    memory.pipe("/bucket/d.parquet", (local / "d.parquet").read_bytes())
+
+    def everything(address: str, parts: int) -> list[tuple[str, str]]:
+        sources, _ = find_sources([address])
+        found = [
+            record
+            for one in sources
+            for part in range(parts)
+            for record in read(Task((one,), part, parts), {})
+        ]
+        return sorted((record.source, record.text) for record in found if isinstance(record, Raw))
+
+    for parts in (1, 3):
+        assert everything("memory://bucket", parts) == everything(str(local), parts)
+    assert len(everything("memory://bucket/*.jsonl", 2)) == 50
+    assert everything(f"file://{local}/c.txt.zst", 1) == [("c.txt.zst", "packed")]
+    for wrong, message in (("memory://bucket/no.txt", "cannot list"), ("nothing://x", "cannot open")):
+        with pytest.raises(HeadstartError, match=message):
+            find_sources([wrong])
+    memory.rm("/bucket", recursive=True)

@@ -35,7 +35,8 @@ def build(
         list[str],
         typer.Argument(
             metavar="INPUT... [KEY=VALUE...]",
-            help="Files or folders of WARC, WET, HTML, text, JSONL, Parquet; settings, as in languages=any.",
+            help="Files, folders or patterns: WARC, WET, ARC, HTML, text, Markdown, JSONL, CSV, Parquet, "
+            "MediaWiki dumps; settings, as in languages=any.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The corpus folder to write.")],
@@ -52,7 +53,7 @@ def build(
     from headstart.corpus.engine import engine_named
 
     overrides = [given for given in inputs if "=" in given and not Path(given).exists()]
-    files = [Path(given) for given in inputs if given not in overrides]
+    files = [given for given in inputs if given not in overrides]
     manifest = build_corpus(files, out, CorpusRecipe.load(recipe, overrides), workers, engine_named(engine))
     if as_json:
         typer.echo(orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())

@@ -15,7 +15,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.corpus.read import Raw, find_sources, plan_tasks, read, unpacked_text
+from headstart.corpus.read import read
+from headstart.corpus.read_files import unpacked_text
+from headstart.corpus.records import Raw
+from headstart.corpus.sources import find_sources, plan_tasks
 from headstart.corpus.words import split
 from headstart.corpus.work import Work, load, open_work, save
 from headstart.errors import HeadstartError
@@ -58,18 +61,19 @@ def _items(paths: list[Path]) -> Iterator[tuple[str, str]]:
     for path in paths:
         if path.suffix.lower() in (".csv", ".tsv"):
             rows = csv.reader(
-                io.StringIO(unpacked_text(path)), delimiter="\t" if path.suffix.lower() == ".tsv" else ","
+                io.StringIO(unpacked_text(str(path))),
+                delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
             )
             yield from ((f"{path.name}:{number}", " ".join(row)) for number, row in enumerate(rows, 1))
             continue
         sources, _ = find_sources([path])
         for source in sources:
-            yield from _of_source(source.path, source.label, source.format)
+            yield from _of_source(Path(source.address), source.label, source.format)
 
 
 def _of_source(path: Path, label: str, kind: str) -> Iterator[tuple[str, str]]:
     if kind == "jsonl":
-        for number, line in enumerate(unpacked_text(path).split("\n"), 1):
+        for number, line in enumerate(unpacked_text(str(path)).split("\n"), 1):
             if line.strip():
                 yield f"{label}:{number}", " ".join(_strings(_parsed(line, f"{label}:{number}")))
     elif kind == "parquet":

@@ -4,24 +4,33 @@ An engine gets the name of a step, the work folder and the numbers to run it for
 a step has written stays, so an engine may lose workers or die, and another may go on.
 """
 
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from importlib import import_module
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
+from headstart.corpus.limits import disposable_process
 from headstart.corpus.work import Step
 from headstart.errors import HeadstartError, nearest
-from headstart.workers import worker_pool
+from headstart.folder import read_json, write_json
+from headstart.workers import guard_process
 
 Name = Literal["local", "ray", "slurm"]
-# A worker may die under a task (for lack of memory, say) this many times before the run gives up.
-ATTEMPTS = 3
+# Processes may die at one place of a task (for lack of memory, say) this many times before the run gives up.
+ATTEMPTS = 4
+# Tasks that Ray holds, and jobs of a Slurm array, at once: Slurm allows 1,001 unless told otherwise.
+AT_ONCE = 1_000
+# Steps that run parsers which may crash or hang.
+NATIVE = ("prepare.prepare",)
 
 
 def engine_named(name: str) -> Name:
@@ -44,13 +53,17 @@ def step_named(name: str) -> Step:
 
 
 def run_step(name: str, folder: str, number: int) -> int:
-    """Run a step for one number; returns the number."""
+    """Run a step for one number, in a process that may die over it; returns the number."""
+    disposable_process()
     step_named(name)(Path(folder), number)
     return number
 
 
 def run(engine: Name, name: str, folder: Path, numbers: Sequence[int], workers: int) -> Iterator[int]:
     """Run a step for all numbers, in any order; yields each number when it is done.
+
+    Args:
+        workers: how many processes at once; 0 for none but this one, which then dies with a step.
 
     Raises:
         HeadstartError: workers died again and again, or the engine is not to be had.
@@ -65,31 +78,115 @@ def run(engine: Name, name: str, folder: Path, numbers: Sequence[int], workers: 
 
 
 def _here(name: str, folder: Path, numbers: Sequence[int], workers: int) -> Iterator[int]:
-    if workers <= 1:
+    """In processes of this machine, each with one number at a time: a death costs what that one was doing."""
+    if workers < 1 or (workers == 1 and name not in NATIVE):
+        step = step_named(name)
         for number in numbers:
-            yield run_step(name, str(folder), number)
+            step(folder, number)
+            yield number
         return
-    left = set(numbers)
-    for attempt in range(ATTEMPTS):
-        # After a death fewer at once, for it may have been the memory.
-        pool = worker_pool(max(1, workers >> attempt), preload=f"headstart.corpus.{name.partition('.')[0]}")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([f"headstart.corpus.{name.partition('.')[0]}"])
+    deaths = Deaths(name, folder)
+    waiting = deque(numbers)
+    idle: list[_Worker] = []
+    busy: dict[Connection, _Worker] = {}
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < workers:
+                worker = idle.pop() if idle else _Worker(context)
+                worker.start(name, folder, waiting.popleft())
+                busy[worker.pipe] = worker
+            for pipe in wait(list(busy)):
+                worker = busy.pop(cast(Connection, pipe))
+                done = worker.result()
+                if done is None:
+                    deaths.count(worker.number)
+                    waiting.append(worker.number)
+                else:
+                    idle.append(worker)
+                    yield done
+    finally:
+        for worker in (*idle, *busy.values()):
+            worker.stop()
+
+
+class _Worker:
+    """A process that runs steps until it is stopped or dies."""
+
+    def __init__(self, context: ForkServerContext) -> None:
+        self.pipe, theirs = context.Pipe()
+        self.number = -1
+        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def start(self, name: str, folder: Path, number: int) -> None:
+        self.number = number
+        # A process that is dead already is found so when its result is asked for.
+        with suppress(BrokenPipeError):
+            self.pipe.send((name, str(folder), number))
+
+    def result(self) -> int | None:
+        """The number that was run, or None where the process died over it; raises what the step raised."""
         try:
-            futures = [
-                pool.submit(run_step, name, str(folder), number) for number in numbers if number in left
-            ]
-            for future in as_completed(futures):
-                left.discard(number := future.result())
-                yield number
+            done: int | Exception = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join()
+            return None
+        if isinstance(done, Exception):
+            raise done
+        return done
+
+    def stop(self) -> None:
+        self.pipe.close()
+        self.process.terminate()
+        self.process.join()
+
+
+def _serve(pipe: Connection) -> None:
+    guard_process()
+    while True:
+        try:
+            given = pipe.recv()
+        except EOFError:
             return
-        except BrokenProcessPool:
-            continue
-        finally:
-            pool.shutdown(cancel_futures=True)
-    raise HeadstartError(
-        f"worker processes ended before their time {ATTEMPTS} times, perhaps for lack of memory; start the "
-        "same again with fewer workers (finished parts are kept); in a script, call build() under "
-        "`if __name__ == '__main__':`"
-    )
+        try:
+            pipe.send(run_step(*given))
+        except Exception as error:
+            pipe.send(error)
+
+
+class Deaths:
+    """Counts the processes that died over each number; too many without progress end the run.
+
+    A step that says in `STEP/NUMBER.last` what it is at (`prepare` does) has made progress when it died
+    somewhere else than before.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self._name, self._folder = name, folder
+        self._times: dict[int, int] = {}
+        self._places: dict[int, bytes] = {}
+
+    def count(self, number: int) -> None:
+        """Note one more death.
+
+        Raises:
+            HeadstartError: it was the last one that is put up with.
+        """
+        note = self._folder / "prepared" / f"{number:06d}.last"
+        place = note.read_bytes() if note.exists() else b""
+        place = place.rpartition(b"\n")[2]
+        again = place == self._places.get(number)
+        self._places[number] = place
+        self._times[number] = self._times.get(number, 0) + 1 if again else 1
+        if self._times[number] >= ATTEMPTS:
+            raise HeadstartError(
+                f"worker processes ended before their time {ATTEMPTS} times over part {number} of "
+                f"{self._name}, perhaps for lack of memory; start the same again with fewer workers "
+                "(finished parts are kept); in a script, call build() under `if __name__ == '__main__':`"
+            )
 
 
 def _on_ray(name: str, folder: Path, numbers: Sequence[int]) -> Iterator[int]:
@@ -99,17 +196,23 @@ def _on_ray(name: str, folder: Path, numbers: Sequence[int]) -> Iterator[int]:
         raise HeadstartError("--engine ray needs Ray; install headstart[ray]") from None
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False)
-    remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(run_step)
-    waiting = [remote.remote(name, str(folder.resolve()), number) for number in numbers]
-    while waiting:
-        done, waiting = ray.wait(waiting)
+    remote = ray.remote(num_cpus=1, max_retries=0)(run_step)
+    deaths = Deaths(name, folder)
+    waiting = deque(numbers)
+    running: dict[ray.ObjectRef, int] = {}
+    while waiting or running:
+        while waiting and len(running) < AT_ONCE:
+            number = waiting.popleft()
+            running[remote.remote(name, str(folder.resolve()), number)] = number
+        (done,), _ = ray.wait(list(running))
+        number = running.pop(done)
         try:
-            yield from ray.get(done)
-        except ray.exceptions.WorkerCrashedError:
-            raise HeadstartError(
-                f"a Ray worker died {ATTEMPTS} times on the same part; start the same again (finished parts "
-                "are kept)"
-            ) from None
+            yield ray.get(done)
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError):
+            deaths.count(number)
+            waiting.append(number)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
 
 
 def _on_slurm(name: str, folder: Path, numbers: Sequence[int], workers: int) -> Iterator[int]:
@@ -119,38 +222,38 @@ def _on_slurm(name: str, folder: Path, numbers: Sequence[int], workers: int) -> 
         )
     logs = folder / "slurm"
     logs.mkdir(exist_ok=True)
-    command = f"{sys.executable} -m headstart.corpus.engine {name} {folder.resolve()}"
-    done = subprocess.run(
-        [
-            "sbatch",
-            "--wait",
-            f"--job-name=headstart-{name}",
-            f"--array={_ranges(numbers)}%{workers}",
-            f"--output={logs.resolve()}/{name}-%a.log",
-            f"--wrap={command}",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        why = done.stderr.strip().splitlines()[-1:] or [f"see {logs}"]
-        raise HeadstartError(
-            f"a Slurm array of {name} failed ({why[0]}); start the same again: what is done is kept"
+    write_json(logs / f"{name}.json", list(numbers))
+    jobs = min(len(numbers), AT_ONCE)
+    command = f"{sys.executable} -m headstart.corpus.engine {name} {folder.resolve()} {jobs}"
+    for _ in range(ATTEMPTS):
+        done = subprocess.run(
+            [
+                "sbatch",
+                "--wait",
+                f"--job-name=headstart-{name}",
+                f"--array=0-{jobs - 1}%{max(workers, 1)}",
+                f"--output={logs.resolve()}/{name}-%a.log",
+                f"--wrap={command}",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
         )
-    yield from numbers
+        if done.returncode == 0:
+            yield from numbers
+            return
+    why = done.stderr.strip().splitlines()[-1:] or [f"see {logs}"]
+    raise HeadstartError(
+        f"a Slurm array of {name} failed {ATTEMPTS} times ({why[0]}); start the same again: what is done is "
+        "kept"
+    )
 
 
-def _ranges(numbers: Sequence[int]) -> str:
-    """Ascending numbers as Slurm writes them: `0-4,7`."""
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return ",".join(f"{a}-{b}" if a < b else str(a) for a, b in ranges)
+def _run_job(name: str, folder: str, jobs: int, job: int) -> None:
+    """One job of a Slurm array: every number whose turn it is."""
+    for number in read_json(Path(folder) / "slurm" / f"{name}.json")[job::jobs]:
+        run_step(name, folder, number)
 
 
-if __name__ == "__main__":  # one task of a Slurm array
-    run_step(sys.argv[1], sys.argv[2], int(os.environ["SLURM_ARRAY_TASK_ID"]))
+if __name__ == "__main__":
+    _run_job(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(os.environ["SLURM_ARRAY_TASK_ID"]))

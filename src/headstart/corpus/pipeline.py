@@ -8,7 +8,7 @@ Any of it may run on any engine, and goes on after a kill where it stopped.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ from headstart.corpus.decide import (
 )
 from headstart.corpus.deduplicate import KEYED, PAIR
 from headstart.corpus.prepare import Prepared, finished, task_fingerprint
-from headstart.corpus.read import Skip, find_sources, plan_tasks
 from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus.records import Skip
+from headstart.corpus.sources import find_sources, plan_tasks
 from headstart.corpus.work import Work, load, make_work, partitions, save, slices
 from headstart.errors import HeadstartError
 from headstart.folder import (
@@ -50,7 +51,7 @@ WORK = ".work"
 
 
 def build(
-    inputs: list[Path],
+    inputs: Sequence[Path | str],
     out: Path,
     recipe: CorpusRecipe,
     workers: int = os.cpu_count() or 1,
@@ -62,7 +63,7 @@ def build(
     and also after an interruption.
 
     Args:
-        inputs: files or folders of WARC, WET, HTML, text, JSONL or Parquet.
+        inputs: files, folders and patterns, local or as addresses that fsspec knows, of `sources.FORMATS`.
         out: the corpus folder. A finished one made from the same is returned at once.
         recipe: the settings.
         workers: processes, or tasks of a Slurm array, at once.
@@ -77,7 +78,7 @@ def build(
     started = time.monotonic()
     for earlier in recipe.against:
         read_manifest(earlier, KIND, VERSION)
-    sources, unknown = find_sources([Path(given) for given in inputs], leave_out=out)
+    sources, unknown = find_sources(inputs, leave_out=out)
     made_from = fingerprint(
         {
             "sources": [(source.label, source.digest) for source in sources],

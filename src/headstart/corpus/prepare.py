@@ -5,6 +5,7 @@ restarted run takes over what is finished and makes again what is stale. A recor
 is passed over and counted.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,12 @@ import pyarrow.parquet as pq
 from headstart.corpus.deduplicate import signatures
 from headstart.corpus.extract import cut, drop_boilerplate, extract_text, normalise
 from headstart.corpus.language import identify
-from headstart.corpus.read import Raw, Skip, Task, read
+from headstart.corpus.limits import MAX_HTML, SECONDS, TooLong, limited
+from headstart.corpus.read import read
 from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus.records import Raw, Skip
 from headstart.corpus.signals import SIGNALS, compute
+from headstart.corpus.sources import Task
 from headstart.corpus.words import Words, split
 from headstart.corpus.work import open_work
 from headstart.errors import HeadstartError
@@ -28,6 +32,7 @@ from headstart.folder import atomic, fingerprint
 
 METHOD = 1  # raise it when this pass gives other results for the same input
 BATCH = 512
+_SETTINGS = {"domains", "fields", "piece_characters", "near_duplicates"}
 
 DOCUMENT = pa.schema(
     [
@@ -58,7 +63,9 @@ def task_fingerprint(task: Task, recipe: CorpusRecipe) -> str:
             "method": METHOD,
             "sources": [(source.label, source.digest) for source in task.sources],
             "part": [task.part, task.parts],
-            "settings": recipe.model_dump(include={"domains", "piece_characters", "near_duplicates"}),
+            "settings": recipe.model_dump(
+                include={"domains", "fields", "piece_characters", "near_duplicates"}
+            ),
         }
     )
 
@@ -93,24 +100,18 @@ def prepare(folder: Path, number: int) -> None:
         return
     path.parent.mkdir(exist_ok=True)
     schema = prepared_schema(recipe)
-    last = _Last(work.path("prepared", number, "last"))
+    progress = Progress(work.path("prepared", number, "last"))
     skipped: list[Skip] = []
     documents = size = 0
     with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         batch: list[dict[str, Any]] = []
         grams_of: list[np.ndarray] = []
-        for record in read(task, recipe.domains):
-            if isinstance(record, Raw) and last.killed(record.source):
-                record = Skip(record.source, "reading it ended the process")
-            if isinstance(record, Raw):
-                last.note(record.source)
-                try:
-                    pieces = list(_documents(record, recipe))
-                except HeadstartError:
-                    record = Skip(record.source, "HTML nested too deep")
-            if isinstance(record, Skip):
-                skipped.append(record)
+        for record in read(task, recipe.domains, recipe.fields):
+            pieces = record if isinstance(record, Skip) else _pieces(record, recipe, progress)
+            if isinstance(pieces, Skip):
+                skipped.append(pieces)
                 continue
+            assert isinstance(record, Raw)
             documents += 1
             size += _bytes(record.text)
             for row, grams in pieces:
@@ -123,31 +124,59 @@ def prepare(folder: Path, number: int) -> None:
         writer.add_key_value_metadata(
             {"fingerprint": task_fingerprint(task, recipe), "facts": orjson.dumps(facts)}
         )
-    last.path.unlink(missing_ok=True)
+    progress.path.unlink(missing_ok=True)
 
 
-class _Last:
-    """Which record a task is at, on the disk, and how often a process died there.
+def _pieces(
+    record: Raw, recipe: CorpusRecipe, progress: "Progress"
+) -> list[tuple[dict[str, Any], np.ndarray]] | Skip:
+    """The documents in a record, or why there are none: whatever one record does, the others go on."""
+    if progress.passes_over(record.source):
+        return Skip(record.source, "it ended the process twice")
+    if record.html and len(record.text) > MAX_HTML:
+        return Skip(record.source, "HTML page too large")
+    progress.note(record.source)
+    try:
+        with limited():
+            return list(_documents(record, recipe))
+    except HeadstartError:
+        return Skip(record.source, "HTML nested too deep")
+    except TooLong:
+        return Skip(record.source, f"it took more than {SECONDS:g} seconds")
+    except MemoryError:
+        return Skip(record.source, "it took too much memory")
+    except Exception as error:
+        return Skip(record.source, f"it could not be processed ({type(error).__name__})")
 
-    A native parser that crashes takes its process along. When that has happened twice at one record, the
-    third attempt leaves it out.
+
+class Progress:
+    """Which record a task is at, on the disk, and at which ones processes have died.
+
+    A native parser that crashes, or is ended by the limits, takes its process along. When that has happened
+    twice at one record, the third attempt leaves it out.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.died, self.times = "", 0
+        self._deaths: Counter[str] = Counter()
         if path.exists():
-            times, _, place = path.read_text(encoding="utf-8", errors="replace").rstrip().partition(" ")
-            self.died, self.times = place, int(times) if times.isdigit() else 0
+            *earlier, last = path.read_text(encoding="utf-8", errors="replace").split("\n")
+            self._deaths.update(earlier)
+            self._deaths[last] += 1
+        self._deaths.pop("", None)
         self._file = path.open("w+b", buffering=0)
+        died = "".join(f"{place}\n" for place in self._deaths.elements())
+        self._behind = self._file.write(died.encode("utf-8", "replace"))
 
-    def killed(self, place: str) -> bool:
-        return place == self.died and self.times >= 2
+    def passes_over(self, place: str) -> bool:
+        """Whether the record there is left out."""
+        return self._deaths[place] >= 2
 
     def note(self, place: str) -> None:
-        times = self.times + 1 if place == self.died else 1
-        self._file.seek(0)
-        self._file.truncate(self._file.write(f"{times} {place}".encode("utf-8", "replace")))
+        """Say that the record there comes next."""
+        self._file.seek(self._behind)
+        written = self._file.write(place.replace("\n", " ").encode("utf-8", "replace"))
+        self._file.truncate(self._behind + written)
 
 
 def _documents(record: Raw, recipe: CorpusRecipe) -> Iterator[tuple[dict[str, Any], np.ndarray]]:

@@ -5,7 +5,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from headstart.corpus.records import FIELDS
 from headstart.corpus.rules import parse_rule
+from headstart.errors import nearest
 from headstart.recipe import Recipe
 
 # A rule is `name: signal op threshold`, and removes the documents for which it is true.
@@ -90,6 +92,8 @@ class CorpusRecipe(Recipe):
 
     seed: int = Field(default=0, ge=0)
     domains: dict[str, str] = Field(default={})
+    fields: dict[str, str] = Field(default={})
+    """What rows call text, html, id, url, language, date and domain, where they have other names."""
     piece_characters: int = Field(default=20_000, ge=1_000)
     languages: Literal["auto", "any"] | list[str] = "auto"
     language_score: float = Field(default=0.65, ge=0, le=1)
@@ -104,6 +108,14 @@ class CorpusRecipe(Recipe):
     """Files of evaluations whose text must not be in the corpus."""
     mix: Mix = Mix()
     shard_bytes: int = Field(default=64_000_000, ge=1_000)
+
+    @field_validator("fields")
+    @classmethod
+    def _known_fields(cls, fields: dict[str, str]) -> dict[str, str]:
+        for name in fields:
+            if name not in FIELDS:
+                raise ValueError(f"there is no field {name!r}{nearest(name, FIELDS)}")
+        return fields
 
     @field_validator("rules", "page_rules", mode="before")
     @classmethod

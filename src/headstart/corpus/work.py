@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.corpus.read import Source, Task
 from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus.sources import Source, Task
+from headstart.corpus.storage import is_remote
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
 
@@ -76,7 +77,7 @@ def make_work(folder: Path, recipe: CorpusRecipe, tasks: list[Task]) -> Work:
     recipe.save(folder / "recipe.yaml")
     plan = [
         {
-            "sources": [vars(source) | {"path": str(source.path.resolve())} for source in task.sources],
+            "sources": [vars(source) | {"address": _absolute(source.address)} for source in task.sources],
             "part": task.part,
             "parts": task.parts,
         }
@@ -84,6 +85,10 @@ def make_work(folder: Path, recipe: CorpusRecipe, tasks: list[Task]) -> Work:
     ]
     write_json(folder / PLAN, plan)
     return open_work(folder)
+
+
+def _absolute(address: str) -> str:
+    return address if is_remote(address) else str(Path(address).resolve())
 
 
 def open_work(folder: Path) -> Work:
@@ -95,7 +100,7 @@ def open_work(folder: Path) -> Work:
 def _opened(folder: Path, version: int) -> Work:
     tasks = tuple(
         Task(
-            tuple(Source(**source | {"path": Path(source["path"])}) for source in task["sources"]),
+            tuple(Source(**source) for source in task["sources"]),
             task["part"],
             task["parts"],
         )

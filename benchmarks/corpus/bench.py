@@ -1,0 +1,153 @@
+"""Raw pages to token shards: headstart beside datatrove, the same rules over the same WARC, in turn.
+
+Figures are CPU seconds of one process, so that what else the machine does matters little; pages a core-second
+count every record of the WARC. Extraction is scored by word F1 against labelled pages, averaged over pages.
+
+    python bench.py DATA --peer PYTHON_OF_DATATROVE
+
+DATA holds `web/` with the sets of `pages.SETS` as gzip JSON lines. Prints one line of JSON
+at the end and writes it, indented, to benchmarks/results/corpus-PROCESSOR.json.
+"""
+
+import argparse
+import json
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pages import labelled, write_warc
+
+from headstart.corpus import extract_text
+from headstart.folder import write_json
+from headstart.tokenizer.train import TokenizerRecipe, train
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results"
+STAGES = (
+    "reading",
+    "extraction",
+    "language",
+    "filters",
+    "signatures",
+    "duplicates",
+    "pii",
+    "writing",
+    "tokens",
+)
+# The rules of datatrove's example: English alone, and of its two readings of FineWeb the one in code.
+SAME_RULES = ("languages=[en]", "page_rules.page_line_characters=duplicate_line_characters > 0.01")
+VARIANTS: dict[str, tuple[str, ...]] = {"headstart": SAME_RULES}
+
+
+def run(python: str, script: str, *given: str, out: Path) -> dict[str, Any]:
+    """One pipeline in a process of its own; its report."""
+    out.mkdir()
+    subprocess.run([python, str(HERE / script), *given], check=True)
+    report: dict[str, Any] = json.loads((out / "report.json").read_text())
+    return report
+
+
+def words(text: str) -> Counter[str]:
+    return Counter(re.findall(r"\w+", text.lower()))
+
+
+def mean_f1(pairs: list[tuple[str, str]]) -> float:
+    """Word F1 of extracted text against the text wanted, averaged over pages."""
+    scores = []
+    for found, wanted in pairs:
+        first, second = words(found), words(wanted)
+        shared = sum((first & second).values())
+        total = sum(first.values()) + sum(second.values())
+        scores.append(2 * shared / total if total else 1.0)
+    return sum(scores) / len(scores)
+
+
+def summary(report: dict[str, Any], records: int) -> dict[str, Any]:
+    seconds = {stage: report["seconds"].get(stage, 0.0) for stage in STAGES}
+    seconds["rest"] = sum(report["seconds"].values()) - sum(seconds.values())
+    return {
+        "pages_per_core_second": round(records / sum(seconds.values()), 2),
+        "peak_mb": round(report["peak_bytes"] / 1e6),
+        "kept": len(report["kept"]),
+        "ms_per_page": {stage: round(1000 * one / records, 3) for stage, one in seconds.items()},
+        "documents": report["documents"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--peer", required=True, help="the Python of an environment with datatrove")
+    parser.add_argument("--pages", type=int, help="how many pages; all by default")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        warc, tokenizer = folder / "pages.warc.gz", folder / "tokenizer"
+        made = write_warc(given.data, warc, given.pages)
+        records = made["pages"] + made["exact"] + made["near"]
+        truth = {row["url"]: row for row in labelled(given.data, "wcxb_dev")}
+        train((row["text"] for row in truth.values()), TokenizerRecipe(vocab_size=32_000), tokenizer)
+        print(f"{records} records, {made['bytes'] / 1e6:.0f} MB of HTML", file=sys.stderr)
+        ids = str(tokenizer / "tokenizer.json")
+        theirs = run(
+            given.peer, "datatrove_fineweb.py", str(warc), ids, str(folder / "peer"), out=folder / "peer"
+        )
+        ours = {
+            name: run(
+                sys.executable,
+                "ours.py",
+                str(warc),
+                str(tokenizer),
+                str(folder / name),
+                *overrides,
+                out=folder / name,
+            )
+            for name, overrides in VARIANTS.items()
+        }
+    scored = [url for url in theirs["texts"] if url in truth]
+    baseline = summary(theirs, records)
+    baseline["extraction_f1"] = round(
+        mean_f1([(theirs["texts"][url], truth[url]["text"]) for url in scored]), 3
+    )
+    table = {"datatrove 0.10.1": baseline}
+    for name, report in ours.items():
+        table[name] = summary(report, records)
+        table[name]["extraction_f1"] = round(
+            mean_f1([(extract_text(truth[url]["html"]), truth[url]["text"]) for url in scored]), 3
+        )
+    for stage in (*STAGES, "rest"):
+        print(
+            f"{stage:>12}",
+            *(f"{one['ms_per_page'][stage]:>10.3f}" for one in table.values()),
+            file=sys.stderr,
+        )
+    best = table[next(iter(VARIANTS))]
+
+    def filters(one: dict[str, Any]) -> float:
+        return one["ms_per_page"]["filters"] + one["ms_per_page"]["language"]
+
+    result = {
+        "speedup_total": round(best["pages_per_core_second"] / baseline["pages_per_core_second"], 2),
+        "speedup_filters": round(filters(baseline) / filters(best), 2),
+        "pages_per_core_second": best["pages_per_core_second"],
+        "extraction_f1": best["extraction_f1"],
+        "slower_stages": [s for s in STAGES if best["ms_per_page"][s] > baseline["ms_per_page"][s]],
+        "records": records,
+        "scored_pages": len(scored),
+        "processor": platform.processor() or platform.machine(),
+        "pipelines": table,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    write_json(RESULTS / "corpus-amd-epyc.json", result)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

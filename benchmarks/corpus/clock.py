@@ -1,0 +1,54 @@
+"""CPU seconds by stage, for pipelines whose stages are interleaved document by document."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+
+class Clock:
+    """Charges the CPU time of this process to the stage that is running; stages may nest."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._stage, self._since = "rest", time.process_time()
+
+    def switch(self, stage: str) -> str:
+        """Go over to a stage; returns the one before."""
+        now = time.process_time()
+        self.seconds[self._stage] += now - self._since
+        before, self._stage, self._since = self._stage, stage, now
+        return before
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        before = self.switch(name)
+        try:
+            yield
+        finally:
+            self.switch(before)
+
+    def over(self, name: str, items: Iterable[Any]) -> Iterator[Any]:
+        """The items of an iterator, what it takes to get each one charged to a stage."""
+        iterator = iter(items)
+        while True:
+            before = self.switch(name)
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self.switch(before)
+            yield item
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, each of its calls charged to a stage."""
+
+        @wraps(function)
+        def charged(*given: Any, **named: Any) -> Any:
+            with self.stage(name):
+                return function(*given, **named)
+
+        return charged

@@ -1,0 +1,71 @@
+"""headstart's corpus pipeline over a WARC, stage by stage: the product as it is, in one process.
+
+python ours.py WARC TOKENIZER OUT [KEY=VALUE]...
+"""
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from clock import Clock
+
+from headstart.corpus import CorpusRecipe, build, engine, pipeline, prepare, read_documents
+from headstart.tokenizer import shards
+from headstart.tokenizer.folder import open_tokenizer
+
+# What runs inside the first pass, and the stage to which it is charged.
+CALLS = {
+    "extract_text": "extraction",
+    "normalise": "extraction",
+    "drop_boilerplate": "extraction",
+    "identify": "language",
+    "split": "filters",
+    "compute": "filters",
+    "shingles_of": "signatures",
+    "signatures": "signatures",
+    "_write": "writing",
+}
+STEPS = {
+    "decide.judge": "filters",
+    "decide.exact": "duplicates",
+    "decide.bands": "duplicates",
+    "decide.links": "duplicates",
+    "decide.compare": "duplicates",
+    "decide.weigh": "writing",
+    "write.deal": "writing",
+    "write.gather": "writing",
+}
+
+
+def main(warc: Path, tokenizer: Path, out: Path, overrides: list[str]) -> None:
+    clock = Clock()
+    for name, stage in CALLS.items():
+        if hasattr(prepare, name):
+            setattr(prepare, name, clock.timed(stage, getattr(prepare, name)))
+    read = prepare.read
+    prepare.read = lambda *given: clock.over("reading", read(*given))
+    step_named = engine.step_named
+    engine.step_named = lambda name: clock.timed(STEPS.get(name, "rest"), step_named(name))
+    pipeline.group = clock.timed("duplicates", pipeline.group)
+
+    recipe = CorpusRecipe.load(None, overrides)
+    manifest: dict[str, Any] = build([warc], out / "corpus", recipe, workers=0)
+    kept = [row["url"] for row in read_documents(out / "corpus", ["url"])]
+    with clock.stage("tokens"):
+        documents = shards.corpus_documents(out / "corpus")
+        shards.encode(documents, open_tokenizer(tokenizer), shards.ShardRecipe(), out / "tokens")
+    clock.switch("rest")
+    report = {
+        "seconds": dict(clock.seconds),
+        "documents": {row["stage"]: row["documents"] for row in manifest["funnel"]},
+        "kept": kept,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "skipped": manifest["skipped"],
+    }
+    (out / "report.json").write_text(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
