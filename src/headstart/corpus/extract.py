@@ -4,18 +4,12 @@ import re
 
 from resiliparse.extract.html2text import extract_plain_text
 
+from headstart.corpus.nesting import nests_deeper
 from headstart.errors import HeadstartError
 
 # The extractor's cost grows with depth times size: 8,000 nested <div> take 0.6 s, 100,000 over a minute, and
 # a call into it cannot be interrupted. Real pages stay below 100.
 MAX_DEPTH = 512
-
-# Elements that cannot nest in themselves: they have no content, or the next one closes them.
-_FLAT = (
-    "br|img|input|meta|link|hr|col|area|base|embed|source|track|wbr|param|p|li|dt|dd|tr|td|th|thead|tbody|tfoot"
-    "|option|optgroup|colgroup"
-)
-_TAG = re.compile(rf"<(/?)(?!(?:{_FLAT})[\s/>])[a-zA-Z][^<>]*?(/?)>", re.IGNORECASE)
 
 # Lines that C4 removes (Raffel 2020, section 2.2): notices about scripts, cookies and terms.
 _BOILERPLATE = re.compile(
@@ -37,27 +31,9 @@ def extract_text(html: str, url: str | None = None) -> str:
     Raises:
         HeadstartError: the page nests its elements so deeply that parsing it would not end.
     """
-    if _nests_deeper(html, MAX_DEPTH):
+    if nests_deeper(html, MAX_DEPTH):
         raise HeadstartError(f"{url or 'this page'} nests elements more than {MAX_DEPTH} deep; leave it out")
     return normalise(extract_plain_text(html, main_content=True, preserve_formatting=True))
-
-
-def _nests_deeper(html: str, limit: int) -> bool:
-    """Whether some element has more than `limit` ancestors, as far as the tags tell.
-
-    Elements that cannot nest do not count.
-    """
-    if html.count("<") <= limit:
-        return False
-    depth = 0
-    for match in _TAG.finditer(html):
-        if match[1]:
-            depth = max(depth - 1, 0)
-        elif not match[2]:
-            depth += 1
-            if depth > limit:
-                return True
-    return False
 
 
 def normalise(text: str) -> str:
