@@ -13,8 +13,10 @@ _TAG = re.compile(rf"<(/?)(?!(?:{_FLAT})[\s/>])[a-zA-Z][^<>]*?(/?)>", re.IGNOREC
 
 # Tags whose names begin so are left out of the estimate, opening and closing alike: those above, and what
 # drawings are made of, which mostly closes itself.
-_PASSED = "br>|br |br/|img|inp|met|lin|hr>|hr |hr/|col|are|bas|emb|sou|tra|wbr|par|p> |p |li>|li |dt>|dt |dd>|dd |"
-_PASSED += "tr>|tr |td>|td |th>|th |the|tbo|tfo|opt|pat|use|cir|rec|pol|ell|sto"
+_PASSED = (
+    "br>|br |br/|img|inp|met|lin|hr>|hr |hr/|col|are|bas|emb|sou|tra|wbr|par|p> |li>|li |dt>|dt |dd>|dd |tr>"
+    "|tr |td>|td |th>|th |the|tbo|tfo|opt|pat|use|cir|rec|pol|ell|sto"
+)
 _PASSED_NAMES = np.array([int.from_bytes(name.encode(), "big") for name in _PASSED.split("|")], np.uint32)
 
 
@@ -45,6 +47,6 @@ def _deepest(html: str) -> int:
     letters = [content[first + n] | 0x20 for n in range(3)]  # small ones
     name = (letters[0].astype(np.uint32) << 16) | (letters[1].astype(np.uint32) << 8) | letters[2]
     counts = (letters[0] >= ord("a")) & (letters[0] <= ord("z")) & ~np.isin(name, _PASSED_NAMES)
-    # A closing tag that nothing is open for changes nothing, so depth is counted from the lowest point so far.
+    # A closing tag that nothing is open for changes nothing: depth counts from the lowest point so far.
     height = np.cumsum(np.where(counts, np.where(closes, -1, 1), 0))
     return int((height - np.minimum(np.minimum.accumulate(height), 0)).max(initial=0))
