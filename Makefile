@@ -5,6 +5,7 @@
 #   make test | test-slow | lint       what has to pass before a commit
 #   make check-real-weights            published models against transformers; fetches 180 MB
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
+#   make bench-tasks DATA=FOLDER       fine-tuning by number of labels, beside baselines and transformers; hours
 #   make PYTHON=python3.12 ...         another interpreter, 3.11 or later
 #   make clean                         remove .venv and caches
 
@@ -15,7 +16,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart test test-slow check-real-weights lint bench-decode clean
+.PHONY: quickstart test test-slow check-real-weights lint bench-decode bench-tasks clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -53,6 +54,21 @@ $(DECODE)/.installed-llama-cpp: $(DECODE)/.installed
 	CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAMA_CURL=OFF" $(DECODE)/bin/pip install llama-cpp-python==0.3.36
 	@touch $@
 
+# Some parts alone: PARTS=reviews,pairs. What has been measured lies in OUT and is not measured again.
+TASKS := benchmarks/tasks/.venv
+OUT ?= runs/bench-tasks
+
+bench-tasks: $(TASKS)/.installed
+	@test -n "$(DATA)" || { echo "bench-tasks needs the folder of labelled data: make bench-tasks DATA=FOLDER"; exit 1; }
+	$(TASKS)/bin/python benchmarks/tasks/bench.py --data $(DATA) --out $(OUT) $(if $(PARTS),--parts $(PARTS)) $(ARGS)
+
+$(TASKS)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
+	$(PYTHON) -m venv $(TASKS) || { rm -rf $(TASKS); echo "$(NO_VENV)"; exit 1; }
+	tools/install $(TASKS) static
+	$(TASKS)/bin/pip install --constraint constraints.txt transformers accelerate
+	@touch $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(NO_VENV)"; exit 1; }
@@ -66,4 +82,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $(DECODE) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DECODE) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
