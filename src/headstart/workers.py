@@ -1,4 +1,4 @@
-"""Worker processes that start clean, leave Ctrl-C to their parent, and end when it does."""
+"""Cores, and worker processes that start clean, leave Ctrl-C to their parent, and end when it does."""
 
 import multiprocessing
 import os
@@ -8,6 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import wait
 from typing import Any
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker_pool(

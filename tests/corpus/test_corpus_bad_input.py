@@ -212,11 +212,11 @@ def test_bombs_are_counted_in_bounded_memory(tmp_path: Path, name: str) -> None:
 def test_a_plain_line_of_a_gigabyte(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with path.open("wb") as file:
-        file.write(ROWS)
+        file.write(5 * ROWS)
         file.seek(1 << 30, 1)  # a hole, which takes no place on the disk
-        file.write(b"\n" + ROWS)
+        file.write(b"\n" + 5 * ROWS)
     records = read_all(path, parts=3)
-    assert sum(isinstance(record, Raw) for record in records) == 8
+    assert sum(isinstance(record, Raw) for record in records) == 40
     assert [record.reason for record in records if isinstance(record, Skip)] == ["line too long"]
 
 
@@ -318,5 +318,5 @@ def test_native_code_that_hangs_or_crashes_costs_its_records(tmp_path: Path) -> 
         "it took too much memory",
     ]
     assert list(reasons.values()) == ["it ended the process twice"]
-    ids = {row["id"] for row in read_documents(tmp_path / "out")}
-    assert len(ids) == 502
+    funnel = json.loads((tmp_path / "out" / "manifest.json").read_text())["funnel"]
+    assert funnel[0]["documents"] == 6 + 500 - 4

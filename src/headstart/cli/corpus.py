@@ -1,6 +1,5 @@
 """`headstart corpus`: make a clean corpus from raw files; and the verbs beside it."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +40,9 @@ def build(
     ],
     out: Annotated[Path, typer.Option("--out", help="The corpus folder to write.")],
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = os.cpu_count() or 1,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; as many as there are cores by default.")
+    ] = None,
     engine: Annotated[
         str, typer.Option("--engine", help="Where it runs: local, ray (a Ray cluster), slurm (job arrays).")
     ] = "local",

@@ -6,7 +6,6 @@ once more, kept ones into `documents/` in their shuffled order, the others into 
 Any of it may run on any engine, and goes on after a kill where it stopped.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -45,6 +44,7 @@ from headstart.folder import (
     write_manifest,
 )
 from headstart.progress import Bar
+from headstart.workers import available_cores
 
 KIND, VERSION = "corpus", 1
 WORK = ".work"
@@ -54,7 +54,7 @@ def build(
     inputs: Sequence[Path | str],
     out: Path,
     recipe: CorpusRecipe,
-    workers: int = os.cpu_count() or 1,
+    workers: int | None = None,
     on: engine.Name = "local",
 ) -> dict[str, Any]:
     """Make a corpus folder from raw files, or go on with an interrupted one.
@@ -66,7 +66,8 @@ def build(
         inputs: files, folders and patterns, local or as addresses that fsspec knows, of `sources.FORMATS`.
         out: the corpus folder. A finished one made from the same is returned at once.
         recipe: the settings.
-        workers: processes, or tasks of a Slurm array, at once.
+        workers: processes, or jobs of a Slurm array, at once; by default as many as there are cores. 0 runs
+            everything in this process, which a record that crashes its parser then ends.
         on: the engine.
 
     Returns:
@@ -76,6 +77,7 @@ def build(
         HeadstartError: bad input or settings, a folder in use for something else, or no document survives.
     """
     started = time.monotonic()
+    processes = available_cores() if workers is None else workers
     for earlier in recipe.against:
         read_manifest(earlier, KIND, VERSION)
     sources, unknown = find_sources(inputs, leave_out=out)
@@ -104,7 +106,7 @@ def build(
         every = list(numbers)
         unit, weigh = ("MB", weights) if weights else ("parts", lambda number: 1)
         with Bar(title, sum(map(weigh, every)), unit) as bar:
-            for number in engine.run(on, step, work.folder, every, workers):
+            for number in engine.run(on, step, work.folder, every, processes):
                 bar.advance(weigh(number))
 
     tasks = range(len(work.tasks))

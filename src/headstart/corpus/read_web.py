@@ -50,7 +50,7 @@ def _page(content: bytes, place: str) -> Raw | Skip | None:
         return Skip(place, "broken HTTP payload")
     if len(payload) > MAX_TEXT:
         return Skip(place, "record too large")
-    if not payload.strip():
+    if not payload or payload.isspace():
         return Skip(place, "empty payload")
     return Raw(
         decode(payload, charset),

@@ -48,7 +48,7 @@ def decode(payload: bytes, charset: str | None = None) -> str:
         if declared and not payload.startswith(_WIDE):
             try:
                 return payload.decode(declared, "replace")
-            except (LookupError, UnicodeError):
+            except (LookupError, ValueError):
                 pass
         return bytes_to_str(payload, encoding=detect_encoding(payload) or "utf-8", errors="replace")
 

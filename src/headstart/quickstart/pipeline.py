@@ -21,7 +21,8 @@ from headstart.tokenizer.shards import ShardRecipe, corpus_documents, encode
 from headstart.tokenizer.train import TokenizerRecipe
 from headstart.tokenizer.train import train as train_tokenizer
 from headstart.training.loop import pretrain
-from headstart.training.machine import available_cores, describe_machine
+from headstart.training.machine import describe_machine
+from headstart.workers import available_cores
 
 SETTINGS, PLAN, STAGES, MACHINE = "quickstart.yaml", "plan.yaml", "stages.json", "machine.json"
 TOP_VOCABULARY, SMALLEST_VOCABULARY = 8192, 512

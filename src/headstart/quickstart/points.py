@@ -16,8 +16,7 @@ from headstart.quickstart.plan import Plan
 from headstart.tasks.data import Task, find_tasks, sample_labels
 from headstart.tasks.finetune import finetune
 from headstart.tasks.head_start import SYSTEMS, run_point
-from headstart.training.machine import available_cores
-from headstart.workers import worker_pool
+from headstart.workers import available_cores, worker_pool
 
 POINTS = "head_start.jsonl"
 

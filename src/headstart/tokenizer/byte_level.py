@@ -1,11 +1,11 @@
 """Byte-level BPE, encoded with `tiktoken`, which gives the same ids as `tokenizers` several times faster."""
 
-import os
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from headstart.tokenizer.engine import text_engine
 from headstart.tokenizer.pieces import is_byte_level
 from headstart.tokenizer.special import SpecialIds
 from headstart.tokenizer.template import Template
+from headstart.workers import available_cores
 
 # GPT-2's splitting rule (Radford et al. 2019): contractions, words, numbers, signs, each with the
 # space before it, so that a merge never crosses a word's border.
@@ -44,6 +45,7 @@ DIGITS_THEN_GPT2_RULE = (
 # A rule's `\s+(?!\S)` keeps one state for every blank of a run, and tiktoken's matcher dies at a million:
 # a text with a run this long goes to the other engine.
 LONG = 100_000
+_AT_A_TIME = 16
 _BLANK = r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 _LONG_RUN = re.compile(rf"(?<!{_BLANK}){_BLANK}{{{LONG}}}")
 
@@ -170,16 +172,23 @@ class ByteLevelTokenizer(Tokenizer):
         return text_engine(orjson.loads(self.path.read_bytes()), self.special)
 
     def encode(self, text: str) -> list[int]:
-        text = encodable(text)
+        if not text.isascii():
+            text = encodable(text)
         if len(text) >= LONG and _LONG_RUN.search(text):
             return self._engine.encode(text, add_special_tokens=False).ids
         ranks = self._encoding.encode_ordinary(text)
         return ranks if self._ids is None else [self._ids[rank] for rank in ranks]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        # tiktoken lets go of Python's lock
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            return list(threads.map(self.encode, texts))
+        if (cores := available_cores()) == 1:
+            return self._encode_all(texts)
+        # tiktoken lets go of Python's lock; several texts at a time, for a thread's call is not free
+        chunks = [texts[start : start + _AT_A_TIME] for start in range(0, len(texts), _AT_A_TIME)]
+        with ThreadPoolExecutor(cores) as threads:
+            return list(chain.from_iterable(threads.map(self._encode_all, chunks)))
+
+    def _encode_all(self, texts: list[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
 
     def encode_spans(self, text: str) -> tuple[list[int], np.ndarray]:
         ids = self.encode(text)

@@ -73,7 +73,7 @@ class _Writer:
         self.position = 0
 
     def add(self, document_id: str, domain: str, ids: list[int], size: int) -> None:
-        row = np.array(ids, dtype=self.dtype)
+        row = np.fromiter(ids, self.dtype, len(ids))
         self.rows.append((document_id, domain, self.position, len(row), size))
         self.ids.append(row)
         self.position += len(row)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from headstart.workers import available_cores
+
 # bfloat16 must be this much faster than float32 before it is worth its rounding.
 WORTHWHILE = 1.3
 
@@ -76,11 +78,6 @@ def _describe_gpu() -> dict[str, Any]:
         "memory_gb": round(torch.cuda.mem_get_info()[1] / 1e9, 1),
         "gemm_gflops": {name: round(rate, 1) for name, rate in rates.items()},
     }
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:
