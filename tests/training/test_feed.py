@@ -244,3 +244,20 @@ def test_passes_come_whole_however_they_are_cut_into_steps(count, seed, cuts) ->
     assert read == RowOrder(count, seed).rows(0, place).tolist()
     for begin in range(0, place - count + 1, count):
         assert sorted(read[begin : begin + count]) == list(range(count))
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_packed_rows_hold_documents_whole_and_empty_places_are_not_scored(feed, kind) -> None:
+    packed = feed(kind, packing="best-fit")
+    ids, segments = packed.train.read(np.arange(len(packed.train)))
+    rows = np.flatnonzero((segments < 0).any(axis=1))
+    assert len(rows)
+    batch = packed._batch(ids[rows], segments[rows], rows, 0)
+    assert (batch.segments < 0).any()
+    assert (batch.segments.flatten()[batch.positions] >= 0).all()
+    assert packed.train.filled > 0.9
+    assert (packed.batch(0).segments >= 0).any()
+    with pytest.raises(HeadstartError, match="packing=best-fit is for objectives"):
+        feed("denoising", packing="best-fit")
+    with pytest.raises(HeadstartError, match="packing=best-fit is for objectives"):
+        feed("causal", packing="best-fit", documents_apart=False)

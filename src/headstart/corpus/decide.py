@@ -335,7 +335,8 @@ def describe(work: Work, task: int, decided: Verdict) -> tuple[list[str], list[s
     gone = np.flatnonzero(decided.code)
     rules: dict[str, Rule] = parse_rules(recipe.rules) | parse_rules(recipe.page_rules)
     names = ["language", "language_score", "domain", *SIGNALS]
-    columns = {name: work.columns(task, name)[name].take(pa.array(gone)).to_pylist() for name in names}
+    table = work.columns(task, *names).take(pa.array(gone))
+    columns = {name: table[name].to_pylist() for name in names}
     contaminated = work.path("contaminated", task)
     items = work.noted("benchmarks")["items"] if contaminated.exists() else []
     hits = {int(hit["place"]): items[int(hit["item"])] for hit in load(contaminated)} if items else {}

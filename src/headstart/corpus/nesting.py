@@ -17,7 +17,19 @@ _PASSED = (
     "br>|br |br/|img|inp|met|lin|hr>|hr |hr/|col|are|bas|emb|sou|tra|wbr|par|p> |li>|li |dt>|dt |dd>|dd |tr>"
     "|tr |td>|td |th>|th |the|tbo|tfo|opt|pat|use|cir|rec|pol|ell|sto"
 )
-_PASSED_NAMES = np.array([int.from_bytes(name.encode(), "big") for name in _PASSED.split("|")], np.uint32)
+_BITS = 0x1F  # of a letter, in either case
+
+
+def _passed_names() -> np.ndarray:
+    """For each three characters, five bits of each, whether a tag that begins so is left out."""
+    table = np.zeros(1 << 15, bool)
+    for name in _PASSED.split("|"):
+        first, second, third = (byte & _BITS for byte in name.encode())
+        table[first << 10 | second << 5 | third] = True
+    return table
+
+
+_LEFT_OUT = _passed_names()
 
 
 def nests_deeper(html: str, limit: int) -> bool:
@@ -44,9 +56,10 @@ def _deepest(html: str) -> int:
     at = np.flatnonzero(content[:-4] == ord("<"))
     closes = content[at + 1] == ord("/")
     first = at + 1 + closes
-    letters = [content[first + n] | 0x20 for n in range(3)]  # small ones
-    name = (letters[0].astype(np.uint32) << 16) | (letters[1].astype(np.uint32) << 8) | letters[2]
-    counts = (letters[0] >= ord("a")) & (letters[0] <= ord("z")) & ~np.isin(name, _PASSED_NAMES)
+    letter = content[first] | 0x20  # a small one
+    bits = [(content[first + n] & _BITS).astype(np.uint16) for n in range(3)]
+    passed = _LEFT_OUT[bits[0] << 10 | bits[1] << 5 | bits[2]]
+    counts = (letter >= ord("a")) & (letter <= ord("z")) & ~passed
     # A closing tag that nothing is open for changes nothing: depth counts from the lowest point so far.
     height = np.cumsum(np.where(counts, np.where(closes, -1, 1), 0))
     return int((height - np.minimum(np.minimum.accumulate(height), 0)).max(initial=0))

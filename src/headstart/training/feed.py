@@ -16,6 +16,7 @@ from headstart.errors import HeadstartError, nearest
 from headstart.objectives.batch import Batch, generator, join
 from headstart.objectives.registry import OBJECTIVES
 from headstart.objectives.vocabulary import Vocabulary
+from headstart.tokenizer.packing import PackedRows
 from headstart.tokenizer.shards import DomainRows, TokenRows
 from headstart.training.recipe import PhaseRecipe, PretrainRecipe
 from headstart.training.schedule import cuts_at, rows_before
@@ -52,7 +53,7 @@ class Feed:
         self.recipe, self.vocabulary = recipe, vocabulary
         self.objective = OBJECTIVES[recipe.objective.kind]
         self.length = self.objective.row_length(recipe.context, recipe.objective)
-        self.train = TokenRows(recipe.tokens, "train", self.length)
+        self.train = self._rows()
         self.heldout = TokenRows(recipe.tokens, "heldout", self.length)
         self.order = RowOrder(len(self.train), recipe.seed)
         self.domains = self._domains()
@@ -60,6 +61,19 @@ class Feed:
         """Seconds that the last batch was waited for."""
         self._maker = ThreadPoolExecutor(1, "feed")
         self._ahead: tuple[int, Future[Batch]] | None = None
+
+    def _rows(self) -> TokenRows:
+        recipe, special = self.recipe, self.vocabulary.special
+        if recipe.packing == "stream":
+            return TokenRows(recipe.tokens, "train", self.length)
+        kinds = ("causal", "masked")
+        if recipe.phases or not recipe.documents_apart or recipe.objective.kind not in kinds:
+            raise HeadstartError(
+                f"packing=best-fit is for objectives {' and '.join(kinds)}, with documents_apart and without "
+                "phases; change one of them"
+            )
+        filler = special.end if special.pad is None else special.pad
+        return PackedRows(recipe.tokens, "train", self.length, filler or 0)
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, and in the background the next one."""

@@ -109,6 +109,9 @@ class PretrainRecipe(Recipe):
     """Share of the steps over which a step's rows grow from a quarter to all."""
     context_warmup: float = Field(0.0, ge=0, lt=1)
     """Share of the steps over which rows are cut into four, then into two: early steps are cheap."""
+    packing: Literal["stream", "best-fit"] = "stream"
+    """How documents come into rows: one after another, cut where a row ends; or whole where they fit
+    (`tokenizer/packing.py`)."""
     documents_apart: bool = True
     """Attention stays inside a document; false: a token sees its whole row."""
     z_loss: float = Field(0.0, ge=0)
