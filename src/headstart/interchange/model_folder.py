@@ -16,6 +16,7 @@ from torch import Tensor
 from headstart import __version__
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
+from headstart.interchange.peft_adapter import CONFIG_FILE, Adapter, read_adapter
 from headstart.interchange.weights import fit, read_tensors, to_hf, weight_files, write_tensors
 from headstart.models.config import TransformerConfig
 from headstart.models.registry import FAMILIES, family_named, make_config
@@ -54,6 +55,8 @@ class LoadedModel:
     """`generation_config.json`: with which ids a text begins and ends, and the author's settings."""
     problem_type: str = "single_label_classification"
     """What a classifier's scores are: of one label, of several, or numbers (transformers' names)."""
+    folder: Path | None = None
+    """Where it was read from; None: its weights are those of no one folder, as with an adapter."""
 
 
 def save_model(
@@ -94,7 +97,7 @@ def save_model(
         temporary.mkdir(parents=True)
         tensors = {name: tensor.to(dtype) for name, tensor in to_hf(model, family, head, classifier).items()}
         write_tensors(tensors, temporary, shard_bytes)
-        hf_class = family.HEADS[head].hf_class
+        hf_class = None if "mix.weights" in (classifier or {}) else family.HEADS[head].hf_class
         fields = {
             **({"architectures": [hf_class], "model_type": family.MODEL_TYPE} if hf_class else {}),
             **family.to_hf(config),
@@ -130,7 +133,9 @@ def save_model(
             kept = {name: fields[name] for name in ids if fields.get(name) is not None}
             write_json(temporary / "generation_config.json", kept | {"do_sample": False} | (generation or {}))
         write_for_transformers(tokenizer, temporary, config.architecture != "decoder", config.context)
-        (temporary / "README.md").write_text(_card(family, head, card), encoding="utf-8")
+        library = "transformers" if hf_class else "headstart"
+        top = f"library_name: {library}\npipeline_tag: {PIPELINES[head]}\ntags: [headstart]"
+        (temporary / "README.md").write_text(f"---\n{top}\n---\n\n{card}\n", encoding="utf-8")
 
 
 def check_tokenizer(config: TransformerConfig, tokenizer: Tokenizer) -> None:
@@ -167,12 +172,6 @@ def decoder_start(family: ModuleType, tokenizer: Tokenizer) -> int:
     return start
 
 
-def _card(family: ModuleType, head: str, body: str) -> str:
-    library = "transformers" if family.MODEL_TYPE else "headstart"
-    top = f"library_name: {library}\npipeline_tag: {PIPELINES[head]}\ntags: [headstart]"
-    return f"---\n{top}\n---\n\n{body}\n"
-
-
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
     """Read a model folder: one that headstart wrote, or transformers for a family known here.
 
@@ -188,6 +187,14 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
         folder = folder / "model"  # a run folder was given
     if not folder.is_dir():
         raise HeadstartError(f"there is no model folder {folder}; check the path")
+    if (folder / CONFIG_FILE).exists() and not (folder / "config.json").exists():
+        adapter = read_adapter(folder)
+        return _read(adapter.base, dtype, adapter)
+    return _read(folder, dtype)
+
+
+def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> LoadedModel:
+    """The model in a folder with its own files, with an adapter's changes where there is one."""
     files = weight_files(folder)
     fields = read_json(folder / "config.json")
     if not isinstance(fields, dict):
@@ -195,7 +202,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
     stamp = fields.get("headstart")
     own: dict[str, Any] = stamp if isinstance(stamp, dict) else {}
     family = _family(folder, fields, own)
-    head = _head(folder, fields, own, family)
+    head = adapter.head if adapter is not None else _head(folder, fields, own, family)
     try:
         config = make_config(family.NAME, family.from_hf(fields))
     except KeyError as error:
@@ -206,7 +213,10 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
         raise HeadstartError(
             f"{folder / 'config.json'} says {error}, which headstart does not compute"
         ) from None
-    fitted = fit(read_tensors(files), config, family, head, dtype, folder)
+    tensors = read_tensors(files)
+    if adapter is not None:
+        tensors = adapter.applied(tensors, config, family)
+    fitted = fit(tensors, config, family, head, dtype, adapter.folder if adapter is not None else folder)
     tokenizer = open_tokenizer(folder)
     # Others pad their embedding to a round size; a tokenizer of ours comes with its own model.
     own_tokenizer = family.TOKENIZER == "headstart" and tokenizer.vocab_size != config.vocab_size
@@ -215,18 +225,24 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}; "
             "they do not belong together"
         )
+    if adapter is not None:
+        own = adapter.own
+        names = {str(index): label for index, label in enumerate(adapter.labels)}
+        fields |= {"id2label": names, "problem_type": own.get("problem_type")}
     labels = _labels(folder, fields, fitted.classifier)
     settings = folder / "generation_config.json"
     generation = read_json(settings) if settings.exists() else {}
     problem_type = fields.get("problem_type") or "single_label_classification"
+    place = folder if adapter is None else None
     return LoadedModel(
-        fitted.model, tokenizer, head, fitted.classifier, labels, own, generation, problem_type
+        fitted.model, tokenizer, head, fitted.classifier, labels, own, generation, problem_type, place
     )
 
 
 def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> ModuleType:
     kind = fields.get("model_type")
-    if own.get("family") in FAMILIES and kind == FAMILIES[own["family"]].MODEL_TYPE:
+    mixed = kind is None and "mix" in own  # transformers is not told what it cannot compute
+    if own.get("family") in FAMILIES and (kind == FAMILIES[own["family"]].MODEL_TYPE or mixed):
         return FAMILIES[own["family"]]
     others = [family for family in FAMILIES.values() if not family.NAME.startswith("headstart")]
     for family in others:

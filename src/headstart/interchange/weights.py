@@ -25,6 +25,9 @@ _BUFFERS = ("position_ids", "inv_freq", ".masked_bias", ".attn.bias", ".attentio
 # Which parts of a model a head leaves aside, by the beginning of their names.
 _OUTPUT = ("prediction_head.", "output.", "output_bias")
 _POOLER = ("pooler.", "next_sentence.")
+MIX = "mix."
+"""Before the weights of a head that reads a mix of all layers, which transformers cannot compute: it must not
+find the head under the names that it knows."""
 
 
 @dataclass
@@ -33,7 +36,7 @@ class Fitted:
 
     model: Transformer
     classifier: dict[str, Tensor]
-    """Of a task's head: "weight", "bias", "dense.weight", "dense.bias"."""
+    """Of a task's head: "weight", "bias", "dense.weight", "dense.bias"; "mix.weights" and "mix.gamma"."""
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -109,10 +112,11 @@ def to_hf(
         if all(name in state and not name.startswith(left_out) for name in stored):
             parts = [state[name] for name in stored]
             tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
-            tensors[_outside(theirs, family, head, shape)] = tensor.T if stored.transposed else tensor
-    for theirs, ours in shape.weights.items():
-        if classifier is not None and ours in classifier:
-            tensors[theirs] = classifier[ours].detach()
+            tensors[hf_name(theirs, family, head)] = tensor.T if stored.transposed else tensor
+    mixed = any(name.startswith(MIX) for name in classifier or {})
+    names = {ours: f"{MIX}head.{ours}" if mixed else theirs for theirs, ours in shape.weights.items()}
+    for ours, tensor in (classifier or {}).items():
+        tensors[names.get(ours, ours)] = tensor.detach()
     return tensors
 
 
@@ -129,14 +133,25 @@ def _left_out(head: str, shape: HeadShape) -> tuple[str, ...]:
     return (*output, *_POOLER)
 
 
-def _outside(name: str, family: ModuleType, head: str, shape: HeadShape) -> str:
+def hf_name(name: str, family: ModuleType, head: str) -> str:
     """A weight's name in the files of a head: the family's, but for what stands before it."""
+    shape: HeadShape = family.HEADS[head]
     if name.startswith(family.PREFIX):
         if head == "features":
             return name.removeprefix(family.PREFIX)
         if shape.prefix is not None:
             return shape.prefix + name.removeprefix(family.PREFIX)
     return name
+
+
+def names_in_files(config: TransformerConfig, family: ModuleType, head: str) -> dict[str, str]:
+    """What a file may call a weight -> what the family calls it."""
+    inside = {}
+    for name in family.weights(config):
+        inside[name] = name
+        inside[name.removeprefix(family.PREFIX)] = name
+        inside[hf_name(name, family, head)] = name
+    return inside
 
 
 def fit(
@@ -158,11 +173,7 @@ def fit(
     """
     shape: HeadShape = family.HEADS[head]
     expected = family.weights(config)
-    inside = {}  # what the file may call it -> what the family calls it
-    for name in expected:
-        inside[name] = name
-        inside[name.removeprefix(family.PREFIX)] = name
-        inside[_outside(name, family, head, shape)] = name
+    inside = names_in_files(config, family, head)
     ignored = (*_BUFFERS, *getattr(family, "IGNORED", ()))
     zeros = getattr(family, "ZEROS", ())
     found: dict[str, Tensor] = {}
@@ -172,6 +183,8 @@ def fit(
         plain = name.replace(".gamma", ".weight").replace(".beta", ".bias")  # TensorFlow's names
         if name in shape.weights:
             classifier[shape.weights[name]] = tensor.float()
+        elif name.startswith(MIX):
+            classifier[name.removeprefix(f"{MIX}head.")] = tensor.float()
         elif plain in inside:
             stored = expected[inside[plain]]
             tensor = tensor.T.contiguous() if stored.transposed else tensor
@@ -188,7 +201,13 @@ def fit(
     output, embedding = found.get("output.weight"), found.get("embedding.weight")
     if output is not None and embedding is not None and not torch.equal(output, embedding):
         config = replace(config, tied=False)
-    config = _without_missing_parts(config, found, head)
+    config = _without_missing_parts(config, found, head, shape.through)
+    headless = sorted(theirs for theirs, ours in shape.weights.items() if ours not in classifier)
+    if headless:
+        raise HeadstartError(
+            f"{where} lacks {headless[0]}, without which a model for {head} gives no answers; it was saved "
+            "without its head, so fine-tune it again or get it whole"
+        )
     with torch.device("meta"):
         model = Transformer(config, dtype)
     state = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -213,10 +232,10 @@ def fit(
 
 
 def _without_missing_parts(
-    config: TransformerConfig, found: dict[str, Tensor], head: str
+    config: TransformerConfig, found: dict[str, Tensor], head: str, through: str
 ) -> TransformerConfig:
     """The configuration without those parts that this head can do without and the files do not hold."""
-    held = {name.split(".")[0] for name in found}
+    held = {name.split(".")[0] for name in found} | {through.replace(" ", "_")}
     if head != "pretraining":
         config = replace(
             config,
