@@ -7,9 +7,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {"load": "headstart.tasks.api", "finetune": "headstart.tasks.api"}
+_HOMES = dict.fromkeys(("load", "finetune", "compare"), "headstart.tasks.api")
 
-__all__ = ["__version__", "finetune", "load"]
+__all__ = ["__version__", "compare", "finetune", "load"]
 
 
 def __getattr__(name: str) -> Any:

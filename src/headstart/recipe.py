@@ -46,6 +46,14 @@ class Recipe(BaseModel):
         except ValidationError as error:
             raise HeadstartError(_sentence(cls, error, path, lines)) from None
 
+    @classmethod
+    def checked(cls, values: dict[str, Any]) -> Self:
+        """The same from values that a program has; an unknown key or a wrong value is a `HeadstartError`."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise HeadstartError(_sentence(cls, error, None, {})) from None
+
     def save(self, path: Path) -> None:
         """Write the resolved recipe, defaults included, so that the file alone repeats the run."""
         with atomic(path) as temporary:

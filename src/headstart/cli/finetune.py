@@ -1,10 +1,12 @@
 """`headstart finetune`: teach a pre-trained model a task."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
+
+from headstart.errors import HeadstartError
 
 
 def finetune(
@@ -52,9 +54,28 @@ def finetune(
     labels: Annotated[
         int | None, typer.Option("--labels", min=1, help="Learn from that many examples only.")
     ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            "--validation", help="Choose the best weights by this file; else by a part of the data, if large."
+        ),
+    ] = None,
+    adapt: Annotated[
+        str | None,
+        typer.Option(
+            "--adapt", help="Which weights learn: full, frozen, mix, top-K or lora; as the setting adapt=."
+        ),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", help="Several of these instead, side by side, as in full,frozen,mix,lora."),
+    ] = None,
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Chooses examples, their order and dropout.")
     ] = 0,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Fine-tune from so many seeds, and keep the best.")
+    ] = 1,
     from_scratch: Annotated[
         bool,
         typer.Option("--from-scratch", help="Start from random weights, to see what pre-training is worth."),
@@ -66,31 +87,60 @@ def finetune(
     """Fine-tune a pre-trained model on labelled data and score it, with counted words beside it."""
     from headstart.cli.predict import roles
     from headstart.tasks.finetune_recipe import FinetuneRecipe
-    from headstart.tasks.finetune_run import finetune_run
+    from headstart.tasks.finetune_run import compare_run, finetune_run
 
-    figures = finetune_run(
-        model,
-        data,
-        out,
-        FinetuneRecipe.load(recipe, overrides or []),
-        test=test,
-        kind=task,
-        text_column=text_column,
-        label_column=label_column,
-        columns=roles(column),
-        labels=labels,
-        seed=seed,
-        scratch=from_scratch,
-        precision=precision,
-    )
-    if as_json:
-        typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
+    chosen = [*(overrides or []), *([f"adapt={adapt}"] if adapt else [])]
+    settings = FinetuneRecipe.load(recipe, chosen)
+    sources = {
+        "test": test,
+        "validation": validation,
+        "kind": task,
+        "text_column": text_column,
+        "label_column": label_column,
+        "columns": roles(column),
+        "labels": labels,
+        "precision": precision,
+    }
+    if compare is not None:
+        unused = {"--seeds": seeds > 1, "--from-scratch": from_scratch, "search=": bool(settings.search)}
+        for name, given in unused.items():
+            if given:
+                raise HeadstartError(f"--compare takes no {name}; fine-tune the way that you choose with it")
+        compared = compare_run(model, data, out, settings, compare.split(","), seed=seed, **sources)
+        typer.echo(_json(compared.as_dict()) if as_json else f"{compared.text()}\n{out / 'compare.md'}")
         return
-    for note in figures["notes"]:
-        typer.echo(f"  {note}")
-    for row in figures["scores"]:
-        typer.echo(
-            f"  {row['system']:<13} {row['metric']:<14} {row['value']:.3f}  "
-            f"({row['low']:.3f} to {row['high']:.3f}, n = {row['n']:,})"
+    figures = finetune_run(
+        model, data, out, settings, seed=seed, seeds=seeds, scratch=from_scratch, **sources
+    )
+    typer.echo(_json(figures) if as_json else _text(figures))
+
+
+def _json(figures: dict[str, Any]) -> str:
+    return orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode()
+
+
+def _text(figures: dict[str, Any]) -> str:
+    """What a person wants to know of a fine-tuning."""
+    lines = [f"  {note}" for note in figures["notes"]]
+    for row in figures.get("search", []):
+        settings = " ".join(f"{name}={value}" for name, value in row["settings"].items())
+        lines.append(f"  {settings:<40} {row['score']:.3f} on {row['examples']:,} validation examples")
+    lines += [
+        f"  {row['system']:<13} {row['metric']:<14} {row['value']:.3f}  "
+        f"({row['low']:.3f} to {row['high']:.3f}, n = {row['n']:,})"
+        for row in figures["scores"]
+    ]
+    if "seeds" in figures:
+        seeds = figures["seeds"]
+        failed = [str(run["seed"]) for run in seeds["runs"] if run["collapsed"]]
+        lines.append(
+            f"  {len(seeds['runs'])} seeds: {seeds['mean']:.3f} ± {seeds['deviation']:.3f}; "
+            f"kept seed {seeds['kept']}"
+            + (f"; collapsed, no better than one answer to all: {', '.join(failed)}" if failed else "")
         )
-    typer.echo(f"{figures['examples']:,} examples, {figures['seconds']:,.1f} s; model in {figures['model']}")
+    learned = figures["finetuning"]["learning_weights"]
+    lines.append(
+        f"{figures['examples']:,} examples, {learned:,} weights learned, {figures['seconds']:,.1f} s; "
+        f"model in {figures['model']}"
+    )
+    return "\n".join(lines)

@@ -119,7 +119,7 @@ def _finetuning(encoder: PretrainRecipe, tasks: list[Task], seconds: float, spee
     Args:
         speed: tokens that all cores together train on in a second.
     """
-    recipe = FinetuneRecipe(max_tokens=encoder.context)
+    recipe = FinetuneRecipe(max_tokens=encoder.context, validation_share=0)
     if not tasks:
         return recipe
     tokenizer = open_tokenizer(encoder.tokens)

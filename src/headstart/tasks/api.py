@@ -13,7 +13,9 @@ from headstart.generation.one_row import decoding_step
 from headstart.generation.reader import Step
 from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
-from headstart.tasks.card import task_card
+from headstart.tasks.card import add_scores, task_card
+from headstart.tasks.compare import WAYS, Compared
+from headstart.tasks.compare import compare as compare_ways
 from headstart.tasks.data import Input, sample_labels
 from headstart.tasks.finetune import finetune as train_on
 from headstart.tasks.finetune_recipe import FinetuneRecipe
@@ -23,6 +25,8 @@ from headstart.tasks.metrics import Score, score
 from headstart.tasks.model import TaskModel
 from headstart.tasks.precision import dtype_named
 from headstart.tasks.predictor import Predictor, task_of
+from headstart.tasks.reload_check import check, write_check
+from headstart.tasks.search import search
 
 
 class Model:
@@ -107,10 +111,31 @@ class Model:
     def save(self, folder: str | Path) -> None:
         """Write the model folder, as transformers reads it."""
         if self.predictor is not None:
-            self.predictor.save(Path(folder), task_card(self.predictor, [self.score] if self.score else []))
+            self.predictor.save(Path(folder), task_card(self.predictor))
+            write_check(Path(folder), self.predictor)
+            add_scores(Path(folder), [self.score] if self.score else [])
         else:
             card = f"# {self.loaded.model.config.family}\n\nSaved with headstart."
             save_model(Path(folder), self.loaded.model, self.loaded.tokenizer, self.loaded.head, card)
+
+    def save_adapter(self, folder: str | Path) -> None:
+        """Write what fine-tuning with `adapt="lora"` learned as PEFT's adapter folder, which `load` reads.
+
+        Raises:
+            HeadstartError: a model that was adapted in another way, or not read from a folder.
+        """
+        predictor = self._task_model()
+        predictor.save_adapter(Path(folder), task_card(predictor))
+
+    def check(self) -> float | None:
+        """How far the outputs are from those that were kept when the model was fine-tuned, as a share of the
+        largest; None where its folder keeps none.
+
+        Raises:
+            HeadstartError: another tokenizer, or other weights, than those that were trained.
+        """
+        folder = self.loaded.folder
+        return None if folder is None else check(folder, self._task_model())
 
     def _task_model(self) -> Predictor:
         return self.predictor or Predictor.of(self.loaded)  # which says what a language model lacks
@@ -135,6 +160,7 @@ def finetune(
     text_column: str | None = None,
     label_column: str | None = None,
     columns: Mapping[str, str] | None = None,
+    adapt: str = "full",
     **settings: Any,
 ) -> Model:
     """Fine-tune a pre-trained model on labelled data; `model` itself stays as it is.
@@ -148,18 +174,49 @@ def finetune(
         test: data to score on; None: the file beside `data`, or a part of it that is set apart.
         labels: learn from that many examples only.
         columns: role to column, such as `{"question": "q", "context": "passage"}`; None to guess by names.
-        settings: of `FinetuneRecipe`, such as `epochs=5`.
+        adapt: which weights learn: "full", "frozen", "mix", "top-K" or "lora"; see `FinetuneRecipe.adapt`.
+        settings: of `FinetuneRecipe`, such as `epochs=5`; with `search={"learning_rate": [1e-3, 3e-3]}` the
+            best ones are chosen first.
 
     Returns:
         The task model, with the test score in `.score`.
     """
     source = model if isinstance(model, Model) else load(model)
-    recipe = FinetuneRecipe.load(None, [f"{key}={value}" for key, value in settings.items()])
+    recipe = FinetuneRecipe.checked({"adapt": adapt} | settings)
     found = task_from(
         Path(data), Path(test) if test else None, task, seed, text_column, label_column, columns
     )
-    predictor = train_on(source.loaded, sample_labels(found.train, labels, seed), recipe, seed)
+    train = sample_labels(found.train, labels, seed)
+    if recipe.search:
+        recipe, _ = search(source.loaded, train, recipe, seed)
+    predictor = train_on(source.loaded, train, recipe, seed)
     made = Model(predictor.as_loaded())
     made.score = score(found.kind, found.test.targets, predictor.predict(found.test.inputs))[0]
     made.notes = found.notes + predictor.notes
     return made
+
+
+def compare(
+    model: Model | str | Path,
+    data: str | Path,
+    ways: Sequence[str] = WAYS,
+    task: str | None = None,
+    test: str | Path | None = None,
+    labels: int | None = None,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Compared:
+    """Fine-tune a model in several ways of adapting it, and measure each: score, weights that learn, seconds.
+
+    Args:
+        ways: values of `adapt`, see `finetune`, whose other arguments these are.
+
+    Returns:
+        `.ways` with the figures, `.text()` and `.markdown()` for reading, `.predictors` by way.
+    """
+    source = model if isinstance(model, Model) else load(model)
+    recipe = FinetuneRecipe.checked(settings)
+    found = task_from(Path(data), Path(test) if test else None, task, seed, mapped=columns)
+    train = sample_labels(found.train, labels, seed)
+    return compare_ways(source.loaded, found, train, recipe, ways, seed)

@@ -1,7 +1,9 @@
 """The model card of a task model."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from headstart.folder import atomic
 from headstart.tasks.metrics import Score
 from headstart.tasks.predictor import Predictor
 
@@ -23,14 +25,21 @@ PREPARATION = {
         "its length."
     ),
 }
+ADAPTATIONS = {
+    "full": "All weights learned.",
+    "top": "The highest layers and the head learned; the others are those of the pre-trained model.",
+    "lora": "The head and low-rank changes of the matrices learned (LoRA); the changes are added to them.",
+    "frozen": "The head alone learned; the rest are the pre-trained model's weights.",
+    "mix": "The head learned, on a weighted mean of all layers of the pre-trained model.",
+}
 WINDOWS = (
     "What is over {context} tokens is read in windows that overlap by a quarter: labels, numbers and vectors "
     "are the mean over the windows, words and answers are read where they have most context."
 )
 
 
-def task_card(predictor: Predictor, scores: Sequence[Score]) -> str:
-    """What it answers, how it was made, what it reached, how its input is prepared. Markdown."""
+def task_card(predictor: Predictor) -> str:
+    """What it answers, how it was made, how its input is prepared. Markdown."""
     facts = predictor.facts
     shown = ", ".join(f"`{label}`" for label in predictor.labels[:30])
     if len(predictor.labels) > 30:
@@ -43,11 +52,25 @@ def task_card(predictor: Predictor, scores: Sequence[Score]) -> str:
             f"Trained with headstart from {start} on {facts['examples']:,} examples, "
             f"{facts['steps']:,} steps, seed {facts['seed']}."
         )
-    lines += predictor.notes
-    for each in scores:
+        lines.append(ADAPTATIONS[facts.get("adapt", "full").split("-")[0]])
+    if "mix" in facts:
+        weights = ", ".join(f"{weight:.3f}" for weight in facts["mix"]["weights"])
         lines.append(
-            f"\nOn the test data: {each.metric} {each.value:.3f}, 95 % bootstrap interval "
-            f"{each.low:.3f} to {each.high:.3f} (n = {each.n:,})."
+            f"Weights of the layers, from the embeddings up: {weights}; gamma {facts['mix']['gamma']:.3f}. "
+            "transformers has no such mix, and cannot load this folder; headstart does."
         )
+    lines += predictor.notes
     lines += ["", PREPARATION[predictor.task], WINDOWS.format(context=predictor.max_tokens)]
     return "\n".join(lines)
+
+
+def add_scores(folder: Path, scores: Sequence[Score]) -> None:
+    """Say in the card of a model folder what the model reached."""
+    lines = [
+        f"On the test data: {each.metric} {each.value:.3f}, 95 % bootstrap interval "
+        f"{each.low:.3f} to {each.high:.3f} (n = {each.n:,})."
+        for each in scores
+    ]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    with atomic(folder / "README.md") as temporary:
+        temporary.write_text("\n".join([card, *lines, ""]), encoding="utf-8")

@@ -244,8 +244,9 @@ def _load_task(
     return made
 
 
-def split(examples: Examples, seed: int) -> tuple[Examples, Examples]:
-    """Set a test part aside: 20 %, at most 1,000 examples, stratified by what is right for them.
+def split(examples: Examples, seed: int, share: float | None = None) -> tuple[Examples, Examples]:
+    """Set a part aside, stratified by what is right for them: of that share, by default the 20 %, at most
+    1,000 examples, of a test part.
 
     Examples of one group, or with the same normalised text, stay on one side, and every label stays in
     training.
@@ -254,7 +255,7 @@ def split(examples: Examples, seed: int) -> tuple[Examples, Examples]:
     stratum = _strata(examples)
     for group in _groups(examples):
         strata[stratum[group[0]]].append(group)
-    share = min(TEST_SHARE, TEST_MOST / len(examples))
+    share = min(TEST_SHARE, TEST_MOST / len(examples)) if share is None else share
     random = np.random.Generator(np.random.Philox(key=seed))
     test: list[int] = []
     for label in sorted(strata):

@@ -13,6 +13,7 @@ from headstart.tasks.label_evaluation import evaluate_labels
 from headstart.tasks.likelihood_tasks import CHOICES, evaluate_choices, evaluate_last_words
 from headstart.tasks.perplexity import evaluate_text
 from headstart.tasks.predictor import Predictor, task_of
+from headstart.tasks.reload_check import check
 from headstart.tasks.rows import TOO_LONG, read_rows
 
 What = Literal["labels", "text", "lambada", "choices", "harness"]
@@ -57,8 +58,11 @@ def evaluate(loaded: LoadedModel, on: str, settings: EvaluationSettings | None =
     what, path = _what(loaded, on)
     if what == "labels":
         predictor = Predictor.of(loaded)
+        difference = None if loaded.folder is None else check(loaded.folder, predictor)
         train, beside, limit = settings.train, settings.beside, settings.limit
         result = evaluate_labels(predictor, path, train, beside, limit, columns=settings.columns)
+        if difference is not None:
+            result.notes.append("the model computes what it did when it was fine-tuned (check.safetensors)")
     elif what == "text":
         result = evaluate_text(loaded, path, settings.stride, settings.limit)
     elif what == "harness":

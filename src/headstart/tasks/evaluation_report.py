@@ -64,12 +64,12 @@ class Evaluation:
     def markdown(self) -> str:
         """Everything, for a reader."""
         scores = [{"system": row["system"], "score": _figure(row)} for row in self.scores]
-        parts = [f"## {self.on}", f"{self.kind}. {self.rule}", _table(scores)]
+        parts = [f"## {self.on}", f"{self.kind}. {self.rule}", markdown_table(scores)]
         if self.comparisons:
-            parts += ["### The model against the others", _table(self.comparisons)]
+            parts += ["### The model against the others", markdown_table(self.comparisons)]
         for name, rows in self.tables.items():
             if rows:
-                parts += [f"### {name[:1].upper()}{name[1:]}", _table(rows)]
+                parts += [f"### {name[:1].upper()}{name[1:]}", markdown_table(rows)]
         if self.notes:
             parts += ["### Notes", "\n".join(f"* {note}" for note in self.notes)]
         return "\n\n".join(parts) + "\n"
@@ -138,7 +138,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
 
 
-def _table(rows: Table) -> str:
+def markdown_table(rows: Table) -> str:
     """A Markdown table whose columns are the keys of all rows."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]

@@ -1,27 +1,33 @@
 """Fine-tuning: a pre-trained model, or the same one from random weights, on labelled examples."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, decoder_start
 from headstart.models.config import TransformerConfig
 from headstart.models.family import HeadShape
 from headstart.models.registry import family_named
-from headstart.models.transformer import build
-from headstart.tasks.adaptation import parameter_groups
+from headstart.models.transformer import Transformer, build
+from headstart.tasks.adaptation import adapt, layers_above, learning, parameter_groups
 from headstart.tasks.data import check_trainable
 from headstart.tasks.drawing import Hide, WindowDraw
 from headstart.tasks.examples import Examples
 from headstart.tasks.finetune_recipe import FinetuneRecipe
+from headstart.tasks.frozen import Features, features
 from headstart.tasks.kinds import KINDS
 from headstart.tasks.learning import learn
+from headstart.tasks.lora import merge_low_rank
 from headstart.tasks.model import TaskModel, head_shape
 from headstart.tasks.packing import pack
 from headstart.tasks.predictor import Predictor
+from headstart.tasks.validation import from_features, main_score, set_apart
 from headstart.training.machine import keep_freed_memory
 
 
@@ -32,8 +38,9 @@ def finetune(
     seed: int,
     scratch: bool = False,
     progress: bool = False,
+    validation: Examples | None = None,
 ) -> Predictor:
-    """Train every weight on `train`; `loaded` stays as it was.
+    """Train a task model on `train`, in the recipe's way of adapting; `loaded` stays as it was.
 
     Args:
         loaded: a pre-trained model; its computing precision is used.
@@ -42,34 +49,30 @@ def finetune(
         seed: of the order of examples, the classifier's first weights and dropout.
         scratch: start from random weights of the same architecture.
         progress: show a bar.
+        validation: chooses the best weights; None: a part of `train`, see `set_apart`.
 
     Raises:
-        HeadstartError: the family has no head for the task, one class alone, or a loss that is no number.
+        HeadstartError: the family has no head for the task, one class alone, a loss that is no number, or
+            random weights that are not to learn.
     """
     check_trainable(train, "the training data")
+    if scratch and recipe.adapt != "full":
+        raise HeadstartError(f"random weights know nothing to keep, as adapt={recipe.adapt} does; take full")
+    if validation is None:
+        train, validation = set_apart(train, recipe, seed)
     keep_freed_memory()
     started = time.perf_counter()
-    labels = KINDS[train.task].labels(train)
-    max_tokens = _most_tokens(loaded.model.config, recipe.max_tokens)
+    kind = KINDS[train.task]
+    labels = kind.labels(train)
     with torch.random.fork_rng(devices=[]):  # torch fills new layers with random numbers of its own
         model = start(loaded, train, recipe, seed, scratch)
-    loss = _Loss(model, loaded, train, labels, max_tokens, 0.0 if scratch else recipe.hidden_tokens, seed)
-    groups = parameter_groups(
-        model,
-        recipe.scratch_learning_rate if scratch else recipe.learning_rate,
-        1.0 if scratch else recipe.layer_decay,
-        recipe.weight_decay,
-    )
-    learned = learn(model, loss, groups, len(train), recipe, seed, progress)
-    facts = {
+        adapt(model, recipe, seed)
+    facts: dict[str, Any] = {
+        "adapt": recipe.adapt,
         "examples": len(train),
-        "max_tokens": max_tokens,
-        "windowed_examples": loss.draw.windowed,
-        "steps": learned.steps,
-        "tokens": loss.tokens,
-        "passes": learned.steps * min(recipe.batch_examples, len(train)),
-        "seconds": round(time.perf_counter() - started, 3),
-        "last_loss": round(learned.loss, 4),
+        "validation_examples": 0 if validation is None else len(validation),
+        "max_tokens": _most_tokens(loaded.model.config, recipe.max_tokens),
+        "learning_weights": learning(model),
         "seed": seed,
         "from_scratch": scratch,
     }
@@ -77,28 +80,51 @@ def finetune(
         facts["unanswerable"] = not all(train.targets)
     elif train.task in ("classification", "multi-label", "regression"):
         facts["pairs"] = isinstance(train.inputs[0], tuple)
-    return Predictor(model, loaded.tokenizer, labels, facts)
+    predictor = Predictor(model, loaded.tokenizer, labels, facts, base=loaded.folder)
+    loss = _Loss(predictor, train, 0.0 if scratch else recipe.hidden_tokens, seed)
+    judge: Callable[[], float] | None = None
+    if validation is not None:
+        judge = partial(main_score, predictor, validation)
+    if recipe.is_probe:
+        loss.features = features(loaded.model, model, loss.pieces, loss.padding)
+        if validation is not None:
+            pieces = kind.encode(loaded.tokenizer, validation.inputs, predictor.max_tokens)
+            states = features(loaded.model, model, pieces, loss.padding)
+            judge = from_features(predictor, validation, pieces, states)
+    decay = 1.0 if scratch or recipe.adapt == "lora" else recipe.layer_decay
+    groups = parameter_groups(model, recipe.rate(scratch), decay, recipe.weight_decay)
+    learned = learn(model, loss, groups, len(train), recipe, seed, judge, progress)
+    predictor.changes = merge_low_rank(model.body)
+    facts |= {
+        "windowed_examples": loss.draw.windowed,
+        "steps": learned.steps,
+        "tokens": loss.tokens,
+        "passes": learned.steps * min(recipe.batch_examples, len(train)),
+        "seconds": round(time.perf_counter() - started, 3),
+        "last_loss": round(learned.loss, 4),
+    }
+    if learned.curve:
+        facts |= {"kept_step": learned.kept, "validation": learned.curve}
+    if model.mix is not None:
+        facts["mix"] = {
+            "gamma": float(model.mix.gamma.detach()),
+            "weights": model.mix.weights.detach().softmax(0).tolist(),
+        }
+    return predictor
 
 
 class _Loss:
-    """The loss of a batch of examples: a window of each, packed into rows, read by the model."""
+    """The loss of a batch of examples: a window of each, packed into rows and read by the model, or its
+    states where these are known."""
 
-    def __init__(
-        self,
-        model: TaskModel,
-        loaded: LoadedModel,
-        train: Examples,
-        labels: Sequence[str],
-        max_tokens: int,
-        hidden_share: float,
-        seed: int,
-    ) -> None:
-        self.model, self.kind = model, KINDS[train.task]
-        self.pieces = self.kind.encode(loaded.tokenizer, train.inputs, max_tokens)
-        self.targets = self.kind.targets(train, self.pieces, labels)
+    def __init__(self, predictor: Predictor, train: Examples, hidden_share: float, seed: int) -> None:
+        self.model, self.kind = predictor.model, predictor.kind
+        self.pieces = self.kind.encode(predictor.tokenizer, train.inputs, predictor.max_tokens)
+        self.targets = self.kind.targets(train, self.pieces, predictor.labels)
         self.draw = WindowDraw(self.pieces, seed, self.kind.telling(self.targets))
-        self.hide = Hide(loaded.tokenizer, hidden_share)
-        self.padding = loaded.tokenizer.special.pad or 0
+        self.hide = Hide(predictor.tokenizer, hidden_share)
+        self.padding = predictor.tokenizer.special.pad or 0
+        self.features: Features | None = None
         self.tokens = 0
         """Read so far."""
 
@@ -106,7 +132,10 @@ class _Loss:
         drawn = self.draw(examples)
         pieces = [self.pieces[i] for i in drawn]
         self.tokens += sum(len(piece.ids) for piece in pieces)
-        outputs = self.model(self.hide(pack(pieces, self.padding)))
+        if self.features is not None:
+            outputs = self.model.score(self.features.of(drawn))
+        else:
+            outputs = self.model(self.hide(pack(pieces, self.padding)))
         return self.kind.loss(outputs, [self.targets[i] for i in drawn], pieces)
 
 
@@ -123,8 +152,7 @@ def start(
     shape = head_shape(family.NAME, train.task)
     body = build(_body_config(loaded.model.config, shape, recipe), seed, loaded.model.dtype)
     if not scratch:
-        own = body.state_dict()
-        body.load_state_dict({n: t for n, t in loaded.model.state_dict().items() if n in own}, strict=False)
+        begin_with(body, loaded.model, recipe.reinitialise)
     begin = decoder_start(family, loaded.tokenizer) if body.config.architecture == "encoder-decoder" else 0
     kind = KINDS[train.task]
     model = TaskModel(body, train.task, len(kind.labels(train)), recipe.dropout, begin)
@@ -137,6 +165,22 @@ def start(
                 nn.init.zeros_(parameter)
         kind.begin(model.head, train)
     return model
+
+
+def begin_with(body: Transformer, source: Transformer, reinitialise: int) -> None:
+    """Take the weights of `source` into `body`, whose `reinitialise` highest layers and pooler stay random,
+    with that setting above 0."""
+    own = set(body.state_dict())
+    taken = {
+        name: tensor
+        for name, tensor in source.state_dict().items()
+        if name in own and not (reinitialise and _is_top(body, name, reinitialise))
+    }
+    body.load_state_dict(taken, strict=False)
+
+
+def _is_top(body: Transformer, name: str, layers: int) -> bool:
+    return name.startswith("pooler.") or (".blocks." in name and layers_above(body.config, name) <= layers)
 
 
 def _body_config(config: TransformerConfig, shape: HeadShape, recipe: FinetuneRecipe) -> TransformerConfig:

@@ -1,17 +1,28 @@
 """Settings of fine-tuning."""
 
 import math
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
 from headstart.recipe import Recipe
 
+RATES = {"full": 2e-3, "top": 2e-3, "lora": 5e-3, "frozen": 3e-3, "mix": 3e-3}
+"""Peak rates by the way of adapting; fewer weights that learn bear a higher one."""
+PROBE_STEPS = 5
+"""So many times the steps for a head on cached states, of which each costs next to nothing."""
+
+LoraTarget = Literal["query", "key", "value", "out", "gate", "up", "down"]
+
 
 class FinetuneRecipe(Recipe):
     """Settings of `headstart finetune`."""
 
-    learning_rate: float = Field(2e-3, gt=0)
-    """Peak of AdamW, for pre-trained weights."""
+    adapt: str = Field("full", pattern=r"^(full|frozen|mix|lora|top-[1-9]\d*)$")
+    """Which weights learn: all of them, only the head (frozen), the head on a mix of all layers, the head
+    and the highest K layers (top-K), or the head and low-rank changes of the layers' matrices (lora)."""
+    learning_rate: float | None = Field(None, gt=0)
+    """Peak of AdamW, for pre-trained weights; None: what fits the way of adapting, `RATES`."""
     scratch_learning_rate: float = Field(1e-3, gt=0)
     """The same for random weights, which want another one."""
     epochs: float = Field(10.0, gt=0)
@@ -36,8 +47,45 @@ class FinetuneRecipe(Recipe):
     time: the encoder knows how to read around them, and few examples go further."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
+    reinitialise: int = Field(0, ge=0)
+    """So many of the highest layers, and a pooler, start from random weights: what they learned may fit
+    pre-training too closely (Zhang et al. 2021)."""
+    validation_share: float = Field(0.1, ge=0, le=0.5)
+    """Share of the examples, at most 500, by which the best weights are chosen and which is not learned from,
+    where no validation data are given."""
+    validation_least: int = Field(200, ge=1)
+    """With fewer examples in that share there is too little to choose by: all are learned from, and the last
+    weights are kept."""
+    evaluations: int = Field(5, ge=1)
+    """How often a run is measured on the validation data, the last time at its end."""
+    patience: int = Field(2, ge=1)
+    """A run ends after so many measurements in a row that are below the best."""
+    lora_rank: int = Field(8, ge=1)
+    """Of the matrices' changes (Hu et al. 2021)."""
+    lora_alpha: float = Field(16.0, gt=0)
+    """The changes count alpha / rank."""
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    """On what the changes read."""
+    lora_targets: list[LoraTarget] = Field(list(get_args(LoraTarget)), min_length=1)
+    """The matrices that change, in attention and feed-forward, those of cross-attention included."""
+
+    search: dict[str, list[Any]] = Field({})
+    """Settings to try out on validation data before the fine-tuning itself, each with its values."""
+    search_trials: int | None = Field(None, ge=1)
+    """So many points of that grid, drawn at random; None: all of them."""
+
+    def rate(self, scratch: bool) -> float:
+        """The peak learning rate."""
+        if scratch:
+            return self.scratch_learning_rate
+        return self.learning_rate or RATES[self.adapt.split("-")[0]]
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the body stays as it is, so that its states can be computed once."""
+        return self.adapt in ("frozen", "mix")
 
     def steps(self, examples: int) -> int:
         """How many updates a training set of that size gets."""
         epochs = math.ceil(self.epochs * examples / min(self.batch_examples, examples))
-        return max(self.min_steps, min(self.max_steps, epochs))
+        return max(self.min_steps, min(self.max_steps, epochs)) * (PROBE_STEPS if self.is_probe else 1)

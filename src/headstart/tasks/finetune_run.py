@@ -1,7 +1,8 @@
 """`headstart finetune` from data to a run folder: recipe, model, scores."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,53 +10,69 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.folder import write_json
-from headstart.interchange.model_folder import load_model
+from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.baselines import baselines
-from headstart.tasks.card import task_card
+from headstart.tasks.card import add_scores, task_card
+from headstart.tasks.compare import Compared, compare
 from headstart.tasks.data import Task, load_examples, load_task, pair, sample_labels
-from headstart.tasks.finetune import finetune
+from headstart.tasks.examples import Examples
 from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score
 from headstart.tasks.precision import dtype_named
+from headstart.tasks.predictor import Predictor
+from headstart.tasks.reload_check import check, write_check
+from headstart.tasks.search import search
+from headstart.tasks.seeds import finetune_seeds, spread
 from headstart.training.machine import describe_machine, package_versions
 
 
-def finetune_run(
+@dataclass
+class Prepared:
+    """What a fine-tuning starts from."""
+
+    task: Task
+    loaded: LoadedModel
+    train: Examples
+    """What is learned from, of the task's training data."""
+    validation: Examples | None
+
+
+def prepare(
     model: Path,
     data: Path,
     out: Path,
     recipe: FinetuneRecipe,
     *,
     test: Path | None = None,
+    validation: Path | None = None,
     kind: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
     columns: Mapping[str, str] | None = None,
     labels: int | None = None,
     seed: int = 0,
-    scratch: bool = False,
     precision: str = "auto",
-) -> dict[str, Any]:
-    """Fine-tune, score beside the baselines, and write `out`: recipe.yaml, run.json, model/, scores.json.
+) -> Prepared:
+    """Read model and data, and write recipe.yaml and run.json into `out`.
 
     Args:
         model: the pre-trained model or run folder.
         data, test, kind, text_column, label_column: see `task_from`.
+        validation: data to choose the best weights by; None: see `set_apart`.
         labels: learn from a sample of that many examples.
-        scratch: start from random weights of the same architecture.
         precision: "auto", "float32" or "bfloat16".
 
-    Returns:
-        What scores.json holds.
-
     Raises:
-        HeadstartError: the folder holds a model already; see also `find_tasks` and `finetune`.
+        HeadstartError: the folder holds a fine-tuning already; see also `find_tasks`.
     """
-    if (out / "model").exists():
+    if (out / "run.json").exists():
         raise HeadstartError(f"{out} holds a fine-tuned model already; choose another folder, or remove it")
     task = task_from(data, test, kind, seed, text_column, label_column, columns)
     loaded = load_model(model, dtype_named(precision))
-    train = sample_labels(task.train, labels, seed)
+    judged = None
+    if validation is not None:
+        named: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "columns": columns}
+        judged = load_examples(validation, task.kind, **named)
     recipe.save(out / "recipe.yaml")
     write_json(
         out / "run.json",
@@ -69,31 +86,120 @@ def finetune_run(
             "versions": package_versions(),
         },
     )
+    return Prepared(task, loaded, sample_labels(task.train, labels, seed), judged)
+
+
+def finetune_run(
+    model: Path,
+    data: Path,
+    out: Path,
+    recipe: FinetuneRecipe,
+    *,
+    seed: int = 0,
+    seeds: int = 1,
+    scratch: bool = False,
+    **sources: Any,
+) -> dict[str, Any]:
+    """Fine-tune, score beside the baselines, and write `out`: recipe.yaml, run.json, model/, scores.json, of
+    LoRA adapter/.
+
+    The settings to search are chosen first. Of several seeds the best is kept, without regard to the test
+    data. These are answered once by every model, at its end; the one that is kept is first read from its
+    folder again, and shown to be the one that was trained.
+
+    Args:
+        seeds: fine-tune from that many, counted from `seed`.
+        scratch: start from random weights of the same architecture.
+        sources: of `prepare`.
+
+    Returns:
+        What scores.json holds.
+
+    Raises:
+        HeadstartError: see `prepare`, `search` and `finetune`.
+    """
+    prepared = prepare(model, data, out, recipe, seed=seed, **sources)
+    task, loaded, train, validation = prepared.task, prepared.loaded, prepared.train, prepared.validation
     started = time.perf_counter()
-    predictor = finetune(loaded, train, recipe, seed, scratch, progress=True)
-    system = "from-scratch" if scratch else "fine-tuned"
+    tried: list[dict[str, Any]] = []
+    if recipe.search:
+        recipe, tried = search(loaded, train, recipe, seed, validation)
+        recipe.save(out / "recipe.yaml")
+    runs = finetune_seeds(
+        loaded, train, recipe, range(seed, seed + seeds), scratch, progress=True, validation=validation
+    )
+    best = max(runs, key=lambda run: run.rank)
+    predictor = keep(best.predictor, out)
     scores = score(task.kind, task.test.targets, predictor.predict(task.test.inputs))
+    add_scores(out / "model", scores)
     seconds = time.perf_counter() - started
+    system = "from-scratch" if scratch else "fine-tuned"
     rows = [{"system": system} | each.as_dict() for each in scores]
     for name, baseline in baselines(train).items():
         answers = baseline.predict(task.test.inputs)
         rows += [{"system": name} | each.as_dict() for each in score(task.kind, task.test.targets, answers)]
-    predictor.save(out / "model", task_card(predictor, scores))
     figures = {
         "task": task.name,
         "kind": task.kind,
         "labels": predictor.labels,
         "examples": len(train),
         "test_examples": len(task.test),
-        "seed": seed,
+        "seed": best.seed,
         "scores": rows,
         "seconds": round(seconds, 3),
         "notes": task.notes + predictor.notes,
         "finetuning": predictor.facts,
         "model": str(out / "model"),
     }
+    if tried:
+        figures["search"] = tried
+    if seeds > 1:
+        figures["seeds"] = spread(runs, best, scores[0], task)
     write_json(out / "scores.json", figures)
     return figures
+
+
+def keep(predictor: Predictor, out: Path) -> Predictor:
+    """Write the model folder, of LoRA the adapter too, and read the model again from it.
+
+    Raises:
+        HeadstartError: what was read is not what was trained.
+    """
+    card = task_card(predictor)
+    predictor.save(out / "model", card)
+    write_check(out / "model", predictor)
+    if predictor.changes and predictor.base is not None:
+        predictor.save_adapter(out / "adapter", card)
+    again = Predictor.of(load_model(out / "model", predictor.model.body.dtype))
+    check(out / "model", again)
+    return again
+
+
+def compare_run(
+    model: Path,
+    data: Path,
+    out: Path,
+    recipe: FinetuneRecipe,
+    ways: Sequence[str],
+    *,
+    seed: int = 0,
+    **sources: Any,
+) -> Compared:
+    """Fine-tune in several ways, and write `out`: compare.json, compare.md, a folder with `model` for each.
+
+    Args:
+        ways: see `compare`.
+        sources: of `prepare`.
+    """
+    prepared = prepare(model, data, out, recipe, seed=seed, **sources)
+    compared = compare(
+        prepared.loaded, prepared.task, prepared.train, recipe, ways, seed, prepared.validation, progress=True
+    )
+    for way in compared.ways:
+        keep(compared.predictors[way.adapt], out / way.adapt)
+        add_scores(out / way.adapt / "model", [way.score])
+    compared.write(out)
+    return compared
 
 
 def task_from(

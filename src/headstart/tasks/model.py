@@ -1,16 +1,18 @@
 """A Transformer with a task's head on top."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
+from headstart.models.elmo import ScalarMix
 from headstart.models.family import HeadShape
 from headstart.models.heads import Head
 from headstart.models.registry import family_named
-from headstart.models.transformer import Transformer
+from headstart.models.transformer import Stack, Transformer
 from headstart.tasks.examples import TaskKind
 from headstart.tasks.kinds import KINDS
-from headstart.tasks.packing import Rows
+from headstart.tasks.packing import Piece, Rows
 
 
 class TaskModel(nn.Module):
@@ -35,26 +37,82 @@ class TaskModel(nn.Module):
         shape = head_shape(body.config.family, task)
         self.body, self.task, self.decoder_start = body, task, decoder_start
         self.head = Head(body.config.width, shape, labels, dropout) if labels else None
+        self.mix: ScalarMix | None = None
 
     def forward(self, rows: Rows) -> Tensor:
         """Logits in float32, `[pieces, labels]` or `[heads, labels]`, in the order of the pieces packed; for
         embeddings the vectors `[pieces, D]`."""
-        hidden = self._states(rows).flatten(0, 1)  # [B*T, D]
-        if self.head is None:
-            return (
-                hidden[rows.last].float()
-                if self.body.config.architecture == "decoder"
-                else mean_of_pieces(hidden, rows)
-            )
-        reads = self.head.shape.reads
-        if reads == "each":
-            chosen = hidden[rows.heads]
-        elif reads == "mean":
-            chosen = mean_of_pieces(hidden, rows)
+        return self.score(self.read(rows))
+
+    def read(self, rows: Rows) -> Tensor:
+        """The body's part: the states that are scored, `[pieces or heads, D]`; with a mix those of every
+        layer, `[pieces or heads, layers, D]`, of a piece the mean of its tokens'.
+
+        Layers differ in scale, so that before they are mixed each state is brought to mean 0 and variance 1
+        (Peters et al. 2018, section 3.2, has it as an option).
+        """
+        if self.mix is None:
+            return self._chosen(self._states(rows), rows)
+        layers = [self._chosen(states, rows) for states in self._states_of_layers(rows)]
+        return F.layer_norm(torch.stack(layers, 1), (self.body.config.width,))
+
+    def score(self, states: Tensor) -> Tensor:
+        """The head's part, of what `read` gives."""
+        if self.mix is not None:
+            layers = states.transpose(0, 1)[:, None]  # [layers, 1, N, D]
+            states = self.mix(layers, torch.ones(1, len(states), dtype=torch.bool))[0]
+            return states if self.head is None else self.head.output(self.head.dropout(states))
+        return states if self.head is None else self.head(self.body, states)
+
+    @property
+    def reads_each(self) -> bool:
+        """Whether the head scores tokens, and not whole pieces."""
+        return self.head is not None and self.head.shape.reads == "each"
+
+    def states_read(self, piece: Piece) -> int:
+        """How many states of a piece are scored."""
+        return len(piece.heads) if self.reads_each else 1
+
+    @property
+    def top_stack(self) -> Stack:
+        """The stack whose states are scored."""
+        body = self.body
+        stack = body.encoder if body.decoder is None or (self.head is None and body.encoder) else body.decoder
+        assert stack is not None
+        return stack
+
+    def mix_layers(self) -> None:
+        """Let the head's output read all layers, at first their mean, past what it may have before it."""
+        self.mix = ScalarMix(1 + len(self.top_stack.blocks))
+
+    def head_weights(self) -> dict[str, Tensor]:
+        """The weights of head and mix, as a model folder keeps them."""
+        mix = {} if self.mix is None else {f"mix.{name}": t for name, t in self.mix.state_dict().items()}
+        return mix if self.head is None else mix | self.head.weights()
+
+    def load_head(self, weights: dict[str, Tensor]) -> None:
+        """Take up what `head_weights` gave."""
+        mix = {name.removeprefix("mix."): t for name, t in weights.items() if name.startswith("mix.")}
+        if mix:
+            self.mix_layers()
+            assert self.mix is not None
+            self.mix.load_state_dict(mix)
+        if self.head is not None:
+            self.head.load({name: t for name, t in weights.items() if not name.startswith("mix.")})
+
+    def _chosen(self, states: Tensor, rows: Rows) -> Tensor:
+        """Those of the states `[B, T, D]` that are scored, in float32: what follows is small, and its
+        rounding stays out of the loss."""
+        hidden = states.flatten(0, 1)  # [B*T, D]
+        if self.head is not None:
+            reads = self.head.shape.reads
         else:
-            chosen = hidden[rows.first if reads == "first" else rows.last]
-        # What follows is small; float32 keeps its rounding out of the loss.
-        return self.head(self.body, chosen.float())
+            reads = "last" if self.body.config.architecture == "decoder" else "mean"
+        if reads == "mean" or (self.mix is not None and reads != "each"):
+            return mean_of_pieces(hidden, rows)
+        if reads == "each":
+            return hidden[rows.heads].float()
+        return hidden[rows.first if reads == "first" else rows.last].float()
 
     def _states(self, rows: Rows) -> Tensor:
         """Hidden states `[B, T, D]`; an encoder-decoder with a head reads every text on both of its sides."""
@@ -69,6 +127,20 @@ class TaskModel(nn.Module):
         begun = rows.ids.roll(1, 1)
         begun.view(-1)[rows.first] = self.decoder_start
         return body(begun, rows.segments, memory=memory, memory_segments=rows.segments)
+
+    def _states_of_layers(self, rows: Rows) -> list[Tensor]:
+        """What each block of the upper stack reads, and what `_states` gives: `[B, T, D]` each."""
+        read: list[Tensor] = []
+        hooks = [
+            block.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+            for block in self.top_stack.blocks
+        ]
+        try:
+            last = self._states(rows)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [*read, last]
 
 
 def head_shape(family: str, task: TaskKind) -> HeadShape:

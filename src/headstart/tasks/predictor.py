@@ -9,13 +9,15 @@ import numpy as np
 import torch
 
 from headstart.errors import HeadstartError
+from headstart.folder import atomic
 from headstart.interchange.model_folder import LoadedModel, decoder_start, save_model
+from headstart.interchange.peft_adapter import LowRank, write_adapter
 from headstart.models.registry import family_named
 from headstart.tasks.examples import TaskKind
 from headstart.tasks.kind import Kind
 from headstart.tasks.kinds import KINDS
 from headstart.tasks.model import TaskModel
-from headstart.tasks.packing import pack
+from headstart.tasks.packing import Piece, pack
 from headstart.tokenizer.base import Tokenizer
 
 BATCH_TOKENS = 4096
@@ -33,6 +35,10 @@ class Predictor:
     labels: list[str]
     facts: dict[str, Any] = field(default_factory=dict)
     """How it was made: steps, seconds, and so on."""
+    changes: dict[str, LowRank] = field(default_factory=dict)
+    """Of a model fine-tuned by LoRA: what was learned, already added to the matrices of these names."""
+    base: Path | None = None
+    """The folder of the model that was fine-tuned."""
 
     @property
     def task(self) -> TaskKind:
@@ -63,9 +69,8 @@ class Predictor:
         if config.architecture == "encoder-decoder":
             start = decoder_start(family_named(config.family), loaded.tokenizer)
         model = TaskModel(loaded.model, task, len(loaded.labels), decoder_start=start)
-        if model.head is not None:
-            model.head.load(loaded.classifier)
-            model.head.to(loaded.model.embedding.weight.device)
+        model.load_head(loaded.classifier)
+        model.to(loaded.model.embedding.weight.device)
         return cls(model.eval(), loaded.tokenizer, loaded.labels, loaded.metadata.get("finetuning", {}))
 
     @property
@@ -97,13 +102,16 @@ class Predictor:
         padding = self.tokenizer.special.pad or 0
         device = self.model.body.embedding.weight.device
         outputs: list[np.ndarray] = [np.zeros(0)] * len(pieces)
-        for batch in _batches([len(piece.ids) for piece in pieces]):
+        for batch in token_batches([len(piece.ids) for piece in pieces]):
             found = self.model(pack([pieces[i] for i in batch], padding).to(device)).cpu().numpy()
-            per_head = self.model.head is not None and self.model.head.shape.reads == "each"
-            lengths = [len(pieces[i].heads) if per_head else 1 for i in batch]
-            for i, output in zip(batch, np.split(found, np.cumsum(lengths)[:-1]), strict=True):
-                outputs[i] = output if per_head else output[0]
+            for i, output in zip(batch, self.by_piece(found, [pieces[i] for i in batch]), strict=True):
+                outputs[i] = output
         return self.kind.merge(pieces, outputs, inputs, self.facts)
+
+    def by_piece(self, found: np.ndarray, pieces: Sequence[Piece]) -> list[np.ndarray]:
+        """The model's outputs for pieces as one for each: `[labels]`, or `[heads, labels]`."""
+        ends = np.cumsum([self.model.states_read(piece) for piece in pieces])[:-1]
+        return [part if self.model.reads_each else part[0] for part in np.split(found, ends)]
 
     def probabilities(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """For each text an array `[labels]`, for each list of words `[words, labels]`, for each text with
@@ -148,13 +156,14 @@ class Predictor:
 
     def as_loaded(self) -> LoadedModel:
         """What `load_model` would give for the folder that `save` writes."""
-        classifier = self.model.head.weights() if self.model.head is not None else {}
         metadata = {"task": self.task, "finetuning": self.facts}
+        if self.model.mix is not None:
+            metadata["mix"] = self.facts["mix"]
         return LoadedModel(
             self.model.body,
             self.tokenizer,
             self.kind.head,
-            classifier,
+            self.model.head_weights(),
             self.labels,
             metadata,
             problem_type=self.kind.problem,
@@ -174,6 +183,29 @@ class Predictor:
             loaded.metadata,
             problem_type=loaded.problem_type,
         )
+
+    def save_adapter(self, folder: Path, card: str) -> None:
+        """Write what LoRA learned, and the head, as PEFT's adapter folder."""
+        if not self.changes or self.base is None:
+            raise HeadstartError(
+                f"{folder} was not written: only a model that was read from a folder and fine-tuned with "
+                "adapt=lora is an adapter of it"
+            )
+        loaded = self.as_loaded()
+        own = loaded.metadata | {"problem_type": loaded.problem_type}
+        with atomic(folder) as temporary:
+            temporary.mkdir(parents=True)
+            write_adapter(
+                temporary,
+                self.base.absolute(),
+                loaded.model,
+                loaded.head,
+                self.changes,
+                loaded.classifier,
+                loaded.labels,
+                own,
+                card,
+            )
 
 
 def task_of(loaded: LoadedModel) -> TaskKind | None:
@@ -198,7 +230,7 @@ def task_of(loaded: LoadedModel) -> TaskKind | None:
     return "question-answering" if loaded.head == "spans" else None
 
 
-def _batches(sizes: Sequence[int]) -> Iterator[list[int]]:
+def token_batches(sizes: Sequence[int]) -> Iterator[list[int]]:
     """Places of pieces, longest first, about `BATCH_TOKENS` at once: like lengths go together."""
     batch: list[int] = []
     tokens = 0

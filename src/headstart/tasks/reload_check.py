@@ -1,0 +1,80 @@
+"""A batch with its outputs, kept in the model folder: it proves that what was loaded is what was trained.
+
+The texts are always these, so that nothing of the training data is kept. They are read through the folder's
+own tokenizer, so that another one shows as well as other weights do.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from headstart.errors import HeadstartError
+from headstart.folder import atomic
+from headstart.interchange.weights import read_tensors
+from headstart.tasks.packing import encode_texts, pack
+from headstart.tasks.predictor import Predictor
+
+FILE = "check.safetensors"
+TEXTS = (
+    "The quick brown fox jumps over the lazy dog.",
+    "In 1789 it cost 12.50; “who knows?”, she said.",
+    "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich.",
+    "Съешь же ещё этих мягких французских булок, да выпей чаю.",
+    "天地玄黄，宇宙洪荒。 🙂",
+)
+TOLERANCE = 1e-3
+"""Of the largest output; other machines add numbers up in another order."""
+
+
+def write_check(folder: Path, predictor: Predictor) -> None:
+    """Keep the batch and what the model makes of it in its folder."""
+    ids, outputs = _batch(predictor)
+    with atomic(folder / FILE) as temporary:
+        save_file({"ids": ids, "outputs": outputs}, temporary)
+
+
+def check(folder: Path, predictor: Predictor) -> float | None:
+    """How far the outputs of a model, as a share of the largest, are from those kept in its folder; None
+    where the folder has none.
+
+    Raises:
+        HeadstartError: another tokenizer, or other weights, than those that were trained.
+    """
+    if not (folder / FILE).exists():
+        return None
+    kept = dict(read_tensors([folder / FILE]))
+    ids, outputs = _batch(predictor)
+    if not torch.equal(ids, kept["ids"]):
+        raise HeadstartError(
+            f"{folder}: the tokenizer gives other tokens than the one that the model was fine-tuned with; "
+            "put back the tokenizer.json that came with it"
+        )
+    same_shape = outputs.shape == kept["outputs"].shape
+    difference = float((outputs - kept["outputs"]).abs().max()) if same_shape else float("inf")
+    share = difference / max(float(kept["outputs"].abs().max()), 1e-12)
+    if not share <= TOLERANCE:
+        raise HeadstartError(
+            f"{folder}: the model does not compute what it did when it was fine-tuned (its outputs differ by "
+            f"{share:.2g} of the largest); the weights or config.json are not its own, so fine-tune it again"
+        )
+    return share
+
+
+@torch.no_grad()
+def _batch(predictor: Predictor) -> tuple[Tensor, Tensor]:
+    """Token ids, one behind the other, and outputs in float32."""
+    model, tokenizer = predictor.model.eval(), predictor.tokenizer
+    pieces = encode_texts(tokenizer, TEXTS, predictor.max_tokens)
+    pieces = [replace(piece, heads=np.arange(len(piece.ids))) for piece in pieces]
+    computed = model.body.dtype
+    model.body.dtype = torch.float32
+    try:
+        rows = pack(pieces, tokenizer.special.pad or 0).to(model.body.embedding.weight.device)
+        outputs = model(rows).cpu()
+    finally:
+        model.body.dtype = computed
+    return torch.from_numpy(np.concatenate([piece.ids for piece in pieces])), outputs.contiguous()

@@ -1,0 +1,219 @@
+"""What stands around a fine-tuning: validation, search, seeds, comparisons, the proof of what was saved."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+import headstart as hs
+from headstart.cli import app
+from headstart.errors import HeadstartError
+from headstart.interchange.model_folder import load_model, save_model
+from headstart.tasks import seeds
+from headstart.tasks.data import load_examples
+from headstart.tasks.examples import Task
+from headstart.tasks.finetune import finetune
+from headstart.tasks.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetune_run import finetune_run
+from headstart.tasks.learning import learn
+from headstart.tasks.predictor import Predictor
+from headstart.tasks.reload_check import check, write_check
+from headstart.tasks.search import points, search
+from headstart.tasks.seeds import SeedRun, collapsed, finetune_seeds, spread
+from headstart.tasks.validation import main_score, set_apart
+
+QUICK = FinetuneRecipe(min_steps=6, max_steps=6, max_tokens=32)
+LEARNS = QUICK.model_copy(update={"learning_rate": 5e-3, "min_steps": 40, "max_steps": 40})
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, encoder, places):
+    """An encoder's folder, and labelled data in train and test files."""
+    folder = tmp_path_factory.mktemp("runs")
+    save_model(folder / "encoder", encoder.model, encoder.tokenizer, "masked", "# Encoder")
+    rows = [{"text": t, "label": y} for t, y in zip(places.inputs, places.targets, strict=True)]
+    for name, part in (("train", rows[:80]), ("test", rows[80:]), ("extra", rows[80:])):
+        lines = "".join(json.dumps(row) + "\n" for row in part)
+        (folder / f"places.{name}.jsonl").write_text(lines)
+    return folder
+
+
+def loop(judged: list[float], **settings):
+    """One weight that goes down by 1 a step, judged by given scores."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    model = torch.nn.ParameterList([weight])
+    scores = iter(judged)
+    seen = []
+
+    def judge() -> float:
+        seen.append(float(weight.detach()))
+        return next(scores)
+
+    recipe = FinetuneRecipe(min_steps=10, max_steps=10, **settings)
+    groups = [{"params": [weight], "lr": 1.0, "weight_decay": 0.0}]
+    learned = learn(model, lambda batch: weight.sum(), groups, 20, recipe, 0, judge)
+    return learned, float(weight.detach()), seen
+
+
+def test_the_best_weights_are_kept():
+    learned, weight, seen = loop([0.5, 0.9, 0.7, 0.9, 0.8])
+    assert learned.steps == 10
+    assert learned.kept == 8  # of equal ones the later
+    assert weight == seen[3] != seen[4]
+    assert [line["score"] for line in learned.curve] == [0.5, 0.9, 0.7, 0.9, 0.8]
+
+
+def test_a_run_ends_when_it_gets_no_better():
+    learned, weight, seen = loop([0.9, 0.2, 0.3, 1.0, 1.0], patience=2)
+    assert (learned.steps, learned.kept) == (6, 2)
+    assert weight == seen[0]
+    learned, _, _ = loop([0.9, 0.2, 0.3, 1.0, 1.0], patience=3)
+    assert (learned.steps, learned.kept) == (10, 10)
+
+
+def test_what_is_set_apart(places):
+    assert set_apart(places, QUICK, 0) == (places, None)  # too few to choose by
+    recipe = QUICK.model_copy(update={"validation_share": 0.25, "validation_least": 10})
+    train, validation = set_apart(places, recipe, 0)
+    assert len(train) + len(validation) == len(places)
+    assert 25 <= len(validation) <= 35
+    assert not set(train.inputs) & set(validation.inputs)
+    assert validation.targets.count("sea") == len(validation) // 2
+
+
+@pytest.mark.parametrize("adapt", ["full", "mix"])
+def test_the_kept_weights_score_what_the_curve_says(encoder, places, adapt):
+    train, validation = places.subset(range(80)), places.subset(range(80, 120))
+    recipe = LEARNS.model_copy(update={"adapt": adapt})
+    predictor = finetune(encoder, train, recipe, 0, validation=validation)
+    best = max(line["score"] for line in predictor.facts["validation"])
+    assert main_score(predictor, validation) == best
+    assert predictor.facts["validation_examples"] == 40
+
+
+def test_a_search_finds_the_setting_that_learns(encoder, places):
+    recipe = LEARNS.model_copy(update={"search": {"learning_rate": [1e-9, 5e-3], "layer_decay": [0.9, 1.0]}})
+    found, tried = search(encoder, places, recipe, 0)
+    assert len(tried) == 4
+    assert found.learning_rate == 5e-3
+    assert not found.search
+    assert max(row["score"] for row in tried) == tried[2]["score"] > tried[0]["score"]
+    drawn = points(recipe.model_copy(update={"search_trials": 3}), 0)
+    assert len(drawn) == 3
+    assert all(point in points(recipe, 0) for point in drawn)
+    with pytest.raises(HeadstartError, match="no setting 'learning_rat'; did you mean 'learning_rate'"):
+        points(QUICK.model_copy(update={"search": {"learning_rat": [1]}}), 0)
+    with pytest.raises(HeadstartError, match="learning_rate = -1 is wrong"):
+        search(encoder, places, QUICK.model_copy(update={"search": {"learning_rate": [-1]}}), 0)
+
+
+def test_seeds_that_learn_nothing_are_flagged_and_not_kept(encoder, places, speech):
+    train, test = places.subset(range(80)), places.subset(range(80, 120))
+    runs = finetune_seeds(encoder, train, LEARNS, range(3, 5))
+    assert [run.seed for run in runs] == [3, 4]
+    assert not any(run.collapsed for run in runs)
+    still = LEARNS.model_copy(update={"learning_rate": 1e-9})
+    dead = finetune(encoder, train, still, 5)
+    with torch.no_grad():
+        dead.model.head.output.weight.zero_()
+    assert collapsed(dead, train)
+    runs.append(SeedRun(5, dead, True))
+    best = max(runs, key=lambda run: run.rank)
+    assert best.seed in (3, 4)
+    found = spread(runs, best, seeds.measure("classification", ["a"], ["a"])[0].score, Task("t", train, test))
+    assert [row["collapsed"] for row in found["runs"]] == [False, False, True]
+    values = [row["score"] for row in found["runs"]]
+    assert found["mean"] == pytest.approx(np.mean(values))
+    assert found["deviation"] == pytest.approx(np.std(values, ddof=1))
+    assert not collapsed(finetune(encoder, speech, LEARNS, 0), speech)
+
+
+def test_a_whole_run_with_search_seeds_and_adapter(tmp_path, folders):
+    recipe = LEARNS.model_copy(update={"adapt": "lora", "search": {"learning_rate": [1e-9, 1e-2]}})
+    figures = finetune_run(
+        folders / "encoder", folders / "places.train.jsonl", tmp_path / "run", recipe, seeds=2,
+        precision="float32",
+    )  # fmt: skip
+    assert len(figures["search"]) == 2
+    assert [run["seed"] for run in figures["seeds"]["runs"]] == [0, 1]
+    assert FinetuneRecipe.load(tmp_path / "run" / "recipe.yaml", []).learning_rate == 1e-2
+    model, adapter = hs.load(tmp_path / "run"), hs.load(tmp_path / "run" / "adapter")
+    assert model.check() == pytest.approx(0, abs=1e-5)
+    texts = load_examples(folders / "places.test.jsonl").inputs
+    for one, other in zip(model.predict(texts), adapter.predict(texts), strict=True):
+        assert one["label"] == other["label"]
+        assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
+
+
+def test_a_comparison_from_the_command_line(tmp_path, folders):
+    out = tmp_path / "compared"
+    command = ["finetune", str(folders / "encoder"), "--data", str(folders / "places.train.jsonl")]
+    command += ["--out", str(out), "--precision", "float32", "--compare", "full,frozen,mix,lora,top-1"]
+    settings = ["min_steps=6", "max_steps=6", "max_tokens=32"]
+    done = CliRunner().invoke(app, [*command, "--json", *settings], catch_exceptions=False)
+    assert done.exit_code == 0
+    figures = json.loads((out / "compare.json").read_text())
+    assert json.loads(done.stdout) == figures
+    rows = {row["adapt"]: row for row in figures["ways"]}
+    assert list(rows) == ["full", "frozen", "mix", "lora", "top-1"]
+    assert rows["frozen"]["bytes"] < rows["mix"]["bytes"] < rows["lora"]["bytes"] < rows["full"]["bytes"]
+    assert rows["full"]["against_first"] is None
+    assert rows["lora"]["against_first"]["low"] <= rows["lora"]["against_first"]["difference"]
+    assert all(row["n"] == 40 and row["low"] <= row["value"] <= row["high"] for row in rows.values())
+    assert sum(rows["mix"]["mix"]["weights"]) == pytest.approx(1)
+    text = (out / "compare.md").read_text()
+    assert "What `mix` reads" in text
+    assert f"{rows['lora']['weights']:,}" in text
+    for way in rows:
+        assert hs.load(out / way).check() == pytest.approx(0, abs=1e-5)
+        assert "95 % bootstrap interval" in (out / way / "model" / "README.md").read_text()
+    assert (out / "lora" / "adapter" / "adapter_config.json").exists()
+    for extra in (["--seeds", "2"], ["--from-scratch"]):
+        with pytest.raises(HeadstartError, match="--compare takes no"):
+            CliRunner().invoke(app, [*command, *extra], catch_exceptions=False)
+
+
+def test_a_comparison_from_python(folders):
+    model = hs.load(folders / "encoder")
+    settings = {"min_steps": 6, "max_steps": 6, "max_tokens": 32}
+    compared = hs.compare(model, folders / "places.train.jsonl", ["frozen", "lora"], **settings)
+    assert [way.adapt for way in compared.ways] == ["frozen", "lora"]
+    assert "accuracy" in compared.text()
+    with pytest.raises(HeadstartError, match="two ways"):
+        hs.compare(model, folders / "places.train.jsonl", ["full"])
+    with pytest.raises(HeadstartError, match="adapt = 'lora2' is wrong"):
+        hs.compare(model, folders / "places.train.jsonl", ["full", "lora2"])
+
+
+def test_the_kept_batch_tells_what_was_changed(tmp_path, encoder, places, documents):
+    predictor = finetune(encoder, places, QUICK, 0)
+    folder = tmp_path / "model"
+    predictor.save(folder, "# Places")
+    assert check(folder, predictor) is None
+    write_check(folder, predictor)
+    assert check(folder, Predictor.of(load_model(folder))) == pytest.approx(0, abs=1e-5)
+    assert check(folder, Predictor.of(load_model(folder, torch.bfloat16))) == pytest.approx(0, abs=1e-5)
+
+    tensors = load_file(folder / "model.safetensors")
+    tensors["classifier.weight"] = -tensors["classifier.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(HeadstartError, match="does not compute what it did when it was fine-tuned"):
+        hs.load(folder).check()
+    data = tmp_path / "data.csv"
+    data.write_text("text,label\nThe ship,sea\nThe table,home\n")
+    with pytest.raises(HeadstartError, match="does not compute what it did"):
+        CliRunner().invoke(app, ["evaluate", str(folder), "--on", str(data)], catch_exceptions=False)
+
+    from headstart.tokenizer.train import TokenizerRecipe, train
+
+    texts = (d["text"].upper() for d in documents)
+    train(texts, TokenizerRecipe(vocab_size=600), tmp_path / "other")
+    predictor.save(folder, "# Places")
+    write_check(folder, predictor)
+    shutil.copy(tmp_path / "other" / "tokenizer.json", folder / "tokenizer.json")
+    with pytest.raises(HeadstartError, match="the tokenizer gives other tokens"):
+        hs.load(folder).check()
