@@ -5,6 +5,7 @@
 #   make test | test-slow | lint       what has to pass before a commit
 #   make check-real-weights            published models against transformers; fetches 180 MB
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
+#   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
 #   make bench-tasks DATA=FOLDER       fine-tuning by number of labels, beside baselines and transformers; hours
 #   make PYTHON=python3.12 ...         another interpreter, 3.11 or later
 #   make clean                         remove .venv and caches
@@ -69,6 +70,18 @@ $(TASKS)/.installed: pyproject.toml constraints.txt
 	$(TASKS)/bin/pip install --constraint constraints.txt transformers accelerate
 	@touch $@
 
+CORPUS := benchmarks/corpus/.venv
+DATA ?=
+
+bench-corpus: $(VENV)/.installed $(CORPUS)/.installed
+	@test -n "$(DATA)" || { echo "say where the labelled pages are: make bench-corpus DATA=/path/to/data"; exit 1; }
+	$(BIN)/python benchmarks/corpus/bench.py $(DATA) --peer $(CORPUS)/bin/python $(ARGS)
+
+$(CORPUS)/.installed: benchmarks/corpus/requirements.txt
+	$(PYTHON) -m venv $(CORPUS) || { rm -rf $(CORPUS); echo "$(NO_VENV)"; exit 1; }
+	$(CORPUS)/bin/pip install --requirement benchmarks/corpus/requirements.txt
+	@touch $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(NO_VENV)"; exit 1; }
@@ -82,4 +95,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $(DECODE) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DECODE) $(CORPUS) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -141,6 +142,16 @@ def test_every_document_is_kept_removed_or_skipped(
     assert set(kept) | set(gone) == {json.loads(row)["id"] for row in rows if '"id"' in row}
 
 
+def test_a_table_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
+    """A thousand rows that share one text of a megabyte are read; texts that are too long are counted."""
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000, pa.int32()), pa.array(["x" * 1_000_000]))
+    pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": ["short", "x" * (MAX_TEXT + 1)]}), tmp_path / "b.parquet")
+    (source,), _ = find_sources([tmp_path / "a.parquet"])
+    assert sum(isinstance(record, Raw) for record in read(Task((source,), 0, 1), {})) == 1_000
+    assert [type(record) for record in read_all(tmp_path / "b.parquet")] == [Raw, Skip]
+
+
 def test_gzip_in_gzip(tmp_path: Path) -> None:
     twice = {
         "a.jsonl.gz": (gzip.compress(gzip.compress(ROWS)), "binary file"),
@@ -254,11 +265,29 @@ HTML = {
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(HTML))
 def test_html_that_parsers_fear(tmp_path: Path, kind: str) -> None:
+    """Under limits of seconds instead of a minute: the page is read or counted, and the others are there."""
     rows = [{"id": "before", "text": prose(1)}, {"html": HTML[kind]}, {"id": "behind", "text": prose(2)}]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
-    manifest = build([path], tmp_path / "out", CorpusRecipe(), workers=1)
+    manifest = build_with(tmp_path, "limits.SECONDS, limits.GRACE = 5, 2", path)
     assert {row["id"] for row in read_documents(tmp_path / "out")} >= {"before", "behind"}
     assert manifest["funnel"][0]["documents"] + sum(manifest["skipped"].values()) == 3
+
+
+def build_with(folder: Path, changes: str, *inputs: Path) -> dict[str, Any]:
+    """Build in worker processes that make some changes first; the manifest."""
+    script = folder / "script.py"
+    script.write_text(
+        "import os, sys\nfrom pathlib import Path\n"
+        "from headstart.corpus import CorpusRecipe, build, engine, limits, prepare\n"
+        f"{changes}\n"
+        "if __name__ == '__main__':\n"
+        "    build([Path(given) for given in sys.argv[2:]], Path(sys.argv[1]), CorpusRecipe(), workers=2)\n"
+    )
+    command = [sys.executable, str(script), str(folder / "out"), *map(str, inputs)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    manifest: dict[str, Any] = json.loads((folder / "out" / "manifest.json").read_text())
+    return manifest
 
 
 # Limits
@@ -291,10 +320,7 @@ def test_native_code_that_hangs_or_crashes_costs_its_records(tmp_path: Path) -> 
     large = [{"id": f"b{n}", "text": prose(900 + n, 40)} for n in range(500)]
     large[7]["text"] += " crashes"
     second = write_jsonl(tmp_path / "b.jsonl", large)
-    script = tmp_path / "bad.py"
-    script.write_text(
-        "import os, sys\nfrom pathlib import Path\n"
-        "from headstart.corpus import CorpusRecipe, build, engine, limits, prepare\n"
+    changes = (
         "normalise = prepare.normalise\n"
         "def bad(text):\n"
         "    if 'hangs' in text:\n        sum(range(10**13))\n"
@@ -304,12 +330,8 @@ def test_native_code_that_hangs_or_crashes_costs_its_records(tmp_path: Path) -> 
         "def run_step(*given):\n    prepare.normalise = bad\n    return original(*given)\n"
         "limits.SECONDS, limits.GRACE = 0.5, 0.5\n"
         "original, engine.run_step = engine.run_step, run_step\n"
-        "if __name__ == '__main__':\n"
-        "    build([Path(given) for given in sys.argv[2:]], Path(sys.argv[1]), CorpusRecipe(), workers=2)\n"
     )
-    command = [sys.executable, str(script), str(tmp_path / "out"), str(first), str(second)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    manifest = build_with(tmp_path, changes, first, second)
     skipped = [json.loads(line) for line in (tmp_path / "out" / "skipped.jsonl").read_text().splitlines()]
     reasons = {skip["source"]: skip["reason"] for skip in skipped}
     assert [reasons.pop(f"a.jsonl:{n}") for n in (2, 3, 5)] == [
@@ -318,5 +340,4 @@ def test_native_code_that_hangs_or_crashes_costs_its_records(tmp_path: Path) -> 
         "it took too much memory",
     ]
     assert list(reasons.values()) == ["it ended the process twice"]
-    funnel = json.loads((tmp_path / "out" / "manifest.json").read_text())["funnel"]
-    assert funnel[0]["documents"] == 6 + 500 - 4
+    assert manifest["funnel"][0]["documents"] == 6 + 500 - 4

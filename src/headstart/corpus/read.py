@@ -45,8 +45,9 @@ def read(task: Task, hosts: Mapping[str, str], fields: Fields | None = None) -> 
                 if isinstance(record, Raw) and not record.domain:
                     record.domain = _domain(record, hosts) or ("web" if record.page else folder)
                 yield record
-        except OSError as error:
-            yield Skip(source.label, f"cannot be read: {(error.strerror or str(error)).lower()}")
+        except Exception as error:  # whatever is in one file, the others are read
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            yield Skip(source.label, f"reading ended early: {reason.lower()[:200]}")
 
 
 def iterate_raw(inputs: Sequence[Path | str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from headstart.corpus.sources import Source
 from headstart.corpus.storage import Content, mapped, numbered_lines, open_file
 
 ROWS_PER_BLOCK = 256  # of a file that is read from its beginning: parts take turns
+ROWS_AT_ONCE = 64  # of a Parquet file
 
 
 def read_jsonl(source: Source, part: int, parts: int, fields: Mapping[str, str]) -> Iterator[Raw | Skip]:
@@ -147,7 +148,7 @@ def _rows(
 ) -> Iterator[Raw | Skip]:
     """Rows [start, stop) of a row group, in bounded memory."""
     at = 0
-    for batch in file.iter_batches(ROWS_PER_BLOCK, row_groups=[group], use_threads=False):
+    for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], use_threads=False):
         wanted = batch.slice(max(start - at, 0), max(min(stop - at, len(batch)) - max(start - at, 0), 0))
         for offset, row in enumerate(wanted.to_pylist(), max(start, at)):
             yield from_row(row, f"{label}:{group}.{offset}", fields)

@@ -74,7 +74,9 @@ def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> R
         return Skip(place, f"no {wanted} field")
     if not isinstance(text, str):
         return Skip(place, "text is not a string")
-    if not text.strip():
+    if len(text) > MAX_TEXT:
+        return Skip(place, "text too long")
+    if not text or text.isspace():
         return Skip(place, "empty text")
     known = {name: str(named[name]) for name in ("id", "url", "date") if named[name] is not None}
     language = str(named["language"] or "").lower().replace("_", "-").split("-")[0]
