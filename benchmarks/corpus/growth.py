@@ -10,14 +10,13 @@ its peak is that of the resident memory.
 
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from clock import Clock
+from clock import Clock, peak_memory
 from pages import labelled
 
 from headstart.corpus import CorpusRecipe, build, engine, pipeline, sources
@@ -59,7 +58,7 @@ def measure(path: Path, out: Path, largest_tasks: bool) -> None:
         "megabytes": round(path.stat().st_size / 1e6),
         "kept": manifest["funnel"][-1]["documents"],
         "cpu_seconds": round(time.process_time() - started, 1),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_mb": round(peak_memory() / 1e6),
         "ms_per_document": {
             name: round(1000 * seconds / documents, 4) for name, seconds in sorted(clock.seconds.items())
         },

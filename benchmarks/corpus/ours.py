@@ -4,12 +4,11 @@ python ours.py WARC TOKENIZER OUT [KEY=VALUE]...
 """
 
 import json
-import resource
 import sys
 from pathlib import Path
 from typing import Any
 
-from clock import Clock
+from clock import Clock, peak_memory
 
 from headstart.corpus import CorpusRecipe, build, engine, pipeline, prepare, read_documents
 from headstart.tokenizer import shards
@@ -19,11 +18,13 @@ from headstart.tokenizer.folder import open_tokenizer
 CALLS = {
     "extract_text": "extraction",
     "normalise": "extraction",
-    "drop_boilerplate": "extraction",
+    "drop_boilerplate": "filters",
+    "drop_lines": "filters",
+    "replace": "pii",
     "identify": "language",
     "split": "filters",
     "compute": "filters",
-    "shingles_of": "signatures",
+    "_grams": "signatures",
     "signatures": "signatures",
     "_write": "writing",
 }
@@ -61,7 +62,7 @@ def main(warc: Path, tokenizer: Path, out: Path, overrides: list[str]) -> None:
         "seconds": dict(clock.seconds),
         "documents": {row["stage"]: row["documents"] for row in manifest["funnel"]},
         "kept": kept,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": peak_memory(),
         "skipped": manifest["skipped"],
     }
     (out / "report.json").write_text(json.dumps(report))

@@ -142,7 +142,7 @@ def test_templates_are_the_families(kinds, kind) -> None:
     single, pair, document = PLACES[kind]
     assert written(tokenizer.with_special(king)[0]) == single
     assert written(tokenizer.with_special(king, men)[0]) == pair
-    assert written(tokenizer.document(king)) == document
+    assert written([*tokenizer.opening, *king, *tokenizer.closing]) == document
 
 
 def test_bert_tells_the_second_text_by_its_type(kinds, theirs) -> None:

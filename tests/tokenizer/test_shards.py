@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json
@@ -100,15 +102,14 @@ class Wide:
 
     sha256 = "x"
     config: dict[str, str] = {}
+    opening: list[int] = []
+    closing: list[int] = []
 
     def __init__(self, vocab_size: int, path) -> None:
         self.vocab_size, self.path = vocab_size, path
 
-    def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        return [[self.vocab_size - 1] * 30 for _ in texts]
-
-    def document(self, ids: list[int]) -> list[int]:
-        return ids
+    def encode_arrays(self, texts: list[str]) -> list[np.ndarray]:
+        return [np.full(30, self.vocab_size - 1, np.uint32) for _ in texts]
 
 
 @pytest.mark.parametrize(("vocab_size", "dtype"), [(2**16, np.uint16), (2**16 + 1, np.uint32)])
@@ -145,3 +146,28 @@ def test_too_short_for_one_row(tokens) -> None:
 def test_no_tokens_folder(tmp_path) -> None:
     with pytest.raises(HeadstartError, match="there is no tokens folder"):
         TokenRows(tmp_path / "none", "train", 8)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(
+        st.text() | st.sampled_from(["", "<|none|>", "a<|none|>b", "\ud800x", " " * 3000]), max_size=6
+    )
+)
+def test_what_goes_into_shards_comes_out_of_decode(tmp_path_factory, tokenizer, texts: list[str]) -> None:
+    texts = [*texts, "kept", "held out"]
+    documents = [{"id": str(number), "text": text, "domain": "d"} for number, text in enumerate(texts)]
+    share = 0.3
+    sides = [is_heldout(document["id"], share) for document in documents]
+    assume(any(sides) and not all(sides))
+    folder = tmp_path_factory.mktemp("shards") / "t"
+    encode(documents, tokenizer, ShardRecipe(heldout_share=share, shard_tokens=50), folder)
+    for text, ids in zip(texts, tokenizer.encode_arrays(texts), strict=True):
+        assert ids.tolist() == tokenizer.encode(text)
+    found = {}
+    for path in folder.glob("*.npy"):
+        ids = np.load(path)
+        rows = shards.pq.read_table(path.with_suffix(".documents.parquet")).to_pylist()
+        for row in rows:
+            found[row["id"]] = tokenizer.decode(ids[row["start"] : row["start"] + row["tokens"]].tolist())
+    assert found == {d["id"]: d["text"].encode(errors="replace").decode() for d in documents}

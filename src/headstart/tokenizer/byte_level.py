@@ -1,13 +1,13 @@
 """Byte-level BPE, encoded with `tiktoken`, which gives the same ids as `tokenizers` several times faster."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import orjson
@@ -46,6 +46,8 @@ DIGITS_THEN_GPT2_RULE = (
 # a text with a run this long goes to the other engine.
 LONG = 100_000
 _AT_A_TIME = 16
+
+Encoded = TypeVar("Encoded")
 _BLANK = r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 _LONG_RUN = re.compile(rf"(?<!{_BLANK}){_BLANK}{{{LONG}}}")
 
@@ -166,6 +168,14 @@ class ByteLevelTokenizer(Tokenizer):
         self._encoding = tiktoken.Encoding(
             name=str(path), pat_str=merges.pattern, mergeable_ranks=merges.ranks, special_tokens={}
         )
+        # tiktoken hands out buffers, which saves a fifth of the time, only by a way that looks for special
+        # tokens; with none at all it would stop at every character. This one is looked for and never taken.
+        self._buffered = tiktoken.Encoding(
+            name=f"{path}, buffered",
+            pat_str=merges.pattern,
+            mergeable_ranks=merges.ranks,
+            special_tokens={"<|none|>": max(merges.ranks.values()) + 1},
+        )
 
     @cached_property
     def _engine(self) -> tokenizers.Tokenizer:
@@ -180,15 +190,23 @@ class ByteLevelTokenizer(Tokenizer):
         return ranks if self._ids is None else [self._ids[rank] for rank in ranks]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        if (cores := available_cores()) == 1:
-            return self._encode_all(texts)
-        # tiktoken lets go of Python's lock; several texts at a time, for a thread's call is not free
-        chunks = [texts[start : start + _AT_A_TIME] for start in range(0, len(texts), _AT_A_TIME)]
-        with ThreadPoolExecutor(cores) as threads:
-            return list(chain.from_iterable(threads.map(self._encode_all, chunks)))
+        return _on_all_cores(self.encode, texts)
 
-    def _encode_all(self, texts: list[str]) -> list[list[int]]:
-        return [self.encode(text) for text in texts]
+    def encode_arrays(self, texts: list[str]) -> list[np.ndarray]:
+        return _on_all_cores(self._encode_array, texts)
+
+    def _encode_array(self, text: str) -> np.ndarray:
+        if len(text) >= LONG and _LONG_RUN.search(text):
+            return np.array(self.encode(text), np.uint32)
+        try:
+            ranks = self._buffered.encode_to_numpy(text, disallowed_special=())
+        except UnicodeEncodeError:  # lone surrogates
+            ranks = self._buffered.encode_to_numpy(encodable(text), disallowed_special=())
+        return ranks if self._rank_to_id is None else self._rank_to_id[ranks]
+
+    @cached_property
+    def _rank_to_id(self) -> np.ndarray | None:
+        return None if self._ids is None else np.array(self._ids, np.uint32)
 
     def encode_spans(self, text: str) -> tuple[list[int], np.ndarray]:
         ids = self.encode(text)
@@ -204,3 +222,12 @@ class ByteLevelTokenizer(Tokenizer):
 
     def decode(self, ids: Iterable[int]) -> str:
         return b"".join(self.pieces[index] for index in ids).decode("utf-8", errors="replace")
+
+
+def _on_all_cores(encode: Callable[[str], Encoded], texts: list[str]) -> list[Encoded]:
+    """tiktoken lets go of Python's lock; several texts at a time, for a thread's call is not free."""
+    if (cores := available_cores()) == 1:
+        return [encode(text) for text in texts]
+    chunks = [texts[start : start + _AT_A_TIME] for start in range(0, len(texts), _AT_A_TIME)]
+    with ThreadPoolExecutor(cores) as threads:
+        return list(chain.from_iterable(threads.map(lambda chunk: [encode(text) for text in chunk], chunks)))

@@ -60,8 +60,12 @@ def is_heldout(document_id: str, share: float) -> bool:
 class _Writer:
     """Collects the documents of one split and writes a shard whenever enough have come."""
 
-    def __init__(self, folder: Path, split: str, dtype: np.dtype, shard_tokens: int) -> None:
-        self.folder, self.split, self.dtype, self.shard_tokens = folder, split, dtype, shard_tokens
+    def __init__(self, folder: Path, split: str, tokenizer: Tokenizer, shard_tokens: int) -> None:
+        self.folder, self.split, self.shard_tokens = folder, split, shard_tokens
+        self.dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
+        self.opening, self.closing = (
+            np.array(ids, self.dtype) for ids in (tokenizer.opening, tokenizer.closing)
+        )
         self.shards = 0
         self.tokens = self.bytes = self.documents = 0
         self.domains: dict[str, dict[str, int]] = {}
@@ -72,13 +76,13 @@ class _Writer:
         self.rows: list[tuple[str, str, int, int, int]] = []
         self.position = 0
 
-    def add(self, document_id: str, domain: str, ids: list[int], size: int) -> None:
-        row = np.fromiter(ids, self.dtype, len(ids))
-        self.rows.append((document_id, domain, self.position, len(row), size))
-        self.ids.append(row)
-        self.position += len(row)
+    def add(self, document_id: str, domain: str, ids: np.ndarray, size: int) -> None:
+        length = len(self.opening) + len(ids) + len(self.closing)
+        self.rows.append((document_id, domain, self.position, length, size))
+        self.ids += (self.opening, ids.astype(self.dtype), self.closing)
+        self.position += length
         counts = self.domains.setdefault(domain, {"documents": 0, "bytes": 0, "tokens": 0})
-        for key, amount in (("documents", 1), ("bytes", size), ("tokens", len(row))):
+        for key, amount in (("documents", 1), ("bytes", size), ("tokens", length)):
             counts[key] += amount
         if self.position >= self.shard_tokens:
             self.flush()
@@ -106,15 +110,14 @@ def encode(
     Raises:
         HeadstartError: no documents, or all of them fell on one side of the split.
     """
-    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
     with atomic(out) as folder, Bar("encode", None, "documents") as bar:
         folder.mkdir(parents=True)
-        writers = {split: _Writer(folder, split, dtype, recipe.shard_tokens) for split in SPLITS}
+        writers = {split: _Writer(folder, split, tokenizer, recipe.shard_tokens) for split in SPLITS}
         for batch in batches(documents, BATCH):
-            for document, ids in zip(batch, tokenizer.encode_batch([d["text"] for d in batch]), strict=True):
+            for document, ids in zip(batch, tokenizer.encode_arrays([d["text"] for d in batch]), strict=True):
                 split = "heldout" if is_heldout(document["id"], recipe.heldout_share) else "train"
-                size = len(document["text"].encode(errors="replace"))
-                writers[split].add(document["id"], document["domain"], tokenizer.document(ids), size)
+                size = _bytes(document["text"])
+                writers[split].add(document["id"], document["domain"], ids, size)
             bar.advance(len(batch))
         for split, writer in writers.items():
             writer.flush()
@@ -142,6 +145,10 @@ def encode(
             write_json(folder / CONFIG, tokenizer.config)
         write_manifest(folder, KIND, VERSION, fields)
     return fields
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
