@@ -282,6 +282,35 @@ def test_lines_of_many_documents_are_dropped(tmp_path: Path) -> None:
     assert texts == {f"d{n}": prose(n) for n in range(6)} | {"other": prose(50)}
     assert manifest["removed"]["repeated lines"] == {"nothing_left": 1}
     assert manifest["funnel"][-1]["bytes"] == sum(map(len, texts.values()))
+    assert manifest["funnel"][-2]["bytes"] == sum(map(len, texts.values()))  # what was cut is counted
+
+
+def test_paragraphs_of_many_documents_are_dropped(tmp_path: Path) -> None:
+    notice = "All rights reserved.\nAsk before you copy."
+    rows = [{"id": f"d{n}", "text": f"{prose(n)}\n\n{notice}\n\n{prose(10 + n)}"} for n in range(4)]
+    rows += [{"id": "line", "text": f"All rights reserved.\n{prose(50)}"}]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    settings = ["repeated_paragraphs=3", "languages=any", "near_duplicates.enabled=false"]
+    build([path], tmp_path / "out", recipe(*settings), workers=1)
+    texts = {row["id"]: row["text"] for row in read_documents(tmp_path / "out")}
+    assert texts["line"] == rows[-1]["text"]
+    assert texts["d2"] == f"{prose(2)}\n\n{prose(12)}"
+    pieces = pq.read_table(tmp_path / "out" / "pieces").to_pylist()
+    assert [(one["id"], one["rule"], one["text"]) for one in pieces] == [
+        (f"d{n}", "repeated_paragraph", notice) for n in range(4)
+    ]
+
+
+def test_a_document_cut_below_the_least_length_goes(tmp_path: Path) -> None:
+    notice = "\n".join(prose(n, 1) for n in range(5))
+    rows = [{"id": f"d{n}", "text": f"{notice}\n{prose(100 + n)}"} for n in range(4)]
+    rows += [{"id": "rest", "text": f"{notice}\nA few words of its own."}]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    settings = ["repeated_lines=3", "languages=any", "near_duplicates.enabled=false"]
+    manifest = build([path], tmp_path / "out", recipe(*settings), workers=1)
+    gone = removed(tmp_path / "out")["rest"]
+    assert gone == ("repeated lines", "too_little_left", "6 words are left of it")
+    assert manifest["funnel"][-2]["documents"] == 4
 
 
 def _no_rules() -> list[str]:
@@ -336,7 +365,7 @@ def test_pairs_are_checked_and_the_newest_kept(tmp_path: Path) -> None:
     build([path], tmp_path / "newest", recipe("near_duplicates.keep=newest"), workers=1)
     assert removed(tmp_path / "newest").keys() == {"old"}
     (kept,) = read_documents(tmp_path / "newest")
-    assert json.loads(kept["metadata"]) == {"copies": 2}
+    assert kept["copies"] == 2
     build([path], tmp_path / "checked", recipe("near_duplicates.check=1.0"), workers=1)
     assert not removed(tmp_path / "checked")
 

@@ -1,12 +1,11 @@
-"""Which documents stay: steps over columns, from language to mix.
+"""Which documents stay: steps over columns, from language to near duplicates.
 
-`judge` looks at one document at a time; `digests` to `compare` find duplicates in passes over partitions of
-keys; `weigh` counts what is left. `verdict` puts together what they found about a task's documents.
+`judge` looks at one document at a time; `exact` to `compare` find duplicates in passes over partitions of
+keys.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,41 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headstart.corpus import deduplicate, mix
+from headstart.corpus import deduplicate
+from headstart.corpus.deduplicate import PAIR
 from headstart.corpus.prepare import shingles
-from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.rules import Rule, parse_rules
+from headstart.corpus.rules import parse_rules
 from headstart.corpus.signals import SIGNALS
-from headstart.corpus.work import Work, found, load, open_work, save, slices
-from headstart.folder import atomic, read_json, write_json
-
-EXACT, NEAR, LINES, MIX = "exact duplicates", "near duplicates", "repeated lines", "mix"
-
-
-def reasons(recipe: CorpusRecipe) -> list[tuple[str, str]]:
-    """Every stage and rule that may remove a document, in the order of the stages.
-
-    A verdict is a place in this list; the first stands for documents that stay.
-    """
-    quality = [*parse_rules(recipe.rules), *parse_rules(recipe.page_rules)]
-    return [
-        ("", ""),
-        ("extract", "no_main_text"),
-        ("language", "unsure"),
-        ("language", "other_language"),
-        *(("quality", name) for name in quality),
-        ("decontamination", "benchmark_text"),
-        (EXACT, "same_text"),
-        (NEAR, "similar_text"),
-        (LINES, "nothing_left"),
-        (MIX, "over_share"),
-    ]
-
-
-def stages(recipe: CorpusRecipe) -> list[str]:
-    """The stages in order, each once."""
-    return list(dict.fromkeys(stage for stage, _ in reasons(recipe) if stage))
-
+from headstart.corpus.verdict import EXACT, NEAR, reasons
+from headstart.corpus.work import Work, between, load, open_work, save, slices
+from headstart.folder import atomic
 
 # Judging one document at a time
 
@@ -138,7 +110,7 @@ def bands(folder: Path, task: int) -> None:
     if out.exists():
         return
     left = np.array(load(work.path("judged", task))) == 0
-    left[found(work.files("exact"), work.numbers(task))[0]] = False
+    left[_found(work, "exact", task)[0]] = False
     column = work.columns(task, "signature")["signature"]
     signatures = _fixed_bytes(column, column.type.byte_width)[left].view(np.uint32)
     save(out, deduplicate.band_keys(signatures, work.recipe.near_duplicates.bands, work.numbers(task)[left]))
@@ -211,14 +183,14 @@ def compare(folder: Path, task: int) -> None:
     out = work.path("compared", task, "parquet")
     if out.exists():
         return
-    numbers, near = work.numbers(task), work.recipe.near_duplicates
+    near = work.recipe.near_duplicates
     rows: list[tuple[int, str, str, float]] = []
-    places, kept = found(work.files("exact"), numbers)
-    others = _rows(work, kept, ["id"])
+    places, kept = _found(work, "exact", task)
+    others = rows_of(work, kept, ["id"])
     rows += [(int(p), EXACT, others[int(k)]["id"], 1.0) for p, k in zip(places, kept, strict=True)]
-    places, kept = found(work.files("near"), numbers)
+    places, kept = _found(work, "near", task)
     names = ["id", "signature", *(["text"] if near.check is not None else [])]
-    others, own = _rows(work, kept, names), _rows(work, places + work.starts[task], names)
+    others, own = rows_of(work, kept, names), rows_of(work, places + work.starts[task], names)
     for place, other in zip(places.tolist(), kept.tolist(), strict=True):
         here, there = own[place + int(work.starts[task])], others[other]
         if "signature" not in there:
@@ -235,7 +207,13 @@ def compare(folder: Path, task: int) -> None:
         pq.write_table(pa.table(dict(zip(COMPARED.names, columns, strict=True)), COMPARED), temporary)
 
 
-def _rows(work: Work, documents: np.ndarray, names: list[str]) -> dict[int, dict[str, Any]]:
+def _found(work: Work, step: str, task: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of a task's documents that go in a step, and the documents that stay in their stead."""
+    pairs = between(work.files(step), "gone", PAIR, work.numbers(task))
+    return pairs["gone"] - work.starts[task], pairs["kept"]
+
+
+def rows_of(work: Work, documents: np.ndarray, names: list[str]) -> dict[int, dict[str, Any]]:
     """Some columns of some documents, wherever they lie; only the row groups that hold them are read."""
     rows: dict[int, dict[str, Any]] = {
         int(document): {"id": f"a document of {work.recipe.against[-1 - document]}"}
@@ -258,121 +236,3 @@ def _rows(work: Work, documents: np.ndarray, names: list[str]) -> dict[int, dict
                     rows.update(zip((here + work.starts[task]).tolist(), table.to_pylist(), strict=True))
                 first = behind
     return rows
-
-
-# Everything together
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a task's documents.
-
-    Attributes:
-        code: a place in `reasons`, 0 for those that stay.
-        other, similarity: of duplicates, by their place: which document stays, and how alike they are.
-    """
-
-    code: np.ndarray
-    other: dict[int, str]
-    similarity: dict[int, float]
-
-
-def verdict(work: Work, task: int) -> Verdict:
-    """What the steps up to `compare`, and the mix if it is decided, say of a task's documents."""
-    places = {reason: place for place, reason in enumerate(reasons(work.recipe))}
-    code = np.array(load(work.path("judged", task)))
-    compared = pq.read_table(work.path("compared", task, "parquet")).to_pydict()
-    for place, stage in zip(compared["place"], compared["stage"], strict=True):
-        code[place] = places[stage, "same_text" if stage == EXACT else "similar_text"]
-    if (emptied := work.path("emptied", task)).exists():
-        gone = np.array(load(emptied))
-        code[gone[code[gone] == 0]] = places[LINES, "nothing_left"]
-    other = dict(zip(compared["place"], compared["kept"], strict=True))
-    return Verdict(code, other, dict(zip(compared["place"], compared["similarity"], strict=True)))
-
-
-def weigh(folder: Path, task: int) -> None:
-    """Count a task's documents and bytes by verdict, and what the mix draws from."""
-    work = open_work(folder)
-    out = work.path("weighed", task, "json")
-    if out.exists():
-        return
-    code = verdict(work, task).code
-    table = work.columns(task, "bytes", "domain", "language")
-    size = table["bytes"].to_numpy()
-    left = code == 0
-    key = table[work.recipe.mix.by].to_numpy(zero_copy_only=False).astype(str)[left]
-    save(
-        work.path("histogram", task),
-        mix.histogram(key, size[left], work.numbers(task)[left], work.recipe.seed),
-    )
-    write_json(out, {"verdicts": tally(code, size)})
-
-
-def tally(values: np.ndarray, sizes: np.ndarray) -> dict[str, list[int]]:
-    """Documents and bytes for each value."""
-    names, group = np.unique(values, return_inverse=True)
-    documents = np.bincount(group, minlength=len(names))
-    sums = np.zeros(len(names), np.int64)
-    np.add.at(sums, group, sizes)
-    return {str(name): [int(documents[i]), int(sums[i])] for i, name in enumerate(names)}
-
-
-def add_tallies(tallies: Iterable[dict[str, list[int]]]) -> dict[str, list[int]]:
-    """Several tallies as one."""
-    total: dict[str, list[int]] = {}
-    for one in tallies:
-        for name, (documents, size) in one.items():
-            counts = total.setdefault(name, [0, 0])
-            counts[0] += documents
-            counts[1] += size
-    return total
-
-
-def describe(work: Work, task: int, decided: Verdict) -> tuple[list[str], list[str], list[str]]:
-    """Stage, rule and detail of each removed document of a task, in their order."""
-    recipe, known = work.recipe, reasons(work.recipe)
-    gone = np.flatnonzero(decided.code)
-    rules: dict[str, Rule] = parse_rules(recipe.rules) | parse_rules(recipe.page_rules)
-    names = ["language", "language_score", "domain", *SIGNALS]
-    table = work.columns(task, *names).take(pa.array(gone))
-    columns = {name: table[name].to_pylist() for name in names}
-    contaminated = work.path("contaminated", task)
-    items = work.noted("benchmarks")["items"] if contaminated.exists() else []
-    hits = {int(hit["place"]): items[int(hit["item"])] for hit in load(contaminated)} if items else {}
-    details = []
-    for row, place in enumerate(gone.tolist()):
-        stage, rule = known[decided.code[place]]
-        if stage == "quality":
-            detail = rules[rule].detail(columns[rules[rule].signal][row])
-        elif rule == "unsure":
-            language, score = columns["language"][row], columns["language_score"][row]
-            detail = f"{language} with score {score:.2f} < {recipe.language_score:g}"
-        elif rule == "other_language":
-            detail = f"language = {columns['language'][row]}"
-        elif stage == "decontamination":
-            detail = f"shares words with {hits[place]}"
-        elif stage == EXACT:
-            detail = f"same text as {decided.other[place]}"
-        elif stage == NEAR:
-            detail = f"near duplicate of {decided.other[place]}, similarity {decided.similarity[place]:.2f}"
-        elif stage == LINES:
-            detail = "all of its lines are repeated over the corpus"
-        elif stage == MIX:
-            detail = f"{recipe.mix.by} {columns[recipe.mix.by][row]} is over its share"
-        else:
-            detail = "the page has no main text"
-        details.append(detail)
-    return [known[c][0] for c in decided.code[gone]], [known[c][1] for c in decided.code[gone]], details
-
-
-def totals(work: Work, column: str) -> dict[str, dict[str, int]]:
-    """Documents and bytes of the corpus by domain or language, the largest first."""
-    counted = add_tallies(read_json(path)[column] for path in work.files("dealt", "json"))
-    by_size = sorted(counted.items(), key=lambda item: (-item[1][1], item[0]))
-    return {name: {"documents": documents, "bytes": size} for name, (documents, size) in by_size}
-
-
-def most_common(values: Iterable[str]) -> dict[str, int]:
-    counts = Counter(values)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

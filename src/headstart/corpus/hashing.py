@@ -20,3 +20,22 @@ def draws(numbers: np.ndarray, seed: int, stream: int) -> np.ndarray:
     """
     start = scramble(np.array([(seed << 8) + stream + 1], np.uint64))
     return scramble(scramble(numbers.astype(np.uint64) + np.uint64(1)) ^ start)
+
+
+def rolling(values: np.ndarray, size: int, base: int) -> np.ndarray:
+    """One hash for each run of `size` values, a polynomial modulo 2^64; empty where there are fewer.
+
+    Any run's hash comes from two prefix sums, because an odd base has an inverse.
+    """
+    count = len(values) - size + 1
+    if count <= 0:
+        return values[:0]
+    sums = np.zeros(len(values) + 1, np.uint64)
+    np.cumsum(values * _powers(base, len(values)), out=sums[1:])
+    return scramble((sums[size:] - sums[:-size]) * _powers(pow(base, -1, 2**64), count))
+
+
+def _powers(base: int, count: int) -> np.ndarray:
+    factors = np.full(count, base, np.uint64)
+    factors[0] = 1
+    return np.multiply.accumulate(factors)

@@ -1,93 +1,113 @@
-"""Lines that stand in many documents of the corpus: menus, licences, notices; no single page shows them.
+"""Lines and paragraphs that stand in many documents of the corpus: menus, licences, notices; no single page
+shows them.
 
 Llama 3 (2024, section 3.1.1) drops lines seen more than six times in 30 million documents.
 """
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from headstart.corpus.decide import verdict
+from headstart.corpus import cuts
+from headstart.corpus.cuts import Piece
 from headstart.corpus.deduplicate import KEYED, merged
-from headstart.corpus.work import Work, load, open_work, save, slices
-from headstart.folder import atomic
+from headstart.corpus.verdict import verdict
+from headstart.corpus.work import held, open_work, save, slices
+
+LINE, PARAGRAPH = 0, 1  # what a key of `KEYED` is of, in `low`
+_BETWEEN = {LINE: "\n", PARAGRAPH: "\n\n"}
+_RULES = {LINE: "repeated_line", PARAGRAPH: "repeated_paragraph"}
 
 
-def _hashes(text: str) -> np.ndarray:
-    """A 64-bit hash of each line, without what surrounds it and its case; 0 for an empty one."""
+def _parts(text: str, kind: int) -> Iterator[tuple[int, str]]:
+    """The lines or the paragraphs of a text, each with its first character's place."""
+    start = 0
+    for part in text.split(_BETWEEN[kind]):
+        yield start, part
+        start += len(part) + len(_BETWEEN[kind])
+
+
+def _hashes(parts: list[str], kind: int) -> np.ndarray:
+    """A 64-bit hash of each part, without what surrounds it and its case; 0 for an empty one."""
     digests = (
-        hashlib.blake2b(bare.encode("utf-8", "replace"), digest_size=8).digest()
-        if (bare := line.strip().lower())
+        hashlib.blake2b(bare.encode("utf-8", "replace"), digest_size=8, salt=bytes([kind])).digest()
+        if (bare := part.strip().lower())
         else bytes(8)
-        for line in text.split("\n")
+        for part in parts
     )
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
 def count_lines(folder: Path, task: int) -> None:
-    """The lines of a task's documents, each once a document."""
+    """The lines and paragraphs of a task's documents, each once a document."""
     work = open_work(folder)
     out = work.path("lines", task)
     if out.exists():
         return
+    wanted = {LINE: work.recipe.repeated_lines, PARAGRAPH: work.recipe.repeated_paragraphs}
     left = np.flatnonzero(verdict(work, task).code == 0)
-    texts = work.columns(task, "text")["text"].take(pa.array(left)).to_pylist()
     parts = []
-    for number, text in zip(work.numbers(task)[left].tolist(), texts, strict=True):
-        keys = np.unique(_hashes(text))
-        keyed = np.zeros(len(keys), KEYED)
-        keyed["key"], keyed["document"] = keys, number
-        parts.append(keyed[keys != 0])
+    for number, text in zip(work.numbers(task)[left].tolist(), cuts.texts(work, task, left), strict=True):
+        for kind in (kind for kind, limit in wanted.items() if limit is not None):
+            keys = np.unique(_hashes(text.split(_BETWEEN[kind]), kind))
+            keyed = np.zeros(len(keys), KEYED)
+            keyed["key"], keyed["low"], keyed["document"] = keys, kind, number
+            parts.append(keyed[keys != 0])
     save(out, merged(parts))
 
 
 def repeated(folder: Path, partition: int) -> None:
-    """The lines that more documents have than the recipe allows, ascending."""
+    """The lines and paragraphs that more documents have than the recipe allows, as ascending keys."""
     work = open_work(folder)
     out = work.path("repeated", partition)
-    if not out.exists():
-        keyed = merged(slices(work.files("lines"), partition, work.noted("partitions")["lines"]))
-        keys, counts = np.unique(keyed["key"], return_counts=True)
-        assert work.recipe.repeated_lines is not None
-        save(out, keys[counts > work.recipe.repeated_lines])
+    if out.exists():
+        return
+    keyed = merged(slices(work.files("lines"), partition, work.noted("partitions")["lines"]))
+    keys, first, counts = np.unique(keyed["key"], return_index=True, return_counts=True)
+    limits = np.array([work.recipe.repeated_lines or 0, work.recipe.repeated_paragraphs or 0])
+    save(out, keys[counts > limits[keyed["low"][first].astype(np.int64)]])
 
 
 def drop_lines(folder: Path, task: int) -> None:
-    """A task's documents without repeated lines, those that change; and those of which nothing is left."""
+    """A task's documents without repeated paragraphs and lines, those that change."""
     work = open_work(folder)
-    out = work.path("emptied", task)
-    if out.exists():
+    if work.path(cuts.STEPS[cuts.LINES], task, "parquet").exists():
         return
-    known = [load(path) for path in work.files("repeated")]
     left = np.flatnonzero(verdict(work, task).code == 0)
-    texts = work.columns(task, "text")["text"].take(pa.array(left)).to_pylist()
-    changed: list[tuple[int, str]] = []
-    for place, text in zip(left.tolist(), texts, strict=True):
-        hashes = _hashes(text)
-        gone = np.zeros(len(hashes), bool)
-        for keys in known:
-            gone |= np.isin(hashes, keys)
-        if gone.any():
-            kept = [line for line, drop in zip(text.split("\n"), gone, strict=True) if not drop]
-            changed.append((place, "\n".join(kept).strip()))
-    places, new = zip(*changed, strict=True) if changed else ((), ())
-    schema = pa.schema([("place", pa.int64()), ("text", pa.string())])
-    with atomic(work.path("cleaned", task, "parquet")) as temporary:
-        pq.write_table(pa.table({"place": places, "text": new}, schema), temporary, compression="zstd")
-    save(out, np.array([place for place, text in changed if not text], np.int64))
+    texts = cuts.texts(work, task, left)
+    known = work.files("repeated")
+    every = [hashes for text in texts for hashes in _both(text)]
+    repeats = np.split(
+        held(known, np.concatenate([np.zeros(0, np.uint64), *every])), np.cumsum([*map(len, every)])
+    )
+
+    def cut(row: int) -> tuple[str, list[Piece]]:
+        return _without(texts[row], *(flags.tolist() for flags in repeats[2 * row : 2 * row + 2]))
+
+    cuts.write(work, task, cuts.LINES, left, cut)
 
 
-def cleaned(work: Work, task: int, documents: pa.Table) -> pa.Table:
-    """The documents of a task as they go into the corpus: without repeated lines, where those are dropped."""
-    path = work.path("cleaned", task, "parquet")
-    if not path.exists():
-        return documents
-    changes = pq.read_table(path).to_pydict()
-    texts = documents["text"].to_pylist()
-    for place, text in zip(changes["place"], changes["text"], strict=True):
-        if text:
-            texts[place] = text
-    return documents.set_column(documents.column_names.index("text"), "text", pa.array(texts, pa.string()))
+def _both(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """The hashes of a text's paragraphs, and of its lines."""
+    return _hashes(text.split("\n\n"), PARAGRAPH), _hashes(text.split("\n"), LINE)
+
+
+def _without(text: str, paragraphs: list[bool], lines: list[bool]) -> tuple[str, list[Piece]]:
+    """A text without some of its paragraphs and lines, and what went."""
+    pieces, kept = [], []
+    line_of = {start: number for number, (start, _) in enumerate(_parts(text, LINE))}
+    for (start, paragraph), gone in zip(_parts(text, PARAGRAPH), paragraphs, strict=True):
+        if gone:
+            pieces.append(Piece(_RULES[PARAGRAPH], start, paragraph))
+            continue
+        left = []
+        for offset, line in _parts(paragraph, LINE):
+            if lines[line_of[start + offset]]:
+                pieces.append(Piece(_RULES[LINE], start + offset, line))
+            else:
+                left.append(line)
+        if rest := "\n".join(left).strip("\n"):
+            kept.append(rest)
+    return "\n\n".join(kept).strip(), pieces

@@ -16,21 +16,15 @@ import numpy as np
 import orjson
 import pyarrow.parquet as pq
 
-from headstart.corpus import decontaminate, engine, mix
-from headstart.corpus.decide import (
-    add_tallies,
-    group,
-    languages,
-    most_common,
-    reasons,
-    stages,
-    totals,
-)
+from headstart.corpus import cuts, decontaminate, engine, mix
+from headstart.corpus.decide import group, languages
 from headstart.corpus.deduplicate import KEYED, PAIR
+from headstart.corpus.funnel import UNITS, funnel, read_ledger, removed, totals
 from headstart.corpus.prepare import Prepared, finished, task_fingerprint
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.records import Skip
 from headstart.corpus.sources import find_sources, plan_tasks
+from headstart.corpus.verdict import most_common
 from headstart.corpus.work import Work, load, make_work, partitions, save, slices
 from headstart.errors import HeadstartError
 from headstart.folder import (
@@ -137,11 +131,19 @@ def build(
         group(work)
     _count_copies(work)
     run("comparing", "decide.compare", tasks)
-    if recipe.repeated_lines is not None:
+    if cuts.writes(recipe, cuts.LINES):
         run("lines", "lines.count_lines", tasks)
         run("repeated lines", "lines.repeated", range(count["lines"]))
         run("dropping lines", "lines.drop_lines", tasks)
-    run("weighing", "decide.weigh", tasks)
+    if cuts.writes(recipe, cuts.SUBSTRINGS):
+        run("picking runs of words", "substrings.pick", tasks)
+        work.note("picks", _partitions_of(work, "picks"))
+        run("picked twice", "substrings.picked_twice", range(work.noted("picks")))
+        run("runs of words", "substrings.runs", tasks)
+        work.note("runs", _partitions_of(work, "runs"))
+        run("repeated runs", "substrings.repeats", range(work.noted("runs")))
+        run("cutting runs", "substrings.cut", tasks)
+    run("weighing", "funnel.weigh", tasks)
     _check_something_is_left(work, prepared, skipped)
     available = mix.added(load(path) for path in work.files("histogram"))
     amounts, plan = mix.choose(available, recipe.mix)
@@ -153,11 +155,9 @@ def build(
 
     _write_index(work, count)
     contamination = decontaminate.report(work, out) if recipe.decontaminate else {}
-    verdicts = add_tallies(read_json(path)["verdicts"] for path in work.files("dealt", "json"))
-    funnel, removed = _funnel(work, prepared, verdicts)
-    counted = {name: totals(work, name) for name in ("domain", "language")}
-    last = counted["domain"].values()
-    funnel[-1] |= {key: sum(one[key] for one in last) for key in ("documents", "bytes")}
+    ledger, held = read_ledger(work, "dealt"), read_ledger(work, "held")
+    left = funnel(ledger, recipe, _read(prepared))
+    left[-1] |= {unit: sum(row[unit] for row in held) for unit in UNITS}
     _publish(work, out)
     with atomic(out / "skipped.jsonl") as temporary:
         rows = ({"source": skip.source, "reason": skip.reason} for skip in skipped)
@@ -170,11 +170,11 @@ def build(
             "fingerprint": made_from,
             "inputs": [{"path": source.label, "bytes": source.size} for source in sources],
             "seconds": round(time.monotonic() - started, 2),
-            "funnel": funnel,
-            "removed": removed,
+            "funnel": left,
+            "removed": removed(ledger, recipe),
             "skipped": most_common(skip.reason for skip in skipped),
-            "domains": counted["domain"],
-            "languages": counted["language"],
+            "domains": totals(held, "domain"),
+            "languages": totals(held, "language"),
             "mix": plan,
             "contamination": contamination,
         },
@@ -259,38 +259,19 @@ def _write_index(work: Work, count: dict[str, int]) -> None:
             save(work.folder / "index" / f"{kind}-{partition:05d}.npy", rows)
 
 
-def _funnel(
-    work: Work, prepared: list[Prepared], verdicts: dict[str, list[int]]
-) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
-    """What was left after each stage, and documents removed per stage and rule."""
-    known = reasons(work.recipe)
-    left = [sum(one[which] for one in verdicts.values()) for which in (0, 1)]
-    read = {name: sum(getattr(one, name) for one in prepared) for name in ("documents", "bytes")}
-    funnel: list[dict[str, Any]] = [{"stage": "read"} | read]
-    removed: dict[str, dict[str, int]] = {}
-    for stage in stages(work.recipe):
-        for code, (documents, size) in sorted(verdicts.items(), key=lambda item: int(item[0])):
-            if known[int(code)][0] == stage:
-                left[0] -= documents
-                left[1] -= size
-                removed.setdefault(stage, {})[known[int(code)][1]] = documents
-        if _takes_place(work.recipe, stage):
-            funnel.append({"stage": stage, "documents": left[0], "bytes": left[1]})
-    return funnel, removed
+def _read(prepared: list[Prepared]) -> dict[str, int]:
+    """How many records were read, and their bytes."""
+    return {name: sum(getattr(one, name) for one in prepared) for name in ("documents", "bytes")}
 
 
-def _takes_place(recipe: CorpusRecipe, stage: str) -> bool:
-    wanted = {
-        "decontamination": bool(recipe.decontaminate),
-        "repeated lines": recipe.repeated_lines is not None,
-    }
-    return wanted.get(stage, True)
+def _partitions_of(work: Work, step: str) -> int:
+    return partitions(sum(path.stat().st_size for path in work.files(step)))
 
 
 def _check_something_is_left(work: Work, prepared: list[Prepared], skipped: list[Skip]) -> None:
     """Raise a `HeadstartError` that names the greatest loss if no document is left."""
-    verdicts = add_tallies(read_json(path)["verdicts"] for path in work.files("weighed", "json"))
-    if verdicts.get("0"):
+    ledger = read_ledger(work, "weighed")
+    if any(row["code"] == 0 for row in ledger):
         return
     if not any(one.documents for one in prepared):
         found = most_common(skip.reason for skip in skipped)
@@ -298,18 +279,18 @@ def _check_something_is_left(work: Work, prepared: list[Prepared], skipped: list
             ", ".join(f"{reason} ({count:,})" for reason, count in list(found.items())[:3]) or "no records"
         )
         raise HeadstartError(f"none of the input could be read: {named}; check the files")
-    _, removed = _funnel(work, prepared, verdicts)
-    stage = max(removed, key=lambda name: sum(removed[name].values()))
-    rule = max(removed[stage], key=removed[stage].__getitem__)
+    gone = removed(ledger, work.recipe)
+    stage = max(gone, key=lambda name: sum(gone[name].values()))
+    rule = max(gone[stage], key=gone[stage].__getitem__)
     raise HeadstartError(
-        f"no document is left: the stage {stage!r} removed {sum(removed[stage].values()):,}, most by {rule}; "
+        f"no document is left: the stage {stage!r} removed {sum(gone[stage].values()):,}, most by {rule}; "
         "relax it in the recipe"
     )
 
 
 def _publish(work: Work, out: Path) -> None:
     """Move what the last passes wrote to its place."""
-    for name in ("documents", "removed", "index"):
+    for name in ("documents", "removed", "pieces", "index"):
         if (made := work.folder / name).exists():
             remove(out / name)
             made.rename(out / name)

@@ -104,6 +104,10 @@ class CorpusRecipe(Recipe):
     near_duplicates: NearDuplicates = NearDuplicates()
     repeated_lines: int | None = Field(default=None, ge=1)
     """Lines that more documents than this have are dropped; None: none are."""
+    repeated_paragraphs: int | None = Field(default=None, ge=1)
+    """Paragraphs (between blank lines) that more documents than this have are dropped; None: none are."""
+    repeated_substrings: int | None = Field(default=None, ge=8, le=10_000)
+    """Of runs of at least so many words that the corpus has twice all but the first go; None: none do."""
     decontaminate: list[Path] = Field(default=[])
     """Files of evaluations whose text must not be in the corpus."""
     mix: Mix = Mix()

@@ -70,8 +70,7 @@ def compute(text: str, words: Words, language: str) -> dict[str, float]:
 
 def _word_signals(signals: dict[str, float], text: str, words: Words, language: str) -> None:
     starts, ends = words.spaced()
-    syllables = np.count_nonzero(words.classes == SYLLABLE)
-    unspaced = syllables > 0.3 * len(words.points)
+    unspaced = words.unspaced
     count = len(words.hashes) if unspaced else len(starts)
     signals["words"] = count
     if unspaced or not count:

@@ -74,17 +74,29 @@ class Words:
         points: the code points of the lower-cased text.
         classes: SPACE, PUNCTUATION, SENTENCE_END, DIGIT, LETTER or SYLLABLE for each.
         hashes: one 64-bit hash a word; a word is a run of letters and digits, or one syllable sign.
+        starts: where each word begins; places in the lower-cased text are places in the text itself.
         lengths: characters of each word.
     """
 
     points: np.ndarray
     classes: np.ndarray
     hashes: np.ndarray
+    starts: np.ndarray
     lengths: np.ndarray
 
     def spaced(self) -> tuple[np.ndarray, np.ndarray]:
         """Start and end of each run of characters between white space: words as Gopher counts them."""
         return _runs(self.classes != SPACE)
+
+    @property
+    def unspaced(self) -> bool:
+        """Whether the text is written without spaces between words, by and large."""
+        return bool(np.count_nonzero(self.classes == SYLLABLE) > 0.3 * len(self.points))
+
+    @property
+    def count(self) -> int:
+        """How many words there are: as Gopher counts them, or signs where there are no spaces."""
+        return len(self.hashes) if self.unspaced else len(self.spaced()[0])
 
     def ngrams(self, n: int) -> np.ndarray:
         """One hash for each run of n words; empty where there are fewer than n."""
@@ -105,7 +117,9 @@ class Words:
 
 def split(text: str) -> Words:
     """Cut a text into words."""
-    points = np.frombuffer(text.lower().encode("utf-32-le", "replace"), np.uint32)
+    # The one letter that two characters make in lower case; places would shift.
+    lowered = text.replace("\u0130", "I").lower()
+    points = np.frombuffer(lowered.encode("utf-32-le", "replace"), np.uint32)
     classes = _classes()[np.minimum(points, 0xFFFF)]
     classes[points > 0xFFFF] = LETTER
     if (classes == SYLLABLE).any():
@@ -123,4 +137,4 @@ def split(text: str) -> Words:
     scrambled = _scramble(points.astype(np.uint64) + np.uint64(1))
     np.cumsum(scrambled * _powers(_BASE, size)[: len(points)], out=sums[1:])
     hashes = _scramble((sums[last] - sums[first]) * _powers(_INVERSE, size)[first])
-    return Words(points, classes, hashes, last - first)
+    return Words(points, classes, hashes, first, last - first)

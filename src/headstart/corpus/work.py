@@ -144,21 +144,31 @@ def slices(paths: list[Path], partition: int, count: int) -> Iterator[np.ndarray
         yield np.array(keyed[start:stop])
 
 
-def found(paths: list[Path], numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """From files of pairs sorted by `gone`, those that concern neighbouring documents.
+def held(paths: list[Path], keys: np.ndarray) -> np.ndarray:
+    """Whether each 64-bit key is in the files of a step: ascending keys, one file for each partition."""
+    order = np.argsort(keys)
+    ordered, inside = keys[order], np.zeros(len(keys), bool)
+    firsts = np.array([number * 2**64 // len(paths) for number in range(len(paths))], np.uint64)
+    bounds = np.append(np.searchsorted(ordered, firsts), len(keys))
+    for number, path in enumerate(paths):
+        start, stop = bounds[number], bounds[number + 1]
+        if stop > start and len(known := load(path)):
+            at = np.searchsorted(known, ordered[start:stop])
+            inside[start:stop] = known[np.minimum(at, len(known) - 1)] == ordered[start:stop]
+    back = np.empty(len(keys), bool)
+    back[order] = inside
+    return back
 
-    Returns:
-        The places in `numbers` of those that go, and the documents that stay in their stead.
-    """
-    places, kept = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for path in paths:
-        pairs = load(path)
-        if not len(pairs) or not len(numbers):
-            continue
-        start, stop = (bisect_left(pairs, n, key=itemgetter("gone")) for n in (numbers[0], numbers[-1] + 1))
-        places.append(pairs["gone"][start:stop] - numbers[0])
-        kept.append(np.array(pairs["kept"][start:stop]))
-    return np.concatenate(places), np.concatenate(kept)
+
+def between(paths: list[Path], field: str, kind: np.dtype, numbers: np.ndarray) -> np.ndarray:
+    """From files of records sorted by a field, those in which it is one of neighbouring numbers."""
+    parts = [np.zeros(0, kind)]
+    for path in paths if len(numbers) else []:
+        rows = load(path)
+        if len(rows):
+            start, stop = (bisect_left(rows, n, key=itemgetter(field)) for n in (numbers[0], numbers[-1] + 1))
+            parts.append(np.array(rows[start:stop]))
+    return np.concatenate(parts)
 
 
 Step = Callable[[Path, int], None]

@@ -7,34 +7,37 @@
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.corpus import mix
-from headstart.corpus.decide import Verdict, describe, reasons, tally, verdict
-from headstart.corpus.lines import cleaned
+from headstart.corpus import cuts, mix
+from headstart.corpus.funnel import write_held, write_ledger
 from headstart.corpus.prepare import DOCUMENT
+from headstart.corpus.verdict import Verdict, describe, reasons, verdict
 from headstart.corpus.work import Work, load, open_work
-from headstart.folder import atomic, write_json
+from headstart.folder import atomic
 
-REMOVED = pa.schema([*DOCUMENT, ("stage", pa.string()), ("rule", pa.string()), ("detail", pa.string())])
-DEALT = pa.schema([*DOCUMENT, ("order", pa.uint64())])
+# A document of the corpus, and how many documents of the raw data it stands for, itself included.
+FINAL = pa.schema([*DOCUMENT, ("copies", pa.int64())])
+# A document that went, why, and for a duplicate the one that stays in its stead.
+REMOVED = pa.schema(
+    [*DOCUMENT, *((name, pa.string()) for name in ("stage", "rule", "detail", "kept")),
+     ("similarity", pa.float64())]
+)  # fmt: skip
+DEALT = pa.schema([*FINAL, ("order", pa.uint64())])
 _ROWS = 1024
 
 
 def deal(folder: Path, task: int) -> None:
     """Write a task's removed documents, and its others by the part of the corpus that they belong to."""
     work = open_work(folder)
-    out = work.path("dealt", task, "json")
+    out = work.path("dealt", task, "parquet")
     if out.exists():
         return
     decided, count = _copies(work, task)
-    documents = cleaned(work, task, work.columns(task, *DOCUMENT.names))
-    documents = documents.set_column(
-        documents.column_names.index("metadata"), "metadata", _counted(work, task, documents)
-    )
+    documents = _current(work, task)
     _write_removed(work, task, documents, decided)
+    documents = documents.append_column("copies", pa.array(_stands_for(work, task)))
     places = np.repeat(np.arange(len(count)), count)
     which = np.arange(len(places)) - np.repeat(
         np.cumsum(count) - count, count
@@ -51,12 +54,19 @@ def deal(folder: Path, task: int) -> None:
                 rows = by_part[bounds[number] : bounds[number + 1]]
                 table = documents.take(pa.array(places[rows])).append_column("order", pa.array(keys[rows]))
                 writer.write_batch(_one_batch(table.cast(DEALT)))
-    size = np.array([len(text.encode("utf-8", "replace")) for text in documents["text"].to_pylist()])
-    counts = {
-        name: tally(documents[name].to_numpy(zero_copy_only=False).astype(str)[places], size[places])
-        for name in ("domain", "language")
-    }
-    write_json(out, counts | {"verdicts": tally(decided.code, size)})
+    write_held(work, task, decided, count, work.path("held", task, "parquet"))
+    write_ledger(work, task, decided, out)
+
+
+def _current(work: Work, task: int) -> pa.Table:
+    """The documents of a task as the cutting steps left them; one of which too little was left is whole."""
+    documents = work.columns(task, *DOCUMENT.names)
+    texts = documents["text"].to_pylist()
+    for _, rows in cuts.changed(work, task, "place", "rule", "text"):
+        for place, rule, text in zip(*rows.values(), strict=True):
+            if not rule:
+                texts[place] = text
+    return documents.set_column(documents.column_names.index("text"), "text", pa.array(texts, pa.string()))
 
 
 def _copies(work: Work, task: int) -> tuple[Verdict, np.ndarray]:
@@ -71,16 +81,13 @@ def _copies(work: Work, task: int) -> tuple[Verdict, np.ndarray]:
     return decided, count
 
 
-def _counted(work: Work, task: int, documents: pa.Table) -> pa.Array:
-    """The documents' metadata, with the number of copies that were found of each."""
-    metadata = documents["metadata"].to_pylist()
+def _stands_for(work: Work, task: int) -> np.ndarray:
+    """The number of copies that were found of each document, with itself."""
+    copies = np.ones(len(work.numbers(task)), np.int64)
     clusters = load(work.folder / "clusters.npy")
-    numbers = work.numbers(task)
-    start, stop = np.searchsorted(clusters["kept"], (numbers[0], numbers[-1] + 1)) if len(numbers) else (0, 0)
-    for kept, copies in clusters[start:stop].tolist():
-        place = kept - int(numbers[0])
-        metadata[place] = orjson.dumps(orjson.loads(metadata[place]) | {"copies": copies}).decode()
-    return pa.array(metadata, pa.string())
+    start, stop = np.searchsorted(clusters["kept"], work.starts[task : task + 2])
+    copies[clusters["kept"][start:stop] - work.starts[task]] = clusters["copies"][start:stop]
+    return copies
 
 
 def _write_removed(work: Work, task: int, documents: pa.Table, decided: Verdict) -> None:
@@ -90,6 +97,10 @@ def _write_removed(work: Work, task: int, documents: pa.Table, decided: Verdict)
         rows = documents.take(pa.array(gone))
         for name, values in zip(("stage", "rule", "detail"), describe(work, task, decided), strict=True):
             rows = rows.append_column(name, pa.array(values, pa.string()))
+        kept = [decided.other.get(place) for place in gone.tolist()]
+        similarity = [decided.similarity.get(place) for place in gone.tolist()]
+        rows = rows.append_column("kept", pa.array(kept, pa.string()))
+        rows = rows.append_column("similarity", pa.array(similarity, pa.float64()))
         with atomic(path) as temporary:
             pq.write_table(rows.cast(REMOVED), temporary, compression="zstd", row_group_size=_ROWS)
 
@@ -109,6 +120,6 @@ def gather(folder: Path, part: int) -> None:
     for path in work.files("dealt", "arrow"):
         with pa.memory_map(str(path)) as source:
             batches.append(pa.ipc.open_file(source).get_batch(part))
-    table = pa.Table.from_batches(batches, DEALT).sort_by("order").select(DOCUMENT.names)
+    table = pa.Table.from_batches(batches, DEALT).sort_by("order").select(FINAL.names)
     with atomic(out) as temporary:
         pq.write_table(table, temporary, compression="zstd", row_group_size=_ROWS)
