@@ -173,6 +173,17 @@ def test_what_cannot_be_adapted(encoder, places):
         FinetuneRecipe.load(None, ["adapt=lore"])
     with pytest.raises(HeadstartError, match="random weights know nothing to keep"):
         finetune(encoder, places, recipe("frozen"), 0, scratch=True)
+    with pytest.raises(HeadstartError, match="would never learn"):
+        finetune(encoder, places, recipe("mix", reinitialise=1), 0)
     pairs = Examples("embedding", [("a ship", "a boat"), ("a hall", "a house")], [None, None])
     with pytest.raises(HeadstartError, match="nothing to learn for embedding"):
         finetune(encoder, pairs, recipe("frozen"), 0)
+
+
+def test_rates_fit_way_and_width():
+    assert recipe("full").rate(256, False) == recipe("top-2").rate(128, False) == 2e-3
+    assert recipe("full").rate(400, False) == pytest.approx(2.5e-4)
+    assert recipe("lora").rate(400, False) == pytest.approx(2.5e-3)
+    assert recipe("frozen").rate(4096, False) == recipe("mix").rate(64, False) == 3e-3
+    assert recipe("full", learning_rate=0.5).rate(400, False) == 0.5
+    assert recipe("full", scratch_learning_rate=0.25).rate(400, True) == 0.25

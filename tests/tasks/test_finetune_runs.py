@@ -160,7 +160,7 @@ def test_a_comparison_from_the_command_line(tmp_path, folders):
     assert json.loads(done.stdout) == figures
     rows = {row["adapt"]: row for row in figures["ways"]}
     assert list(rows) == ["full", "frozen", "mix", "lora", "top-1"]
-    assert rows["frozen"]["bytes"] < rows["mix"]["bytes"] < rows["lora"]["bytes"] < rows["full"]["bytes"]
+    assert rows["mix"]["bytes"] < rows["frozen"]["bytes"] < rows["lora"]["bytes"] < rows["full"]["bytes"]
     assert rows["full"]["against_first"] is None
     assert rows["lora"]["against_first"]["low"] <= rows["lora"]["against_first"]["difference"]
     assert all(row["n"] == 40 and row["low"] <= row["value"] <= row["high"] for row in rows.values())
@@ -175,6 +175,16 @@ def test_a_comparison_from_the_command_line(tmp_path, folders):
     for extra in (["--seeds", "2"], ["--from-scratch"]):
         with pytest.raises(HeadstartError, match="--compare takes no"):
             CliRunner().invoke(app, [*command, *extra], catch_exceptions=False)
+
+
+def test_validation_and_search_from_python(folders):
+    settings = {"min_steps": 30, "max_steps": 30, "max_tokens": 32, "adapt": "mix"}
+    data, extra = folders / "places.train.jsonl", folders / "places.extra.jsonl"
+    model = hs.finetune(
+        folders / "encoder", data, validation=extra, search={"learning_rate": [1e-9, 1e-2]}, **settings
+    )
+    assert model.predictor.facts["learning_rate"] == 1e-2
+    assert model.predictor.facts["validation_examples"] == 40
 
 
 def test_a_comparison_from_python(folders):

@@ -16,7 +16,7 @@ from headstart.interchange.model_folder import LoadedModel, load_model, save_mod
 from headstart.tasks.card import add_scores, task_card
 from headstart.tasks.compare import WAYS, Compared
 from headstart.tasks.compare import compare as compare_ways
-from headstart.tasks.data import Input, sample_labels
+from headstart.tasks.data import Input, load_examples, sample_labels
 from headstart.tasks.finetune import finetune as train_on
 from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetune_run import task_from
@@ -161,6 +161,7 @@ def finetune(
     label_column: str | None = None,
     columns: Mapping[str, str] | None = None,
     adapt: str = "full",
+    validation: str | Path | None = None,
     **settings: Any,
 ) -> Model:
     """Fine-tune a pre-trained model on labelled data; `model` itself stays as it is.
@@ -175,6 +176,7 @@ def finetune(
         labels: learn from that many examples only.
         columns: role to column, such as `{"question": "q", "context": "passage"}`; None to guess by names.
         adapt: which weights learn: "full", "frozen", "mix", "top-K" or "lora"; see `FinetuneRecipe.adapt`.
+        validation: data to choose the best weights by; None: a part of `data`, if it is large.
         settings: of `FinetuneRecipe`, such as `epochs=5`; with `search={"learning_rate": [1e-3, 3e-3]}` the
             best ones are chosen first.
 
@@ -187,9 +189,11 @@ def finetune(
         Path(data), Path(test) if test else None, task, seed, text_column, label_column, columns
     )
     train = sample_labels(found.train, labels, seed)
+    named: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "columns": columns}
+    judged = load_examples(Path(validation), found.kind, **named) if validation else None
     if recipe.search:
-        recipe, _ = search(source.loaded, train, recipe, seed)
-    predictor = train_on(source.loaded, train, recipe, seed)
+        recipe, _ = search(source.loaded, train, recipe, seed, judged)
+    predictor = train_on(source.loaded, train, recipe, seed, validation=judged)
     made = Model(predictor.as_loaded())
     made.score = score(found.kind, found.test.targets, predictor.predict(found.test.inputs))[0]
     made.notes = found.notes + predictor.notes

@@ -58,6 +58,10 @@ def finetune(
     check_trainable(train, "the training data")
     if scratch and recipe.adapt != "full":
         raise HeadstartError(f"random weights know nothing to keep, as adapt={recipe.adapt} does; take full")
+    if recipe.is_probe and recipe.reinitialise:
+        raise HeadstartError(
+            f"reinitialised layers would never learn with adapt={recipe.adapt}; leave one out"
+        )
     if validation is None:
         train, validation = set_apart(train, recipe, seed)
     keep_freed_memory()
@@ -73,6 +77,7 @@ def finetune(
         "validation_examples": 0 if validation is None else len(validation),
         "max_tokens": _most_tokens(loaded.model.config, recipe.max_tokens),
         "learning_weights": learning(model),
+        "learning_rate": recipe.rate(model.body.config.width, scratch),
         "seed": seed,
         "from_scratch": scratch,
     }
@@ -92,7 +97,7 @@ def finetune(
             states = features(loaded.model, model, pieces, loss.padding)
             judge = from_features(predictor, validation, pieces, states)
     decay = 1.0 if scratch or recipe.adapt == "lora" else recipe.layer_decay
-    groups = parameter_groups(model, recipe.rate(scratch), decay, recipe.weight_decay)
+    groups = parameter_groups(model, facts["learning_rate"], decay, recipe.weight_decay)
     learned = learn(model, loss, groups, len(train), recipe, seed, judge, progress)
     predictor.changes = merge_low_rank(model.body)
     facts |= {
