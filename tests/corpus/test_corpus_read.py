@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import os
 import zlib
 from pathlib import Path
@@ -10,11 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 from raw_files import page, prose, response, write_jsonl
 
 from headstart.corpus.read import iterate_raw, read
 from headstart.corpus.records import Raw, Skip
 from headstart.corpus.sources import Task, find_sources, plan_tasks
+from headstart.corpus.storage import Blocks
+from headstart.corpus.wikitext import plain_text
 from headstart.errors import HeadstartError
 
 
@@ -457,3 +462,29 @@ def test_addresses_that_fsspec_knows(tmp_path: Path) -> None:
         with pytest.raises(HeadstartError, match=message):
             find_sources([wrong])
     memory.rm("/bucket", recursive=True)
+
+
+@given(
+    content=st.binary(max_size=200),
+    start=st.integers(0, 220),
+    stop=st.integers(0, 220),
+    wanted=st.binary(min_size=1, max_size=4),
+)
+def test_a_remote_file_looks_like_its_bytes(content: bytes, start: int, stop: int, wanted: bytes) -> None:
+    blocks = Blocks(io.BytesIO(content), block=16, keep=2)
+    assert len(blocks) == len(content)
+    assert blocks[start:stop] == content[start:stop]
+    wanted = content[start : start + 3] or wanted
+    assert blocks.find(wanted, start, stop) == content.find(wanted, start, stop)
+    assert blocks.find(wanted) == content.find(wanted)
+
+
+@given(st.text(alphabet="ab[]{}|'=<>/ref\n*:", max_size=80))
+def test_wikitext_of_any_kind_is_some_text(text: str) -> None:
+    assert isinstance(plain_text(text), str)
+
+
+def test_wikitext_takes_time_in_proportion() -> None:
+    """A megabyte of what is never closed: each of these once took hours in somebody's parser."""
+    for part in ("{{", "[[", "<ref>", "<!--", "{|", "[http://a ", "=", "''", "(", "<ref", "[[a|"):
+        plain_text(part * (300_000 // len(part)))
