@@ -32,9 +32,10 @@ FORMATS = {
 }
 # Bytes that a task reads of a large file, about: more where there is much, so that tasks do not become too
 # many, but never so much that one task's text would not fit into a worker's memory several times.
-LEAST_PART, MOST_PART, TASKS = 2_000_000, 128_000_000, 4_096
+LEAST_PART, MOST_PART, TASKS = 2_000_000, 64_000_000, 4_096
+PACKED_TEXT = 4  # bytes of text in a byte of Parquet or of packed text, about
 # A file that can only be read from its beginning is read so by every part; so it is cut less finely.
-SEQUENTIAL_PART, SEQUENTIAL_PARTS = 32_000_000, 8
+SEQUENTIAL_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -212,10 +213,13 @@ def plan_tasks(sources: list[Source]) -> list[Task]:
                 small = []
             continue
         parts = -(-source.size // part)
+        packed_text = source.format == "parquet" or (source.packed and source.format != "warc")
         if source.format in ("html", "text"):
             parts = 1
-        elif source.format == "csv" or (source.packed and source.format in ("jsonl", "mediawiki")):
-            parts = min(parts, max(SEQUENTIAL_PARTS, -(-source.size // SEQUENTIAL_PART)))
+        elif packed_text:
+            parts = -(-source.size // max(part // PACKED_TEXT, LEAST_PART))
+        if source.format in ("csv", "mediawiki") or (packed_text and source.format == "jsonl"):
+            parts = min(parts, max(SEQUENTIAL_PARTS, -(-source.size // (MOST_PART // PACKED_TEXT))))
         tasks += [Task((source,), number, parts) for number in range(parts)]
     if small:
         tasks.append(Task(tuple(small), 0, 1))
