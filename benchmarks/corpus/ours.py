@@ -56,7 +56,7 @@ def main(warc: Path, tokenizer: Path, out: Path, overrides: list[str]) -> None:
     kept = [row["url"] for row in read_documents(out / "corpus", ["url"])]
     with clock.stage("tokens"):
         documents = shards.corpus_documents(out / "corpus")
-        shards.encode(documents, open_tokenizer(tokenizer), shards.ShardRecipe(), out / "tokens")
+        shards.encode(documents, open_tokenizer(tokenizer), shards.ShardRecipe(heldout_share=0.1), out / "tokens")
     clock.switch("rest")
     report = {
         "seconds": dict(clock.seconds),
