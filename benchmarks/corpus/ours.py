@@ -56,7 +56,8 @@ def main(warc: Path, tokenizer: Path, out: Path, overrides: list[str]) -> None:
     kept = [row["url"] for row in read_documents(out / "corpus", ["url"])]
     with clock.stage("tokens"):
         documents = shards.corpus_documents(out / "corpus")
-        shards.encode(documents, open_tokenizer(tokenizer), shards.ShardRecipe(heldout_share=0.1), out / "tokens")
+        settings = shards.ShardRecipe(heldout_share=0.1)  # enough of few documents
+        shards.encode(documents, open_tokenizer(tokenizer), settings, out / "tokens")
     clock.switch("rest")
     report = {
         "seconds": dict(clock.seconds),
