@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cells import DATA, PARTS, Cell, cells_of
+from cells import DATA, PARTS, SEEDS, Cell, cells_of
 from systems import measure
 
 from headstart.folder import read_json, write_json
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--systems", default="", help="some of the systems alone, by name")
     parser.add_argument("--labels", default="", help="some numbers of labels alone, as in 100,300,all")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="so many seeds at most")
     parser.add_argument("--collect", action="store_true", help="compute nothing, print what is there")
     options = parser.parse_args()
     unknown = set(options.parts.split(",")) - set(PARTS)
@@ -53,8 +54,10 @@ def wanted(cell: Cell, options: argparse.Namespace) -> bool:
     """Whether a cell is among those asked for."""
     systems = {name.strip() for name in options.systems.split(",")}
     labels = {number.strip() for number in options.labels.split(",")}
-    return (cell.system in systems or systems == {""}) and (
-        str(cell.labels or "all") in labels or labels == {""}
+    return (
+        (cell.system in systems or systems == {""})
+        and (str(cell.labels or "all") in labels or labels == {""})
+        and cell.seed < options.seeds
     )
 
 

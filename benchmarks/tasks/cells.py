@@ -13,17 +13,17 @@ DATA = {
     "questions": ("qa", (1000,)),
     "wikipedia": ("qa/wikipedia", (None,)),
 }
-OWN, SCRATCH = "own", "own from random weights"
+OWN, MIX, SCRATCH = "own", "own with scalar mix", "own from random weights"
 MINILM, TRAINER = "minilm", "minilm by transformers' Trainer"
 CHEAP = ("tf-idf", "majority")
 VECTORS = ("word2vec", "elmo")
 FAMILIES = ("encoder", "decoder", "encoder-decoder")
 
 SYSTEMS = {
-    "reviews": (*CHEAP, OWN, SCRATCH, MINILM, TRAINER, *VECTORS),
-    "topics": (*CHEAP, OWN, SCRATCH, MINILM, TRAINER, *VECTORS),
+    "reviews": (*CHEAP, OWN, MIX, SCRATCH, MINILM, TRAINER, *VECTORS),
+    "topics": (*CHEAP, OWN, MIX, SCRATCH, MINILM, TRAINER, *VECTORS),
     "entities": (*CHEAP, MINILM, TRAINER, OWN, SCRATCH, *VECTORS),
-    "pos": (*CHEAP, OWN, SCRATCH, MINILM, TRAINER, *VECTORS),
+    "pos": (*CHEAP, OWN, MIX, SCRATCH, MINILM, TRAINER, *VECTORS),
     "pairs": (*CHEAP, MINILM, TRAINER, OWN, SCRATCH, *VECTORS),
     "questions": (*CHEAP, MINILM, OWN, SCRATCH),
     "wikipedia": (*CHEAP, MINILM, OWN, SCRATCH),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cells import DATA, FAMILIES, MINILM, OWN, SCRATCH, TRAINER, VECTORS, Cell
+from cells import DATA, FAMILIES, MINILM, MIX, OWN, SCRATCH, TRAINER, VECTORS, Cell
 from pretrained import Pretrained, minilm
 
 from headstart.interchange.model_folder import LoadedModel, load_model
@@ -64,7 +64,7 @@ def task_of(name: str, data: Path) -> Task:
 
 def prepare(cell: Cell, pretrained: Pretrained) -> Any:
     """What a system starts from."""
-    if cell.system in (OWN, SCRATCH):
+    if cell.system in (OWN, MIX, SCRATCH):
         return loaded(pretrained.encoder())
     if cell.system in FAMILIES:
         return loaded(pretrained.family(cell.system))
@@ -97,6 +97,13 @@ def fit(cell: Cell, train: Examples, prepared: Any, out: Path) -> System:
 
 
 def settings(cell: Cell) -> list[str]:
-    """Where a task or model wants other settings than the defaults."""
+    """Where a task or model wants other settings than the defaults: whole reviews say more than parts of
+    them, and a larger model trained for longer wants a lower rate."""
     chosen: dict[str, Any] = {}
+    if cell.task == "reviews":
+        chosen["max_tokens"] = 256
+    if cell.system == MIX:
+        chosen["adapt"] = "mix"
+    if cell.system == MINILM:
+        chosen |= {"learning_rate": 3e-4, "layer_decay": 0.9, "hidden_tokens": 0.0}
     return [f"{key}={value}" for key, value in chosen.items()]
