@@ -18,7 +18,6 @@ from headstart.tokenizer.folder import open_tokenizer
 CALLS = {
     "extract_text": "extraction",
     "normalise": "extraction",
-    "drop_boilerplate": "filters",
     "drop_lines": "filters",
     "replace": "pii",
     "identify": "language",

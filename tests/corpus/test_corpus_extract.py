@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from raw_files import page, prose
 
 from headstart.corpus import extract_text
-from headstart.corpus.extract import cut, drop_boilerplate, normalise
+from headstart.corpus.extract import cut, normalise
 from headstart.corpus.language import identify
 from headstart.errors import HeadstartError
 
@@ -73,15 +73,22 @@ def test_cut_prefers_paragraphs_and_equal_pieces() -> None:
     assert min(map(len, pieces)) > 0.5 * max(map(len, pieces))
 
 
-def test_boilerplate_lines_and_citations_go() -> None:
-    text = "A fact.[12]\nPlease enable JavaScript.\nWe use cookies.\nMore [see there]."
-    assert drop_boilerplate(text) == "A fact.\nMore [see there]."
-
-
 def test_language_of_plain_and_mixed_texts() -> None:
     english = "This is a perfectly ordinary sentence about the weather and the sea, written in English.\n"
     danish = "Dette er en helt almindelig sætning om vejret og havet, som er skrevet på dansk.\n"
     assert identify(english)[0] == "en"
     assert identify(danish)[0] == "da"
     assert identify(danish + 9 * english)[0] == "en"
+    assert identify(3 * danish + 30 * english)[0] == "en"
     assert identify("")[1] < 0.65
+
+
+def test_a_declared_language_holds_unless_the_text_is_clearly_another() -> None:
+    english = "This is a perfectly ordinary sentence about the weather and the sea, written in English.\n"
+    title = "Håndbog for medarbejdere om ferie og sygdom i virksomheden, gældende fra første januar.\n"
+    page = title * 5 + english * 45
+    language, score, foreign = identify(page, "da")
+    assert (language, score > 0.8) == ("en", True)
+    assert 0.05 < foreign < 0.3
+    assert identify("Hej med dig", "da") == ("da", 1.0, 0.0)
+    assert identify(title * 30, "da") == ("da", 1.0, 0.0)

@@ -75,7 +75,7 @@ def test_each_loss_has_its_stage_rule_and_detail(tmp_path: Path) -> None:
     assert gone["short"] == ("quality", "too_few_words", "words = 13 < 50")
     assert gone["german"] == ("language", "other_language", "language = de")
     assert gone["braces"] == ("quality", "curly_brackets", "curly_brackets = 1 > 0")
-    assert gone["repeats"][:2] == ("quality", "top_2_gram")
+    assert gone["repeats"][:2] == ("quality", "top_3_gram")
     assert gone["empty-page"][:2] == ("extract", "no_main_text")
     assert {row["id"] for row in read_documents(out)} == {"kept", "prose-with-braces"}
 
@@ -89,7 +89,7 @@ def test_each_loss_has_its_stage_rule_and_detail(tmp_path: Path) -> None:
         "near duplicates": 2,
         "mix": 2,
     }
-    assert manifest["removed"]["quality"] == {"too_few_words": 1, "top_2_gram": 1, "curly_brackets": 1}
+    assert manifest["removed"]["quality"] == {"too_few_words": 1, "top_3_gram": 1, "curly_brackets": 1}
     assert manifest["funnel"][-1]["bytes"] == sum(len(row["text"].encode()) for row in read_documents(out))
     assert sum(total["documents"] for total in manifest["domains"].values()) == 2
     assert list(manifest["languages"]) == ["en"]

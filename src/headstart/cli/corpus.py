@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from headstart.errors import HeadstartError
+
 BUILD = "build"
 
 
@@ -60,6 +62,70 @@ def build(
         typer.echo(orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
     else:
         _print(manifest, out)
+
+
+@corpus.command("train-quality")
+def train_quality(
+    out: Annotated[Path, typer.Option("--out", help="The model folder to write.")],
+    positive: Annotated[
+        list[Path] | None, typer.Option("--positive", help="Files or folders of good texts; repeatable.")
+    ] = None,
+    negative: Annotated[
+        list[Path] | None, typer.Option("--negative", help="Files or folders of bad texts; repeatable.")
+    ] = None,
+    scored: Annotated[
+        list[Path] | None, typer.Option("--scored", help="Files of texts with scores 0 to 5; repeatable.")
+    ] = None,
+    field: Annotated[str, typer.Option("--field", help="The field that holds the score.")] = "score",
+    threshold: Annotated[
+        str, typer.Option("--threshold", help="How it is chosen: f1, precision=0.9 or keep=0.1.")
+    ] = "f1",
+    seed: Annotated[int, typer.Option("--seed", help="Of the division into parts.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Train a model of good text, calibrated and tested, for `quality_models` in a recipe."""
+    from headstart.corpus.quality_model import save_model
+    from headstart.corpus.train_quality import gather, labelled, train
+    from headstart.corpus.train_quality import scored as scored_examples
+
+    if bool(scored) == bool(positive or negative) or bool(positive) != bool(negative):
+        raise HeadstartError("give either --positive and --negative, or --scored")
+    examples = (
+        scored_examples(scored, field) if scored else labelled(list(positive or ()), list(negative or ()))
+    )
+    model, report = train(gather(examples, seed), threshold)
+    save_model(out, model, report)
+    if as_json:
+        typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+    else:
+        _print_quality(report, out)
+
+
+def _print_quality(report: dict[str, Any], out: Path) -> None:
+    test, console = report["test"], Console(highlight=False)
+    for name, count in report["examples"].items():
+        console.print(f"{name}: {count['good']:,} good and {count['bad']:,} bad examples")
+    low, high = test["f1_95"]
+    console.print(
+        f"on {test['n']:,} texts not seen before, kept from {report['threshold']:.3f} on "
+        f"({report['threshold_rule']}):\n"
+        f"  precision {test['precision']:.3f}, recall {test['recall']:.3f}, F1 {test['f1']:.3f} "
+        f"({low:.3f} to {high:.3f}), {test['kept']:.1%} kept\n"
+        f"  area under ROC {test['area_under_roc']:.3f}, average precision {test['average_precision']:.3f}, "
+        f"calibration error {test['calibration_error']:.3f}, Brier {test['brier']:.3f}"
+    )
+    table = Table("score", "n", "mean score", "share good", title="Calibration", title_justify="left")
+    for row in test["calibration"]:
+        table.add_row(
+            f"{int(row['score'] * 10) / 10:.1f}",
+            f"{row['n']:,}",
+            f"{row['score']:.3f}",
+            f"{row['target']:.3f}",
+        )
+    console.print(table)
+    console.print(f"precision and recall at every threshold: {out / 'report.json'}")
+    rule = f"good < {report['threshold']:.3f}"
+    console.print(f"in a recipe:  quality_models: {{good: {out}}}   rules: {{low_quality: {rule}}}")
 
 
 def _print(manifest: dict[str, Any], out: Path) -> None:

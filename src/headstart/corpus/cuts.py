@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.rules import parse_rules
-from headstart.corpus.words import split
+from headstart.corpus.tokens import count_words
 from headstart.corpus.work import Work
 from headstart.folder import atomic
 
@@ -86,7 +85,7 @@ def write(
         places: the task's documents that are left, ascending.
         cut: from a row of these to the new text and the pieces, none where it stays as it is.
     """
-    rules = parse_rules(work.recipe.rules).values()
+    rules = [rule for rule in work.recipe.quality_rules()[0].general.values() if rule is not None]
     too_short = [rule for rule in rules if rule.signal == "words" and rule.op.startswith("<")]
     rows, gone = [], []
     ids = work.columns(task, "id")["id"].take(pa.array(places)).to_pylist()
@@ -94,7 +93,7 @@ def write(
         text, pieces = cut(row)
         if not pieces:
             continue
-        count = split(text).count
+        count = count_words(text)
         rule = "" if text else "nothing_left"
         if text and any(one.removes({"words": np.array([count])})[0] for one in too_short):
             rule = "too_little_left"

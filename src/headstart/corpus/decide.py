@@ -15,46 +15,65 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headstart.corpus import deduplicate
+from headstart.corpus import deduplicate, urls
 from headstart.corpus.deduplicate import PAIR
 from headstart.corpus.prepare import shingles
-from headstart.corpus.rules import parse_rules
-from headstart.corpus.signals import SIGNALS
-from headstart.corpus.verdict import EXACT, NEAR, reasons
+from headstart.corpus.verdict import EXACT, NEAR, PAGES, least_scores, reasons
 from headstart.corpus.work import Work, between, load, open_work, save, slices
 from headstart.folder import atomic
 
 # Judging one document at a time
 
 
-def judge(folder: Path, task: int) -> None:
-    """Language and rules: a verdict for each document of a task, and the digests of those that stay."""
-    work = open_work(folder)
-    out = work.path("judged", task)
-    if out.exists():
-        return
-    table = work.columns(task, "bytes", "language", "language_score", "page", "digest", *SIGNALS)
-    columns = {name: table[name].to_numpy() for name in ("bytes", "language_score", "page", *SIGNALS)}
-    language = table["language"].to_numpy(zero_copy_only=False)
+def ruled(work: Work, task: int) -> np.ndarray:
+    """What language, block lists and rules say of each document of a task: a place in `reasons`."""
     recipe, wanted = work.recipe, work.noted("languages")
+    table = work.columns(task, "bytes", "url", "language", "language_score", "page", *recipe.signals)
+    columns = {name: table[name].to_numpy() for name in ("bytes", "language_score", "page", *recipe.signals)}
+    language = table["language"].to_numpy(zero_copy_only=False).astype(str)
     verdicts = np.zeros(len(table), np.int16)
     places = {reason: place for place, reason in enumerate(reasons(recipe))}
 
     def remove(stage: str, rule: str, fires: np.ndarray) -> None:
         verdicts[fires & (verdicts == 0)] = places[stage, rule]
 
+    on_list = urls.blocked(work, table["url"].to_pylist())
+    for number, rule in enumerate(urls.BLOCKS, 1):
+        remove(urls.BLOCKED, rule, on_list == number)
     remove("extract", "no_main_text", columns["bytes"] == 0)
     if wanted is not None:
-        remove("language", "unsure", columns["language_score"] < recipe.language_score)
-        remove("language", "other_language", ~np.isin(language.astype(str), wanted))
-    for name, rule in parse_rules(recipe.rules).items():
-        remove("quality", name, rule.removes(columns))
-    for name, rule in parse_rules(recipe.page_rules).items():
-        remove("quality", name, rule.removes(columns) & columns["page"])
+        remove("language", "unsure", columns["language_score"] < least_scores(recipe, language))
+        remove("language", "other_language", ~np.isin(language, wanted))
+    for_all, for_pages = recipe.quality_rules()
+    for rule in for_all.names():
+        remove("quality", rule, for_all.removes(rule, columns, language))
+    for rule in for_pages.names():
+        remove("quality", rule, for_pages.removes(rule, columns, language) & columns["page"])
     if (contaminated := work.path("contaminated", task)).exists():
         hit = np.zeros(len(table), bool)
         hit[load(contaminated)["place"]] = True
         remove("decontamination", "benchmark_text", hit)
+    return verdicts
+
+
+def left_out(work: Work, step: str, task: int) -> np.ndarray:
+    """The places of a task's documents among those that a step leaves out."""
+    return between(work.files(step), "gone", PAIR, work.numbers(task))["gone"] - work.starts[task]
+
+
+def judge(folder: Path, task: int) -> None:
+    """A verdict for each document of a task, and the digests of those that stay."""
+    work = open_work(folder)
+    out = work.path("judged", task)
+    if out.exists():
+        return
+    verdicts = ruled(work, task)
+    table = work.columns(task, "url", "source", "digest")
+    page = urls.pages(table)
+    places = {reason: place for place, reason in enumerate(reasons(work.recipe))}
+    for step, rule in (("same_addresses", "same_address"), ("full_hosts", "host_is_full")):
+        gone = left_out(work, step, task)
+        verdicts[np.isin(page, page[gone]) & (verdicts == 0)] = places[PAGES, rule]
     left = verdicts == 0
     digests = _fixed_bytes(table["digest"], 16)[left]
     save(work.path("digests", task), deduplicate.digest_keys(digests, work.numbers(task)[left]))

@@ -11,12 +11,6 @@ from headstart.errors import HeadstartError
 # a call into it cannot be interrupted. Real pages stay below 100.
 MAX_DEPTH = 512
 
-# Lines that C4 removes (Raffel 2020, section 2.2): notices about scripts, cookies and terms.
-_BOILERPLATE = re.compile(
-    r"javascript|terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies",
-    re.IGNORECASE,
-)
-_CITATION = re.compile(r"\[(?:\d{1,3}|edit|citation needed)\]")
 _BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+\n")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
@@ -41,13 +35,6 @@ def normalise(text: str) -> str:
     text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = "\n".join([line.rstrip() for line in text.split("\n")])
     return _BLANK_LINES.sub("\n\n", text).strip("\n")
-
-
-def drop_boilerplate(text: str) -> str:
-    """A page's text without the lines that C4 removes, and without citation marks such as [12]."""
-    if _BOILERPLATE.search(text):
-        text = "\n".join([line for line in text.split("\n") if not _BOILERPLATE.search(line)])
-    return _CITATION.sub("", text).strip("\n") if "[" in text else text
 
 
 def cut(text: str, characters: int) -> list[str]:

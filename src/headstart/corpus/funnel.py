@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from headstart.corpus import mix
 from headstart.corpus.cuts import STEPS, writes
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.verdict import Verdict, reasons, stages, verdict
+from headstart.corpus.urls import BLOCKED
+from headstart.corpus.verdict import PAGES, Verdict, reasons, stages, verdict
 from headstart.corpus.work import Work, open_work, save
 from headstart.folder import atomic
 
@@ -108,6 +109,10 @@ def funnel(
 def _takes_place(recipe: CorpusRecipe, stage: str) -> bool:
     if stage == "decontamination":
         return bool(recipe.decontaminate)
+    if stage == BLOCKED:
+        return bool(recipe.urls.lists())
+    if stage == PAGES:
+        return recipe.urls.same is not None or recipe.urls.per_host is not None
     return writes(recipe, stage) if stage in STEPS else True
 
 

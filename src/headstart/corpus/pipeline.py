@@ -7,6 +7,7 @@ Any of it may run on any engine, and goes on after a kill where it stopped.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,15 +17,17 @@ import numpy as np
 import orjson
 import pyarrow.parquet as pq
 
-from headstart.corpus import cuts, decontaminate, engine, mix
+from headstart.corpus import cuts, decontaminate, engine, mix, urls
 from headstart.corpus.decide import group, languages
 from headstart.corpus.deduplicate import KEYED, PAIR
 from headstart.corpus.funnel import UNITS, funnel, read_ledger, removed, totals
 from headstart.corpus.prepare import Prepared, finished, task_fingerprint
+from headstart.corpus.quality_model import load_model
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.records import Skip
 from headstart.corpus.sources import find_sources, plan_tasks
 from headstart.corpus.verdict import most_common
+from headstart.corpus.word_lists import phrases
 from headstart.corpus.work import Work, load, make_work, partitions, save, slices
 from headstart.errors import HeadstartError
 from headstart.folder import (
@@ -74,11 +77,15 @@ def build(
     processes = available_cores() if workers is None else workers
     for earlier in recipe.against:
         read_manifest(earlier, KIND, VERSION)
+    for path in recipe.word_lists.values():
+        phrases(path)
     sources, unknown = find_sources(inputs, leave_out=out)
     made_from = fingerprint(
         {
             "sources": [(source.label, source.digest) for source in sources],
             "recipe": recipe.model_dump(mode="json"),
+            "lists": urls.digests([*recipe.urls.lists(), *recipe.word_lists.values()]),
+            "models": [load_model(folder).fingerprint for folder in recipe.quality_models.values()],
         }
     )
     if (out / MANIFEST).exists():
@@ -111,6 +118,7 @@ def build(
     documents = int(work.starts[-1])
     near = recipe.near_duplicates
     count = {
+        "pages": partitions(documents * KEYED.itemsize),
         "exact": partitions(documents * KEYED.itemsize),
         "near": partitions(documents * near.bands * KEYED.itemsize),
         "lines": partitions(
@@ -119,10 +127,17 @@ def build(
     }
     work.note("partitions", count)
     work.note("languages", languages(work))
+    urls.index(work)
 
     if recipe.decontaminate:
         decontaminate.index(work)
         run("looking for benchmarks", "decontaminate.search", tasks)
+    if recipe.urls.same:
+        run("addresses", "repeated_pages.address_keys", tasks)
+        run("one of each", "repeated_pages.same_addresses", range(count["pages"]))
+    if recipe.urls.per_host:
+        run("hosts", "repeated_pages.host_keys", tasks)
+        run("full hosts", "repeated_pages.full_hosts", range(count["pages"]))
     run("rules", "decide.judge", tasks)
     run("exact duplicates", "decide.exact", range(count["exact"]))
     if near.enabled:
@@ -175,6 +190,7 @@ def build(
             "skipped": most_common(skip.reason for skip in skipped),
             "domains": totals(held, "domain"),
             "languages": totals(held, "language"),
+            "personal_data": dict(sum((Counter(one.personal_data) for one in prepared), Counter())),
             "mix": plan,
             "contamination": contamination,
         },

@@ -17,22 +17,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.corpus.deduplicate import signatures
-from headstart.corpus.extract import cut, drop_boilerplate, extract_text, normalise
+from headstart.corpus.extract import cut, extract_text, normalise
 from headstart.corpus.language import identify
 from headstart.corpus.limits import MAX_HTML, SECONDS, TooLong, limited
+from headstart.corpus.page_lines import drop_lines
+from headstart.corpus.personal_data import replace
+from headstart.corpus.quality_model import load_model
 from headstart.corpus.read import read
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.records import Raw, Skip
-from headstart.corpus.signals import SIGNALS, compute
+from headstart.corpus.signals import STOP_WORDS, compute, stop_word_hashes
 from headstart.corpus.sources import Task
+from headstart.corpus.urls import digests
+from headstart.corpus.word_lists import share
 from headstart.corpus.words import Words, split
 from headstart.corpus.work import open_work
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, fingerprint
 
 METHOD = 2  # raise it when this pass gives other results for the same input
+SETTINGS = {
+    "domains",
+    "fields",
+    "piece_characters",
+    "near_duplicates",
+    "lines",
+    "personal_data",
+    "quality_models",
+    "word_lists",
+}
 BATCH = 512
-_SETTINGS = {"domains", "fields", "piece_characters", "near_duplicates"}
 
 DOCUMENT = pa.schema(
     [
@@ -49,7 +63,7 @@ def prepared_schema(recipe: CorpusRecipe) -> pa.Schema:
         ("page", pa.bool_()),
         ("bytes", pa.int64()),
         ("language_score", pa.float32()),
-        *((name, pa.float64()) for name in SIGNALS),
+        *((name, pa.float64()) for name in recipe.signals),
         ("digest", pa.binary(16)),
         ("signature", pa.binary(4 * near.bands * near.rows)),
     ]
@@ -63,21 +77,23 @@ def task_fingerprint(task: Task, recipe: CorpusRecipe) -> str:
             "method": METHOD,
             "sources": [(source.label, source.digest) for source in task.sources],
             "part": [task.part, task.parts],
-            "settings": recipe.model_dump(
-                include={"domains", "fields", "piece_characters", "near_duplicates"}
-            ),
+            "settings": recipe.model_dump(include=SETTINGS),
+            "stop_words": {code: own.stop_words for code, own in recipe.by_language.items()},
+            "models": [load_model(folder).fingerprint for folder in recipe.quality_models.values()],
+            "lists": digests(list(recipe.word_lists.values())),
         }
     )
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A finished task: its file, the records read into it, and those that could not be."""
+    """A finished task: its file, the records read into it, those that could not be, and what was replaced."""
 
     path: Path
     documents: int
     bytes: int
     skipped: list[Skip]
+    personal_data: dict[str, int]
 
 
 def finished(path: Path, expected: str) -> Prepared | None:
@@ -89,7 +105,8 @@ def finished(path: Path, expected: str) -> Prepared | None:
     if metadata.get(b"fingerprint", b"").decode() != expected:
         return None
     facts = orjson.loads(metadata[b"facts"])
-    return Prepared(path, facts["documents"], facts["bytes"], [Skip(*skip) for skip in facts["skipped"]])
+    skipped = [Skip(*skip) for skip in facts["skipped"]]
+    return Prepared(path, facts["documents"], facts["bytes"], skipped, facts["personal_data"])
 
 
 def prepare(folder: Path, number: int) -> None:
@@ -102,12 +119,13 @@ def prepare(folder: Path, number: int) -> None:
     schema = prepared_schema(recipe)
     progress = Progress(work.path("prepared", number, "last"))
     skipped: list[Skip] = []
+    replaced: Counter[str] = Counter()
     documents = size = 0
     with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         batch: list[dict[str, Any]] = []
         grams_of: list[np.ndarray] = []
         for record in read(task, recipe.domains, recipe.fields):
-            pieces = record if isinstance(record, Skip) else _pieces(record, recipe, progress)
+            pieces = record if isinstance(record, Skip) else _pieces(record, recipe, progress, replaced)
             if isinstance(pieces, Skip):
                 skipped.append(pieces)
                 continue
@@ -120,7 +138,12 @@ def prepare(folder: Path, number: int) -> None:
             if len(batch) >= BATCH:
                 _write(writer, schema, batch, grams_of, recipe)
         _write(writer, schema, batch, grams_of, recipe)
-        facts = {"documents": documents, "bytes": size, "skipped": [[*skip] for skip in skipped]}
+        facts = {
+            "documents": documents,
+            "bytes": size,
+            "skipped": [[*skip] for skip in skipped],
+            "personal_data": replaced,
+        }
         writer.add_key_value_metadata(
             {"fingerprint": task_fingerprint(task, recipe), "facts": orjson.dumps(facts)}
         )
@@ -128,7 +151,7 @@ def prepare(folder: Path, number: int) -> None:
 
 
 def _pieces(
-    record: Raw, recipe: CorpusRecipe, progress: "Progress"
+    record: Raw, recipe: CorpusRecipe, progress: "Progress", replaced: Counter[str]
 ) -> list[tuple[dict[str, Any], np.ndarray]] | Skip:
     """The documents in a record, or why there are none: whatever one record does, the others go on."""
     if progress.passes_over(record.source):
@@ -138,7 +161,7 @@ def _pieces(
     progress.note(record.source)
     try:
         with limited():
-            return list(_documents(record, recipe))
+            return list(_documents(record, recipe, replaced))
     except HeadstartError:
         return Skip(record.source, "HTML nested too deep")
     except TooLong:
@@ -179,15 +202,21 @@ class Progress:
         self._file.truncate(self._behind + written)
 
 
-def _documents(record: Raw, recipe: CorpusRecipe) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """The document, or the pieces of the document, in a record, each with the hashes of its n-grams."""
+def _documents(
+    record: Raw, recipe: CorpusRecipe, replaced: Counter[str]
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """The document, or the pieces of the document, in a record, each with the hashes of its n-grams.
+
+    Adds to `replaced` what personal data there was.
+    """
     text = extract_text(record.text, record.url) if record.html else normalise(record.text)
-    if record.page:
-        text = drop_boilerplate(text)
+    text, dropped = drop_lines(text, recipe.lines) if record.page else (text, 0.0)
+    text, personal = replace(text, recipe.personal_data)
+    replaced.update(personal)
     pieces = cut(text, recipe.piece_characters)
     for number, piece in enumerate(pieces):
         words = split(piece)
-        language, score = (record.language, 1.0) if record.language else identify(piece)
+        language, score, foreign = identify(piece, record.language)
         identity = record.id or record.source
         row = {
             "id": f"{identity}#{number:04d}" if len(pieces) > 1 else identity,
@@ -201,10 +230,19 @@ def _documents(record: Raw, recipe: CorpusRecipe) -> Iterator[tuple[dict[str, An
             "page": record.page,
             "bytes": _bytes(piece),
             "language_score": score,
-            **compute(piece, words, language),
+            **compute(piece, words, stop_word_hashes(_stop_words(recipe, language))),
+            "removed_words": dropped,
+            "foreign_text": foreign,
+            **{name: load_model(folder).score(words) for name, folder in recipe.quality_models.items()},
+            **{name: share(words, path) for name, path in recipe.word_lists.items()},
             "digest": words.digest(),
         }
         yield row, _grams(words, recipe.near_duplicates.words)
+
+
+def _stop_words(recipe: CorpusRecipe, language: str) -> str:
+    own = recipe.by_language.get(language)
+    return STOP_WORDS.get(language, "") if own is None or own.stop_words is None else own.stop_words
 
 
 def shingles(text: str, size: int) -> np.ndarray:

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from headstart.corpus.page_lines import Lines
+from headstart.corpus.personal_data import Kind
 from headstart.corpus.records import FIELDS
-from headstart.corpus.rules import parse_rule
+from headstart.corpus.rules import Rules, parse_rules
+from headstart.corpus.signals import SIGNALS
 from headstart.errors import nearest
 from headstart.recipe import Recipe
 
@@ -51,9 +54,51 @@ PAGE_RULES: dict[str, str | None] = {
     # FineWeb
     "few_punctuated_lines": "punctuated_lines <= 0.12",
     "short_lines": "short_lines >= 0.67",
-    "page_line_characters": "duplicate_line_characters > 0.1",
+    "page_line_characters": "duplicate_characters_of_lines > 0.1",
     "many_newlines": "newlines_per_word > 0.3",
 }
+
+DEFAULTS = "defaults"  # as a rule's name: all that stand above
+
+
+class Addresses(Recipe):
+    """Which addresses are kept out, and how many pages one address and one host may have.
+
+    The lists are text files with one entry a line, also packed (.gz, .zst).
+    """
+
+    domains: list[Path] = Field(default=[])
+    """Hosts; those below them go, too."""
+    addresses: list[Path] = Field(default=[])
+    """Whole addresses, without scheme, `www.` and a slash at the end."""
+    words: list[Path] = Field(default=[])
+    """Words between the signs of an address, of which one is enough."""
+    soft_words: list[Path] = Field(default=[])
+    """Words of which two are needed."""
+    parts: list[Path] = Field(default=[])
+    """Letters anywhere in an address."""
+    same: Literal["earliest", "latest"] | None = None
+    """Which page of one address stays, by its date; None: all of them."""
+    per_host: int | None = Field(default=None, ge=1)
+    """How many pages of one host stay at most, drawn by lot."""
+
+    def lists(self) -> list[Path]:
+        """The files of all block lists."""
+        return [*self.domains, *self.addresses, *self.words, *self.soft_words, *self.parts]
+
+
+class LanguageRules(Recipe):
+    """What is different for the documents of one language."""
+
+    score: float | None = Field(default=None, ge=0, le=1)
+    stop_words: str | None = None
+    """With spaces between them."""
+    rules: dict[str, str | None] = Field(default={})
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _off(cls, given: Any) -> Any:
+        return _switched(given) if isinstance(given, dict) else given
 
 
 class NearDuplicates(Recipe):
@@ -97,8 +142,17 @@ class CorpusRecipe(Recipe):
     piece_characters: int = Field(default=20_000, ge=1_000)
     languages: Literal["auto", "any"] | list[str] = "auto"
     language_score: float = Field(default=0.65, ge=0, le=1)
+    lines: Lines = Lines()
+    quality_models: dict[str, Path] = Field(default={})
+    """Folders of `headstart corpus train-quality`; each gives the signal of its name."""
+    word_lists: dict[str, Path] = Field(default={})
+    """Files with a word or phrase a line; each gives the signal of its name: the share of words in it."""
+    urls: Addresses = Addresses()
+    personal_data: list[Kind] = Field(default=[])
+    """What is replaced by a placeholder."""
     rules: dict[str, str | None] = RULES
     page_rules: dict[str, str | None] = PAGE_RULES
+    by_language: dict[str, LanguageRules] = Field(default={})
     against: list[Path] = Field(default=[])
     """Finished corpora whose documents are not to come again; only their index is read."""
     near_duplicates: NearDuplicates = NearDuplicates()
@@ -121,19 +175,71 @@ class CorpusRecipe(Recipe):
                 raise ValueError(f"there is no field {name!r}{nearest(name, FIELDS)}")
         return fields
 
+    @field_validator("quality_models", "word_lists")
+    @classmethod
+    def _new_names(cls, given: dict[str, Path], info: ValidationInfo) -> dict[str, Path]:
+        for name in given:
+            if not name.isidentifier() or name in _signals(info.data):
+                raise ValueError(
+                    f"{name!r} cannot name a signal: it must be a new word of letters, digits and _"
+                )
+        return given
+
     @field_validator("rules", "page_rules", mode="before")
     @classmethod
-    def _over_defaults(cls, given: Any, info: Any) -> Any:
-        """Given rules add to or replace the default ones by name; `off` switches one off."""
+    def _over_defaults(cls, given: Any, info: ValidationInfo) -> Any:
+        """Given rules add to the default ones or replace them by name; `off` switches one off.
+
+        `defaults: off` switches off all that were not given.
+        """
         if not isinstance(given, dict):
             return given
-        defaults = RULES if info.field_name == "rules" else PAGE_RULES
-        return defaults | {name: None if rule in (False, "off") else rule for name, rule in given.items()}
+        defaults = dict(RULES if info.field_name == "rules" else PAGE_RULES)
+        switched = _switched(given)
+        if switched.pop(DEFAULTS, "") is None:
+            defaults = dict.fromkeys(defaults)
+        return defaults | switched
 
     @field_validator("rules", "page_rules")
     @classmethod
-    def _parsable(cls, rules: dict[str, str | None]) -> dict[str, str | None]:
-        for rule in rules.values():
-            if rule is not None:
-                parse_rule(rule)
+    def _parsable(cls, rules: dict[str, str | None], info: ValidationInfo) -> dict[str, str | None]:
+        parse_rules(rules, {}, _signals(info.data))
         return rules
+
+    @field_validator("by_language")
+    @classmethod
+    def _own_parsable(
+        cls, by_language: dict[str, LanguageRules], info: ValidationInfo
+    ) -> dict[str, LanguageRules]:
+        parse_rules({}, {code: own.rules for code, own in by_language.items()}, _signals(info.data))
+        return by_language
+
+    @property
+    def signals(self) -> list[str]:
+        """The numbers that are measured of a document, by which rules may decide."""
+        return _signals(vars(self))
+
+    def quality_rules(self) -> tuple[Rules, Rules]:
+        """The rules for all documents, and those for web pages."""
+        own = {code: one.rules for code, one in self.by_language.items()}
+        for_pages = {
+            code: {name: rule for name, rule in rules.items() if name in self.page_rules}
+            for code, rules in own.items()
+        }
+        for_all = {
+            code: {name: rule for name, rule in rules.items() if name not in self.page_rules}
+            for code, rules in own.items()
+        }
+        return (
+            parse_rules(self.rules, for_all, self.signals),
+            parse_rules(self.page_rules, for_pages, self.signals),
+        )
+
+
+def _switched(rules: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if rule in (False, "off") else rule for name, rule in rules.items()}
+
+
+def _signals(fields: dict[str, Any]) -> list[str]:
+    """The built-in signals and those that the recipe adds."""
+    return [*SIGNALS, *fields.get("quality_models", ()), *fields.get("word_lists", ())]

@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +36,45 @@ class Rule:
         return f"{self.signal} = {value:.4g} {self.op} {self.threshold:g}"
 
 
-def parse_rule(text: str) -> Rule:
+@dataclass(frozen=True)
+class Rules:
+    """Rules by name, in order, and for some languages others in their place.
+
+    Attributes:
+        general: for all documents; None: switched off.
+        own: by language.
+    """
+
+    general: Mapping[str, Rule | None]
+    own: Mapping[str, Mapping[str, Rule | None]]
+
+    def names(self) -> list[str]:
+        """The rules that are switched on for some language."""
+        every = dict.fromkeys([*self.general, *(name for rules in self.own.values() for name in rules)])
+        sets = [self.general, *self.own.values()]
+        return [name for name in every if any(rules.get(name) is not None for rules in sets)]
+
+    def of(self, name: str, language: str) -> Rule | None:
+        """The rule of that name as it stands for a language."""
+        return self.own.get(language, {}).get(name, self.general.get(name))
+
+    def removes(self, name: str, signals: Mapping[str, np.ndarray], language: np.ndarray) -> np.ndarray:
+        """One boolean a document."""
+        general = self.general.get(name)
+        fires = np.zeros(len(language), bool) if general is None else general.removes(signals)
+        for code, rules in self.own.items():
+            if name in rules:
+                own, here = rules[name], language == code
+                fires[here] = False if own is None else own.removes(signals)[here]
+        return fires
+
+
+def parse_rule(text: str, signals: Iterable[str] = SIGNALS) -> Rule:
     """Read `signal op threshold`.
+
+    Args:
+        text: the rule.
+        signals: the names of the known ones.
 
     Raises:
         ValueError: it is not of that form, or there is no such signal.
@@ -46,11 +83,20 @@ def parse_rule(text: str) -> Rule:
     if not match:
         raise ValueError(f"the rule {text!r} is not of the form `signal op threshold`, as in `words < 50`")
     signal, op, threshold = match.groups()
-    if signal not in SIGNALS:
-        raise ValueError(f"there is no signal {signal!r}{nearest(signal, SIGNALS)}")
+    if signal not in (known := list(signals)):
+        raise ValueError(f"there is no signal {signal!r}{nearest(signal, known)}")
     return Rule(signal, op, float(threshold))
 
 
-def parse_rules(rules: Mapping[str, str | None]) -> dict[str, Rule]:
-    """The rules that are switched on, by name, in order."""
-    return {name: parse_rule(rule) for name, rule in rules.items() if rule is not None}
+def parse_rules(
+    rules: Mapping[str, str | None],
+    by_language: Mapping[str, Mapping[str, str | None]],
+    signals: Iterable[str],
+) -> Rules:
+    """The rules of a recipe."""
+    known = list(signals)
+
+    def parsed(given: Mapping[str, str | None]) -> dict[str, Rule | None]:
+        return {name: None if rule is None else parse_rule(rule, known) for name, rule in given.items()}
+
+    return Rules(parsed(rules), {language: parsed(own) for language, own in by_language.items()})

@@ -1,47 +1,63 @@
 """The signals of a document: numbers computed once, over which the recipe's rules decide.
 
-Definitions follow Gopher (Rae 2021, appendix A.1), C4 (Raffel 2020, section 2.2) and FineWeb (Penedo 2024,
-section 3.5). Words are what stands between white space; n-grams and stop words use words without punctuation.
-A signal that means nothing for a document (stop words of a language without a list) is NaN.
+Gopher (Rae 2021, appendix A.1), C4 (Raffel 2020, section 2.2) and FineWeb (Penedo 2024, section 3.5) leave
+open what a word is, or what a share is a share of; there the signals mean what datatrove counts, because the
+thresholds were found with it. A signal that means nothing for a document (stop words of a language without a
+list) is NaN.
 """
 
 import math
+import re
 from functools import cache
 
 import numpy as np
 
-from headstart.corpus.words import LETTER, PUNCTUATION, SENTENCE_END, SENTENCE_ENDS, SYLLABLE, Words, split
+from headstart.corpus.tokens import Tokens, tokenize
+from headstart.corpus.words import SENTENCE_ENDS, Words, code_points, lengthened, split
 
 SIGNALS: dict[str, str] = {
-    "words": "number of words",
+    "words": "number of words: tokens with a letter or a digit",
     "mean_word_length": "mean characters of a word",
-    "hashes_per_word": "hash signs per word",
-    "ellipses_per_word": "ellipses per word",
+    "hashes_per_word": "hash signs per token",
+    "ellipses_per_word": "ellipses per token",
     "bullet_lines": "share of lines that start with a bullet",
     "ellipsis_lines": "share of lines that end with an ellipsis",
-    "alphabetic_words": "share of words with a letter in them",
+    "alphabetic_words": "share of tokens with a letter in them",
     "stop_words": "different stop words of the document's language",
     "duplicate_lines": "share of lines that occurred before",
     "duplicate_paragraphs": "share of paragraphs that occurred before",
-    "duplicate_line_characters": "share of characters in lines that occurred before",
-    "duplicate_paragraph_characters": "share of characters in paragraphs that occurred before",
-    **{f"top_{n}_gram": f"share of characters in the most frequent {n}-gram" for n in (2, 3, 4)},
+    "duplicate_line_characters": "share of the text's characters in lines that occurred before",
+    "duplicate_paragraph_characters": "share of the text's characters in paragraphs that occurred before",
     **{
-        f"duplicate_{n}_grams": f"share of characters in {n}-grams that occurred before" for n in range(5, 11)
+        f"top_{n}_gram": f"share of the text's characters in the most frequent {n}-gram, spaces included"
+        for n in (2, 3, 4)
+    },
+    **{
+        f"duplicate_{n}_grams": f"share of the text's characters in {n}-grams that occurred before"
+        for n in range(5, 11)
     },
     "lorem_ipsum": "1 where `lorem ipsum` occurs",
     "curly_brackets": "number of opening curly brackets",
-    "sentences": "number of sentences",
-    "punctuated_lines": "share of lines that end in terminal punctuation",
-    "short_lines": "share of lines under 30 characters",
-    "newlines_per_word": "line ends per word",
+    "sentences": "number of sentences; every line ends one, also one of signs alone",
+    "long_lines": "number of lines of 200 characters and more",
+    "punctuated_lines": "share of lines that end in a sign that ends a sentence",
+    "short_lines": "share of lines of 30 characters at most",
+    "duplicate_characters_of_lines": "share of the lines' characters in lines that occurred before",
+    "newlines_per_word": "line ends per token",
+    "list_sentences": "share of sentences of 12 words or more, over half of them with a capital",
+    "odd_sentences": "share of sentences under 20 or over 500 characters",
+    "technical_sentences": "share of sentences with over 20 % digits, curly and round brackets, +, / and >",
+    "removed_words": "share of the words that stood in lines dropped by `lines`",
+    "foreign_text": "share of the text in other languages than the document's",
 }
 
-BULLETS = "•‣⁃◦▪●*-–"
-ELLIPSES = ("...", "…", "[...]", "[…]")
-SHORT_LINE = 30
-TERMINAL = SENTENCE_ENDS + "\"'”’»)]"  # C4 counts closing quotes; brackets close like them
-_UNSPACED_ENDS = np.array([ord(sign) for sign in "。！？｡"], np.uint32)
+BULLETS = "•-‣⁃◦▪●*–"
+ELLIPSES = ("...", "…")
+SHORT_LINE, LONG_LINE = 30, 200
+LISTED = 12  # words of a sentence that may be a list of names
+NEWLINE = ord("\n")
+_ENDS = frozenset(SENTENCE_ENDS)
+_PARAGRAPH = re.compile(r"\n{2,}")
 
 # Gopher's eight English words, and as frequent function words for the other large languages of the web.
 STOP_WORDS: dict[str, str] = {
@@ -59,113 +75,176 @@ STOP_WORDS: dict[str, str] = {
 }
 
 
-def compute(text: str, words: Words, language: str) -> dict[str, float]:
-    """All signals of one text. `text` and `words` belong together; `language` picks the stop words."""
+def compute(text: str, words: Words, stop_words: np.ndarray) -> dict[str, float]:
+    """All signals of one text.
+
+    Args:
+        text: the text.
+        words: its words, from `words.split`.
+        stop_words: the hashes of the stop words of its language, from `stop_word_hashes`; none: unknown.
+    """
+    return measure(text, words, tokenize(text, words), stop_words)
+
+
+def measure(text: str, words: Words, tokens: Tokens, stop_words: np.ndarray) -> dict[str, float]:
+    """All signals of one text whose tokens are known."""
     signals = dict.fromkeys(SIGNALS, 0.0)
-    _word_signals(signals, text, words, language)
+    _word_signals(signals, text, words, tokens, stop_words)
+    _sentence_signals(signals, text, words, tokens)
     _line_signals(signals, text)
-    _ngram_signals(signals, words)
+    _ngram_signals(signals, tokens, max(len(text), 1))
     return signals
 
 
-def _word_signals(signals: dict[str, float], text: str, words: Words, language: str) -> None:
-    starts, ends = words.spaced()
-    unspaced = words.unspaced
-    count = len(words.hashes) if unspaced else len(starts)
+def _word_signals(
+    signals: dict[str, float], text: str, words: Words, tokens: Tokens, stop_words: np.ndarray
+) -> None:
+    count, every = int(np.count_nonzero(tokens.worded)), max(len(tokens.starts), 1)
     signals["words"] = count
-    if unspaced or not count:
+    if words.unspaced or not count:
         signals["mean_word_length"] = signals["alphabetic_words"] = math.nan
     else:
-        letters = np.zeros(len(words.classes) + 1, np.int32)
-        np.cumsum(words.classes >= LETTER, out=letters[1:])
-        signals["mean_word_length"] = float((ends - starts).sum()) / count
-        signals["alphabetic_words"] = np.count_nonzero(letters[ends] > letters[starts]) / count
-    signals["hashes_per_word"] = text.count("#") / max(count, 1)
-    signals["ellipses_per_word"] = (text.count("...") + text.count("…")) / max(count, 1)
-    stop_words = stop_word_hashes(language)
-    found = (words.hashes[:, None] == stop_words).any(axis=0)
+        signals["mean_word_length"] = float((tokens.ends - tokens.starts)[tokens.worded].sum()) / count
+        signals["alphabetic_words"] = np.count_nonzero(tokens.lettered) / every
+    signals["hashes_per_word"] = text.count("#") / every
+    signals["ellipses_per_word"] = (text.count("...") + text.count("…")) / every
+    found = (tokens.hashes[:, None] == stop_words).any(axis=0)
     signals["stop_words"] = float(np.count_nonzero(found)) if len(stop_words) else math.nan
     signals["lorem_ipsum"] = float("lorem ipsum" in text.lower())
     signals["curly_brackets"] = text.count("{")
-    signals["sentences"] = _sentences(words, ends)
-    signals["newlines_per_word"] = text.count("\n") / max(count, 1)
+    signals["newlines_per_word"] = text.count("\n") / every
 
 
-def _sentences(words: Words, ends: np.ndarray) -> float:
-    """Words that end in a sentence sign, perhaps with one quote or bracket after it, and CJK full stops."""
-    sign = words.classes == SENTENCE_END
-    last, before = ends - 1, np.maximum(ends - 2, 0)
-    closed = int(np.count_nonzero(sign[last] | ((words.classes[last] == PUNCTUATION) & sign[before])))
-    if (words.classes == SYLLABLE).any():
-        unspaced = np.isin(words.points, _UNSPACED_ENDS)
-        unspaced[last] = False
-        closed += int(np.count_nonzero(unspaced))
-    return float(max(1, closed))
-
-
-def _line_signals(signals: dict[str, float], text: str) -> None:
-    lines = [stripped for line in text.split("\n") if (stripped := line.strip())]
-    paragraphs = [stripped for part in text.split("\n\n") if (stripped := part.strip())]
-    count = max(len(lines), 1)
-    signals["bullet_lines"] = sum(line[0] in BULLETS for line in lines) / count
-    signals["ellipsis_lines"] = sum(line.endswith(ELLIPSES) for line in lines) / count
-    signals["punctuated_lines"] = sum(line[-1] in TERMINAL for line in lines) / count
-    signals["short_lines"] = sum(len(line) < SHORT_LINE for line in lines) / count
-    signals["duplicate_lines"], signals["duplicate_line_characters"] = _repeated(lines)
-    signals["duplicate_paragraphs"], signals["duplicate_paragraph_characters"] = _repeated(paragraphs)
-
-
-def _repeated(parts: list[str]) -> tuple[float, float]:
-    """Shares of parts, and of their characters, that had occurred before."""
-    if len(set(parts)) == len(parts):
-        return 0.0, 0.0
-    seen: set[str] = set()
-    repeats = repeated_characters = 0
-    for part in parts:
-        if part in seen:
-            repeats += 1
-            repeated_characters += len(part)
-        seen.add(part)
-    return repeats / len(parts), repeated_characters / sum(map(len, parts))
-
-
-def _ngram_signals(signals: dict[str, float], words: Words) -> None:
-    """Gopher's n-gram shares, of the characters in words; overlapping repeats are counted once."""
-    characters = np.zeros(len(words.lengths) + 1, np.int64)
-    np.cumsum(words.lengths, out=characters[1:])
-    total = max(int(characters[-1]), 1)
-    for n in (2, 3, 4):
-        grams = words.ngrams(n)
-        if not len(grams):
-            continue
-        order = np.argsort(grams)
-        first, last = _equal_runs(grams[order])
-        repeats = last - first
-        if (most := int(repeats.max())) == 1:
-            continue
-        # of several n-grams that are equally frequent, the longest
-        starts = order[first[repeats == most]]
-        signals[f"top_{n}_gram"] = most * int((characters[starts + n] - characters[starts]).max()) / total
-    for n in range(5, 11):
-        grams = words.ngrams(n)
-        ordered = np.sort(grams)
-        if not (ordered[1:] == ordered[:-1]).any():
-            break  # no repeated n-gram, so no longer one either
-        order = np.argsort(grams, kind="stable")
-        again = order[1:][grams[order[1:]] == grams[order[:-1]]]
-        cover = np.zeros(len(words.lengths) + 1, np.int32)
-        np.add.at(cover, again, 1)
-        np.add.at(cover, again + n, -1)
-        signals[f"duplicate_{n}_grams"] = int(words.lengths[np.cumsum(cover[:-1]) > 0].sum()) / total
-
-
-def _equal_runs(ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Start and end of each run of equal values."""
-    edges = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    return np.append(0, edges), np.append(edges, len(ordered))
+def _sentence_signals(signals: dict[str, float], text: str, words: Words, tokens: Tokens) -> None:
+    """The questionable sentences of MADLAD-400 (Kudugunta 2023, section 2.3)."""
+    worded = np.flatnonzero(tokens.worded)
+    if not len(worded):
+        return
+    line = np.cumsum(words.points == NEWLINE)[tokens.starts]
+    breaks = (line + np.cumsum(tokens.ends_sentence))[worded]
+    first = np.flatnonzero(np.diff(breaks, prepend=-1))  # each sentence's first word
+    count = len(first)
+    wordless = np.count_nonzero(np.diff(line)) - np.count_nonzero(np.diff(line[worded]))
+    starts = tokens.starts[worded[first]]
+    lengths = np.diff(starts, append=len(words.points))
+    signals["sentences"] = float(count + wordless)
+    signals["odd_sentences"] = np.count_nonzero((lengths < 20) | (lengths > 500)) / count
+    technical = np.add.reduceat(_technical()[np.minimum(words.points, 0x7F)], starts, dtype=np.int64)
+    signals["technical_sentences"] = np.count_nonzero(technical > 0.2 * lengths) / count
+    in_each = np.diff(first, append=len(worded))
+    if in_each.max() >= LISTED and len(points := code_points(text)) == len(words.points):
+        capital = (points != words.points)[tokens.starts[worded]]
+        capitals = np.add.reduceat(capital, first, dtype=np.int64)
+        signals["list_sentences"] = np.count_nonzero((in_each >= LISTED) & (2 * capitals > in_each)) / count
 
 
 @cache
-def stop_word_hashes(language: str) -> np.ndarray:
-    """The hashes of a language's stop words; empty where there is no list."""
-    return np.unique(split(STOP_WORDS.get(language, "")).hashes)
+def _technical() -> np.ndarray:
+    table = np.zeros(0x80, bool)
+    table[[ord(sign) for sign in "0123456789{}+/()>"]] = True
+    return table
+
+
+def _line_signals(signals: dict[str, float], text: str) -> None:
+    lines = [line for line in text.split("\n") if line and not line.isspace()]
+    count = max(len(lines), 1)
+    signals["bullet_lines"] = sum(line.lstrip()[0] in BULLETS for line in lines) / count
+    signals["ellipsis_lines"] = sum(line.rstrip().endswith(ELLIPSES) for line in lines) / count
+    signals["punctuated_lines"] = sum(line[-1] in _ENDS for line in lines) / count
+    signals["short_lines"] = sum(len(line) <= SHORT_LINE for line in lines) / count
+    signals["long_lines"] = sum(len(line) >= LONG_LINE for line in lines)
+    repeats, characters = _repeated(lines)
+    signals["duplicate_lines"] = repeats / count
+    signals["duplicate_line_characters"] = characters / max(len(text), 1)
+    signals["duplicate_characters_of_lines"] = characters / max(sum(map(len, lines)), 1)
+    paragraphs = _PARAGRAPH.split(text.strip())
+    repeats, characters = _repeated(paragraphs)
+    signals["duplicate_paragraphs"] = repeats / len(paragraphs)
+    signals["duplicate_paragraph_characters"] = characters / max(len(text), 1)
+
+
+def _repeated(parts: list[str]) -> tuple[int, int]:
+    """How many parts had occurred before, and how many characters they have."""
+    if len(set(parts)) == len(parts):
+        return 0, 0
+    seen: set[str] = set()
+    repeats = characters = 0
+    for part in parts:
+        if part in seen:
+            repeats += 1
+            characters += len(part)
+        seen.add(part)
+    return repeats, characters
+
+
+def _ngram_signals(signals: dict[str, float], tokens: Tokens, characters: int) -> None:
+    """Gopher's n-gram shares of a text's characters."""
+    lengths = np.zeros(len(tokens.starts) + 1, np.int64)
+    np.cumsum(tokens.ends - tokens.starts, out=lengths[1:])
+    grams = tokens.hashes
+    for n in range(2, 6):
+        grams = lengthened(grams[:-1], tokens.hashes[n - 1 :])
+        if not len(grams):
+            return
+        if n < 5:
+            often, first = _most_frequent(grams)
+            size = int(lengths[first + n] - lengths[first]) + n - 1  # with a space between words
+            signals[f"top_{n}_gram"] = min(often * size / characters, 1.0)
+    at = np.arange(len(grams))
+    for n in range(5, 11):
+        if n > 5:
+            at = at[at + n <= len(tokens.starts)]
+            grams = lengthened(grams[: len(at)], tokens.hashes[at + n - 1])
+        at, group, grams = _shared(at, grams)
+        if not len(at):
+            break
+        signals[f"duplicate_{n}_grams"] = _covered(at.tolist(), group.tolist(), n, lengths) / characters
+
+
+def _most_frequent(grams: np.ndarray) -> tuple[int, int]:
+    """How often the most frequent n-gram occurs, and where first; of several the one that comes first."""
+    ordered = np.sort(grams)
+    edges = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    runs = np.diff(edges, prepend=0, append=len(ordered))
+    most = int(runs.max())
+    if most == 1:
+        return 1, 0
+    values = ordered[np.append(0, edges)[runs == most]]
+    return most, int(np.argmax(grams == values[0] if len(values) == 1 else np.isin(grams, values)))
+
+
+def _shared(at: np.ndarray, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the n-grams at some places those that occur more than once: place, hash and number of the n-gram."""
+    order = np.argsort(grams, kind="stable")
+    ordered = grams[order]
+    same = np.zeros(len(ordered) + 1, bool)
+    same[1:-1] = ordered[1:] == ordered[:-1]
+    shared = same[1:] | same[:-1]
+    if not shared.any():
+        return at[:0], grams[:0], at[:0]
+    number = np.cumsum(~same[:-1])[shared]
+    chosen = order[shared]
+    back = np.argsort(chosen)
+    return at[chosen[back]], grams[chosen[back]], number[back]
+
+
+def _covered(at: list[int], group: list[int], n: int, lengths: np.ndarray) -> int:
+    """Characters in n-grams that occurred before, without overlap: behind a repeat the search goes on."""
+    seen: set[int] = set()
+    repeats = []
+    behind = 0
+    for place, number in zip(at, group, strict=True):
+        if place < behind:
+            continue
+        if number in seen:
+            repeats.append(place)
+            behind = place + n
+        seen.add(number)
+    first = np.array(repeats, np.int64)
+    return int((lengths[first + n] - lengths[first]).sum())
+
+
+@cache
+def stop_word_hashes(words: str) -> np.ndarray:
+    """The hashes of stop words with spaces between them, each once."""
+    return np.unique(split(words).hashes)

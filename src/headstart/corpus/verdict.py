@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.corpus import cuts
+from headstart.corpus import cuts, urls
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.rules import Rule, parse_rules
-from headstart.corpus.signals import SIGNALS
 from headstart.corpus.work import Work, load
 
+PAGES = "repeated pages"
 EXACT, NEAR, MIX = "exact duplicates", "near duplicates", "mix"
 
 
@@ -25,14 +24,17 @@ def reasons(recipe: CorpusRecipe) -> list[tuple[str, str]]:
 
     A verdict is a place in this list; the first stands for documents that stay.
     """
-    quality = [*parse_rules(recipe.rules), *parse_rules(recipe.page_rules)]
+    quality = dict.fromkeys(name for rules in recipe.quality_rules() for name in rules.names())
     return [
         ("", ""),
+        *((urls.BLOCKED, rule) for rule in urls.BLOCKS),
         ("extract", "no_main_text"),
         ("language", "unsure"),
         ("language", "other_language"),
         *(("quality", name) for name in quality),
         ("decontamination", "benchmark_text"),
+        (PAGES, "same_address"),
+        (PAGES, "host_is_full"),
         (EXACT, "same_text"),
         (NEAR, "similar_text"),
         *((stage, rule) for stage in cuts.STEPS for rule in ("nothing_left", "too_little_left")),
@@ -96,8 +98,8 @@ def describe(work: Work, task: int, decided: Verdict) -> tuple[list[str], list[s
     """Stage, rule and detail of each removed document of a task, in their order."""
     recipe, known = work.recipe, reasons(work.recipe)
     gone = np.flatnonzero(decided.code)
-    rules: dict[str, Rule] = parse_rules(recipe.rules) | parse_rules(recipe.page_rules)
-    names = ["language", "language_score", "domain", *SIGNALS]
+    for_all, for_pages = recipe.quality_rules()
+    names = ["url", "language", "language_score", "domain", *recipe.signals]
     table = work.columns(task, *names).take(pa.array(gone))
     columns = {name: table[name].to_pylist() for name in names}
     contaminated = work.path("contaminated", task)
@@ -107,10 +109,19 @@ def describe(work: Work, task: int, decided: Verdict) -> tuple[list[str], list[s
     for row, place in enumerate(gone.tolist()):
         stage, rule = known[decided.code[place]]
         if stage == "quality":
-            detail = rules[rule].detail(columns[rules[rule].signal][row])
+            own = for_all.of(rule, columns["language"][row]) or for_pages.of(rule, columns["language"][row])
+            assert own is not None
+            detail = own.detail(columns[own.signal][row])
+        elif stage == urls.BLOCKED:
+            detail = f"{columns['url'][row]} is on a list"
+        elif rule == "same_address":
+            detail = f"another document has {columns['url'][row]}"
+        elif rule == "host_is_full":
+            detail = f"{urls.host(columns['url'][row])} has more than {recipe.urls.per_host} pages"
         elif rule == "unsure":
             language, score = columns["language"][row], columns["language_score"][row]
-            detail = f"{language} with score {score:.2f} < {recipe.language_score:g}"
+            least = float(least_scores(recipe, np.array([language]))[0])
+            detail = f"{language} with score {score:.2f} < {least:g}"
         elif rule == "other_language":
             detail = f"language = {columns['language'][row]}"
         elif stage == "decontamination":
@@ -129,6 +140,12 @@ def describe(work: Work, task: int, decided: Verdict) -> tuple[list[str], list[s
             detail = "the page has no main text"
         details.append(detail)
     return [known[c][0] for c in decided.code[gone]], [known[c][1] for c in decided.code[gone]], details
+
+
+def least_scores(recipe: CorpusRecipe, language: np.ndarray) -> np.ndarray:
+    """How sure each document's language has to be."""
+    own = {code: one.score for code, one in recipe.by_language.items() if one.score is not None}
+    return np.array([own.get(code, recipe.language_score) for code in language.tolist()], np.float32)
 
 
 def most_common(values: Iterable[str]) -> dict[str, int]:

@@ -8,7 +8,18 @@ from functools import cache
 import numpy as np
 
 SPACE, PUNCTUATION, SENTENCE_END, DIGIT, LETTER, SYLLABLE = range(6)
-SENTENCE_ENDS = ".!?…。！？｡؟۔।॥"
+# Unicode's Sentence_Terminal signs of the basic plane, first and last of each run.
+_SENTENCE_ENDS = """
+21 2E 3F 589 61D-61F 6D4 700-702 7F9 837 839 83D-83E 964-965 104A-104B 1362 1367-1368 166E 1735-1736
+17D4-17DA 1803 1809 1944-1945 1AA8-1AAB 1B5A-1B5B 1B5E-1B5F 1B7D-1B7E 1C3B-1C3C 1C7E-1C7F 203C-203D
+2047-2049 2E2E 2E3C 2E53-2E54 3002 A4FF A60E-A60F A6F3 A6F7 A876-A877 A8CE-A8CF A92F A9C8-A9C9 AA5D-AA5F
+AAF0-AAF1 ABEB FE52 FE56-FE57 FF01 FF0E FF1F FF61
+"""
+SENTENCE_ENDS = "".join(
+    chr(point)
+    for run in _SENTENCE_ENDS.split()
+    for point in range(int(run.split("-")[0], 16), int(run.split("-")[-1], 16) + 1)
+)
 
 # Scripts written without spaces: each character counts as one word.
 _SYLLABLES = [
@@ -76,6 +87,7 @@ class Words:
         hashes: one 64-bit hash a word; a word is a run of letters and digits, or one syllable sign.
         starts: where each word begins; places in the lower-cased text are places in the text itself.
         lengths: characters of each word.
+        sums: polynomial sums of the text before each character, from which any span has its hash.
     """
 
     points: np.ndarray
@@ -83,31 +95,22 @@ class Words:
     hashes: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
+    sums: np.ndarray
 
-    def spaced(self) -> tuple[np.ndarray, np.ndarray]:
-        """Start and end of each run of characters between white space: words as Gopher counts them."""
-        return _runs(self.classes != SPACE)
+    def hash(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """One 64-bit hash for each span of characters."""
+        return _scramble(
+            (self.sums[ends] - self.sums[starts]) * _powers(_INVERSE, _size(self.points))[starts]
+        )
 
     @property
     def unspaced(self) -> bool:
         """Whether the text is written without spaces between words, by and large."""
         return bool(np.count_nonzero(self.classes == SYLLABLE) > 0.3 * len(self.points))
 
-    @property
-    def count(self) -> int:
-        """How many words there are: as Gopher counts them, or signs where there are no spaces."""
-        return len(self.hashes) if self.unspaced else len(self.spaced()[0])
-
     def ngrams(self, n: int) -> np.ndarray:
         """One hash for each run of n words; empty where there are fewer than n."""
-        size = len(self.hashes) - n + 1
-        if size <= 0:
-            return self.hashes[:0]
-        grams = self.hashes[:size].copy()
-        for offset in range(1, n):
-            grams *= np.uint64(_BASE)
-            grams += self.hashes[offset : offset + size]
-        return grams
+        return ngrams(self.hashes, n)
 
     def digest(self) -> bytes:
         """16 bytes that are equal for texts with equal words, whatever their case, spaces and punctuation."""
@@ -115,11 +118,28 @@ class Words:
         return hashlib.blake2b(content.tobytes(), digest_size=16).digest()
 
 
+def ngrams(hashes: np.ndarray, n: int) -> np.ndarray:
+    """One hash for each run of n hashes; empty where there are fewer than n."""
+    grams = hashes.copy()
+    for size in range(2, n + 1):
+        grams = lengthened(grams[: max(len(hashes) - size + 1, 0)], hashes[size - 1 :])
+    return grams
+
+
+def lengthened(grams: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """Hashes of n-grams that are longer by one: each of `grams` and the hash that follows it."""
+    return grams * np.uint64(_BASE) + hashes
+
+
+def code_points(text: str) -> np.ndarray:
+    """The code points of a text; of half a surrogate pair that of a question mark."""
+    return np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
+
+
 def split(text: str) -> Words:
     """Cut a text into words."""
     # The one letter that two characters make in lower case; places would shift.
-    lowered = text.replace("\u0130", "I").lower()
-    points = np.frombuffer(lowered.encode("utf-32-le", "replace"), np.uint32)
+    points = code_points(text.replace("\u0130", "I").lower())
     classes = _classes()[np.minimum(points, 0xFFFF)]
     classes[points > 0xFFFF] = LETTER
     if (classes == SYLLABLE).any():
@@ -132,9 +152,13 @@ def split(text: str) -> Words:
         first, last = np.flatnonzero(starts), np.flatnonzero(ends) + 1
     else:
         first, last = _runs(classes >= DIGIT)
-    size = 1 << max(16, len(points).bit_length())  # few sizes, so that the cached powers are shared
     sums = np.zeros(len(points) + 1, np.uint64)
     scrambled = _scramble(points.astype(np.uint64) + np.uint64(1))
-    np.cumsum(scrambled * _powers(_BASE, size)[: len(points)], out=sums[1:])
-    hashes = _scramble((sums[last] - sums[first]) * _powers(_INVERSE, size)[first])
-    return Words(points, classes, hashes, first, last - first)
+    np.cumsum(scrambled * _powers(_BASE, _size(points))[: len(points)], out=sums[1:])
+    hashes = _scramble((sums[last] - sums[first]) * _powers(_INVERSE, _size(points))[first])
+    return Words(points, classes, hashes, first, last - first, sums)
+
+
+def _size(points: np.ndarray) -> int:
+    """Of the powers that a text needs: few sizes, so that they can be cached."""
+    return 1 << max(16, len(points).bit_length())

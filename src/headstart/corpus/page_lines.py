@@ -1,0 +1,80 @@
+"""Lines of web pages that are no text, which a recipe may drop before anything is measured.
+
+C4 (Raffel 2020, section 2.2) drops notices about scripts, cookies and terms, lines of few words and lines
+that do not end like a sentence; RefinedWeb (Penedo 2023, appendix G.2) what belongs to an interface:
+counters, lone words, lines in capitals. The patterns of words are English.
+"""
+
+import re
+
+from pydantic import Field
+
+from headstart.corpus.extract import normalise
+from headstart.recipe import Recipe
+
+_NOTICE = re.compile(
+    r"javascript|terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies",
+    re.IGNORECASE,
+)
+_CITATION = re.compile(r"\[(?:\d{1,3}|edit|citation needed)\]")
+_COUNTER = re.compile(
+    r"\W*\d[\d,.]*[KkMmBb]?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes|downvotes"
+    r"|downloads|views|followers)\b"
+)
+_BUTTON = re.compile(r"^sign-in\b|\bitems in cart\b|read more(?:\.\.\.|…)$", re.IGNORECASE)
+_BUTTON_WORDS = 10
+_SENTENCE_CLOSES = (".", "?", "!", '"', "'", "”", "’")
+
+
+class Lines(Recipe):
+    """Which lines of web pages are dropped."""
+
+    notices: bool = True
+    """About scripts, cookies and terms."""
+    citations: bool = True
+    """Not lines but marks in them: [12], [edit]."""
+    interface: bool = False
+    """RefinedWeb's: mostly capitals, only digits, counters, one word, short lines with a button's words."""
+    unpunctuated: bool = False
+    """Those that do not end like a sentence, or end in three dots."""
+    min_words: int = Field(default=0, ge=0)
+    max_word_characters: int | None = Field(default=None, ge=1)
+
+
+def drop_lines(text: str, lines: Lines) -> tuple[str, float]:
+    """A page's text without the lines that the recipe drops, and their share of its words."""
+    if lines.citations and "[" in text:
+        text = _CITATION.sub("", text)
+    every = lines.interface or lines.unpunctuated or lines.min_words or lines.max_word_characters
+    if not every and not (lines.notices and _NOTICE.search(text)):
+        return text.strip("\n"), 0.0
+    kept: list[str] = []
+    words = dropped = 0
+    for line in text.split("\n"):
+        own = line.split()
+        words += len(own)
+        if own and _drops(line.strip(), own, lines):
+            dropped += len(own)
+        else:
+            kept.append(line)
+    return normalise("\n".join(kept)), dropped / max(words, 1)
+
+
+def _drops(line: str, words: list[str], lines: Lines) -> bool:
+    return (
+        (lines.notices and bool(_NOTICE.search(line)))
+        or len(words) < lines.min_words
+        or (lines.max_word_characters is not None and max(map(len, words)) > lines.max_word_characters)
+        or (lines.unpunctuated and (not line.endswith(_SENTENCE_CLOSES) or line.endswith("...")))
+        or (lines.interface and _interface(line, words))
+    )
+
+
+def _interface(line: str, words: list[str]) -> bool:
+    return (
+        len(words) == 1
+        or 2 * sum(map(str.isupper, line)) > len(line)
+        or bool(_COUNTER.match(line))
+        or "".join(words).isdigit()
+        or (len(words) <= _BUTTON_WORDS and bool(_BUTTON.search(line)))
+    )

@@ -1,0 +1,42 @@
+"""Lines that are dropped from web pages."""
+
+import pytest
+
+from headstart.corpus.page_lines import Lines, drop_lines
+
+NOTHING = Lines(notices=False, citations=False)
+
+
+def test_notices_and_citations_go_by_default() -> None:
+    text = "A fact.[12]\nPlease enable JavaScript.\nWe use cookies.\nMore [see there]."
+    kept, share = drop_lines(text, Lines())
+    assert kept == "A fact.\nMore [see there]."
+    assert share == pytest.approx(6 / 11)
+    assert drop_lines(text, NOTHING) == (text, 0.0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Home",
+        "WELCOME TO OUR SHOP",
+        "3 likes",
+        "1.2K Followers".lower(),
+        "2 021",
+        "3 items in cart",
+        "Read more...",
+    ],
+)
+def test_lines_of_an_interface_go(line: str) -> None:
+    text = f"The first paragraph of a page.\n{line}\nThe second one."
+    kept, share = drop_lines(text, NOTHING.model_copy(update={"interface": True}))
+    assert kept == "The first paragraph of a page.\nThe second one."
+    assert 0 < share < 0.5
+
+
+def test_c4_keeps_sentences_of_three_words() -> None:
+    c4 = Lines(unpunctuated=True, min_words=3, max_word_characters=1000)
+    long_word = "x" * 1001
+    text = f"A whole sentence.\n\nNo sentence at all\nToo short.\nAnd so on...\nHe said {long_word}."
+    assert drop_lines(text, c4)[0] == "A whole sentence."
+    assert drop_lines('He said so.\n\nAnd "so it ended."', c4) == ('He said so.\n\nAnd "so it ended."', 0.0)
