@@ -7,6 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from headstart.generation.chat import chat_ids
 from headstart.generation.config import GenerationConfig
 from headstart.generation.fill_mask import Answers, fill_mask
 from headstart.generation.one_row import decoding_step
@@ -65,6 +66,21 @@ class Model:
     def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
         """The text that `generate` gives, as it is written."""
         return stream(self.loaded, prompt, GenerationConfig.of(self.loaded, **settings), self._step)
+
+    def chat(self, messages: str | Sequence[Mapping[str, str]], **settings: Any) -> str:
+        """The assistant's answer to a conversation, as the model's chat template writes it.
+
+        Args:
+            messages: a text, or `{"role": "system" | "user" | "assistant", "content": ...}` for each turn.
+            settings: see `generate`.
+
+        Raises:
+            HeadstartError: the model has no chat template, or does not write.
+        """
+        said = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        prompt = chat_ids(self.loaded.tokenizer, said, add_generation_prompt=True)
+        config = GenerationConfig.of(self.loaded, **({"temperature": 0.0} | settings))
+        return generate(self.loaded, [prompt], config, self._step)[0].text.strip()
 
     @cached_property
     def _step(self) -> Step:

@@ -29,6 +29,8 @@ class Majority:
         self.answer: Target = ""
         if train.task == "regression":
             self.answer = float(np.mean(train.targets))
+        elif train.task in ("text-to-text", "chat"):
+            self.answer = _commonest([ways[0] for ways in train.targets])
         elif train.task != "question-answering":
             self.answer = _commonest(flatten(train.targets) if train.task == "tagging" else train.targets)
         tags: dict[str, list[str]] = defaultdict(list)
@@ -141,6 +143,24 @@ class NearestSentence:
         return found
 
 
+class NearestAnswer:
+    """The answer of the training example whose words are most like the input's."""
+
+    def __init__(self, train: Examples) -> None:
+        self.vectorizer = tfidf_features()
+        self.features = self.vectorizer.fit_transform([shown_text(one) for one in train.inputs])
+        self.answers = [ways[0] for ways in train.targets]
+
+    def predict(self, inputs: Sequence[Input]) -> list[Target]:
+        asked = self.vectorizer.transform([shown_text(one) for one in inputs])
+        return [self.answers[int((self.features @ one.T).toarray()[:, 0].argmax())] for one in asked]
+
+
+def shown_text(one: Input) -> str:
+    """A text, or all that was said."""
+    return one if isinstance(one, str) else one.text
+
+
 class LatentSemantics:
     """TF-IDF vectors of the texts in a hundred dimensions (Deerwester et al. 1990)."""
 
@@ -243,6 +263,8 @@ def strongest_baseline(train: Examples) -> System:
             return TfidfChooser(train)
         case "embedding":
             return LatentSemantics(train)
+        case "text-to-text" | "chat":
+            return NearestAnswer(train)
     return TfidfClassifier(train)
 
 

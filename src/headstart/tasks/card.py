@@ -32,6 +32,14 @@ ADAPTATIONS = {
     "frozen": "The head alone learned; the rest are the pre-trained model's weights.",
     "mix": "The head learned, on a weighted mean of all layers of the pre-trained model.",
 }
+WRITTEN = {
+    "text-to-text": "It reads a text and writes its answer; a decoder reads a line break between the two.",
+    "chat": "Conversations are written by the chat template in tokenizer_config.json.",
+}
+IN_WORDS = (
+    "Inputs and answers are put into words by the templates of headstart's text-to-text; what is written is "
+    "read back as an answer of the task."
+)
 WINDOWS = (
     "What is over {context} tokens is read in windows that overlap by a quarter: labels, numbers and vectors "
     "are the mean over the windows, words and answers are read where they have most context."
@@ -60,7 +68,10 @@ def task_card(predictor: Predictor) -> str:
             "transformers has no such mix, and cannot load this folder; headstart does."
         )
     lines += predictor.notes
-    lines += ["", PREPARATION[predictor.task], WINDOWS.format(context=predictor.max_tokens)]
+    if predictor.model.writes:
+        lines += ["", WRITTEN.get(predictor.task, IN_WORDS)]
+    else:
+        lines += ["", PREPARATION[predictor.task], WINDOWS.format(context=predictor.max_tokens)]
     return "\n".join(lines)
 
 

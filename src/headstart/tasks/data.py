@@ -15,7 +15,7 @@ from headstart.errors import HeadstartError, nearest
 from headstart.tasks.examples import Examples, Input, Target, Task, TaskKind, flatten, normalised
 from headstart.tasks.faults import faults, unlearnable
 from headstart.tasks.kind import Kind, Unusable
-from headstart.tasks.kinds import KINDS, kind_named
+from headstart.tasks.kinds import ALL, KINDS, WRITING, kind_named
 from headstart.tasks.metrics.entities import marks_entities
 from headstart.tasks.rows import TOO_LONG, format_of, is_class_folder, read_class_folder, read_rows
 from headstart.tasks.spans import as_bio, scheme_of
@@ -23,6 +23,7 @@ from headstart.tasks.spans import as_bio, scheme_of
 __all__ = ["Examples", "Input", "Target", "Task", "TaskKind", "flatten", "normalised"]
 
 TEST_SHARE, TEST_MOST = 0.2, 1_000
+_CONLL = ("tagging", "text-to-text:tagging")
 TRAIN_NAMES, TEST_NAMES = ("train",), ("test", "dev", "validation", "valid")
 
 
@@ -38,7 +39,8 @@ def load_examples(
     Args:
         path: CSV, TSV, JSONL, JSON (SQuAD's too), Parquet or CoNLL, gzipped or not; or a folder with a folder
             of `.txt` files for every class.
-        task: None to tell it from the columns.
+        task: None to tell it from the columns. Where it is "text-to-text" and the data are labelled for
+            another task, that one's answers are to be written in words; "text-to-text:tagging" names it.
         text_column: the column with the text (or words); None to guess by its name.
         label_column: the column with the label (or tags); None to guess by its name.
         columns: role to column for any of the task's roles, such as "pair", "question" or "options", and
@@ -50,6 +52,7 @@ def load_examples(
     mapped = dict(columns or {})
     mapped |= {role: name for role, name in (("text", text_column), ("label", label_column)) if name}
     group = mapped.pop("group", None)
+    in_words = False
     inputs, targets, groups = [], [], []
     skipped: Counter[str] = Counter()
     first_skipped: dict[str, str] = {}
@@ -60,7 +63,8 @@ def load_examples(
             skipped["text over 1 MB"] += 1
             continue
         if kind is None:
-            kind, chosen = choose_columns(path, row, task, mapped, group)
+            task, in_words = _named(task, row, mapped)
+            kind, chosen = choose_columns(path, row, task, mapped, group, in_words)
         missing = [column for column in [*chosen.values(), *([group] if group else [])] if column not in row]
         if missing:
             needed = " and ".join(repr(column) for column in chosen.values())
@@ -84,12 +88,13 @@ def load_examples(
         raise HeadstartError(f"{path} holds no usable example" + (f": {', '.join(notes)}" if notes else ""))
     assert kind is not None
     said = ", ".join(f"{role} from {column!r}" for role, column in chosen.items())
-    notes.insert(0, f"{kind.name}: {said}, of {path.name}")
+    words = ", in words" if in_words else ""
+    notes.insert(0, f"{kind.name}{words}: {said}, of {path.name}")
     notes += [f"{count:,} {what}" for what, count in remarks.items()]
     if kind.name == "tagging":
         targets, found = _in_bio(targets)
         notes += found
-    examples = Examples(kind.name, inputs, targets, notes, groups)
+    examples = Examples(kind.name, inputs, targets, notes, groups, in_words)
     # Labels of nearly every row's own are no labels; several labels a text may be many.
     labels = examples.labels if kind.name in ("classification", "tagging") else []
     if len(examples) > 20 and len(labels) > len(flatten(targets)) / 2:
@@ -101,23 +106,40 @@ def load_examples(
     return examples
 
 
+def _named(task: str | None, row: Mapping[str, Any], mapped: Mapping[str, str]) -> tuple[str | None, bool]:
+    """The task whose columns a file has, and whether its answers are to be put into words."""
+    if task is None or task.partition(":")[0] != "text-to-text":
+        return task, False
+    plain = WRITING["text-to-text"]
+    known = all(column in row for column in mapped.values())
+    if task == "text-to-text" and (not known or plain.columns(row, mapped, asked=True) is not None):
+        return task, False
+    return task.partition(":")[2] or None, True
+
+
 def _rows(path: Path, task: str | None) -> Iterator[tuple[str, Any]]:
     """Where each row stands, and the row."""
     if is_class_folder(path):
         yield from ((str(file), row) for file, row in read_class_folder(path))
         return
-    for line, row in read_rows(path, text_as="conll" if task == "tagging" else "text"):
+    for line, row in read_rows(path, text_as="conll" if task in _CONLL else "text"):
         yield f"{path} line {line}", row
 
 
 def choose_columns(
-    path: Path, row: Mapping[str, Any], task: str | None, mapped: Mapping[str, str], group: str | None = None
+    path: Path,
+    row: Mapping[str, Any],
+    task: str | None,
+    mapped: Mapping[str, str],
+    group: str | None = None,
+    in_words: bool = False,
 ) -> tuple[Kind, dict[str, str]]:
-    """The kind of task and the column of each of its roles, from what the first row has."""
+    """The kind of task and the column of each of its roles, from what the first row has; `in_words`: of the
+    kinds that can be put into words."""
     for column in [*mapped.values(), *([group] if group else [])]:
         if column not in row:
             raise HeadstartError(f"{path} has no column {column!r}{nearest(column, row)}")
-    kinds = [kind_named(task)] if task else list(KINDS.values())
+    kinds = [kind_named(task)] if task else list((KINDS if in_words else ALL).values())
     for kind in kinds:
         chosen = kind.columns(row, mapped, asked=task is not None)
         if chosen is not None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Examples, TaskKind
-from headstart.tasks.kind import Columns, Kind, Unusable, choose, choose_pair, is_missing, pooled, read_text
+from headstart.tasks.kind import Columns, Scored, Unusable, choose, choose_pair, is_missing, pooled, read_text
 from headstart.tasks.labels import SCORE_COLUMNS
 from headstart.tasks.packing import Piece, encode_texts
 from headstart.tokenizer.base import Tokenizer
@@ -26,7 +26,7 @@ TEMPERATURE = 0.05
 """Of the contrastive loss (Gao et al. 2021)."""
 
 
-class Embedding(Kind):
+class Embedding(Scored):
     """A vector for each text."""
 
     name: TaskKind = "embedding"

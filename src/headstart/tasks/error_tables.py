@@ -7,7 +7,7 @@ import numpy as np
 
 from headstart.tasks.data import Examples
 from headstart.tasks.evaluation_report import Evaluation, Table, excerpt
-from headstart.tasks.examples import Choices
+from headstart.tasks.examples import Choices, Conversation
 from headstart.tasks.metrics.answers import answer_f1, exact_match
 from headstart.tasks.metrics.bootstrap import Measurement, mean
 from headstart.tasks.metrics.entities import (
@@ -39,6 +39,8 @@ def show_errors(
         "tagging": _tags,
         "question-answering": _questions,
         "multiple-choice": _options,
+        "text-to-text": _texts,
+        "chat": _texts,
     }
     make = makers.get(examples.task)
     return make(examples, predicted, answers, result.tables) if make is not None else []
@@ -49,7 +51,7 @@ def _classes(
 ) -> list[Measurement]:
     truth = examples.targets
     right = [t == p for t, p in zip(truth, predicted, strict=True)]
-    confidence = [answer["probability"] for answer in answers]
+    confidence = [answer.get("probability", 0.0) for answer in answers]
     tables["labels"] = [
         {"label": label, "texts": truth.count(label)} | _precision_recall(truth, predicted, label)
         for label in sorted({*truth, *predicted})
@@ -60,11 +62,10 @@ def _classes(
          "text": shown(examples.inputs[i])}
         for i in _worst(right, confidence)
     ]  # fmt: skip
-    return [
-        matthews(truth, predicted),
-        calibration_error(np.array(confidence), np.array(right)),
-        brier([answer["distance"] for answer in answers]),
-    ]
+    sure = [calibration_error(np.array(confidence), np.array(right))]
+    if all("distance" in answer for answer in answers):
+        sure.append(brier([answer["distance"] for answer in answers]))
+    return [matthews(truth, predicted), *sure]
 
 
 def _several_labels(
@@ -83,7 +84,7 @@ def _several_labels(
          "too many": ", ".join(sorted(called[i] - truth[i])), "text": shown(examples.inputs[i])}
         for i in _worst([not count for count in missed], missed)
     ]  # fmt: skip
-    return [brier([answer["distance"] for answer in answers])]
+    return [brier([answer["distance"] for answer in answers])] if "distance" in answers[0] else []
 
 
 def _numbers(
@@ -105,7 +106,12 @@ def _tags(
     true = [truth[sentence][word] for sentence, word in places]
     called = [predicted[sentence][word] for sentence, word in places]
     right = [t == p for t, p in zip(true, called, strict=True)]
-    confidence = [one for answer in answers for one in answer["probabilities"]]
+    # What a model wrote has one probability for all of its tags.
+    confidence = [
+        one
+        for answer, tags in zip(answers, truth, strict=True)
+        for one in answer.get("probabilities", [answer.get("probability", 0.0)] * len(tags))
+    ]
     if marks_entities(truth):
         measured = [entity_precision(truth, predicted), entity_recall(truth, predicted)]
         tables["kinds of entities"] = [
@@ -146,7 +152,7 @@ def _questions(
     said = np.array([bool(answer) for answer in predicted])
     exists = np.array([bool(its) for its in truth])
     shared = [answer_f1([its], [answer]).value for its, answer in zip(truth, predicted, strict=True)]
-    confidence = [answer["probability"] for answer in answers]
+    confidence = [answer.get("probability", 0.0) for answer in answers]
     tables["most confident errors"] = [
         {"right": truth[i][0] if truth[i] else "(no answer)", "given": predicted[i] or "(no answer)",
          "probability": confidence[i], "question": excerpt(examples.inputs[i][0])}
@@ -159,7 +165,7 @@ def _options(
     examples: Examples, predicted: Sequence[int], answers: Answers, tables: dict[str, Table]
 ) -> list[Measurement]:
     right = [t == p for t, p in zip(examples.targets, predicted, strict=True)]
-    confidence = [answer["probability"] for answer in answers]
+    confidence = [answer.get("probability", 0.0) for answer in answers]
     tables["most confident errors"] = [
         {"right": excerpt(examples.inputs[i].options[examples.targets[i]]),
          "chosen": excerpt(examples.inputs[i].options[predicted[i]]),
@@ -169,18 +175,38 @@ def _options(
     return [calibration_error(np.array(confidence), np.array(right))]
 
 
+def _texts(
+    examples: Examples, predicted: Sequence[str], answers: Answers, tables: dict[str, Table]
+) -> list[Measurement]:
+    shared = [answer_f1([ways], [text]).value for ways, text in zip(examples.targets, predicted, strict=True)]
+    unread = [answer["error"] for answer in answers if "error" in answer]
+    endless = sum(answer.get("finish") == "length" for answer in answers)
+    if unread:
+        tables["without an answer"] = [{"reason": unread[0], "texts": len(unread)}]
+    tables["most confident errors"] = [
+        {"right": excerpt(examples.targets[i][0]), "written": excerpt(predicted[i]),
+         "probability": answers[i].get("probability", 0.0), "read": shown(examples.inputs[i])}
+        for i in _worst([one > 0.5 for one in shared], [a.get("probability", 0.0) for a in answers])
+    ]  # fmt: skip
+    return (
+        [mean("ended by the model", [answer.get("finish") != "length" for answer in answers])]
+        if endless
+        else []
+    )
+
+
 def shown(given: Any) -> str:
     """The beginning of an input, for people."""
     if isinstance(given, tuple):
         return " / ".join(excerpt(one) for one in given)
-    if isinstance(given, Choices):
+    if isinstance(given, Choices | Conversation):
         return excerpt(given.text)
     return excerpt(given if isinstance(given, str) else " ".join(given))
 
 
 def words_in(given: Any) -> int:
     """How long an input is."""
-    if isinstance(given, Choices):
+    if isinstance(given, Choices | Conversation):
         return len(given.text.split())
     if isinstance(given, list):
         return len(given)

@@ -12,6 +12,8 @@ TaskKind = Literal[
     "question-answering",
     "multiple-choice",
     "embedding",
+    "text-to-text",
+    "chat",
 ]
 
 MAX_TEXT = 1_000_000
@@ -46,6 +48,26 @@ class Choices:
     options: tuple[str, ...]
 
 
+class Message(NamedTuple):
+    """One turn of a conversation."""
+
+    role: str
+    """"system", "user" or "assistant"."""
+    content: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What was said before an answer."""
+
+    messages: tuple[Message, ...]
+
+    @property
+    def text(self) -> str:
+        """All of it, a turn a line."""
+        return "\n".join(f"{message.role}: {message.content}" for message in self.messages)
+
+
 class Answer(NamedTuple):
     """A span of a question's context."""
 
@@ -57,11 +79,13 @@ class Answer(NamedTuple):
 Pair = tuple[str, str]
 """Two texts; of a question it and its context."""
 Input = Any
-"""What a task reads: a text (str), two of them (`Pair`), the words of one (list[str]), or `Choices`."""
+"""What a task reads: a text (str), two of them (`Pair`), the words of one (list[str]), `Choices` or a
+`Conversation`."""
 Target = Any
 """What is right for it: a label (str), a tag for each word (list[str]), all labels of a text (tuple[str,
 ...]), a number (float), the place of the right choice (int), all answers to a question (tuple[Answer, ...];
-none: it has no answer), or None for a pair that belongs together."""
+none: it has no answer), the ways to write a text (tuple[str, ...]), or None for a pair that belongs
+together."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +98,8 @@ class Examples:
     notes: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     """Examples of one group stay on one side of a split; empty: every example is a group."""
+    in_words: bool = False
+    """Whether the answers are to be written out as text, whatever the task is."""
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -119,6 +145,8 @@ def normalised(example: Any) -> str:
     """Equal for examples that differ in case and white space alone."""
     if isinstance(example, list):
         return " ".join(" ".join(example).split()).lower()
+    if isinstance(example, Conversation):
+        example = example.text
     if isinstance(example, Choices):
         example = (example.text, *example.options)
     parts = [example] if isinstance(example, str) else example

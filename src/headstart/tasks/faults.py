@@ -74,7 +74,8 @@ def _duplicates(train: Examples, groups: list[list[int]]) -> list[str]:
             contradictory.append(group)
     extra = sum(len(group) - 1 for group in groups)
     found.append(f"{extra:,} training examples repeat another one")
-    if contradictory and train.task != "question-answering":  # there several answers can be right
+    # Where answers are texts, several can be right.
+    if contradictory and train.task not in ("question-answering", "text-to-text", "chat"):
         first = contradictory[0]
         text = normalised(train.inputs[first[0]]).replace("\n", " / ")[:CONFLICTS_SHOWN]
         answers = list(dict.fromkeys(_shown(train.targets[place]) for place in first))

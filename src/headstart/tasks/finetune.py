@@ -20,14 +20,17 @@ from headstart.tasks.data import check_trainable
 from headstart.tasks.drawing import Hide, WindowDraw
 from headstart.tasks.examples import Examples
 from headstart.tasks.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetune_writing import finetune_writing
 from headstart.tasks.frozen import Features, features
-from headstart.tasks.kinds import KINDS
+from headstart.tasks.kind import Scored
+from headstart.tasks.kinds import KINDS, kind_of
 from headstart.tasks.learning import learn
 from headstart.tasks.lora import merge_low_rank
 from headstart.tasks.model import TaskModel, head_shape
 from headstart.tasks.packing import pack
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.validation import from_features, main_score, set_apart
+from headstart.tasks.writing import Writing
 from headstart.training.machine import keep_freed_memory
 
 
@@ -66,7 +69,10 @@ def finetune(
         train, validation = set_apart(train, recipe, seed)
     keep_freed_memory()
     started = time.perf_counter()
-    kind = KINDS[train.task]
+    kind = kind_of(train.task, train.in_words)
+    if isinstance(kind, Writing):
+        return finetune_writing(kind, loaded, train, recipe, seed, scratch, progress, validation)
+    assert isinstance(kind, Scored)
     labels = kind.labels(train)
     with torch.random.fork_rng(devices=[]):  # torch fills new layers with random numbers of its own
         model = start(loaded, train, recipe, seed, scratch)
@@ -123,7 +129,7 @@ class _Loss:
     states where these are known."""
 
     def __init__(self, predictor: Predictor, train: Examples, hidden_share: float, seed: int) -> None:
-        self.model, self.kind = predictor.model, predictor.kind
+        self.model, self.kind = predictor.model, KINDS[predictor.task]
         self.pieces = self.kind.encode(predictor.tokenizer, train.inputs, predictor.max_tokens)
         self.targets = self.kind.targets(train, self.pieces, predictor.labels)
         self.draw = WindowDraw(self.pieces, seed, self.kind.telling(self.targets))

@@ -1,4 +1,7 @@
-"""What a kind of task is: how rows become examples and pieces, which head, which loss, which answers."""
+"""What a kind of task is: how rows become examples, what the model reads of them, and which answers it gives.
+
+Most kinds score labels with a head (`Scored`); those of `writing` write their answer.
+"""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -46,10 +49,6 @@ class Kind(ABC):
     """One kind of task. Everything that differs between tasks is here; the rest of `tasks` asks it."""
 
     name: TaskKind
-    head: HeadKind
-    """The family's head that it trains."""
-    problem: str = "single_label_classification"
-    """What transformers calls a classifier's scores."""
     roles: tuple[str, ...]
     """What columns are there for, those of the answer last."""
     answers: tuple[str, ...] = ("label",)
@@ -90,7 +89,24 @@ class Kind(ABC):
 
     @abstractmethod
     def labels(self, train: Examples) -> list[str]:
-        """What the head's outputs are called."""
+        """What the head's outputs are called, or which labels an answer may have."""
+
+    @abstractmethod
+    def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> Any:
+        """A result as a target."""
+
+    @abstractmethod
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+        """A result with all that is known of it, ready for JSON."""
+
+
+class Scored(Kind):
+    """A kind whose answers are read off the scores of a head."""
+
+    head: HeadKind
+    """The family's head that it trains."""
+    problem: str = "single_label_classification"
+    """What transformers calls a classifier's scores."""
 
     @abstractmethod
     def encode(self, tokenizer: Tokenizer, inputs: Sequence[Any], max_tokens: int) -> list[Piece]:
@@ -132,14 +148,6 @@ class Kind(ABC):
             outputs: of each piece, `[labels]` or `[heads, labels]`, as the model gives them.
             facts: what the model's folder says of its training.
         """
-
-    @abstractmethod
-    def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> Any:
-        """A result as a target."""
-
-    @abstractmethod
-    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
-        """A result with all that is known of it, ready for JSON."""
 
 
 def choose(row: Mapping[str, Any], names: str, taken: str | None = None) -> str | None:

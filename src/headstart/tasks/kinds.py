@@ -3,16 +3,19 @@
 from typing import get_args
 
 from headstart.errors import HeadstartError, nearest
+from headstart.tasks.chat import Chat
 from headstart.tasks.embedding import Embedding
 from headstart.tasks.examples import TaskKind
-from headstart.tasks.kind import Kind
+from headstart.tasks.kind import Kind, Scored
 from headstart.tasks.labels import Classification, MultiLabel, Regression
 from headstart.tasks.multiple_choice import MultipleChoice
 from headstart.tasks.question_answering import QuestionAnswering
 from headstart.tasks.tagging import Tagging
+from headstart.tasks.text_to_text import InWords, TextToText
+from headstart.tasks.writing import Writing
 
-# In the order in which they are tried on a file's columns, the most particular first.
-KINDS: dict[TaskKind, Kind] = {
+# Both in the order in which they are tried on a file's columns, the most particular first.
+KINDS: dict[TaskKind, Scored] = {
     kind.name: kind
     for kind in (
         QuestionAnswering(),
@@ -24,12 +27,21 @@ KINDS: dict[TaskKind, Kind] = {
         Embedding(),
     )
 }
-assert set(KINDS) == set(get_args(TaskKind))
+"""Those that a head answers."""
+WRITING: dict[TaskKind, Writing] = {kind.name: kind for kind in (Chat(), TextToText())}
+"""Those whose answer the model writes."""
+ALL: dict[TaskKind, Kind] = {**KINDS, **WRITING}
+assert set(ALL) == set(get_args(TaskKind))
 
 
 def kind_named(name: str) -> Kind:
     """The kind of that name; another name is a `HeadstartError` with the nearest one."""
-    for kind, made in KINDS.items():
+    for kind, made in ALL.items():
         if kind == name:
             return made
-    raise HeadstartError(f"there is no task {name!r}{nearest(name, KINDS)}")
+    raise HeadstartError(f"there is no task {name!r}{nearest(name, ALL)}")
+
+
+def kind_of(task: TaskKind, in_words: bool = False) -> Kind:
+    """The kind of a task; `in_words`: its answers are written out as text, whatever they are."""
+    return InWords(KINDS[task]) if in_words and task in KINDS else ALL[task]

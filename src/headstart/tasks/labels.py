@@ -16,7 +16,7 @@ from headstart.tasks.examples import Examples, TaskKind, flatten
 from headstart.tasks.kind import (
     TEXT_COLUMNS,
     Columns,
-    Kind,
+    Scored,
     Unusable,
     choose,
     choose_pair,
@@ -33,7 +33,7 @@ LABEL_COLUMNS = "label class category sentiment target topic intent spam rating 
 SCORE_COLUMNS = "score similarity similarity_score relatedness relatedness_score value"
 
 
-class WholeTexts(Kind):
+class WholeTexts(Scored):
     """What the three kinds share: one state stands for a text, or for a pair."""
 
     head: HeadKind = "classification"

@@ -16,7 +16,8 @@ from headstart.tasks.packing import Piece, Rows
 
 
 class TaskModel(nn.Module):
-    """Scores of labels, for whole pieces or for every token that is read; or a vector for each piece.
+    """Scores of labels, for whole pieces or for every token that is read; or a vector for each piece; or
+    scores of the vocabulary, of a model that writes.
 
     Which states stand for a text, and what they pass on the way to the scores, is the family's way
     (`HeadShape`), so that the model folder computes the same in transformers. A decoder and the decoder of an
@@ -26,22 +27,31 @@ class TaskModel(nn.Module):
     """
 
     def __init__(
-        self, body: Transformer, task: TaskKind, labels: int, dropout: float = 0.0, decoder_start: int = 0
+        self,
+        body: Transformer,
+        task: TaskKind,
+        labels: int,
+        dropout: float = 0.0,
+        decoder_start: int = 0,
+        writes: bool = False,
     ) -> None:
-        """`decoder_start` is the id with which the decoder of an encoder-decoder begins.
+        """
+        Args:
+            decoder_start: the id with which the decoder of an encoder-decoder begins.
+            writes: the answer is text, by the model's own output, and there is no head.
 
         Raises:
             HeadstartError: the family has no head for the task.
         """
         super().__init__()
-        shape = head_shape(body.config.family, task)
-        self.body, self.task, self.decoder_start = body, task, decoder_start
-        self.head = Head(body.config.width, shape, labels, dropout) if labels else None
+        self.body, self.task, self.decoder_start, self.writes = body, task, decoder_start, writes
+        shape = None if writes else head_shape(body.config.family, task)
+        self.head = Head(body.config.width, shape, labels, dropout) if labels and shape else None
         self.mix: ScalarMix | None = None
 
     def forward(self, rows: Rows) -> Tensor:
         """Logits in float32, `[pieces, labels]` or `[heads, labels]`, in the order of the pieces packed; for
-        embeddings the vectors `[pieces, D]`."""
+        embeddings the vectors `[pieces, D]`; of a model that writes `[heads, V]`."""
         return self.score(self.read(rows))
 
     def read(self, rows: Rows) -> Tensor:
@@ -58,6 +68,8 @@ class TaskModel(nn.Module):
 
     def score(self, states: Tensor) -> Tensor:
         """The head's part, of what `read` gives."""
+        if self.writes:
+            return self.body.logits(states).float()
         if self.mix is not None:
             layers = states.transpose(0, 1)[:, None]  # [layers, 1, N, D]
             states = self.mix(layers, torch.ones(1, len(states), dtype=torch.bool))[0]
@@ -66,8 +78,8 @@ class TaskModel(nn.Module):
 
     @property
     def reads_each(self) -> bool:
-        """Whether the head scores tokens, and not whole pieces."""
-        return self.head is not None and self.head.shape.reads == "each"
+        """Whether tokens are scored, and not whole pieces."""
+        return self.writes or (self.head is not None and self.head.shape.reads == "each")
 
     def states_read(self, piece: Piece) -> int:
         """How many states of a piece are scored."""
@@ -108,6 +120,7 @@ class TaskModel(nn.Module):
             reads = self.head.shape.reads
         else:
             reads = "last" if self.body.config.architecture == "decoder" else "mean"
+            reads = "each" if self.writes else reads
         if reads == "mean" or (self.mix is not None and reads != "each"):
             return mean_of_pieces(hidden, rows)
         if reads == "each":
@@ -121,6 +134,9 @@ class TaskModel(nn.Module):
             return body(
                 rows.ids, rows.segments, token_types=rows.types if body.config.token_types > 1 else None
             )
+        if rows.source is not None:
+            memory = body.encode(rows.source, rows.source_segments)
+            return body(rows.ids, rows.segments, memory=memory, memory_segments=rows.source_segments)
         memory = body.encode(rows.ids, rows.segments)
         if self.head is None:
             return memory

@@ -21,7 +21,7 @@ from headstart.tasks.examples import Choices, Examples, TaskKind
 from headstart.tasks.kind import (
     OPTION_COLUMNS,
     Columns,
-    Kind,
+    Scored,
     Unusable,
     choose,
     is_missing,
@@ -35,7 +35,7 @@ from headstart.tokenizer.base import Tokenizer
 MOST_OPTIONS = 26
 
 
-class MultipleChoice(Kind):
+class MultipleChoice(Scored):
     """The right one of several options."""
 
     name: TaskKind = "multiple-choice"

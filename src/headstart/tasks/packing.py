@@ -6,7 +6,7 @@ rule holds for every head: nothing is cut. What is longer than a piece becomes w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -99,6 +99,10 @@ class Rows:
     """`[pieces]` where their last token is."""
     types: Tensor | None = None
     """`[B, T]` token types; None: all 0."""
+    source: Tensor | None = None
+    """`[B, S]` what an encoder-decoder reads on its encoder's side, where that is another text."""
+    source_segments: Tensor | None = None
+    """`[B, S]` which piece each token of it belongs to, as in `segments`."""
 
     @property
     def pieces(self) -> int:
@@ -107,9 +111,8 @@ class Rows:
 
     def to(self, device: torch.device) -> "Rows":
         """The same on another device."""
-        types = None if self.types is None else self.types.to(device)
-        heads, first, last = (each.to(device) for each in (self.heads, self.first, self.last))
-        return Rows(self.ids.to(device), self.segments.to(device), heads, first, last, types)
+        fields = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(self, **{name: value.to(device) for name, value in fields.items()})
 
 
 def encode_texts(

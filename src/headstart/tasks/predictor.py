@@ -14,10 +14,11 @@ from headstart.interchange.model_folder import LoadedModel, decoder_start, save_
 from headstart.interchange.peft_adapter import LowRank, write_adapter
 from headstart.models.registry import family_named
 from headstart.tasks.examples import TaskKind
-from headstart.tasks.kind import Kind
-from headstart.tasks.kinds import KINDS
+from headstart.tasks.kind import Kind, Scored
+from headstart.tasks.kinds import ALL, kind_of
 from headstart.tasks.model import TaskModel
 from headstart.tasks.packing import Piece, pack
+from headstart.tasks.writing import Writing, writing_head
 from headstart.tokenizer.base import Tokenizer
 
 BATCH_TOKENS = 4096
@@ -46,7 +47,7 @@ class Predictor:
 
     @property
     def kind(self) -> Kind:
-        return KINDS[self.task]
+        return kind_of(self.task, bool(self.facts.get("in_words")))
 
     @classmethod
     def of(cls, loaded: LoadedModel) -> "Predictor":
@@ -60,22 +61,32 @@ class Predictor:
             raise HeadstartError(
                 f"this is a pre-trained {loaded.head} model, which knows no labels yet; fine-tune it first"
             )
-        if loaded.head != KINDS[task].head:
+        config = loaded.model.config
+        facts = loaded.metadata.get("finetuning", {})
+        kind = kind_of(task, bool(facts.get("in_words")))
+        wanted = kind.head if isinstance(kind, Scored) else writing_head(config.architecture)
+        if loaded.head != wanted:
             raise HeadstartError(
                 f"the folder says that it is for {task}, but has a head for {loaded.head}; make it again"
             )
-        config = loaded.model.config
+        labels = loaded.labels or facts.get("labels", [])
         start = 0
         if config.architecture == "encoder-decoder":
             start = decoder_start(family_named(config.family), loaded.tokenizer)
-        model = TaskModel(loaded.model, task, len(loaded.labels), decoder_start=start)
+        writes = isinstance(kind, Writing)
+        model = TaskModel(loaded.model, task, len(labels), decoder_start=start, writes=writes)
         model.load_head(loaded.classifier)
         model.to(loaded.model.embedding.weight.device)
-        return cls(model.eval(), loaded.tokenizer, loaded.labels, loaded.metadata.get("finetuning", {}))
+        return cls(model.eval(), loaded.tokenizer, labels, facts)
 
     @property
     def notes(self) -> list[str]:
         """What was noticed while it was trained, for people."""
+        left_out = self.facts.get("left_out", 0)
+        if left_out:
+            return [
+                f"{left_out:,} training examples were over {self.max_tokens} tokens (max_tokens) and left out"
+            ]
         long = self.facts.get("windowed_examples", 0)
         if not long:
             return []
@@ -98,7 +109,11 @@ class Predictor:
         if not inputs:
             return []
         self.model.eval()
-        pieces = self.kind.encode(self.tokenizer, inputs, self.max_tokens)
+        kind = self.kind
+        if isinstance(kind, Writing):
+            return kind.answered(self.as_loaded(), inputs, self.labels, self.facts)
+        assert isinstance(kind, Scored)
+        pieces = kind.encode(self.tokenizer, inputs, self.max_tokens)
         padding = self.tokenizer.special.pad or 0
         device = self.model.body.embedding.weight.device
         outputs: list[np.ndarray] = [np.zeros(0)] * len(pieces)
@@ -106,7 +121,7 @@ class Predictor:
             found = self.model(pack([pieces[i] for i in batch], padding).to(device)).cpu().numpy()
             for i, output in zip(batch, self.by_piece(found, [pieces[i] for i in batch]), strict=True):
                 outputs[i] = output
-        return self.kind.merge(pieces, outputs, inputs, self.facts)
+        return kind.merge(pieces, outputs, inputs, self.facts)
 
     def by_piece(self, found: np.ndarray, pieces: Sequence[Piece]) -> list[np.ndarray]:
         """The model's outputs for pieces as one for each: `[labels]`, or `[heads, labels]`."""
@@ -120,7 +135,7 @@ class Predictor:
         Raises:
             HeadstartError: the task has no probabilities.
         """
-        if self.task in ("regression", "embedding", "question-answering"):
+        if self.task in ("regression", "embedding", "question-answering") or self.model.writes:
             raise HeadstartError(f"{self.task} has no probabilities of labels; ask for its answers")
         return self.results(inputs)
 
@@ -159,15 +174,15 @@ class Predictor:
         metadata = {"task": self.task, "finetuning": self.facts}
         if self.model.mix is not None:
             metadata["mix"] = self.facts["mix"]
-        return LoadedModel(
-            self.model.body,
-            self.tokenizer,
-            self.kind.head,
-            self.model.head_weights(),
-            self.labels,
-            metadata,
-            problem_type=self.kind.problem,
-        )
+        body, kind = self.model.body, self.kind
+        if isinstance(kind, Scored):
+            weights = self.model.head_weights()
+            return LoadedModel(
+                body, self.tokenizer, kind.head, weights, self.labels, metadata, problem_type=kind.problem
+            )
+        settings = {"max_new_tokens": self.facts["longest"]}
+        head = writing_head(body.config.architecture)
+        return LoadedModel(body, self.tokenizer, head, metadata=metadata, generation=settings)
 
     def save(self, folder: Path, card: str) -> None:
         """Write the model folder; `card` is its README."""
@@ -181,7 +196,8 @@ class Predictor:
             loaded.classifier,
             loaded.labels or None,
             loaded.metadata,
-            problem_type=loaded.problem_type,
+            loaded.generation,
+            loaded.problem_type,
         )
 
     def save_adapter(self, folder: Path, card: str) -> None:
@@ -212,7 +228,7 @@ def task_of(loaded: LoadedModel) -> TaskKind | None:
     """The task that a folder is for: as headstart wrote it, or as transformers' head tells it; None for a
     model that has only been pre-trained."""
     said: Mapping[str, Any] = loaded.metadata
-    for name in KINDS:
+    for name in ALL:
         if said.get("task") == name:
             return name
     if not loaded.labels:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Answer, Examples, TaskKind
-from headstart.tasks.kind import OPTION_COLUMNS, Columns, Kind, Unusable, choose, read_text, softmax
+from headstart.tasks.kind import OPTION_COLUMNS, Columns, Scored, Unusable, choose, read_text, softmax
 from headstart.tasks.packing import Piece, pair_windows, room_for_text
 from headstart.tasks.spans import outside_graphemes
 from headstart.tokenizer.base import Tokenizer
@@ -44,7 +44,7 @@ class Found:
     """By how much the span's score is above that of no answer."""
 
 
-class QuestionAnswering(Kind):
+class QuestionAnswering(Scored):
     """Extractive question answering, with and without answer."""
 
     name: TaskKind = "question-answering"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError, nearest
-from headstart.tasks.examples import MAX_TEXT, Choices
+from headstart.tasks.examples import MAX_TEXT, Choices, Conversation
 from headstart.tasks.kind import TEXT_COLUMNS, Unusable, choose
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.rows import TOO_LONG, Row, read_rows
@@ -107,4 +107,6 @@ def _characters(given: Any) -> int:
     """About how long an input is."""
     if isinstance(given, Choices):
         return len(given.text) * len(given.options) + sum(map(len, given.options))
+    if isinstance(given, Conversation):
+        return len(given.text)
     return sum(map(len, given)) if isinstance(given, tuple | list) else len(given or "")

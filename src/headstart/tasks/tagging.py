@@ -17,7 +17,7 @@ from torch import Tensor
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import MAX_TEXT, Examples, TaskKind, Words
-from headstart.tasks.kind import TEXT_COLUMNS, Columns, Kind, Unusable, choose, numbered, read_text, softmax
+from headstart.tasks.kind import TEXT_COLUMNS, Columns, Scored, Unusable, choose, numbered, read_text, softmax
 from headstart.tasks.metrics.entities import entities, marks_entities
 from headstart.tasks.packing import Piece, encode_words
 from headstart.tasks.spans import Span, outside_graphemes, tags_of, words_in
@@ -28,7 +28,7 @@ TAG_COLUMNS = "tags ner_tags pos_tags labels pos upos ner"
 SPAN_COLUMNS = "entities spans ents label labels annotations"
 
 
-class Tagging(Kind):
+class Tagging(Scored):
     """One tag for each word."""
 
     name: TaskKind = "tagging"

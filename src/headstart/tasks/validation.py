@@ -8,6 +8,7 @@ from headstart.tasks.data import split
 from headstart.tasks.examples import Examples
 from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.frozen import Features
+from headstart.tasks.kinds import KINDS
 from headstart.tasks.metrics import measure
 from headstart.tasks.packing import Piece
 from headstart.tasks.predictor import Predictor
@@ -34,7 +35,7 @@ def from_features(
     predictor: Predictor, examples: Examples, pieces: Sequence[Piece], found: Features
 ) -> Callable[[], float]:
     """The same of a model whose body stays as it is, from its states."""
-    kind, model = predictor.kind, predictor.model
+    kind, model = KINDS[predictor.task], predictor.model
     states = found.of(range(len(pieces)))
 
     @torch.no_grad()

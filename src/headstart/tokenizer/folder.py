@@ -164,6 +164,7 @@ def write_for_transformers(tokenizer: Tokenizer, folder: Path, closing: bool, co
         if closing:
             roles |= {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
         config = make_config(roles, ("input_ids", "attention_mask"))
+        config |= {name: tokenizer.config[name] for name in ("chat_template",) if name in tokenizer.config}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / DEFINITION, definition)
     write_json(folder / CONFIG, config | {"model_max_length": context})

@@ -11,6 +11,7 @@ from headstart.tasks.metrics.bootstrap import Measurement, Score
 from headstart.tasks.metrics.correlation import pearson, spearman
 from headstart.tasks.metrics.entities import entity_f1, marks_entities
 from headstart.tasks.metrics.labels import accuracy, f1, token_accuracy
+from headstart.tasks.metrics.overlap import bleu, chrf, rouge_l, rouge_n, rouge_words
 from headstart.tasks.metrics.ranking import partner_found, partner_rank, similarities
 
 
@@ -22,6 +23,8 @@ def measure(task: TaskKind, truth: Sequence[Target], predicted: Sequence[Target]
     labels: micro and macro F1, and how often all are right. Numbers: Pearson's and Spearman's correlation.
     Questions: F1 of words and exact match, as SQuAD has them. Choices: accuracy. Embeddings: the correlations
     of the cosines with given similarities, or how often a text's partner is the nearest of all partners.
+    Written texts: ROUGE-L, or chrF where none of them has a Latin word; ROUGE-1 and -2, chrF, BLEU, and how
+    often the words are those wanted.
     """
     match task:
         case "tagging":
@@ -41,8 +44,18 @@ def measure(task: TaskKind, truth: Sequence[Target], predicted: Sequence[Target]
                 return [partner_found(predicted), partner_rank(predicted)]
             cosines = similarities(predicted)
             return [spearman(truth, cosines), pearson(truth, cosines)]
+        case "text-to-text" | "chat":
+            return _texts(truth, predicted)
         case _:
             return [accuracy(truth, predicted), f1(truth, predicted, "macro")]
+
+
+def _texts(truth: Sequence[Target], predicted: Sequence[str]) -> list[Measurement]:
+    whole = [bleu(truth, predicted), exact_match(truth, predicted)]
+    if not any(rouge_words(way) for ways in truth for way in ways):
+        return [chrf(truth, predicted), *whole]
+    parts = [rouge_n(truth, predicted, order) for order in (1, 2)]
+    return [rouge_l(truth, predicted), *parts, chrf(truth, predicted), *whole]
 
 
 def score(task: TaskKind, truth: Sequence[Target], predicted: Sequence[Target]) -> list[Score]:
