@@ -68,7 +68,7 @@ def finetune_writing(
     if validation is not None:
         judge = Lessons(model, fitting(kind, loaded, validation, labels, most)[0], padding).goodness
     decay = 1.0 if scratch or recipe.adapt == "lora" else recipe.layer_decay
-    groups = parameter_groups(model, recipe.rate(scratch), decay, recipe.weight_decay)
+    groups = parameter_groups(model, recipe.rate(config.width, scratch), decay, recipe.weight_decay)
     learned = learn(model, loss, groups, len(lessons), recipe, seed, judge, progress)
     changes = merge_low_rank(model.body)
     facts: dict[str, Any] = {
