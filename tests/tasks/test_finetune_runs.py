@@ -172,6 +172,18 @@ def test_a_comparison_from_the_command_line(tmp_path, folders):
         assert hs.load(out / way).check() == pytest.approx(0, abs=1e-5)
         assert "95 % bootstrap interval" in (out / way / "model" / "README.md").read_text()
     assert (out / "lora" / "adapter" / "adapter_config.json").exists()
+    (out / "compare.json").unlink()  # as if it had been stopped
+    shutil.rmtree(out / "mix")
+    trained = (out / "full" / "model" / "model.safetensors").stat().st_mtime_ns
+    done = CliRunner().invoke(app, [*command, "--json", *settings], catch_exceptions=False)
+    again = {row["adapt"]: row | {"seconds": 0} for row in json.loads(done.stdout)["ways"]}
+    assert again == {way: row | {"seconds": 0} for way, row in rows.items()}
+    assert (out / "full" / "model" / "model.safetensors").stat().st_mtime_ns == trained
+    (out / "compare.json").unlink()
+    with pytest.raises(HeadstartError, match="begun with other settings"):
+        CliRunner().invoke(app, [*command, *settings, "epochs=3"], catch_exceptions=False)
+    with pytest.raises(HeadstartError, match="begun with other labels"):
+        CliRunner().invoke(app, [*command, *settings, "--labels", "9"], catch_exceptions=False)
     for extra in (["--seeds", "2"], ["--from-scratch"]):
         with pytest.raises(HeadstartError, match="--compare takes no"):
             CliRunner().invoke(app, [*command, *extra], catch_exceptions=False)

@@ -14,6 +14,7 @@ import transformers
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model, save_model
+from headstart.interchange.transfer import export_model
 from headstart.tasks.api import Model
 from headstart.tasks.finetune import finetune
 from headstart.tasks.finetune_recipe import FinetuneRecipe
@@ -110,6 +111,18 @@ def test_we_load_what_peft_wrote(tmp_path, base, places, family, targets):
     predictor = Model(load_model(tmp_path / "adapter")).predictor
     assert predictor.labels == ["LABEL_0", "LABEL_1"]
     same(predictor, adapted, places)
+
+
+def test_an_adapter_becomes_a_model_folder(tmp_path, base, places):
+    """Export merges it, for programs that read no adapters."""
+    predictor = finetune(load_model(base("gpt2")), places, LORA, seed=0)
+    predictor.save_adapter(tmp_path / "adapter", "# Adapter")
+    export_model(tmp_path / "adapter", tmp_path / "merged")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged")
+    same(predictor, model, places)
+    assert model.config.id2label == {0: "home", 1: "sea"}
+    merged = Model(load_model(tmp_path / "merged")).predictor
+    assert merged.facts == predictor.facts
 
 
 def test_an_adapter_without_what_its_head_needs(tmp_path, base, places):

@@ -60,7 +60,6 @@ def write_adapter(
     labels: list[str],
     own: Mapping[str, Any],
     card: str,
-    dropout: float = 0.0,
 ) -> None:
     """Write an adapter folder.
 
@@ -73,32 +72,12 @@ def write_adapter(
         classifier: weights of the head.
         labels: in the order of its outputs.
         own: kept in `headstart.json`, which PEFT does not read.
+        card: the model card, Markdown.
     """
-    family = family_named(model.config.family)
-    shape: HeadShape = family.HEADS[head]
-    state = model.state_dict()
-    tensors: dict[str, Tensor] = {}
-    ranks: dict[str, int] = {}
-    alphas: dict[str, float] = {}
-    turned = False
-    for theirs, stored in family.weights(model.config).items():
-        names = [name.removesuffix(".weight") for name in stored]
-        if not any(name in changes for name in names):
-            continue
-        module = hf_name(theirs, family, head).removesuffix(".weight")
-        one = _side_by_side([changes.get(name) for name in names], [len(state[name]) for name in stored])
-        tensors[f"{module}.lora_A.weight"], tensors[f"{module}.lora_B.weight"] = one.narrow, one.widen
-        ranks[module] = len(one.narrow)
-        alphas[module] = one.scale * len(one.narrow)
-        turned |= stored.transposed
-    saved = {name.removesuffix(".weight").removesuffix(".bias").split(".")[0] for name in shape.weights}
-    tensors |= {theirs: classifier[ours] for theirs, ours in shape.weights.items() if ours in classifier}
-    borrowed = {"pooler": "pooler.", "prediction head": "prediction_head."}.get(shape.through)
-    for theirs, stored in family.weights(model.config).items():
-        if borrowed is not None and stored[0].startswith(borrowed) and stored[0] in state:
-            name = hf_name(theirs, family, head)
-            tensors[name] = state[stored[0]]
-            saved.add(name.rpartition(".")[0])
+    stacked, transposed = _in_files(model, head, changes)
+    kept, modules = _head_in_files(model, head, classifier)
+    ranks = {module: len(change.narrow) for module, change in stacked.items()}
+    alphas = {module: change.scale * len(change.narrow) for module, change in stacked.items()}
     rank = min(ranks.values())
     alpha = next(alphas[module] for module, its in ranks.items() if its == rank)
     write_json(
@@ -110,19 +89,21 @@ def write_adapter(
             "inference_mode": True,
             "r": rank,
             "lora_alpha": alpha,
-            "lora_dropout": dropout,
+            "lora_dropout": 0.0,
             "target_modules": list(ranks),
-            "modules_to_save": sorted(saved) or None,
+            "modules_to_save": modules or None,
             "rank_pattern": {module: its for module, its in ranks.items() if its != rank},
             "alpha_pattern": {module: its for module, its in alphas.items() if its != alpha},
-            "fan_in_fan_out": turned,
+            "fan_in_fan_out": transposed,
             "bias": "none",
             "use_rslora": False,
             "use_dora": False,
         },
     )
+    tensors = {f"{module}.lora_A.weight": change.narrow for module, change in stacked.items()}
+    tensors |= {f"{module}.lora_B.weight": change.widen for module, change in stacked.items()}
     save_file(
-        {PREFIX + name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+        {PREFIX + name: tensor.detach().contiguous() for name, tensor in (tensors | kept).items()},
         folder / WEIGHTS_FILE,
         metadata={"format": "pt"},
     )
@@ -131,6 +112,38 @@ def write_adapter(
         f"---\nlibrary_name: peft\nbase_model: {base}\ntags: [headstart, lora]\n---\n\n{card}\n",
         encoding="utf-8",
     )
+
+
+def _in_files(
+    model: Transformer, head: str, changes: Mapping[str, LowRank]
+) -> tuple[dict[str, LowRank], bool]:
+    """The changes of transformers' modules, and whether these are stored inputs first."""
+    family, state = family_named(model.config.family), model.state_dict()
+    found, transposed = {}, False
+    for theirs, stored in family.weights(model.config).items():
+        its = [changes.get(name.removesuffix(".weight")) for name in stored]
+        if any(change is not None for change in its):
+            module = hf_name(theirs, family, head).removesuffix(".weight")
+            found[module] = _side_by_side(its, [len(state[name]) for name in stored])
+            transposed |= stored.transposed
+    return found, transposed
+
+
+def _head_in_files(
+    model: Transformer, head: str, classifier: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The head's weights and what it borrows, under transformers' names, and the modules that hold them."""
+    family, state = family_named(model.config.family), model.state_dict()
+    shape: HeadShape = family.HEADS[head]
+    tensors = {theirs: classifier[ours] for theirs, ours in shape.weights.items() if ours in classifier}
+    modules = {name.split(".")[0] for name in tensors}
+    borrowed = {"pooler": "pooler.", "prediction head": "prediction_head."}.get(shape.through)
+    for theirs, stored in family.weights(model.config).items():
+        if borrowed is not None and stored[0].startswith(borrowed) and stored[0] in state:
+            name = hf_name(theirs, family, head)
+            tensors[name] = state[stored[0]]
+            modules.add(name.rpartition(".")[0])
+    return tensors, sorted(modules)
 
 
 def _side_by_side(changes: list[LowRank | None], outputs: list[int]) -> LowRank:

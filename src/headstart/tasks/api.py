@@ -129,7 +129,8 @@ class Model:
         if self.predictor is not None:
             self.predictor.save(Path(folder), task_card(self.predictor))
             write_check(Path(folder), self.predictor)
-            add_scores(Path(folder), [self.score] if self.score else [])
+            if self.score is not None:
+                add_scores(Path(folder), [self.score])
         else:
             card = f"# {self.loaded.model.config.family}\n\nSaved with headstart."
             save_model(Path(folder), self.loaded.model, self.loaded.tokenizer, self.loaded.head, card)

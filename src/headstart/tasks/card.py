@@ -83,5 +83,7 @@ def add_scores(folder: Path, scores: Sequence[Score]) -> None:
         for each in scores
     ]
     card = (folder / "README.md").read_text(encoding="utf-8")
+    if lines[0] in card:  # of a run that was stopped and goes on
+        return
     with atomic(folder / "README.md") as temporary:
         temporary.write_text("\n".join([card, *lines, ""]), encoding="utf-8")

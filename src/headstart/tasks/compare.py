@@ -7,7 +7,8 @@ from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, write_json
-from headstart.interchange.model_folder import LoadedModel
+from headstart.interchange.model_folder import LoadedModel, load_model
+from headstart.tasks.card import add_scores
 from headstart.tasks.data import Task
 from headstart.tasks.evaluation_report import markdown_table
 from headstart.tasks.examples import Examples
@@ -16,6 +17,7 @@ from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import Score, bootstrap, measure
 from headstart.tasks.metrics.bootstrap import Comparison, Measurement
 from headstart.tasks.predictor import Predictor
+from headstart.tasks.reload_check import keep
 
 WAYS = ("full", "frozen", "mix", "lora")
 FLOAT_BYTES = 4
@@ -118,7 +120,7 @@ def compare(
     ways: Sequence[str] = WAYS,
     seed: int = 0,
     validation: Examples | None = None,
-    progress: bool = False,
+    out: Path | None = None,
 ) -> Compared:
     """Fine-tune in every way with the recipe's other settings, and score each on the test data.
 
@@ -126,6 +128,7 @@ def compare(
         task: has the test data.
         train: what is learned from, of the task's training data.
         ways: values of the recipe's `adapt`.
+        out: keep every way's model there, in a folder of its name, or take it from there; and show a bar.
 
     Raises:
         HeadstartError: a way that there is not; see also `finetune`.
@@ -136,12 +139,19 @@ def compare(
     compared = Compared(task.name, len(train), len(task.test), [], {})
     first: Measurement | None = None
     for way, its in recipes.items():
-        predictor = finetune(loaded, train, its, seed, progress=progress, validation=validation)
+        if out is not None and (out / way / "model").exists():
+            predictor = Predictor.of(load_model(out / way / "model", loaded.model.dtype))
+        else:
+            predictor = finetune(loaded, train, its, seed, progress=out is not None, validation=validation)
+            if out is not None:
+                predictor = keep(predictor, out / way)
         measured = measure(task.kind, task.test.targets, predictor.predict(task.test.inputs))[0]
         against = None if first is None else bootstrap.compare(measured, first)
         first = first or measured
         facts = predictor.facts
         row = Way(way, measured.score, facts["learning_weights"], facts["seconds"], against, facts.get("mix"))
+        if out is not None:
+            add_scores(out / way / "model", [measured.score])
         compared.ways.append(row)
         compared.predictors[way] = predictor
     return compared

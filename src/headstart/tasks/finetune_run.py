@@ -9,18 +9,17 @@ from typing import Any
 import torch
 
 from headstart.errors import HeadstartError
-from headstart.folder import write_json
+from headstart.folder import read_json, write_json
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.baselines import baselines
-from headstart.tasks.card import add_scores, task_card
+from headstart.tasks.card import add_scores
 from headstart.tasks.compare import Compared, compare
 from headstart.tasks.data import Task, load_examples, load_task, pair, sample_labels
 from headstart.tasks.examples import Examples
 from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score
 from headstart.tasks.precision import dtype_named
-from headstart.tasks.predictor import Predictor
-from headstart.tasks.reload_check import check, write_check
+from headstart.tasks.reload_check import keep
 from headstart.tasks.search import search
 from headstart.tasks.seeds import finetune_seeds, spread
 from headstart.training.machine import describe_machine, package_versions
@@ -53,7 +52,8 @@ def prepare(
     seed: int = 0,
     precision: str = "auto",
 ) -> Prepared:
-    """Read model and data, and write recipe.yaml and run.json into `out`.
+    """Read model and data, and write recipe.yaml and run.json into `out`, where a run that was stopped may
+    have left the same.
 
     Args:
         model: the pre-trained model or run folder.
@@ -63,10 +63,19 @@ def prepare(
         precision: "auto", "float32" or "bfloat16".
 
     Raises:
-        HeadstartError: the folder holds a fine-tuning already; see also `find_tasks`.
+        HeadstartError: the folder holds a finished run, or another one; see also `find_tasks`.
     """
-    if (out / "run.json").exists():
+    if (out / "model").exists() or (out / "compare.json").exists():
         raise HeadstartError(f"{out} holds a fine-tuned model already; choose another folder, or remove it")
+    asked = {"model": str(model), "data": str(data), "labels": labels, "seed": seed}
+    if (out / "run.json").exists():
+        before = read_json(out / "run.json")
+        other = [key for key, value in asked.items() if before.get(key) != value]
+        other += [] if FinetuneRecipe.load(out / "recipe.yaml", []) == recipe else ["settings"]
+        if other:
+            raise HeadstartError(
+                f"{out} was begun with other {other[0]}; choose another folder, or remove it"
+            )
     task = task_from(data, test, kind, seed, text_column, label_column, columns)
     loaded = load_model(model, dtype_named(precision))
     judged = None
@@ -76,10 +85,8 @@ def prepare(
     recipe.save(out / "recipe.yaml")
     write_json(
         out / "run.json",
-        {
-            "model": str(model),
-            "data": str(data),
-            "seed": seed,
+        asked
+        | {
             "precision": str(loaded.model.dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
             "machine": describe_machine(),
@@ -124,7 +131,6 @@ def finetune_run(
     tried: list[dict[str, Any]] = []
     if recipe.search:
         recipe, tried = search(loaded, train, recipe, seed, validation)
-        recipe.save(out / "recipe.yaml")
     runs = finetune_seeds(
         loaded, train, recipe, range(seed, seed + seeds), scratch, progress=True, validation=validation
     )
@@ -153,26 +159,11 @@ def finetune_run(
     }
     if tried:
         figures["search"] = tried
+        recipe.save(out / "recipe.yaml")
     if seeds > 1:
         figures["seeds"] = spread(runs, best, scores[0], task)
     write_json(out / "scores.json", figures)
     return figures
-
-
-def keep(predictor: Predictor, out: Path) -> Predictor:
-    """Write the model folder, of LoRA the adapter too, and read the model again from it.
-
-    Raises:
-        HeadstartError: what was read is not what was trained.
-    """
-    card = task_card(predictor)
-    predictor.save(out / "model", card)
-    write_check(out / "model", predictor)
-    if predictor.changes and predictor.base is not None:
-        predictor.save_adapter(out / "adapter", card)
-    again = Predictor.of(load_model(out / "model", predictor.model.body.dtype))
-    check(out / "model", again)
-    return again
 
 
 def compare_run(
@@ -186,6 +177,7 @@ def compare_run(
     **sources: Any,
 ) -> Compared:
     """Fine-tune in several ways, and write `out`: compare.json, compare.md, a folder with `model` for each.
+    After a stop the ways that were finished are not gone again.
 
     Args:
         ways: see `compare`.
@@ -193,11 +185,8 @@ def compare_run(
     """
     prepared = prepare(model, data, out, recipe, seed=seed, **sources)
     compared = compare(
-        prepared.loaded, prepared.task, prepared.train, recipe, ways, seed, prepared.validation, progress=True
+        prepared.loaded, prepared.task, prepared.train, recipe, ways, seed, prepared.validation, out
     )
-    for way in compared.ways:
-        keep(compared.predictors[way.adapt], out / way.adapt)
-        add_scores(out / way.adapt / "model", [way.score])
     compared.write(out)
     return compared
 

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic
+from headstart.interchange.model_folder import load_model
 from headstart.interchange.weights import read_tensors
+from headstart.tasks.card import task_card
 from headstart.tasks.packing import encode_texts, pack
 from headstart.tasks.predictor import Predictor
 
@@ -28,6 +30,22 @@ TEXTS = (
 )
 TOLERANCE = 1e-3
 """Of the largest output; other machines add numbers up in another order."""
+
+
+def keep(predictor: Predictor, out: Path) -> Predictor:
+    """Write the model folder `out/model`, of LoRA `out/adapter` too, and read the model again from it.
+
+    Raises:
+        HeadstartError: what was read is not what was trained.
+    """
+    card = task_card(predictor)
+    if predictor.changes and predictor.base is not None:
+        predictor.save_adapter(out / "adapter", card)
+    predictor.save(out / "model", card)
+    write_check(out / "model", predictor)
+    again = Predictor.of(load_model(out / "model", predictor.model.body.dtype))
+    check(out / "model", again)
+    return again
 
 
 def write_check(folder: Path, predictor: Predictor) -> None:
