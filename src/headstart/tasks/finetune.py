@@ -33,6 +33,9 @@ from headstart.tasks.validation import from_features, main_score, set_apart
 from headstart.tasks.writing import Writing
 from headstart.training.machine import keep_freed_memory
 
+MASKED = ("masked", "pretraining")
+"""Heads of models that have just learned to read around hidden tokens."""
+
 
 def finetune(
     loaded: LoadedModel,
@@ -92,7 +95,8 @@ def finetune(
     elif train.task in ("classification", "multi-label", "regression"):
         facts["pairs"] = isinstance(train.inputs[0], tuple)
     predictor = Predictor(model, loaded.tokenizer, labels, facts, base=loaded.folder)
-    loss = _Loss(predictor, train, 0.0 if scratch else recipe.hidden_tokens, seed)
+    reads_masks = loaded.head in MASKED and not scratch
+    loss = _Loss(predictor, train, recipe.hidden_tokens if reads_masks else 0.0, seed)
     judge: Callable[[], float] | None = None
     if validation is not None:
         judge = partial(main_score, predictor, validation)

@@ -46,8 +46,8 @@ class FinetuneRecipe(Recipe):
     dropout: float = Field(0.1, ge=0, lt=1)
     """On what the classifier reads."""
     hidden_tokens: float = Field(0.15, ge=0, lt=1)
-    """Share of the tokens that training replaces by the mask, where the tokenizer has one, new ones every
-    time: the encoder knows how to read around them, and few examples go further."""
+    """Share of the tokens that training replaces by the mask, new ones every time, of a model that was
+    pre-trained by filling masks: it knows how to read around them, and few examples go further."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
     reinitialise: int = Field(0, ge=0)
