@@ -46,9 +46,8 @@ STAGES = (
     "writing",
     "tokens",
 )
-# The rules of datatrove's example: English alone, and of its two readings of FineWeb the one in code.
-SAME_RULES = ("languages=[en]", "page_rules.page_line_characters=duplicate_line_characters > 0.01")
-VARIANTS: dict[str, tuple[str, ...]] = {"headstart": SAME_RULES}
+RECIPE = HERE.parent.parent / "recipes" / "corpus-fineweb.yaml"  # the rules of datatrove's example
+VARIANTS: dict[str, tuple[str, ...]] = {"headstart": ()}
 
 
 def run(python: str, script: str, *given: str, out: Path) -> dict[str, Any]:
@@ -138,6 +137,7 @@ def main() -> None:
                 str(warc),
                 str(tokenizer),
                 str(folder / name),
+                str(RECIPE),
                 *overrides,
                 out=folder / name,
             )

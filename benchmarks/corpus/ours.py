@@ -33,13 +33,13 @@ STEPS = {
     "decide.bands": "duplicates",
     "decide.links": "duplicates",
     "decide.compare": "duplicates",
-    "decide.weigh": "writing",
+    "funnel.weigh": "writing",
     "write.deal": "writing",
     "write.gather": "writing",
 }
 
 
-def main(warc: Path, tokenizer: Path, out: Path, overrides: list[str]) -> None:
+def main(warc: Path, tokenizer: Path, out: Path, recipe_file: Path, overrides: list[str]) -> None:
     clock = Clock()
     for name, stage in CALLS.items():
         if hasattr(prepare, name):
@@ -50,7 +50,7 @@ def main(warc: Path, tokenizer: Path, out: Path, overrides: list[str]) -> None:
     engine.step_named = lambda name: clock.timed(STEPS.get(name, "rest"), step_named(name))
     pipeline.group = clock.timed("duplicates", pipeline.group)
 
-    recipe = CorpusRecipe.load(None, overrides)
+    recipe = CorpusRecipe.load(recipe_file, overrides)
     manifest: dict[str, Any] = build([warc], out / "corpus", recipe, workers=0)
     kept = [row["url"] for row in read_documents(out / "corpus", ["url"])]
     with clock.stage("tokens"):
@@ -69,4 +69,4 @@ def main(warc: Path, tokenizer: Path, out: Path, overrides: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+    main(*map(Path, sys.argv[1:5]), sys.argv[5:])

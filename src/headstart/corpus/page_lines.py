@@ -12,9 +12,14 @@ from pydantic import Field
 from headstart.corpus.extract import normalise
 from headstart.recipe import Recipe
 
-_NOTICE = re.compile(
-    r"javascript|terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies",
-    re.IGNORECASE,
+_NOTICES = (
+    "javascript",
+    "terms of use",
+    "privacy policy",
+    "cookie policy",
+    "uses cookies",
+    "use of cookies",
+    "use cookies",
 )
 _CITATION = re.compile(r"\[(?:\d{1,3}|edit|citation needed)\]")
 _COUNTER = re.compile(
@@ -46,28 +51,38 @@ def drop_lines(text: str, lines: Lines) -> tuple[str, float]:
     if lines.citations and "[" in text:
         text = _CITATION.sub("", text)
     every = lines.interface or lines.unpunctuated or lines.min_words or lines.max_word_characters
-    if not every and not (lines.notices and _NOTICE.search(text)):
+    noticed = lines.notices and _has_notice(text)
+    if not every and not noticed:
         return text.strip("\n"), 0.0
     kept: list[str] = []
     words = dropped = 0
     for line in text.split("\n"):
         own = line.split()
         words += len(own)
-        if own and _drops(line.strip(), own, lines):
+        if own and ((noticed and _has_notice(line)) or _drops(line, own, lines)):
             dropped += len(own)
         else:
             kept.append(line)
-    return normalise("\n".join(kept)), dropped / max(words, 1)
+    return normalise("\n".join(kept)) if dropped else text.strip("\n"), dropped / max(words, 1)
+
+
+def _has_notice(text: str) -> bool:
+    small = text.lower()
+    return any(notice in small for notice in _NOTICES)
 
 
 def _drops(line: str, words: list[str], lines: Lines) -> bool:
+    longest = lines.max_word_characters
     return (
-        (lines.notices and bool(_NOTICE.search(line)))
-        or len(words) < lines.min_words
-        or (lines.max_word_characters is not None and max(map(len, words)) > lines.max_word_characters)
-        or (lines.unpunctuated and (not line.endswith(_SENTENCE_CLOSES) or line.endswith("...")))
-        or (lines.interface and _interface(line, words))
+        len(words) < lines.min_words
+        or (longest is not None and len(line) > longest and max(map(len, words)) > longest)
+        or (lines.unpunctuated and _unpunctuated(line.strip()))
+        or (lines.interface and _interface(line.strip(), words))
     )
+
+
+def _unpunctuated(line: str) -> bool:
+    return not line.endswith(_SENTENCE_CLOSES) or line.endswith("...")
 
 
 def _interface(line: str, words: list[str]) -> bool:
