@@ -168,13 +168,18 @@ def test_groups_hold_what_learns_once(encoder, places):
     assert {group["lr"] for group in groups} == {1.0, 0.5, 0.25, 0.125}  # head, two layers, embeddings
 
 
-def test_what_cannot_be_adapted(encoder, places):
+def test_what_cannot_be_adapted(encoder, tiny, places):
     with pytest.raises(HeadstartError, match="adapt = 'lore' is wrong"):
         FinetuneRecipe.load(None, ["adapt=lore"])
     with pytest.raises(HeadstartError, match="random weights know nothing to keep"):
         finetune(encoder, places, recipe("frozen"), 0, scratch=True)
     with pytest.raises(HeadstartError, match="would never learn"):
         finetune(encoder, places, recipe("mix", reinitialise=1), 0)
+    words = Examples("classification", places.inputs, places.targets, in_words=True)
+    decoder = LoadedModel(tiny("headstart-decoder"), encoder.tokenizer, "causal")
+    for way in ("frozen", "mix"):
+        with pytest.raises(HeadstartError, match="nothing to learn for classification"):
+            finetune(decoder, words, recipe(way, max_tokens=60), 0)
     pairs = Examples("embedding", [("a ship", "a boat"), ("a hall", "a house")], [None, None])
     with pytest.raises(HeadstartError, match="nothing to learn for embedding"):
         finetune(encoder, pairs, recipe("frozen"), 0)

@@ -16,6 +16,7 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model, save_model
 from headstart.interchange.transfer import export_model
 from headstart.tasks.api import Model
+from headstart.tasks.examples import Examples
 from headstart.tasks.finetune import finetune
 from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.packing import pack
@@ -92,6 +93,30 @@ def test_peft_loads_what_we_wrote(tmp_path, base, request, task, family):
     ):
         assert np.allclose(mine, reloaded, atol=1e-5)
     assert all(torch.equal(t, before[n]) for n, t in load_model(folder).model.state_dict().items())
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "t5"])
+def test_peft_loads_models_that_write(tmp_path, base, places, family):
+    examples = Examples("classification", places.inputs, places.targets, in_words=True)
+    folder = base(family)
+    predictor = finetune(load_model(folder), examples, LORA.model_copy(update={"max_tokens": 60}), seed=0)
+    predictor.save_adapter(tmp_path / "adapter", "# Adapter")
+    auto = transformers.AutoModelForSeq2SeqLM if family == "t5" else transformers.AutoModelForCausalLM
+    adapted = peft.PeftModel.from_pretrained(auto.from_pretrained(folder), tmp_path / "adapter").eval()
+    body = predictor.model.body
+    ids = torch.arange(5, 45).reshape(2, 20)
+    with torch.no_grad():
+        if family == "t5":
+            theirs = adapted(input_ids=ids, decoder_input_ids=ids).logits
+            states = body(ids, memory=body.encode(ids))
+        else:
+            theirs, states = adapted(ids).logits, body(ids)
+        own = body.logits(states)
+    assert torch.allclose(own, theirs, atol=2e-4 * float(theirs.abs().max()))
+    again = Model(load_model(tmp_path / "adapter"))
+    assert again.predict(places.inputs[:3]) == [
+        answer | {} for answer in predictor.answers(places.inputs[:3])
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ changes side by side: their narrow matrices above each other, the wide ones alon
 """
 
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +108,7 @@ def write_adapter(
         folder / WEIGHTS_FILE,
         metadata={"format": "pt"},
     )
+    shutil.copymode(folder / CONFIG_FILE, folder / WEIGHTS_FILE)  # safetensors leaves it to its owner alone
     write_json(folder / OWN_FILE, {"head": head, "labels": labels} | dict(own))
     (folder / "README.md").write_text(
         f"---\nlibrary_name: peft\nbase_model: {base}\ntags: [headstart, lora]\n---\n\n{card}\n",

@@ -31,7 +31,7 @@ def adapt(model: TaskModel, recipe: FinetuneRecipe, seed: int) -> None:
     Raises:
         HeadstartError: nothing would learn, or there are no such matrices or layers.
     """
-    if recipe.adapt == "mix":
+    if recipe.adapt == "mix" and not model.writes:
         model.mix_layers()
     elif recipe.adapt == "lora":
         add_low_rank(

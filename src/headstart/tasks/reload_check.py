@@ -4,6 +4,7 @@ The texts are always these, so that nothing of the training data is kept. They a
 own tokenizer, so that another one shows as well as other weights do.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def write_check(folder: Path, predictor: Predictor) -> None:
     ids, outputs = _batch(predictor)
     with atomic(folder / FILE) as temporary:
         save_file({"ids": ids, "outputs": outputs}, temporary)
+        shutil.copymode(folder / "config.json", temporary)  # safetensors leaves files to their owner alone
 
 
 def check(folder: Path, predictor: Predictor) -> float | None:
@@ -84,10 +86,12 @@ def check(folder: Path, predictor: Predictor) -> float | None:
 
 @torch.no_grad()
 def _batch(predictor: Predictor) -> tuple[Tensor, Tensor]:
-    """Token ids, one behind the other, and outputs in float32."""
+    """Token ids, one behind the other, and outputs in float32; of a model that writes those at the last
+    tokens alone, for each is as long as the vocabulary."""
     model, tokenizer = predictor.model.eval(), predictor.tokenizer
     pieces = encode_texts(tokenizer, TEXTS, predictor.max_tokens)
-    pieces = [replace(piece, heads=np.arange(len(piece.ids))) for piece in pieces]
+    first = -1 if model.writes else 0
+    pieces = [replace(piece, heads=np.arange(len(piece.ids))[first:]) for piece in pieces]
     computed = model.body.dtype
     model.body.dtype = torch.float32
     try:
