@@ -6,6 +6,7 @@
 #   make check-real-weights            published models against transformers; fetches 180 MB
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
+#   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
 #   make bench-tasks DATA=FOLDER       fine-tuning by number of labels, beside baselines and transformers; hours
 #   make PYTHON=python3.12 ...         another interpreter, 3.11 or later
 #   make clean                         remove .venv and caches
@@ -17,7 +18,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart test test-slow check-real-weights lint bench-decode bench-tasks clean
+.PHONY: quickstart test test-slow check-real-weights lint bench-decode bench-rules bench-tasks clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -82,6 +83,17 @@ $(CORPUS)/.installed: benchmarks/corpus/requirements.txt
 	$(CORPUS)/bin/pip install --requirement benchmarks/corpus/requirements.txt
 	@touch $@
 
+RULES := benchmarks/rules/.venv
+
+bench-rules: $(RULES)/.installed
+	@test -n "$(DATA)" || { echo "say where the texts are: make bench-rules DATA=/path/to/data"; exit 1; }
+	PYTHONPATH=src $(RULES)/bin/python benchmarks/rules/bench.py $(DATA) $(ARGS)
+
+$(RULES)/.installed: benchmarks/rules/requirements.txt
+	$(PYTHON) -m venv $(RULES) || { rm -rf $(RULES); echo "$(NO_VENV)"; exit 1; }
+	$(RULES)/bin/pip install --requirement benchmarks/rules/requirements.txt
+	@touch $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(NO_VENV)"; exit 1; }
@@ -95,4 +107,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $(DECODE) $(CORPUS) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DECODE) $(CORPUS) $(RULES) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

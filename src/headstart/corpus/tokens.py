@@ -97,7 +97,7 @@ def tokenize(text: str, words: Words) -> Tokens:
         starts[1:] |= alone[:-1] & ~space[1:]
     starts[1:] &= (points[1:] != points[:-1]) | ~_signs(_REPEATED)[points[1:]]
     _join_between(starts, text, words, points)
-    _join_beside(starts, points, worded, space)
+    _join_beside(starts, points, worded)
     _join_full_stops(starts, words, worded)
     _part_units(starts, words, worded)
     if "://" in text:
@@ -142,7 +142,7 @@ def _join_between(starts: np.ndarray, text: str, words: Words, points: np.ndarra
     if len(cased := code_points(text)) == len(points):
         capital = cased != words.points
         parts |= (points[at] == ord(".")) & before & ~capital[at - 1] & capital[at + 1]
-    opens = (does == _OPENS) & before & after
+    opens = (does == _OPENS) & after
     starts[at[~parts & ~opens]] = False
     starts[at[~parts] + 1] = False
     _join_over_runs(starts, sign, points, classes)
@@ -161,16 +161,17 @@ def _join_over_runs(starts: np.ndarray, sign: np.ndarray, points: np.ndarray, cl
             starts[first : end + 1] = False
 
 
-def _join_beside(starts: np.ndarray, points: np.ndarray, worded: np.ndarray, space: np.ndarray) -> None:
+def _join_beside(starts: np.ndarray, points: np.ndarray, worded: np.ndarray) -> None:
     """Leading signs join the word behind them, trailing ones the word before."""
     first = np.flatnonzero(_signs(_LEADING)[points[:-1]] & worded[1:])
-    begins = np.append(True, space)  # before each place
-    again = (points[first] == points[first - 1]) & begins[first - 1]
-    leading = first[begins[first] | again]
-    starts[leading + 1] = False
+    starts[first[(first == 0) | ~worded[first - 1]] + 1] = False
     last = np.flatnonzero(_signs(_TRAILING)[points[1:]] & worded[:-1]) + 1
-    last = last[(last + 1 == len(points)) | ~worded[np.minimum(last + 1, len(points) - 1)]]
-    starts[last] = False
+    behind = np.minimum(last + 1, len(points) - 1)
+    plus, ends = points[last] == ord("+"), last + 1 == len(points)
+    doubled = (points[behind] == points[last]) & ~plus & ~ends
+    counted = plus & _signs("0123456789")[points[last - 1]]  # 10+
+    starts[last[(ends | ~worded[behind]) & ~doubled & ~counted]] = False
+    starts[np.flatnonzero((points[1:] == ord(":")) & (points[:-1] == ord(")"))) + 1] = False
 
 
 def _join_full_stops(starts: np.ndarray, words: Words, worded: np.ndarray) -> None:
