@@ -102,13 +102,15 @@ def index(work: Work) -> None:
 def blocked(work: Work, urls: list[str]) -> np.ndarray:
     """For each address which block list it is on: a place in `BLOCKS` counted from 1, or 0."""
     wanted = work.recipe.urls
-    distinct, back = np.unique(np.array(urls, object).astype(str), return_inverse=True)
-    found = np.zeros(len(distinct), np.int16)
+    if not wanted.lists():
+        return np.zeros(len(urls), np.int16)
+    places = {url: place for place, url in enumerate(dict.fromkeys(urls))}
+    known = list(places)
+    found = np.zeros(len(known), np.int16)
 
     def mark(rule: str, hit: np.ndarray) -> None:
         found[hit & (found == 0)] = BLOCKS.index(rule) + 1
 
-    known = [str(url) for url in distinct]
     if wanted.domains:
         above = [list(_above(host(url))) for url in known]
         listed = np.isin(hashes(name for names in above for name in names), _blocked(work, "domains"))
@@ -124,8 +126,9 @@ def blocked(work: Work, urls: list[str]) -> np.ndarray:
     if wanted.parts:
         anywhere = re.compile("|".join(map(re.escape, sorted(_words(tuple(wanted.parts))))) or "(?!)")
         mark("blocked_part", np.array([bool(anywhere.search(bare(url))) for url in known], bool))
-    found[distinct == ""] = 0
-    return found[back]
+    if "" in places:
+        found[places[""]] = 0
+    return found[[places[url] for url in urls]]
 
 
 def _blocked(work: Work, kind: str) -> np.ndarray:
