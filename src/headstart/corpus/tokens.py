@@ -101,7 +101,7 @@ def tokenize(text: str, words: Words) -> Tokens:
     _join_full_stops(starts, words, worded)
     _part_units(starts, words, worded)
     if "://" in text:
-        _join_addresses(starts, points, space)
+        _join_addresses(starts, points, worded, space)
     marks = np.flatnonzero(starts | space)
     behind = np.append(marks[1:], len(points))
     begins = starts[marks]
@@ -195,9 +195,10 @@ def _part_units(starts: np.ndarray, words: Words, worded: np.ndarray) -> None:
         starts[letters[unit]] = True
 
 
-def _join_addresses(starts: np.ndarray, points: np.ndarray, space: np.ndarray) -> None:
+def _join_addresses(starts: np.ndarray, points: np.ndarray, worded: np.ndarray, space: np.ndarray) -> None:
     """`https://a.org/b` is one word, without the signs that close behind it."""
-    colon = np.flatnonzero((points[:-2] == ord(":")) & (points[1:-1] == ord("/")) & (points[2:] == ord("/")))
+    slashes = (points[2:-1] == ord("/")) & (points[3:] == ord("/"))
+    colon = np.flatnonzero(worded[:-3] & (points[1:-2] == ord(":")) & slashes) + 1
     spaces = np.append(np.flatnonzero(space), len(points))
     for place in colon.tolist():
         end = int(spaces[np.searchsorted(spaces, place)])
