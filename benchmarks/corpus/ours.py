@@ -14,7 +14,8 @@ from headstart.corpus import CorpusRecipe, build, engine, pipeline, prepare, rea
 from headstart.tokenizer import shards
 from headstart.tokenizer.folder import open_tokenizer
 
-# What runs inside the first pass, and the stage to which it is charged.
+# What runs inside the first pass, and the stage to which it is charged. datatrove sorts its bands with the
+# signatures, so ours count there too.
 CALLS = {
     "extract_text": "extraction",
     "normalise": "extraction",
@@ -30,7 +31,7 @@ CALLS = {
 STEPS = {
     "decide.judge": "filters",
     "decide.exact": "duplicates",
-    "decide.bands": "duplicates",
+    "decide.bands": "signatures",
     "decide.links": "duplicates",
     "decide.compare": "duplicates",
     "funnel.weigh": "writing",

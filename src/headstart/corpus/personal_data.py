@@ -17,6 +17,8 @@ _EMAIL = re.compile(
 )
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:|:(?=:))[0-9A-Fa-f:]{2,38}(?![\w:])")
+# What every address has in it, found much faster than that it begins where no other word does.
+_DOTS, _COLONS = re.compile(r"\.\d{1,3}\.\d"), re.compile(r":[0-9A-Fa-f]{0,4}:")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291
 _NUMBERED = re.compile(
     r"\b(?:v|ver|version|release|build|firmware|section|chapter|clause|oid|§)[.:]?\s*$", re.IGNORECASE
@@ -89,8 +91,10 @@ def _emails(text: str) -> tuple[str, int]:
 
 
 def _ips(text: str) -> tuple[str, int]:
-    text, count = _substitute(_IPV4, "<IP>", _is_public, text)
-    if ":" in text:
+    count = 0
+    if _DOTS.search(text):
+        text, count = _substitute(_IPV4, "<IP>", _is_public, text)
+    if _COLONS.search(text):
         text, more = _substitute(_IPV6, "<IP>", _is_public, text)
         count += more
     return text, count

@@ -9,6 +9,8 @@ from headstart.corpus.records import MAX_TEXT, Raw, Skip, decode
 from headstart.corpus.sources import Source
 from headstart.corpus.warc import records
 
+_CHUNK = 1 << 20
+
 
 def read_web(source: Source, part: int, parts: int) -> Iterator[Raw | Skip]:
     """The pages of one part of a file."""
@@ -23,6 +25,14 @@ def read_web(source: Source, part: int, parts: int) -> Iterator[Raw | Skip]:
             record = Skip(place, f"broken WARC record: {error}")
         if record is not None:
             yield record
+
+
+def _payload(record: WarcRecord) -> bytes:
+    """What a record holds, a piece at a time: the reader sets aside as much memory as it is asked for."""
+    content = bytearray()
+    while len(content) <= MAX_TEXT and (chunk := record.reader.read(_CHUNK)):
+        content += chunk
+    return bytes(content)
 
 
 def _page(content: bytes, place: str) -> Raw | Skip | None:
@@ -45,7 +55,7 @@ def _page(content: bytes, place: str) -> Raw | Skip | None:
     if not html and media_type != "text/plain":
         return Skip(place, "neither HTML nor text")
     try:
-        payload = record.reader.read(MAX_TEXT + 1)
+        payload = _payload(record)
     except OSError:
         return Skip(place, "broken HTTP payload")
     if len(payload) > MAX_TEXT:

@@ -61,11 +61,17 @@ def deal(folder: Path, task: int) -> None:
 def _current(work: Work, task: int) -> pa.Table:
     """The documents of a task as the cutting steps left them; one of which too little was left is whole."""
     documents = work.columns(task, *DOCUMENT.names)
+    cut = {
+        place: text
+        for _, rows in cuts.changed(work, task, "place", "rule", "text")
+        for place, rule, text in zip(*rows.values(), strict=True)
+        if not rule
+    }
+    if not cut:
+        return documents
     texts = documents["text"].to_pylist()
-    for _, rows in cuts.changed(work, task, "place", "rule", "text"):
-        for place, rule, text in zip(*rows.values(), strict=True):
-            if not rule:
-                texts[place] = text
+    for place, text in cut.items():
+        texts[place] = text
     return documents.set_column(documents.column_names.index("text"), "text", pa.array(texts, pa.string()))
 
 
