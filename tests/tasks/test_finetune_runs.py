@@ -229,6 +229,8 @@ def test_the_kept_batch_tells_what_was_changed(tmp_path, encoder, places, docume
     data.write_text("text,label\nThe ship,sea\nThe table,home\n")
     with pytest.raises(HeadstartError, match="does not compute what it did"):
         CliRunner().invoke(app, ["evaluate", str(folder), "--on", str(data)], catch_exceptions=False)
+    with pytest.raises(HeadstartError, match="does not compute what it did"):
+        CliRunner().invoke(app, ["predict", str(folder), str(data)], catch_exceptions=False)
 
     from headstart.tokenizer.train import TokenizerRecipe, train
 

@@ -36,9 +36,13 @@ def predict(
     from headstart.interchange.model_folder import load_model
     from headstart.tasks.precision import dtype_named
     from headstart.tasks.predictor import Predictor
+    from headstart.tasks.reload_check import check
     from headstart.tasks.streaming import predict_file
 
-    predictor = Predictor.of(load_model(model, dtype_named(precision)))
+    loaded = load_model(model, dtype_named(precision))
+    predictor = Predictor.of(loaded)
+    if loaded.folder is not None:
+        check(loaded.folder, predictor)
     with written_to(out) as stream:
         for answer in predict_file(predictor, file, text_column, roles(column)):
             stream.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
