@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "headstart"
 
 # From the bottom up; parts of one layer know nothing of each other.
 LAYERS = [
-    {"errors", "folder", "recipe", "progress", "workers"},
+    {"errors", "folder", "recipe", "progress", "workers", "page"},
     {"corpus", "tokenizer", "models"},
     {"objectives", "interchange"},
     {"training"},

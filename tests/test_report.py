@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from headstart.quickstart import charts
+from headstart.page import charts
 from headstart.quickstart.findings import break_even, caveats, headline, scores
 from headstart.quickstart.report import render, write
 
@@ -449,7 +449,7 @@ def test_colours_can_be_read_on_both_pages() -> None:
         dark, light = sorted((luminance(one), luminance(other)))
         return (light + 0.05) / (dark + 0.05)
 
-    style = Path(charts.__file__).with_name("report.css").read_text("utf-8")
+    style = Path(charts.__file__).with_name("page.css").read_text("utf-8")
     themes = [
         dict(re.findall(r"--([\w-]+): (#\w{6})", block))
         for block in re.findall(r":root {(.*?)}", style, re.S)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from headstart.quickstart.charts import duration, known, significant
+from headstart.page.charts import duration, known, listed, significant
 
 Report = dict[str, Any]
 
@@ -192,10 +192,6 @@ def _linear(task: str, pairs: Sequence[tuple[int, Score, Score]], kind: str) -> 
 
 def labels_of(count: int) -> str:
     return f"{count:,} label" if count == 1 else f"{count:,} labels"
-
-
-def listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
 def kind_of(report: Report, task: str) -> str:

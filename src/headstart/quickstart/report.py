@@ -13,28 +13,30 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from headstart.corpus.figures import funnel_figure, removed_figure, shares_figure, skipped_figure
 from headstart.folder import atomic, read_json, write_json
-from headstart.quickstart.charts import (
+from headstart.page import STYLE
+from headstart.page.charts import (
     MISSING,
     Axis,
     Bar,
     Markup,
     Series,
+    absent,
     amount,
     bar_chart,
     chart_figure,
     duration,
     element,
     exact,
-    funnel_chart,
     join,
     known,
     line_chart,
     power,
+    prose,
     shapes,
     short,
     significant,
-    size,
     table,
 )
 from headstart.quickstart.findings import (
@@ -53,7 +55,6 @@ from headstart.quickstart.findings import (
     headline,
     kind_of,
     labels_of,
-    listed,
     scores,
     shown_name,
 )
@@ -72,7 +73,7 @@ def write(report: Report, folder: Path) -> None:
 
 def render(report: Report) -> str:
     """The page for a report."""
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    style = STYLE.read_text(encoding="utf-8")
     best = headline(report)
     description = best.sentence() if best else "How these models came about, with measured numbers."
     head = element(
@@ -188,20 +189,12 @@ def _seeds(measured: Iterable[Score]) -> str:
     return f"{span} seed{'' if counts == [1] else 's'}"
 
 
-def _absent(sentence: str) -> Markup:
-    return element("p", sentence, class_="absent")
-
-
-def _prose(*text: object) -> Markup:
-    return element("p", *text, class_="prose")
-
-
 def _head_start(report: Report) -> Iterable[Markup]:
     measured = scores(report)
     if not measured:
-        yield _absent("No labelled set was given, so nothing was fine-tuned and there is nothing to compare.")
+        yield absent("No labelled set was given, so nothing was fine-tuned and there is nothing to compare.")
         return
-    yield _prose(
+    yield prose(
         "The same network is trained on the same labelled examples twice. Once it starts from the weights "
         "that pre-training left behind, once from random numbers: the distance between the two lines is the "
         "head start. A plain logistic regression shows what can be had without any network, and the most "
@@ -311,116 +304,22 @@ def _score_table(task: str, by_labels: Scores, systems: Sequence[str], kind: str
 def _corpus(report: Report) -> Iterable[Markup]:
     funnel = report.get("funnel") or []
     if not funnel:
-        yield _absent("No funnel was recorded in this run.")
+        yield absent("No funnel was recorded in this run.")
     else:
-        yield _prose(
+        yield prose(
             "A crawl is mostly not text to learn from: menus, templates, copies of copies, other languages. "
             "Each stage keeps what its rules allow and names the rule that every other document broke."
         )
-    figures = [*_funnel(funnel), *_removed(report.get("removed") or {})]
+    figures = [*funnel_figure(funnel), *removed_figure(report.get("removed") or {})]
     if figures:
         yield element("div", *figures, class_="pair")
     figures = [
-        *_shares("domains", "Where the text comes from", report.get("domains") or {}),
-        *_shares("languages", "Languages", report.get("languages") or {}),
-        *_skipped(report.get("skipped") or {}, bool(funnel)),
+        *shares_figure("domains", "Where the text comes from", report.get("domains") or {}),
+        *shares_figure("languages", "Languages", report.get("languages") or {}),
+        *skipped_figure(report.get("skipped") or {}, bool(funnel)),
     ]
     if figures:
         yield element("div", *figures, class_="pair")
-
-
-def _funnel(funnel: Sequence[dict[str, Any]]) -> Iterable[Markup]:
-    """The stages three times over, in documents, bytes and tokens; radio buttons choose, without a script."""
-    if not funnel:
-        return
-    labels = {"documents": amount, "bytes": size, "tokens": amount}
-    present = [unit for unit in labels if any(known(stage.get(unit)) for stage in funnel)]
-    inputs, panels = [], []
-    for unit in present:
-        stages = [(str(stage["stage"]), stage.get(unit)) for stage in funnel]
-        counted = [labels[unit](value) for _, value in stages if known(value)]
-        summary = f"From {counted[0]} to {counted[-1]} {unit} over {len(stages)} stages."
-        drawing = funnel_chart(
-            f"funnel-{unit}-chart", f"{unit} left after each stage", summary, stages, labels[unit]
-        )
-        checked = unit == present[0]
-        inputs.append(element("input", type="radio", name="funnel", id=f"funnel-{unit}", checked=checked))
-        inputs.append(element("label", unit, for_=f"funnel-{unit}"))
-        panels.append(element("div", drawing, class_=f"panel {unit}"))
-    first, last = funnel[0], funnel[-1]
-    kept = [
-        f"{significant(100 * last[unit] / first[unit])} % of the {unit}"
-        for unit in ("documents", "bytes")
-        if first.get(unit) and known(last.get(unit))
-    ]
-    caption = "The faint part of a bar is what its stage took away."
-    caption += f" Left in the end: {listed(kept)}." if kept else ""
-    caption += "" if "tokens" in present else " Tokens were not counted."
-    rows = [(stage["stage"], *(exact(stage.get(unit)) for unit in labels)) for stage in funnel]
-    switch = element("div", *inputs, *panels, class_="switch", role="group", aria_label="Unit of the funnel")
-    yield chart_figure(
-        switch, caption, table(["stage", *labels], rows, "Survivors by stage"), "What survives each stage"
-    )
-
-
-def _removed(removed: dict[str, Any]) -> Iterable[Markup]:
-    rules = [
-        (str(stage), str(rule), count)
-        for stage, by_rule in removed.items()
-        for rule, count in by_rule.items()
-        if count
-    ]
-    if not rules:
-        return
-    rules.sort(key=lambda rule: -rule[2])
-    bars = [Bar(rule, count, amount(count), 1, note=stage) for stage, rule, count in rules[:8]]
-    caption = f"{sum(rule[2] for rule in rules):,} documents removed by {len(rules)} rules"
-    caption += f"; the {len(bars)} that removed most are drawn." if len(rules) > len(bars) else "."
-    rows = [(stage, rule, exact(count)) for stage, rule, count in rules]
-    data = table(["stage", "rule", "documents"], rows, "Removed documents by rule", text_columns=2)
-    worst = f"Most by {rules[0][1]} with {exact(rules[0][2])}."
-    drawing = bar_chart("removed", "Documents removed by each rule", worst, bars)
-    yield chart_figure(drawing, caption, data, "Why documents were removed")
-
-
-def _skipped(skipped: dict[str, Any], read: bool) -> Iterable[Markup]:
-    title = element("h3", "Records that could not be used")
-    if skipped:
-        rows = [
-            (reason, exact(count)) for reason, count in sorted(skipped.items(), key=lambda item: -item[1])
-        ]
-        yield element("figure", title, table(["reason", "records"], rows, "Skipped records by reason"))
-    elif read:
-        yield element("figure", title, _absent("No record had to be skipped."))
-
-
-def _shares(name: str, heading: str, parts: dict[str, Any]) -> Iterable[Markup]:
-    """Bars for the largest parts of the corpus, by bytes where those are known, else by documents."""
-    if not parts:
-        return
-    facts = {
-        str(part): value if isinstance(value, dict) else {"documents": value} for part, value in parts.items()
-    }
-    unit = "bytes" if all(known(value.get("bytes")) for value in facts.values()) else "documents"
-    label = size if unit == "bytes" else amount
-    ranked = sorted(
-        ((part, value.get(unit) or 0) for part, value in facts.items()), key=lambda item: -item[1]
-    )
-    total = sum(value for _, value in ranked) or 1
-    bars = [
-        Bar(part, value, label(value), 2, note=f"{significant(100 * value / total, 2)} %")
-        for part, value in ranked[:8]
-    ]
-    caption = f"In {unit}, with the share of all."
-    caption += f" The {len(bars)} largest of {len(ranked)}." if len(ranked) > len(bars) else ""
-    units = [
-        key
-        for key in ("documents", "bytes", "tokens")
-        if any(known(value.get(key)) for value in facts.values())
-    ]
-    rows = [(part, *(exact(facts[part].get(key)) for key in units)) for part, _ in ranked]
-    drawing = bar_chart(name, f"{heading}, in {unit}", f"Most: {bars[0].name} with {bars[0].text}.", bars)
-    yield chart_figure(drawing, caption, table([name, *units], rows, heading), heading)
 
 
 # --- tokenizer ----------------------------------------------------------------------------------------
@@ -429,9 +328,9 @@ def _shares(name: str, heading: str, parts: dict[str, Any]) -> Iterable[Markup]:
 def _tokenizer(report: Report) -> Iterable[Markup]:
     facts = report.get("tokenizer") or {}
     if not facts:
-        yield _absent("No tokenizer was trained in this run.")
+        yield absent("No tokenizer was trained in this run.")
         return
-    yield _prose(
+    yield prose(
         "A model reads numbers, not letters. The tokenizer learned which pieces of text occur so often in "
         "this corpus that each deserves a number of its own: frequent words stay whole, rare ones fall into "
         "parts."
@@ -470,9 +369,9 @@ def _facts(*pairs: tuple[str, object]) -> Markup:
 def _pretraining(report: Report) -> Iterable[Markup]:
     models = report.get("pretraining") or []
     if not models:
-        yield _absent("No model was pre-trained in this run.")
+        yield absent("No model was pre-trained in this run.")
         return
-    yield _prose(
+    yield prose(
         "Nobody labelled anything for this. The text itself asks the questions: the encoder has to fill in "
         "hidden tokens from both sides, the decoder has to say what comes next. A model that knows nothing "
         "gives each of the V tokens the same chance and starts at a loss of ln V; what lies below that was "
@@ -480,7 +379,7 @@ def _pretraining(report: Report) -> Iterable[Markup]:
     )
     yield element("div", *(_loss_figure(index, model) for index, model in enumerate(models)), class_="pair")
     if len(models) > 1:
-        yield _prose(
+        yield prose(
             "The two losses cannot be compared with each other: the encoder is asked for hidden tokens alone "
             "and sees what stands on both sides of them. Bits per byte count by the length of the text and "
             "not by the number of tokens, so that tokenizers can be compared; text as it is stored takes 8."
@@ -491,7 +390,7 @@ def _pretraining(report: Report) -> Iterable[Markup]:
     present = {model.get("model") for model in models}
     for missing in ("encoder", "decoder"):
         if missing not in present:
-            yield _absent(f"No {missing} was pre-trained in this run.")
+            yield absent(f"No {missing} was pre-trained in this run.")
 
 
 def _loss_figure(index: int, model: dict[str, Any]) -> Markup:
@@ -514,7 +413,7 @@ def _loss_figure(index: int, model: dict[str, Any]) -> Markup:
     kind = [model.get("family"), objectives.get(str(model.get("objective")), model.get("objective"))]
     heading = join([name, element("span", join((part for part in kind if part), ", "), class_="note")], " ")
     if not curve and not evals:
-        return element("figure", element("h3", heading), facts, _absent("No loss curve was recorded."))
+        return element("figure", element("h3", heading), facts, absent("No loss curve was recorded."))
 
     plotted, merged = _thinned(curve, 240)
     held_out = [(point["tokens"], point["loss"]) for point in evals]
@@ -607,7 +506,7 @@ def _samples(model: dict[str, Any]) -> Iterable[Markup]:
         )
     yield element("h3", f"What the {model.get('model') or 'model'} writes as it learns")
     shown = f" {len(chosen)} of {len(steps)} moments are shown." if len(steps) > len(chosen) else ""
-    yield _prose(
+    yield prose(
         element("span", "The prompt", class_="prompt"),
         f" is always given; the rest is the model's own, unedited.{shown}",
     )
@@ -619,7 +518,7 @@ def _fills(model: dict[str, Any]) -> Iterable[Markup]:
     if not fills:
         return
     yield element("h3", f"How the {model.get('model') or 'model'} fills a gap")
-    yield _prose("Its most likely tokens for the hidden one, with the probability it gives to each.")
+    yield prose("Its most likely tokens for the hidden one, with the probability it gives to each.")
     rows = []
     for fill in fills:
         text = join(str(fill.get("text") or "").split("[MASK]"), element("mark", "hidden"))
@@ -642,9 +541,9 @@ def _cost(report: Report) -> Iterable[Markup]:
     cost = report.get("cost") or {}
     shared, runs = cost.get("shared") or {}, cost.get("per_task") or []
     if not shared and not runs:
-        yield _absent("No cost was recorded in this run.")
+        yield absent("No cost was recorded in this run.")
         return
-    yield _prose(
+    yield prose(
         "Pre-training is paid once, and every task that is fine-tuned on it shares it. Fine-tuning is paid "
         "for each task. A network that starts from random weights pays for the second alone, and for more "
         "labels."
@@ -670,7 +569,7 @@ def _bill(
     """What pre-training cost, and one fine-tuning for each task and number of labels, in one unit."""
     values = [part.get(unit) if known(part.get(unit)) else None for part in parts]
     if not any(values):
-        return element("figure", element("h3", heading), _absent(f"{heading}: not recorded."))
+        return element("figure", element("h3", heading), absent(f"{heading}: not recorded."))
     bars = [
         Bar(name, value, label(value), min(index, 1))
         for index, (name, value) in enumerate(zip(names, values, strict=True))
@@ -696,7 +595,7 @@ def _making(report: Report) -> Iterable[Markup]:
     if recipe:
         yield element("details", element("summary", "Resolved recipe"), element("pre", recipe, tabindex=0))
     else:
-        yield _absent("The recipe was not recorded.")
+        yield absent("The recipe was not recorded.")
     if versions:
         packages = table(["package", "version"], sorted(versions.items()), "Versions")
         yield element("details", element("summary", "Versions"), packages)
@@ -707,7 +606,7 @@ def _making(report: Report) -> Iterable[Markup]:
 def _stages(report: Report) -> Markup:
     stages = [stage for stage in report.get("stages") or [] if known(stage.get("seconds"))]
     if not stages:
-        return element("figure", element("h3", "Stages"), _absent("No stage was timed."))
+        return element("figure", element("h3", "Stages"), absent("No stage was timed."))
     bars = [Bar(str(stage["stage"]), stage["seconds"], duration(stage["seconds"]), 2) for stage in stages]
     summary = f"{len(stages)} stages took {duration(sum(stage['seconds'] for stage in stages))} together."
     caption = f"{summary} The whole run took {duration(report.get('seconds'))}."

@@ -1,9 +1,9 @@
-"""The report's charts: inline SVG from plain numbers, and the safe markup that the whole page is made of.
+"""Charts of a page: inline SVG from plain numbers, and the safe markup that the whole page is made of.
 
 Positions along x are percentages and along y pixels, so that a chart fills whatever width it is given
 while its text keeps its size: one drawing serves a telephone and a wide screen. Margins are the
 padding of the box around the `<svg>`; tick labels hang over into it. Colours, dashes and sizes are in
-`report.css`; a series differs from its neighbours by colour, by dash and by the shape of its marks.
+`page.css`; a series differs from its neighbours by colour, by dash and by the shape of its marks.
 """
 
 import math
@@ -149,6 +149,11 @@ def spread_apart(wanted: Sequence[float], gap: float, low: float, high: float) -
     return [places[index] for index in range(len(wanted))]
 
 
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence lists them: `a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
 # --- tables and figures -------------------------------------------------------------------------------
 
 
@@ -171,6 +176,16 @@ def table(
     return element(
         "div", element("table", head, body), class_="scroll", tabindex=0, role="region", aria_label=label
     )
+
+
+def absent(sentence: str) -> Markup:
+    """A sentence in the place of what there is nothing of."""
+    return element("p", sentence, class_="absent")
+
+
+def prose(*text: object) -> Markup:
+    """A paragraph of running text."""
+    return element("p", *text, class_="prose")
 
 
 def chart_figure(drawing: object, caption: object, data: object, heading: object = None) -> Markup:
