@@ -5,6 +5,8 @@ import json
 import random
 from pathlib import Path
 
+from headstart.corpus.recipe import PAGE_RULES, RULES
+
 _NOUNS = """
 river stone garden window letter morning winter summer captain village forest silver market teacher bridge
 candle mountain harvest kitchen station music shadow island doctor palace engine farmer lantern valley orchard
@@ -44,3 +46,8 @@ def write_jsonl(path: Path, rows: list[dict]) -> Path:
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
     return path
+
+
+def rules_off() -> list[str]:
+    """Settings that switch every rule off."""
+    return [f"rules.{name}=off" for name in RULES] + [f"page_rules.{name}=off" for name in PAGE_RULES]

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from raw_files import page, prose, response, write_jsonl
 from typer.testing import CliRunner
 
 from headstart.corpus import CorpusRecipe, build, pipeline, prepare, read_documents
-from headstart.corpus.mix import choose, copies, histogram, order
+from headstart.corpus.mix import _rebalanced, checked, choose, copies, histogram, order
 from headstart.corpus.recipe import Mix
 from headstart.errors import HeadstartError
 
@@ -231,7 +233,7 @@ def test_mix_reaches_its_shares() -> None:
     assert plan["books"]["repeats"] == 2.5
     amounts, plan = choose(available, Mix(shares={"books": 1.0}, bytes=10**6, max_repeats=3))
     assert copies(domains, numbers, amounts, seed=0).tolist() == [0] * 80 + [3] * 20
-    assert plan["books"] == {"available": 20_000, "wanted": 10**6, "chosen": 60_000, "repeats": 3.0}
+    assert (plan["books"]["wanted"], plan["books"]["chosen"], plan["books"]["repeats"]) == (10**6, 60_000, 3)
     _, plan = choose(available, Mix(temperature=0.5))
     assert plan["web"]["wanted"] / plan["books"]["wanted"] == pytest.approx(2, rel=1e-3)
     with pytest.raises(HeadstartError, match="did you mean 'books'"):
@@ -239,6 +241,55 @@ def test_mix_reaches_its_shares() -> None:
     keys = order(np.array([0, 0, 2]), np.array([0, 1, 0]), seed=5)
     assert len(set(keys.tolist())) == 3
     assert (order(np.array([2]), np.array([0]), seed=5) == keys[2]).all()
+
+
+def test_what_a_group_cannot_give_the_others_do() -> None:
+    domains = np.array(["web"] * 80 + ["books"] * 15 + ["maths"] * 5)
+    available = histogram(domains, np.full(100, 1_000), np.arange(100), seed=0)
+    shares = {"web": 0.5, "books": 0.25, "maths": 0.25}
+    _, plan = choose(available, Mix(shares=shares, bytes=120_000, max_repeats=2))
+    assert {name: row["chosen"] for name, row in plan.items()} == {
+        "maths": 10_000,  # twice what there is
+        "books": 30_000,  # as much again, and no more: its share of the rest would be 36,667
+        "web": 80_000,
+    }
+    with pytest.raises(HeadstartError, match="maths is to give 30,000 bytes and has 5,000; lower the share"):
+        choose(available, Mix(shares=shares, bytes=120_000, max_repeats=2, short="refuse"))
+    _, plan = choose(available, Mix(shares=shares, tokens=10_000, bytes_per_token=5))
+    assert sum(row["tokens_chosen"] for row in plan.values()) == pytest.approx(10_000, rel=0.03)
+    assert plan["web"]["tokens_available"] == 16_000
+    _, plan = choose(available, Mix(shares=shares | {"code": 0.5}))  # of which there is nothing
+    assert plan["code"]["chosen"] == 0
+    assert sum(row["chosen"] for row in plan.values()) == pytest.approx(100_000, rel=0.03)
+    with pytest.raises(HeadstartError, match="two budgets"):
+        recipe("mix.bytes=1", "mix.tokens=1")
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.integers(1, 99), st.integers(1, 99)), min_size=1),
+    st.integers(1, 2_000),
+)
+def test_rebalancing_gives_what_can_be_had(groups: dict[str, tuple[int, int]], total: int) -> None:
+    shares = {name: float(share) for name, (share, _) in groups.items()}
+    most = {name: float(size) for name, (_, size) in groups.items()}
+    targets = _rebalanced(shares, most, total)
+    assert targets.keys() == groups.keys()
+    assert sum(targets.values()) == pytest.approx(min(total, sum(most.values())))
+    open_ones = {targets[name] / shares[name] for name in groups if targets[name] < most[name] - 1e-6}
+    assert not open_ones or max(open_ones) == pytest.approx(min(open_ones))  # in proportion to their shares
+    assert all(targets[name] <= most[name] + 1e-6 for name in groups)
+
+
+def test_mixes_that_do_not_come_out_are_found() -> None:
+    assert checked({"a": {"chosen": 5}}, {"a": 5})["a"]["result_share"] == 1
+    with pytest.raises(HeadstartError, match="does not hold what the mix planned of a"):
+        checked({"a": {"chosen": 5}}, {"a": 4})
+
+
+def test_preset_mix_is_a_recipe() -> None:
+    path = Path(__file__).parents[2] / "recipes" / "corpus-mix.yaml"
+    shares = CorpusRecipe.load(path, ["mix.tokens=1e9"]).mix.shares
+    assert sum(shares.values()) == 100
 
 
 def test_mix_in_the_corpus(tmp_path: Path) -> None:
@@ -333,6 +384,11 @@ def test_a_new_crawl_does_not_repeat_an_old_one(tmp_path: Path) -> None:
     assert gone["near"][0] == "near duplicates"
     assert {row["id"] for row in read_documents(tmp_path / "new")} == {"new0", "new1", "new2"}
     assert before == {path: path.stat().st_atime_ns for path in before}
+    kept = len(list(read_documents(tmp_path / "old", ["id"])))
+    digests, bands = (
+        np.load(tmp_path / "old" / "index" / f"{name}-00000.npy") for name in ("digests", "bands")
+    )
+    assert (digests.itemsize, len(digests), bands.itemsize, len(bands)) == (16, kept, 8, kept * 14)
     with pytest.raises(HeadstartError, match="there is no corpus folder"):
         build([new], tmp_path / "third", recipe(f"against=[{tmp_path / 'nowhere'}]"), workers=1)
 
@@ -344,15 +400,17 @@ def test_evaluations_are_kept_out(tmp_path: Path) -> None:
     item = {"question": " ".join(words[20:40]), "answers": [{"text": "never seen"}]}
     evaluation = write_jsonl(tmp_path / "questions.jsonl", [{"question": "Who?"}, item, {"q": prose(99)}])
     manifest = build([path], tmp_path / "out", recipe(f"decontaminate=[{evaluation}]"), workers=1)
-    assert manifest["contamination"] == {"questions.jsonl": {"items": 2, "found": 1}}
+    assert manifest["contamination"] == {"questions.jsonl": {"items": 2, "too_short": 1, "found": 1}}
     assert removed(tmp_path / "out")["d3"] == (
         "decontamination",
         "benchmark_text",
         "shares words with questions.jsonl:2",
     )
     report = json.loads((tmp_path / "out" / "contamination.json").read_text())
-    assert report["found"] == {"questions.jsonl:2": ["d3"]}
-    assert report["too_short"] == 1
+    (found,) = report["items"]
+    assert (found["item"], found["documents"], found["count"]) == ("questions.jsonl:2", ["d3"], 1)
+    assert found["shared"].lower() in item["question"].lower()
+    assert found["covered"] == pytest.approx(8 / 10)  # the answer that was never seen spoils two runs
 
 
 def test_pairs_are_checked_and_the_newest_kept(tmp_path: Path) -> None:

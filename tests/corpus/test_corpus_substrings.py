@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_files import prose, write_jsonl
+from raw_files import prose, rules_off, write_jsonl
 
 from headstart.corpus import CorpusRecipe, build, read_documents, sources, work
 from headstart.corpus.hashing import rolling
@@ -44,12 +44,6 @@ def rows_with_repeats(seed: int, count: int) -> list[dict]:
             words[at:at] = lender[start : start + length]
         texts.append(words)
     return [{"id": f"d{number:04d}", "text": " ".join(words)} for number, words in enumerate(texts)]
-
-
-def rules_off() -> list[str]:
-    from headstart.corpus.recipe import PAGE_RULES, RULES
-
-    return [f"rules.{name}=off" for name in RULES] + [f"page_rules.{name}=off" for name in PAGE_RULES]
 
 
 def built(folder: Path, rows: list[dict], size: int, workers: int = 1) -> dict[str, str]:

@@ -128,6 +128,76 @@ def _print_quality(report: dict[str, Any], out: Path) -> None:
     console.print(f"in a recipe:  quality_models: {{good: {out}}}   rules: {{low_quality: {rule}}}")
 
 
+@corpus.command("trace")
+def trace(
+    folder: Annotated[Path, typer.Option("--corpus", help="The corpus folder.")],
+    named: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="A document's id, address or source."),
+    ] = None,
+    tokens: Annotated[Path | None, typer.Option("--tokens", help="The folder of token shards.")] = None,
+    token: Annotated[
+        int | None, typer.Option("--token", min=0, help="A token's place in its split, from 0.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="Of the token: train or heldout.")] = "train",
+    raw: Annotated[bool, typer.Option("--raw", help="Print the raw record, read again.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Say where a document or a token comes from, and what became of it."""
+    from headstart.corpus.trace import raw_record
+    from headstart.corpus.trace import trace as trace_document
+    from headstart.tokenizer.locate import document_at, places_of
+
+    if (named is None) == (token is None) or (token is not None and tokens is None):
+        raise HeadstartError("give a document's id, or --tokens FOLDER with --token N")
+    if token is not None and tokens is not None:
+        named = document_at(tokens, split, token)["id"]
+    found = trace_document(folder, str(named))
+    for one in found:
+        if tokens is not None and "id" in one:
+            one["tokens"] = places_of(tokens, one["id"])
+        if raw and one["status"] != "skipped":
+            one["raw"] = raw_record(folder, one["source"]).text
+    if as_json:
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    else:
+        for one in found:
+            _print_trace(one)
+
+
+def _print_trace(one: dict[str, Any]) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if one["status"] == "skipped":
+        console.print(f"{one['source']}: could not be read: {one['reason']}")
+        return
+    console.print(one["id"])
+    for name in ("url", "domain", "language", "date"):
+        if one[name]:
+            console.print(f"  {name}: {one[name]}")
+    console.print(f"  raw record: {one['source']}")
+    if one["status"] == "removed":
+        console.print(f"  removed by {one['stage']}, {one['rule']}: {one['detail']}")
+    else:
+        places = ", ".join(f"{place['file']} row {place['row']}" for place in one["places"])
+        copies = f"; stands for {one['copies']:,} documents of the raw data" if one["copies"] > 1 else ""
+        console.print(f"  kept, in {places}{copies}")
+    for piece in one["cut"]:
+        kept_in = f", which stays in {piece['kept_in']}" if piece["kept_in"] else ""
+        text = " ".join(piece["text"].split())
+        shown = text if len(text) <= 80 else f"{text[:77]}..."
+        console.print(f"  cut at character {piece['start']:,} by {piece['rule']}{kept_in}: {shown}")
+    for other in one["duplicates"]:
+        console.print(f"  in its stead went {other['id']}: {other['detail']}")
+    for place in one.get("tokens", []):
+        last = place["first"] + place["tokens"] - 1
+        console.print(
+            f"  tokens {place['first']:,} to {last:,} of {place['split']} "
+            f"({place['shard']} from {place['start']:,})"
+        )
+    if "raw" in one:
+        console.print(one["raw"])
+
+
 def _print(manifest: dict[str, Any], out: Path) -> None:
     table = Table(title="What became of the documents", title_justify="left")
     for column in ("stage", "documents", "bytes", "of read", "removed most by"):
@@ -148,4 +218,9 @@ def _print(manifest: dict[str, Any], out: Path) -> None:
         console.print(f"skipped {count:,}: {reason}", highlight=False)
     for name, total in manifest["domains"].items():
         console.print(f"{name}: {total['documents']:,} documents, {total['bytes']:,} bytes", highlight=False)
-    console.print(f"corpus in {out}", highlight=False)
+    for name, row in manifest["mix"].items():
+        console.print(
+            f"mix: {name} {row['result_share']:.1%} (asked {row['share']:.1%}), {row['repeats']:.2f} epochs",
+            highlight=False,
+        )
+    console.print(f"corpus in {out}, report in {out / 'report.html'}", highlight=False)

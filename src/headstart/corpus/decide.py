@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart.corpus import deduplicate, urls
-from headstart.corpus.deduplicate import PAIR
+from headstart.corpus.deduplicate import KEYED, PAIR
 from headstart.corpus.prepare import shingles
 from headstart.corpus.verdict import EXACT, NEAR, PAGES, least_scores, reasons
 from headstart.corpus.work import Work, between, load, open_work, save, slices
@@ -118,7 +118,7 @@ def exact(folder: Path, partition: int) -> None:
     out = work.path("exact", partition)
     if not out.exists():
         count = work.noted("partitions")["exact"]
-        keyed = deduplicate.merged(_keys(work, "digests", partition, count))
+        keyed = deduplicate.merged(keys_of(work, "digests", partition, count))
         save(out, deduplicate.exact(keyed).pairs())
 
 
@@ -141,10 +141,10 @@ def links(folder: Path, partition: int) -> None:
     out = work.path("links", partition)
     if not out.exists():
         count = work.noted("partitions")["near"]
-        save(out, deduplicate.links(deduplicate.merged(_keys(work, "bands", partition, count))))
+        save(out, deduplicate.links(deduplicate.merged(keys_of(work, "bands", partition, count))))
 
 
-def _keys(work: Work, kind: str, partition: int, count: int) -> Iterator[np.ndarray]:
+def keys_of(work: Work, kind: str, partition: int, count: int) -> Iterator[np.ndarray]:
     """The keys of one partition: this corpus's, and those of the corpora that it is not to repeat.
 
     All documents of the first earlier corpus have the number -1, of the second -2, and so on.
@@ -152,8 +152,11 @@ def _keys(work: Work, kind: str, partition: int, count: int) -> Iterator[np.ndar
     yield from slices(work.files(kind), partition, count)
     for number, folder in enumerate(work.recipe.against):
         for keyed in slices(sorted((folder / "index").glob(f"{kind}-*.npy")), partition, count):
-            keyed["document"] = -1 - number
-            yield keyed
+            rows = np.zeros(len(keyed), KEYED)
+            rows["document"] = -1 - number
+            for half in keyed.dtype.names or ():
+                rows[half] = keyed[half]
+            yield rows
 
 
 def group(work: Work) -> None:

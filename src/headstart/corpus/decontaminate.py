@@ -4,107 +4,52 @@ A document and an item share a run of 13 words (Brown et al. 2020, appendix C), 
 punctuation; an item of 8 to 12 words has to occur whole, and a shorter one says too little to be looked for.
 """
 
-import csv
-import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from headstart.corpus.read import read
-from headstart.corpus.read_files import unpacked_text
-from headstart.corpus.records import Raw
-from headstart.corpus.sources import find_sources, plan_tasks
+from headstart.corpus.benchmarks import items
+from headstart.corpus.decide import rows_of
 from headstart.corpus.words import split
 from headstart.corpus.work import Work, load, open_work, save
 from headstart.errors import HeadstartError
 from headstart.folder import write_json
 
 LONGEST, SHORTEST = 13, 8
+LISTED = 20  # documents that the report names for an item
 
 GRAM = np.dtype([("words", np.int64), ("key", np.uint64), ("item", np.int64)])
-HIT = np.dtype([("place", np.int64), ("item", np.int64)])
+# A document that holds runs of an item: how many different ones, and its word at which the first begins.
+HIT = np.dtype([("place", np.int64), ("item", np.int64), ("runs", np.int64), ("word", np.int64)])
 
 
 def index(work: Work) -> None:
     """Read the evaluation files that the recipe names, and note the runs of words to look for."""
-    items: list[str] = []
+    files: dict[str, dict[str, int]] = {}
+    listed: list[dict[str, Any]] = []
     grams = []
-    too_short = 0
-    for name, text in _items(work.recipe.decontaminate):
+    for file, name, text in items(work.recipe.decontaminate):
+        counts = files.setdefault(file, {"items": 0, "too_short": 0})
         words = split(text)
         size = min(LONGEST, len(words.hashes))
         if size < SHORTEST:
-            too_short += 1
+            counts["too_short"] += 1
             continue
+        counts["items"] += 1
         keys = np.unique(words.ngrams(size))
         rows = np.zeros(len(keys), GRAM)
-        rows["words"], rows["key"], rows["item"] = size, keys, len(items)
+        rows["words"], rows["key"], rows["item"] = size, keys, len(listed)
         grams.append(rows)
-        items.append(name)
-    if not items:
+        listed.append({"name": name, "file": file, "words": size, "runs": len(keys)})
+    if not listed:
         given = ", ".join(map(str, work.recipe.decontaminate))
         raise HeadstartError(
             f"no text of {SHORTEST} words or more to look for in {given}; check decontaminate"
         )
     table = np.concatenate(grams)
     save(work.folder / "grams.npy", table[np.lexsort((table["item"], table["key"], table["words"]))])
-    work.note("benchmarks", {"items": items, "too_short": too_short})
-
-
-def _items(paths: list[Path]) -> Iterator[tuple[str, str]]:
-    """Name and text of every item: a row's strings together, or a paragraph of a plain text."""
-    for path in paths:
-        if path.suffix.lower() in (".csv", ".tsv"):
-            rows = csv.reader(
-                io.StringIO(unpacked_text(str(path))),
-                delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
-            )
-            yield from ((f"{path.name}:{number}", " ".join(row)) for number, row in enumerate(rows, 1))
-            continue
-        sources, _ = find_sources([path])
-        for source in sources:
-            yield from _of_source(Path(source.address), source.label, source.format)
-
-
-def _of_source(path: Path, label: str, kind: str) -> Iterator[tuple[str, str]]:
-    if kind == "jsonl":
-        for number, line in enumerate(unpacked_text(str(path)).split("\n"), 1):
-            if line.strip():
-                yield f"{label}:{number}", " ".join(_strings(_parsed(line, f"{label}:{number}")))
-    elif kind == "parquet":
-        for number, row in enumerate(pq.read_table(path).to_pylist(), 1):
-            yield f"{label}:{number}", " ".join(_strings(row))
-    else:
-        for task in plan_tasks(find_sources([path])[0]):
-            for record in read(task, {}):
-                if isinstance(record, Raw):
-                    yield from (
-                        (f"{record.source}:{n}", text) for n, text in enumerate(record.text.split("\n\n"), 1)
-                    )
-
-
-def _parsed(line: str, place: str) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise HeadstartError(f"{place} is not valid JSON ({error}); mend it or leave it out") from None
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """All strings in a nested value, in their order."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for one in value.values():
-            yield from _strings(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _strings(one)
+    work.note("benchmarks", {"files": files, "items": listed})
 
 
 def search(folder: Path, task: int) -> None:
@@ -115,37 +60,64 @@ def search(folder: Path, task: int) -> None:
         return
     grams = load(work.folder / "grams.npy")
     by_size = {int(size): grams[grams["words"] == size] for size in np.unique(grams["words"])}
-    hits = []
+    keys_of = {size: np.ascontiguousarray(known["key"]) for size, known in by_size.items()}
+    hits = [np.zeros(0, HIT)]
     for place, text in enumerate(work.columns(task, "text")["text"].to_pylist()):
         words = split(text)
         for size, known in by_size.items():
-            keys = np.unique(words.ngrams(size))
-            start = np.searchsorted(known["key"], keys)
-            stop = np.searchsorted(known["key"], keys, side="right")
-            for first, last in zip(start[stop > start].tolist(), stop[stop > start].tolist(), strict=True):
-                hits += [(place, int(item)) for item in known["item"][first:last]]
-    save(out, np.unique(np.array(hits, HIT)))
+            keys, first = np.unique(words.ngrams(size), return_index=True)
+            start = np.searchsorted(keys_of[size], keys)
+            stop = np.searchsorted(keys_of[size], keys, side="right")
+            at = np.flatnonzero(stop > start)
+            if len(at):
+                rows = np.concatenate([np.arange(start[one], stop[one]) for one in at])
+                hits.append(_hits(place, known["item"][rows], np.repeat(first[at], (stop - start)[at])))
+    save(out, np.concatenate(hits))
+
+
+def _hits(place: int, found: np.ndarray, word: np.ndarray) -> np.ndarray:
+    """One row for each item of which a document holds runs."""
+    order = np.lexsort((word, found))
+    number, first, runs = np.unique(found[order], return_index=True, return_counts=True)
+    rows = np.zeros(len(number), HIT)
+    rows["place"], rows["item"], rows["runs"], rows["word"] = place, number, runs, word[order][first]
+    return rows
 
 
 def report(work: Work, out: Path) -> dict[str, Any]:
-    """Write `contamination.json`: how many items of each file were found, and for each item where.
+    """Write `contamination.json`: items looked for and found by file, and for each one found what was where.
+
+    `covered` is the share of an item's runs of words in the document that holds most of it, which stands
+    first; `shared` is the first of them as it stands there.
 
     Returns:
         Items looked for and found, by file.
     """
     noted = work.noted("benchmarks")
-    items: list[str] = noted["items"]
-    where: dict[int, list[str]] = {}
+    files = {name: counts | {"found": 0} for name, counts in noted["files"].items()}
+    by_item: dict[int, list[tuple[int, int, int]]] = {}
     for task in range(len(work.tasks)):
-        hits = load(work.path("contaminated", task))
-        ids = work.columns(task, "id")["id"].take(pa.array(np.array(hits["place"]))).to_pylist()
-        for item, document in zip(hits["item"].tolist(), ids, strict=True):
-            where.setdefault(item, []).append(document)
-    files: dict[str, dict[str, int]] = {}
-    for number, item in enumerate(items):
-        counts = files.setdefault(item.rpartition(":")[0], {"items": 0, "found": 0})
-        counts["items"] += 1
-        counts["found"] += number in where
-    found = {items[item]: documents for item, documents in sorted(where.items())}
-    write_json(out / "contamination.json", {"files": files, "too_short": noted["too_short"], "found": found})
+        for place, item, runs, word in load(work.path("contaminated", task)).tolist():
+            by_item.setdefault(item, []).append((-runs, int(work.starts[task]) + place, word))
+    best = {item: sorted(found)[:LISTED] for item, found in by_item.items()}
+    numbers = np.array(sorted({number for found in best.values() for _, number, _ in found}), np.int64)
+    ids = rows_of(work, numbers, ["id"])
+    texts = rows_of(work, np.array(sorted({found[0][1] for found in best.values()}), np.int64), ["text"])
+    rows = []
+    for item in sorted(best):
+        facts, (runs, number, word) = noted["items"][item], best[item][0]
+        files[facts["file"]]["found"] += 1
+        rows.append(
+            {"item": facts["name"], "covered": round(-runs / facts["runs"], 4), "count": len(by_item[item]),
+             "documents": [ids[one]["id"] for _, one, _ in best[item]],
+             "shared": _shared(texts[number]["text"], word, facts["words"])}
+        )  # fmt: skip
+    write_json(out / "contamination.json", {"files": files, "items": rows})
     return files
+
+
+def _shared(text: str, word: int, count: int) -> str:
+    """Some words of a text as they stand there."""
+    words = split(text)
+    last = word + count - 1
+    return " ".join(text[words.starts[word] : words.starts[last] + words.lengths[last]].split())

@@ -52,48 +52,106 @@ class Amount:
 
 
 def choose(available: np.ndarray, mix: Mix) -> tuple[dict[str, Amount], dict[str, Any]]:
-    """How much of each group the corpus takes, and the plan in bytes.
+    """How much of each group the corpus takes, and the plan in bytes and tokens.
 
-    Without shares every document occurs once. With shares, the total is `mix.bytes`, or else what the named
-    groups hold; a group gets its share of it, but at most `max_repeats` times what it holds. Whole rounds
-    come first; the last one takes documents in an order drawn from the seed until the target is reached. A
+    Without shares every document occurs once. With shares, the total is the budget, or else what the named
+    groups hold. A group gets its share of it, but at most `max_repeats` times what it holds; what a group
+    cannot give goes to the others by their shares, or ends the run, as the recipe says. Whole rounds come
+    first; the last one takes documents in an order drawn from the seed until the target is reached. A
     temperature makes shares of what there is: `bytes ** temperature` (Conneau et al. 2020, section 3.1).
 
     Raises:
-        HeadstartError: a share is set for a group that no document has.
+        HeadstartError: a share is set for a group that no document has, or there is less than was asked for
+            and the recipe says `short: refuse`.
     """
     held = {
         str(name): int(available["bytes"][available["group"] == name].sum())
         for name in np.unique(available["group"])
     }
-    if not mix.shares and mix.bytes is None and mix.temperature is None:
+    if not mix.shares and mix.budget is None and mix.temperature is None:
         return {}, {}
     exponent = 1.0 if mix.temperature is None else mix.temperature
     shares: dict[str, float] = dict(mix.shares) or {
         name: float(size) ** exponent for name, size in held.items()
     }
-    for name in shares:
-        if name not in held:
-            raise HeadstartError(f"mix.shares: no document has the {mix.by} {name!r}{nearest(name, held)}")
-    total = mix.bytes or sum(held[name] for name in shares)
+    _check_names(shares, held, mix)
+    total = float(mix.budget or sum(held.get(name, 0) for name in shares))
+    wanted = {name: total * share / sum(shares.values()) for name, share in shares.items()}
+    most = {name: mix.max_repeats * held.get(name, 0) for name in shares}
+    if mix.short == "refuse" and (short := [name for name in sorted(shares) if wanted[name] > most[name]]):
+        lacking = "; ".join(
+            f"{name} is to give {wanted[name]:,.0f} bytes and has {held.get(name, 0):,}" for name in short
+        )
+        raise HeadstartError(
+            f"the mix cannot be had with mix.max_repeats={mix.max_repeats:g}: {lacking}; lower the share or "
+            "the budget, or set mix.short=rebalance"
+        )
+    targets = _rebalanced(shares, most, total)
     amounts: dict[str, Amount] = {name: Amount(0, 0) for name in held}
     plan: dict[str, Any] = {}
     for name in sorted(shares):
-        wanted = total * shares[name] / sum(shares.values())
-        target = min(wanted, mix.max_repeats * held[name])
-        rounds = int(target // max(held[name], 1))
+        has = held.get(name, 0)
+        rounds = int(targets[name] // max(has, 1))
         rows = available[available["group"] == name]
-        rest = target - rounds * held[name]
+        rest = targets[name] - rounds * has
         before = np.cumsum(rows["bytes"]) - rows["bytes"]
         taken = rows[before < rest]
         amounts[name] = Amount(rounds, int(taken["bin"][-1]) + 1 if len(taken) else 0)
+        chosen = rounds * has + int(taken["bytes"].sum())
         plan[name] = {
-            "available": held[name],
-            "wanted": round(wanted),
-            "chosen": rounds * held[name] + int(taken["bytes"].sum()),
-            "repeats": round(target / max(held[name], 1), 3),
+            "share": round(shares[name] / sum(shares.values()), 6),
+            "available": has,
+            "wanted": round(wanted[name]),
+            "chosen": chosen,
+            "repeats": round(chosen / max(has, 1), 3),
+            "tokens_available": round(has / mix.bytes_per_token),
+            "tokens_chosen": round(chosen / mix.bytes_per_token),
         }
     return amounts, plan
+
+
+def _check_names(shares: dict[str, float], held: dict[str, int], mix: Mix) -> None:
+    """A name that no document has is a mistake if it is like one that some have; else the group is empty."""
+    for name in shares:
+        alike = "did you mean" in nearest(name, held)
+        if name not in held and (mix.short == "refuse" or alike or not held.keys() & shares):
+            raise HeadstartError(f"mix.shares: no document has the {mix.by} {name!r}{nearest(name, held)}")
+
+
+def _rebalanced(shares: dict[str, float], most: dict[str, float], total: float) -> dict[str, float]:
+    """The total dealt out by shares, no group above its most: what one cannot give the others do."""
+    targets: dict[str, float] = {}
+    left = dict(shares)
+    while left:
+        per_share = max(total - sum(targets.values()), 0.0) / sum(left.values())
+        full = [name for name in left if left[name] * per_share >= most[name]]
+        if not full:
+            return targets | {name: share * per_share for name, share in left.items()}
+        for name in full:
+            targets[name] = most[name]
+            del left[name]
+    return targets
+
+
+def checked(plan: dict[str, Any], result: dict[str, int]) -> dict[str, Any]:
+    """The plan with what the corpus holds of each group, in bytes and as a share of all.
+
+    Raises:
+        HeadstartError: it is not what was planned.
+    """
+    total = max(sum(result.values()), 1)
+    wrong = [
+        name for name in {*plan, *result} if result.get(name, 0) != plan.get(name, {"chosen": 0})["chosen"]
+    ]
+    if wrong:
+        raise HeadstartError(
+            f"the corpus does not hold what the mix planned of {', '.join(sorted(wrong))}; the disk may be "
+            "faulty: start again"
+        )
+    return {
+        name: row | {"result": result.get(name, 0), "result_share": round(result.get(name, 0) / total, 6)}
+        for name, row in plan.items()
+    }
 
 
 def copies(groups: np.ndarray, documents: np.ndarray, amounts: dict[str, Amount], seed: int) -> np.ndarray:

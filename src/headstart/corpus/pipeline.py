@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.lib.recfunctions as rfn
 import orjson
 import pyarrow.parquet as pq
 
-from headstart.corpus import cuts, decontaminate, engine, mix, urls
+from headstart.corpus import cuts, decontaminate, engine, mix, report_facts, report_page, urls
 from headstart.corpus.decide import group, languages
 from headstart.corpus.deduplicate import KEYED, PAIR
 from headstart.corpus.funnel import UNITS, funnel, read_ledger, removed, totals
@@ -25,7 +26,7 @@ from headstart.corpus.prepare import Prepared, finished, task_fingerprint
 from headstart.corpus.quality_model import load_model
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.records import Skip
-from headstart.corpus.sources import find_sources, plan_tasks
+from headstart.corpus.sources import Source, find_sources, plan_tasks
 from headstart.corpus.verdict import most_common
 from headstart.corpus.word_lists import phrases
 from headstart.corpus.work import Work, load, make_work, partitions, save, slices
@@ -144,6 +145,8 @@ def build(
         run("bands", "decide.bands", tasks)
         run("links", "decide.links", range(count["near"]))
         group(work)
+        run("planting copies", "recall.plant", tasks)
+        run("looking for copies", "recall.look", range(count["near"]))
     _count_copies(work)
     run("comparing", "decide.compare", tasks)
     if cuts.writes(recipe, cuts.LINES):
@@ -165,34 +168,42 @@ def build(
     chosen = sum(one["chosen"] for one in plan.values()) if plan else int(available["bytes"].sum())
     parts = max(1, -(-chosen // recipe.shard_bytes))
     work.note("mix", {"amounts": {name: asdict(amount) for name, amount in amounts.items()}, "parts": parts})
+    run("measuring for the report", "measure.measure", tasks)
     run("dealing out", "write.deal", tasks)
     run("writing", "write.gather", range(parts))
 
     _write_index(work, count)
-    contamination = decontaminate.report(work, out) if recipe.decontaminate else {}
     ledger, held = read_ledger(work, "dealt"), read_ledger(work, "held")
     left = funnel(ledger, recipe, _read(prepared))
     left[-1] |= {unit: sum(row[unit] for row in held) for unit in UNITS}
+    grouped = totals(held, recipe.mix.by)
+    mixed = mix.checked(plan, {name: one["bytes"] for name, one in grouped.items()}) if plan else {}
+    contamination = decontaminate.report(work, out) if recipe.decontaminate else {}
+    facts = {
+        "funnel": left,
+        "removed": removed(ledger, recipe),
+        "skipped": most_common(skip.reason for skip in skipped),
+        "domains": totals(held, "domain"),
+        "languages": totals(held, "language"),
+        "personal_data": dict(sum((Counter(one.personal_data) for one in prepared), Counter())),
+        "mix": mixed,
+        "contamination": contamination,
+    }
+    report = report_facts.collect(work, facts, ledger, out)
     _publish(work, out)
     with atomic(out / "skipped.jsonl") as temporary:
         rows = ({"source": skip.source, "reason": skip.reason} for skip in skipped)
         temporary.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    report_page.write(report, out)
     write_manifest(
         out,
         KIND,
         VERSION,
         {
             "fingerprint": made_from,
-            "inputs": [{"path": source.label, "bytes": source.size} for source in sources],
+            "inputs": [_input(source) for source in sources],
             "seconds": round(time.monotonic() - started, 2),
-            "funnel": left,
-            "removed": removed(ledger, recipe),
-            "skipped": most_common(skip.reason for skip in skipped),
-            "domains": totals(held, "domain"),
-            "languages": totals(held, "language"),
-            "personal_data": dict(sum((Counter(one.personal_data) for one in prepared), Counter())),
-            "mix": plan,
-            "contamination": contamination,
+            **facts,
         },
     )
     remove(out / WORK)
@@ -269,10 +280,16 @@ def _write_index(work: Work, count: dict[str, int]) -> None:
             keyed = np.concatenate(
                 [np.zeros(0, KEYED), *slices(work.files(kind), partition, count[partitioned])]
             )
-            keyed = np.unique(keyed[["key", "low"]])
-            rows = np.zeros(len(keyed), KEYED)
-            rows["key"], rows["low"] = keyed["key"], keyed["low"]
+            halves = ["key", "low"] if kind == "digests" else ["key"]
+            rows = rfn.repack_fields(np.unique(keyed[halves]))  # 16 bytes a document, and 8 a band
             save(work.folder / "index" / f"{kind}-{partition:05d}.npy", rows)
+
+
+def _input(source: Source) -> dict[str, Any]:
+    """An input as the manifest names it: how documents call it, and where it lay."""
+    local = "://" not in source.address
+    address = str(Path(source.address).resolve()) if local else source.address
+    return {"path": source.label, "address": address, "bytes": source.size, "digest": source.digest}
 
 
 def _read(prepared: list[Prepared]) -> dict[str, int]:

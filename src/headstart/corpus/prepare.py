@@ -237,7 +237,7 @@ def _documents(
             **{name: share(words, path) for name, path in recipe.word_lists.items()},
             "digest": words.digest(),
         }
-        yield row, _grams(words, recipe.near_duplicates.words)
+        yield row, shingles_of(words, recipe.near_duplicates.words)
 
 
 def _stop_words(recipe: CorpusRecipe, language: str) -> str:
@@ -247,10 +247,10 @@ def _stop_words(recipe: CorpusRecipe, language: str) -> str:
 
 def shingles(text: str, size: int) -> np.ndarray:
     """The hashes of the runs of `size` words that near duplicates are found by."""
-    return _grams(split(text), size)
+    return shingles_of(split(text), size)
 
 
-def _grams(words: Words, size: int) -> np.ndarray:
+def shingles_of(words: Words, size: int) -> np.ndarray:
     grams = words.ngrams(size)
     return grams if len(grams) else words.hashes
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from headstart.corpus.page_lines import Lines
 from headstart.corpus.personal_data import Kind
@@ -122,7 +122,25 @@ class Mix(Recipe):
     temperature: float | None = Field(default=None, ge=0, le=1)
     """Shares in proportion to `bytes ** temperature`, as for languages: 1 as it comes, 0 all alike."""
     bytes: int | None = Field(default=None, gt=0)
+    tokens: float | None = Field(default=None, gt=0)
+    """The budget, in bytes or in tokens; None: what the groups with a share hold."""
+    bytes_per_token: float = Field(default=4.0, gt=0)
+    """What a token of your tokenizer holds; its report says it. 4 is common for English."""
     max_repeats: float = Field(default=4.0, ge=1)
+    """How often a document may occur: up to 4 times repeats are as good as new text (Muennighoff 2023)."""
+    short: Literal["rebalance", "refuse"] = "rebalance"
+    """Where a group has less than its share: the others give more, or the run ends with a sentence."""
+
+    @property
+    def budget(self) -> float | None:
+        """The size that is asked for, in bytes."""
+        return self.bytes if self.tokens is None else self.tokens * self.bytes_per_token
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Mix":
+        if self.bytes is not None and self.tokens is not None:
+            raise ValueError("mix.bytes and mix.tokens are two budgets; give one of them")
+        return self
 
     @field_validator("shares")
     @classmethod

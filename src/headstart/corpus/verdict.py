@@ -104,7 +104,7 @@ def describe(work: Work, task: int, decided: Verdict) -> tuple[list[str], list[s
     columns = {name: table[name].to_pylist() for name in names}
     contaminated = work.path("contaminated", task)
     items = work.noted("benchmarks")["items"] if contaminated.exists() else []
-    hits = {int(hit["place"]): items[int(hit["item"])] for hit in load(contaminated)} if items else {}
+    hits = {int(hit["place"]): items[int(hit["item"])]["name"] for hit in load(contaminated)} if items else {}
     details = []
     for row, place in enumerate(gone.tolist()):
         stage, rule = known[decided.code[place]]

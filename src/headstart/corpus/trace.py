@@ -1,0 +1,103 @@
+"""From a document to where it came from: its raw record, and what every stage did to it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from headstart.corpus.read import read
+from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus.records import Raw
+from headstart.corpus.sources import Source, Task, find_sources
+from headstart.errors import HeadstartError
+from headstart.folder import read_manifest
+
+_DOCUMENT = ["id", "url", "source", "domain", "language", "date"]
+
+
+def trace(corpus: Path, named: str) -> list[dict[str, Any]]:
+    """What became of the documents of that id, address or raw record; pieces of a long one count as its.
+
+    Each has its columns without the text and a `status`: `kept`, with the `places` (file and row) at which it
+    stands, or `removed`, with stage, rule and detail. `cut` are the pieces that were taken out of it, and
+    `duplicates` the documents that went in its stead. A record that could not be read is `skipped`.
+
+    Raises:
+        HeadstartError: the corpus has no such document.
+    """
+    read_manifest(corpus, "corpus", 1)
+    found: dict[str, dict[str, Any]] = {}
+    for file, row, document in _rows(corpus / "documents", named, [*_DOCUMENT, "copies"]):
+        one = found.setdefault(document["id"], document | {"status": "kept", "places": []})
+        one["places"].append({"file": file, "row": row})
+    for _, _, document in _rows(corpus / "removed", named, [*_DOCUMENT, "stage", "rule", "detail"]):
+        found[document["id"]] = document | {"status": "removed"}
+    for identity, one in found.items():
+        one["cut"] = list(_equal(corpus / "pieces", "id", identity))
+        columns = ["id", "url", "detail"]
+        one["duplicates"] = list(_equal(corpus / "removed", "kept", identity, columns))
+    skipped = [orjson.loads(line) for line in (corpus / "skipped.jsonl").read_bytes().splitlines()]
+    unread = [one | {"status": "skipped"} for one in skipped if one["source"] == named]
+    if not found and not unread:
+        raise HeadstartError(f"{corpus} has no document with the id, address or source {named!r}; check it")
+    return [found[identity] for identity in sorted(found)] + unread
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+
+
+def _rows(folder: Path, named: str, columns: list[str]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """File, row and columns of the documents that are meant, in bounded memory."""
+    for path in _files(folder):
+        with pq.ParquetFile(path) as file:
+            first = 0
+            for batch in file.iter_batches(8_192, columns=columns):
+                meant = pc.or_(
+                    pc.equal(pc.replace_substring_regex(batch["id"], r"#\d{4,}$", ""), named),
+                    pc.equal(batch["id"], named),
+                )
+                for column in ("url", "source"):
+                    meant = pc.or_(meant, pc.equal(batch[column], named))
+                meant = pc.fill_null(meant, False)
+                for row in pc.indices_nonzero(meant).to_pylist():
+                    (document,) = batch.slice(row, 1).to_pylist()
+                    yield f"{folder.name}/{path.name}", first + row, document
+                first += len(batch)
+
+
+def _equal(
+    folder: Path, column: str, value: str, columns: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The rows of a folder's files in which a column has a value."""
+    for path in _files(folder):
+        table = pq.read_table(path, columns=columns, filters=pc.field(column) == pa.scalar(value))
+        yield from table.to_pylist()
+
+
+def raw_record(corpus: Path, source: str) -> Raw:
+    """The raw record that a document was made from, read again from the file that it came from.
+
+    Args:
+        corpus: the corpus folder.
+        source: the document's, as in `crawl-00.warc.gz@48213`.
+
+    Raises:
+        HeadstartError: the file is gone, or is another one by now.
+    """
+    recipe = CorpusRecipe.load(corpus / "recipe.yaml", [])
+    for given in read_manifest(corpus, "corpus", 1)["inputs"]:
+        if source != given["path"] and not source.startswith((f"{given['path']}@", f"{given['path']}:")):
+            continue
+        (now, *_), _ = find_sources([given["address"]])
+        if now.digest != given["digest"]:
+            raise HeadstartError(f"{given['address']} has changed since; {source} may be gone")
+        same = Source(now.address, given["path"], now.format, now.size, now.digest)
+        for record in read(Task((same,), 0, 1), recipe.domains, recipe.fields):
+            if isinstance(record, Raw) and record.source == source:
+                return record
+    raise HeadstartError(f"no input of {corpus} holds the record {source!r}; check the source")
