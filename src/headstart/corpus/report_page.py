@@ -114,8 +114,17 @@ def _stages(report: Report) -> Iterable[Markup]:
         *shares_figure("domains", "Where the text comes from", report["domains"]),
         *shares_figure("languages", "Languages", report["languages"]),
         *skipped_figure(report["skipped"], True),
+        *_personal_data(report["personal_data"]),
         class_="pair",
     )
+
+
+def _personal_data(replaced: dict[str, int]) -> Iterable[Markup]:
+    """How much of what identifies persons was replaced by placeholders."""
+    if replaced:
+        rows = [(kind, exact(count)) for kind, count in sorted(replaced.items(), key=lambda item: -item[1])]
+        data = table(["kind", "replaced"], rows, "Personal data replaced by placeholders")
+        yield element("figure", element("h3", "Personal data replaced by placeholders"), data)
 
 
 def _by(groups: dict[str, list[dict[str, Any]]], column: str, title: str) -> Iterable[Markup]:
