@@ -22,6 +22,7 @@ from headstart.tasks.data import (
     sample_labels,
     split,
 )
+from headstart.tasks.label_noise import doubtful_labels
 
 ROWS = [("Win a prize, now", "spam"), ('She said "no"', "ham"), ("Ça va?", "ham")]
 TAGGED = [(["The", "ship"], ["DET", "NOUN"]), (["Go", "home", "!"], ["VERB", "NOUN", "."])]
@@ -268,3 +269,22 @@ def test_sample_limits():
     assert sample_labels(tagged, 2, 0) != sample_labels(tagged, 2, 1)
     with pytest.raises(HeadstartError, match="labels=0"):
         sample_labels(tagged, 0, 0)
+
+
+def test_labels_that_look_wrong_are_said():
+    words = {
+        "sea": ["captain", "ship", "harbour", "wave", "sailor", "anchor"],
+        "home": ["kitchen", "garden", "window", "table", "chair", "carpet"],
+    }
+    inputs, targets = [], []
+    for n in range(240):
+        label = ("sea", "home")[n % 2]
+        inputs.append(" ".join(words[label][(n + k * k) % 6] for k in range(4)) + f" {n}")
+        targets.append(label)
+    assert doubtful_labels(Examples("classification", inputs, targets)) == []
+    targets[30] = "home"
+    (found,) = doubtful_labels(Examples("classification", inputs, targets))
+    assert found.startswith("1 of 240 labels looked at may be wrong")
+    assert f"'home' for {inputs[30]!r}" in found
+    assert "which looks like 'sea'" in found
+    assert doubtful_labels(Examples("classification", inputs[:50], targets[:50])) == []

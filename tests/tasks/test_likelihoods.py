@@ -210,7 +210,7 @@ def test_solved_examples_stand_before_a_problem(decoder, tmp_path, monkeypatch):
         lambda loaded, context, target: seen.append(context) or asked_for(loaded, context, target),
     )
     path = jsonl(tmp_path / "quiz.jsonl", PROBLEMS)
-    found = evaluate(decoder, f"choices:{path}", EvaluationSettings(shots=3))
+    found = evaluate(decoder, f"choices:{path}", EvaluationSettings(shots=(3,)))
     assert "3 solved examples before each" in found.rule
     for context in seen:
         *solved, asked = context.split("\n\n")
@@ -218,11 +218,11 @@ def test_solved_examples_stand_before_a_problem(decoder, tmp_path, monkeypatch):
         assert not any(one.startswith(asked) for one in solved)
     others = jsonl(tmp_path / "others.jsonl", PROBLEMS[:1])
     seen.clear()
-    evaluate(decoder, f"choices:{path}", EvaluationSettings(shots=1, examples=others, limit=2))
+    evaluate(decoder, f"choices:{path}", EvaluationSettings(shots=(1,), examples=others, limit=2))
     assert all(context.startswith("The captain of the ship\n\n") for context in seen)
     assert len(seen) == 5
     with pytest.raises(HeadstartError, match="4 solved examples need 5"):
-        evaluate(decoder, f"choices:{path}", EvaluationSettings(shots=4))
+        evaluate(decoder, f"choices:{path}", EvaluationSettings(shots=(4,)))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import headstart as hs
+from headstart.cli import app
 from headstart.errors import HeadstartError
 from headstart.generation.chat import chat_ids
 from headstart.interchange.model_folder import LoadedModel, load_model
@@ -210,6 +212,8 @@ def test_chat_is_learned_and_transformers_agrees(tmp_path, writer):
     assert made.chat(question) == made.chat("Where is chair 3?") == "At home."
     made.save(tmp_path / "chat")
     assert hs.load(tmp_path / "chat").chat(question) == "At home."
+    done = CliRunner().invoke(app, ["generate", str(tmp_path / "chat"), "Where is chair 3?"])
+    assert done.stdout.strip() == "At home."
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "chat")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "chat").eval()

@@ -50,8 +50,18 @@ def evaluate(
         typer.Option("--stride", min=1, help="Of the window over text, in tokens; half of the context."),
     ] = None,
     shots: Annotated[
-        int, typer.Option("--shots", min=0, help="Solved examples before each lambada or choices problem.")
-    ] = 0,
+        list[int] | None,
+        typer.Option(
+            "--shots",
+            min=0,
+            help="Solved examples before each problem; several numbers for a language model that is prompted "
+            "with labelled data.",
+        ),
+    ] = None,
+    normalise: Annotated[
+        str,
+        typer.Option("--normalise", help="Of prompted labels and options: none, length or unconditional."),
+    ] = "none",
     examples: Annotated[
         Path | None,
         typer.Option("--examples", help="Where those come from; else other problems of the file."),
@@ -89,7 +99,9 @@ def evaluate(
     columns = roles(column) | {
         role: name for role, name in (("text", text_column), ("label", label_column)) if name
     }
-    settings = EvaluationSettings(train, tuple(beside or ()), columns, stride, shots, examples, limit, seed)
+    settings = EvaluationSettings(
+        train, tuple(beside or ()), columns, stride, tuple(shots or (0,)), normalise, examples, limit, seed
+    )
     found = [evaluate_on(loaded, one, settings) for one in on]
     if out is not None:
         write_report(out, str(model), found)

@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from headstart.generation.config import GenerationConfig
-    from headstart.generation.text import Generated
+    from headstart.generation.text import Generated, Prompt
     from headstart.interchange.model_folder import LoadedModel
 
 
@@ -67,11 +67,20 @@ def generate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     batch: Annotated[int, typer.Option(min=1, help="With --file: prompts at a time.")] = 16,
+    chat: Annotated[
+        bool | None,
+        typer.Option(
+            "--chat/--no-chat",
+            help="Ask the prompt by the chat template, as a model fine-tuned for chat is unless it is said.",
+            show_default=False,
+        ),
+    ] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
 ) -> None:
     """Continue a text with a decoder, or answer one with an encoder-decoder, as it is written.
 
-    What is not given comes from the model's generation_config.json, or is the default named last.
+    A model fine-tuned for chat is asked, and gives its likeliest answer. What is not given comes from the
+    model's generation_config.json, or is the default named last.
     """
     from headstart.errors import HeadstartError
     from headstart.generation.config import GenerationConfig
@@ -99,25 +108,38 @@ def generate(
         "logprobs": logprobs,
     }
     loaded = load_model(model, dtype_named(precision))
+    if chat is None:
+        chat = loaded.metadata.get("task") == "chat"
+    if chat and temperature is None:
+        given["temperature"] = 0.0
     config = GenerationConfig.of(
         loaded, **{name: value for name, value in given.items() if value is not None}
     )
     if prompt is None:
-        _write_file(loaded, file or Path("-"), out, batch, config)
+        _write_file(loaded, file or Path("-"), out, batch, config, chat)
     elif as_json:
-        typer.echo(orjson.dumps(_answer(prompt, generate_texts(loaded, [prompt], config)[0])))
+        text = generate_texts(loaded, [_read(loaded, prompt, chat)], config)[0]
+        typer.echo(orjson.dumps(_answer(prompt, text)))
     else:
-        _stream(loaded, prompt, config)
+        _stream(loaded, prompt, config, chat)
 
 
-def _stream(loaded: "LoadedModel", prompt: str, config: "GenerationConfig") -> None:
+def _read(loaded: "LoadedModel", prompt: str, chat: bool) -> "Prompt":
+    """What the model reads: the prompt, or that as the user's turn of a conversation."""
+    from headstart.generation.chat import chat_ids
+
+    said = [{"role": "user", "content": prompt}]
+    return chat_ids(loaded.tokenizer, said, add_generation_prompt=True) if chat else prompt
+
+
+def _stream(loaded: "LoadedModel", prompt: str, config: "GenerationConfig", chat: bool) -> None:
     """Print the text as it is written, behind the prompt where it continues that."""
     from headstart.generation.one_row import decoding_step
     from headstart.generation.text import stream
 
-    texts = stream(loaded, prompt, config, decoding_step(loaded.model))
+    texts = stream(loaded, _read(loaded, prompt, chat), config, decoding_step(loaded.model))
     first = next(texts, "")  # before anything is printed, for the model may not write at all
-    if loaded.model.config.architecture == "decoder":
+    if loaded.model.config.architecture == "decoder" and not chat:
         typer.echo(prompt, nl=False)
     for text in chain([first], texts):
         typer.echo(text, nl=False)
@@ -126,7 +148,12 @@ def _stream(loaded: "LoadedModel", prompt: str, config: "GenerationConfig") -> N
 
 
 def _write_file(
-    loaded: "LoadedModel", file: Path, out: Path | None, batch: int, config: "GenerationConfig"
+    loaded: "LoadedModel",
+    file: Path,
+    out: Path | None,
+    batch: int,
+    config: "GenerationConfig",
+    chat: bool,
 ) -> None:
     """A JSON line for each prompt of a file, in order."""
     from headstart.cli.predict import written_to
@@ -136,7 +163,7 @@ def _write_file(
     prompts = _prompts(file)
     with written_to(out) as stream, Bar("texts", None, "texts") as bar:
         while rows := list(islice(prompts, batch)):
-            texts = generate_texts(loaded, [prompt for _, prompt in rows], config)
+            texts = generate_texts(loaded, [_read(loaded, prompt, chat) for _, prompt in rows], config)
             for (identity, prompt), text in zip(rows, texts, strict=True):
                 line = identity | _answer(prompt, text)
                 stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

@@ -91,7 +91,7 @@ def generate(
 
 
 def stream(
-    loaded: LoadedModel, prompt: str, config: GenerationConfig | None = None, step: Step | None = None
+    loaded: LoadedModel, prompt: Prompt, config: GenerationConfig | None = None, step: Step | None = None
 ) -> Iterator[str]:
     """The same text for one prompt, as it is written. Beam search gives it at the end, in one piece."""
     for piece in pieces(loaded, [prompt], config, step):

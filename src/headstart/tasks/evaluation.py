@@ -13,6 +13,7 @@ from headstart.tasks.label_evaluation import evaluate_labels
 from headstart.tasks.likelihood_tasks import CHOICES, evaluate_choices, evaluate_last_words
 from headstart.tasks.perplexity import evaluate_text
 from headstart.tasks.predictor import Predictor, task_of
+from headstart.tasks.prompt_evaluation import evaluate_prompted
 from headstart.tasks.reload_check import check
 from headstart.tasks.rows import TOO_LONG, read_rows
 
@@ -33,8 +34,11 @@ class EvaluationSettings:
     """Role to column, such as `{"label": "stars"}`."""
     stride: int | None = None
     """Of the window over text, in tokens; None: half of the model's context."""
-    shots: int = 0
-    """Solved examples before each problem; of the harness' tasks 0 leaves their own number."""
+    shots: tuple[int, ...] = (0,)
+    """Solved examples before each problem; of the harness' tasks 0 leaves their own number. Labelled data are
+    prompted with each of several numbers."""
+    normalise: str = "none"
+    """How prompted labels and options are compared; see `prompting`."""
     examples: Path | None = None
     """Where those come from; None: other problems of the same file."""
     limit: int | None = None
@@ -48,15 +52,32 @@ def evaluate(loaded: LoadedModel, on: str, settings: EvaluationSettings | None =
     Args:
         on: a path, or what it holds and the path: `text:book.txt`, `lambada:dev.jsonl`, `choices:quiz.jsonl`,
             `labels:mails.csv`, `harness:arc_easy`. Without that a task model is measured on labels, a
-            language model on choices where a row has some, and on text otherwise.
+            language model on choices where a row has some, on labels where shots are asked for or a folder is
+            given, and on text otherwise. A language model answers labelled data by prompting.
 
     Raises:
         HeadstartError: the file is not there or not what it should be, or the model cannot do that.
     """
     settings = settings or EvaluationSettings()
     started = time.perf_counter()
-    what, path = _what(loaded, on)
-    if what == "labels":
+    what, path = _what(loaded, on, settings)
+    if len(settings.shots) > 1 and (what != "labels" or task_of(loaded)):
+        raise HeadstartError(
+            f"several numbers of shots are for prompting with labelled data, and {on} is not"
+        )
+    shots = settings.shots[0]
+    if what == "labels" and task_of(loaded) is None:
+        result = evaluate_prompted(
+            loaded,
+            path,
+            settings.shots,
+            train=settings.train or settings.examples,
+            seed=settings.seed,
+            normalise=settings.normalise,
+            limit=settings.limit,
+            columns=settings.columns,
+        )
+    elif what == "labels":
         predictor = Predictor.of(loaded)
         difference = None if loaded.folder is None else check(loaded.folder, predictor)
         train, beside, limit = settings.train, settings.beside, settings.limit
@@ -68,15 +89,15 @@ def evaluate(loaded: LoadedModel, on: str, settings: EvaluationSettings | None =
     elif what == "harness":
         from headstart.tasks.harness import evaluate_harness  # an extra
 
-        result = evaluate_harness(loaded, str(path), settings.shots or None, settings.limit)
+        result = evaluate_harness(loaded, str(path), shots or None, settings.limit)
     else:
         task = evaluate_choices if what == "choices" else evaluate_last_words
-        result = task(loaded, path, settings.shots, settings.examples, settings.seed, settings.limit)
+        result = task(loaded, path, shots, settings.examples, settings.seed, settings.limit)
     result.seconds = round(time.perf_counter() - started, 3)
     return result
 
 
-def _what(loaded: LoadedModel, on: str) -> tuple[What, Path]:
+def _what(loaded: LoadedModel, on: str, settings: EvaluationSettings) -> tuple[What, Path]:
     known: tuple[What, ...] = get_args(What)
     name, _, rest = on.partition(":")
     for what in known:
@@ -88,4 +109,6 @@ def _what(loaded: LoadedModel, on: str) -> tuple[What, Path]:
     if task_of(loaded) or path.is_dir():
         return "labels", path
     _, row = next(read_rows(path), (0, {}))
-    return ("choices" if row is not TOO_LONG and any(name in row for name in CHOICES) else "text"), path
+    if row is not TOO_LONG and any(name in row for name in CHOICES):
+        return "choices", path
+    return ("labels" if settings.shots != (0,) else "text"), path

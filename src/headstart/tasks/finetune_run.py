@@ -17,6 +17,7 @@ from headstart.tasks.compare import Compared, compare
 from headstart.tasks.data import Task, load_examples, load_task, pair, sample_labels
 from headstart.tasks.examples import Examples
 from headstart.tasks.finetune_recipe import FinetuneRecipe
+from headstart.tasks.label_noise import doubtful_labels
 from headstart.tasks.metrics import score
 from headstart.tasks.precision import dtype_named
 from headstart.tasks.reload_check import keep
@@ -153,7 +154,7 @@ def finetune_run(
         "seed": best.seed,
         "scores": rows,
         "seconds": round(seconds, 3),
-        "notes": task.notes + predictor.notes,
+        "notes": task.notes + doubtful_labels(train, seed) + predictor.notes,
         "finetuning": predictor.facts,
         "model": str(out / "model"),
     }
