@@ -1,5 +1,7 @@
 """Words into gaps: what the encoder says at the masks, whatever its family's mask token."""
 
+import math
+
 import pytest
 import torch
 import transformers
@@ -7,6 +9,7 @@ from transformers import AutoTokenizer
 
 from headstart.errors import HeadstartError
 from headstart.generation.fill_mask import fill_mask
+from headstart.generation.text import Generated
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.registry import make_config
 from headstart.models.transformer import build
@@ -73,3 +76,34 @@ def test_what_cannot_be_filled(encoder, tiny, tokenizer) -> None:
     ):
         with pytest.raises(HeadstartError, match=f"cannot fill gaps: .*{words}"):
             fill_mask(LoadedModel(tiny("headstart-encoder"), tokenizer, head), "a <mask>")
+
+
+def test_an_encoder_decoder_writes_spans(documents, tiny, tmp_path, monkeypatch):
+    recipe = TokenizerRecipe(kind="t5", vocab_size=700)
+    tokenizer = train((d["text"] for d in documents), recipe, tmp_path / "t5")
+    loaded = LoadedModel(tiny("t5", vocab_size=tokenizer.vocab_size), tokenizer, "text-to-text")
+    first, second = tokenizer.special.sentinels[:2]
+    sea, house = tokenizer.encode("sea"), tokenizer.encode("old house")
+    asked = []
+
+    def writes(loaded, prompts, config):
+        asked.extend(prompts)
+        ids = [first, *sea, second, *house]
+        return [Generated("", ids, "stop", [-0.5] * len(ids))]
+
+    monkeypatch.setattr("headstart.generation.fill_mask.generate", writes)
+    gaps = fill_mask(loaded, "the <mask> and the <mask> of")
+    assert [gap[0][0].strip() for gap in gaps] == ["sea", "old house"]
+    assert gaps[0][0][1] == pytest.approx(math.exp(-0.5 * len(sea)))
+    source = [
+        *tokenizer.encode("the "),
+        first,
+        *tokenizer.encode(" and the "),
+        second,
+        *tokenizer.encode(" of"),
+    ]
+    assert asked == [tokenizer.with_special(source)[0]]
+    monkeypatch.undo()
+    assert len(fill_mask(loaded, "the <mask> and <extra_id_1>")) == 2
+    with pytest.raises(HeadstartError, match="the text has 0 gaps"):
+        fill_mask(loaded, "no gap")

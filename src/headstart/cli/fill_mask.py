@@ -8,7 +8,9 @@ import typer
 
 
 def fill_mask(
-    model: Annotated[Path, typer.Argument(help="A model or run folder: an encoder.")],
+    model: Annotated[
+        Path, typer.Argument(help="A model or run folder: an encoder, or T5, which writes whole spans.")
+    ],
     text: Annotated[str, typer.Argument(help="A text with gaps: <mask>, or [MASK] for BERT.")],
     count: Annotated[int, typer.Option(min=1, help="How many words to give for each gap.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

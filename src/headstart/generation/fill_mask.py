@@ -1,24 +1,37 @@
 """Words into the gaps of a text."""
 
+import math
+import re
+
 import torch
 
 from headstart.errors import HeadstartError
+from headstart.generation.config import GenerationConfig
 from headstart.generation.reader import at_rest
+from headstart.generation.text import generate
 from headstart.interchange.model_folder import LoadedModel
 
 Answers = list[tuple[str, float]]
 """Tokens with their probabilities, the likeliest first. A blank before a token begins a word."""
+
+GAP = re.compile(r"<mask>|<extra_id_\d+>")
+"""What stands for a gap in a text for an encoder-decoder with sentinels (T5)."""
+LONGEST_SPAN = 16
+"""Tokens that are written into a gap."""
 
 
 @torch.no_grad()
 def fill_mask(loaded: LoadedModel, text: str, count: int = 5) -> list[Answers]:
     """For each mask in `text`, in order, the `count` likeliest tokens; every mask while the others stay open.
 
-    A mask is written as the model's own token: `[MASK]` for BERT, `<mask>` for RoBERTa and headstart.
+    A mask is written as the model's own token: `[MASK]` for BERT, `<mask>` for RoBERTa and headstart. An
+    encoder-decoder with sentinels (T5) writes a whole span into each `<mask>`, and gives the likeliest alone.
 
     Raises:
-        HeadstartError: no mask in the text, or the model is no encoder that was trained to fill gaps.
+        HeadstartError: no mask in the text, or the model was not trained to fill gaps.
     """
+    if loaded.head == "text-to-text" and loaded.tokenizer.special.sentinels:
+        return _fill_spans(loaded, text)
     _must_fill(loaded)
     if count < 1:
         raise HeadstartError(f"count={count} is not possible; it has to be at least 1")
@@ -49,6 +62,38 @@ def fill_mask(loaded: LoadedModel, text: str, count: int = 5) -> list[Answers]:
         [(tokenizer.token_text(index), chance) for index, chance in zip(row, own, strict=True)]
         for row, own in zip(indices.tolist(), best.tolist(), strict=True)
     ]
+
+
+def _fill_spans(loaded: LoadedModel, text: str) -> list[Answers]:
+    """The span that an encoder-decoder writes behind each sentinel (Raffel et al. 2020, section 3.1.4); a gap
+    that it passes over has an empty one."""
+    tokenizer, sentinels = loaded.tokenizer, loaded.tokenizer.special.sentinels
+    first, *others = GAP.split(text)
+    if not 1 <= len(others) <= len(sentinels):
+        raise HeadstartError(
+            f"the text has {len(others)} gaps, and this model fills 1 to {len(sentinels)}; write <mask> "
+            "where words are missing"
+        )
+    ids = tokenizer.encode(first)
+    for sentinel, part in zip(sentinels, others, strict=False):
+        ids += [sentinel, *tokenizer.encode(part)]
+    longest = (1 + LONGEST_SPAN) * len(others)
+    config = GenerationConfig.of(
+        loaded, temperature=0.0, beams=1, logprobs=True, max_new_tokens=longest, min_new_tokens=0
+    )
+    (written,) = generate(loaded, [tokenizer.with_special(ids)[0]], config)
+    spans: list[list[int]] = [[] for _ in others]
+    chances = [-math.inf] * len(others)
+    gap = len(others)
+    for token, logprob in zip(written.ids, written.logprobs or (), strict=True):
+        if token in sentinels:
+            gap = sentinels.index(token)
+            if gap < len(others):
+                chances[gap] = 0.0
+        elif gap < len(others):
+            spans[gap].append(token)
+            chances[gap] += logprob
+    return [[(tokenizer.decode(span), math.exp(chance))] for span, chance in zip(spans, chances, strict=True)]
 
 
 def _must_fill(loaded: LoadedModel) -> None:
