@@ -33,8 +33,8 @@ def finetune(
         str | None,
         typer.Option(
             "--task",
-            help="classification, multi-label, regression, tagging, question-answering, multiple-choice or "
-            "embedding; else told from the columns.",
+            help="classification, multi-label, regression, tagging, question-answering, multiple-choice, "
+            "embedding, chat or text-to-text (also labels in words); else told from the columns.",
         ),
     ] = None,
     text_column: Annotated[

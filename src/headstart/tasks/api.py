@@ -99,7 +99,8 @@ class Model:
         words, and gives `words`, `tags`, `probabilities` (of those tags) and `entities` with their
         characters. A question comes with its context, `{"question": ..., "context": ...}`, and gives
         `answer`, `probability`, `start` and `end`. Multiple choice takes
-        `{"question": ..., "options": [...]}`. An embedding model gives the `embedding` of a text and the
+        `{"question": ..., "options": [...]}`. A model that writes takes texts, or `{"messages": [...]}`, and
+        gives `text`. An embedding model gives the `embedding` of a text and the
         `similarity` of a tuple of two. A list of strings is a list of texts.
 
         Raises:
@@ -188,7 +189,8 @@ def finetune(
         data: CSV, TSV, JSONL, JSON (SQuAD's too), Parquet or CoNLL, or a folder with train and test files or
             with a folder of texts for every class.
         task: "classification", "multi-label", "regression", "tagging", "question-answering",
-            "multiple-choice" or "embedding"; None to tell it from the columns; embedding is never guessed.
+            "multiple-choice", "text-to-text", "chat" or "embedding"; None to tell it from the columns;
+            embedding is never guessed.
         test: data to score on; None: the file beside `data`, or a part of it that is set apart.
         labels: learn from that many examples only.
         columns: role to column, such as `{"question": "q", "context": "passage"}`; None to guess by names.
