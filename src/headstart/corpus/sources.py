@@ -34,6 +34,7 @@ FORMATS = {
 # many, but never so much that one task's text would not fit into a worker's memory several times.
 LEAST_PART, MOST_PART, TASKS = 2_000_000, 64_000_000, 4_096
 PACKED_TEXT = 4  # bytes of text in a byte of Parquet or of packed text, about
+LEAST_WARC = 8_000_000  # most of which is no text
 # A file that can only be read from its beginning is read so by every part; so it is cut less finely.
 SEQUENTIAL_PARTS = 8
 
@@ -216,6 +217,8 @@ def plan_tasks(sources: list[Source]) -> list[Task]:
         packed_text = source.format == "parquet" or (source.packed and source.format != "warc")
         if source.format in ("html", "text"):
             parts = 1
+        elif source.format == "warc":
+            parts = -(-source.size // max(part, LEAST_WARC))
         elif packed_text:
             parts = -(-source.size // max(part // PACKED_TEXT, LEAST_PART))
         if source.format in ("csv", "mediawiki") or (packed_text and source.format == "jsonl"):
