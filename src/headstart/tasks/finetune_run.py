@@ -69,7 +69,7 @@ def prepare(
     if (out / "model").exists() or (out / "compare.json").exists():
         raise HeadstartError(f"{out} holds a fine-tuned model already; choose another folder, or remove it")
     asked = {"model": str(model), "data": str(data), "labels": labels, "seed": seed}
-    if (out / "run.json").exists():
+    if any(out.glob("*/model")):  # what a comparison had finished
         before = read_json(out / "run.json")
         other = [key for key, value in asked.items() if before.get(key) != value]
         other += [] if FinetuneRecipe.load(out / "recipe.yaml", []) == recipe else ["settings"]
