@@ -8,6 +8,8 @@
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
 #   make bench-tasks DATA=FOLDER       fine-tuning by number of labels, beside baselines and transformers; hours
+#   make bench-pretrain DATA=FOLDER    training steps a core-second beside transformers; text from FOLDER/reviews
+#   make bench-time-to-loss DATA=...   core-seconds to the loss of nanoGPT's recipe, and of a Trainer's
 #   make PYTHON=python3.12 ...         another interpreter, 3.11 or later
 #   make clean                         remove .venv and caches
 
@@ -18,7 +20,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart test test-slow check-real-weights lint bench-decode bench-rules bench-tasks clean
+.PHONY: quickstart test test-slow check-real-weights lint bench-decode bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -94,6 +96,39 @@ $(RULES)/.installed: benchmarks/rules/requirements.txt
 	$(RULES)/bin/pip install --requirement benchmarks/rules/requirements.txt
 	@touch $@
 
+# One environment for both benchmarks of training, and the text of DATA as tokens for them.
+TRAIN := benchmarks/pretrain/.venv
+REVIEWS := .cache/reviews
+NANOGPT ?= .cache/nanoGPT
+MACHINE ?= here
+
+bench-pretrain: $(TRAIN)/.installed $(REVIEWS)/tokens-16384/manifest.json $(REVIEWS)/tokens-30522/manifest.json
+	$(TRAIN)/bin/python benchmarks/pretrain/bench.py --causal $(REVIEWS)/tokens-16384 \
+		--masked $(REVIEWS)/tokens-30522 --out benchmarks/results/pretrain-$(MACHINE).json $(ARGS)
+
+bench-time-to-loss: $(TRAIN)/.installed $(REVIEWS)/tokens-8192/manifest.json $(NANOGPT)/model.py
+	$(TRAIN)/bin/python benchmarks/time_to_loss/bench.py --tokens $(REVIEWS)/tokens-8192 --nanogpt $(NANOGPT) \
+		--work .cache/time-to-loss --out benchmarks/results/time-to-loss-$(MACHINE).json $(ARGS)
+
+$(TRAIN)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
+	$(PYTHON) -m venv $(TRAIN) || { rm -rf $(TRAIN); echo "$(NO_VENV)"; exit 1; }
+	tools/install $(TRAIN)
+	$(TRAIN)/bin/pip install --constraint constraints.txt transformers accelerate
+	@touch $@
+
+$(REVIEWS)/corpus/manifest.json: | $(TRAIN)/.installed
+	@test -n "$(DATA)" || { echo "say where reviews/unlabelled.jsonl.gz is: make bench-pretrain DATA=FOLDER"; exit 1; }
+	$(TRAIN)/bin/headstart corpus $(DATA)/reviews/unlabelled.jsonl.gz --out $(REVIEWS)/corpus
+
+$(REVIEWS)/tokens-%/manifest.json: $(REVIEWS)/corpus/manifest.json
+	$(TRAIN)/bin/headstart tokenizer train $(REVIEWS)/corpus --out $(REVIEWS)/tokenizer-$* vocab_size=$*
+	$(TRAIN)/bin/headstart tokenizer encode $(REVIEWS)/corpus --tokenizer $(REVIEWS)/tokenizer-$* --out $(@D)
+
+.cache/nanoGPT/model.py:
+	git clone https://github.com/karpathy/nanoGPT .cache/nanoGPT
+	git -C .cache/nanoGPT checkout --quiet 3adf61e154c3fe3fca428ad6bc3818b27a3b8291
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(NO_VENV)"; exit 1; }
@@ -107,4 +142,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $(DECODE) $(CORPUS) $(RULES) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DECODE) $(TRAIN) $(CORPUS) $(RULES) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,7 +8,6 @@ what has been measured.
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -22,7 +21,7 @@ from cells import DATA, PARTS, SEEDS, Cell, cells_of
 from systems import measure
 
 from headstart.folder import read_json, write_json
-from headstart.training.machine import package_versions
+from headstart.training.machine import describe_machine, package_versions
 
 
 def main() -> None:
@@ -74,7 +73,7 @@ def collected(out: Path) -> dict[str, Any]:
             for folder in sorted(out.iterdir())
             if (folder / "metrics.jsonl").exists()
         },
-        "machine": {"processor": platform.processor(), "threads": 1, "versions": package_versions()},
+        "machine": describe_machine() | {"threads": 1, "versions": package_versions()},
     }
 
 

@@ -21,7 +21,8 @@ FAMILIES = {
         FAMILY_MINUTES,
         "encoder",
         "t5",
-        ("model.family=t5", "objective.kind=span-corruption", "objective.mask_rate=0.15"),
+        # T5's embedding is fifty times as large as the static vectors, so that it starts at random.
+        ("model.family=t5", "objective.kind=span-corruption", "objective.mask_rate=0.15", "start=random"),
     ),
 }
 KEPT_BACK = 0.05  # of the time, for evaluations and checkpoints

@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from cells import DATA, FAMILIES, MINILM, MIX, OWN, SCRATCH, TRAINER, VECTORS, Cell
 from pretrained import Pretrained, minilm
 
@@ -16,6 +15,7 @@ from headstart.tasks.data import Task, load_examples, load_task, pair, sample_la
 from headstart.tasks.examples import Examples
 from headstart.tasks.finetune import FinetuneRecipe, finetune
 from headstart.tasks.metrics import score
+from headstart.tasks.precision import dtype_named
 from headstart.tasks.vector_baselines import VectorClassifier, read_baseline
 
 # Settings were chosen on the first rows of the reviews' dev part, which are not scored.
@@ -77,7 +77,7 @@ def prepare(cell: Cell, pretrained: Pretrained) -> Any:
 
 @cache
 def loaded(folder: Path) -> LoadedModel:
-    return load_model(folder, torch.bfloat16)
+    return load_model(folder, dtype_named("auto"))
 
 
 def fit(cell: Cell, train: Examples, prepared: Any, out: Path) -> System:
@@ -97,11 +97,8 @@ def fit(cell: Cell, train: Examples, prepared: Any, out: Path) -> System:
 
 
 def settings(cell: Cell) -> list[str]:
-    """Where a task or model wants other settings than the defaults: whole reviews say more than parts of
-    them, and a larger model trained for longer wants a lower rate."""
+    """Where a system wants other settings than the defaults: a model trained for long bears little change."""
     chosen: dict[str, Any] = {}
-    if cell.task == "reviews":
-        chosen["max_tokens"] = 256
     if cell.system == MIX:
         chosen["adapt"] = "mix"
     if cell.system == MINILM:

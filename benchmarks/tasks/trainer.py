@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from headstart.tasks.examples import Examples
+from headstart.tasks.precision import dtype_named
 
 MAX_TOKENS = 256
 LEARNING_RATE = 5e-5
@@ -45,7 +46,7 @@ class Trained:
             per_device_train_batch_size=16,
             per_device_eval_batch_size=32,
             warmup_steps=0.1,
-            bf16=True,
+            bf16=dtype_named("auto") == torch.bfloat16,
             use_cpu=True,
             seed=seed,
             save_strategy="no",

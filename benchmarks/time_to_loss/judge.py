@@ -1,8 +1,10 @@
-"""What every system of the benchmark is scored on: the same held-out tokens at the same places.
+"""What every system of the benchmark is scored on and timed by.
 
-Losses are nats a target. Clocks are CPU-seconds of the process, all threads together; judging is not counted.
+Losses are nats a target, on the same held-out tokens at the same places. Clocks are CPU-seconds of the
+process and of the compilers it started, all threads together; judging is not counted.
 """
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +47,12 @@ def judge(batch: Batch, scores: Callable[[Batch], Tensor]) -> float:
     return total / len(batch.targets)
 
 
+def core_seconds() -> float:
+    """CPU-seconds so far, with those of the processes that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 class Clock:
     """CPU-seconds of what stands between `start` and `stop`."""
 
@@ -53,9 +61,23 @@ class Clock:
         self._since: float | None = None
 
     def start(self) -> None:
-        self._since = time.process_time()
+        self._since = core_seconds()
 
     def stop(self) -> None:
         if self._since is not None:
-            self.seconds += time.process_time() - self._since
+            self.seconds += core_seconds() - self._since
         self._since = None
+
+
+def gemm_gflops() -> dict[str, float]:
+    """What matrix products `[2048, 2048] x [2048, 2048]` reach on this machine now, by core-seconds."""
+    rates = {}
+    for dtype in (torch.bfloat16, torch.float32):
+        left, right = torch.randn(2, 2048, 2048).to(dtype)
+        times = []
+        for _ in range(4):
+            started = time.process_time()
+            left @ right
+            times.append(time.process_time() - started)
+        rates[str(dtype).removeprefix("torch.")] = round(2 * 2048**3 / sorted(times)[1] / 1e9, 1)
+    return rates

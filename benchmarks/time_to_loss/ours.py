@@ -3,12 +3,11 @@
 import argparse
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from judge import heldout, judge
+from judge import core_seconds, gemm_gflops, heldout, judge
 
 from headstart.folder import read_json
 from headstart.models.transformer import build
@@ -36,12 +35,14 @@ def main() -> None:
     given = parser.parse_args()
     overrides = [f"tokens={given.tokens}", *given.settings]
     recipe = PretrainRecipe.load(RECIPES / f"{given.kind}.yaml", overrides)
-    begun = time.process_time()
-    seconds_per_step(recipe)  # compiles
-    compiling = time.process_time() - begun
-    began = time.process_time()
+    before = gemm_gflops()
+    begun = core_seconds()
+    seconds_per_step(recipe, 1)
+    first = core_seconds() - begun
+    began = core_seconds()
     seconds_per_step(recipe, 8)
-    each = (time.process_time() - began) / 9
+    each = (core_seconds() - began) / 9
+    compiling = max(0.0, first - 2 * each) if recipe.compile else 0.0
     steps = max(50, int((given.core_seconds - compiling) / each))
     every = max(1, steps // given.points)
     recipe = recipe.model_copy(
@@ -51,14 +52,16 @@ def main() -> None:
     # What was compiled above is not compiled again, so that it has to be added.
     curve = train(recipe, given.run, given.kind, compiling)
     settings: Recipe = recipe
-    given.out.write_text(json.dumps({"settings": settings.model_dump(mode="json"), "curve": curve}) + "\n")
+    probes = [before, gemm_gflops()]
+    found = {"settings": settings.model_dump(mode="json"), "gemm_gflops": probes, "curve": curve}
+    given.out.write_text(json.dumps(found) + "\n")
 
 
 def train(recipe: PretrainRecipe, run: Path, kind: str, before: float) -> list[dict[str, float]]:
     """Core-seconds, held-out loss and tokens at every checkpoint of a run."""
-    started = time.process_time()
+    started = core_seconds()
     pretrain(recipe, run)
-    whole = time.process_time() - started
+    whole = core_seconds() - started
     steps = {e["step"]: e for e in read_metrics(run) if e["kind"] == "step"}
     known = heldout(recipe.tokens, kind, recipe.context)
     # Vectors for the start, checkpoints and the held-out evaluations of the run itself are counted too.

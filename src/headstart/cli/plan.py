@@ -355,13 +355,14 @@ def measure(as_json: AsJson = False) -> None:
     for one in measure_all():
         rows.append(
             {
-                "family": one.family, "precision": one.precision, "checkpointing": one.checkpointing,
+                "shape": one.shape, "family": one.family, "precision": one.precision,
+                "checkpointing": one.checkpointing,
                 "planned": one.planned, "measured": one.measured, "error": one.error,
             }
         )  # fmt: skip
         if not as_json:
             typer.echo(
-                f"{one.family}, {one.precision}, {one.checkpointing} recomputed: planned "
+                f"{one.shape} {one.family}, {one.precision}, {one.checkpointing} recomputed: planned "
                 f"{size(one.planned)}, "
                 f"measured {size(one.measured)} ({one.error:+.1%})"
             )

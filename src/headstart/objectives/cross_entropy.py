@@ -98,7 +98,9 @@ class _Chunked(torch.autograd.Function):
         cast_weight = weight.to(hidden.dtype)
         cast_bias = None if bias is None else bias.to(hidden.dtype)
         hidden_gradient = torch.empty_like(hidden) if wanted[0] else None
-        weight_gradient = torch.zeros_like(weight) if wanted[1] else None
+        # The first chunk overwrites it; a batch without targets has none.
+        make = torch.empty_like if len(hidden) else torch.zeros_like
+        weight_gradient = make(weight) if wanted[1] else None
         bias_gradient = torch.zeros_like(bias) if bias is not None and wanted[2] else None
         total = hidden.new_zeros((), dtype=torch.float32)
         rows = max(1, (GPU_CHUNK if hidden.is_cuda else CHUNK) // len(weight))
@@ -115,9 +117,11 @@ class _Chunked(torch.autograd.Function):
                 torch.mm(gradient, cast_weight, out=hidden_gradient[first : first + rows])
             if weight_gradient is not None:
                 if weight.dtype == hidden.dtype:
-                    weight_gradient.addmm_(gradient.T, states)
-                else:
+                    weight_gradient.addmm_(gradient.T, states, beta=min(first, 1))
+                elif first:
                     weight_gradient += gradient.T @ states
+                else:
+                    weight_gradient.copy_(gradient.T @ states)
             if bias_gradient is not None:
                 bias_gradient += gradient.float().sum(0)
         ctx.gradients = (hidden_gradient, weight_gradient, bias_gradient)
@@ -126,5 +130,6 @@ class _Chunked(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         (scale,) = outputs
-        scaled = [None if gradient is None else gradient * scale for gradient in ctx.gradients]
+        gradients, ctx.gradients = ctx.gradients, None
+        scaled = [None if gradient is None else gradient.mul_(scale) for gradient in gradients]
         return (*scaled, None, None, None, None, None)

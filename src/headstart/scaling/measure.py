@@ -24,22 +24,34 @@ from headstart.training.recipe import OptimiserRecipe
 
 STEPS = 2
 """The first makes the optimiser's state, the second has everything at once."""
-SIZES = {"vocab_size": 8192, "layers": 8, "width": 384, "heads": 6, "feedforward_width": 1536, "context": 256}
-ROWS = 16
-COMBINATIONS: tuple[tuple[str, Precision, Checkpointing], ...] = (
-    ("headstart-decoder", "float32", "none"),
-    ("headstart-decoder", "bfloat16", "none"),
-    ("headstart-decoder", "float32", "full"),
-    ("headstart-encoder", "float32", "none"),
-    ("headstart-encoder", "bfloat16", "full"),
-    ("gpt2", "bfloat16", "none"),
-    ("bert", "float32", "none"),
-    ("llama", "float32", "full"),
+SHAPES: dict[str, tuple[int, dict[str, int]]] = {
+    "small": (32, {"layers": 4, "width": 256, "heads": 4, "feedforward_width": 704, "context": 128}),
+    "medium": (16, {"layers": 8, "width": 384, "heads": 6, "feedforward_width": 1536, "context": 256}),
+    "large": (1, {"layers": 12, "width": 768, "heads": 12, "feedforward_width": 2048, "context": 1024}),
+}
+"""Rows at once, and sizes; the vocabulary has `VOCABULARY` entries."""
+VOCABULARY = 8192
+COMBINATIONS: tuple[tuple[str, str, Precision, Checkpointing], ...] = (
+    ("medium", "headstart-decoder", "float32", "none"),
+    ("medium", "headstart-decoder", "bfloat16", "none"),
+    ("medium", "headstart-decoder", "float32", "full"),
+    ("medium", "headstart-encoder", "float32", "none"),
+    ("medium", "headstart-encoder", "bfloat16", "full"),
+    ("medium", "gpt2", "bfloat16", "none"),
+    ("medium", "bert", "float32", "none"),
+    ("medium", "llama", "float32", "full"),
+    ("small", "headstart-decoder", "bfloat16", "none"),
+    ("small", "headstart-encoder", "bfloat16", "none"),
+    ("small", "headstart-encoder", "bfloat16", "full"),
+    ("large", "headstart-decoder", "bfloat16", "none"),
+    ("large", "headstart-decoder", "bfloat16", "full"),
+    ("large", "gpt2", "float32", "none"),
 )
 
 
 @dataclass(frozen=True)
 class Measured:
+    shape: str
     family: str
     precision: Precision
     checkpointing: Checkpointing
@@ -54,14 +66,22 @@ class Measured:
 
 def measure_all() -> Iterator[Measured]:
     """Every combination of `COMBINATIONS`, one after the other."""
-    for family, precision, checkpointing in COMBINATIONS:
-        config = make_config(family, SIZES)
-        row = int(SIZES["context"])
+    for shape, family, precision, checkpointing in COMBINATIONS:
+        rows, sizes = SHAPES[shape]
+        config = make_config(family, {**sizes, "vocab_size": VOCABULARY})
         planned = training_memory(
-            config, ROWS, row, None, precision, "muon", checkpointing, device="cpu", documents=True
+            config,
+            rows,
+            sizes["context"],
+            None,
+            precision,
+            "muon",
+            checkpointing,
+            device="cpu",
+            documents=True,
         ).peak
         yield Measured(
-            family, precision, checkpointing, planned, measure(config, ROWS, precision, checkpointing)
+            shape, family, precision, checkpointing, planned, measure(config, rows, precision, checkpointing)
         )
 
 

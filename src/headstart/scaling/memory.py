@@ -272,11 +272,11 @@ def _attention_bytes(config: TransformerConfig, row: int, keys: int, setting: _S
 
 
 def _logits(config: TransformerConfig, targets: int, a: int, device: Device) -> float:
-    """Scores over the vocabulary, their log-softmax and gradient in float32; where large, a chunk of scores
-    and of gradients, in float32 only between them."""
+    """Log-softmax of the scores over the vocabulary and the gradients of both, in float32 (a 16-bit copy is
+    gone by then); where large, a chunk of scores and of gradients, in float32 only between them."""
     scores = float(targets) * config.vocab_size
-    copy = a if a < 4 else 0
     if scores <= LARGE:
-        return scores * (12 + copy)
+        return scores * 12
+    copy = a if a < 4 else 0
     chunk = GPU_CHUNK if device == "gpu" else CHUNK
     return min(chunk, scores) * (4 + 2 * copy) + 2 * targets * config.width * a

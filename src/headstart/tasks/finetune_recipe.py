@@ -35,7 +35,7 @@ class FinetuneRecipe(Recipe):
     fine-tuning unstable."""
     max_steps: int = Field(600, ge=1)
     batch_examples: int = Field(8, ge=1)
-    max_tokens: int = Field(128, ge=8)
+    max_tokens: int = Field(256, ge=8)
     """Tokens that are read at once, special tokens included; a longer text is read in windows."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
     """Share of the steps over which the rate rises; then it falls linearly to 0."""

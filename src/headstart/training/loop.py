@@ -540,25 +540,30 @@ def _peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def trial(recipe: PretrainRecipe) -> _Run:
+    """A run that writes nothing, to measure what its steps (`update`) cost; who takes it closes its feed."""
+    tokenizer = open_tokenizer(recipe.tokens)
+    recipe = recipe.model_copy(update={"start": "random"})  # as fast as any other
+    keep_freed_memory()
+    model = build(configuration(recipe), recipe.seed, getattr(torch, recipe.precision))
+    return _Run(recipe, recipe.tokens, model, tokenizer, start(recipe.parallel, recipe.device))
+
+
 def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, int]:
     """Measure what one step of a recipe costs on this machine; trains a model that is thrown away.
 
     Returns:
         Seconds a step (the fastest of `updates`, after one to warm up), and the model's parameters.
     """
-    tokenizer = open_tokenizer(recipe.tokens)
-    recipe = recipe.model_copy(update={"start": "random"})  # as fast as any other
-    model = build(configuration(recipe), recipe.seed, getattr(torch, recipe.precision))
-    run = _Run(recipe, recipe.tokens, model, tokenizer, start(recipe.parallel, recipe.device))
-    keep_freed_memory()
-    run.update()
+    run = trial(recipe)
     fastest = math.inf
     with closing(run.feed):
+        run.update()
         for _ in range(updates):
             started = time.perf_counter()
             run.update()
             fastest = min(fastest, time.perf_counter() - started)
-    return fastest, sum(parameter.numel() for parameter in model.parameters())
+    return fastest, sum(parameter.numel() for parameter in run.model.parameters())
 
 
 def _card(recipe: PretrainRecipe, model: Transformer, run: Path) -> str:

@@ -21,6 +21,8 @@ class ModelRecipe(Recipe):
     feedforward_width: int = Field(704, ge=1)
     embedding_deviation: float | None = Field(None, gt=0)
     """Standard deviation of the initial embedding; None: the family's."""
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Share of activations dropped while training; None: the family's."""
 
 
 class OptimiserRecipe(Recipe):
