@@ -13,6 +13,8 @@ import headstart as hs
 from headstart.cli import app
 from headstart.errors import HeadstartError
 from headstart.generation.chat import chat_ids
+from headstart.generation.config import GenerationConfig
+from headstart.generation.text import generate
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.baselines import baselines
 from headstart.tasks.data import load_examples
@@ -140,6 +142,20 @@ def test_what_is_too_long_is_said(tmp_path, writer):
     assert predictor.predict(inputs)[1] == ""
     with pytest.raises(HeadstartError, match="all 1 examples are longer than max_tokens=48"):
         finetune(writer("t5"), train.subset([1]), QUICK, seed=0)
+
+
+def test_the_folder_says_how_to_search(tmp_path, writer):
+    train = Examples("text-to-text", ["a ship", "a chair"], [("sea",), ("home",)])
+    finetune(writer("t5"), train, QUICK, seed=0).save(tmp_path / "model", "# Texts")
+    file = tmp_path / "model" / "generation_config.json"
+    said = json.loads(file.read_text())
+    assert said["max_new_tokens"] == max(len(writer("t5").tokenizer.encode(t)) for t in ("sea", "home")) + 1
+    file.write_text(json.dumps(said | {"num_beams": 3}))
+    loaded = Predictor.of(load_model(tmp_path / "model"))
+    assert GenerationConfig.of(loaded.as_loaded(), temperature=0.0).beams == 3
+    prompts = [loaded.kind.prompt(loaded.tokenizer, one, False) for one in train.inputs]
+    searched = generate(loaded.as_loaded(), prompts, GenerationConfig.of(loaded.as_loaded()))
+    assert loaded.predict(train.inputs) == [one.text.strip() for one in searched]
 
 
 def test_a_file_of_texts_in_and_out(tmp_path, writer):

@@ -40,6 +40,8 @@ class Predictor:
     """Of a model fine-tuned by LoRA: what was learned, already added to the matrices of these names."""
     base: Path | None = None
     """The folder of the model that was fine-tuned."""
+    generation: dict[str, Any] = field(default_factory=dict)
+    """Of a model that writes: what its folder's `generation_config.json` says."""
 
     @property
     def task(self) -> TaskKind:
@@ -77,7 +79,7 @@ class Predictor:
         model = TaskModel(loaded.model, task, len(labels), decoder_start=start, writes=writes)
         model.load_head(loaded.classifier)
         model.to(loaded.model.embedding.weight.device)
-        return cls(model.eval(), loaded.tokenizer, labels, facts)
+        return cls(model.eval(), loaded.tokenizer, labels, facts, generation=loaded.generation)
 
     @property
     def notes(self) -> list[str]:
@@ -180,7 +182,7 @@ class Predictor:
             return LoadedModel(
                 body, self.tokenizer, kind.head, weights, self.labels, metadata, problem_type=kind.problem
             )
-        settings = {"max_new_tokens": self.facts["longest"]}
+        settings = {"max_new_tokens": self.facts["longest"]} | self.generation
         head = writing_head(body.config.architecture)
         return LoadedModel(body, self.tokenizer, head, metadata=metadata, generation=settings)
 
