@@ -25,7 +25,8 @@ def signals(text: str, language: str = "en") -> dict[str, float]:
     [
         ("words", "one two, three!", 3),
         ("mean_word_length", "ab abcd", 3),
-        ("alphabetic_words", "a1 22 33 bb", 0.5),
+        ("alphabetic_words", "a1, 22 (33) bb.", 0.5),
+        ("alphabetic_tokens", "a1, 22 (33) bb.", 2 / 8),
         ("hashes_per_word", "# a #b c", 2 / 5),
         ("ellipses_per_word", "so... and… on then", 2 / 6),
         ("bullet_lines", "- a\n* b\nc\nd", 0.5),

@@ -22,7 +22,8 @@ SIGNALS: dict[str, str] = {
     "ellipses_per_word": "ellipses per token",
     "bullet_lines": "share of lines that start with a bullet",
     "ellipsis_lines": "share of lines that end with an ellipsis",
-    "alphabetic_words": "share of tokens with a letter in them",
+    "alphabetic_words": "share of what stands between spaces with a letter in it",
+    "alphabetic_tokens": "share of tokens, signs included, with a letter in them: datatrove's reading",
     "stop_words": "different stop words of the document's language",
     "duplicate_lines": "share of lines that occurred before",
     "duplicate_paragraphs": "share of paragraphs that occurred before",
@@ -102,10 +103,12 @@ def _word_signals(
     count, every = int(np.count_nonzero(tokens.worded)), max(len(tokens.starts), 1)
     signals["words"] = count
     if words.unspaced or not count:
-        signals["mean_word_length"] = signals["alphabetic_words"] = math.nan
+        for name in ("mean_word_length", "alphabetic_words", "alphabetic_tokens"):
+            signals[name] = math.nan
     else:
         signals["mean_word_length"] = float((tokens.ends - tokens.starts)[tokens.worded].sum()) / count
-        signals["alphabetic_words"] = np.count_nonzero(tokens.lettered) / every
+        signals["alphabetic_words"] = words.lettered_share()
+        signals["alphabetic_tokens"] = np.count_nonzero(tokens.lettered) / every
     signals["hashes_per_word"] = text.count("#") / every
     signals["ellipses_per_word"] = (text.count("...") + text.count("…")) / every
     found = (tokens.hashes[:, None] == stop_words).any(axis=0)

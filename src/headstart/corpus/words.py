@@ -108,6 +108,13 @@ class Words:
         """Whether the text is written without spaces between words, by and large."""
         return bool(np.count_nonzero(self.classes == SYLLABLE) > 0.3 * len(self.points))
 
+    def lettered_share(self) -> float:
+        """The share of what stands between spaces that has a letter in it."""
+        starts, ends = _runs(self.classes != SPACE)
+        letters = np.zeros(len(self.classes) + 1, np.int32)
+        np.cumsum(self.classes >= LETTER, out=letters[1:])
+        return np.count_nonzero(letters[ends] > letters[starts]) / max(len(starts), 1)
+
     def ngrams(self, n: int) -> np.ndarray:
         """One hash for each run of n words; empty where there are fewer than n."""
         return ngrams(self.hashes, n)
