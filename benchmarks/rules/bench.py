@@ -19,10 +19,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import datatrove
 import numpy as np
 from datatrove.data import Document
 from datatrove.pipeline.filters import (
@@ -292,7 +292,8 @@ def main() -> None:
 
     report: dict[str, Any] = {}
     differs = np.zeros(len(texts), bool)
-    print(f"\n{'rule':32}{'equal':>9}{'removed':>9}{'ours only':>11}{'theirs only':>13}  why")
+    english = np.array([one.language == "en" for one in texts])
+    print(f"\n{'rule':32}{'equal':>9}{'english':>9}{'removed':>9}{'ours only':>11}{'theirs only':>13}  why")
     for name, (rule, _) in RULES.items():
         known = [n for n, one in enumerate(texts) if name != "no_stop_words" or one.language in STOP_WORDS]
         if name == SENTENCES:
@@ -313,6 +314,7 @@ def main() -> None:
             "rule": rule,
             "documents": len(known),
             "equal": round(1 - len(unlike) / len(known), 5),
+            "equal_english": round(1 - english[known][unlike].sum() / english[known].sum(), 5),
             "removed_by_datatrove": int(their.sum()),
             "ours_only": int((ours & ~their).sum()),
             "theirs_only": int((their & ~ours).sum()),
@@ -321,16 +323,17 @@ def main() -> None:
         }
         row = report[name]
         print(
-            f"{name:32}{row['equal']:9.2%}{row['removed_by_datatrove']:9}{row['ours_only']:11}"
+            f"{name:32}{row['equal']:9.2%}{row['equal_english']:9.2%}{row['removed_by_datatrove']:9}{row['ours_only']:11}"
             f"{row['theirs_only']:13}  {', '.join(f'{reason} {count}' for reason, count in reasons.items())}"
         )
     result = {
         "documents": len(texts),
         "lowest_equal": min(row["equal"] for row in report.values()),
+        "lowest_equal_english": min(row["equal_english"] for row in report.values()),
         "documents_equal_in_all": round(1 - differs.mean(), 5),
         "unexplained": sum(row["why"].get("unexplained", 0) for row in report.values()),
         **speed([one for one in texts if one.language == "en"][::TIMED]),
-        "datatrove": datatrove.__version__,
+        "datatrove": version("datatrove"),
         "python": sys.version.split()[0],
     }
     write_json(RESULTS / f"rules-{given.machine}.json", result | {"rules": report})
