@@ -15,7 +15,8 @@ Kind = Literal["email", "ip", "phone", "iban", "card"]
 _EMAIL = re.compile(
     r"(?<![\w.+%-])[\w](?:[\w.+%'-]{0,62}[\w+-])?@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,24}(?![\w-])"
 )
-_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
+# What may not stand before is said behind the first character, so that the search looks for that one alone.
+_IPV4 = re.compile(r"\d(?<![\w.]\d)\d{0,2}(?:\.\d{1,3}){3}(?!\w|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:|:(?=:))[0-9A-Fa-f:]{2,38}(?![\w:])")
 # What every address has in it, found much faster than that it begins where no other word does.
 _DOTS, _COLONS = re.compile(r"\.\d{1,3}\.\d"), re.compile(r":[0-9A-Fa-f]{0,4}:")
@@ -24,19 +25,21 @@ _NUMBERED = re.compile(
     r"\b(?:v|ver|version|release|build|firmware|section|chapter|clause|oid|§)[.:]?\s*$", re.IGNORECASE
 )
 _NUMBERED_BEFORE = 16  # characters before a number that may name what it counts
-_IBAN = re.compile(r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,28}")
+_IBAN = re.compile(r"[A-Z](?<![A-Z0-9][A-Z])[A-Z]\d{2}(?: ?[A-Z0-9]){11,28}")
 _CARD = re.compile(
-    r"(?<![\w.,/-])\d{4}(?:([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|([ -])\d{6}\2\d{4,5}|\d{9,15})"
+    r"\d(?<![\w.,/-]\d)\d{3}(?:([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|([ -])\d{6}\2\d{4,5}|\d{9,15})"
     r"(?!\w|[.,/-]\d)"
 )
 _PHONES = (
     # with a country's code
     re.compile(
-        r"(?<![\w+/])(?<!\d )(?:\+|00(?=[1-9]\d{0,2}[ ./(-]))[1-9](?:[ ./()-]{0,3}\d){6,13}(?!\w|[.,/-]\d)"
+        r"[+0](?<![\w+/][+0])(?<!\d [+0])(?:(?<=\+)|0(?=[1-9]\d{0,2}[ ./(-]))[1-9](?:[ ./()-]{0,3}\d){6,13}"
+        r"(?!\w|[.,/-]\d)"
     ),
     # North America
     re.compile(
-        r"(?<![\w.,/+-])(?<!\d )(?:\([2-9]\d\d\) ?|[2-9]\d\d([-. ]))[2-9]\d\d(?(1)\1|[-. ])\d{4}"
+        r"[(2-9](?<![\w.,/+-][(2-9])(?<!\d [(2-9])(?:(?<=\()[2-9]\d\d\) ?|(?<!\()\d\d([-. ]))[2-9]\d\d"
+        r"(?(1)\1|[-. ])\d{4}"
         r"(?!\w|[.,/-]\d)"
     ),
     # after a word that says so
