@@ -44,6 +44,7 @@ def main() -> None:
     tokens = {"causal": given.causal, "masked": given.masked}
     result: dict[str, Any]
     if given.without:
+        given.out = given.out.with_stem(f"{given.out.stem}-without")
         result = {kind: switched_off(kind, tokens[kind], given.rounds, given.steps) for kind in tokens}
     else:
         found = {kind: measure(kind, tokens[kind], given.rounds, given.steps) for kind in tokens}
