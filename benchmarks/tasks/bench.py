@@ -20,6 +20,7 @@ import torch
 from cells import DATA, PARTS, SEEDS, Cell, cells_of
 from systems import measure
 
+from headstart.errors import HeadstartError
 from headstart.folder import read_json, write_json
 from headstart.training.machine import describe_machine, package_versions
 
@@ -113,4 +114,7 @@ def pretraining(run: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except HeadstartError as error:
+        sys.exit(f"bench-tasks: {error}")
