@@ -7,6 +7,7 @@
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
+#   make bench-extraction DATA=folder  main text of labelled pages beside trafilatura
 #   make bench-tasks DATA=FOLDER       fine-tuning by number of labels, beside baselines and transformers; hours
 #   make bench-pretrain DATA=FOLDER    training steps a core-second beside transformers; text from FOLDER/reviews
 #   make bench-time-to-loss DATA=...   core-seconds to the loss of nanoGPT's recipe, and of a Trainer's
@@ -20,7 +21,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart test test-slow check-real-weights lint bench-decode bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
+.PHONY: quickstart test test-slow check-real-weights lint bench-decode bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -96,6 +97,18 @@ $(RULES)/.installed: benchmarks/rules/requirements.txt
 	$(RULES)/bin/pip install --requirement benchmarks/rules/requirements.txt
 	@touch $@
 
+EXTRACTION := benchmarks/extraction/.venv
+
+bench-extraction: $(EXTRACTION)/.installed
+	@test -n "$(DATA)" || { echo "say where the labelled pages are: make bench-extraction DATA=/path/to/data/web"; exit 1; }
+	$(EXTRACTION)/bin/python benchmarks/extraction/bench.py $(DATA) $(ARGS)
+
+$(EXTRACTION)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
+	$(PYTHON) -m venv $(EXTRACTION) || { rm -rf $(EXTRACTION); echo "$(NO_VENV)"; exit 1; }
+	tools/install $(EXTRACTION) trafilatura
+	@touch $@
+
 # One environment for both benchmarks of training, and the text of DATA as tokens for them.
 TRAIN := benchmarks/pretrain/.venv
 REVIEWS := .cache/reviews
@@ -142,4 +155,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $(DECODE) $(TRAIN) $(CORPUS) $(RULES) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DECODE) $(TRAIN) $(CORPUS) $(RULES) $(EXTRACTION) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

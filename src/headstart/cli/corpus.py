@@ -198,6 +198,40 @@ def _print_trace(one: dict[str, Any]) -> None:
         console.print(one["raw"])
 
 
+@corpus.command("train-extractor")
+def train_extractor(
+    pages: Annotated[
+        list[Path],
+        typer.Argument(help="JSON lines, plain or gzip, with `html`, `url` and the wanted `text` of pages."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The file to write: NAME.safetensors.")],
+    score: Annotated[
+        bool,
+        typer.Option(
+            "--score/--no-score", help="Train without a quarter of the sites first, and score on them."
+        ),
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Train the classifier of a page's lines on pages whose main text is known."""
+    from headstart.corpus.extract import TRAINED
+    from headstart.corpus.train_extractor import held_out_scores, read_labelled, train
+
+    if out.suffix != TRAINED:
+        raise HeadstartError(f"--out {out} has to end in {TRAINED}: that is how `extractor=` knows it")
+    labelled = read_labelled(pages)
+    scores = held_out_scores(labelled) if score else {}
+    train(labelled).save(out)
+    figures = {"pages": len(labelled), "bytes": out.stat().st_size, "held_out": scores}
+    if as_json:
+        typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
+        return
+    typer.echo(f"{out}: {figures['bytes']:,} bytes, trained on {len(labelled):,} pages")
+    for name, value in scores.items():
+        typer.echo(f"  {name}: {value:.4g}")
+    typer.echo(f"use it with extractor={out}")
+
+
 def _print(manifest: dict[str, Any], out: Path) -> None:
     table = Table(title="What became of the documents", title_justify="left")
     for column in ("stage", "documents", "bytes", "of read", "removed most by"):

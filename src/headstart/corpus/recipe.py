@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from headstart.corpus.extract import unavailable
 from headstart.corpus.page_lines import Lines
 from headstart.corpus.personal_data import Kind
 from headstart.corpus.records import FIELDS
@@ -157,6 +158,8 @@ class CorpusRecipe(Recipe):
     domains: dict[str, str] = Field(default={})
     fields: dict[str, str] = Field(default={})
     """What rows call text, html, id, url, language, date and domain, where they have other names."""
+    extractor: str = "headstart"
+    """What finds the main text of an HTML page: see `extract.EXTRACTORS`; or a trained classifier's file."""
     piece_characters: int = Field(default=20_000, ge=1_000)
     languages: Literal["auto", "any"] | list[str] = "auto"
     language_score: float = Field(default=0.65, ge=0, le=1)
@@ -202,6 +205,13 @@ class CorpusRecipe(Recipe):
                     f"{name!r} cannot name a signal: it must be a new word of letters, digits and _"
                 )
         return given
+
+    @field_validator("extractor")
+    @classmethod
+    def _installed(cls, extractor: str) -> str:
+        if missing := unavailable(extractor):
+            raise ValueError(missing)
+        return extractor
 
     @field_validator("rules", "page_rules", mode="before")
     @classmethod

@@ -1,0 +1,238 @@
+"""A page's lines of text, each with its place among the page's elements.
+
+The page is cut into tags and text by one regular expression that reads every character once, so that time
+grows with size alone, however the page nests its elements or leaves them open. A line is the text between two
+borders of block elements; a cell of a table is a line of its own, and a preformatted block is one line.
+"""
+
+import re
+from dataclasses import dataclass
+from html import unescape
+
+import numpy as np
+
+# Elements whose content is nothing to read. It ends at the end tag or, where there is none, with the page.
+# fmt: off
+_UNREAD = [
+    "script", "style", "svg", "noscript", "template", "iframe", "textarea", "select", "object", "video",
+    "audio", "canvas", "math",
+]
+# fmt: on
+
+
+def _caseless(name: str) -> str:
+    return "".join(f"[{letter}{letter.upper()}]" for letter in name)
+
+
+def _unread(name: str) -> str:
+    end = rf"/{_caseless(name)}(?=[\s/>])"
+    return rf"{_caseless(name)}(?=[\s/>])[^<]*+(?:<(?!{end})[^<]*+)*+(?:<{end}[^>]*+>?)?"
+
+
+# Every quantifier is possessive: no character is read twice. The groups are a tag's name, its attributes (a
+# quoted value may hold '>'), and the text up to the next '<' that begins a tag.
+_TOKEN = re.compile(
+    "<(?:"
+    + "|".join(map(_unread, _UNREAD))
+    + r"|!--[^-]*+(?:-(?!->)[^-]*+)*+(?:-->)?"
+    + r"|[!?][^>]*+>?"
+    + r"|(/?[a-zA-Z][^\s/>]*+)([^>=]*+(?:=(?:\s*+(?:\"[^\"]*+\"?|'[^']*+'?))?[^>=]*+)*+)>?"
+    + r"|/[^>]*+>?)"
+    + r"([^<]*+(?:<(?![a-zA-Z/!?])[^<]*+)*+)"
+)
+_WORD = re.compile(r"\w")
+_HIDDEN = re.compile(r"display\s*:\s*none|(?<![\w-])hidden(?![\w-])(?!\s*=\s*[\"']?false)|aria-hidden=.?true")
+
+# fmt: off
+TAGS = [
+    "body", "div", "p", "ul", "ol", "li", "dl", "dt", "dd", "table", "tr", "td", "th", "caption", "h1",
+    "h2", "h3", "h4", "h5", "h6", "section", "article", "main", "header", "footer", "nav", "aside",
+    "form", "fieldset", "legend", "figure", "figcaption", "blockquote", "pre", "address", "center",
+    "details", "summary", "dialog", "button", "menu", "hgroup",
+]
+# fmt: on
+TAG = {name: number for number, name in enumerate(TAGS)}
+# Borders of lines that are not kept as elements.
+# fmt: off
+_BORDERS = [
+    "html", "body", "head", "thead", "tbody", "tfoot", "hr", "frameset", "noframes", "search",
+    "optgroup", "option", "title",
+]
+# fmt: on
+
+# What an element and all that it holds is marked as.
+# fmt: off
+FLAGS = [
+    "nav", "header", "footer", "aside", "form", "article", "main", "table", "list", "figure", "quote",
+    "pre", "hidden", "button", "heading", "details",
+]
+# fmt: on
+_FLAG = {name: 1 << number for number, name in enumerate(FLAGS)}
+_FLAGS_BY_NAME = {
+    **{name: bit for name, bit in _FLAG.items() if name in TAG},
+    **dict.fromkeys(("ul", "ol", "dl", "menu"), _FLAG["list"]),
+    **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6", "legend", "caption"), _FLAG["heading"]),
+    "blockquote": _FLAG["quote"],
+}
+_FLAGS_OF = [_FLAGS_BY_NAME.get(name, 0) for name in TAGS]
+PRE, HEADING = _FLAG["pre"], _FLAG["heading"]
+
+# Which tags close an open element without an end tag of its own, by number.
+_CLOSED_BY_NAME = {
+    "p": TAGS,
+    "li": ["li"],
+    "tr": ["tr"],
+    "dt": ["dt", "dd"],
+    "dd": ["dt", "dd"],
+    "td": ["td", "th", "tr"],
+    "th": ["td", "th", "tr"],
+}
+_CLOSED_BY = [frozenset(TAG[tag] for tag in _CLOSED_BY_NAME.get(name, ())) for name in TAGS]
+
+# What a tag does: opens the element TAGS[n] (n), closes it (_CLOSES + n), or one of these; others do nothing.
+_NOTHING, _BORDER, _LINK, _LINK_END, _BREAK, _TITLE, _CLOSES = -1, 100, 101, 102, 103, 104, 200
+
+
+def _actions() -> dict[str, int]:
+    """By the tag's name as it stands in a page: in small letters or in capitals."""
+    actions = TAG | {f"/{name}": _CLOSES + number for name, number in TAG.items()}
+    actions |= {mark + name: _BORDER for name in _BORDERS for mark in ("", "/")}
+    actions |= {"a": _LINK, "/a": _LINK_END, "br": _BREAK, "/br": _BREAK, "title": _TITLE}
+    return actions | {name.upper(): action for name, action in actions.items()}
+
+
+_ACTIONS = _actions()
+_BR, _LINK_ENDED = "\0", ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """L lines of text in the order of the page, and E elements in the order in which they open."""
+
+    title: str
+    lines: list[str]
+    element: np.ndarray  # [L] the innermost element that holds the line
+    linked: np.ndarray  # [L] share of its characters that are links
+    links: np.ndarray  # [L] number of links
+    tag: np.ndarray  # [E] index into TAGS; element 0 is the page
+    parent: np.ndarray  # [E] that of the page is the page
+    flags: np.ndarray  # [E] bits of FLAGS, inherited
+    attributes: list[str]  # [E] as they stand in the page
+    first: np.ndarray  # [E] the first line in the element
+    last: np.ndarray  # [E] the line behind its last one
+
+
+def read_page(html: str) -> Page:
+    """The lines of a page. Any string is one: tags that end nothing are passed over."""
+    title = ""
+    lines: list[str] = []
+    element: list[int] = []
+    linked: list[float] = []
+    links: list[int] = []
+    tags, parents, flags, attributes = [0], [0], [0], [""]
+    first, last = [0], [0]
+    stack = [0]
+    open_tags = [0] * len(TAGS)
+
+    pieces: list[str] = []  # of the line that is being read
+    link = 0  # how deep the open link lies, or 0
+    link_characters = link_count = 0
+
+    def end_line() -> None:
+        nonlocal link_characters, link_count
+        text = "".join(pieces)
+        pieces.clear()
+        if "&" in text:
+            text = unescape(text)
+        if flags[stack[-1]] & PRE:
+            text = text.replace(_BR, "\n").replace("\r\n", "\n").strip("\r\n").rstrip()
+        elif _BR in text:
+            text = "\n".join([" ".join(part.split()) for part in text.split(_BR)]).strip("\n")
+        else:
+            text = " ".join(text.split())
+        if _WORD.search(text):
+            lines.append(text)
+            element.append(stack[-1])
+            linked.append(min(1.0, link_characters / len(text)))
+            links.append(link_count)
+        link_characters = link_count = 0
+
+    def close() -> None:
+        nonlocal link
+        closed = stack.pop()
+        last[closed] = len(lines)
+        open_tags[tags[closed]] -= 1
+        if link > len(stack):
+            link = 0
+
+    for name, attribute, text in _TOKEN.findall("<!>" + html.replace("\0", "")):
+        action = _ACTIONS.get(name, _NOTHING)
+        if action == _NOTHING:
+            if "-" in name and pieces:  # an element that the page defines: mostly a block
+                pieces.append(" ")
+        elif action < _BORDER:
+            if pieces:
+                end_line()
+            while action in _CLOSED_BY[tags[stack[-1]]]:
+                close()
+            inside = flags[stack[-1]] | _FLAGS_OF[action]
+            if ("hidden" in attribute or "none" in attribute) and _HIDDEN.search(attribute):
+                inside |= _FLAG["hidden"]
+            parents.append(stack[-1])
+            stack.append(len(tags))
+            tags.append(action)
+            flags.append(inside)
+            attributes.append(attribute)
+            first.append(len(lines))
+            last.append(0)
+            open_tags[action] += 1
+        elif action >= _CLOSES:
+            if pieces:
+                end_line()
+            if open_tags[action - _CLOSES]:
+                while tags[stack[-1]] != action - _CLOSES:
+                    close()
+                close()
+        elif action == _LINK:
+            if "href" in attribute or "HREF" in attribute:
+                link = len(stack)
+                link_count += 1
+                if pieces and pieces[-1] is _LINK_ENDED:
+                    pieces.append(" ")
+        elif action == _LINK_END:
+            link = 0
+            if pieces and not text:
+                pieces.append(_LINK_ENDED)
+        elif action == _BREAK:
+            if pieces and pieces[-1] is _BR and not flags[stack[-1]] & PRE:
+                end_line()
+            elif pieces:
+                pieces.append(_BR)
+        elif action == _TITLE:
+            title = title or " ".join(unescape(text).split())
+            continue
+        elif pieces:
+            end_line()
+        if text and (not text.isspace() or (pieces and pieces[-1] is not _BR)):
+            pieces.append(text)
+            if link:
+                link_characters += len(text.strip())
+    if pieces:
+        end_line()
+    while len(stack) > 1:
+        close()
+    last[0] = len(lines)
+    integers = np.int64
+    return Page(
+        title,
+        lines,
+        np.array(element, integers),
+        np.array(linked, np.float64),
+        np.array(links, integers),
+        np.array(tags, integers),
+        np.array(parents, integers),
+        np.array(flags, integers),
+        attributes,
+        np.array(first, integers),
+        np.array(last, integers),
+    )

@@ -1,0 +1,204 @@
+"""headstart's own extractor: a page's lines, what is kept of them, how they are written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from raw_files import prose
+
+from headstart.corpus import CorpusRecipe, extract_text
+from headstart.corpus.blocks import FLAGS, TAGS, read_page
+from headstart.corpus.extract import union
+from headstart.corpus.line_classifier import SHIPPED, best_choice, load, shipped
+from headstart.corpus.main_text import render
+from headstart.errors import HeadstartError
+
+PARAGRAPHS = [prose(seed, 4) for seed in range(6)]
+
+
+def whole(html: str) -> str:
+    """Everything on a page, as if all lines were main text."""
+    page = read_page(html)
+    return render(page, list(range(len(page.lines))))
+
+
+def article(inside: str = "") -> str:
+    """A page with a menu, an article and a footer; `inside` stands in the middle of the article."""
+    menu = "".join(
+        f'<li><a href="/{name}">{name}</a>' for name in ("Home", "Shop", "Blog", "Careers", "Login")
+    )
+    paragraphs = [f"<p>{text}</p>" for text in PARAGRAPHS]
+    body = "".join(paragraphs[:3]) + inside + "".join(paragraphs[3:])
+    return (
+        f"<html><head><title>Of ships - A site</title></head><body><nav class=menu><ul>{menu}</ul></nav>"
+        f'<article class="post-content"><h1>Of ships</h1>{body}</article>'
+        '<footer class="site-footer"><p><a href="/t">Terms</a> <a href="/p">Privacy</a> © A site</p></footer>'
+    )
+
+
+def test_article_without_its_surroundings() -> None:
+    text = extract_text(article())
+    assert [one for one in text.split("\n\n") if one != "Of ships"] == PARAGRAPHS
+    assert "Careers" not in text
+    assert "Privacy" not in text
+
+
+def test_lists_tables_and_code_of_an_article_stay_readable() -> None:
+    inside = (
+        f"<ul><li>{PARAGRAPHS[0]}<li>{PARAGRAPHS[1]}</ul>"
+        "<table><tr><th>Ship</th><th>Tons of grain</th></tr>"
+        "<tr><td>Anna Maria</td><td>1200 in 1884</td></tr></table>"
+        "<pre>def sail(ship):\n    for wind in ship:\n        yield wind\n</pre>"
+    )
+    text = extract_text(article(inside))
+    assert f"- {PARAGRAPHS[0]}\n- {PARAGRAPHS[1]}" in text
+    assert "Ship | Tons of grain\nAnna Maria | 1200 in 1884" in text
+    assert "def sail(ship):\n    for wind in ship:\n        yield wind" in text
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<p>one<p>two", "one\n\ntwo"),
+        ("<ul><li>one<li>two</ul>three", "- one\n- two\n\nthree"),
+        ("<ul><li><p>one</p><p>more</p></li><li>two", "- one\nmore\n- two"),
+        ("<ul><li>one</ul><ul><li>two</ul>", "- one\n\n- two"),
+        ("<table><tr><td>a<td>b<tr><td>c<td><p>d</p></table>", "a | b\nc | d"),
+        ("<table><tr><td><p>a</p><p>b</p><td>c", "a\nb\nc"),
+        ("<pre>if x:\n    y  &lt; z</pre>", "if x:\n    y  < z"),
+        ("a<br>b<br><br>c", "a\nb\n\nc"),
+        ("a <b>b</b>c <i>d</i>", "a bc d"),
+        ("<a href=1>one</a><a href=2>two</a>, three", "one two, three"),
+        ("<dl><dt>term<dd>meaning</dl>", "term\nmeaning"),
+        ("1 < 2 and 3 > 2 &amp; so on &eacute;&#233;&bogus;", "1 < 2 and 3 > 2 & so on éé&bogus;"),
+        ("<p title=\"a > b\" data-x='<p>no</p>'>yes", "yes"),
+        ("<script>if (a<b) '<p>no</p>'</script><style>p{}</style><!-- <p>no --->yes", "yes"),
+        ("yes<script>no", "yes"),
+        ("<P>ONE<BR>TWO</P><SCRIPT>no</SCRIPT>", "ONE\nTWO"),
+        ("<svg><text>no</text></svg><noscript>no</noscript>yes", "yes"),
+        ("a\x00b", "ab"),
+        ("<p>•</p><p>|</p>", ""),
+        ("", ""),
+    ],
+)
+def test_what_is_read_and_how_it_is_written(html: str, text: str) -> None:
+    assert whole(html) == text
+
+
+def test_lines_know_their_elements() -> None:
+    page = read_page(
+        "<title>T &amp; U</title><nav><a href=x>one</a> two</nav>"
+        "<div hidden><p>three</div><h1>four</h1></p></div>five"
+    )
+    assert page.title == "T & U"
+    assert page.lines == ["one two", "three", "four", "five"]
+    assert [TAGS[page.tag[element]] for element in page.element] == ["nav", "p", "h1", "body"]
+    marks = [{name for bit, name in enumerate(FLAGS) if page.flags[e] >> bit & 1} for e in page.element]
+    assert marks == [{"nav"}, {"hidden"}, {"heading"}, set()]
+    assert page.linked[0] == pytest.approx(3 / 7)
+    assert (page.first[0], page.last[0]) == (0, 4)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *"<>/='\"&;!-",
+                "div",
+                "p",
+                "</",
+                "<p>",
+                "</div>",
+                "<a href=",
+                "<pre>",
+                "<!--",
+                "<td>",
+                " x ",
+                "<br>",
+            ]
+        )
+    )
+)
+def test_any_string_is_a_page(pieces: list[str]) -> None:
+    page = read_page("".join(pieces))
+    assert (page.first <= page.last).all()
+    assert (page.parent[1:] < np.arange(1, len(page.tag))).all()
+    for at, element in enumerate(page.element):
+        assert page.first[element] <= at < page.last[element]
+    assert isinstance(extract_text("".join(pieces)), str)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<div>" * 200_000 + "x",
+        "<a href=x><b>" * 100_000 + "x",
+        "<p>" * 1_000_000,
+        "<p " * 200_000,
+        '<p a="' * 100_000,
+        "<p a='\"" * 100_000,
+        "<script>" * 100_000,
+        "<!--" * 100_000,
+        "<!-" * 100_000,
+        "&" * 1_000_000,
+        "&#" * 500_000,
+        "<div>" * 50_000 + "</b>" * 50_000 + "</div></i>" * 50_000,
+        "<table><tr><td>x" * 20_000,
+        "\x00" * 1_000_000,
+    ],
+    ids=lambda html: html[:12],
+)
+def test_time_grows_with_size_alone(html: str) -> None:
+    """Each of these takes a second or so; reading again and again what was read would take hours."""
+    assert len(extract_text(html)) <= len(html)
+
+
+def test_best_choice_has_the_highest_expected_f1() -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        chance, size = draw.random(6), draw.integers(1, 50, 6)
+        wanted = (chance * size).sum()
+
+        def f1(
+            keep: np.ndarray, chance: np.ndarray = chance, size: np.ndarray = size, wanted: float = wanted
+        ) -> float:
+            return float(2 * (chance * size)[keep].sum() / (size[keep].sum() + wanted))
+
+        subsets = [np.array([n >> bit & 1 for bit in range(6)], bool) for n in range(1, 64)]
+        assert f1(best_choice(chance, size)) == pytest.approx(max(map(f1, subsets)))
+
+
+def test_the_shipped_classifier_is_small_and_no_other_file_is_taken_for_one(tmp_path: Path) -> None:
+    assert SHIPPED.stat().st_size < 300_000
+    copy = tmp_path / "copy.safetensors"
+    shipped().save(copy)
+    page = read_page(article())
+    assert (load(copy).chances(page) == shipped().chances(page)).all()
+    (tmp_path / "bad.safetensors").write_bytes(b"no")
+    with pytest.raises(HeadstartError, match="cannot be read as a line classifier"):
+        load(tmp_path / "bad.safetensors")
+
+
+def test_union_adds_what_is_missing_in_its_place() -> None:
+    first, second = "A title\n\nOne.\n\n- Two.\n\nFour.", "One.\n• Two.\nThree.\nFour.\nA title"
+    assert union([first, second]) == "A title\n\nOne.\n\n- Two.\nThree.\n\nFour."
+    assert union([first, first]) == first
+    assert union(["", "a\nb"]) == "a\nb"
+
+
+def test_extractors_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert PARAGRAPHS[0] in extract_text(article(), extractor="resiliparse")
+    with pytest.raises(
+        HeadstartError, match="there is no extractor 'resilliparse'; did you mean 'resiliparse'"
+    ):
+        extract_text("<p>x", extractor="resilliparse")
+    monkeypatch.setattr("headstart.corpus.extract.find_spec", lambda _: None)
+    with pytest.raises(HeadstartError, match=r"needs trafilatura: pip install 'headstart\[trafilatura\]'"):
+        extract_text("<p>x", extractor="union")
+    with pytest.raises(HeadstartError, match=r"extractor.*pip install 'headstart\[trafilatura\]'"):
+        CorpusRecipe.load(None, ["extractor=trafilatura"])
+    copy = tmp_path / "mine.safetensors"
+    shipped().save(copy)
+    assert extract_text(article(), extractor=str(copy)) == extract_text(article())
