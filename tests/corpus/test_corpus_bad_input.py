@@ -127,7 +127,7 @@ def test_every_document_is_kept_removed_or_skipped(
     }
     rows = [lines["good"](1_000), *(lines[kind](n) for n, kind in enumerate(kinds))]
     (folder / "a.jsonl").write_text("\n".join(rows))
-    manifest = build([folder / "a.jsonl"], folder / "out", CorpusRecipe(), workers=0)
+    manifest = build([folder / "a.jsonl"], folder / "out", CorpusRecipe(extractor="resiliparse"), workers=0)
     skipped = [json.loads(line) for line in (folder / "out" / "skipped.jsonl").read_text().splitlines()]
     assert manifest["funnel"][0]["documents"] + len(skipped) == len(rows)
     assert len(skipped) == sum(kind in ("broken", "no text", "deep") for kind in kinds)
