@@ -95,6 +95,7 @@ SETTINGS = {
     "warm-ups": ("causal", {"rows_warmup": 0.6, "context_warmup": 0.8}),
     "warm-ups of an encoder-decoder": ("span-corruption", {"rows_warmup": 0.6, "context_warmup": 0.8}),
     "early stop": ("masked", optimiser(matrix_rate=3.0, vector_rate=3.0) | {"early_stop": 3, "steps": 40}),
+    "documents whole": ("causal", {"packing": "best-fit"}),
     "extra losses": ("causal", {"z_loss": 1e-3, "label_smoothing": 0.1}),
     "in parts": ("prefix", {"micro_rows": 3, "statistics_every": 2, "documents_apart": False}),
     "bfloat16": ("causal", {"precision": "bfloat16", "checkpoint_activations": True}),

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import read_json, read_manifest, write_json
-from headstart.interchange.model_folder import check_tokenizer, save_model
+from headstart.interchange.model_folder import LoadedModel, check_tokenizer, load_model, save_model
 from headstart.models.config import TransformerConfig
 from headstart.models.flops import training_flops
 from headstart.models.registry import family_named, make_config
@@ -128,12 +128,36 @@ def configuration(recipe: PretrainRecipe) -> TransformerConfig:
         HeadstartError: sizes that do not fit each other, the tokenizer or the objective.
     """
     tokenizer = open_tokenizer(recipe.tokens)
-    sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
-    sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
-    config = make_config(recipe.model.family, sizes)
+    if isinstance(recipe.start, Path):
+        config = _goes_on(load_model(recipe.start), tokenizer, recipe)
+    else:
+        sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
+        sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
+        config = make_config(recipe.model.family, sizes)
     check_tokenizer(config, tokenizer)
     check_fit(recipe.objective, config, read_vocabulary(tokenizer))
     return config
+
+
+def _goes_on(start: LoadedModel, tokenizer: Tokenizer, recipe: PretrainRecipe) -> TransformerConfig:
+    """The configuration of a model that is trained further."""
+    config, head = start.model.config, OBJECTIVES[recipe.objective.kind].head
+    if start.tokenizer.sha256 != tokenizer.sha256:
+        raise HeadstartError(
+            f"{recipe.tokens} was encoded with another tokenizer than {recipe.start} has; encode the corpus "
+            f"again with --tokenizer {recipe.start}"
+        )
+    if start.head != head:
+        raise HeadstartError(
+            f"start={recipe.start} is a {start.head} model, and objective.kind={recipe.objective.kind} "
+            f"trains a {head} one; take the model that it was made from, or another objective"
+        )
+    if recipe.context > config.context and config.position == "learned":
+        raise HeadstartError(
+            f"context={recipe.context} is more than the {config.context} positions of {recipe.start}; lower "
+            "it"
+        )
+    return replace(config, context=max(config.context, recipe.context))
 
 
 class _Run:
@@ -151,12 +175,15 @@ class _Run:
         self.recipe, self.folder, self.model, self.tokenizer = recipe, folder, model, tokenizer
         self.layout, self.sample = layout, sample
         self.piece_bytes = torch.from_numpy(tokenizer.piece_bytes)
-        family = family_named(recipe.model.family)
+        family = family_named(model.config.family)
         self.feed = Feed(recipe, read_vocabulary(tokenizer, getattr(family, "DECODER_START", "end")))
         # Before the model is split, and of no use where a checkpoint replaces it.
-        if recipe.start == "static" and not any((folder / "checkpoints").glob("step-*")):
-            stream = self.feed.train.beginning(STATIC_TOKENS)
-            start_from_static(model, stream, recipe.seed, tokenizer.special.all)
+        if recipe.start != "random" and not any((folder / "checkpoints").glob("step-*")):
+            if isinstance(recipe.start, Path):
+                model.load_state_dict(load_model(recipe.start).model.state_dict())
+            else:
+                stream = self.feed.train.beginning(STATIC_TOKENS)
+                start_from_static(model, stream, recipe.seed, tokenizer.special.all)
         layout.place(model, recipe)
         self.optimiser = Optimiser(model, recipe.optimiser)
         decay = recipe.optimiser.average
@@ -572,9 +599,10 @@ def _card(recipe: PretrainRecipe, model: Transformer, run: Path) -> str:
     last = [event for event in events if event["kind"] == "evaluation"][-1]
     changed = any(event["kind"] == "control" and event["action"] in control.NUMBERS for event in events)
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    begun = f"the weights of `{recipe.start.name}`" if isinstance(recipe.start, Path) else "random weights"
     return (
-        f"# {recipe.model.family}, {parameters:,} parameters\n\n"
-        f"Pre-trained from random weights with headstart, {recipe.objective.kind} objective, "
+        f"# {model.config.family}, {parameters:,} parameters\n\n"
+        f"Pre-trained from {begun} with headstart, {recipe.objective.kind} objective, "
         f"{last['tokens']:,} tokens in {last['step']:,} steps of {recipe.rows} rows "
         f"of {recipe.context} tokens.\n\n"
         f"Held-out loss {last['loss']:.4f} nats a target token, {last['bits_per_byte']:.4f} bits a byte "

@@ -121,8 +121,9 @@ class PretrainRecipe(Recipe):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target that is spread over the vocabulary (Szegedy et al. 2016, section 7)."""
     steps: int = Field(1000, ge=1)
-    start: Literal["random", "static"] = "random"
-    """What the embedding holds before the first step: noise, or vectors from co-occurrence counts."""
+    start: Literal["random", "static"] | Path = "random"
+    """What is there before the first step: random weights; these with an embedding from co-occurrence counts;
+    or a model folder of any known family, which goes on learning. `model` then says nothing."""
     seed: int = Field(0, ge=0, lt=2**31)
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of activations and matrix products; weights and optimiser state are always float32."""

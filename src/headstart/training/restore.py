@@ -8,12 +8,11 @@ from safetensors import SafetensorError
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, read_json
 from headstart.interchange.model_folder import LoadedModel, load_model
-from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer
 from headstart.objectives.registry import OBJECTIVES
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training import checkpoint
-from headstart.training.loop import AVERAGE, WEIGHTS
+from headstart.training.loop import AVERAGE, WEIGHTS, configuration
 from headstart.training.recipe import PretrainRecipe
 
 
@@ -48,18 +47,16 @@ def _checkpoint(folder: Path, dtype: torch.dtype) -> LoadedModel:
             f"{folder} is a checkpoint without its run: {recipe_file} is missing, which says what model it is"
         )
     recipe = PretrainRecipe.load(recipe_file, [])
-    # A relative path was written where the run was started, which is mostly above the run folder.
-    places = [base / recipe.tokens for base in (Path.cwd(), *recipe_file.parents)]
-    tokens = next((place for place in places if place.exists()), None)
+    tokens = _found(recipe.tokens, recipe_file)
     if tokens is None:
         raise HeadstartError(
             f"{folder} needs the tokens folder of its run for the tokenizer, and {recipe.tokens} is not "
             "there; run this where it was trained"
         )
-    tokenizer = open_tokenizer(tokens)
-    sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
-    sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
-    model = Transformer(make_config(recipe.model.family, sizes), dtype)
+    recipe = recipe.model_copy(update={"tokens": tokens})
+    if isinstance(recipe.start, Path):
+        recipe = recipe.model_copy(update={"start": _found(recipe.start, recipe_file) or recipe.start})
+    model = Transformer(configuration(recipe), dtype)
     try:
         files = checkpoint.read(folder, read_json(folder / "state.json"))
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
@@ -70,4 +67,11 @@ def _checkpoint(folder: Path, dtype: torch.dtype) -> LoadedModel:
         files[WEIGHTS]
         | {name: tensor for name, tensor in files.get(AVERAGE, {}).items() if name != "updates"}
     )
-    return LoadedModel(model.eval(), tokenizer, OBJECTIVES[recipe.objective.kind].head)
+    return LoadedModel(model.eval(), open_tokenizer(tokens), OBJECTIVES[recipe.objective.kind].head)
+
+
+def _found(path: Path, recipe_file: Path) -> Path | None:
+    """A folder that a recipe names; a relative path was written where the run was started, which is mostly
+    above the run folder."""
+    places = [base / path for base in (Path.cwd(), *recipe_file.parents)]
+    return next((place for place in places if place.exists()), None)

@@ -25,7 +25,7 @@ def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> N
         paths: the recipe's keys that say where things lie, and nothing else.
 
     Raises:
-        HeadstartError: the folder holds a run with other settings or other text.
+        HeadstartError: the folder holds a run with other settings or other text, or nobody knows which.
     """
     facts = run / "run.json"
     identity = fingerprint([recipe.model_dump(mode="json", exclude=paths), data])
@@ -35,6 +35,10 @@ def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> N
                 f"{run} holds a run with other settings or another text; choose another folder, or remove it"
             )
         return
+    if any((run / "checkpoints").glob("step-*")):
+        raise HeadstartError(
+            f"{run} holds checkpoints, and no run.json that says of what; choose another folder, or remove it"
+        )
     recipe.save(run / "recipe.yaml")
     write_json(
         facts,

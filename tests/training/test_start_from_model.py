@@ -1,0 +1,94 @@
+"""A model that is there goes on learning: its weights, its tokenizer, its objective."""
+
+import pytest
+import torch
+
+from headstart.errors import HeadstartError
+from headstart.folder import read_json
+from headstart.interchange.model_folder import load_model
+from headstart.training import loop, run_folder
+from headstart.training.loop import pretrain
+from headstart.training.metrics import read_metrics
+from headstart.training.restore import load_any
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch) -> None:
+    monkeypatch.setattr(run_folder, "describe_machine", lambda: {})
+
+
+def heldout(run) -> list[float]:
+    return [event["loss"] for event in read_metrics(run) if event["kind"] == "evaluation"]
+
+
+@pytest.mark.parametrize("kind", ["masked", "causal", "span-corruption", "denoising"])
+def test_it_begins_where_the_other_ended(engine_recipe, tmp_path, kind) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    pretrain(engine_recipe(kind), first)
+    # Another family and size than `model` says.
+    changes = {
+        "model": {"family": "gpt2", "width": 64},
+        "start": first / "model",
+        "optimiser": {"schedule": "linear"},
+    }
+    pretrain(engine_recipe(kind, **changes), second)
+    assert heldout(second)[0] == pytest.approx(heldout(first)[-1], rel=1e-5)
+    assert heldout(second)[-1] < heldout(second)[0]
+    before, after = load_model(first), load_model(second)
+    assert before.model.config == after.model.config
+    assert before.head == after.head
+    assert any(
+        not torch.equal(a, b)
+        for a, b in zip(before.model.parameters(), after.model.parameters(), strict=True)
+    )
+    assert "Pre-trained from the weights of `model`" in (second / "model" / "README.md").read_text()
+    checkpoint = load_any(second / "checkpoints" / "step-12")
+    assert checkpoint.model.config == after.model.config
+
+
+def test_longer_rows_than_before(engine_recipe, tmp_path) -> None:
+    pretrain(engine_recipe("causal"), tmp_path / "first")
+    pretrain(engine_recipe("causal", context=48, start=tmp_path / "first"), tmp_path / "second")
+    assert load_model(tmp_path / "second").model.config.context == 48
+    assert read_json(tmp_path / "second" / "model" / "config.json")["max_position_embeddings"] == 48
+
+
+def test_cut_off_it_goes_on_from_its_checkpoint(engine_recipe, tmp_path, monkeypatch) -> None:
+    pretrain(engine_recipe("causal"), tmp_path / "first")
+    recipe = engine_recipe("causal", start=tmp_path / "first" / "model")
+    pretrain(recipe, tmp_path / "whole")
+    update = loop._Run.update
+
+    def limited(self):
+        if self.step == 7:
+            raise KeyboardInterrupt
+        return update(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "update", limited)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(recipe, tmp_path / "cut")
+    pretrain(recipe, tmp_path / "cut")
+    ours, theirs = (tmp_path / run / "model" / "model.safetensors" for run in ("cut", "whole"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_what_does_not_fit_is_said(engine_recipe, tmp_path) -> None:
+    pretrain(engine_recipe("denoising"), tmp_path / "bart")
+    pretrain(engine_recipe("span-corruption"), tmp_path / "t5")
+    start = tmp_path / "bart"
+    for recipe, sentence in [
+        (engine_recipe("span-corruption", start=start), "encoded with another tokenizer"),
+        (engine_recipe("causal", start=start), "is a text-to-text model, and objective.kind=causal trains"),
+        (engine_recipe("denoising", start=start, context=64), "context=64 is more than the 32 positions"),
+        (engine_recipe("causal", start=tmp_path / "none"), "there is no model folder"),
+    ]:
+        with pytest.raises(HeadstartError, match=sentence):
+            pretrain(recipe, tmp_path / "run")
+
+
+def test_checkpoints_of_nobody_knows_what_are_not_taken_up(engine_recipe, tmp_path) -> None:
+    pretrain(engine_recipe(), tmp_path / "run")
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(HeadstartError, match=r"holds checkpoints, and no run\.json"):
+        pretrain(engine_recipe(), tmp_path / "run")
