@@ -41,7 +41,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# An environment of its own, so that what is compared with stays out of headstart's.
+# Each in an environment of its own, so that what is compared with stays out of headstart's. Figures go to
+# benchmarks/results, named after the MACHINE that you give.
+MACHINE ?= here
+RESULT = benchmarks/results/$(subst bench-,,$@)-$(MACHINE).json
 DECODE := benchmarks/decode/.venv
 LLAMA_CPP ?=
 
@@ -79,7 +82,7 @@ DATA ?=
 
 bench-corpus: $(VENV)/.installed $(CORPUS)/.installed
 	@test -n "$(DATA)" || { echo "say where the labelled pages are: make bench-corpus DATA=/path/to/data"; exit 1; }
-	$(BIN)/python benchmarks/corpus/bench.py $(DATA) --peer $(CORPUS)/bin/python $(ARGS)
+	$(BIN)/python benchmarks/corpus/bench.py $(DATA) --peer $(CORPUS)/bin/python --out $(RESULT) $(ARGS)
 
 $(CORPUS)/.installed: benchmarks/corpus/requirements.txt
 	$(PYTHON) -m venv $(CORPUS) || { rm -rf $(CORPUS); echo "$(NO_VENV)"; exit 1; }
@@ -90,7 +93,7 @@ RULES := benchmarks/rules/.venv
 
 bench-rules: $(RULES)/.installed
 	@test -n "$(DATA)" || { echo "say where the texts are: make bench-rules DATA=/path/to/data"; exit 1; }
-	PYTHONPATH=src $(RULES)/bin/python benchmarks/rules/bench.py $(DATA) $(ARGS)
+	PYTHONPATH=src $(RULES)/bin/python benchmarks/rules/bench.py $(DATA) --out $(RESULT) $(ARGS)
 
 $(RULES)/.installed: benchmarks/rules/requirements.txt
 	$(PYTHON) -m venv $(RULES) || { rm -rf $(RULES); echo "$(NO_VENV)"; exit 1; }
@@ -101,7 +104,7 @@ EXTRACTION := benchmarks/extraction/.venv
 
 bench-extraction: $(EXTRACTION)/.installed
 	@test -n "$(DATA)" || { echo "say where the labelled pages are: make bench-extraction DATA=/path/to/data/web"; exit 1; }
-	$(EXTRACTION)/bin/python benchmarks/extraction/bench.py $(DATA) $(ARGS)
+	$(EXTRACTION)/bin/python benchmarks/extraction/bench.py $(DATA) --out $(RESULT) $(ARGS)
 
 $(EXTRACTION)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
@@ -113,15 +116,14 @@ $(EXTRACTION)/.installed: pyproject.toml constraints.txt
 TRAIN := benchmarks/pretrain/.venv
 REVIEWS := .cache/reviews
 NANOGPT ?= .cache/nanoGPT
-MACHINE ?= here
 
 bench-pretrain: $(TRAIN)/.installed $(REVIEWS)/tokens-16384/manifest.json $(REVIEWS)/tokens-30522/manifest.json
 	$(TRAIN)/bin/python benchmarks/pretrain/bench.py --causal $(REVIEWS)/tokens-16384 \
-		--masked $(REVIEWS)/tokens-30522 --out benchmarks/results/pretrain-$(MACHINE).json $(ARGS)
+		--masked $(REVIEWS)/tokens-30522 --out $(RESULT) $(ARGS)
 
 bench-time-to-loss: $(TRAIN)/.installed $(REVIEWS)/tokens-8192/manifest.json $(NANOGPT)/model.py
 	$(TRAIN)/bin/python benchmarks/time_to_loss/bench.py --tokens $(REVIEWS)/tokens-8192 --nanogpt $(NANOGPT) \
-		--work .cache/time-to-loss --out benchmarks/results/time-to-loss-$(MACHINE).json $(ARGS)
+		--work .cache/time-to-loss --out $(RESULT) $(ARGS)
 
 $(TRAIN)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }

@@ -13,7 +13,6 @@ benchmarks/results/corpus-PROCESSOR.json.
 import argparse
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from headstart.folder import remove, write_json
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode
 from headstart.tokenizer.train import TokenizerRecipe, train
+from headstart.training.machine import processor
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # CPU seconds are counted
 HERE = Path(__file__).parent
@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--peer", required=True, help="the Python of an environment with datatrove")
     parser.add_argument("--pages", type=int, help="how many pages; all by default")
+    parser.add_argument("--out", type=Path, default=RESULTS / "corpus-here.json")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -188,11 +189,11 @@ def main() -> None:
         "speedup_total_fast": round(
             table["headstart, fast extractor"]["pages_per_core_second"] / baseline["pages_per_core_second"], 2
         ),
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "pipelines": table,
     }
-    RESULTS.mkdir(exist_ok=True)
-    write_json(RESULTS / "corpus-amd-epyc.json", result)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(given.out, result)
     print(json.dumps(result))
 
 

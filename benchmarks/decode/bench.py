@@ -39,6 +39,7 @@ from headstart.models.transformer import Transformer, build
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.train import TokenizerRecipe, train
+from headstart.training.machine import processor
 
 PROMPT = 16  # tokens
 BASELINE, OURS = "transformers bf16", "headstart bf16, compiled step"
@@ -270,14 +271,6 @@ def median(values: list[float]) -> float:
 
 def spread(values: list[float]) -> dict[str, float]:
     return {"median": round(median(values), 3), "least": round(min(values), 3), "most": round(max(values), 3)}
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def main() -> None:

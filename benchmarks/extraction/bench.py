@@ -10,13 +10,12 @@ pages. The honest ones are of `--held-out`, which trains a classifier for each f
 fold (some minutes each, kept in FOLDER) and scores each page by the one that never saw its site.
 
 Pages a core-second are CPU time of one process on `wcxb_dev`, decoding not included, all extractors on one
-page before the next. Prints one line of JSON and writes it to benchmarks/results/extraction-amd-epyc.json.
+page before the next. Prints one line of JSON and writes it to --out.
 """
 
 import argparse
 import gzip
 import json
-import platform
 import re
 import time
 from collections import defaultdict
@@ -32,6 +31,7 @@ from headstart.corpus.line_classifier import load
 from headstart.corpus.main_text import main_text
 from headstart.corpus.train_extractor import FOLDS, label, train, word_f1
 from headstart.folder import write_json
+from headstart.training.machine import processor
 
 RESULTS = Path(__file__).parent.parent / "results"
 TEXTS, PIECES = ("wcxb_dev", "articles"), "segments"
@@ -138,20 +138,13 @@ def held_out(data: Path, folder: Path) -> dict[str, float]:
     return score.summary()
 
 
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="the folder with the labelled pages")
     parser.add_argument("--held-out", type=Path, help="train without each fold and score on it; kept here")
-    parser.add_argument("--out", type=Path, default=RESULTS / "extraction-amd-epyc.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "extraction-here.json")
     given = parser.parse_args()
     result: dict[str, Any] = {
         "machine": processor(),

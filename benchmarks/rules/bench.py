@@ -7,13 +7,12 @@ it away: giving our signals spaCy's words, giving datatrove the text without its
 
     make bench-rules DATA=FOLDER
 
-Prints one line of JSON at the end and writes it, indented, to benchmarks/results/rules-PROCESSOR.json.
+Prints one line of JSON at the end and writes it, indented, to --out.
 """
 
 import argparse
 import gzip
 import json
-import platform
 import sys
 import time
 from collections import Counter
@@ -277,7 +276,7 @@ def page_text(html: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="the folder with web/, reviews/ and languages/")
-    parser.add_argument("--machine", default=platform.processor() or platform.machine())
+    parser.add_argument("--out", type=Path, default=RESULTS / "rules-here.json")
     given = parser.parse_args()
     texts = documents(given.data)
     print(f"{len(texts):,} documents: {dict(Counter(one.origin for one in texts))}")
@@ -336,7 +335,7 @@ def main() -> None:
         "datatrove": version("datatrove"),
         "python": sys.version.split()[0],
     }
-    write_json(RESULTS / f"rules-{given.machine}.json", result | {"rules": report})
+    write_json(given.out, result | {"rules": report})
     print(json.dumps(result))
 
 

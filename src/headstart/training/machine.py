@@ -59,7 +59,7 @@ def describe_machine() -> dict[str, Any]:
     GPU where there is one."""
     rates = {"float32": gemm_gflops(torch.float32), "bfloat16": gemm_gflops(torch.bfloat16)}
     return {
-        "cpu": _processor(),
+        "cpu": processor(),
         "cores": available_cores(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "gemm_gflops": {name: round(rate, 1) for name, rate in rates.items()},
@@ -80,7 +80,8 @@ def _describe_gpu() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as it gives it."""
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             if line.startswith("model name"):
