@@ -131,7 +131,8 @@ def _sentence(
         return f"{where}: unknown key {name!r}{nearest(str(location[-1]), known)}"
     if first["type"] == "missing":
         return f"{where}: the key {name!r} is missing; add it or pass {name}=VALUE"
-    return f"{where}: {name} = {first['input']!r} is wrong: {first['msg'][0].lower()}{first['msg'][1:]}"
+    why = first["msg"].removeprefix("Value error, ")  # pydantic's words before a validator's own
+    return f"{where}: {name} = {first['input']!r} is wrong: {why[0].lower()}{why[1:]}"
 
 
 def _keys_at(cls: type[BaseModel], location: Location) -> list[str]:

@@ -210,7 +210,7 @@ def test_a_comparison_from_python(folders):
     assert "accuracy" in compared.text()
     with pytest.raises(HeadstartError, match="two ways"):
         hs.compare(model, folders / "places.train.jsonl", ["full"])
-    with pytest.raises(HeadstartError, match="adapt = 'lora2' is wrong"):
+    with pytest.raises(HeadstartError, match=r"adapt = 'lora2' is wrong: .*take full, frozen, mix, lora"):
         hs.compare(model, folders / "places.train.jsonl", ["full", "lora2"])
 
 

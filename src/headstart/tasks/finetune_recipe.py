@@ -1,9 +1,10 @@
 """Settings of fine-tuning."""
 
 import math
+import re
 from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from headstart.recipe import Recipe
 
@@ -21,7 +22,7 @@ LoraTarget = Literal["query", "key", "value", "out", "gate", "up", "down"]
 class FinetuneRecipe(Recipe):
     """Settings of `headstart finetune`."""
 
-    adapt: str = Field("full", pattern=r"^(full|frozen|mix|lora|top-[1-9]\d*)$")
+    adapt: str = "full"
     """Which weights learn: all of them, only the head (frozen), the head on a mix of all layers, the head
     and the highest K layers (top-K), or the head and low-rank changes of the layers' matrices (lora)."""
     learning_rate: float | None = Field(None, gt=0)
@@ -76,6 +77,13 @@ class FinetuneRecipe(Recipe):
     """Settings to try out on validation data before the fine-tuning itself, each with its values."""
     search_trials: int | None = Field(None, ge=1)
     """So many points of that grid, drawn at random; None: all of them."""
+
+    @field_validator("adapt")
+    @classmethod
+    def _is_a_way(cls, given: str) -> str:
+        if not re.fullmatch(r"full|frozen|mix|lora|top-[1-9]\d*", given):
+            raise ValueError("take full, frozen, mix, lora, or top-K with a number of layers, as in top-2")
+        return given
 
     def rate(self, width: int, scratch: bool) -> float:
         """The peak learning rate for a model of that width."""
