@@ -13,6 +13,9 @@ RATES = {"full": 2e-3, "top": 2e-3, "lora": 5e-3, "frozen": 3e-3, "mix": 3e-3}
 WIDE_RATES = {"full": 0.1, "top": 0.1, "lora": 1.0}
 """The same of wider models, times their width: at 2e-3 MiniLM, 384 wide, unlearns what it knows."""
 NARROW = 256
+MOST_STEPS = 600
+LEAST_PASSES = 3.0
+"""More examples than `MOST_STEPS` can go over three times get the steps for that."""
 PROBE_STEPS = 5
 """So many times the steps for a head on cached states, of which each costs next to nothing."""
 
@@ -30,11 +33,12 @@ class FinetuneRecipe(Recipe):
     scratch_learning_rate: float = Field(1e-3, gt=0)
     """The same for random weights, which want another one."""
     epochs: float = Field(10.0, gt=0)
-    """Passes over the examples, within `min_steps` and `max_steps`."""
+    """Passes over the examples, within what `min_steps` and `max_steps` allow."""
     min_steps: int = Field(60, ge=1)
     """Few examples are gone over more often: Mosbach et al. 2020 found too few steps to be what makes
     fine-tuning unstable."""
-    max_steps: int = Field(600, ge=1)
+    max_steps: int | None = Field(None, ge=1)
+    """None: 600, or as many as three passes over the examples take where that is more."""
     batch_examples: int = Field(8, ge=1)
     max_tokens: int = Field(256, ge=8)
     """Tokens that are read at once, special tokens included; a longer text is read in windows."""
@@ -100,5 +104,7 @@ class FinetuneRecipe(Recipe):
 
     def steps(self, examples: int) -> int:
         """How many updates a training set of that size gets."""
-        epochs = math.ceil(self.epochs * examples / min(self.batch_examples, examples))
-        return max(self.min_steps, min(self.max_steps, epochs)) * (PROBE_STEPS if self.is_probe else 1)
+        pass_steps = examples / min(self.batch_examples, examples)
+        most = self.max_steps or max(MOST_STEPS, math.ceil(LEAST_PASSES * pass_steps))
+        steps = max(self.min_steps, min(most, math.ceil(self.epochs * pass_steps)))
+        return steps * (PROBE_STEPS if self.is_probe else 1)
