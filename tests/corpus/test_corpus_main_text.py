@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from raw_files import prose
 
 from headstart.corpus import CorpusRecipe, extract_text
-from headstart.corpus.blocks import FLAGS, TAGS, read_page
+from headstart.corpus.blocks import FLAG, FLAGS, TAGS, read_page
 from headstart.corpus.extract import union
 from headstart.corpus.line_classifier import SHIPPED, best_choice, load, shipped
+from headstart.corpus.line_features import NameWeights, names_of
 from headstart.corpus.main_text import render
 from headstart.errors import HeadstartError
 
@@ -99,6 +100,47 @@ def test_lines_know_their_elements() -> None:
     assert marks == [{"nav"}, {"hidden"}, {"heading"}, set()]
     assert page.linked[0] == pytest.approx(3 / 7)
     assert (page.first[0], page.last[0]) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "hidden"),
+    [
+        ("hidden", True),
+        ('class="x" hidden=""', True),
+        ('hidden = "false"', False),
+        ('class="hidden"', True),
+        ('class="hidden-xs un-hidden"', False),
+        ('aria-hidden="true"', True),
+        ('aria-hidden="false"', False),
+        ('style="display : none"', True),
+        ('style="display:block" data-x="none"', False),
+    ],
+)
+def test_what_is_hidden_is_marked(attributes: str, hidden: bool) -> None:
+    page = read_page(f"<div {attributes}><p>word")
+    assert bool(page.flags[page.element[0]] & FLAG["hidden"]) == hidden
+
+
+def test_names_weigh_with_those_of_all_elements_around() -> None:
+    names = {"good": 1.5, "main": 0.25, "bad": -2.0, "worse": -3.0}
+    draw = np.random.default_rng(0)
+    html = ""
+    for _ in range(300):
+        chosen = " ".join(draw.choice([*names, "Bad", "other"], draw.integers(0, 3)))
+        html += draw.choice([f'<div class="{chosen}">x', f"<div id='{chosen}'>x", "</div>", "<p>y</p>"])
+    page = read_page(html)
+    own, total, least, most = NameWeights(names).of(page, names_of(page))
+    assert {-3.0, 0.0, 1.5} <= set(own)
+    for element in range(len(page.tag)):
+        path = [element]
+        while path[-1]:
+            path.append(page.parent[path[-1]])
+        assert (total[element], least[element], most[element]) == (
+            own[path].sum(),
+            own[path].min(),
+            own[path].max(),
+        )
+        assert page.depth[element] == len(path) - 1
 
 
 @given(

@@ -29,19 +29,23 @@ def _unread(name: str) -> str:
     return rf"{_caseless(name)}(?=[\s/>])[^<]*+(?:<(?!{end})[^<]*+)*+(?:<{end}[^>]*+>?)?"
 
 
-# Every quantifier is possessive: no character is read twice. The groups are a tag's name, its attributes (a
-# quoted value may hold '>'), and the text up to the next '<' that begins a tag.
-_TOKEN = re.compile(
+# A tag; its groups are its name and its attributes, in which a quoted value may hold '>'. Every quantifier is
+# possessive, so that no part is read again and again. For speed alone, only names with the first letter of an
+# unread one are compared with these, and attributes are first tried as nearly all pages write them.
+_TAG = re.compile(
     "<(?:"
-    + "|".join(map(_unread, _UNREAD))
+    + f"(?=[{''.join(sorted({case(name[0]) for name in _UNREAD for case in (str.lower, str.upper)}))}])"
+    + f"(?:{'|'.join(map(_unread, _UNREAD))})"
     + r"|!--[^-]*+(?:-(?!->)[^-]*+)*+(?:-->)?"
     + r"|[!?][^>]*+>?"
-    + r"|(/?[a-zA-Z][^\s/>]*+)([^>=]*+(?:=(?:\s*+(?:\"[^\"]*+\"?|'[^']*+'?))?[^>=]*+)*+)>?"
+    + r"|(/?[a-zA-Z][^\s/>]*+)(?:>|("
+    + r"[^>=]*+(?:=\"[^\"]*+\"[^>=]*+)*+"
+    + r"(?:=(?:\s*+(?:\"[^\"]*+\"?|'[^']*+'?))?[^>=]*+)*+)>?)"
     + r"|/[^>]*+>?)"
-    + r"([^<]*+(?:<(?![a-zA-Z/!?])[^<]*+)*+)"
 )
 _WORD = re.compile(r"\w")
-_HIDDEN = re.compile(r"display\s*:\s*none|(?<![\w-])hidden(?![\w-])(?!\s*=\s*[\"']?false)|aria-hidden=.?true")
+_NOT_SHOWN = re.compile(r"display\s*:\s*none")
+_HIDDEN = re.compile(r"hidden(?:(?<![\w-]hidden)(?![\w-])(?!\s*=\s*[\"']?false)|(?<=aria-hidden)=.?true)")
 
 # fmt: off
 TAGS = [
@@ -67,15 +71,15 @@ FLAGS = [
     "pre", "hidden", "button", "heading", "details",
 ]
 # fmt: on
-_FLAG = {name: 1 << number for number, name in enumerate(FLAGS)}
+FLAG = {name: 1 << number for number, name in enumerate(FLAGS)}
 _FLAGS_BY_NAME = {
-    **{name: bit for name, bit in _FLAG.items() if name in TAG},
-    **dict.fromkeys(("ul", "ol", "dl", "menu"), _FLAG["list"]),
-    **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6", "legend", "caption"), _FLAG["heading"]),
-    "blockquote": _FLAG["quote"],
+    **{name: bit for name, bit in FLAG.items() if name in TAG},
+    **dict.fromkeys(("ul", "ol", "dl", "menu"), FLAG["list"]),
+    **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6", "legend", "caption"), FLAG["heading"]),
+    "blockquote": FLAG["quote"],
 }
 _FLAGS_OF = [_FLAGS_BY_NAME.get(name, 0) for name in TAGS]
-PRE, HEADING = _FLAG["pre"], _FLAG["heading"]
+PRE, HEADING = FLAG["pre"], FLAG["heading"]
 
 # Which tags close an open element without an end tag of its own, by number.
 _CLOSED_BY_NAME = {
@@ -116,6 +120,7 @@ class Page:
     links: np.ndarray  # [L] number of links
     tag: np.ndarray  # [E] index into TAGS; element 0 is the page
     parent: np.ndarray  # [E] that of the page is the page
+    depth: np.ndarray  # [E] how many elements it lies in
     flags: np.ndarray  # [E] bits of FLAGS, inherited
     attributes: list[str]  # [E] as they stand in the page
     first: np.ndarray  # [E] the first line in the element
@@ -129,9 +134,10 @@ def read_page(html: str) -> Page:
     element: list[int] = []
     linked: list[float] = []
     links: list[int] = []
-    tags, parents, flags, attributes = [0], [0], [0], [""]
+    tags, parents, depths, flags, attributes = [0], [0], [0], [0], [""]
     first, last = [0], [0]
     stack = [0]
+    top = tag = inherited = 0  # the innermost open element, its tag and its flags
     open_tags = [0] * len(TAGS)
 
     pieces: list[str] = []  # of the line that is being read
@@ -144,7 +150,7 @@ def read_page(html: str) -> Page:
         pieces.clear()
         if "&" in text:
             text = unescape(text)
-        if flags[stack[-1]] & PRE:
+        if inherited & PRE:
             text = text.replace(_BR, "\n").replace("\r\n", "\n").strip("\r\n").rstrip()
         elif _BR in text:
             text = "\n".join([" ".join(part.split()) for part in text.split(_BR)]).strip("\n")
@@ -152,49 +158,58 @@ def read_page(html: str) -> Page:
             text = " ".join(text.split())
         if _WORD.search(text):
             lines.append(text)
-            element.append(stack[-1])
+            element.append(top)
             linked.append(min(1.0, link_characters / len(text)))
             links.append(link_count)
         link_characters = link_count = 0
 
     def close() -> None:
-        nonlocal link
-        closed = stack.pop()
-        last[closed] = len(lines)
-        open_tags[tags[closed]] -= 1
+        nonlocal link, top, tag, inherited
+        last[top] = len(lines)
+        open_tags[tag] -= 1
+        stack.pop()
+        top = stack[-1]
+        tag, inherited = tags[top], flags[top]
         if link > len(stack):
             link = 0
 
-    for name, attribute, text in _TOKEN.findall("<!>" + html.replace("\0", "")):
+    parts = _TAG.split("<!>" + html.replace("\0", ""))  # text, name, attributes, text, ...
+    for name, attribute, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
         action = _ACTIONS.get(name, _NOTHING)
-        if action == _NOTHING:
-            if "-" in name and pieces:  # an element that the page defines: mostly a block
+        if action < 0:
+            if pieces and name and "-" in name:  # an element that the page defines: mostly a block
                 pieces.append(" ")
         elif action < _BORDER:
             if pieces:
                 end_line()
-            while action in _CLOSED_BY[tags[stack[-1]]]:
+            while action in _CLOSED_BY[tag]:
                 close()
-            inside = flags[stack[-1]] | _FLAGS_OF[action]
-            if ("hidden" in attribute or "none" in attribute) and _HIDDEN.search(attribute):
-                inside |= _FLAG["hidden"]
-            parents.append(stack[-1])
-            stack.append(len(tags))
-            tags.append(action)
-            flags.append(inside)
+            inherited |= _FLAGS_OF[action]
+            if not attribute:
+                attribute = ""
+            elif ("hidden" in attribute and _HIDDEN.search(attribute)) or (
+                "none" in attribute and _NOT_SHOWN.search(attribute)
+            ):
+                inherited |= FLAG["hidden"]
+            parents.append(top)
+            depths.append(len(stack))
+            top, tag = len(tags), action
+            stack.append(top)
+            tags.append(tag)
+            flags.append(inherited)
             attributes.append(attribute)
             first.append(len(lines))
             last.append(0)
-            open_tags[action] += 1
+            open_tags[tag] += 1
         elif action >= _CLOSES:
             if pieces:
                 end_line()
             if open_tags[action - _CLOSES]:
-                while tags[stack[-1]] != action - _CLOSES:
+                while tag != action - _CLOSES:
                     close()
                 close()
         elif action == _LINK:
-            if "href" in attribute or "HREF" in attribute:
+            if attribute and ("href" in attribute or "HREF" in attribute):
                 link = len(stack)
                 link_count += 1
                 if pieces and pieces[-1] is _LINK_ENDED:
@@ -204,7 +219,7 @@ def read_page(html: str) -> Page:
             if pieces and not text:
                 pieces.append(_LINK_ENDED)
         elif action == _BREAK:
-            if pieces and pieces[-1] is _BR and not flags[stack[-1]] & PRE:
+            if pieces and pieces[-1] is _BR and not inherited & PRE:
                 end_line()
             elif pieces:
                 pieces.append(_BR)
@@ -219,20 +234,20 @@ def read_page(html: str) -> Page:
                 link_characters += len(text.strip())
     if pieces:
         end_line()
-    while len(stack) > 1:
+    while top:
         close()
     last[0] = len(lines)
-    integers = np.int64
     return Page(
         title,
         lines,
-        np.array(element, integers),
+        np.array(element, np.int64),
         np.array(linked, np.float64),
-        np.array(links, integers),
-        np.array(tags, integers),
-        np.array(parents, integers),
-        np.array(flags, integers),
+        np.array(links, np.int64),
+        np.array(tags, np.int64),
+        np.array(parents, np.int64),
+        np.array(depths, np.int64),
+        np.array(flags, np.int64),
         attributes,
-        np.array(first, integers),
-        np.array(last, integers),
+        np.array(first, np.int64),
+        np.array(last, np.int64),
     )

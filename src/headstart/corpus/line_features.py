@@ -3,20 +3,25 @@
 Nothing here depends on a language. Everything is computed for the L lines of a page at once, a row a feature.
 """
 
+import math
 import re
 from collections import Counter
-from functools import lru_cache
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
-from headstart.corpus.blocks import FLAGS, HEADING, TAG, Page
+from headstart.corpus.blocks import FLAG, FLAGS, HEADING, TAG, Page
 
-Rows = list[np.ndarray]
+Rows = list[np.ndarray]  # each a feature [L], or several [n, L]
 
 _QUOTED = (' class="', ' id="', ' role="')  # as nearly all pages write them
 _OTHERWISE = re.compile(r"\sclass\s*=\s*['\"]?([^\"'>]*)", re.IGNORECASE)
-_WORDS = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{3,}|\n")
+_WORDS = re.compile(r"[a-z][a-z]++|[A-Z](?:[a-z][a-z]++|[A-Z][A-Z]++)|\n")
 _LONGEST_NAME = 200  # characters; what is longer is generated
+
+_LISTED, _MAIN = FLAG["list"] | FLAG["table"], FLAG["main"] | FLAG["article"]
 
 RUNNING = 80  # characters outside links that make a line running text
 SURROUNDING = 4  # elements around a line that are looked at
@@ -47,7 +52,6 @@ def _character_table() -> np.ndarray:
 _TABLE = _character_table()
 
 
-@lru_cache(maxsize=20_000)
 def named(attributes: str) -> tuple[str, ...]:
     """An element's classes first, then its id and its role, where it has them."""
     found = []
@@ -62,16 +66,38 @@ def named(attributes: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _words(names: Iterable[tuple[str, ...]]) -> list[str]:
+    """The words of which names are made, as they are written; a line's end before those of each.
+
+    All are looked for in one go, which is several times faster.
+    """
+    found: list[str] = _WORDS.findall("\n".join(["", *(" ".join(one).replace("\n", " ") for one in names)]))
+    return found
+
+
 def words_of_names(attributes: list[str]) -> list[list[str]]:
     """The words of which each element's names are made, in small letters."""
-    joined = "\n".join([" ".join(named(one)).replace("\n", " ") for one in attributes])
-    words: list[list[str]] = [[]]
-    for word in _WORDS.findall(joined):
+    words: list[list[str]] = []
+    for word in _words(map(named, attributes)):
         if word == "\n":
             words.append([])
         else:
             words[-1].append(word.lower())
     return words
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of a page's elements: N distinct ones, and which of them each of the E elements has."""
+
+    distinct: list[tuple[str, ...]]
+    of_element: np.ndarray  # [E]
+
+
+def names_of(page: Page) -> Names:
+    number = {attributes: at for at, attributes in enumerate(dict.fromkeys(page.attributes))}
+    of_element = np.fromiter(map(number.__getitem__, page.attributes), np.int64, len(page.attributes))
+    return Names([named(attributes) for attributes in number], of_element)
 
 
 class NameWeights:
@@ -83,41 +109,33 @@ class NameWeights:
             written: weight
             for word, weight in weights.items()
             for written in (word, word.capitalize(), word.upper())
-        }
+        } | {"\n": math.nan}
 
-    def of(self, page: Page) -> np.ndarray:
+    def of(self, page: Page, names: Names) -> np.ndarray:
         """[4, E]: an element's own weight; with its ancestors' their sum, the least and the greatest."""
-        distinct = list(dict.fromkeys(page.attributes))
-        of_distinct = dict(zip(distinct, self._sums(distinct), strict=True))
-        own = [of_distinct[attributes] for attributes in page.attributes]
-        total, least, most = own[:], own[:], own[:]
-        for element, parent in enumerate(page.parent.tolist()):
-            if parent == element:
-                continue
-            value = own[element]
-            total[element] = total[parent] + value
-            if least[parent] < value:
-                least[element] = least[parent]
-            if most[parent] > value:
-                most[element] = most[parent]
+        own = self._sums(names.distinct)[names.of_element]
+        total, least, most = own, np.minimum(own, 0), np.maximum(own, 0)  # the page has no names
+        outer = page.parent
+        while outer.any():  # each round takes in as many ancestors again
+            total = total + total[outer]
+            least = np.minimum(least, least[outer])
+            most = np.maximum(most, most[outer])
+            outer = outer[outer]
         return np.array([own, total, least, most])
 
-    def _sums(self, attributes: list[str]) -> list[float]:
-        """The weight of each element's words; all are looked up in one go, which is several times faster."""
-        joined = "\n".join([" ".join(named(one)).replace("\n", " ") for one in attributes])
-        weights, sums, total = self._as_written, [], 0.0
-        for word in _WORDS.findall(joined):
-            if word == "\n":
-                sums.append(total)
-                total = 0.0
-            elif word in weights:
-                total += weights[word]
-        return [*sums, total]
+    def _sums(self, names: list[tuple[str, ...]]) -> np.ndarray:
+        """[N] the weight of the words of each."""
+        words = _words(names)
+        weights = np.fromiter(map(self._as_written.get, words, repeat(0.0)), np.float64, len(words))
+        starts = np.flatnonzero(np.isnan(weights))
+        weights[starts] = 0
+        return np.add.reduceat(weights, starts)
 
 
 def line_features(page: Page, around: np.ndarray, weights: NameWeights) -> np.ndarray:
     """[F, L] float32. `around` are the line's `surroundings`."""
     lines = len(page.lines)
+    element = page.element
     counts, ends = _characters(page.lines)
     size = counts.sum(0)
     words = counts[_SPACE] + counts[_WIDE] + 1
@@ -126,11 +144,10 @@ def line_features(page: Page, around: np.ndarray, weights: NameWeights) -> np.nd
     sums = np.zeros((4, lines + 1))  # up to each line
     np.cumsum([size, unlinked, running, counts[_STOP]], axis=1, out=sums[:, 1:])
     totals = sums[:, -1] + 1
-    named = weights.of(page)
-    depth = _depths(page)
+    names = names_of(page)
+    named = weights.of(page, names)
+    flags = page.flags[element]
 
-    element = page.element
-    flags = np.array([(page.flags >> bit) & 1 for bit in range(len(FLAGS))])
     rows: Rows = [
         np.log1p(size),
         size / words,
@@ -138,63 +155,48 @@ def line_features(page: Page, around: np.ndarray, weights: NameWeights) -> np.nd
         np.log1p(page.links),
         np.log1p(unlinked),
         np.log1p(running),
-        *(counts[[_UPPER, _DIGIT, _MARK]] / size),
+        counts[[_UPPER, _DIGIT, _MARK]] / size,
         counts[_STOP],
-        *(counts[[_COMMA, _STOP]] / words),
-        *ends,
+        counts[[_COMMA, _STOP]] / words,
+        ends,
         page.tag[element],
-        depth[element],
-        *flags[:, element],
-        *named[:, element],
+        page.depth[element],
+        flags >> np.arange(len(FLAGS))[:, None] & 1,
+        named[:, element],
     ]
     rows += _place(sums, running)
     rows += _title(page, words)
     rows += _neighbours(page, rows[0], counts[_STOP], named[2], sums)
-    rows += _held(page, around, depth, named, sums)
-    in_lists, in_main = (
-        np.dot(size, flags[[FLAGS.index(name) for name in pair]].max(0)[element])
-        for pair in (("list", "table"), ("main", "article"))
-    )
+    rows += _held(page, around, names, named, sums)
     of_page = [
         np.log(totals[0]),
         *(totals[1:] / totals[0]),
         np.log1p(lines),
         (page.links > 0).mean(),
         np.log1p((running > 0).sum()),
-        in_lists / totals[0],
-        in_main / totals[0],
+        *(size[flags & mask != 0].sum() / totals[0] for mask in (_LISTED, _MAIN)),
         *(np.log1p((page.tag == TAG[name]).sum()) for name in ("article", "p", "h1")),
     ]
-    rows += [np.full(lines, value) for value in of_page]
+    rows.append(np.broadcast_to(np.array(of_page)[:, None], (len(of_page), lines)))
     return _matrix(rows)
 
 
 def _matrix(rows: Rows) -> np.ndarray:
-    matrix = np.empty((len(rows), len(rows[0])), np.float32)
-    for number, row in enumerate(rows):
-        matrix[number] = row
-    return matrix
+    return np.concatenate(
+        [row if row.ndim == 2 else row[None] for row in rows], dtype=np.float32, casting="unsafe"
+    )
 
 
 def _characters(lines: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """[8, L] how many characters of each kind; [2, L] the kinds of the first and the last one."""
-    points = np.frombuffer(("\n".join(lines) + "\n").encode("utf-32-le", "replace"), np.uint32)
-    kinds = _TABLE[np.minimum(points, _WIDE_FROM)]
-    sizes = np.array([len(line) + 1 for line in lines])
+    points = np.frombuffer("\n".join([*lines, ""]).encode("utf-32-le", "replace"), np.uint32)
+    kinds = _TABLE.take(points, mode="clip")
+    sizes = np.fromiter(map(len, lines), np.int64, len(lines)) + 1
     stops = sizes.cumsum()
     of_line = np.repeat(np.arange(0, 8 * len(lines), 8), sizes)
     counts = np.bincount(of_line + kinds, minlength=8 * len(lines)).reshape(-1, 8).T.astype(np.float64)
     counts[_SPACE] -= 1  # the line's end
     return counts, kinds[[stops - sizes, stops - 2]].astype(np.float64)
-
-
-def _depths(page: Page) -> np.ndarray:
-    """[E] how many ancestors an element has."""
-    depths = [0] * len(page.tag)
-    for element, parent in enumerate(page.parent.tolist()):
-        if parent != element:
-            depths[element] = depths[parent] + 1
-    return np.array(depths, np.float64)
 
 
 def _place(sums: np.ndarray, running: np.ndarray) -> Rows:
@@ -224,7 +226,8 @@ def _title(page: Page, words: np.ndarray) -> Rows:
         mine = page.lines[at].lower().split()
         shared[at] = len(title.intersection(mine)) / len(mine)
     times = Counter(page.lines)
-    return [behind, shared, shared * words / (len(title) + 1), np.array([times[line] for line in page.lines])]
+    repeated = np.fromiter(map(times.__getitem__, page.lines), np.float64, lines)
+    return [behind, shared, shared * words / (len(title) + 1), repeated]
 
 
 def _neighbours(page: Page, size: np.ndarray, stops: np.ndarray, least: np.ndarray, sums: np.ndarray) -> Rows:
@@ -233,13 +236,12 @@ def _neighbours(page: Page, size: np.ndarray, stops: np.ndarray, least: np.ndarr
     reach = 3
     tag = page.tag[page.element]
     one = np.array([size, page.linked, stops, least[page.element], tag, page.element])
-    padded = np.pad(one, ((0, 0), (reach, reach)), constant_values=-1)
+    padded = np.full((len(one), reach + lines + reach), -1.0)
+    padded[:, reach:-reach] = one
     rows: Rows = []
     for offset in (-3, -2, -1, 1, 2, 3):
         there = padded[:, reach + offset : reach + offset + lines]
-        rows += [there[0], there[1]]
-        if abs(offset) == 1:
-            rows += [there[2], there[3], there[4] == tag, there[5] == page.element]
+        rows += [there[:4], there[4:] == one[4:]] if abs(offset) == 1 else [there[:2]]
     number = np.arange(lines)
     for reach in (4, 12):
         low, high = np.maximum(number - reach, 0), np.minimum(number + reach + 1, lines)
@@ -251,22 +253,24 @@ def _neighbours(page: Page, size: np.ndarray, stops: np.ndarray, least: np.ndarr
 def surroundings(page: Page) -> np.ndarray:
     """[SURROUNDING, L] the elements around a line, outwards, each with more lines than the last."""
     held = page.last - page.first
-    outer = page.parent
-    for _ in range(8):  # past parents that hold the same lines
-        outer = np.where(held[outer] == held, page.parent[outer], outer)
+    outermost = np.where(held[page.parent] == held, page.parent, np.arange(len(held)))
+    for _ in range(3):  # past eight parents that hold the same lines
+        outermost = outermost[outermost]
+    outer = page.parent[outermost]
     around = [np.where(held[page.element] > 1, page.element, outer[page.element])]
     while len(around) < SURROUNDING:
         around.append(outer[around[-1]])
     return np.array(around)
 
 
-def _held(page: Page, around: np.ndarray, depth: np.ndarray, named: np.ndarray, sums: np.ndarray) -> Rows:
+def _held(page: Page, around: np.ndarray, names: Names, named: np.ndarray, sums: np.ndarray) -> Rows:
     """What the elements around a line hold, and what they are."""
     number = np.arange(len(page.lines))
     totals = sums[:, -1] + 1
     held = sums[:, page.last] - sums[:, page.first]  # [4, E]
     held_lines = (page.last - page.first).astype(np.float64)
     many = held_lines + 1e-9
+    alike = np.log1p(_alike(page, names))
     of_element = np.array(
         [
             np.log1p(held_lines),
@@ -278,51 +282,58 @@ def _held(page: Page, around: np.ndarray, depth: np.ndarray, named: np.ndarray, 
             held[3] / many,
             named[0],
             named[2],
-            np.log1p(_alike(page)),
+            alike,
             page.tag,
         ]
     )
-    rows: Rows = [of_element[9, page.element]]
+    rows: Rows = [alike[page.element]]
     for at in around:
-        rows += [*of_element[:, at], (number - page.first[at]) / many[at]]
+        rows += [of_element[:, at], (number - page.first[at]) / many[at]]
     # The innermost element that holds most of the page's running text.
     for share in (0.4, 0.6, 0.8, 0.95):
         main = np.flatnonzero(held[2] >= share * (totals[2] - 1))[-1] if totals[2] > 1 else 0
         inside = (number >= page.first[main]) & (number < page.last[main])
         rows += [
             np.where(inside, held[0, main] / totals[0], -1.0),
-            (depth[page.element] - depth[main]) * inside,
+            (page.depth[page.element] - page.depth[main]) * inside,
         ]
     return rows
 
 
-def _alike(page: Page) -> np.ndarray:
+def _alike(page: Page, names: Names) -> np.ndarray:
     """[E] how many children of an element's parent have its tag and classes."""
-    classes = [named(attributes)[0] if attributes else "" for attributes in page.attributes]
-    kinds = list(zip(page.parent.tolist(), page.tag.tolist(), classes, strict=True))
-    times = Counter(kinds)
-    return np.array([times[kind] for kind in kinds], np.float64)
+    number: dict[str, int] = {}
+    classes = np.array([number.setdefault(name[0], len(number)) for name in names.distinct])
+    kinds = (page.parent * len(number) + classes[names.of_element]) * len(TAG) + page.tag
+    _, kind, times = np.unique(kinds, return_inverse=True, return_counts=True)
+    return times[kind]
 
 
 def context_features(page: Page, around: np.ndarray, chance: np.ndarray) -> np.ndarray:
     """[C, L] float32: what the chance [L] of all lines to be main text says of each again."""
     lines = len(page.lines)
-    size = np.array([len(line) for line in page.lines], np.float64)
+    size = np.fromiter(map(len, page.lines), np.float64, lines)
     sums = np.zeros((2, lines + 1))
     np.cumsum([size, size * chance], axis=1, out=sums[:, 1:])
     number = np.arange(lines)
-
-    def mean(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        part = sums[:, high] - sums[:, low]
-        return (part[1] + 0.1) / (part[0] + 1)
-
-    padded = np.pad(chance, 2)
-    rows = [chance, *(padded[2 + offset : 2 + offset + lines] for offset in (-2, -1, 1, 2))]
+    padded = np.zeros(2 + lines + 2)
+    padded[2:-2] = chance
+    parts = []  # of the page: from a line, to the line behind
     for reach in (3, 8, 20):
-        low, high = np.maximum(number - reach, 0), np.minimum(number + reach + 1, lines)
-        rows += [mean(low, number), mean(number + 1, high)]
-    rows += [mean(page.first[at], page.last[at]) for at in around]
-    whole = mean(np.array([0]), np.array([lines]))
-    rows += [np.full(lines, value) for value in (whole[0], np.log1p(sums[1, -1]), chance.max())]
-    rows += [sums[1, :-1] / (sums[1, -1] + 1), chance * size / (sums[1, -1] + 1)]
-    return _matrix(rows)
+        parts.append((np.maximum(number - reach, 0), number))
+        parts.append((number + 1, np.minimum(number + reach + 1, lines)))
+    parts += [(page.first[at], page.last[at]) for at in around]
+    low, high = np.array(parts).transpose(1, 0, 2)
+    part = sums[:, high] - sums[:, low]
+    whole = sums[:, -1]
+    of_page = np.array([(whole[1] + 0.1) / (whole[0] + 1), np.log1p(whole[1]), chance.max()])
+    return _matrix(
+        [
+            chance,
+            *(padded[2 + offset : 2 + offset + lines] for offset in (-2, -1, 1, 2)),
+            (part[1] + 0.1) / (part[0] + 1),
+            np.broadcast_to(of_page[:, None], (3, lines)),
+            sums[1, :-1] / (whole[1] + 1),
+            chance * size / (whole[1] + 1),
+        ]
+    )

@@ -25,15 +25,17 @@ class ObliviousTrees:
     def log_odds(self, rows: np.ndarray) -> np.ndarray:
         """[F, L] to [L]."""
         count, depth = self.feature.shape
-        offset = np.arange(count, dtype=np.int32)[:, None] << depth
+        feature, threshold = self.feature.T.ravel(), self.threshold.T.reshape(-1, 1)
+        first_leaf = np.arange(count)[:, None] << depth
         answers = []
         for start in range(0, rows.shape[1], _AT_ONCE):
             some = rows[:, start : start + _AT_ONCE]
-            right = some[self.feature.T] > self.threshold.T[:, :, None]  # [D, T, L]
-            leaf = right[0].astype(np.int32)
+            right = (some.take(feature, 0) > threshold).view(np.uint8).reshape(depth, count, -1)  # [D, T, L]
+            leaf = right[0]
             for answer in right[1:]:
-                leaf = 2 * leaf + answer
-            answers.append(self.base + self.value.ravel()[leaf + offset].sum(0))
+                leaf += leaf
+                leaf |= answer
+            answers.append(self.base + self.value.ravel().take(leaf + first_leaf).sum(0))
         return np.concatenate(answers)
 
 
