@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 from raw_files import page, prose, response, write_jsonl
 from typer.testing import CliRunner
 
-from headstart.corpus import CorpusRecipe, build, pipeline, prepare, read_documents
+from headstart.corpus import CorpusRecipe, build, extract_text, pipeline, prepare, read_documents
+from headstart.corpus.line_classifier import shipped
 from headstart.corpus.mix import _rebalanced, checked, choose, copies, histogram, order
 from headstart.corpus.recipe import Mix
 from headstart.errors import HeadstartError
@@ -168,6 +170,23 @@ def test_rules_may_change_without_a_second_first_pass(tmp_path: Path, raw: Path)
     same = prepare.task_fingerprint(task, recipe("rules.too_few_words=off", "languages=any", "seed=3"))
     assert same == prepare.task_fingerprint(task, recipe())
     assert same != prepare.task_fingerprint(task, recipe("piece_characters=5000"))
+
+
+def test_another_classifier_under_the_same_name_is_noticed(tmp_path: Path, raw: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    shipped().save(own)
+    (task, *_) = pipeline.plan_tasks(pipeline.find_sources([raw / "a.warc.gz"])[0])
+    named = recipe(f"extractor={own}", "languages=any")
+    before = prepare.task_fingerprint(task, named), extract_text(page(1), extractor=str(own))
+    build([raw / "a.warc.gz"], tmp_path / "out", named, workers=0)
+    trees = shipped().second
+    opposite = replace(shipped(), second=replace(trees, value=-trees.value, base=-trees.base))
+    opposite.save(own)
+    after = prepare.task_fingerprint(task, named), extract_text(page(1), extractor=str(own))
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    with pytest.raises(HeadstartError, match="other inputs or settings"):
+        build([raw / "a.warc.gz"], tmp_path / "out", named, workers=0)
 
 
 def test_nothing_left_names_the_greatest_loss(tmp_path: Path) -> None:

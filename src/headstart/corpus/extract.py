@@ -1,12 +1,13 @@
 """The main text of an HTML page, and text made ready: normalised, without boilerplate, cut into pieces."""
 
+import hashlib
 import re
 from importlib.util import find_spec
 from pathlib import Path
 
 from resiliparse.extract.html2text import extract_plain_text
 
-from headstart.corpus.line_classifier import load
+from headstart.corpus.line_classifier import SHIPPED, load
 from headstart.corpus.main_text import main_text
 from headstart.corpus.nesting import nests_deeper
 from headstart.errors import HeadstartError, nearest
@@ -59,6 +60,14 @@ def unavailable(extractor: str) -> str | None:
     if extractor in ("trafilatura", "union") and find_spec("trafilatura") is None:
         return f"the extractor {extractor!r} needs trafilatura: pip install 'headstart[trafilatura]'"
     return None
+
+
+def classifier_fingerprint(extractor: str) -> str | None:
+    """Tells apart the classifiers that an extractor asked under one name; None: it asks none."""
+    if extractor in ("resiliparse", "trafilatura"):
+        return None
+    file = Path(extractor) if extractor.endswith(TRAINED) else SHIPPED
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _resiliparse(html: str) -> str:

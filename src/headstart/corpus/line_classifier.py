@@ -53,18 +53,25 @@ class LineClassifier:
             temporary.write_bytes(save(tensors, about))
 
 
-@lru_cache(maxsize=4)
 def load(path: Path) -> LineClassifier:
-    """A classifier's file, read once.
+    """A classifier's file, read once and again when it has changed.
 
     Raises:
         HeadstartError: the file is not there or is something else.
     """
     try:
+        return _read(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise HeadstartError(f"{path} cannot be read as a line classifier ({error.strerror})") from None
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, version: int) -> LineClassifier:
+    try:
         with safe_open(path, "numpy") as file:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except SafetensorError as error:
         raise HeadstartError(f"{path} cannot be read as a line classifier ({error})") from None
     if about.get("format") != FORMAT:
         raise HeadstartError(f"{path} is not a line classifier; `headstart corpus train-extractor` makes one")

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from headstart.corpus import cuts, decontaminate, engine, mix, report_facts, report_page, urls
 from headstart.corpus.decide import group, languages
 from headstart.corpus.deduplicate import KEYED, PAIR
+from headstart.corpus.extract import classifier_fingerprint
 from headstart.corpus.funnel import UNITS, funnel, read_ledger, removed, totals
 from headstart.corpus.prepare import Prepared, finished, task_fingerprint
 from headstart.corpus.quality_model import load_model
@@ -85,6 +86,7 @@ def build(
         {
             "sources": [(source.label, source.digest) for source in sources],
             "recipe": recipe.model_dump(mode="json"),
+            "classifier": classifier_fingerprint(recipe.extractor),
             "lists": urls.digests([*recipe.urls.lists(), *recipe.word_lists.values()]),
             "models": [load_model(folder).fingerprint for folder in recipe.quality_models.values()],
         }

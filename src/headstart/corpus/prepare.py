@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.corpus.deduplicate import signatures
-from headstart.corpus.extract import cut, extract_text, normalise
+from headstart.corpus.extract import classifier_fingerprint, cut, extract_text, normalise
 from headstart.corpus.language import identify
 from headstart.corpus.limits import MAX_HTML, SECONDS, TooLong, limited
 from headstart.corpus.page_lines import drop_lines
@@ -79,6 +79,7 @@ def task_fingerprint(task: Task, recipe: CorpusRecipe) -> str:
             "sources": [(source.label, source.digest) for source in task.sources],
             "part": [task.part, task.parts],
             "settings": recipe.model_dump(include=SETTINGS),
+            "classifier": classifier_fingerprint(recipe.extractor),
             "stop_words": {code: own.stop_words for code, own in recipe.by_language.items()},
             "models": [load_model(folder).fingerprint for folder in recipe.quality_models.values()],
             "lists": digests(list(recipe.word_lists.values())),
