@@ -90,8 +90,8 @@ def test_layer_decay_moves_lower_layers_less(encoder, places):
 def test_steps_follow_the_recipe():
     recipe = FinetuneRecipe(epochs=2, min_steps=10, max_steps=50, batch_examples=8)
     assert [recipe.steps(n) for n in (4, 80, 1000)] == [10, 20, 50]
-    assert [FinetuneRecipe().steps(n) for n in (4, 80, 400, 1000, 8000)] == [60, 100, 500, 600, 3000]
-    assert FinetuneRecipe(epochs=1).steps(8000) == 1000
+    assert [FinetuneRecipe().steps(n) for n in (4, 80, 400, 1000, 8000)] == [60, 100, 500, 600, 1500]
+    assert FinetuneRecipe(epochs=1).steps(8000) == 500
 
 
 def test_what_cannot_be_fine_tuned(encoder, tiny, tokenizer, places):

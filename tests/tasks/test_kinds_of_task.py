@@ -419,6 +419,13 @@ def test_evaluates_every_kind(tmp_path, encoder, kind):
     assert ("majority" in systems) == (kind not in ("regression", "embedding"))
 
 
+def test_many_pairs_without_a_score(tmp_path):
+    rows = [{"text_a": f"question {number}", "text_b": f"answer {number}"} for number in range(60)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = load_examples(tmp_path / "pairs.jsonl", "embedding")
+    assert (len(found), set(found.targets)) == (60, {None})
+
+
 def test_any_model_embeds(tmp_path, encoder, tiny, tokenizer):
     texts = ["The ship.", "A kitchen and a garden.", "The ship."]
     save_model(tmp_path / "encoder", encoder.model, tokenizer, "masked", "# Encoder")

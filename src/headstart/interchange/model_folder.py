@@ -32,6 +32,7 @@ PIPELINES = {
     "causal": "text-generation",
     "text-to-text": "text2text-generation",
     "classification": "text-classification",
+    "mean-classification": "text-classification",
     "tagging": "token-classification",
     "spans": "question-answering",
     "features": "feature-extraction",
@@ -57,6 +58,8 @@ class LoadedModel:
     """What a classifier's scores are: of one label, of several, or numbers (transformers' names)."""
     folder: Path | None = None
     """Where it was read from; None: its weights are those of no one folder, as with an adapter."""
+    mean_is_vector: bool = False
+    """Whether the mean of its tokens' states was trained to stand for a text."""
 
 
 def save_model(
@@ -119,7 +122,7 @@ def save_model(
                 "id2label": {str(index): label for index, label in enumerate(labels)},
                 "label2id": {label: index for index, label in enumerate(labels)},
             }
-            if head == "classification":
+            if head in ("classification", "mean-classification"):
                 fields["problem_type"] = problem_type
         fields["headstart"] = {"version": __version__, "family": config.family, "head": head} | (
             metadata or {}
@@ -234,16 +237,28 @@ def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> L
     generation = read_json(settings) if settings.exists() else {}
     problem_type = fields.get("problem_type") or "single_label_classification"
     place = folder if adapter is None else None
+    means = own.get("task") == "embedding" or _pools_by_mean(folder)
     return LoadedModel(
-        fitted.model, tokenizer, head, fitted.classifier, labels, own, generation, problem_type, place
+        fitted.model, tokenizer, head, fitted.classifier, labels, own, generation, problem_type, place, means
     )
+
+
+def _pools_by_mean(folder: Path) -> bool:
+    """Whether sentence-transformers takes the mean of the states for this folder's vectors."""
+    file = folder / "1_Pooling" / "config.json"
+    said = read_json(file) if file.exists() else {}
+    return isinstance(said, dict) and said.get("pooling_mode_mean_tokens") is True
 
 
 def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> ModuleType:
     kind = fields.get("model_type")
-    mixed = kind is None and "mix" in own  # transformers is not told what it cannot compute
-    if own.get("family") in FAMILIES and (kind == FAMILIES[own["family"]].MODEL_TYPE or mixed):
-        return FAMILIES[own["family"]]
+    if own.get("family") in FAMILIES:
+        family = FAMILIES[own["family"]]
+        shape = family.HEADS.get(own.get("head"))
+        # transformers is not told what it cannot compute
+        untold = kind is None and ("mix" in own or (shape is not None and shape.hf_class is None))
+        if kind == family.MODEL_TYPE or untold:
+            return family
     others = [family for family in FAMILIES.values() if not family.NAME.startswith("headstart")]
     for family in others:
         if kind is not None and kind == family.MODEL_TYPE:

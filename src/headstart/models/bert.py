@@ -72,6 +72,7 @@ HEADS = {
     "classification": HeadShape(
         "BertForSequenceClassification", "first", through="pooler", weights=_CLASSIFIER
     ),
+    "mean-classification": HeadShape(None, "mean", weights=_CLASSIFIER),
     "tagging": HeadShape("BertForTokenClassification", weights=_CLASSIFIER),
     "spans": HeadShape(
         "BertForQuestionAnswering", weights={"qa_outputs.weight": "weight", "qa_outputs.bias": "bias"}

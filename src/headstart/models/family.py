@@ -26,7 +26,15 @@ from headstart.errors import HeadstartError
 from headstart.models.config import Feedforward
 
 HeadKind = Literal[
-    "masked", "causal", "text-to-text", "classification", "tagging", "spans", "features", "pretraining"
+    "masked",
+    "causal",
+    "text-to-text",
+    "classification",
+    "mean-classification",
+    "tagging",
+    "spans",
+    "features",
+    "pretraining",
 ]
 
 

@@ -51,6 +51,7 @@ PRESETS = {
     ),
 }
 
+_CLASSIFIER = {"classifier.weight": "weight", "classifier.bias": "bias"}
 HEADS = {
     "masked": HeadShape("RobertaForMaskedLM"),
     "features": HeadShape("RobertaModel"),
@@ -65,9 +66,8 @@ HEADS = {
             "classifier.out_proj.bias": "bias",
         },
     ),
-    "tagging": HeadShape(
-        "RobertaForTokenClassification", weights={"classifier.weight": "weight", "classifier.bias": "bias"}
-    ),
+    "mean-classification": HeadShape(None, "mean", weights=_CLASSIFIER),
+    "tagging": HeadShape("RobertaForTokenClassification", weights=_CLASSIFIER),
     "spans": HeadShape(
         "RobertaForQuestionAnswering", weights={"qa_outputs.weight": "weight", "qa_outputs.bias": "bias"}
     ),

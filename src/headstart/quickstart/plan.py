@@ -30,6 +30,7 @@ SEEDS = (0, 1, 2)
 # and all labels.
 FEWEST_PASSES, MOST_PASSES = 200, 3000
 MORE_PASSES = (1.0, 1.0, 1.5, 2.5)
+BATCH_EXAMPLES = 8
 TEST_EXAMPLES = 600
 FORWARD_IS_CHEAPER = 3  # than a training step
 LENGTH_SAMPLE = 300
@@ -119,7 +120,7 @@ def _finetuning(encoder: PretrainRecipe, tasks: list[Task], seconds: float, spee
     Args:
         speed: tokens that all cores together train on in a second.
     """
-    recipe = FinetuneRecipe(max_tokens=encoder.context, validation_share=0)
+    recipe = FinetuneRecipe(max_tokens=encoder.context, validation_share=0, batch_examples=BATCH_EXAMPLES)
     if not tasks:
         return recipe
     tokenizer = open_tokenizer(encoder.tokens)
@@ -136,8 +137,8 @@ def _finetuning(encoder: PretrainRecipe, tasks: list[Task], seconds: float, spee
     passes = max(FEWEST_PASSES, min(MOST_PASSES, passes))
     return recipe.model_copy(
         update={
-            "min_steps": round(passes / recipe.batch_examples),
+            "min_steps": round(passes / BATCH_EXAMPLES),
             "epochs": round(MORE_PASSES[2] * passes / LABELS[2], 2),
-            "max_steps": round(MORE_PASSES[3] * passes / recipe.batch_examples),
+            "max_steps": round(MORE_PASSES[3] * passes / BATCH_EXAMPLES),
         }
     )

@@ -97,7 +97,7 @@ def load_examples(
     examples = Examples(kind.name, inputs, targets, notes, groups, in_words)
     # Labels of nearly every row's own are no labels; several labels a text may be many.
     labels = examples.labels if kind.name in ("classification", "tagging") else []
-    if len(examples) > 20 and len(labels) > len(flatten(targets)) / 2:
+    if labels and len(examples) > 20 and len(labels) > len(flatten(targets)) / 2:
         raise HeadstartError(
             f"{path}: column {chosen['label']!r} has {len(labels):,} different values in "
             f"{len(examples):,} rows, so it is no class; name the right one with --label-column, or, where "

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from headstart.tasks.kind import Scored
 from headstart.tasks.kinds import KINDS, kind_of
 from headstart.tasks.learning import learn
 from headstart.tasks.lora import merge_low_rank
-from headstart.tasks.model import TaskModel, head_shape
+from headstart.tasks.model import TaskModel, head_kind
 from headstart.tasks.packing import pack
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.validation import from_features, main_score, set_apart
@@ -114,7 +114,7 @@ def finetune(
         "windowed_examples": loss.draw.windowed,
         "steps": learned.steps,
         "tokens": loss.tokens,
-        "passes": learned.steps * min(recipe.batch_examples, len(train)),
+        "passes": learned.steps * recipe.batch(len(train)),
         "seconds": round(time.perf_counter() - started, 3),
         "last_loss": round(learned.loss, 4),
     }
@@ -164,13 +164,14 @@ def start(
 ) -> TaskModel:
     """The model before the first update: the body's weights, and a head of small random ones."""
     family = family_named(loaded.model.config.family)
-    shape = head_shape(family.NAME, train.task)
+    pooling = _pooling(loaded, recipe)
+    shape = family.HEADS[head_kind(family.NAME, train.task, pooling)]
     body = build(_body_config(loaded.model.config, shape, recipe), seed, loaded.model.dtype)
     if not scratch:
         begin_with(body, loaded.model, recipe.reinitialise)
     begin = decoder_start(family, loaded.tokenizer) if body.config.architecture == "encoder-decoder" else 0
     kind = KINDS[train.task]
-    model = TaskModel(body, train.task, len(kind.labels(train)), recipe.dropout, begin)
+    model = TaskModel(body, train.task, len(kind.labels(train)), recipe.dropout, begin, pooling=pooling)
     if model.head is not None:
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in model.head.named_parameters():
@@ -180,6 +181,18 @@ def start(
                 nn.init.zeros_(parameter)
         kind.begin(model.head, train)
     return model
+
+
+def _pooling(loaded: LoadedModel, recipe: FinetuneRecipe) -> Literal["family", "mean"]:
+    """What the recipe's pooling comes to. PEFT knows an adapter's head by transformers' class alone."""
+    if recipe.adapt == "lora":
+        if recipe.pooling == "mean":
+            raise HeadstartError("an adapter has the head of transformers' class; leave pooling=mean out")
+        return "family"
+    if recipe.pooling != "auto":
+        return recipe.pooling
+    has_one = "mean-classification" in family_named(loaded.model.config.family).HEADS
+    return "mean" if loaded.mean_is_vector and has_one else "family"
 
 
 def begin_with(body: Transformer, source: Transformer, reinitialise: int) -> None:

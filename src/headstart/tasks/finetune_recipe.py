@@ -16,6 +16,7 @@ NARROW = 256
 MOST_STEPS = 600
 LEAST_PASSES = 3.0
 """More examples than `MOST_STEPS` can go over three times get the steps for that."""
+FEW, FEW_BATCH, MANY_BATCH = 1000, 8, 16
 PROBE_STEPS = 5
 """So many times the steps for a head on cached states, of which each costs next to nothing."""
 
@@ -28,6 +29,10 @@ class FinetuneRecipe(Recipe):
     adapt: str = "full"
     """Which weights learn: all of them, only the head (frozen), the head on a mix of all layers, the head
     and the highest K layers (top-K), or the head and low-rank changes of the layers' matrices (lora)."""
+    pooling: Literal["auto", "family", "mean"] = "auto"
+    """What a text's scores are read from: what transformers' class of the family reads, in BERT and RoBERTa
+    the first token's state, or the mean of all, which transformers has no class for; auto: the mean, where it
+    was trained to stand for a text (sentence-transformers' models), other than for an adapter."""
     learning_rate: float | None = Field(None, gt=0)
     """Peak of AdamW, for pre-trained weights; None: what fits the way of adapting and the model's width."""
     scratch_learning_rate: float = Field(1e-3, gt=0)
@@ -39,7 +44,8 @@ class FinetuneRecipe(Recipe):
     fine-tuning unstable."""
     max_steps: int | None = Field(None, ge=1)
     """None: 600, or as many as three passes over the examples take where that is more."""
-    batch_examples: int = Field(8, ge=1)
+    batch_examples: int | None = Field(None, ge=1)
+    """In a step; None: 8, and 16 of more than 1,000 examples, where fewer steps are enough of them."""
     max_tokens: int = Field(256, ge=8)
     """Tokens that are read at once, special tokens included; a longer text is read in windows."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
@@ -102,9 +108,14 @@ class FinetuneRecipe(Recipe):
         """Whether the body stays as it is, so that its states can be computed once."""
         return self.adapt in ("frozen", "mix")
 
+    def batch(self, examples: int) -> int:
+        """How many examples a step learns from, of a training set of that size."""
+        wanted = self.batch_examples or (FEW_BATCH if examples <= FEW else MANY_BATCH)
+        return min(wanted, examples)
+
     def steps(self, examples: int) -> int:
         """How many updates a training set of that size gets."""
-        pass_steps = examples / min(self.batch_examples, examples)
+        pass_steps = examples / self.batch(examples)
         most = self.max_steps or max(MOST_STEPS, math.ceil(LEAST_PASSES * pass_steps))
         steps = max(self.min_steps, min(most, math.ceil(self.epochs * pass_steps)))
         return steps * (PROBE_STEPS if self.is_probe else 1)

@@ -83,7 +83,7 @@ def finetune_writing(
         "in_words": train.in_words,
         "steps": learned.steps,
         "tokens": loss.tokens,
-        "passes": learned.steps * min(recipe.batch_examples, len(lessons)),
+        "passes": learned.steps * recipe.batch(len(lessons)),
         "seconds": round(time.perf_counter() - started, 3),
         "last_loss": round(learned.loss, 4),
         "seed": seed,

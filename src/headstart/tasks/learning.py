@@ -73,7 +73,7 @@ def learn(
     model.train()
     with torch.random.fork_rng(devices=[]), _bar(steps, progress) as bar:
         torch.manual_seed(seed)
-        for step, batch in zip(range(steps), order(examples, recipe.batch_examples, seed), strict=False):
+        for step, batch in zip(range(steps), order(examples, recipe.batch(examples), seed), strict=False):
             value = loss(batch)
             value.backward()
             nn.utils.clip_grad_norm_(weights, recipe.clip)

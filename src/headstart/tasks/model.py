@@ -1,12 +1,14 @@
 """A Transformer with a task's head on top."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
 from headstart.models.elmo import ScalarMix
-from headstart.models.family import HeadShape
+from headstart.models.family import HeadKind
 from headstart.models.heads import Head
 from headstart.models.registry import family_named
 from headstart.models.transformer import Stack, Transformer
@@ -34,18 +36,21 @@ class TaskModel(nn.Module):
         dropout: float = 0.0,
         decoder_start: int = 0,
         writes: bool = False,
+        pooling: Literal["family", "mean"] = "family",
     ) -> None:
         """
         Args:
             decoder_start: the id with which the decoder of an encoder-decoder begins.
             writes: the answer is text, by the model's own output, and there is no head.
+            pooling: what a head for whole texts reads, see `head_kind`.
 
         Raises:
             HeadstartError: the family has no head for the task.
         """
         super().__init__()
         self.body, self.task, self.decoder_start, self.writes = body, task, decoder_start, writes
-        shape = None if writes else head_shape(body.config.family, task)
+        self.head_kind = None if writes else head_kind(body.config.family, task, pooling)
+        shape = family_named(body.config.family).HEADS[self.head_kind] if self.head_kind else None
         self.head = Head(body.config.width, shape, labels, dropout) if labels and shape else None
         self.mix: ScalarMix | None = None
 
@@ -159,12 +164,23 @@ class TaskModel(nn.Module):
         return [*read, last]
 
 
-def head_shape(family: str, task: TaskKind) -> HeadShape:
-    """The head of a family for a kind of task; a `HeadstartError` where it has none."""
-    shape: HeadShape | None = family_named(family).HEADS.get(KINDS[task].head)
-    if shape is None:
+def head_kind(family: str, task: TaskKind, pooling: Literal["family", "mean"] = "family") -> HeadKind:
+    """The head of a family for a kind of task, a key of its `HEADS`.
+
+    Args:
+        pooling: "mean": where the family reads a text's scores from one token, the mean of all instead.
+
+    Raises:
+        HeadstartError: the family has no such head.
+    """
+    heads, kind = family_named(family).HEADS, KINDS[task].head
+    if kind not in heads:
         raise HeadstartError(f"a {family} model has no head for {task}; take another family")
-    return shape
+    if pooling == "family" or kind != "classification" or heads[kind].reads == "mean":
+        return kind
+    if "mean-classification" not in heads:
+        raise HeadstartError(f"a {family} model has no head that reads a mean; leave pooling out")
+    return "mean-classification"
 
 
 def mean_of_pieces(hidden: Tensor, rows: Rows) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -66,8 +66,9 @@ class Predictor:
         config = loaded.model.config
         facts = loaded.metadata.get("finetuning", {})
         kind = kind_of(task, bool(facts.get("in_words")))
+        means = loaded.head == "mean-classification"
         wanted = kind.head if isinstance(kind, Scored) else writing_head(config.architecture)
-        if loaded.head != wanted:
+        if loaded.head != wanted and not (means and wanted == "classification"):
             raise HeadstartError(
                 f"the folder says that it is for {task}, but has a head for {loaded.head}; make it again"
             )
@@ -76,7 +77,8 @@ class Predictor:
         if config.architecture == "encoder-decoder":
             start = decoder_start(family_named(config.family), loaded.tokenizer)
         writes = isinstance(kind, Writing)
-        model = TaskModel(loaded.model, task, len(labels), decoder_start=start, writes=writes)
+        pooling: Literal["family", "mean"] = "mean" if means else "family"
+        model = TaskModel(loaded.model, task, len(labels), 0.0, start, writes, pooling)
         model.load_head(loaded.classifier)
         model.to(loaded.model.embedding.weight.device)
         return cls(model.eval(), loaded.tokenizer, labels, facts, generation=loaded.generation)
@@ -179,8 +181,9 @@ class Predictor:
         body, kind = self.model.body, self.kind
         if isinstance(kind, Scored):
             weights = self.model.head_weights()
+            head = self.model.head_kind or kind.head
             return LoadedModel(
-                body, self.tokenizer, kind.head, weights, self.labels, metadata, problem_type=kind.problem
+                body, self.tokenizer, head, weights, self.labels, metadata, problem_type=kind.problem
             )
         settings = {"max_new_tokens": self.facts["longest"]} | self.generation
         head = writing_head(body.config.architecture)
