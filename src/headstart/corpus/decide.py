@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headstart.corpus import deduplicate, urls
+from headstart.corpus import deduplicate, index, urls
 from headstart.corpus.deduplicate import KEYED, PAIR
 from headstart.corpus.prepare import shingles
 from headstart.corpus.verdict import EXACT, NEAR, PAGES, least_scores, reasons
@@ -150,13 +150,12 @@ def keys_of(work: Work, kind: str, partition: int, count: int) -> Iterator[np.nd
     All documents of the first earlier corpus have the number -1, of the second -2, and so on.
     """
     yield from slices(work.files(kind), partition, count)
-    for number, folder in enumerate(work.recipe.against):
-        for keyed in slices(sorted((folder / "index").glob(f"{kind}-*.npy")), partition, count):
-            rows = np.zeros(len(keyed), KEYED)
-            rows["document"] = -1 - number
-            for half in keyed.dtype.names or ():
-                rows[half] = keyed[half]
-            yield rows
+    for number, keyed in enumerate(index.earlier(work, kind, partition, count)):
+        rows = np.zeros(len(keyed), KEYED)
+        rows["document"] = -1 - number
+        for half in keyed.dtype.names or ():
+            rows[half] = keyed[half]
+        yield rows
 
 
 def group(work: Work) -> None:

@@ -1,7 +1,8 @@
 """Lines and paragraphs that stand in many documents of the corpus: menus, licences, notices; no single page
 shows them.
 
-Llama 3 (2024, section 3.1.1) drops lines seen more than six times in 30 million documents.
+Llama 3 (2024, section 3.1.1) drops lines seen more than six times in 30 million documents. Documents of
+earlier corpora count, too: of each distinct line a corpus keeps in how many of its documents it stands.
 """
 
 import hashlib
@@ -10,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.corpus import cuts
+from headstart.corpus import cuts, index
 from headstart.corpus.cuts import Piece
 from headstart.corpus.deduplicate import KEYED, merged
 from headstart.corpus.verdict import verdict
-from headstart.corpus.work import held, open_work, save, slices
+from headstart.corpus.work import Work, held, open_work, save, slices
 
 LINE, PARAGRAPH = 0, 1  # what a key of `KEYED` is of, in `low`
 _BETWEEN = {LINE: "\n", PARAGRAPH: "\n\n"}
+_INDEXED = {LINE: index.LINES, PARAGRAPH: index.PARAGRAPHS}
 _RULES = {LINE: "repeated_line", PARAGRAPH: "repeated_paragraph"}
 
 
@@ -40,17 +42,23 @@ def _hashes(parts: list[str], kind: int) -> np.ndarray:
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
+def _limits(work: Work) -> dict[int, int]:
+    """In how many documents a line and a paragraph may stand, of those that are looked at."""
+    given = {LINE: work.recipe.repeated_lines, PARAGRAPH: work.recipe.repeated_paragraphs}
+    return {kind: limit for kind, limit in given.items() if limit is not None}
+
+
 def count_lines(folder: Path, task: int) -> None:
     """The lines and paragraphs of a task's documents, each once a document."""
     work = open_work(folder)
     out = work.path("lines", task)
     if out.exists():
         return
-    wanted = {LINE: work.recipe.repeated_lines, PARAGRAPH: work.recipe.repeated_paragraphs}
+    wanted = _limits(work)
     left = np.flatnonzero(verdict(work, task).code == 0)
     parts = []
     for number, text in zip(work.numbers(task)[left].tolist(), cuts.texts(work, task, left), strict=True):
-        for kind in (kind for kind, limit in wanted.items() if limit is not None):
+        for kind in wanted:
             keys = np.unique(_hashes(text.split(_BETWEEN[kind]), kind))
             keyed = np.zeros(len(keys), KEYED)
             keyed["key"], keyed["low"], keyed["document"] = keys, kind, number
@@ -64,10 +72,21 @@ def repeated(folder: Path, partition: int) -> None:
     out = work.path("repeated", partition)
     if out.exists():
         return
-    keyed = merged(slices(work.files("lines"), partition, work.noted("partitions")["lines"]))
+    count = work.noted("partitions")["lines"]
+    keyed = merged(slices(work.files("lines"), partition, count))
     keys, first, counts = np.unique(keyed["key"], return_index=True, return_counts=True)
-    limits = np.array([work.recipe.repeated_lines or 0, work.recipe.repeated_paragraphs or 0])
-    save(out, keys[counts > limits[keyed["low"][first].astype(np.int64)]])
+    kinds, gone = keyed["low"][first], np.zeros(len(keys), bool)
+    for kind, limit in _limits(work).items():
+        own = kinds == kind
+        rows = np.zeros(np.count_nonzero(own), index.COUNTED)
+        rows["key"], rows["count"] = keys[own], counts[own]
+        save(index.path(work, _INDEXED[kind], partition), rows)
+        total = counts[own]
+        for there in index.earlier(work, _INDEXED[kind], partition, count):
+            _, mine, theirs = np.intersect1d(rows["key"], there["key"], True, return_indices=True)
+            total[mine] += there["count"][theirs]
+        gone[own] = total > limit
+    save(out, keys[gone])
 
 
 def drop_lines(folder: Path, task: int) -> None:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.lib.recfunctions as rfn
 import orjson
 import pyarrow.parquet as pq
 
-from headstart.corpus import cuts, decontaminate, engine, mix, report_facts, report_page, urls
+from headstart.corpus import cuts, decontaminate, engine, index, mix, report_facts, report_page, urls
 from headstart.corpus.decide import group, languages
 from headstart.corpus.deduplicate import KEYED, PAIR
 from headstart.corpus.extract import classifier_fingerprint
@@ -30,7 +29,7 @@ from headstart.corpus.records import Skip
 from headstart.corpus.sources import Source, find_sources, plan_tasks
 from headstart.corpus.verdict import most_common
 from headstart.corpus.word_lists import phrases
-from headstart.corpus.work import Work, load, make_work, partitions, save, slices
+from headstart.corpus.work import Work, load, make_work, partitions, save
 from headstart.errors import HeadstartError
 from headstart.folder import (
     MANIFEST,
@@ -78,7 +77,7 @@ def build(
     started = time.monotonic()
     processes = available_cores() if workers is None else workers
     for earlier in recipe.against:
-        read_manifest(earlier, KIND, VERSION)
+        index.check(recipe, earlier, read_manifest(earlier, KIND, VERSION))
     for path in recipe.word_lists.values():
         phrases(path)
     sources, unknown = find_sources(inputs, leave_out=out)
@@ -122,11 +121,12 @@ def build(
     near = recipe.near_duplicates
     count = {
         "pages": partitions(documents * KEYED.itemsize),
-        "exact": partitions(documents * KEYED.itemsize),
-        "near": partitions(documents * near.bands * KEYED.itemsize),
+        "exact": partitions(documents * KEYED.itemsize + 2 * index.size(recipe, index.DIGESTS)),
+        "near": partitions(documents * near.bands * KEYED.itemsize + 3 * index.size(recipe, index.BANDS)),
+        # A line of 48 bytes makes a record of 24.
         "lines": partitions(
-            sum(one.bytes for one in prepared) // 2
-        ),  # a line of 48 bytes makes a record of 24
+            sum(one.bytes for one in prepared) // 2 + index.size(recipe, index.LINES, index.PARAGRAPHS)
+        ),
     }
     work.note("partitions", count)
     work.note("languages", languages(work))
@@ -158,6 +158,8 @@ def build(
     if cuts.writes(recipe, cuts.SUBSTRINGS):
         run("picking runs of words", "substrings.pick", tasks)
         work.note("picks", _partitions_of(work, "picks"))
+        work.note("fingerprints", _partitions_of(work, "fingerprints", index.size(recipe, index.RUNS)))
+        run("earlier corpora", "substrings.fingerprinted", range(work.noted("fingerprints")))
         run("picked twice", "substrings.picked_twice", range(work.noted("picks")))
         run("runs of words", "substrings.runs", tasks)
         work.note("runs", _partitions_of(work, "runs"))
@@ -174,7 +176,7 @@ def build(
     run("dealing out", "write.deal", tasks)
     run("writing", "write.gather", range(parts))
 
-    _write_index(work, count)
+    index.keep_documents(work)
     ledger, held = read_ledger(work, "dealt"), read_ledger(work, "held")
     left = funnel(ledger, recipe, _read(prepared))
     left[-1] |= {unit: sum(row[unit] for row in held) for unit in UNITS}
@@ -205,6 +207,7 @@ def build(
             "fingerprint": made_from,
             "inputs": [_input(source) for source in sources],
             "seconds": round(time.monotonic() - started, 2),
+            "index": index.contents(recipe),
             **facts,
         },
     )
@@ -275,18 +278,6 @@ def _counts(pairs: Iterable[np.ndarray]) -> np.ndarray:
     return rows
 
 
-def _write_index(work: Work, count: dict[str, int]) -> None:
-    """Keep the keys of all documents, for later crawls that are not to repeat this one."""
-    for kind, partitioned in (("digests", "exact"), ("bands", "near")):
-        for partition in range(count[partitioned]):
-            keyed = np.concatenate(
-                [np.zeros(0, KEYED), *slices(work.files(kind), partition, count[partitioned])]
-            )
-            halves = ["key", "low"] if kind == "digests" else ["key"]
-            rows = rfn.repack_fields(np.unique(keyed[halves]))  # 16 bytes a document, and 8 a band
-            save(work.folder / "index" / f"{kind}-{partition:05d}.npy", rows)
-
-
 def _input(source: Source) -> dict[str, Any]:
     """An input as the manifest names it: how documents call it, and where it lay."""
     local = "://" not in source.address
@@ -299,8 +290,8 @@ def _read(prepared: list[Prepared]) -> dict[str, int]:
     return {name: sum(getattr(one, name) for one in prepared) for name in ("documents", "bytes")}
 
 
-def _partitions_of(work: Work, step: str) -> int:
-    return partitions(sum(path.stat().st_size for path in work.files(step)))
+def _partitions_of(work: Work, step: str, more: int = 0) -> int:
+    return partitions(sum(path.stat().st_size for path in work.files(step)) + more)
 
 
 def _check_something_is_left(work: Work, prepared: list[Prepared], skipped: list[Skip]) -> None:
@@ -325,7 +316,7 @@ def _check_something_is_left(work: Work, prepared: list[Prepared], skipped: list
 
 def _publish(work: Work, out: Path) -> None:
     """Move what the last passes wrote to its place."""
-    for name in ("documents", "removed", "pieces", "index"):
+    for name in ("documents", "removed", "pieces", index.FOLDER):
         if (made := work.folder / name).exists():
             remove(out / name)
             made.rename(out / name)

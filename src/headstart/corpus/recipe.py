@@ -182,7 +182,10 @@ class CorpusRecipe(Recipe):
     repeated_paragraphs: int | None = Field(default=None, ge=1)
     """Paragraphs (between blank lines) that more documents than this have are dropped; None: none are."""
     repeated_substrings: int | None = Field(default=None, ge=8, le=10_000)
-    """Of runs of at least so many words that the corpus has twice all but the first go; None: none do."""
+    """Of runs of at least so many words that the corpus has twice all but the first go; None: none do.
+
+    Of what the corpora in `against` have, most goes: see `substrings`.
+    """
     decontaminate: list[Path] = Field(default=[])
     """Files of evaluations whose text must not be in the corpus."""
     mix: Mix = Mix()

@@ -8,6 +8,11 @@ A suffix array finds such runs in memory of several times the corpus. Here every
 a partition of keys, because few words need a key. Winnowing (Schleimer 2003) picks one of every few half-runs
 by its hash alone, so two equal runs hold an equal pick; only the runs around a half-run that was picked twice
 are then compared, by 128 bits of hash.
+
+With earlier corpora only some runs are compared, their fingerprints: an index of all would be larger than the
+texts. Of each `reach` neighbouring runs one is a fingerprint, picked by its hash alone, so both corpora pick
+the same one of a stretch of `size + reach - 1` equal words. What goes stands in an earlier corpus; of a
+stretch that stands there `reach - 1` words may be left at either end, and shorter ones are found by chance.
 """
 
 from pathlib import Path
@@ -15,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from headstart.corpus import cuts
+from headstart.corpus import cuts, index
 from headstart.corpus.cuts import Piece
 from headstart.corpus.decide import rows_of
 from headstart.corpus.hashing import rolling
@@ -23,7 +28,6 @@ from headstart.corpus.verdict import verdict
 from headstart.corpus.words import SPACE, Words, split
 from headstart.corpus.work import Work, between, held, open_work, save, slices
 
-PICK = np.dtype([("key", np.uint64)])
 RUN = np.dtype([("key", np.uint64), ("low", np.uint64), ("document", np.int64), ("word", np.int64)])
 REPEAT = np.dtype([("document", np.int64), ("word", np.int64), ("kept_in", np.int64)])
 _BASES = 0xD1342543DE82EF95, 0x2545F4914F6CDD1D, 0x9E6C63D0876A9A47
@@ -36,12 +40,28 @@ def picks(hashes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     Of the half-runs in each run the one with the least hash is picked, so equal runs pick equal ones.
     """
     half = rolling(hashes, size // 2, _BASES[0])
-    inside = size - size // 2 + 1
-    if len(half) < inside:
-        return np.zeros(0, np.int64), half[:0]
-    least = sliding_window_view(half, inside).argmin(axis=1)
-    places = np.unique(least + np.arange(len(least)))
+    places = _least(half, size - size // 2 + 1)
     return places, half[places]
+
+
+def reach(size: int) -> int:
+    """Of how many neighbouring runs one is a fingerprint."""
+    return max(1, size // 4)
+
+
+def fingerprints(hashes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places and hashes of the runs of `size` words by which corpora are compared."""
+    whole = rolling(hashes, size, _BASES[1])
+    places = _least(whole, max(1, min(reach(size), len(whole))))
+    return places, whole[places]
+
+
+def _least(values: np.ndarray, window: int) -> np.ndarray:
+    """The places of the least values of all windows; of equal ones in a window the first."""
+    if len(values) < window:
+        return np.zeros(0, np.int64)
+    least = sliding_window_view(values, window).argmin(axis=1)
+    return np.unique(least + np.arange(len(least)))
 
 
 def _documents(work: Work, task: int) -> tuple[np.ndarray, list[str], list[Words]]:
@@ -57,15 +77,34 @@ def _size(work: Work) -> int:
 
 
 def pick(folder: Path, task: int) -> None:
-    """The picks of a task's documents."""
+    """The picks and the fingerprints of a task's documents."""
     work = open_work(folder)
     out = work.path("picks", task)
     if out.exists():
         return
     _, _, documents = _documents(work, task)
-    keys = [picks(words.hashes, _size(work))[1] for words in documents]
-    keyed = np.sort(np.concatenate([np.zeros(0, np.uint64), *keys]))
-    save(out, keyed.view(PICK))
+    for step, chosen in (("fingerprints", fingerprints), ("picks", picks)):
+        keys = [chosen(words.hashes, _size(work))[1] for words in documents]
+        keyed = np.sort(np.concatenate([np.zeros(0, np.uint64), *keys]))
+        save(work.path(step, task), keyed.view(index.KEY))
+
+
+def fingerprinted(folder: Path, partition: int) -> None:
+    """Keep the fingerprints of this corpus for later ones, and find those that each earlier one has."""
+    work = open_work(folder)
+    out = index.path(work, index.RUNS, partition)
+    if out.exists():
+        return
+    count = work.noted("fingerprints")
+    own = np.unique(np.concatenate(list(slices(work.files("fingerprints"), partition, count))))
+    for number, there in enumerate(index.earlier(work, index.RUNS, partition, count)):
+        save(work.path(_shared(number), partition), np.intersect1d(own["key"], there["key"], True))
+    save(out, own)
+
+
+def _shared(number: int) -> str:
+    """The step that finds fingerprints of an earlier corpus."""
+    return f"shared_{number}"
 
 
 def picked_twice(folder: Path, partition: int) -> None:
@@ -131,7 +170,8 @@ def cut(folder: Path, task: int) -> None:
         return
     size, numbers = _size(work), work.numbers(task)
     left, texts, documents = _documents(work, task)
-    found = between(work.files("repeats"), "document", REPEAT, numbers)
+    there = _in_earlier(work, numbers[left], documents)
+    found = np.concatenate([there, between(work.files("repeats"), "document", REPEAT, numbers)])
     found = found[np.lexsort((found["word"], found["document"]))]
     bounds = np.searchsorted(found["document"], numbers[left][:, None] + [0, 1])
     kept_in = rows_of(work, np.unique(found["kept_in"]), ["id"])
@@ -142,6 +182,22 @@ def cut(folder: Path, task: int) -> None:
         return without_words(texts[row], documents[row], mine["word"], size, names)
 
     cuts.write(work, task, cuts.SUBSTRINGS, left, cut_one)
+
+
+def _in_earlier(work: Work, numbers: np.ndarray, documents: list[Words]) -> np.ndarray:
+    """The runs of some documents that earlier corpora have among their fingerprints."""
+    parts = [np.zeros(0, REPEAT)]
+    if work.recipe.against:
+        found = [fingerprints(words.hashes, _size(work)) for words in documents]
+        keys = np.concatenate([np.zeros(0, np.uint64), *(hashes for _, hashes in found)])
+        rows = np.zeros(len(keys), REPEAT)
+        rows["document"] = np.repeat(numbers, [len(places) for places, _ in found])
+        rows["word"] = np.concatenate([np.zeros(0, np.int64), *(places for places, _ in found)])
+        for number in range(len(work.recipe.against)):
+            mine = rows[held(work.files(_shared(number)), keys)]
+            mine["kept_in"] = -1 - number
+            parts.append(mine)
+    return np.concatenate(parts)
 
 
 def without_words(
