@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from headstart.page import charts
+from headstart.page import charts, numbers
 from headstart.quickstart.findings import break_even, caveats, headline, scores
 from headstart.quickstart.report import render, write
 
@@ -408,12 +408,12 @@ def test_undefined_losses_survive_the_file(report: dict[str, Any], tmp_path: Pat
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (charts.amount(0), "0"), (charts.amount(2048), "2,048"), (charts.amount(12_345), "12.3 k"),
-        (charts.amount(999_999), "1 M"), (charts.amount(None), "–"), (charts.amount(float("nan")), "–"),
-        (charts.amount(0.01234), "0.0123"), (charts.amount(-3), "−3"), (charts.size(12_940_551), "12.9 MB"),
-        (charts.size(812), "812 B"), (charts.power(1.381e14), "1.38 × 10¹⁴"), (charts.power(0), "0"),
-        (charts.duration(0.4219), "0.422 s"), (charts.duration(59.7), "1 min"), (charts.duration(252), "4 min 12 s"),
-        (charts.duration(3780), "1 h 3 min"), (charts.duration(3599.9), "1 h"),
+        (numbers.amount(0), "0"), (numbers.amount(2048), "2,048"), (numbers.amount(12_345), "12.3 k"),
+        (numbers.amount(999_999), "1 M"), (numbers.amount(None), "–"), (numbers.amount(float("nan")), "–"),
+        (numbers.amount(0.01234), "0.0123"), (numbers.amount(-3), "−3"), (numbers.size(12_940_551), "12.9 MB"),
+        (numbers.size(812), "812 B"), (numbers.power(1.381e14), "1.38 × 10¹⁴"), (numbers.power(0), "0"),
+        (numbers.duration(0.4219), "0.422 s"), (numbers.duration(59.7), "1 min"), (numbers.duration(252), "4 min 12 s"),
+        (numbers.duration(3780), "1 h 3 min"), (numbers.duration(3599.9), "1 h"),
     ],
 )  # fmt: skip
 def test_numbers_are_short(shown: str, expected: str) -> None:

@@ -3,22 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from headstart.page.charts import (
-    Bar,
-    Markup,
-    absent,
-    amount,
-    bar_chart,
-    chart_figure,
-    element,
-    exact,
-    funnel_chart,
-    known,
-    listed,
-    significant,
-    size,
-    table,
-)
+from headstart.page.charts import Bar, bar_chart, funnel_chart
+from headstart.page.markup import Markup, absent, chart_figure, element, listed, table
+from headstart.page.numbers import amount, exact, known, significant, size
 
 
 def funnel_figure(funnel: Sequence[dict[str, Any]]) -> Iterable[Markup]:

@@ -1,4 +1,4 @@
-"""Charts of a page: inline SVG from plain numbers, and the safe markup that the whole page is made of.
+"""Charts of a page: inline SVG from plain numbers.
 
 Positions along x are percentages and along y pixels, so that a chart fills whatever width it is given
 while its text keeps its size: one drawing serves a telephone and a wide screen. Margins are the
@@ -7,117 +7,11 @@ padding of the box around the `<svg>`; tick labels hang over into it. Colours, d
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from html import escape
-from typing import TypeGuard
 
-# --- markup -------------------------------------------------------------------------------------------
-
-_VOID = frozenset({"br", "hr", "input", "meta", "link"})
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-
-
-class Markup(str):
-    """Text that is already HTML. Every other string is escaped on its way into the page."""
-
-    __slots__ = ()
-
-
-def markup(value: object) -> Markup:
-    """`value` as HTML: markup stays as it is, nothing for None, anything else is escaped."""
-    if isinstance(value, Markup):
-        return value
-    return Markup("" if value is None else escape(_UNPRINTABLE.sub("\ufffd", str(value))))
-
-
-def join(parts: Iterable[object], separator: str = "") -> Markup:
-    """Several pieces of markup or text, one after the other."""
-    return Markup(markup(separator).join(markup(part) for part in parts))
-
-
-def element(tag: str, *children: object, **attributes: object) -> Markup:
-    """One HTML or SVG element. `class_` means class, `stroke_width` stroke-width; None leaves one out."""
-    opening = tag
-    for name, value in attributes.items():
-        if value is None or value is False:
-            continue
-        opening += f" {name.rstrip('_').replace('_', '-')}"
-        opening += "" if value is True else f'="{markup(value)}"'
-    return Markup(f"<{opening}>" if tag in _VOID else f"<{opening}>{join(children)}</{tag}>")
-
-
-# --- numbers ------------------------------------------------------------------------------------------
-
-MISSING = "–"
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def known(value: object) -> TypeGuard[float]:
-    """Whether `value` is a number that can be shown: None, NaN and infinity are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def exact(value: float | None) -> str:
-    """A count in full: `12,345`."""
-    return f"{value:,}".replace("-", "−") if known(value) else MISSING
-
-
-def significant(value: float | None, digits: int = 3) -> str:
-    """`value` with so many significant digits and without an exponent: `3.10`, `12,900`."""
-    if not known(value):
-        return MISSING
-    if value == 0:
-        return "0"
-    decimals = digits - 1 - math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
-    return f"{round(value, decimals):,.{max(decimals, 0)}f}".replace("-", "−")
-
-
-def short(value: float | None) -> str:
-    """Three significant digits without trailing zeros, as for ticks: `3.1`."""
-    text = significant(value)
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def amount(value: float | None, unit: str = "") -> str:
-    """Three significant digits with a prefix (`1.23 M`); whole numbers below 10,000 are exact."""
-    if not known(value):
-        return MISSING
-    if not unit and value == int(value) and abs(value) < 10_000:
-        return f"{int(value):,}".replace("-", "−")
-    for scale, prefix in _PREFIXES:
-        if abs(float(f"{value:.3g}")) >= scale:
-            return f"{short(value / scale)} {prefix}{unit}"
-    return f"{short(value)} {unit}".rstrip()
-
-
-def size(value: float | None) -> str:
-    """Bytes: `12.3 MB`, with 1 MB = 1,000,000 bytes."""
-    return amount(value, "B")
-
-
-def power(value: float | None) -> str:
-    """Three significant digits times a power of ten: `1.23 × 10¹⁵`."""
-    if not known(value):
-        return MISSING
-    if value == 0:
-        return "0"
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
-
-
-def duration(seconds: float | None) -> str:
-    """`0.42 s`, `9.2 s`, `4 min 12 s`, `1 h 3 min`."""
-    if not known(seconds):
-        return MISSING
-    if seconds < 59.5:
-        return f"{short(seconds)} s"
-    large, small, units = *divmod(round(seconds), 60), ("min", "s")
-    if large >= 60:
-        large, small, units = *divmod(round(seconds / 60), 60), ("h", "min")
-    return f"{large} {units[0]} {small} {units[1]}" if small else f"{large} {units[0]}"
+from headstart.page.markup import Markup, element
+from headstart.page.numbers import MISSING, amount, significant
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -147,56 +41,6 @@ def spread_apart(wanted: Sequence[float], gap: float, low: float, high: float) -
             blocks[-2:] = [blocks[-2] + blocks[-1]]
     places = {index: top(block) + gap * rank for block in blocks for rank, index in enumerate(block)}
     return [places[index] for index in range(len(wanted))]
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words as a sentence lists them: `a, b and c`."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
-
-
-# --- tables and figures -------------------------------------------------------------------------------
-
-
-def table(
-    headers: Sequence[object], rows: Iterable[Sequence[object]], label: str, text_columns: int = 1
-) -> Markup:
-    """A table that scrolls by itself where it is too wide; all but the first columns are right-aligned."""
-
-    def cells(tag: str, values: Sequence[object], scope: str | None) -> Markup:
-        return join(
-            element("th" if tag == "th" or index == 0 else "td", value,
-                    scope=scope if tag == "th" else "row" if index == 0 else None,
-                    class_=None if index < text_columns else "number")
-            for index, value in enumerate(values)
-        )  # fmt: skip
-
-    head = element("thead", element("tr", cells("th", headers, "col")))
-    body = element("tbody", *(element("tr", cells("td", row, None)) for row in rows))
-    # A scrolling box has to be reachable by keyboard.
-    return element(
-        "div", element("table", head, body), class_="scroll", tabindex=0, role="region", aria_label=label
-    )
-
-
-def absent(sentence: str) -> Markup:
-    """A sentence in the place of what there is nothing of."""
-    return element("p", sentence, class_="absent")
-
-
-def prose(*text: object) -> Markup:
-    """A paragraph of running text."""
-    return element("p", *text, class_="prose")
-
-
-def chart_figure(drawing: object, caption: object, data: object, heading: object = None) -> Markup:
-    """A drawing with what it shows above, how it was measured below, and its numbers as a table."""
-    return element(
-        "figure",
-        element("h3", heading) if heading else None,
-        drawing,
-        element("figcaption", caption) if caption else None,
-        element("details", element("summary", "Numbers"), data, class_="numbers") if data else None,
-    )
 
 
 def _svg(name: str, title: str, description: str, height: float, *children: object) -> Markup:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from headstart.page.charts import duration, known, listed, significant
+from headstart.page.markup import listed
+from headstart.page.numbers import duration, known, significant
 
 Report = dict[str, Any]
 
 FINE_TUNED, FROM_SCRATCH, TF_IDF, MAJORITY = "fine-tuned", "from-scratch", "tf-idf", "majority"
-_ORDER = {FINE_TUNED: 0, FROM_SCRATCH: 1, TF_IDF: 2, MAJORITY: 3}
+ORDER = {FINE_TUNED: 0, FROM_SCRATCH: 1, TF_IDF: 2, MAJORITY: 3}
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,16 @@ def scores(report: Report) -> dict[str, Scores]:
             by_labels.setdefault(int(entry["labels"]), {}).setdefault(str(entry["system"]), []).append(entry)
     return {
         task: {
-            labels: {name: _score(found[name]) for name in _sorted(found)}
+            labels: {name: _score(found[name]) for name in in_order(found)}
             for labels, found in sorted(rows.items())
         }
         for task, rows in entries.items()
     }
 
 
-def _sorted(systems: Iterable[str]) -> list[str]:
+def in_order(systems: Iterable[str]) -> list[str]:
     """Systems in the order in which they are always shown."""
-    return sorted(systems, key=lambda system: (_ORDER.get(system, len(_ORDER)), system))
+    return sorted(systems, key=lambda system: (ORDER.get(system, len(ORDER)), system))
 
 
 def _score(entries: Sequence[dict[str, Any]]) -> Score:

@@ -1,0 +1,82 @@
+"""A whole page: a head that lets nothing in, a masthead, the contents, and the sections."""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.folder import atomic, read_json, write_json
+from headstart.page.charts import shapes
+from headstart.page.markup import Markup, element, join
+
+_STYLE = Path(__file__).with_name("page.css")
+# Nothing may be loaded and nothing may run, even if hostile text found a way into the page.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+Chapter = tuple[str, str, Iterable[Markup]]
+"""The name of a section in addresses, its title, and what stands in it."""
+
+
+def document(
+    title: str,
+    version: str,
+    lead: Iterable[object],
+    chapters: Sequence[Chapter],
+    *,
+    byline: Iterable[object] = (),
+    aside: Markup | None = None,
+    description: str | None = None,
+    style: str = "",
+    script: str | None = None,
+) -> str:
+    """The text of a page that is one file and needs no network.
+
+    Args:
+        version: of the headstart that measured.
+        lead: what is said first, with the page's greatest letters.
+        byline, aside: small facts under the title, and what stands beside the lead.
+        style: rules of CSS beside those of all pages.
+        script: the only one that may run.
+    """
+    policy = _POLICY
+    if script is not None:
+        digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy += f"; script-src 'sha256-{digest}'"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="description", content=description) if description else None,
+        element("title", f"{title} · headstart"),
+        element("link", rel="icon", href="data:,"),
+        element("style", Markup(_STYLE.read_text("utf-8") + style)),
+    )
+    small = [element("span", fact) for fact in byline if fact]
+    masthead = element(
+        "header",
+        element("p", element("b", "headstart"), f" {version}", class_="wordmark"),
+        element("h1", title),
+        element("p", join(small, " "), class_="byline") if small else None,
+        element("div", element("div", *lead), aside, class_="lead"),
+    )
+    entries = (element("li", element("a", heading, href=f"#{name}")) for name, heading, _ in chapters)
+    contents = element("nav", element("ol", *entries), aria_label="Contents")
+    sections = [
+        element("section", element("h2", heading, id=f"{name}-title"), *body,
+                id=name, aria_labelledby=f"{name}-title")
+        for name, heading, body in chapters
+    ]  # fmt: skip
+    code = element("script", Markup(script)) if script is not None else None
+    body = element("body", shapes(), masthead, contents, element("main", *sections), code)
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def write_report(report: dict[str, Any], folder: Path, render: Callable[[dict[str, Any]], str]) -> None:
+    """Write `report.json`, and the `report.html` that `render` makes from what was written."""
+    write_json(folder / "report.json", report)
+    page = render(read_json(folder / "report.json"))
+    with atomic(folder / "report.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
