@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from headstart.tasks.packing import Piece, Rows
+from headstart.tasks.packing import Piece
 from headstart.tokenizer.base import Tokenizer
 
 
@@ -54,15 +54,28 @@ class WindowDraw:
 
 
 class Hide:
-    """Replaces a share of the ordinary tokens in rows by the mask, where the tokenizer has one."""
+    """Hides a share of the ordinary tokens of pieces, new ones every time.
+
+    Of a piece that is scored as a whole they are left out: with masks in their place, the mean of its states
+    would not be what it is when nothing is hidden. Where tokens are scored one by one, the mask replaces
+    them.
+    """
 
     def __init__(self, tokenizer: Tokenizer, share: float) -> None:
         special = tokenizer.special
         self.mask = special.mask or 0
         self.share = 0.0 if special.mask is None else share
-        self.ordinary = torch.ones(tokenizer.vocab_size, dtype=torch.bool)
+        self.ordinary = np.ones(tokenizer.vocab_size, dtype=bool)
         self.ordinary[list(special.all)] = False
 
-    def __call__(self, rows: Rows) -> Rows:
-        hidden = (torch.rand(rows.ids.shape) < self.share) & self.ordinary[rows.ids]
-        return replace(rows, ids=rows.ids.masked_fill(hidden, self.mask))
+    def __call__(self, pieces: Sequence[Piece]) -> list[Piece]:
+        return [self._hidden(piece) for piece in pieces] if self.share else list(pieces)
+
+    def _hidden(self, piece: Piece) -> Piece:
+        hidden = (torch.rand(len(piece.ids)).numpy() < self.share) & self.ordinary[piece.ids]
+        if len(piece.heads):
+            return replace(piece, ids=np.where(hidden, self.mask, piece.ids))
+        if hidden.all():
+            return piece
+        types = piece.types if piece.types is None else piece.types[~hidden]
+        return replace(piece, ids=piece.ids[~hidden], types=types)

@@ -150,7 +150,7 @@ class _Loss:
         if self.features is not None:
             outputs = self.model.score(self.features.of(drawn))
         else:
-            outputs = self.model(self.hide(pack(pieces, self.padding)))
+            outputs = self.model(pack(self.hide(pieces), self.padding))
         return self.kind.loss(outputs, [self.targets[i] for i in drawn], pieces)
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from headstart.recipe import Recipe
 
-RATES = {"full": 2e-3, "top": 2e-3, "lora": 5e-3, "frozen": 3e-3, "mix": 3e-3}
+RATES = {"full": 1e-3, "top": 1e-3, "lora": 5e-3, "frozen": 3e-3, "mix": 3e-3}
 """Peak rates by the way of adapting, of models up to `NARROW`; a head by itself bears them at any width."""
 WIDE_RATES = {"full": 0.1, "top": 0.1, "lora": 1.0}
 """The same of wider models, times their width: at 2e-3 MiniLM, 384 wide, unlearns what it knows."""
@@ -57,8 +57,8 @@ class FinetuneRecipe(Recipe):
     dropout: float = Field(0.1, ge=0, lt=1)
     """On what the classifier reads."""
     hidden_tokens: float = Field(0.15, ge=0, lt=1)
-    """Share of the tokens that training replaces by the mask, new ones every time, of a model that was
-    pre-trained by filling masks: it knows how to read around them, and few examples go further."""
+    """Share of the tokens that training hides, new ones every time, of a model that was pre-trained by
+    filling masks: it knows how to read around them, and few examples go further. See `Hide`."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
     reinitialise: int = Field(0, ge=0)
