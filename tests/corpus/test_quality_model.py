@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from headstart.corpus import CorpusRecipe, build, read_documents
 from headstart.corpus.quality_model import buckets, load_model, save_model
+from headstart.corpus.quality_page import render
 from headstart.corpus.train_quality import choose_threshold, gather, judge, labelled, train
 from headstart.corpus.word_lists import share
 from headstart.corpus.words import split
@@ -50,6 +51,28 @@ def test_unseen_texts_are_told_apart(model_folder: Path) -> None:
     assert report["test"]["f1"] > 0.95
     assert report["test"]["n"] == sum(report["examples"]["test"].values())
     assert sum(row["n"] for row in report["test"]["calibration"]) == report["test"]["n"]
+
+
+def test_the_report_shows_where_the_model_is_wrong() -> None:
+    """Labels that are turned round are found among the most confident errors, with their texts."""
+    examples = [(prose(n, 3), 1.0) for n in range(300)]
+    examples += [(f"<b>{n}</b> {shop(n)}", 0.0) for n in range(300)]
+    turned = [(f"<b>{n}</b> {shop(n)}", 1.0) for n in range(9_000, 9_020)]
+    _, report = train(gather(examples + turned, seed=0))
+    test = report["test"]
+    assert sum(test["scores"]["good"]) == report["examples"]["test"]["good"]
+    assert sum(test["scores"]["bad"]) == report["examples"]["test"]["bad"]
+    lost = test["errors"]["lost_good"]
+    assert lost
+    assert all(one["text"].startswith("<b>90") and one["score"] < report["threshold"] for one in lost)
+    assert [one["score"] for one in lost] == sorted(one["score"] for one in lost)
+    page = render(report)
+    assert "&lt;b&gt;90" in page
+    assert "<b>90" not in page
+    assert f"threshold {report['threshold']:.3f}" in page
+    assert "nan" not in page
+    for chart in ("scores", "precision-recall", "calibration-curve"):
+        assert f'id="{chart}-title"' in page
 
 
 def test_equal_texts_are_never_in_two_parts() -> None:
@@ -144,6 +167,8 @@ def test_command_line(tmp_path: Path) -> None:
     assert shown.exit_code == 0, shown.output
     assert "F1" in shown.stdout
     load_model(tmp_path / "model")
+    report = json.loads((tmp_path / "model" / "report.json").read_text())
+    assert (tmp_path / "model" / "report.html").read_text("utf-8") == render(report)
     for wrong, sentence in (
         (command, "is not empty"),
         ([*command[:4], "--out", str(tmp_path / "b"), "--field", "grade"], "'grade' is None"),

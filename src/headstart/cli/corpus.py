@@ -123,7 +123,7 @@ def _print_quality(report: dict[str, Any], out: Path) -> None:
             f"{row['target']:.3f}",
         )
     console.print(table)
-    console.print(f"precision and recall at every threshold: {out / 'report.json'}")
+    console.print(f"precision and recall at every threshold, most confident errors: {out / 'report.html'}")
     rule = f"good < {report['threshold']:.3f}"
     console.print(f"in a recipe:  quality_models: {{good: {out}}}   rules: {{low_quality: {rule}}}")
 

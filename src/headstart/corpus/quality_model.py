@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from headstart.corpus.quality_page import render
 from headstart.corpus.words import Words
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, read_manifest, remove, write_json, write_manifest
+from headstart.folder import atomic, read_manifest, remove, write_manifest
+from headstart.page.document import write_report
 
 KIND, VERSION = "quality-model", 1
-WEIGHTS, REPORT = "model.safetensors", "report.json"
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def buckets(words: Words, size: int) -> np.ndarray:
 
 
 def save_model(folder: Path, model: QualityModel, report: dict[str, Any]) -> None:
-    """Write a model folder: weights, the report of its training, and a manifest."""
+    """Write a model folder: weights, the report of its training (JSON and a page), and a manifest."""
     if folder.exists() and any(folder.iterdir()):
         raise HeadstartError(f"{folder} is not empty; choose another --out or delete it")
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,7 @@ def save_model(folder: Path, model: QualityModel, report: dict[str, Any]) -> Non
         with atomic(folder / WEIGHTS) as temporary:
             arrays = {"weights": model.weights, "raw": model.raw, "calibrated": model.calibrated}
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
-        write_json(folder / REPORT, report)
+        write_report(report, folder, render)
         write_manifest(
             folder,
             KIND,

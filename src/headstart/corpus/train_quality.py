@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from headstart import __version__
 from headstart.corpus.extract import cut, extract_text, normalise
 from headstart.corpus.quality_model import QualityModel, buckets
 from headstart.corpus.read import read
@@ -28,9 +29,11 @@ BITS = 18
 PIECE = 20_000  # characters of one example; a longer text gives several
 BEST_SCORE, GOOD_SCORE = 5.0, 3.0  # FineWeb-Edu's scale, and what it keeps
 PENALTIES = (1e-6, 1e-5, 1e-4)
+TRAIN, CALIBRATE, TEST = 0, 1, 2
 CALIBRATES, TESTS = 0.15, 0.15  # of the examples
 FEWEST = 20  # good and bad examples in each part
-BINS = 10
+BINS, FINE_BINS = 10, 25
+ERRORS, OPENING = 10, 600  # of each kind, in the report, with so many characters
 CURVE = 101
 RESAMPLES = 1_000
 
@@ -44,12 +47,14 @@ class Examples:
         targets: how good each is, from 0 to 1, `[N]`.
         good: whether that counts as good, `[N]`.
         part: 0 to train, 1 to calibrate, 2 to test, `[N]`.
+        openings: the beginnings of the texts of the test part, in their order.
     """
 
     bags: csr_matrix
     targets: np.ndarray
     good: np.ndarray
     part: np.ndarray
+    openings: list[str]
 
 
 def read_texts(paths: list[Path]) -> Iterator[tuple[str, Raw]]:
@@ -90,7 +95,8 @@ def gather(examples: Iterable[tuple[str, float]], seed: int) -> Examples:
     Raises:
         HeadstartError: there are too few good or bad examples.
     """
-    found, counts, lengths, targets, digests = [], [], [], [], []
+    draw = int(np.random.default_rng(seed).integers(0, 2**32))
+    found, counts, lengths, targets, parts, openings = [], [], [], [], [], []
     for text, target in examples:
         words = split(text)
         if not len(words.hashes):
@@ -100,17 +106,16 @@ def gather(examples: Iterable[tuple[str, float]], seed: int) -> Examples:
         counts.append((times / np.sqrt(times.sum())).astype(np.float32))
         lengths.append(len(which))
         targets.append(target)
-        digests.append(int.from_bytes(words.digest()[:4], "little"))
+        parts.append(_part(words.digest(), draw))
+        if parts[-1] == TEST:
+            openings.append(text[:OPENING])
     y = np.array(targets)
     good = y >= GOOD_SCORE / BEST_SCORE
-    draw = np.random.default_rng(seed).integers(0, 2**32)
-    place = (np.array(digests, np.uint64) ^ np.uint64(draw)) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(40)
-    uniform = place.astype(np.float64) / 2**24
-    part = np.where(uniform < TESTS, 2, np.where(uniform < TESTS + CALIBRATES, 1, 0))
-    least = min(
-        (int(((good == kind) & (part == one)).sum()) for kind in (True, False) for one in (1, 2)), default=0
-    )
-    if least < FEWEST:
+    part = np.array(parts)
+    held_out = [
+        int(((good == kind) & (part == one)).sum()) for kind in (True, False) for one in (CALIBRATE, TEST)
+    ]
+    if min(held_out) < FEWEST:
         raise HeadstartError(
             f"of {int(good.sum()):,} good and {int((~good).sum()):,} bad examples too few are held out to "
             f"calibrate and test (at least {FEWEST} of each are needed); give some hundreds of each"
@@ -119,7 +124,14 @@ def gather(examples: Iterable[tuple[str, float]], seed: int) -> Examples:
         (np.concatenate(counts), np.concatenate(found), np.concatenate([[0], np.cumsum(lengths)])),
         shape=(len(y), 1 << BITS),
     )
-    return Examples(bags, y, good, part)
+    return Examples(bags, y, good, part, openings)
+
+
+def _part(digest: bytes, draw: int) -> int:
+    """The part to which a text with this digest belongs."""
+    place = ((int.from_bytes(digest[:4], "little") ^ draw) * 0x9E3779B97F4A7C15) % 2**64 >> 40
+    uniform = place / 2**24
+    return TEST if uniform < TESTS else CALIBRATE if uniform < TESTS + CALIBRATES else TRAIN
 
 
 def train(examples: Examples, rule: str = "f1") -> tuple[QualityModel, dict[str, Any]]:
@@ -130,7 +142,7 @@ def train(examples: Examples, rule: str = "f1") -> tuple[QualityModel, dict[str,
         rule: how the threshold is chosen on the calibration part: `f1` (the greatest F1), `precision=0.9`
             (the lowest with that precision), or `keep=0.1` (so that this share of the texts is kept).
     """
-    fits, calibrates, tests = (np.flatnonzero(examples.part == part) for part in (0, 1, 2))
+    fits, calibrates, tests = (np.flatnonzero(examples.part == part) for part in (TRAIN, CALIBRATE, TEST))
     held, target = examples.bags[calibrates], examples.targets[calibrates]
     tried = []
     for penalty in PENALTIES:
@@ -146,7 +158,9 @@ def train(examples: Examples, rule: str = "f1") -> tuple[QualityModel, dict[str,
     mark = hashlib.sha256(weights.tobytes() + raw.tobytes() + calibrated.tobytes()).hexdigest()[:16]
     model = QualityModel(weights, float(bias), raw, calibrated, threshold, mark)
     score = np.interp(examples.bags[tests] @ weights + bias, raw, calibrated)
+    target, good = examples.targets[tests], examples.good[tests]
     report = {
+        "headstart": __version__,
         "examples": {
             name: {"good": int(examples.good[rows].sum()), "bad": int((~examples.good[rows]).sum())}
             for name, rows in (("train", fits), ("calibrate", calibrates), ("test", tests))
@@ -155,7 +169,8 @@ def train(examples: Examples, rule: str = "f1") -> tuple[QualityModel, dict[str,
         "calibration_loss": {str(one[1]): round(one[0], 5) for one in tried},
         "threshold_rule": rule,
         "threshold": threshold,
-        "test": judge(score, examples.targets[tests], examples.good[tests], threshold),
+        "test": judge(score, target, good, threshold)
+        | {"errors": _errors(score, target, good, threshold, examples.openings)},
     }
     return model, report
 
@@ -237,6 +252,7 @@ def judge(score: np.ndarray, target: np.ndarray, good: np.ndarray, threshold: fl
             "n": int(np.count_nonzero(bins == one)),
             "score": round(float(score[bins == one].mean()), 4),
             "target": round(float(target[bins == one].mean()), 4),
+            "standard_error": round(float(target[bins == one].std() / np.sqrt((bins == one).sum())), 4),
         }
         for one in np.unique(bins)
     ]
@@ -250,10 +266,32 @@ def judge(score: np.ndarray, target: np.ndarray, good: np.ndarray, threshold: fl
         "brier": round(float(np.mean((score - target) ** 2)), 4),
         "calibration_error": round(error, 4),
         "calibration": reliability,
+        "scores": {
+            name: np.histogram(score[which], FINE_BINS, (0, 1))[0].tolist()
+            for name, which in (("good", good), ("bad", ~good))
+        },
         "precision_recall": [
             {"threshold": round(float(t), 4), "precision": round(float(p), 4), "recall": round(float(r), 4)}
             for t, p, r in zip(thresholds[shown], precision[shown], recall[shown], strict=True)
         ],
+    }
+
+
+def _errors(
+    score: np.ndarray, target: np.ndarray, good: np.ndarray, threshold: float, openings: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """The texts that are furthest on the wrong side of the threshold."""
+    by_score = np.argsort(score, kind="stable")
+    wrong = {
+        "kept_bad": by_score[::-1][(~good & (score >= threshold))[by_score[::-1]]],
+        "lost_good": by_score[(good & (score < threshold))[by_score]],
+    }
+    return {
+        kind: [
+            {"score": round(float(score[at]), 4), "target": round(float(target[at]), 4), "text": openings[at]}
+            for at in places[:ERRORS].tolist()
+        ]
+        for kind, places in wrong.items()
     }
 
 
