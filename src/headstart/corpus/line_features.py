@@ -162,7 +162,7 @@ def line_features(page: Page, around: np.ndarray, weights: NameWeights) -> np.nd
         page.tag[element],
         page.depth[element],
         flags >> np.arange(len(FLAGS))[:, None] & 1,
-        named[:, element],
+        named.take(element, 1),
     ]
     rows += _place(sums, running)
     rows += _title(page, words)
@@ -245,7 +245,7 @@ def _neighbours(page: Page, size: np.ndarray, stops: np.ndarray, least: np.ndarr
     number = np.arange(lines)
     for reach in (4, 12):
         low, high = np.maximum(number - reach, 0), np.minimum(number + reach + 1, lines)
-        around = sums[:, high] - sums[:, low]
+        around = sums.take(high, 1) - sums.take(low, 1)
         rows += [np.log1p(around[2] / (high - low)), around[1] / around[0], around[3] / (high - low)]
     return rows
 
@@ -267,7 +267,7 @@ def _held(page: Page, around: np.ndarray, names: Names, named: np.ndarray, sums:
     """What the elements around a line hold, and what they are."""
     number = np.arange(len(page.lines))
     totals = sums[:, -1] + 1
-    held = sums[:, page.last] - sums[:, page.first]  # [4, E]
+    held = sums.take(page.last, 1) - sums.take(page.first, 1)  # [4, E]
     held_lines = (page.last - page.first).astype(np.float64)
     many = held_lines + 1e-9
     alike = np.log1p(_alike(page, names))
@@ -288,7 +288,7 @@ def _held(page: Page, around: np.ndarray, names: Names, named: np.ndarray, sums:
     )
     rows: Rows = [alike[page.element]]
     for at in around:
-        rows += [of_element[:, at], (number - page.first[at]) / many[at]]
+        rows += [of_element.take(at, 1), (number - page.first[at]) / many[at]]
     # The innermost element that holds most of the page's running text.
     for share in (0.4, 0.6, 0.8, 0.95):
         main = np.flatnonzero(held[2] >= share * (totals[2] - 1))[-1] if totals[2] > 1 else 0
@@ -305,8 +305,8 @@ def _alike(page: Page, names: Names) -> np.ndarray:
     number: dict[str, int] = {}
     classes = np.array([number.setdefault(name[0], len(number)) for name in names.distinct])
     kinds = (page.parent * len(number) + classes[names.of_element]) * len(TAG) + page.tag
-    _, kind, times = np.unique(kinds, return_inverse=True, return_counts=True)
-    return times[kind]
+    times = Counter(kinds.tolist())
+    return np.fromiter(map(times.__getitem__, kinds.tolist()), np.int64, len(kinds))
 
 
 def context_features(page: Page, around: np.ndarray, chance: np.ndarray) -> np.ndarray:
@@ -324,7 +324,7 @@ def context_features(page: Page, around: np.ndarray, chance: np.ndarray) -> np.n
         parts.append((number + 1, np.minimum(number + reach + 1, lines)))
     parts += [(page.first[at], page.last[at]) for at in around]
     low, high = np.array(parts).transpose(1, 0, 2)
-    part = sums[:, high] - sums[:, low]
+    part = sums.take(high, 1) - sums.take(low, 1)
     whole = sums[:, -1]
     of_page = np.array([(whole[1] + 0.1) / (whole[0] + 1), np.log1p(whole[1]), chance.max()])
     return _matrix(
