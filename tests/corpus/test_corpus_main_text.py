@@ -241,6 +241,11 @@ def test_extractors_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path
         extract_text("<p>x", extractor="union")
     with pytest.raises(HeadstartError, match=r"extractor.*pip install 'headstart\[trafilatura\]'"):
         CorpusRecipe.load(None, ["extractor=trafilatura"])
+    with pytest.raises(HeadstartError, match=r"extractor.*none\.safetensors cannot be read .*No such file"):
+        CorpusRecipe.load(None, [f"extractor={tmp_path / 'none.safetensors'}"])
     copy = tmp_path / "mine.safetensors"
+    copy.write_bytes(SHIPPED.read_bytes()[:-1])
+    with pytest.raises(HeadstartError, match=r"extractor.*mine\.safetensors cannot be read as a line"):
+        CorpusRecipe.load(None, [f"extractor={copy}"])
     shipped().save(copy)
     assert extract_text(article(), extractor=str(copy)) == extract_text(article())

@@ -54,7 +54,11 @@ def extract_text(html: str, url: str | None = None, extractor: str = "headstart"
 def unavailable(extractor: str) -> str | None:
     """Why an extractor cannot be used, or None if it can."""
     if extractor.endswith(TRAINED):
-        return None if Path(extractor).is_file() else f"there is no file {extractor}"
+        try:
+            load(Path(extractor))
+        except HeadstartError as error:
+            return str(error)
+        return None
     if extractor not in EXTRACTORS:
         return f"there is no extractor {extractor!r}{nearest(extractor, EXTRACTORS)}"
     if extractor in ("trafilatura", "union") and find_spec("trafilatura") is None:
