@@ -21,7 +21,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart test test-slow check-real-weights lint bench-decode bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
+.PHONY: quickstart test test-slow check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 HELD_BACK = "wcxb_test"
-SETS = (HELD_BACK, "wcxb_dev", "segments", "articles")
+SETS = (HELD_BACK, "wcxb_dev", "segments", "articles", "pages")
 LARGEST = 1 << 20  # bytes of a page; a crawl cuts longer ones off
 EXACT_SHARE = NEAR_SHARE = 0.08
 CHANGED = (0.02, 0.08)  # of a near copy's words
@@ -22,7 +22,8 @@ def labelled(data: Path, name: str) -> list[dict]:
     if name == HELD_BACK and not path.exists():
         return []
     with gzip.open(path, "rt") as file:
-        return [json.loads(line) for line in file]
+        rows = [json.loads(line) for line in file]
+    return [row | {"url": row.get("url") or f"https://{name}.example/{row['id']}"} for row in rows]
 
 
 def write_warc(data: Path, path: Path, limit: int | None = None) -> dict[str, int]:

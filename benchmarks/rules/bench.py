@@ -165,7 +165,7 @@ def removed_by(one: Any, text: str) -> bool:
 
 
 def signals_of(text: str, language: str) -> dict[str, float]:
-    return compute(text, split(text), stop_word_hashes(STOP_WORDS.get(language, "")))
+    return compute(text, split(text), stop_word_hashes(STOP_WORDS.get(language, "")), language)
 
 
 def long_lines(text: str) -> str:
@@ -194,15 +194,18 @@ def explain(name: str, one: Text, theirs: bool, filter_of: Any) -> str:
     words, stop_words = split(one.text), stop_word_hashes(STOP_WORDS.get(one.language, ""))
     starts, ends = spacy_spans(one.text, one.language)
     if removes(rule, measure(one.text, words, of_spans(words, starts, ends), stop_words)) == theirs:
-        return f"word borders: spaCy has {_odd_word(one.text, tokenize(one.text, words), starts, ends)}"
+        tokens = tokenize(one.text, words, one.language)
+        return f"word borders: spaCy has {_odd_word(one.text, tokens, starts, ends)}"
     lowered = one.text.lower()
-    ours = compute(one.text, words, stop_words)
+    ours = signals_of(one.text, one.language)
     if name == "no_stop_words" and removes(rule, ours) == removed_by(filter_of, lowered):
         return "case: datatrove does not know stop words at the beginning of a sentence"
     full = "\n".join(line for line in one.text.split("\n") if line.strip())
-    if removes(rule, compute(full, split(full), stop_words)) == removed_by(filter_of, full):
+    if removes(rule, signals_of(full, one.language)) == removed_by(filter_of, full):
         return "empty lines: datatrove counts them as lines"
-    if removes(rule, compute(lowered, split(lowered), stop_words)) == removed_by(filter_of, lowered):
+    if removes(rule, compute(lowered, split(lowered), stop_words, one.language)) == removed_by(
+        filter_of, lowered
+    ):
         return "case: datatrove tells n-grams apart by their case"
     return "unexplained"
 

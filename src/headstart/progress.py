@@ -61,7 +61,8 @@ class Bar:
 
     def _status(self) -> str:
         rate = (self.done - self._done_before) / max(time.monotonic() - self._started, 1e-9)
-        return f"{self.done:,.0f} {self.unit}, {rate:,.0f}/s {self.note}".rstrip()
+        digits = 0 if rate >= 10 else 1
+        return f"{self.done:,.0f} {self.unit}, {rate:,.{digits}f} {self.unit}/s {self.note}".rstrip()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -142,6 +142,15 @@ def test_every_document_is_kept_removed_or_skipped(
     assert set(kept) | set(gone) == {json.loads(row)["id"] for row in rows if '"id"' in row}
 
 
+def test_a_page_is_skipped_for_what_is_wrong_with_it(tmp_path: Path) -> None:
+    deep = {"html": "<div>" * 5_000, "url": "https://a.org/b"}
+    write_jsonl(tmp_path / "a.jsonl", [{"text": prose(1)}, deep])
+    manifest = build(
+        [tmp_path / "a.jsonl"], tmp_path / "out", CorpusRecipe(extractor="resiliparse"), workers=0
+    )
+    assert manifest["skipped"] == {"this page nests elements more than 512 deep": 1}
+
+
 def test_a_table_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
     """A thousand rows that share one text of a megabyte are read; texts that are too long are counted."""
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000, pa.int32()), pa.array(["x" * 1_000_000]))

@@ -212,7 +212,7 @@ def test_truncated_gzip_keeps_what_came_before(tmp_path: Path) -> None:
     raws, skips = read_all(write(tmp_path / "b.jsonl.gz", whole[: len(whole) // 2]))
     assert 5 < len(raws) < 50
     assert skips[-1] == "truncated gzip"
-    assert read_all(write(tmp_path / "c.jsonl.gz", b"not gzip"))[1] == ["broken gzip"]
+    assert read_all(write(tmp_path / "c.jsonl.gz", b"this is not gzip"))[1] == ["broken gzip"]
 
 
 def test_binary_empty_and_unknown_files(tmp_path: Path) -> None:

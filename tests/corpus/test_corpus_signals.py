@@ -17,7 +17,7 @@ from headstart.errors import HeadstartError
 
 
 def signals(text: str, language: str = "en") -> dict[str, float]:
-    return compute(text, split(text), stop_word_hashes(STOP_WORDS.get(language, "")))
+    return compute(text, split(text), stop_word_hashes(STOP_WORDS.get(language, "")), language)
 
 
 @pytest.mark.parametrize(
@@ -130,14 +130,33 @@ def test_ngrams_against_plain_python(words: list[str]) -> None:
     ],
 )
 def test_tokens(text: str, tokens: str) -> None:
-    found = tokenize(text, split(text))
+    found = tokenize(text, split(text), "en")
+    assert "|".join(text[a:b] for a, b in zip(found.starts, found.ends, strict=True)) == tokens
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "tokens"),
+    [
+        ("en", "E-Mail und/oder am 3. Mai, Nr. 7", "E|-|Mail|und|/|oder|am|3|.|Mai|,|Nr|.|7"),
+        ("de", "E-Mail und/oder am 3. Mai, Nr. 7", "E-Mail|und|/|oder|am|3.|Mai|,|Nr.|7"),
+        ("de", "24/7 bzw. 1-2 und ab", "24|/|7|bzw.|1|-|2|und|ab"),
+        ("es", "ex-presidente de 3.", "ex-presidente|de|3|."),
+        (
+            "en",
+            "zero\u200bwidth \u200bspace\u200b a•b b***d",
+            "zero\u200bwidth|\u200bspace\u200b|a•b|b***d",
+        ),
+    ],
+)
+def test_tokens_of_a_language(language: str, text: str, tokens: str) -> None:
+    found = tokenize(text, split(text), language)
     assert "|".join(text[a:b] for a, b in zip(found.starts, found.ends, strict=True)) == tokens
 
 
 @given(st.text(max_size=200))
 def test_tokens_cover_everything_but_space(text: str) -> None:
     words = split(text)
-    found = tokenize(text, words)
+    found = tokenize(text, words, "en")
     assert (found.starts < found.ends).all()
     assert (found.ends[:-1] <= found.starts[1:]).all()
     covered = np.zeros(len(words.points) + 1, np.int8)

@@ -99,3 +99,11 @@ def test_cards_have_an_issuer() -> None:
 def test_any_text_is_fine_and_a_second_time_changes_nothing(text: str) -> None:
     once = replaced(text)
     assert replaced(once) == once
+
+
+@pytest.mark.parametrize("gap", range(1, 45))
+def test_phone_numbers_are_found_wherever_they_stand(gap: int) -> None:
+    between = ("some more words " * 3)[:gap].strip() + " "
+    text = f"Hotel 030 1234567, {between}telephone: (030 1234567 {between}+49 30 123456 {between}12:30"
+    expected = f"Hotel 030 1234567, {between}telephone: <PHONE> {between}<PHONE> {between}12:30"
+    assert replaced(text) == expected

@@ -88,12 +88,13 @@ def write(
     rules = [rule for rule in work.recipe.quality_rules()[0].general.values() if rule is not None]
     too_short = [rule for rule in rules if rule.signal == "words" and rule.op.startswith("<")]
     rows, gone = [], []
-    ids = work.columns(task, "id")["id"].take(pa.array(places)).to_pylist()
+    columns = work.columns(task, "id", "language").take(pa.array(places)).to_pydict()
+    ids, languages = columns["id"], columns["language"]
     for row, place in enumerate(places.tolist()):
         text, pieces = cut(row)
         if not pieces:
             continue
-        count = count_words(text)
+        count = count_words(text, languages[row])
         rule = "" if text else "nothing_left"
         if text and any(one.removes({"words": np.array([count])})[0] for one in too_short):
             rule = "too_little_left"

@@ -153,6 +153,12 @@ def similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def jaccard(first: np.ndarray, second: np.ndarray) -> float:
     """The Jaccard similarity of two sets of shingle hashes."""
-    first, second = np.unique(first), np.unique(second)
-    shared = len(np.intersect1d(first, second, assume_unique=True))
-    return shared / max(len(first) + len(second) - shared, 1)
+    first, second = _distinct(first), _distinct(second)
+    every = len(_distinct(np.concatenate((first, second))))
+    return (len(first) + len(second) - every) / max(every, 1)
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """Each value once, ascending: `np.unique` is many times slower for 64-bit hashes."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-SURE = 0.8
+SURE, CLEAR = 0.8, 0.9
 MOST = 0.5  # of a mixed text: what is clearly in one language
 SHORT = 1_000  # characters that are looked at whole; longer texts by their beginning, middle and end
 WINDOW = 350
@@ -24,9 +24,10 @@ def _model() -> Any:
 def identify(text: str, declared: str = "") -> tuple[str, float, float]:
     """The language of a text, told from bounded parts of it.
 
-    A short text is looked at whole. Of a longer one beginning, middle and end decide if they agree. If not,
-    or if none is clear, 20 windows spread over the text vote, or the lines of a short one: a handbook page
-    with a Danish title and menu over untranslated English is English.
+    A short text is looked at whole. Of a longer one beginning and middle decide if they agree and each is
+    clear, else beginning, middle and end. If these do not agree, or are not sure, 20 windows spread over the
+    text vote, or the lines of a short one: a handbook page with a Danish title and menu over untranslated
+    English is English.
 
     Args:
         text: the text.
@@ -42,7 +43,12 @@ def identify(text: str, declared: str = "") -> tuple[str, float, float]:
 
 
 def _identify(text: str) -> tuple[str, float, float]:
-    found = [_predict(part) for part in ([text] if len(text) <= SHORT else _windows(text, 3))]
+    first, *others = [text] if len(text) <= SHORT else _windows(text, 3)
+    found = [_predict(first)]
+    for part in others:
+        found.append(_predict(part))
+        if found[0][0] == found[1][0] and min(found[0][1], found[1][1]) >= CLEAR:
+            break
     language, score = found[0][0], sum(score for _, score in found) / len(found)
     if len({code for code, _ in found}) == 1 and score >= SURE:
         return language, score, 0.0

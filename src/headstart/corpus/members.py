@@ -3,13 +3,14 @@
 A member that is damaged costs itself alone: the next one is looked for behind it.
 """
 
-import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import zstandard
+from isal import isal_zlib
 
 from headstart.corpus.records import MAX_TEXT
-from headstart.corpus.storage import Content
+from headstart.corpus.storage import BrokenGzip, Content
 
 GZIP, ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 # A frame with the dictionary of all the others (https://iipc.github.io/warc-specifications, "Zstandard").
@@ -43,16 +44,16 @@ class Members:
         while 0 <= at < last:
             try:
                 content, end = self._unpack(at)
-            except (zlib.error, zstandard.ZstdError, Broken) as error:
+            except (BrokenGzip, zstandard.ZstdError, Broken) as error:
                 yield at, error if isinstance(error, Broken) else Broken(f"broken {self.name}")
                 at = self._next(at + 1)
                 continue
             yield at, content
             at = end if self.data[end : end + len(self.magic)] == self.magic else self._next(end)
 
-    def _start(self) -> "zlib._Decompress | zstandard.ZstdDecompressionObj":
+    def _start(self) -> Any:
         if self.magic == GZIP:
-            return zlib.decompressobj(wbits=31)
+            return isal_zlib.decompressobj(wbits=31)
         return zstandard.ZstdDecompressor(dict_data=self._dictionary).decompressobj()
 
     def _unpack(self, at: int) -> tuple[bytes, int]:
@@ -87,7 +88,7 @@ class Members:
             for place in range(at, at + _ZSTD_BLOCK, _ZSTD_CHUNK):
                 if content := unpacker.decompress(self.data[place : place + _ZSTD_CHUNK]):
                     return content[:16]
-        except (zlib.error, zstandard.ZstdError):
+        except (BrokenGzip, zstandard.ZstdError):
             pass
         return b""
 

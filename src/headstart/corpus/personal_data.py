@@ -49,6 +49,9 @@ _PHONES = (
     ),
 )
 _DIGITS = re.compile(r"\d(?:[ .()/-]{0,3}\d){6}")  # what every card and phone number has somewhere
+_NUMBER = re.compile(_DIGITS.pattern + r"(?:[ .()/-]{0,3}\d)*")
+# Characters of a telephone number, and of what it is told by, that may stand before and behind such a run.
+_BEFORE, _BEHIND = 16, 4
 _SPACERS = re.compile(r"[ ./()-]")
 
 # Length by country, from the IBAN registry (ISO 13616).
@@ -168,13 +171,23 @@ def luhn(digits: str) -> bool:
 
 
 def _phones(text: str) -> tuple[str, int]:
-    if not _DIGITS.search(text):
-        return text, 0
-    count = 0
-    for pattern in _PHONES:
-        text, more = _substitute(pattern, "<PHONE>", _is_phone, text)
-        count += more
-    return text, count
+    """Looked for around long numbers alone, which is several times faster than in the whole text."""
+    places: list[list[int]] = []
+    for number in _NUMBER.finditer(text):
+        start, end = max(number.start() - _BEFORE, 0), number.end() + _BEHIND
+        if places and start <= places[-1][1]:
+            places[-1][1] = end
+        else:
+            places.append([start, end])
+    pieces, at, count = [], 0, 0
+    for start, end in places:
+        piece = text[start:end]
+        for pattern in _PHONES:
+            piece, more = _substitute(pattern, "<PHONE>", _is_phone, piece)
+            count += more
+        pieces += [text[at:start], piece]
+        at = end
+    return "".join([*pieces, text[at:]]) if count else text, count
 
 
 def _is_phone(match: re.Match[str]) -> bool:

@@ -29,10 +29,12 @@ def read_web(source: Source, part: int, parts: int) -> Iterator[Raw | Skip]:
 
 def _payload(record: WarcRecord) -> bytes:
     """What a record holds, a piece at a time: the reader sets aside as much memory as it is asked for."""
-    content = bytearray()
-    while len(content) <= MAX_TEXT and (chunk := record.reader.read(_CHUNK)):
-        content += chunk
-    return bytes(content)
+    chunks: list[bytes] = []
+    size = 0
+    while size <= MAX_TEXT and (chunk := record.reader.read(_CHUNK)):
+        chunks.append(chunk)
+        size += len(chunk)
+    return b"".join(chunks)
 
 
 def _page(content: bytes, place: str) -> Raw | Skip | None:

@@ -7,13 +7,12 @@ list) is NaN.
 """
 
 import math
-import re
 from functools import cache
 
 import numpy as np
 
 from headstart.corpus.tokens import Tokens, tokenize
-from headstart.corpus.words import SENTENCE_ENDS, Words, code_points, lengthened, split
+from headstart.corpus.words import SENTENCE_ENDS, Words, lengthened, split
 
 SIGNALS: dict[str, str] = {
     "words": "number of words: tokens with a letter or a digit",
@@ -57,8 +56,8 @@ ELLIPSES = ("...", "…")
 SHORT_LINE, LONG_LINE = 30, 200
 LISTED = 12  # words of a sentence that may be a list of names
 NEWLINE = ord("\n")
+_LOREM_IPSUM = "lorem ipsum".encode("utf-32-le")
 _ENDS = frozenset(SENTENCE_ENDS)
-_PARAGRAPH = re.compile(r"\n{2,}")
 
 # Gopher's eight English words, and as frequent function words for the other large languages of the web.
 STOP_WORDS: dict[str, str] = {
@@ -76,22 +75,23 @@ STOP_WORDS: dict[str, str] = {
 }
 
 
-def compute(text: str, words: Words, stop_words: np.ndarray) -> dict[str, float]:
+def compute(text: str, words: Words, stop_words: np.ndarray, language: str) -> dict[str, float]:
     """All signals of one text.
 
     Args:
         text: the text.
         words: its words, from `words.split`.
         stop_words: the hashes of the stop words of its language, from `stop_word_hashes`; none: unknown.
+        language: its language, whose tokens are counted.
     """
-    return measure(text, words, tokenize(text, words), stop_words)
+    return measure(text, words, tokenize(text, words, language), stop_words)
 
 
 def measure(text: str, words: Words, tokens: Tokens, stop_words: np.ndarray) -> dict[str, float]:
     """All signals of one text whose tokens are known."""
     signals = dict.fromkeys(SIGNALS, 0.0)
     _word_signals(signals, text, words, tokens, stop_words)
-    _sentence_signals(signals, text, words, tokens)
+    _sentence_signals(signals, words, tokens)
     _line_signals(signals, text)
     _ngram_signals(signals, tokens, max(len(text), 1))
     return signals
@@ -107,36 +107,42 @@ def _word_signals(
             signals[name] = math.nan
     else:
         signals["mean_word_length"] = float((tokens.ends - tokens.starts)[tokens.worded].sum()) / count
-        signals["alphabetic_words"] = words.lettered_share()
+        parts = np.flatnonzero(np.append(True, tokens.starts[1:] != tokens.ends[:-1]))  # between spaces
+        lettered = np.logical_or.reduceat(tokens.lettered, parts)
+        signals["alphabetic_words"] = np.count_nonzero(lettered) / len(parts)
         signals["alphabetic_tokens"] = np.count_nonzero(tokens.lettered) / every
     signals["hashes_per_word"] = text.count("#") / every
     signals["ellipses_per_word"] = (text.count("...") + text.count("…")) / every
-    found = (tokens.hashes[:, None] == stop_words).any(axis=0)
+    found = (stop_words[:, None] == tokens.hashes).any(axis=1)
     signals["stop_words"] = float(np.count_nonzero(found)) if len(stop_words) else math.nan
-    signals["lorem_ipsum"] = float("lorem ipsum" in text.lower())
+    signals["lorem_ipsum"] = float(_LOREM_IPSUM in words.points.tobytes())
     signals["curly_brackets"] = text.count("{")
     signals["newlines_per_word"] = text.count("\n") / every
 
 
-def _sentence_signals(signals: dict[str, float], text: str, words: Words, tokens: Tokens) -> None:
+def _sentence_signals(signals: dict[str, float], words: Words, tokens: Tokens) -> None:
     """The questionable sentences of MADLAD-400 (Kudugunta 2023, section 2.3)."""
     worded = np.flatnonzero(tokens.worded)
     if not len(worded):
         return
-    line = np.cumsum(words.points == NEWLINE)[tokens.starts]
+    lines = np.searchsorted(tokens.starts, np.flatnonzero(words.points == NEWLINE))  # each one's first token
+    line = np.cumsum(np.bincount(lines, minlength=len(tokens.starts) + 1)[:-1])
     breaks = (line + np.cumsum(tokens.ends_sentence))[worded]
-    first = np.flatnonzero(np.diff(breaks, prepend=-1))  # each sentence's first word
+    first = np.flatnonzero(np.append(True, breaks[1:] != breaks[:-1]))  # each sentence's first word
     count = len(first)
-    wordless = np.count_nonzero(np.diff(line)) - np.count_nonzero(np.diff(line[worded]))
+    own = line[worded]
+    wordless = np.count_nonzero(line[1:] != line[:-1]) - np.count_nonzero(own[1:] != own[:-1])
     starts = tokens.starts[worded[first]]
-    lengths = np.diff(starts, append=len(words.points))
+    lengths = np.append(starts[1:], len(words.points)) - starts
     signals["sentences"] = float(count + wordless)
     signals["odd_sentences"] = np.count_nonzero((lengths < 20) | (lengths > 500)) / count
-    technical = np.add.reduceat(_technical()[np.minimum(words.points, 0x7F)], starts, dtype=np.int64)
-    signals["technical_sentences"] = np.count_nonzero(technical > 0.2 * lengths) / count
-    in_each = np.diff(first, append=len(worded))
-    if in_each.max() >= LISTED and len(points := code_points(text)) == len(words.points):
-        capital = (points != words.points)[tokens.starts[worded]]
+    technical = np.flatnonzero(_technical().take(words.points, mode="clip"))
+    before = np.searchsorted(technical, starts)
+    in_each = np.append(before[1:], len(technical)) - before
+    signals["technical_sentences"] = np.count_nonzero(in_each > 0.2 * lengths) / count
+    in_each = np.append(first[1:], len(worded)) - first
+    if in_each.max() >= LISTED:
+        capital = words.capital[tokens.starts[worded]]
         capitals = np.add.reduceat(capital, first, dtype=np.int64)
         signals["list_sentences"] = np.count_nonzero((in_each >= LISTED) & (2 * capitals > in_each)) / count
 
@@ -150,19 +156,20 @@ def _technical() -> np.ndarray:
 
 def _line_signals(signals: dict[str, float], text: str) -> None:
     lines = [line for line in text.split("\n") if line and not line.isspace()]
+    lengths = list(map(len, lines))
     count = max(len(lines), 1)
-    signals["bullet_lines"] = sum(line.lstrip()[0] in BULLETS for line in lines) / count
-    signals["ellipsis_lines"] = sum(line.rstrip().endswith(ELLIPSES) for line in lines) / count
-    signals["punctuated_lines"] = sum(line[-1] in _ENDS for line in lines) / count
-    signals["short_lines"] = sum(len(line) <= SHORT_LINE for line in lines) / count
-    signals["long_lines"] = sum(len(line) >= LONG_LINE for line in lines)
+    signals["bullet_lines"] = len([1 for line in lines if line.lstrip()[0] in BULLETS]) / count
+    signals["ellipsis_lines"] = len([1 for line in lines if line.rstrip().endswith(ELLIPSES)]) / count
+    signals["punctuated_lines"] = len([1 for line in lines if line[-1] in _ENDS]) / count
+    signals["short_lines"] = len([1 for length in lengths if length <= SHORT_LINE]) / count
+    signals["long_lines"] = len([1 for length in lengths if length >= LONG_LINE])
     repeats, characters = _repeated(lines)
     signals["duplicate_lines"] = repeats / count
     signals["duplicate_line_characters"] = characters / max(len(text), 1)
-    signals["duplicate_characters_of_lines"] = characters / max(sum(map(len, lines)), 1)
-    paragraphs = _PARAGRAPH.split(text.strip())
+    signals["duplicate_characters_of_lines"] = characters / max(sum(lengths), 1)
+    paragraphs = [part for part in (part.lstrip("\n") for part in text.strip().split("\n\n")) if part]
     repeats, characters = _repeated(paragraphs)
-    signals["duplicate_paragraphs"] = repeats / len(paragraphs)
+    signals["duplicate_paragraphs"] = repeats / max(len(paragraphs), 1)
     signals["duplicate_paragraph_characters"] = characters / max(len(text), 1)
 
 
@@ -181,68 +188,59 @@ def _repeated(parts: list[str]) -> tuple[int, int]:
 
 
 def _ngram_signals(signals: dict[str, float], tokens: Tokens, characters: int) -> None:
-    """Gopher's n-gram shares of a text's characters."""
-    lengths = np.zeros(len(tokens.starts) + 1, np.int64)
+    """Gopher's n-gram shares of a text's characters. What repeats as an n-gram does so as an (n-1)-gram."""
+    count = len(tokens.starts)
+    lengths = np.zeros(count + 1, np.int64)
     np.cumsum(tokens.ends - tokens.starts, out=lengths[1:])
-    grams = tokens.hashes
-    for n in range(2, 6):
-        grams = lengthened(grams[:-1], tokens.hashes[n - 1 :])
-        if not len(grams):
-            return
+    at, grams = np.arange(count), tokens.hashes
+    for n in range(2, min(count, 10) + 1):
+        at = at[: np.searchsorted(at, count - n, "right")]
+        at, grams = _shared(at, lengthened(grams[: len(at)], tokens.hashes[at + n - 1]))
         if n < 5:
-            often, first = _most_frequent(grams)
+            often, first = _most_frequent(at, grams)
             size = int(lengths[first + n] - lengths[first]) + n - 1  # with a space between words
             signals[f"top_{n}_gram"] = min(often * size / characters, 1.0)
-    at = np.arange(len(grams))
-    for n in range(5, 11):
-        if n > 5:
-            at = at[at + n <= len(tokens.starts)]
-            grams = lengthened(grams[: len(at)], tokens.hashes[at + n - 1])
-        at, group, grams = _shared(at, grams)
-        if not len(at):
+        elif len(at):
+            signals[f"duplicate_{n}_grams"] = _covered(at.tolist(), grams.tolist(), n, lengths) / characters
+        else:
             break
-        signals[f"duplicate_{n}_grams"] = _covered(at.tolist(), group.tolist(), n, lengths) / characters
 
 
-def _most_frequent(grams: np.ndarray) -> tuple[int, int]:
-    """How often the most frequent n-gram occurs, and where first; of several the one that comes first."""
-    ordered = np.sort(grams)
-    edges = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    runs = np.diff(edges, prepend=0, append=len(ordered))
-    most = int(runs.max())
-    if most == 1:
-        return 1, 0
-    values = ordered[np.append(0, edges)[runs == most]]
-    return most, int(np.argmax(grams == values[0] if len(values) == 1 else np.isin(grams, values)))
-
-
-def _shared(at: np.ndarray, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the n-grams at some places those that occur more than once: place, hash and number of the n-gram."""
-    order = np.argsort(grams, kind="stable")
+def _shared(at: np.ndarray, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the n-grams at some places those that occur more than once: place, and number of the n-gram."""
+    order = np.argsort(grams)
     ordered = grams[order]
     same = np.zeros(len(ordered) + 1, bool)
     same[1:-1] = ordered[1:] == ordered[:-1]
     shared = same[1:] | same[:-1]
-    if not shared.any():
-        return at[:0], grams[:0], at[:0]
-    number = np.cumsum(~same[:-1])[shared]
-    chosen = order[shared]
+    chosen, number = order[shared], np.cumsum(~same[:-1][shared])
     back = np.argsort(chosen)
-    return at[chosen[back]], grams[chosen[back]], number[back]
+    return at[chosen[back]], number[back].astype(np.uint64)
 
 
-def _covered(at: list[int], group: list[int], n: int, lengths: np.ndarray) -> int:
+def _most_frequent(at: np.ndarray, numbers: np.ndarray) -> tuple[int, int]:
+    """How often the most frequent n-gram from `_shared` occurs, and where first; of several the first."""
+    if not len(at):
+        return 1, 0
+    numbers = numbers.view(np.int64)
+    often = np.bincount(numbers)[numbers]
+    first = int(np.argmax(often))
+    return int(often[first]), int(at[first])
+
+
+def _covered(at: list[int], numbers: list[int], n: int, lengths: np.ndarray) -> int:
     """Characters in n-grams that occurred before, without overlap: behind a repeat the search goes on."""
     seen: set[int] = set()
     repeats = []
     behind = 0
-    for place, number in zip(at, group, strict=True):
+    for place, number in zip(at, numbers, strict=True):
         if place < behind:
             continue
         if number in seen:
             repeats.append(place)
             behind = place + n
-        seen.add(number)
+        else:
+            seen.add(number)
     first = np.array(repeats, np.int64)
     return int((lengths[first + n] - lengths[first]).sum())
 

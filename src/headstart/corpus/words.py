@@ -7,6 +7,8 @@ from functools import cache
 
 import numpy as np
 
+from headstart.corpus.hashing import scramble
+
 SPACE, PUNCTUATION, SENTENCE_END, DIGIT, LETTER, SYLLABLE = range(6)
 # Unicode's Sentence_Terminal signs of the basic plane, first and last of each run.
 _SENTENCE_ENDS = """
@@ -30,6 +32,8 @@ _SYLLABLES = [
     (0x3400, 0x9FFF),  # CJK ideographs
     (0xF900, 0xFAFF),  # CJK compatibility ideographs
 ]
+
+_SIGMA = 0x3A3  # whose small letter depends on what follows
 
 # Polynomial hashing modulo 2^64. An odd base has an inverse, so any span's hash comes from two prefix sums.
 _BASE = 0x9E3779B97F4A7C15
@@ -56,17 +60,27 @@ def _classes() -> np.ndarray:
 
 
 @cache
+def _lower() -> np.ndarray:
+    """The small letter of each code point of the basic plane: places are to stay, so one for each."""
+    lowered = (chr(point).lower() for point in range(0x10000))
+    return np.array([ord(small[0]) for small in lowered], np.uint32)
+
+
+@cache
+def _lowered_classes() -> np.ndarray:
+    return _classes()[_lower()]
+
+
+@cache
+def _lowered_hashes() -> np.ndarray:
+    return scramble(_lower() + np.uint64(1))
+
+
+@cache
 def _powers(base: int, size: int) -> np.ndarray:
     factors = np.full(size, base, np.uint64)
     factors[0] = 1
     return np.multiply.accumulate(factors)
-
-
-def _scramble(values: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele 2014): every input bit reaches every output bit."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def _runs(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,15 +96,17 @@ class Words:
     """One text's words.
 
     Attributes:
-        points: the code points of the lower-cased text.
+        points: the code points of the text in small letters.
+        capital: whether it has another letter there.
         classes: SPACE, PUNCTUATION, SENTENCE_END, DIGIT, LETTER or SYLLABLE for each.
         hashes: one 64-bit hash a word; a word is a run of letters and digits, or one syllable sign.
-        starts: where each word begins; places in the lower-cased text are places in the text itself.
+        starts: where each word begins.
         lengths: characters of each word.
         sums: polynomial sums of the text before each character, from which any span has its hash.
     """
 
     points: np.ndarray
+    capital: np.ndarray
     classes: np.ndarray
     hashes: np.ndarray
     starts: np.ndarray
@@ -99,21 +115,12 @@ class Words:
 
     def hash(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """One 64-bit hash for each span of characters."""
-        return _scramble(
-            (self.sums[ends] - self.sums[starts]) * _powers(_INVERSE, _size(self.points))[starts]
-        )
+        return scramble((self.sums[ends] - self.sums[starts]) * _powers(_INVERSE, _size(self.points))[starts])
 
     @property
     def unspaced(self) -> bool:
         """Whether the text is written without spaces between words, by and large."""
         return bool(np.count_nonzero(self.classes == SYLLABLE) > 0.3 * len(self.points))
-
-    def lettered_share(self) -> float:
-        """The share of what stands between spaces that has a letter in it."""
-        starts, ends = _runs(self.classes != SPACE)
-        letters = np.zeros(len(self.classes) + 1, np.int32)
-        np.cumsum(self.classes >= LETTER, out=letters[1:])
-        return np.count_nonzero(letters[ends] > letters[starts]) / max(len(starts), 1)
 
     def ngrams(self, n: int) -> np.ndarray:
         """One hash for each run of n words; empty where there are fewer than n."""
@@ -145,10 +152,15 @@ def code_points(text: str) -> np.ndarray:
 
 def split(text: str) -> Words:
     """Cut a text into words."""
-    # The one letter that two characters make in lower case; places would shift.
-    points = code_points(text.replace("\u0130", "I").lower())
-    classes = _classes()[np.minimum(points, 0xFFFF)]
-    classes[points > 0xFFFF] = LETTER
+    cased = code_points(text)
+    basic = np.minimum(cased, 0xFFFF).astype(np.intp)
+    points, classes, hashed = (
+        table.take(basic) for table in (_lower(), _lowered_classes(), _lowered_hashes())
+    )
+    odd = np.flatnonzero((cased > 0xFFFF) | (cased == _SIGMA))
+    if len(odd):
+        points[odd] = code_points(text.replace("\u0130", "I").lower())[odd]
+        classes[odd], hashed[odd] = LETTER, scramble(points[odd] + np.uint64(1))
     if (classes == SYLLABLE).any():
         inside = classes >= DIGIT
         alone = classes == SYLLABLE
@@ -160,10 +172,9 @@ def split(text: str) -> Words:
     else:
         first, last = _runs(classes >= DIGIT)
     sums = np.zeros(len(points) + 1, np.uint64)
-    scrambled = _scramble(points.astype(np.uint64) + np.uint64(1))
-    np.cumsum(scrambled * _powers(_BASE, _size(points))[: len(points)], out=sums[1:])
-    hashes = _scramble((sums[last] - sums[first]) * _powers(_INVERSE, _size(points))[first])
-    return Words(points, classes, hashes, first, last - first, sums)
+    np.cumsum(hashed * _powers(_BASE, _size(points))[: len(points)], out=sums[1:])
+    hashes = scramble((sums[last] - sums[first]) * _powers(_INVERSE, _size(points))[first])
+    return Words(points, cased != points, classes, hashes, first, last - first, sums)
 
 
 def _size(points: np.ndarray) -> int:
