@@ -2,6 +2,8 @@
 
 import json
 import random
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,16 @@ def test_unseen_texts_are_told_apart(model_folder: Path) -> None:
     assert report["test"]["f1"] > 0.95
     assert report["test"]["n"] == sum(report["examples"]["test"].values())
     assert sum(row["n"] for row in report["test"]["calibration"]) == report["test"]["n"]
+
+
+def test_a_model_trained_again_in_the_same_folder_is_read_again(model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    before, report = load_model(folder), json.loads((folder / "report.json").read_text())
+    shutil.rmtree(folder)
+    save_model(folder, replace(before, bias=before.bias + 1, fingerprint="another"), report)
+    assert load_model(folder).fingerprint == "another"
+    assert load_model(folder) is load_model(folder)
 
 
 def test_the_report_shows_where_the_model_is_wrong() -> None:

@@ -83,13 +83,18 @@ def save_model(folder: Path, model: QualityModel, report: dict[str, Any]) -> Non
         raise
 
 
-@lru_cache(maxsize=8)
 def load_model(folder: Path) -> QualityModel:
-    """A model from its folder.
+    """A model from its folder, read once as long as it stays the same.
 
     Raises:
         HeadstartError: it is not there, or damaged.
     """
+    weights = folder / WEIGHTS
+    return _read(folder, weights.stat().st_mtime_ns if weights.exists() else 0)
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path, version: int) -> QualityModel:
     manifest = read_manifest(folder, KIND, VERSION)
     try:
         arrays = load_file(folder / WEIGHTS)
