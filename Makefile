@@ -51,9 +51,7 @@ LLAMA_CPP ?=
 bench-decode: $(DECODE)/.installed $(if $(LLAMA_CPP),$(DECODE)/.installed-llama-cpp)
 	$(DECODE)/bin/python benchmarks/decode/bench.py $(ARGS)
 
-$(DECODE)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
-	$(PYTHON) -m venv $(DECODE) || { rm -rf $(DECODE); echo "$(NO_VENV)"; exit 1; }
+$(DECODE)/.installed: pyproject.toml constraints.txt | $(DECODE)/bin/python
 	tools/install $(DECODE)
 	$(DECODE)/bin/pip install --constraint constraints.txt transformers gguf
 	@touch $@
@@ -70,9 +68,7 @@ bench-tasks: $(TASKS)/.installed
 	@test -n "$(DATA)" || { echo "bench-tasks needs the folder of labelled data: make bench-tasks DATA=FOLDER"; exit 1; }
 	$(TASKS)/bin/python benchmarks/tasks/bench.py --data $(DATA) --out $(OUT) $(if $(PARTS),--parts $(PARTS)) $(ARGS)
 
-$(TASKS)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
-	$(PYTHON) -m venv $(TASKS) || { rm -rf $(TASKS); echo "$(NO_VENV)"; exit 1; }
+$(TASKS)/.installed: pyproject.toml constraints.txt | $(TASKS)/bin/python
 	tools/install $(TASKS) static
 	$(TASKS)/bin/pip install --constraint constraints.txt transformers accelerate
 	@touch $@
@@ -84,8 +80,7 @@ bench-corpus: $(VENV)/.installed $(CORPUS)/.installed
 	@test -n "$(DATA)" || { echo "say where the labelled pages are: make bench-corpus DATA=/path/to/data"; exit 1; }
 	$(BIN)/python benchmarks/corpus/bench.py $(DATA) --peer $(CORPUS)/bin/python --out $(RESULT) $(ARGS)
 
-$(CORPUS)/.installed: benchmarks/corpus/requirements.txt
-	$(PYTHON) -m venv $(CORPUS) || { rm -rf $(CORPUS); echo "$(NO_VENV)"; exit 1; }
+$(CORPUS)/.installed: benchmarks/corpus/requirements.txt | $(CORPUS)/bin/python
 	$(CORPUS)/bin/pip install --requirement benchmarks/corpus/requirements.txt
 	@touch $@
 
@@ -95,8 +90,7 @@ bench-rules: $(RULES)/.installed
 	@test -n "$(DATA)" || { echo "say where the texts are: make bench-rules DATA=/path/to/data"; exit 1; }
 	PYTHONPATH=src $(RULES)/bin/python benchmarks/rules/bench.py $(DATA) --out $(RESULT) $(ARGS)
 
-$(RULES)/.installed: benchmarks/rules/requirements.txt
-	$(PYTHON) -m venv $(RULES) || { rm -rf $(RULES); echo "$(NO_VENV)"; exit 1; }
+$(RULES)/.installed: benchmarks/rules/requirements.txt | $(RULES)/bin/python
 	$(RULES)/bin/pip install --requirement benchmarks/rules/requirements.txt
 	@touch $@
 
@@ -106,9 +100,7 @@ bench-extraction: $(EXTRACTION)/.installed
 	@test -n "$(DATA)" || { echo "say where the labelled pages are: make bench-extraction DATA=/path/to/data/web"; exit 1; }
 	$(EXTRACTION)/bin/python benchmarks/extraction/bench.py $(DATA) --out $(RESULT) $(ARGS)
 
-$(EXTRACTION)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
-	$(PYTHON) -m venv $(EXTRACTION) || { rm -rf $(EXTRACTION); echo "$(NO_VENV)"; exit 1; }
+$(EXTRACTION)/.installed: pyproject.toml constraints.txt | $(EXTRACTION)/bin/python
 	tools/install $(EXTRACTION) trafilatura
 	@touch $@
 
@@ -125,9 +117,7 @@ bench-time-to-loss: $(TRAIN)/.installed $(REVIEWS)/tokens-8192/manifest.json $(N
 	$(TRAIN)/bin/python benchmarks/time_to_loss/bench.py --tokens $(REVIEWS)/tokens-8192 --nanogpt $(NANOGPT) \
 		--work .cache/time-to-loss --out $(RESULT) $(ARGS)
 
-$(TRAIN)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
-	$(PYTHON) -m venv $(TRAIN) || { rm -rf $(TRAIN); echo "$(NO_VENV)"; exit 1; }
+$(TRAIN)/.installed: pyproject.toml constraints.txt | $(TRAIN)/bin/python
 	tools/install $(TRAIN)
 	$(TRAIN)/bin/pip install --constraint constraints.txt transformers accelerate
 	@touch $@
@@ -144,9 +134,9 @@ $(REVIEWS)/tokens-%/manifest.json: $(REVIEWS)/corpus/manifest.json
 	git clone https://github.com/karpathy/nanoGPT .cache/nanoGPT
 	git -C .cache/nanoGPT checkout --quiet 3adf61e154c3fe3fca428ad6bc3818b27a3b8291
 
-$(BIN)/python:
+%/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(NO_VENV)"; exit 1; }
+	$(PYTHON) -m venv $* || { rm -rf $*; echo "$(NO_VENV)"; exit 1; }
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	tools/install $(VENV)
