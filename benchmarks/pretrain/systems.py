@@ -29,8 +29,9 @@ from headstart.objectives.vocabulary import read_vocabulary
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import TokenRows
 from headstart.training import loop
-from headstart.training.loop import configuration, trial
+from headstart.training.configuration import configuration
 from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, OptimiserRecipe, PretrainRecipe
+from headstart.training.step_cost import trial
 
 LAYERS, WIDTH, HEADS = 6, 384, 6
 CONTEXT = {"causal": 256, "masked": 128}

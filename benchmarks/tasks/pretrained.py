@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from headstart.folder import MANIFEST, read_json, write_json
-from headstart.training.loop import seconds_per_step
 from headstart.training.recipe import PretrainRecipe
+from headstart.training.step_cost import seconds_per_step
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 # Core-minutes on one thread, and what differs from the recipe of the encoder or decoder.

@@ -14,9 +14,11 @@ from headstart.models.transformer import build
 from headstart.objectives.batch import hidden_states, target_states
 from headstart.recipe import Recipe
 from headstart.training.checkpoint import read
-from headstart.training.loop import configuration, pretrain, seconds_per_step
+from headstart.training.configuration import configuration
+from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
+from headstart.training.step_cost import seconds_per_step
 
 RECIPES = Path(__file__).parent
 

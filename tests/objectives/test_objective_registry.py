@@ -173,7 +173,7 @@ def test_runs_go_through_the_loop_and_resume(family, objective, tokens, tmp_path
 def assert_resumes(recipe: PretrainRecipe, folder) -> None:
     """A run that dies and goes on ends as `folder / "whole"` did, dropout and all."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop._Run, "update", _dies_at(5, loop._Run.update))
+        patch.setattr(loop.Run, "update", _dies_at(5, loop.Run.update))
         with pytest.raises(KeyboardInterrupt):
             pretrain(recipe, folder / "cut")
     pretrain(recipe, folder / "cut")

@@ -50,7 +50,7 @@ def test_a_capture_shows_the_batch_and_changes_nothing(
 ) -> None:
     recipe = engine_recipe(kind, steps=4, checkpoint_every=4, **changes)
     pretrain(recipe, tmp_path / "plain")
-    run, update, seen = tmp_path / "run", loop._Run.update, []
+    run, update, seen = tmp_path / "run", loop.Run.update, []
 
     def captured(self):
         if self.step == 1:
@@ -64,7 +64,7 @@ def test_a_capture_shows_the_batch_and_changes_nothing(
         return update(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Run, "update", captured)
+        patch.setattr(loop.Run, "update", captured)
         pretrain(recipe, run)
     assert losses(run) == losses(tmp_path / "plain")
     for name in ("model/model.safetensors", "checkpoints/step-4/optimizer.safetensors"):
@@ -108,7 +108,7 @@ def test_a_capture_shows_the_batch_and_changes_nothing(
 
 
 def test_a_capture_that_fails_leaves_the_model_as_it_was(engine_recipe, tmp_path, monkeypatch) -> None:
-    run, update, models = tmp_path / "run", loop._Run.update, []
+    run, update, models = tmp_path / "run", loop.Run.update, []
 
     def captured(self):
         models.append(self.model)
@@ -118,7 +118,7 @@ def test_a_capture_that_fails_leaves_the_model_as_it_was(engine_recipe, tmp_path
     def failing(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(loop._Run, "update", captured)
+    monkeypatch.setattr(loop.Run, "update", captured)
     monkeypatch.setattr(capture, "loss_sum", failing)
     pretrain(engine_recipe(steps=3), run)
     assert not any(module._forward_hooks for module in models[0].modules())

@@ -70,7 +70,7 @@ def test_updates_do_not_reach_into_a_checkpoint_that_is_being_written(
     """In a whole run: weights, optimiser, average and state, written only after two more steps."""
     recipe = engine_recipe(steps=6, checkpoint_every=2, keep_checkpoints=9, optimiser={"average": 0.9})
     pretrain(recipe, tmp_path / "plain")
-    moved, save_file, update = threading.Event(), checkpoint.save_file, loop._Run.update
+    moved, save_file, update = threading.Event(), checkpoint.save_file, loop.Run.update
 
     def late(pieces, path) -> None:
         if "step-2" in str(path):
@@ -84,7 +84,7 @@ def test_updates_do_not_reach_into_a_checkpoint_that_is_being_written(
         return figures
 
     monkeypatch.setattr(checkpoint, "save_file", late)
-    monkeypatch.setattr(loop._Run, "update", updated)
+    monkeypatch.setattr(loop.Run, "update", updated)
     pretrain(recipe, tmp_path / "late")
     ours, theirs = ([*(tmp_path / name).glob("checkpoints/*/*.safetensors")] for name in ("late", "plain"))
     assert len(ours) == len(theirs) == 9
@@ -256,7 +256,7 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(engine_recipe, tmp_path,
     recipe = engine_recipe("causal", prompts=["The"])
     sample = lambda model, tokenizer, prompt: prompt  # noqa: E731
     pretrain(recipe, tmp_path / "whole", sample)
-    run, update, writes = tmp_path / "run", loop._Run.update, checkpoint.save_file
+    run, update, writes = tmp_path / "run", loop.Run.update, checkpoint.save_file
 
     def updated(self):
         if self.step == 4:
@@ -266,7 +266,7 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(engine_recipe, tmp_path,
         return update(self)
 
     kept = {checkpoint: writes, capture: capture.save_file, loop: loop.write_json}
-    monkeypatch.setattr(loop._Run, "update", updated)
+    monkeypatch.setattr(loop.Run, "update", updated)
     pretrain(recipe, run, sample)
     notes = [event["text"] for event in read_metrics(run) if event["kind"] == "note"]
     assert [note.split(" could")[0] for note in notes] == ["the capture", "the samples", "the checkpoint"]
@@ -298,7 +298,7 @@ def test_a_last_checkpoint_that_cannot_be_written_is_an_error(engine_recipe, tmp
 def test_damage_is_said_on_the_terminal_and_in_the_account(
     engine_recipe, tmp_path, monkeypatch, capsys
 ) -> None:
-    run, update = tmp_path / "run", loop._Run.update
+    run, update = tmp_path / "run", loop.Run.update
 
     def stopping(self):
         if self.step == 10:
@@ -306,7 +306,7 @@ def test_damage_is_said_on_the_terminal_and_in_the_account(
         return update(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Run, "update", stopping)
+        patch.setattr(loop.Run, "update", stopping)
         with pytest.raises(KeyboardInterrupt):
             pretrain(engine_recipe(), run)
     path = run / "checkpoints" / "step-9" / "optimizer.safetensors"
@@ -330,14 +330,14 @@ def test_nothing_is_pickled(engine_recipe, tmp_path, monkeypatch) -> None:
         (torch, "save"), (torch, "load"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, refuse)
-    run, update = tmp_path / "run", loop._Run.update
+    run, update = tmp_path / "run", loop.Run.update
 
     def captured(self):
         if self.step == 1:
             control.send(run, "capture")
         return update(self)
 
-    monkeypatch.setattr(loop._Run, "update", captured)
+    monkeypatch.setattr(loop.Run, "update", captured)
     recipe = engine_recipe(steps=4, checkpoint_every=2, statistics_every=1, optimiser={"average": 0.9})
     pretrain(recipe, run)
     monkeypatch.undo()

@@ -28,11 +28,11 @@ from headstart.training import loop, run_folder
 from headstart.training.recipe import PretrainRecipe
 
 run_folder.describe_machine = dict
-update = loop._Run.update
+update = loop.Run.update
 def slow(self):
     time.sleep(0.03)
     return update(self)
-loop._Run.update = slow
+loop.Run.update = slow
 print("ready", flush=True)
 while line := sys.stdin.readline():
     recipe, run = line.rstrip("\\n").split("\\t")

@@ -15,6 +15,7 @@ from headstart.models.transformer import build
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training import loop, parallel, run_folder
+from headstart.training.configuration import configuration
 from headstart.training.control import send
 from headstart.training.feed import Feed
 from headstart.training.loop import pretrain
@@ -40,7 +41,7 @@ class Killed(BaseException):
 
 def cut(recipe: PretrainRecipe, run: Path, updates: int, monkeypatch) -> None:
     """Leave the run as a kill right before an update would."""
-    update, left = loop._Run.update, iter(range(updates))
+    update, left = loop.Run.update, iter(range(updates))
 
     def limited(self):
         if next(left, None) is None:
@@ -48,7 +49,7 @@ def cut(recipe: PretrainRecipe, run: Path, updates: int, monkeypatch) -> None:
         return update(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Run, "update", limited)
+        patch.setattr(loop.Run, "update", limited)
         with pytest.raises(Killed):
             pretrain(recipe, run)
 
@@ -189,14 +190,14 @@ def test_going_back_passes_over_the_bad_rows(engine_recipe, tmp_path, monkeypatc
     pretrain(engine_recipe(steps=20), plain)
     read = {event["step"]: event["batch"] for event in account(plain) if event["kind"] == "step"}
     spoil(monkeypatch, {7})  # of step 8; the checkpoint is of step 6
-    stopped = loop._Run.update
+    stopped = loop.Run.update
 
     def slower(self):
         if self.step == 6 and not self.passed:
             send(self.folder, "set_learning_rate", rate=0.001)
         return stopped(self)
 
-    monkeypatch.setattr(loop._Run, "update", slower)
+    monkeypatch.setattr(loop.Run, "update", slower)
     pretrain(engine_recipe(steps=20, on_spike="rollback"), run)
     events = account(run)
     steps = [event for event in events if event["kind"] == "step"]
@@ -230,7 +231,7 @@ def gradients(engine_recipe):
         if kind not in runs:
             recipe = engine_recipe(kind, context_warmup=0.9, rows=6, z_loss=1e-3, label_smoothing=0.1)
             tokenizer = open_tokenizer(recipe.tokens)
-            model = build(loop.configuration(recipe), 0)
+            model = build(configuration(recipe), 0)
             layout = parallel.Layout(ParallelRecipe(), torch.device("cpu"))
             layout.place(model, recipe)
             start = getattr(family_named(recipe.model.family), "DECODER_START", "end")

@@ -158,11 +158,11 @@ from headstart.training.recipe import PretrainRecipe
 from headstart.errors import Stopped
 
 run_folder.describe_machine = dict
-update = loop._Run.update
+update = loop.Run.update
 def slow(self):
     time.sleep(float(sys.argv[3]))
     return update(self)
-loop._Run.update = slow
+loop.Run.update = slow
 print("ready", flush=True)
 try:
     loop.pretrain(PretrainRecipe.load(Path(sys.argv[1]), []), Path(sys.argv[2]))
@@ -236,7 +236,7 @@ def stopped_at(recipe: PretrainRecipe, run: Path, step: int, monkeypatch) -> Non
     class Killed(BaseException):
         pass
 
-    update = loop._Run.update
+    update = loop.Run.update
 
     def limited(self):
         if self.step == step:
@@ -244,7 +244,7 @@ def stopped_at(recipe: PretrainRecipe, run: Path, step: int, monkeypatch) -> Non
         return update(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Run, "update", limited)
+        patch.setattr(loop.Run, "update", limited)
         with pytest.raises(Killed):
             pretrain(recipe, run)
 
@@ -338,13 +338,13 @@ def test_a_signal_saves_and_stops(whole, recipe, tmp_path, number) -> None:
 
 def during(monkeypatch, act) -> None:
     """Call `act(run, step)` before every update."""
-    update = loop._Run.update
+    update = loop.Run.update
 
     def acting(self):
         act(self.folder, self.step)
         return update(self)
 
-    monkeypatch.setattr(loop._Run, "update", acting)
+    monkeypatch.setattr(loop.Run, "update", acting)
 
 
 def test_a_signal_in_the_last_step_is_not_lost(whole, recipe, tmp_path, monkeypatch) -> None:

@@ -57,7 +57,7 @@ def test_cut_off_it_goes_on_from_its_checkpoint(engine_recipe, tmp_path, monkeyp
     pretrain(engine_recipe("causal"), tmp_path / "first")
     recipe = engine_recipe("causal", start=tmp_path / "first" / "model")
     pretrain(recipe, tmp_path / "whole")
-    update = loop._Run.update
+    update = loop.Run.update
 
     def limited(self):
         if self.step == 7:
@@ -65,7 +65,7 @@ def test_cut_off_it_goes_on_from_its_checkpoint(engine_recipe, tmp_path, monkeyp
         return update(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Run, "update", limited)
+        patch.setattr(loop.Run, "update", limited)
         with pytest.raises(KeyboardInterrupt):
             pretrain(recipe, tmp_path / "cut")
     pretrain(recipe, tmp_path / "cut")

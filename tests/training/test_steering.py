@@ -36,13 +36,13 @@ def until(true: Callable[[], bool]) -> None:
 
 def during(monkeypatch, act: Callable[[Path, int], None]) -> None:
     """Call `act(run, step)` before every update."""
-    update = loop._Run.update
+    update = loop.Run.update
 
     def acting(self):
         act(self.folder, self.step)
         return update(self)
 
-    monkeypatch.setattr(loop._Run, "update", acting)
+    monkeypatch.setattr(loop.Run, "update", acting)
 
 
 def test_single_steps_while_paused(engine_recipe, tmp_path) -> None:

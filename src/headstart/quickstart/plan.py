@@ -8,8 +8,8 @@ from headstart.tasks.data import Task
 from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.kinds import KINDS
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.training.loop import seconds_per_step
 from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, PretrainRecipe
+from headstart.training.step_cost import seconds_per_step
 
 Precision = Literal["float32", "bfloat16"]
 

@@ -10,9 +10,10 @@ from headstart.models.parameters import parameters_by_part
 from headstart.objectives.registry import OBJECTIVES
 from headstart.scaling.memory import Layout, training_memory
 from headstart.tokenizer.shards import TokenRows
-from headstart.training.loop import configuration, seconds_per_step
+from headstart.training.configuration import configuration
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.schedule import rows_before
+from headstart.training.step_cost import seconds_per_step
 
 # What a step costs more in a long run than in the few that are measured.
 LOOP_SHARE = 1.1

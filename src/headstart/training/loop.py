@@ -6,13 +6,11 @@ as the uninterrupted run would: what a step reads and draws depends on the seed 
 
 import hashlib
 import math
-import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,14 +19,13 @@ from safetensors import SafetensorError
 
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import read_json, read_manifest, write_json
-from headstart.interchange.model_folder import LoadedModel, check_tokenizer, load_model, save_model
-from headstart.models.config import TransformerConfig
+from headstart.interchange.model_folder import load_model, save_model
 from headstart.models.flops import training_flops
-from headstart.models.registry import family_named, make_config
+from headstart.models.registry import family_named
 from headstart.models.static_vectors import start_from_static
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch
-from headstart.objectives.registry import OBJECTIVES, check_fit
+from headstart.objectives.registry import OBJECTIVES
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.progress import Bar
 from headstart.tokenizer.base import Tokenizer
@@ -37,10 +34,13 @@ from headstart.tokenizer.shards import KIND, VERSION
 from headstart.training import checkpoint, control
 from headstart.training.average import Average
 from headstart.training.capture import capture
+from headstart.training.configuration import configuration
+from headstart.training.evaluation import held_out
 from headstart.training.feed import Feed
 from headstart.training.guard import Guard
-from headstart.training.machine import keep_freed_memory
-from headstart.training.metrics import Metrics, read_metrics
+from headstart.training.machine import keep_freed_memory, peak_memory
+from headstart.training.metrics import Metrics
+from headstart.training.model_card import model_card
 from headstart.training.muon import like
 from headstart.training.optimiser import Optimiser
 from headstart.training.parallel import Layout, lost_contact, start
@@ -110,57 +110,18 @@ def _pretrain(recipe: PretrainRecipe, run: Path, layout: Layout, sample: Sampler
         return folder
     keep_freed_memory()
     model = build(config, recipe.seed, getattr(torch, recipe.precision))
-    _Run(recipe, run, model, tokenizer, layout, sample).train()
+    Run(recipe, run, model, tokenizer, layout, sample).train()
     weights = layout.whole(model)
     if layout.main:
         model = build(config, recipe.seed, getattr(torch, recipe.precision))
         model.load_state_dict(weights)
         save_model(
-            folder, model, tokenizer, OBJECTIVES[recipe.objective.kind].head, _card(recipe, model, run)
+            folder, model, tokenizer, OBJECTIVES[recipe.objective.kind].head, model_card(recipe, model, run)
         )
     return folder
 
 
-def configuration(recipe: PretrainRecipe) -> TransformerConfig:
-    """The model that a recipe trains.
-
-    Raises:
-        HeadstartError: sizes that do not fit each other, the tokenizer or the objective.
-    """
-    tokenizer = open_tokenizer(recipe.tokens)
-    if isinstance(recipe.start, Path):
-        config = _goes_on(load_model(recipe.start), tokenizer, recipe)
-    else:
-        sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
-        sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
-        config = make_config(recipe.model.family, sizes)
-    check_tokenizer(config, tokenizer)
-    check_fit(recipe.objective, config, read_vocabulary(tokenizer))
-    return config
-
-
-def _goes_on(start: LoadedModel, tokenizer: Tokenizer, recipe: PretrainRecipe) -> TransformerConfig:
-    """The configuration of a model that is trained further."""
-    config, head = start.model.config, OBJECTIVES[recipe.objective.kind].head
-    if start.tokenizer.sha256 != tokenizer.sha256:
-        raise HeadstartError(
-            f"{recipe.tokens} was encoded with another tokenizer than {recipe.start} has; encode the corpus "
-            f"again with --tokenizer {recipe.start}"
-        )
-    if start.head != head:
-        raise HeadstartError(
-            f"start={recipe.start} is a {start.head} model, and objective.kind={recipe.objective.kind} "
-            f"trains a {head} one; take the model that it was made from, or another objective"
-        )
-    if recipe.context > config.context and config.position == "learned":
-        raise HeadstartError(
-            f"context={recipe.context} is more than the {config.context} positions of {recipe.start}; lower "
-            "it"
-        )
-    return replace(config, context=max(config.context, recipe.context))
-
-
-class _Run:
+class Run:
     """The state of one run, and its loop."""
 
     def __init__(
@@ -304,7 +265,7 @@ class _Run:
             "gradient_norm": norm,
             "learning_rate": scale * recipe.optimiser.matrix_rate,
             "mfu": self._mfu(batch, elapsed),
-            "memory_bytes": _peak_memory(layout.device),
+            "memory_bytes": peak_memory(layout.device),
             "data_wait": round(self.feed.waited, 4),
             "batch": int.from_bytes(hashlib.blake2b(batch.ids.numpy().tobytes(), digest_size=6).digest()),
         }
@@ -321,39 +282,13 @@ class _Run:
 
     def _evaluate(self) -> None:
         recipe, layout = self.recipe, self.layout
-        assert layout.module is not None
         self.model.eval()
-        batch, domains = self.feed.evaluation()
-        batch = replace(batch, pair_positions=None)  # whether texts follow each other is no part of the text
-        names = self.feed.heldout.domains if domains is not None else []
-        groups = torch.zeros(len(batch.targets), dtype=torch.long) if domains is None else domains
-        sums = torch.zeros(max(len(names), 1))
-        begin = 0
-        for part in batch.split(recipe.micro_rows):
-            behind = begin + len(part.targets)
-            sums += layout.evaluate(part, groups[begin:behind], len(sums)).cpu()
-            begin = behind
-        sizes = torch.zeros(len(sums)).index_add(0, groups, self.piece_bytes[batch.targets].float())
-        counts = torch.bincount(groups, minlength=len(sums))
-        nats = float(sums.sum())
-        figures: dict[str, Any] = {
+        figures = {
             "tokens": rows_before(self.step, recipe) * recipe.context,
             "seconds": round(self.seconds, 3),
             "core_seconds": round(self.core_seconds, 3),
-            "loss": nats / len(batch.targets),
-            "bits_per_byte": nats / math.log(2) / int(self.piece_bytes[batch.targets].sum()),
-            "targets": len(batch.targets),
+            **held_out(self.feed, layout, self.piece_bytes, recipe.micro_rows),
         }
-        if len(names) > 1:
-            figures["domains"] = {
-                name: {
-                    "loss": float(sums[i]) / int(counts[i]),
-                    "bits_per_byte": float(sums[i]) / math.log(2) / max(float(sizes[i]), 1.0),
-                    "targets": int(counts[i]),
-                }
-                for i, name in enumerate(names)
-                if counts[i]
-            }
         self.worse = 0 if figures["loss"] < self.best else self.worse + 1
         self.best = min(self.best, figures["loss"])
         self.tell("evaluation", **figures)
@@ -557,60 +492,3 @@ class _Run:
         if trouble := self.checkpoints.wait():
             raise HeadstartError(f"stopped after step {self.step}, but {trouble}")
         raise Stopped(f"stopped after step {self.step}: {why}; everything is saved, the same command goes on")
-
-
-def _peak_memory(device: torch.device) -> int:
-    """The most memory that this process has had so far, in bytes; on a GPU, that of the GPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def trial(recipe: PretrainRecipe) -> _Run:
-    """A run that writes nothing, to measure what its steps (`update`) cost; who takes it closes its feed."""
-    tokenizer = open_tokenizer(recipe.tokens)
-    recipe = recipe.model_copy(update={"start": "random"})  # as fast as any other
-    keep_freed_memory()
-    model = build(configuration(recipe), recipe.seed, getattr(torch, recipe.precision))
-    return _Run(recipe, recipe.tokens, model, tokenizer, start(recipe.parallel, recipe.device))
-
-
-def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, int]:
-    """Measure what one step of a recipe costs on this machine; trains a model that is thrown away.
-
-    Returns:
-        Seconds a step (the fastest of `updates`, after one to warm up), and the model's parameters.
-    """
-    run = trial(recipe)
-    fastest = math.inf
-    with closing(run.feed):
-        run.update()
-        for _ in range(updates):
-            started = time.perf_counter()
-            run.update()
-            fastest = min(fastest, time.perf_counter() - started)
-    return fastest, sum(parameter.numel() for parameter in run.model.parameters())
-
-
-def _card(recipe: PretrainRecipe, model: Transformer, run: Path) -> str:
-    """The model card: what it is, what it was trained on, what it reached."""
-    events = read_metrics(run)
-    last = [event for event in events if event["kind"] == "evaluation"][-1]
-    changed = any(event["kind"] == "control" and event["action"] in control.NUMBERS for event in events)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    begun = f"the weights of `{recipe.start.name}`" if isinstance(recipe.start, Path) else "random weights"
-    return (
-        f"# {model.config.family}, {parameters:,} parameters\n\n"
-        f"Pre-trained from {begun} with headstart, {recipe.objective.kind} objective, "
-        f"{last['tokens']:,} tokens in {last['step']:,} steps of {recipe.rows} rows "
-        f"of {recipe.context} tokens.\n\n"
-        f"Held-out loss {last['loss']:.4f} nats a target token, {last['bits_per_byte']:.4f} bits a byte "
-        f"(n = {last['targets']:,} targets).\n\n"
-        + (
-            "The learning rate was changed by hand while it ran; `metrics.jsonl` says when.\n\n"
-            if changed
-            else ""
-        )
-        + "The full recipe is in `recipe.yaml` of the run."
-    )

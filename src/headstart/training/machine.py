@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -120,3 +121,11 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory that this process has had so far, in bytes; on a GPU, that of the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -12,7 +12,8 @@ from headstart.models.transformer import Transformer
 from headstart.objectives.registry import OBJECTIVES
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training import checkpoint
-from headstart.training.loop import AVERAGE, WEIGHTS, configuration
+from headstart.training.configuration import configuration
+from headstart.training.loop import AVERAGE, WEIGHTS
 from headstart.training.recipe import PretrainRecipe
 
 

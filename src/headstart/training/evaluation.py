@@ -1,0 +1,50 @@
+"""The loss on held-out rows, whole and by domain."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from headstart.training.feed import Feed
+from headstart.training.parallel import Layout
+
+
+def held_out(feed: Feed, layout: Layout, piece_bytes: torch.Tensor, micro_rows: int) -> dict[str, Any]:
+    """Loss on the same held-out rows every time, in nats a target token and bits a byte.
+
+    Args:
+        feed: has the rows and knows their domains.
+        layout: has the model, in evaluation mode.
+        piece_bytes: how many bytes each token of the vocabulary stands for, `[V]`.
+        micro_rows: rows that are computed at once.
+    """
+    batch, domains = feed.evaluation()
+    batch = replace(batch, pair_positions=None)  # whether texts follow each other is no part of the text
+    names = feed.heldout.domains if domains is not None else []
+    groups = torch.zeros(len(batch.targets), dtype=torch.long) if domains is None else domains
+    sums = torch.zeros(max(len(names), 1))
+    begin = 0
+    for part in batch.split(micro_rows):
+        behind = begin + len(part.targets)
+        sums += layout.evaluate(part, groups[begin:behind], len(sums)).cpu()
+        begin = behind
+    sizes = torch.zeros(len(sums)).index_add(0, groups, piece_bytes[batch.targets].float())
+    counts = torch.bincount(groups, minlength=len(sums))
+    nats = float(sums.sum())
+    figures: dict[str, Any] = {
+        "loss": nats / len(batch.targets),
+        "bits_per_byte": nats / math.log(2) / int(piece_bytes[batch.targets].sum()),
+        "targets": len(batch.targets),
+    }
+    if len(names) > 1:
+        figures["domains"] = {
+            name: {
+                "loss": float(sums[i]) / int(counts[i]),
+                "bits_per_byte": float(sums[i]) / math.log(2) / max(float(sizes[i]), 1.0),
+                "targets": int(counts[i]),
+            }
+            for i, name in enumerate(names)
+            if counts[i]
+        }
+    return figures

@@ -1,0 +1,31 @@
+"""The model card of a pre-trained model."""
+
+from pathlib import Path
+
+from headstart.models.transformer import Transformer
+from headstart.training import control
+from headstart.training.metrics import read_metrics
+from headstart.training.recipe import PretrainRecipe
+
+
+def model_card(recipe: PretrainRecipe, model: Transformer, run: Path) -> str:
+    """The model card: what it is, what it was trained on, what it reached."""
+    events = read_metrics(run)
+    last = [event for event in events if event["kind"] == "evaluation"][-1]
+    changed = any(event["kind"] == "control" and event["action"] in control.NUMBERS for event in events)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    begun = f"the weights of `{recipe.start.name}`" if isinstance(recipe.start, Path) else "random weights"
+    return (
+        f"# {model.config.family}, {parameters:,} parameters\n\n"
+        f"Pre-trained from {begun} with headstart, {recipe.objective.kind} objective, "
+        f"{last['tokens']:,} tokens in {last['step']:,} steps of {recipe.rows} rows "
+        f"of {recipe.context} tokens.\n\n"
+        f"Held-out loss {last['loss']:.4f} nats a target token, {last['bits_per_byte']:.4f} bits a byte "
+        f"(n = {last['targets']:,} targets).\n\n"
+        + (
+            "The learning rate was changed by hand while it ran; `metrics.jsonl` says when.\n\n"
+            if changed
+            else ""
+        )
+        + "The full recipe is in `recipe.yaml` of the run."
+    )
