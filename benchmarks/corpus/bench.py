@@ -1,7 +1,9 @@
 """Raw pages to token shards: headstart beside datatrove, the same rules over the same WARC, in turn.
 
-Figures are CPU seconds of one process, so that what else the machine does matters little; pages a core-second
-count every record of the WARC. Extraction is scored by word F1 against labelled pages, averaged over pages.
+Figures are CPU seconds of one process, so that what else the machine does matters little; ours are the mean
+of a run before datatrove's and one behind it. Pages a core-second count every record of the WARC, and all
+that a run costs but imports; `fixed_seconds` of it would be spent on any number of pages, as a run over few
+shows. Extraction is scored by word F1 against labelled pages, averaged over pages.
 
     python bench.py DATA --peer PYTHON_OF_DATATROVE
 
@@ -48,6 +50,7 @@ STAGES = (
     "tokens",
 )
 RECIPE = HERE.parent.parent / "recipes" / "corpus-fineweb.yaml"  # the rules of datatrove's example
+FEW = 40  # pages of the run that shows what is fixed
 VARIANTS = {"headstart": "headstart", "headstart, fast extractor": "resiliparse"}
 
 
@@ -99,15 +102,23 @@ def token_rates(tokenizer: Path, texts: list[str], folder: Path) -> dict[str, fl
     return best
 
 
-def summary(report: dict[str, Any], records: int) -> dict[str, Any]:
-    seconds = {stage: report["seconds"].get(stage, 0.0) for stage in STAGES}
-    seconds["rest"] = sum(report["seconds"].values()) - sum(seconds.values())
+def summary(
+    reports: list[dict[str, Any]], records: int, few: dict[str, Any], few_records: int
+) -> dict[str, Any]:
+    """The figures of a pipeline from its runs, which differ in seconds alone, and from one over few pages."""
+    total = Counter[str]()
+    for report in reports:
+        total.update({stage: one / len(reports) for stage, one in report["seconds"].items()})
+    seconds = {stage: total[stage] for stage in STAGES}
+    seconds["rest"] = total.total() - sum(seconds.values())
+    a_page = (total.total() - sum(few["seconds"].values())) / (records - few_records)
     return {
-        "pages_per_core_second": round(records / sum(seconds.values()), 2),
-        "peak_mb": round(report["peak_bytes"] / 1e6),
-        "kept": len(report["kept"]),
+        "pages_per_core_second": round(records / total.total(), 2),
+        "fixed_seconds": round(total.total() - a_page * records, 2),
+        "peak_mb": round(max(report["peak_bytes"] for report in reports) / 1e6),
+        "kept": len(reports[0]["kept"]),
         "ms_per_page": {stage: round(1000 * one / records, 3) for stage, one in seconds.items()},
-        "documents": report["documents"],
+        "documents": reports[0]["documents"],
     }
 
 
@@ -122,40 +133,40 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        warc, tokenizer = folder / "pages.warc.gz", folder / "tokenizer"
-        made = write_warc(given.data, warc, given.pages)
-        records = made["pages"] + made["exact"] + made["near"]
+        warc, few = folder / "all" / "pages.warc.gz", folder / "few" / "pages.warc.gz"
+        tokenizer = folder / "tokenizer"
+        made, few_made = write_warc(given.data, warc, given.pages), write_warc(given.data, few, FEW)
+        records, few_records = (one["pages"] + one["exact"] + one["near"] for one in (made, few_made))
         held_back = (given.data / "web" / f"{HELD_BACK}.jsonl.gz").exists()
         truth = {row["url"]: row for row in labelled(given.data, HELD_BACK if held_back else "wcxb_dev")}
         train((row["text"] for row in truth.values()), TokenizerRecipe(vocab_size=32_000), tokenizer)
         print(f"{records} records, {made['bytes'] / 1e6:.0f} MB of HTML", file=sys.stderr)
-        ids = str(tokenizer / "tokenizer.json")
-        theirs = run(
-            given.peer, "datatrove_fineweb.py", str(warc), ids, str(folder / "peer"), out=folder / "peer"
-        )
-        ours = {
-            name: run(
-                sys.executable,
-                "ours.py",
-                str(warc),
-                str(tokenizer),
-                str(folder / name),
-                str(RECIPE),
-                f"extractor={extractor}",
-                out=folder / name,
-            )
-            for name, extractor in VARIANTS.items()
-        }
+
+        def peer(pages: Path, out: Path) -> dict[str, Any]:
+            ids = str(tokenizer / "tokenizer.json")
+            return run(given.peer, "datatrove_fineweb.py", str(pages), ids, str(out), out=out)
+
+        def ours(name: str, pages: Path, out: Path) -> dict[str, Any]:
+            extractor = f"extractor={VARIANTS[name]}"
+            files = (pages, tokenizer, out, RECIPE)
+            return run(sys.executable, "ours.py", *map(str, files), extractor, out=out)
+
+        start = {name: ours(name, few, folder / f"{name}, few") for name in VARIANTS}
+        peer_start = peer(few, folder / "peer, few")
+        runs = {name: [ours(name, warc, folder / name)] for name in VARIANTS}
+        theirs = peer(warc, folder / "peer")
+        for name in reversed(VARIANTS):
+            runs[name].append(ours(name, warc, folder / f"{name}, again"))
         texts = [row["text"] for row in truth.values() if row["text"]][:400]
         rates = token_rates(tokenizer, texts, folder / "tokens")
     scored = [url for url in theirs["texts"] if url in truth]
-    baseline = summary(theirs, records)
+    baseline = summary([theirs], records, peer_start, few_records)
     baseline["extraction_f1"] = round(
         mean_f1([(theirs["texts"][url], truth[url]["text"]) for url in scored]), 3
     )
     table = {"datatrove 0.10.1": baseline}
-    for name, report in ours.items():
-        table[name] = summary(report, records)
+    for name, reports in runs.items():
+        table[name] = summary(reports, records, start[name], few_records)
         table[name]["extraction_f1"] = round(
             mean_f1(
                 [

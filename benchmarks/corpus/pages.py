@@ -41,6 +41,7 @@ def write_warc(data: Path, path: Path, limit: int | None = None) -> dict[str, in
     for number, (url, html) in enumerate(near):
         records.append((f"{url}?near", _changed(html.decode(), CHANGED[number % len(CHANGED)], rng).encode()))
     rng.shuffle(records)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         for content in map(_response, *zip(*records, strict=True)):
             file.write(gzip.compress(content, 5, mtime=0))
