@@ -7,7 +7,8 @@ from headstart.cli import app
 from headstart.folder import read_json
 from headstart.scaling.dry_run import dry_run
 from headstart.training import run_folder
-from headstart.training.loop import configuration, pretrain
+from headstart.training.configuration import configuration
+from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
 
