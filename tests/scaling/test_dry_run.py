@@ -19,7 +19,8 @@ KINDS = {"headstart-encoder": "masked", "headstart-decoder": "causal", "t5": "de
 @pytest.mark.parametrize("family", KINDS)
 @pytest.mark.parametrize("optimiser", [{"kind": "muon"}, {"kind": "adamw", "average": 0.9}])
 def test_the_run_is_what_was_foretold(family, optimiser, tokens, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(run_folder, "describe_machine", dict)
+    peak = {"gemm_gflops": {"float32": 1.0}}
+    monkeypatch.setattr(run_folder, "describe_machine", lambda: peak)
     recipe = PretrainRecipe.model_validate(
         {
             "tokens": tokens, "context": 32, "rows": 8, "steps": 4, "checkpoint_every": 4, "sinks": [],
@@ -31,13 +32,20 @@ def test_the_run_is_what_was_foretold(family, optimiser, tokens, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
     run = tmp_path / "run"
     pretrain(recipe, run)
-    last = [event for event in read_metrics(run) if event["kind"] == "step"][-1]
+    steps = [event for event in read_metrics(run) if event["kind"] == "step"]
+    last = steps[-1]
     assert said["tokens"] == last["tokens"]
     written = sum(f.stat().st_size for f in (run / "checkpoints" / "step-4").glob("*.safetensors"))
     assert said["checkpoint_bytes"] == pytest.approx(written, rel=0.1)
     assert said["parameters"]["all"] == sum(n for part, n in said["parameters"].items() if part != "all")
     assert said["memory"]["weights"] == 4 * said["parameters"]["all"]
     assert said["seconds"] > 0
+    times = [
+        now["seconds"] - before
+        for now, before in zip(steps, [0, *(s["seconds"] for s in steps)], strict=False)
+    ]
+    done = sum(step["mfu"] * 1e9 * seconds for step, seconds in zip(steps, times, strict=True))
+    assert done == pytest.approx(said["flops"], rel=0.1)
     assert configuration(recipe).layers == 2
 
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from headstart.models.config import TransformerConfig
+from headstart.models.flops import training_flops
 from headstart.models.transformer import Transformer
 from headstart.objectives.cross_entropy import cross_entropy_sum
 
@@ -98,6 +100,12 @@ def hidden_states(model: Transformer, batch: Batch) -> Tensor:
         memory_segments=batch.source_segments,
     )
     return hidden
+
+
+def batch_flops(config: TransformerConfig, batch: Batch) -> int:
+    """Operations of a training step over a batch."""
+    source = 0 if batch.source is None else batch.source.shape[1]
+    return training_flops(config, batch.ids.numel(), batch.ids.shape[1], len(batch.targets), source)
 
 
 def target_states(model: Transformer, batch: Batch, hidden: Tensor) -> Tensor:

@@ -1,18 +1,21 @@
 """What a pre-training recipe is going to cost, before it starts: nothing is written."""
 
 import os
+from contextlib import closing
 from typing import Any
 
 import torch
 
-from headstart.models.flops import training_flops
 from headstart.models.parameters import parameters_by_part
-from headstart.objectives.registry import OBJECTIVES
+from headstart.models.registry import family_named
+from headstart.objectives.batch import batch_flops
+from headstart.objectives.vocabulary import read_vocabulary
 from headstart.scaling.memory import Layout, training_memory
-from headstart.tokenizer.shards import TokenRows
+from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.configuration import configuration
+from headstart.training.feed import Feed
 from headstart.training.recipe import PretrainRecipe
-from headstart.training.schedule import rows_before
+from headstart.training.schedule import rows_at, rows_before
 from headstart.training.step_cost import seconds_per_step
 
 # What a step costs more in a long run than in the few that are measured.
@@ -33,9 +36,11 @@ def dry_run(recipe: PretrainRecipe) -> dict[str, Any]:
     config = configuration(recipe)
     counts = parameters_by_part(config)
     tokens = rows_before(recipe.steps, recipe) * recipe.context
-    objective = OBJECTIVES[recipe.objective.kind]
-    length = objective.row_length(recipe.context, recipe.objective)
-    rows = TokenRows(recipe.tokens, "train", length)
+    family = family_named(config.family)
+    vocabulary = read_vocabulary(open_tokenizer(recipe.tokens), getattr(family, "DECODER_START", "end"))
+    with closing(Feed(recipe, vocabulary)) as feed:
+        rows, first = len(feed.train), feed.batch(0)
+    flops = batch_flops(config, first) / rows_at(0, recipe) * rows_before(recipe.steps, recipe)
     masked = recipe.objective.mask_rate if recipe.objective.kind in ("masked", "next-sentence") else 1.0
     source = recipe.context if config.architecture == "encoder-decoder" else 0
     gpu = recipe.device == "cuda" or (recipe.device == "auto" and torch.cuda.is_available())
@@ -68,8 +73,8 @@ def dry_run(recipe: PretrainRecipe) -> dict[str, Any]:
         "steps": recipe.steps,
         "tokens": tokens,
         "tokens_per_parameter": round(tokens / size, 2),
-        "passes": round(rows_before(recipe.steps, recipe) / len(rows), 3),
-        "flops": training_flops(config, tokens, recipe.context, round(tokens * masked), source and tokens),
+        "passes": round(rows_before(recipe.steps, recipe) / rows, 3),
+        "flops": round(flops),
         "memory": memory.parts | {"peak": memory.peak, "is": _memory(gpu)},
         "checkpoint_bytes": int(held["optimiser"] + 4 * size * (1 + (recipe.optimiser.average is not None))),
         "processes": processes,

@@ -20,11 +20,10 @@ from safetensors import SafetensorError
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import read_json, read_manifest, write_json
 from headstart.interchange.model_folder import load_model, save_model
-from headstart.models.flops import training_flops
 from headstart.models.registry import family_named
 from headstart.models.static_vectors import start_from_static
 from headstart.models.transformer import Transformer, build
-from headstart.objectives.batch import Batch
+from headstart.objectives.batch import Batch, batch_flops
 from headstart.objectives.registry import OBJECTIVES
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.progress import Bar
@@ -444,10 +443,7 @@ class Run:
         """Operations of a step over what matrix products at their measured best would do in its time."""
         if self.peak is None:
             return None
-        source = 0 if batch.source is None else batch.source.numel()
-        row, targets = batch.ids.shape[1], len(batch.targets)
-        flops = training_flops(self.model.config, batch.ids.numel(), row, targets, source)
-        return round(flops / seconds / self.peak / self.layout.size, 4)
+        return round(batch_flops(self.model.config, batch) / seconds / self.peak / self.layout.size, 4)
 
     def _line(self, figures: dict[str, Any]) -> str:
         if not figures:
