@@ -164,3 +164,26 @@ def test_an_index_that_lacks_what_is_asked_for_is_named(tmp_path: Path, there: s
     with pytest.raises(HeadstartError, match=f"old cannot be compared with: .* {setting} = "):
         made(tmp_path / "new", rows, here, against=(tmp_path / "old",))
     assert not (tmp_path / "new").exists()
+
+
+def test_an_earlier_corpus_made_anew_makes_another_one(tmp_path: Path) -> None:
+    rows, asked = with_notices("a", 12, 1), "repeated_lines=4"
+    made(tmp_path / "old", rows[:6], asked)
+    recipe = CorpusRecipe.load(
+        None,
+        [
+            f"against=[{tmp_path / 'old'}]",
+            "languages=any",
+            "near_duplicates.enabled=false",
+            asked,
+            *rules_off(),
+        ],
+    )
+    raw = [write_jsonl(tmp_path / "new.jsonl", rows[6:])]
+    first = build(raw, tmp_path / "new", recipe, workers=1)
+    assert build(raw, tmp_path / "new", recipe, workers=1) == first
+    remove(tmp_path / "old")
+    remove(tmp_path / "old-raw")
+    made(tmp_path / "old", rows[:5], asked)
+    with pytest.raises(HeadstartError, match="made from other inputs"):
+        build(raw, tmp_path / "new", recipe, workers=1)

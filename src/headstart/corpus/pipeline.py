@@ -76,8 +76,9 @@ def build(
     """
     started = time.monotonic()
     processes = available_cores() if workers is None else workers
-    for earlier in recipe.against:
-        index.check(recipe, earlier, read_manifest(earlier, KIND, VERSION))
+    known = [read_manifest(earlier, KIND, VERSION) for earlier in recipe.against]
+    for earlier, manifest in zip(recipe.against, known, strict=True):
+        index.check(recipe, earlier, manifest)
     for path in recipe.word_lists.values():
         phrases(path)
     sources, unknown = find_sources(inputs, leave_out=out)
@@ -88,6 +89,7 @@ def build(
             "classifier": classifier_fingerprint(recipe.extractor),
             "lists": urls.digests([*recipe.urls.lists(), *recipe.word_lists.values()]),
             "models": [load_model(folder).fingerprint for folder in recipe.quality_models.values()],
+            "against": [manifest["fingerprint"] for manifest in known],
         }
     )
     if (out / MANIFEST).exists():
