@@ -8,6 +8,7 @@ import pytest
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
+from headstart.tasks.card import task_card
 from headstart.tasks.finetune import finetune
 from headstart.tasks.finetune_recipe import FinetuneRecipe
 from headstart.tasks.predictor import Predictor
@@ -66,6 +67,7 @@ def test_auto_follows_what_the_model_was_trained_for(first_token_reader, places,
     file.write_text(json.dumps({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}))
     sentences = load_model(tmp_path / "model")
     assert head(sentences) == "mean-classification"
+    assert "the mean of its tokens" in task_card(finetune(sentences, places, QUICK, seed=0))
     assert head(sentences, pooling="family") == "classification"
     assert head(sentences, adapt="lora") == "classification", "PEFT knows no other"
 

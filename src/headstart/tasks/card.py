@@ -67,6 +67,11 @@ def task_card(predictor: Predictor) -> str:
             f"Weights of the layers, from the embeddings up: {weights}; gamma {facts['mix']['gamma']:.3f}. "
             "transformers has no such mix, and cannot load this folder; headstart does."
         )
+    elif predictor.model.head_kind == "mean-classification":
+        lines.append(
+            "A text's scores are read from the mean of its tokens' states. transformers has no such head for "
+            "this family, and cannot load this folder; headstart does, and pooling=family makes one for both."
+        )
     lines += predictor.notes
     if predictor.model.writes:
         lines += ["", WRITTEN.get(predictor.task, IN_WORDS)]
