@@ -222,3 +222,16 @@ for number in range(10**6):
         if path.exists():
             assert names(path) == ["a", "b"]
             assert (path / "a").read_text() == (path / "b").read_text()
+
+
+def test_a_file_whose_folder_is_moved_on_as_soon_as_it_is_there(tmp_path, monkeypatch):
+    """As by the process that gathers the pieces of a checkpoint."""
+
+    def replace_and_move(self, target):
+        self.rename(target)
+        target.parent.rename(tmp_path / "moved")
+
+    monkeypatch.setattr(Path, "replace", replace_and_move)
+    write_json(tmp_path / "made" / "pieces.json", {"a": 1})
+    assert read_json(tmp_path / "moved" / "pieces.json") == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["moved"]

@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ def atomic(path: Path) -> Iterator[Path]:
                 path.rename(replaced)  # a folder cannot be renamed over a full one
         _flush(temporary)
         temporary.replace(path)
-        _flush(path.parent)
+        with suppress(FileNotFoundError):  # whoever waited for `path` may have moved its folder on already
+            _flush(path.parent)
     finally:
         if replaced.exists() and not path.exists():
             replaced.rename(path)

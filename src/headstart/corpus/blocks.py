@@ -26,21 +26,23 @@ def _caseless(name: str) -> str:
 
 def _unread(name: str) -> str:
     end = rf"/{_caseless(name)}(?=[\s/>])"
-    return rf"{_caseless(name)}(?=[\s/>])[^<]*+(?:<(?!{end})[^<]*+)*+(?:<{end}[^>]*+>?)?"
+    return rf"{_caseless(name)}(?=[\s/>])[^<]*+(?:<(?!{end})[^<]*+)*(?:<{end}[^>]*+>?)?"
 
 
-# A tag; its groups are its name and its attributes, in which a quoted value may hold '>'. Every quantifier is
-# possessive, so that no part is read again and again. For speed alone, only names with the first letter of an
-# unread one are compared with these, and attributes are first tried as nearly all pages write them.
+# A tag; its groups are its name and its attributes, in which a quoted value may hold '>'. No part is read
+# again and again: single characters are repeated possessively, and what follows a repeated group may be
+# missing, so that nothing fails behind it. (Groups are not possessive: Python before 3.11.5 errs there.)
+# For speed alone, only names with the first letter of an unread one are compared with these, and attributes
+# are first tried as nearly all pages write them.
 _TAG = re.compile(
     "<(?:"
     + f"(?=[{''.join(sorted({case(name[0]) for name in _UNREAD for case in (str.lower, str.upper)}))}])"
     + f"(?:{'|'.join(map(_unread, _UNREAD))})"
-    + r"|!--[^-]*+(?:-(?!->)[^-]*+)*+(?:-->)?"
+    + r"|!--[^-]*+(?:-(?!->)[^-]*+)*(?:-->)?"
     + r"|[!?][^>]*+>?"
     + r"|(/?[a-zA-Z][^\s/>]*+)(?:>|("
-    + r"[^>=]*+(?:=\"[^\"]*+\"[^>=]*+)*+"
-    + r"(?:=(?:\s*+(?:\"[^\"]*+\"?|'[^']*+'?))?[^>=]*+)*+)>?)"
+    + r"[^>=]*+(?:=\"[^\"]*+\"[^>=]*+)*"
+    + r"(?:=(?:\s*+(?:\"[^\"]*+\"?|'[^']*+'?))?[^>=]*+)*)>?)"
     + r"|/[^>]*+>?)"
 )
 _WORD = re.compile(r"\w")
