@@ -5,7 +5,7 @@ from typing import Literal
 
 from headstart.recipe import Recipe
 from headstart.tasks.data import Task
-from headstart.tasks.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetune_recipe import NARROW, FinetuneRecipe
 from headstart.tasks.kinds import KINDS
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, PretrainRecipe
@@ -31,6 +31,8 @@ SEEDS = (0, 1, 2)
 FEWEST_PASSES, MOST_PASSES = 200, 3000
 MORE_PASSES = (1.0, 1.0, 1.5, 2.5)
 BATCH_EXAMPLES = 8
+# 25 steps at the default of 1e-3 change a small model too little (spam, 100 labels: 74 %, at 2e-3 80 %).
+RATE_OF_FEW_STEPS = 2e-3
 TEST_EXAMPLES = 600
 FORWARD_IS_CHEAPER = 3  # than a training step
 LENGTH_SAMPLE = 300
@@ -120,7 +122,12 @@ def _finetuning(encoder: PretrainRecipe, tasks: list[Task], seconds: float, spee
     Args:
         speed: tokens that all cores together train on in a second.
     """
-    recipe = FinetuneRecipe(max_tokens=encoder.context, validation_share=0, batch_examples=BATCH_EXAMPLES)
+    recipe = FinetuneRecipe(
+        learning_rate=RATE_OF_FEW_STEPS if encoder.model.width <= NARROW else None,
+        max_tokens=encoder.context,
+        validation_share=0,
+        batch_examples=BATCH_EXAMPLES,
+    )
     if not tasks:
         return recipe
     tokenizer = open_tokenizer(encoder.tokens)
