@@ -39,8 +39,8 @@ def dry_run(recipe: PretrainRecipe) -> dict[str, Any]:
     family = family_named(config.family)
     vocabulary = read_vocabulary(open_tokenizer(recipe.tokens), getattr(family, "DECODER_START", "end"))
     with closing(Feed(recipe, vocabulary)) as feed:
-        rows, first = len(feed.train), feed.batch(0)
-    flops = batch_flops(config, first) / rows_at(0, recipe) * rows_before(recipe.steps, recipe)
+        rows, batch = len(feed.train), feed.batch(recipe.steps - 1)  # behind all warm-ups
+    flops = batch_flops(config, batch) / rows_at(recipe.steps - 1, recipe) * rows_before(recipe.steps, recipe)
     masked = recipe.objective.mask_rate if recipe.objective.kind in ("masked", "next-sentence") else 1.0
     source = recipe.context if config.architecture == "encoder-decoder" else 0
     gpu = recipe.device == "cuda" or (recipe.device == "auto" and torch.cuda.is_available())
