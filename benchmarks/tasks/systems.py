@@ -102,5 +102,5 @@ def settings(cell: Cell) -> list[str]:
     if cell.system == MIX:
         chosen["adapt"] = "mix"
     if cell.system == MINILM:
-        chosen |= {"learning_rate": 3e-4, "layer_decay": 0.9, "hidden_tokens": 0.0}
+        chosen |= {"learning_rate": 3e-4, "layer_decay": 0.9}
     return [f"{key}={value}" for key, value in chosen.items()]
