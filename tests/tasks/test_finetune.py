@@ -92,6 +92,7 @@ def test_steps_follow_the_recipe():
     assert [recipe.steps(n) for n in (4, 80, 1000)] == [10, 20, 50]
     assert [FinetuneRecipe().steps(n) for n in (4, 80, 400, 1000, 8000)] == [60, 100, 500, 600, 1500]
     assert FinetuneRecipe(epochs=1).steps(8000) == 500
+    assert FinetuneRecipe(max_steps=20).steps(100) == 20
 
 
 def test_what_cannot_be_fine_tuned(encoder, tiny, tokenizer, places):

@@ -1,7 +1,6 @@
 """What a text's scores are read from, where a family leaves a choice."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,9 +75,9 @@ def test_tags_have_nothing_to_pool(first_token_reader, speech) -> None:
     assert finetune(first_token_reader, speech, means(), seed=0).model.head_kind == "tagging"
 
 
-def test_where_there_is_no_mean(first_token_reader, encoder, tiny, tokenizer, places) -> None:
+def test_where_there_is_no_mean(encoder, tiny, tokenizer, places) -> None:
     assert finetune(encoder, places, means(), seed=0).model.head_kind == "classification"
     with pytest.raises(HeadstartError, match="a gpt2 model has no head that reads a mean"):
         finetune(LoadedModel(tiny("gpt2"), tokenizer, "causal"), places, means(), seed=0)
-    with pytest.raises(HeadstartError, match="an adapter has the head of transformers' class"):
-        finetune(replace(first_token_reader, mean_is_vector=True), places, means(adapt="lora"), seed=0)
+    with pytest.raises(HeadstartError, match=r"^settings: an adapter .adapt=lora. has the head"):
+        FinetuneRecipe.checked({"adapt": "lora", "pooling": "mean"})

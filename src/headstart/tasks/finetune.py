@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -164,14 +164,14 @@ def start(
 ) -> TaskModel:
     """The model before the first update: the body's weights, and a head of small random ones."""
     family = family_named(loaded.model.config.family)
-    pooling = _pooling(loaded, recipe)
-    shape = family.HEADS[head_kind(family.NAME, train.task, pooling)]
+    head = head_kind(family.NAME, train.task, _reads_mean(loaded, recipe))
+    shape = family.HEADS[head]
     body = build(_body_config(loaded.model.config, shape, recipe), seed, loaded.model.dtype)
     if not scratch:
         begin_with(body, loaded.model, recipe.reinitialise)
     begin = decoder_start(family, loaded.tokenizer) if body.config.architecture == "encoder-decoder" else 0
     kind = KINDS[train.task]
-    model = TaskModel(body, train.task, len(kind.labels(train)), recipe.dropout, begin, pooling=pooling)
+    model = TaskModel(body, train.task, len(kind.labels(train)), recipe.dropout, begin, head=head)
     if model.head is not None:
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in model.head.named_parameters():
@@ -183,16 +183,12 @@ def start(
     return model
 
 
-def _pooling(loaded: LoadedModel, recipe: FinetuneRecipe) -> Literal["family", "mean"]:
+def _reads_mean(loaded: LoadedModel, recipe: FinetuneRecipe) -> bool:
     """What the recipe's pooling comes to. PEFT knows an adapter's head by transformers' class alone."""
-    if recipe.adapt == "lora":
-        if recipe.pooling == "mean":
-            raise HeadstartError("an adapter has the head of transformers' class; leave pooling=mean out")
-        return "family"
     if recipe.pooling != "auto":
-        return recipe.pooling
+        return recipe.pooling == "mean"
     has_one = "mean-classification" in family_named(loaded.model.config.family).HEADS
-    return "mean" if loaded.mean_is_vector and has_one else "family"
+    return loaded.mean_is_vector and has_one and recipe.adapt != "lora"
 
 
 def begin_with(body: Transformer, source: Transformer, reinitialise: int) -> None:

@@ -2,9 +2,9 @@
 
 import math
 import re
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from headstart.recipe import Recipe
 
@@ -95,6 +95,14 @@ class FinetuneRecipe(Recipe):
             raise ValueError("take full, frozen, mix, lora, or top-K with a number of layers, as in top-2")
         return given
 
+    @model_validator(mode="after")
+    def _has_a_head_for_peft(self) -> Self:
+        if self.adapt == "lora" and self.pooling == "mean":
+            raise ValueError(
+                "an adapter (adapt=lora) has the head of transformers' class; leave pooling=mean out"
+            )
+        return self
+
     def rate(self, width: int, scratch: bool) -> float:
         """The peak learning rate for a model of that width."""
         if scratch:
@@ -117,5 +125,5 @@ class FinetuneRecipe(Recipe):
         """How many updates a training set of that size gets."""
         pass_steps = examples / self.batch(examples)
         most = self.max_steps or max(MOST_STEPS, math.ceil(LEAST_PASSES * pass_steps))
-        steps = max(self.min_steps, min(most, math.ceil(self.epochs * pass_steps)))
+        steps = min(most, max(self.min_steps, math.ceil(self.epochs * pass_steps)))
         return steps * (PROBE_STEPS if self.is_probe else 1)

@@ -1,7 +1,5 @@
 """A Transformer with a task's head on top."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,21 +34,22 @@ class TaskModel(nn.Module):
         dropout: float = 0.0,
         decoder_start: int = 0,
         writes: bool = False,
-        pooling: Literal["family", "mean"] = "family",
+        head: str | None = None,
     ) -> None:
         """
         Args:
             decoder_start: the id with which the decoder of an encoder-decoder begins.
             writes: the answer is text, by the model's own output, and there is no head.
-            pooling: what a head for whole texts reads, see `head_kind`.
+            head: a key of the family's `HEADS`; None: its own for the task.
 
         Raises:
             HeadstartError: the family has no head for the task.
         """
         super().__init__()
         self.body, self.task, self.decoder_start, self.writes = body, task, decoder_start, writes
-        self.head_kind = None if writes else head_kind(body.config.family, task, pooling)
-        shape = family_named(body.config.family).HEADS[self.head_kind] if self.head_kind else None
+        family = family_named(body.config.family)
+        self.head_kind = None if writes else head or head_kind(family.NAME, task)
+        shape = family.HEADS[self.head_kind] if self.head_kind else None
         self.head = Head(body.config.width, shape, labels, dropout) if labels and shape else None
         self.mix: ScalarMix | None = None
 
@@ -164,11 +163,11 @@ class TaskModel(nn.Module):
         return [*read, last]
 
 
-def head_kind(family: str, task: TaskKind, pooling: Literal["family", "mean"] = "family") -> HeadKind:
+def head_kind(family: str, task: TaskKind, reads_mean: bool = False) -> HeadKind:
     """The head of a family for a kind of task, a key of its `HEADS`.
 
     Args:
-        pooling: "mean": where the family reads a text's scores from one token, the mean of all instead.
+        reads_mean: where the family reads a text's scores from one token, the mean of all instead.
 
     Raises:
         HeadstartError: the family has no such head.
@@ -176,7 +175,7 @@ def head_kind(family: str, task: TaskKind, pooling: Literal["family", "mean"] = 
     heads, kind = family_named(family).HEADS, KINDS[task].head
     if kind not in heads:
         raise HeadstartError(f"a {family} model has no head for {task}; take another family")
-    if pooling == "family" or kind != "classification" or heads[kind].reads == "mean":
+    if not reads_mean or kind != "classification" or heads[kind].reads == "mean":
         return kind
     if "mean-classification" not in heads:
         raise HeadstartError(f"a {family} model has no head that reads a mean; leave pooling out")

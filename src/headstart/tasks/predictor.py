@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,9 +66,8 @@ class Predictor:
         config = loaded.model.config
         facts = loaded.metadata.get("finetuning", {})
         kind = kind_of(task, bool(facts.get("in_words")))
-        means = loaded.head == "mean-classification"
         wanted = kind.head if isinstance(kind, Scored) else writing_head(config.architecture)
-        if loaded.head != wanted and not (means and wanted == "classification"):
+        if loaded.head not in (wanted, f"mean-{wanted}"):
             raise HeadstartError(
                 f"the folder says that it is for {task}, but has a head for {loaded.head}; make it again"
             )
@@ -77,8 +76,8 @@ class Predictor:
         if config.architecture == "encoder-decoder":
             start = decoder_start(family_named(config.family), loaded.tokenizer)
         writes = isinstance(kind, Writing)
-        pooling: Literal["family", "mean"] = "mean" if means else "family"
-        model = TaskModel(loaded.model, task, len(labels), 0.0, start, writes, pooling)
+        head = None if writes else loaded.head
+        model = TaskModel(loaded.model, task, len(labels), 0.0, start, writes, head)
         model.load_head(loaded.classifier)
         model.to(loaded.model.embedding.weight.device)
         return cls(model.eval(), loaded.tokenizer, labels, facts, generation=loaded.generation)
