@@ -27,7 +27,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow $(ARGS)
