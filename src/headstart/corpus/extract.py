@@ -19,7 +19,7 @@ TRAINED = ".safetensors"  # the end of the name of a classifier of one's own
 # a minute for 100,000, and a call into it cannot be interrupted. Real pages stay below 100.
 MAX_DEPTH = 512
 
-_BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+\n")
+_BLANK_LINES = re.compile("\n\n\n+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
@@ -117,8 +117,12 @@ def _key(line: str) -> str:
 def normalise(text: str) -> str:
     """Unix line ends, no control characters, no space at line ends, at most one blank line in a row."""
     text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    text = "\n".join([line.rstrip() for line in text.split("\n")])
-    return _BLANK_LINES.sub("\n\n", text).strip("\n")
+    return joined(text.split("\n"))
+
+
+def joined(lines: list[str]) -> str:
+    """Lines as one text: no space at their ends, at most one blank line in a row, none at the text's ends."""
+    return _BLANK_LINES.sub("\n\n", "\n".join([line.rstrip() for line in lines])).strip("\n")
 
 
 def cut(text: str, characters: int) -> list[str]:

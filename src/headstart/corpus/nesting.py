@@ -37,7 +37,7 @@ def nests_deeper(html: str, limit: int) -> bool:
 
     Elements that cannot nest do not count.
     """
-    if html.count("<") <= limit or _deepest(html) <= limit:
+    if len(html) <= limit or _deepest(html) <= limit:
         return False
     depth = 0
     for match in _TAG.finditer(html):

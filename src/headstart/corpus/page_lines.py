@@ -9,7 +9,7 @@ import re
 
 from pydantic import Field
 
-from headstart.corpus.extract import normalise
+from headstart.corpus.extract import joined
 from headstart.recipe import Recipe
 
 _NOTICES = (
@@ -47,38 +47,36 @@ class Lines(Recipe):
 
 
 def drop_lines(text: str, lines: Lines) -> tuple[str, float]:
-    """A page's text without the lines that the recipe drops, and their share of its words."""
+    """A page's normalised text without the lines that the recipe drops, and their share of its words."""
     if lines.citations and "[" in text:
         text = _CITATION.sub("", text)
     every = lines.interface or lines.unpunctuated or lines.min_words or lines.max_word_characters
-    noticed = lines.notices and _has_notice(text)
-    if not every and not noticed:
+    small = text.lower() if lines.notices else ""
+    notices = [notice for notice in _NOTICES if notice in small]
+    if not every and not notices:
         return text.strip("\n"), 0.0
+    fewest, longest = lines.min_words, lines.max_word_characters
     kept: list[str] = []
-    words = dropped = 0
+    gone: list[str] = []
     for line in text.split("\n"):
-        own = line.split()
-        words += len(own)
-        if own and ((noticed and _has_notice(line)) or _drops(line, own, lines)):
-            dropped += len(own)
+        first = line.split(None, fewest)  # words enough to tell whether there are fewer
+        if first and (
+            len(first) < fewest
+            or (longest is not None and len(line) > longest and max(map(len, line.split())) > longest)
+            or (lines.unpunctuated and _unpunctuated(line.strip()))
+            or (lines.interface and _interface(line.strip(), line.split()))
+            or (notices and _has_one(notices, line.lower()))
+        ):
+            gone.append(line)
         else:
             kept.append(line)
-    return normalise("\n".join(kept)) if dropped else text.strip("\n"), dropped / max(words, 1)
+    if not gone:
+        return text.strip("\n"), 0.0
+    return joined(kept), sum(len(line.split()) for line in gone) / len(text.split())
 
 
-def _has_notice(text: str) -> bool:
-    small = text.lower()
-    return any(notice in small for notice in _NOTICES)
-
-
-def _drops(line: str, words: list[str], lines: Lines) -> bool:
-    longest = lines.max_word_characters
-    return (
-        len(words) < lines.min_words
-        or (longest is not None and len(line) > longest and max(map(len, words)) > longest)
-        or (lines.unpunctuated and _unpunctuated(line.strip()))
-        or (lines.interface and _interface(line.strip(), words))
-    )
+def _has_one(notices: list[str], line: str) -> bool:
+    return any(notice in line for notice in notices)
 
 
 def _unpunctuated(line: str) -> bool:
