@@ -206,14 +206,14 @@ def compare(folder: Path, task: int) -> None:
         return
     near = work.recipe.near_duplicates
     rows: list[tuple[int, str, str, float]] = []
-    places, kept = _found(work, "exact", task)
-    others = rows_of(work, kept, ["id"])
-    rows += [(int(p), EXACT, others[int(k)]["id"], 1.0) for p, k in zip(places, kept, strict=True)]
+    same, first = _found(work, "exact", task)
     places, kept = _found(work, "near", task)
+    own = places + work.starts[task]
     names = ["id", "signature", *(["text"] if near.check is not None else [])]
-    others, own = rows_of(work, kept, names), rows_of(work, places + work.starts[task], names)
-    for place, other in zip(places.tolist(), kept.tolist(), strict=True):
-        here, there = own[place + int(work.starts[task])], others[other]
+    known = rows_of(work, np.concatenate((first, kept, own)), names)
+    rows += [(int(place), EXACT, known[int(one)]["id"], 1.0) for place, one in zip(same, first, strict=True)]
+    for place, one, other in zip(places.tolist(), own.tolist(), kept.tolist(), strict=True):
+        here, there = known[one], known[other]
         if "signature" not in there:
             rows.append((place, NEAR, there["id"], float("nan")))
         elif near.check is None:
@@ -245,7 +245,7 @@ def rows_of(work: Work, documents: np.ndarray, names: list[str]) -> dict[int, di
         ordered, lambda number: int(np.searchsorted(work.starts, number, "right")) - 1
     ):
         wanted = np.array(list(numbers)) - work.starts[task]
-        with pq.ParquetFile(work.prepared(task)) as file:
+        with pq.ParquetFile(work.prepared(task), pre_buffer=False) as file:
             first = 0
             for part in range(file.num_row_groups):
                 behind = first + file.metadata.row_group(part).num_rows

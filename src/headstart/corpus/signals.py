@@ -208,14 +208,15 @@ def _ngram_signals(signals: dict[str, float], tokens: Tokens, characters: int) -
 
 def _shared(at: np.ndarray, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of the n-grams at some places those that occur more than once: place, and number of the n-gram."""
-    order = np.argsort(grams)
+    order = grams.argsort()
     ordered = grams[order]
-    same = np.zeros(len(ordered) + 1, bool)
-    same[1:-1] = ordered[1:] == ordered[:-1]
-    shared = same[1:] | same[:-1]
-    chosen, number = order[shared], np.cumsum(~same[:-1][shared])
-    back = np.argsort(chosen)
-    return at[chosen[back]], number[back].astype(np.uint64)
+    first = np.ones(len(ordered) + 1, bool)  # of those that are equal
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:-1])
+    shared = np.empty(len(ordered), bool)
+    shared[order] = ~(first[:-1] & first[1:])
+    number = np.empty(len(ordered), np.uint64)
+    number[order] = first[:-1].cumsum()
+    return at[shared], number[shared]
 
 
 def _most_frequent(at: np.ndarray, numbers: np.ndarray) -> tuple[int, int]:

@@ -60,7 +60,8 @@ class Work:
 
     def columns(self, task: int, *names: str) -> pa.Table:
         """Some columns of a task's documents."""
-        return pq.read_table(self.prepared(task), columns=list(names))
+        with pq.ParquetFile(self.prepared(task), pre_buffer=False) as file:
+            return file.read(list(names), use_threads=False).select(names)
 
     def note(self, name: str, value: Any) -> None:
         """Keep something that was decided for the whole corpus."""

@@ -52,7 +52,7 @@ def read_pieces(definition: dict[str, Any], tokens: list[str], special: frozense
 
 
 def _byte_level(token: str, alphabet: dict[str, int]) -> bytes:
-    return bytes(alphabet[character] for character in token)
+    return bytes(map(alphabet.__getitem__, token))
 
 
 def _wordpiece(token: str, prefix: str) -> bytes:
