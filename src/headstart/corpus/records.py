@@ -12,6 +12,7 @@ MAX_TEXT = 64_000_000
 FIELDS = ("text", "html", "id", "url", "language", "date", "domain")
 _OTHER = {*FIELDS, "source", "metadata"}
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w-]{2,30})", re.IGNORECASE)
+_MARK = b"\xef\xbb\xbf"  # that of UTF-8
 _WIDE = (b"\xff\xfe", b"\xfe\xff")  # the marks of UTF-16
 
 
@@ -28,6 +29,7 @@ class Raw:
     domain: str = ""
     language: str = ""
     date: str = ""
+    size: int | None = None  # bytes of the text in UTF-8, where the reader knows
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -40,17 +42,23 @@ class Skip(NamedTuple):
 
 def decode(payload: bytes, charset: str | None = None) -> str:
     """Bytes as text: UTF-8 where they are valid UTF-8, else what was declared, else what they look like."""
+    return decode_sized(payload, charset)[0]
+
+
+def decode_sized(payload: bytes, charset: str | None = None) -> tuple[str, int | None]:
+    """The same, and how many bytes the text has in UTF-8 where that is what they were."""
     try:
-        return payload.decode("utf-8-sig")
+        return payload.decode("utf-8-sig"), len(payload.removeprefix(_MARK))
     except UnicodeDecodeError:
         meta = _META_CHARSET.search(payload[:4096])
         declared = charset or (meta[1].decode("ascii") if meta else None)
         if declared and not payload.startswith(_WIDE):
             try:
-                return payload.decode(declared, "replace")
+                return payload.decode(declared, "replace"), None
             except (LookupError, ValueError):
                 pass
-        return bytes_to_str(payload, encoding=detect_encoding(payload) or "utf-8", errors="replace")
+        encoding = detect_encoding(payload) or "utf-8"
+        return bytes_to_str(payload, encoding=encoding, errors="replace"), None
 
 
 def is_binary(beginning: bytes) -> bool:
@@ -78,7 +86,7 @@ def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> R
         return Skip(place, "text too long")
     if not text or text.isspace():
         return Skip(place, "empty text")
-    known = {name: str(named[name]) for name in ("id", "url", "date") if named[name] is not None}
+    known = {name: "" if named[name] is None else str(named[name]) for name in ("id", "url", "date")}
     language = str(named["language"] or "").lower().replace("_", "-").split("-")[0]
     domain = named["domain"] or row.get("source")
     taken = {name.partition(".")[0] for name in fields.values()}
@@ -91,11 +99,13 @@ def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> R
         text,
         place,
         html=html,
-        page=html or "url" in known,
+        page=html or named["url"] is not None,
+        id=known["id"],
+        url=known["url"],
+        date=known["date"],
         domain=domain if isinstance(domain, str) else "",
         language=language,
         metadata=rest,
-        **known,
     )
 
 
