@@ -1,5 +1,6 @@
 """Bad input: whatever is in a file, reading goes on, memory is bounded, and every record is accounted for."""
 
+import codecs
 import encodings.aliases
 import gzip
 import io
@@ -20,7 +21,7 @@ from raw_files import page, prose, response, write_jsonl
 
 from headstart.corpus import CorpusRecipe, build, prepare, read_documents
 from headstart.corpus.read import read
-from headstart.corpus.records import MAX_TEXT, Raw, Skip, decode
+from headstart.corpus.records import MAX_TEXT, Raw, Skip, decode, decode_sized
 from headstart.corpus.sources import Task, find_sources
 
 PAGES = [response(f"http://host{n}.org/", page(n).encode()) for n in range(4)]
@@ -245,6 +246,7 @@ def test_every_charset_declared_wrongly(charset: str) -> None:
     """Valid UTF-8 is read as such whatever was declared; other bytes become some text."""
     text = "Grüße aus Köln, смотри 漢字 \U0001f600"
     assert decode(text.encode(), charset) == text
+    assert decode_sized(codecs.BOM_UTF8 + text.encode(), charset) == (text, len(text.encode()))
     declared = f"<meta charset='{charset}'>".encode()
     for payload in (
         text.encode("utf-16"),
@@ -254,6 +256,7 @@ def test_every_charset_declared_wrongly(charset: str) -> None:
     ):
         assert isinstance(decode(payload, charset), str)
         assert isinstance(decode(payload), str)
+        assert decode_sized(payload)[1] is None
 
 
 HTML = {

@@ -114,6 +114,15 @@ def test_same_bytes_whatever_the_workers(tmp_path: Path, raw: Path) -> None:
     assert documents != sorted(documents)
 
 
+def test_same_bytes_whatever_takes_a_step_together(
+    tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build([raw], tmp_path / "together", recipe(), workers=0)
+    monkeypatch.setattr(prepare, "TOGETHER", 1)
+    build([raw], tmp_path / "one by one", recipe(), workers=0)
+    assert contents(tmp_path / "together") == contents(tmp_path / "one by one")
+
+
 def test_killed_and_started_again(tmp_path: Path, raw: Path) -> None:
     build([raw], tmp_path / "whole", recipe(), workers=1)
     out = tmp_path / "killed"
