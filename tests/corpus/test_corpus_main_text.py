@@ -47,14 +47,15 @@ def test_article_without_its_surroundings() -> None:
 
 
 def test_lists_tables_and_code_of_an_article_stay_readable() -> None:
+    items = [prose(seed, 4) for seed in (6, 7)]
     inside = (
-        f"<ul><li>{PARAGRAPHS[0]}<li>{PARAGRAPHS[1]}</ul>"
+        f"<ul><li>{items[0]}<li>{items[1]}</ul>"
         "<table><tr><th>Ship</th><th>Tons of grain</th></tr>"
         "<tr><td>Anna Maria</td><td>1200 in 1884</td></tr></table>"
         "<pre>def sail(ship):\n    for wind in ship:\n        yield wind\n</pre>"
     )
     text = extract_text(article(inside))
-    assert f"- {PARAGRAPHS[0]}\n- {PARAGRAPHS[1]}" in text
+    assert f"- {items[0]}\n- {items[1]}" in text
     assert "Ship | Tons of grain\nAnna Maria | 1200 in 1884" in text
     assert "def sail(ship):\n    for wind in ship:\n        yield wind" in text
 
@@ -86,6 +87,17 @@ def test_lists_tables_and_code_of_an_article_stay_readable() -> None:
 )
 def test_what_is_read_and_how_it_is_written(html: str, text: str) -> None:
     assert whole(html) == text
+
+
+@pytest.mark.parametrize("tag", ["noscript", "NOSCRIPT"])
+def test_noscript_is_read_where_there_is_next_to_no_other_text(tag: str) -> None:
+    held = f"<{tag} data-path='/t'><p>{PARAGRAPHS[0]}</p><p>{PARAGRAPHS[1]}</p></{tag}>"
+    assert whole(f"<p>Forum</p>{held}") == f"Forum\n\n{PARAGRAPHS[0]}\n\n{PARAGRAPHS[1]}"
+    assert PARAGRAPHS[0] in extract_text(held)
+    much = f"<p>{PARAGRAPHS[2]}</p><p>{PARAGRAPHS[3]}</p>"
+    assert whole(much + held) == f"{PARAGRAPHS[2]}\n\n{PARAGRAPHS[3]}"
+    notice = f"<p>App</p><{tag}>You need to enable JavaScript to run this app.</{tag}>"
+    assert whole(notice) == "App"
 
 
 def test_lines_know_their_elements() -> None:

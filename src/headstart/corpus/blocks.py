@@ -46,6 +46,8 @@ _TAG = re.compile(
     + r"|/[^>]*+>?)"
 )
 _WORD = re.compile(r"\w")
+_NOSCRIPT = re.compile(r"<(/?)noscript(?=[\s/>])", re.IGNORECASE)
+_LITTLE = 500  # characters: of a page with less text, what it shows without scripts is looked at
 _NOT_SHOWN = re.compile(r"display\s*:\s*none")
 _HIDDEN = re.compile(r"hidden(?:(?<![\w-]hidden)(?![\w-])(?!\s*=\s*[\"']?false)|(?<=aria-hidden)=.?true)")
 
@@ -130,7 +132,23 @@ class Page:
 
 
 def read_page(html: str) -> Page:
-    """The lines of a page. Any string is one: tags that end nothing are passed over."""
+    """The lines of a page. Any string is one: tags that end nothing are passed over.
+
+    A page that scripts build may hold all its text in <noscript>, as forums do: then that is read.
+    """
+    page = _read(html)
+    if _has_little(page) and _NOSCRIPT.search(html):
+        without_scripts = _read(_NOSCRIPT.sub(r"<\1div", html))
+        if not _has_little(without_scripts):
+            return without_scripts
+    return page
+
+
+def _has_little(page: Page) -> bool:
+    return sum(map(len, page.lines)) < _LITTLE
+
+
+def _read(html: str) -> Page:
     title = ""
     lines: list[str] = []
     element: list[int] = []
