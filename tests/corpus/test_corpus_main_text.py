@@ -11,7 +11,7 @@ from raw_files import prose
 from headstart.corpus import CorpusRecipe, extract_text
 from headstart.corpus.blocks import FLAG, FLAGS, TAGS, read_page
 from headstart.corpus.extract import union
-from headstart.corpus.line_classifier import SHIPPED, best_choice, load, shipped
+from headstart.corpus.line_classifier import SHIPPED, best_choice, had_before, load, shipped
 from headstart.corpus.line_features import NameWeights, names_of
 from headstart.corpus.main_text import render
 from headstart.errors import HeadstartError
@@ -153,6 +153,12 @@ def test_names_weigh_with_those_of_all_elements_around() -> None:
             own[path].max(),
         )
         assert page.depth[element] == len(path) - 1
+
+
+def test_a_long_line_is_main_text_once() -> None:
+    twice = f'<p>{PARAGRAPHS[1]}</p><div class="mobile"><p>{PARAGRAPHS[0]}</p></div>'
+    assert extract_text(article(twice)).count(PARAGRAPHS[0]) == 1
+    assert had_before(["ab" * 40, "c", "c", "ab" * 40]).tolist() == [False, False, False, True]
 
 
 @given(

@@ -20,6 +20,7 @@ from headstart.folder import atomic
 
 SHIPPED = Path(__file__).parent / "line_classifier.safetensors"
 FORMAT = "headstart line classifier 1"
+LONG = 80  # characters: a line of this length that the page has had already is no main text again
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class LineClassifier:
         """The numbers of the lines that are main text, in order."""
         if not page.lines:
             return np.zeros(0, np.int64)
-        return np.flatnonzero(best_choice(self.chances(page), np.array([len(line) for line in page.lines])))
+        chance = np.where(had_before(page.lines), 0, self.chances(page))
+        return np.flatnonzero(best_choice(chance, np.array([len(line) for line in page.lines])))
 
     def save(self, path: Path) -> None:
         tensors = {"name_weights": np.array(list(self.names.weights.values()), np.float16)}
@@ -95,6 +97,17 @@ def shipped() -> LineClassifier:
 
 def sigmoid(log_odds: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-log_odds))
+
+
+def had_before(lines: list[str]) -> np.ndarray:
+    """[L] bool: the long lines that stood further up already, as where a page has parts for small screens."""
+    seen: set[str] = set()
+    again = np.zeros(len(lines), bool)
+    for at, line in enumerate(lines):
+        if len(line) >= LONG:
+            again[at] = line in seen
+            seen.add(line)
+    return again
 
 
 def best_choice(chance: np.ndarray, size: np.ndarray) -> np.ndarray:
