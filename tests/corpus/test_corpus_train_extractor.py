@@ -46,6 +46,16 @@ def test_lines_are_aligned_with_the_wanted_text() -> None:
     assert (pieces.weight > 0).tolist() == [True, True, False, False, True]
 
 
+def test_each_word_of_the_wanted_text_is_found_on_one_line_of_the_page() -> None:
+    contents = "<li>Of old ships</li><li>Of new ships</li>"
+    body = "<h2>Of old ships</h2><p>They sailed north.</p><h2>Of new ships</h2><p>They sail south.</p>"
+    text = "Of old ships They sailed north. Of new ships They sail south."
+    assert label(contents + body, None, text).label.tolist() == [0, 0, 1, 1, 1, 1]
+    assert label(body + contents, None, text).label.tolist() == [1, 1, 1, 1, 0, 0]
+    assert label(body + body, None, text).label.tolist() == [1] * 4 + [0] * 4
+    assert label(body + body, None, f"{text} {text}").label.tolist() == [1] * 8
+
+
 def test_word_f1_counts_each_word_as_often_as_it_occurs() -> None:
     assert word_f1("a b b", "B a c") == pytest.approx(2 / 3)
     assert word_f1("", "") == 1

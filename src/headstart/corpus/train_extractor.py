@@ -28,7 +28,7 @@ from headstart.errors import HeadstartError
 FOLDS = 4
 LINES_PER_PAGE = 250  # drawn anew for each round: more lines of one page say little more
 TREES = 100  # of each round
-RUN = 3  # words in a row that a line shares with the wanted text to be part of it
+RUN = 3  # words in a row that page and wanted text share, at least, to be the same
 
 _WORD = re.compile(r"\w+")
 
@@ -103,13 +103,33 @@ def label(
 
 
 def _covered(of_lines: list[list[str]], gold: list[str]) -> np.ndarray:
-    """What share of each line's words lies in a run of words that the wanted text has, too."""
-    runs = set(zip(*(gold[start:] for start in range(RUN)), strict=False))
+    """What share of each line's words is part of the wanted text, each word of which is found once.
+
+    The longest stretches that both have are laid side by side first (greedy string tiling, Wise 1993). So a
+    heading is the one above its paragraph, not the same words in a table of contents.
+    """
+    places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, run in enumerate(zip(*(gold[start:] for start in range(RUN)), strict=False)):
+        places[run].append(place)
     flat = [word for words in of_lines for word in words]
-    covered = np.zeros(len(flat) + 1)
-    for start, run in enumerate(zip(*(flat[start:] for start in range(RUN)), strict=False)):
-        if run in runs:
-            covered[start : start + RUN] = 1
+    stretches: list[list[int]] = []  # where it begins on the page and in the text, and its length in words
+    before: dict[int, list[int]] = {}  # by the place in the text of the last run in it
+    for at, run in enumerate(zip(*(flat[start:] for start in range(RUN)), strict=False)):
+        now = {}
+        for place in places.get(run, ()):
+            if stretch := before.get(place - 1):
+                stretch[2] += 1
+            else:
+                stretches.append(stretch := [at, place, RUN])
+            now[place] = stretch
+        before = now
+    covered, taken = np.zeros(len(flat), bool), np.zeros(len(gold), bool)
+    for at, place, length in sorted(stretches, key=lambda stretch: -stretch[2]):
+        here, there = covered[at : at + length], taken[place : place + length]
+        free = ~(here | there)
+        if free.sum() >= RUN:
+            here |= free
+            there |= free
     ends = np.cumsum([0, *map(len, of_lines)])
     total = np.concatenate(([0.0], np.cumsum(covered)))
     return (total[ends[1:]] - total[ends[:-1]]) / np.maximum(np.diff(ends), 1)
