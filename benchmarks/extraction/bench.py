@@ -9,8 +9,9 @@ The classifier that comes with headstart was trained on these sets: its scores h
 pages. The honest ones are of `--held-out`, which trains a classifier for each fold of sites without that
 fold (some minutes each, kept in FOLDER) and scores each page by the one that never saw its site.
 
-Pages a core-second are CPU time of one process on `wcxb_dev`, decoding not included, all extractors on one
-page before the next. Prints one line of JSON and writes it to --out.
+`words` are all that an extractor kept. Pages a core-second are CPU time of one process on `wcxb_dev`,
+decoding not included, all extractors on one page before the next. Prints one line of JSON and writes it to
+--out.
 """
 
 import argparse
@@ -94,6 +95,7 @@ def measure(data: Path) -> dict[str, Any]:
     """Scores and speed of every extractor."""
     scores = {name: Score() for name in EXTRACTORS}
     seconds = dict.fromkeys(EXTRACTORS, 0.0)
+    words = dict.fromkeys(EXTRACTORS, 0)
     pages = 0
     for extract in EXTRACTORS.values():
         extract("<p>Imports and tables are loaded before the clock runs.</p>", None)
@@ -105,19 +107,24 @@ def measure(data: Path) -> dict[str, Any]:
                 found = extract(row["html"], row.get("url"))
                 if name == TEXTS[0]:
                     seconds[extractor] += time.process_time() - started
+                words[extractor] += len(found.split())
                 if name == PIECES:
                     scores[extractor].pieces(found, row)
                 else:
                     scores[extractor].text(found, row, name)
     return {
-        name: {"pages_per_core_second": round(pages / seconds[name], 1), **scores[name].summary()}
+        name: {
+            "pages_per_core_second": round(pages / seconds[name], 1),
+            "words": words[name],
+            **scores[name].summary(),
+        }
         for name in EXTRACTORS
     }
 
 
-def held_out(data: Path, folder: Path) -> dict[str, float]:
-    """Scores of the classifier over all pages, each by one that was trained without its site."""
-    score = Score()
+def held_out(data: Path, folder: Path) -> dict[str, dict[str, float]]:
+    """Scores of the classifier, over all pages and by fold, each page by one trained without its site."""
+    folds = {"all": Score()}
     everything = [(name, row) for name in (*TEXTS, PIECES) for row in rows(data, name)]
     labelled = [
         label(row["html"], row.get("url"), row.get("text"), row.get("with"), row.get("without"))
@@ -128,14 +135,16 @@ def held_out(data: Path, folder: Path) -> dict[str, float]:
         if not kept.exists():
             train([page for page in labelled if page.fold != fold and page.weight.any()]).save(kept)
         classifier = load(kept)
+        folds[str(fold)] = Score()
         for page, (name, row) in zip(labelled, everything, strict=True):
             if page.fold == fold:
                 found = normalise(main_text(row["html"], classifier))
-                if name == PIECES:
-                    score.pieces(found, row)
-                else:
-                    score.text(found, row, name)
-    return score.summary()
+                for score in (folds["all"], folds[str(fold)]):
+                    if name == PIECES:
+                        score.pieces(found, row)
+                    else:
+                        score.text(found, row, name)
+    return {name: score.summary() for name, score in folds.items()}
 
 
 def main() -> None:
