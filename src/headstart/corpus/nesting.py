@@ -52,12 +52,12 @@ def nests_deeper(html: str, limit: int) -> bool:
 
 def _deepest(html: str) -> int:
     """About how deep the page nests; where tags do not close as they should, rather too deep."""
-    content = np.frombuffer(html.encode("utf-8", "replace") + b"    ", np.uint8)
-    at = np.flatnonzero(content[:-4] == ord("<"))
-    closes = content[at + 1] == ord("/")
-    first = at + 1 + closes
-    letter = content[first] | 0x20  # a small one
-    bits = [(content[first + n] & _BITS).astype(np.uint16) for n in range(3)]
+    content = np.frombuffer(html.encode("utf-8", "replace"), np.uint8)
+    at = np.flatnonzero(content == ord("<")) + 1
+    closes = content.take(at, mode="clip") == ord("/")
+    name = [content.take(at + closes + n, mode="clip") for n in range(3)]
+    letter = name[0] | 0x20  # a small one
+    bits = [(byte & _BITS).astype(np.uint16) for byte in name]
     passed = _LEFT_OUT[bits[0] << 10 | bits[1] << 5 | bits[2]]
     counts = (letter >= ord("a")) & (letter <= ord("z")) & ~passed
     # A closing tag that nothing is open for changes nothing: depth counts from the lowest point so far.
