@@ -36,16 +36,28 @@ def disposable_process() -> None:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Time limits hold inside; apart from them, because it takes longer than they do."""
+    if not _in_main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGVTALRM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@contextmanager
 def limited() -> Iterator[None]:
-    """The time limit for what is done inside.
+    """The time limit for what is done inside, where it is `interruptible`.
 
     Raises:
         TooLong: it was reached in Python code.
     """
-    if threading.current_thread() is not threading.main_thread():  # signals are for the main thread alone
+    if not _in_main_thread():
         yield
         return
-    before = signal.signal(signal.SIGVTALRM, _stop)
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     if _disposable:
         signal.setitimer(signal.ITIMER_PROF, SECONDS + GRACE)
@@ -55,7 +67,11 @@ def limited() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         if _disposable:
             signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGVTALRM, before)
+
+
+def _in_main_thread() -> bool:
+    """Signals are for the main thread alone."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from headstart.corpus.deduplicate import signatures
 from headstart.corpus.extract import classifier_fingerprint, cut, extract_text, normalise
 from headstart.corpus.language import identify
-from headstart.corpus.limits import MAX_HTML, SECONDS, TooLong, limited
+from headstart.corpus.limits import MAX_HTML, SECONDS, TooLong, interruptible, limited
 from headstart.corpus.page_lines import drop_lines
 from headstart.corpus.personal_data import replace
 from headstart.corpus.quality_model import load_model
@@ -126,7 +126,11 @@ def prepare(folder: Path, number: int) -> None:
     skipped: list[Skip] = []
     replaced: Counter[str] = Counter()
     documents = size = 0
-    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with (
+        interruptible(),
+        atomic(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
         batch: list[dict[str, Any]] = []
         grams_of: list[np.ndarray] = []
         for records in _batches(read(task, recipe.domains, recipe.fields)):
