@@ -1,5 +1,7 @@
 """Static vectors: counts against plain loops, and what a model that starts from them keeps."""
 
+from math import log
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from headstart.models.registry import make_config
 from headstart.models.static_vectors import (
     WINDOW,
     cooccurrence,
+    document_cooccurrence,
+    factors,
     positive_information,
     start_from_static,
     token_vectors,
@@ -32,6 +36,23 @@ def test_counts_are_those_of_plain_loops(stream: list[int]) -> None:
     np.testing.assert_allclose(cooccurrence(np.array(stream), 10, contexts), expected, rtol=1e-5)
 
 
+@given(st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=6).filter(any))
+@settings(deadline=None, max_examples=50)
+def test_counts_of_documents_are_those_of_plain_loops(texts: list[list[int]]) -> None:
+    contexts = np.array([7, 2, 5])
+    expected = np.zeros((10, 3))
+    for text in texts:
+        weights = {token: 1 + log(text.count(token)) for token in text}
+        for token, weight in weights.items():
+            for column, context in enumerate(contexts):
+                expected[token, column] += weight * weights.get(context, 0) / sum(weights.values())
+    stream = np.array([token for text in texts for token in text])
+    documents = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+    np.testing.assert_allclose(
+        document_cooccurrence(stream, documents, 10, contexts), expected, rtol=1e-5, atol=1e-6
+    )
+
+
 def test_information_is_zero_where_tokens_are_independent_and_never_below() -> None:
     """Without smoothing's discount two tokens that meet as often as chance has it carry no information."""
     even = positive_information(np.full((4, 4), 2.0, dtype=np.float32))
@@ -51,8 +72,15 @@ def stream() -> np.ndarray:
     return np.concatenate([random.choice(topics[block % 2], 30) for block in range(400)])
 
 
-def test_tokens_that_keep_company_have_similar_vectors(stream: np.ndarray) -> None:
-    vectors = token_vectors(stream, np.bincount(stream, minlength=44), width=16, seed=0)[SPECIALS:]
+@pytest.fixture(scope="module")
+def documents(stream: np.ndarray) -> np.ndarray:
+    """A block of thirty is a document."""
+    return np.arange(len(stream)) // 30
+
+
+def test_tokens_that_keep_company_have_similar_vectors(stream: np.ndarray, documents: np.ndarray) -> None:
+    frequencies = np.bincount(stream, minlength=44)
+    vectors = token_vectors(stream, documents, frequencies, width=16, seed=0)[SPECIALS:]
     directions = vectors / vectors.norm(dim=1, keepdim=True)
     similarity = directions @ directions.T
     same = torch.block_diag(torch.ones(20, 20), torch.ones(20, 20)).bool()
@@ -60,22 +88,52 @@ def test_tokens_that_keep_company_have_similar_vectors(stream: np.ndarray) -> No
     assert similarity[same & off_diagonal].mean() > similarity[~same].mean() + 0.5
 
 
-def test_the_same_seed_gives_the_same_vectors_and_leaves_the_global_one_alone(stream: np.ndarray) -> None:
+def test_tokens_that_share_documents_are_alike_though_never_near_each_other() -> None:
+    """A document of either kind begins and ends with words of its kind, around a middle common to both."""
+    random = np.random.default_rng(0)
+    texts = []
+    for number in range(600):
+        own = 5 * (number % 2)
+        parts = (random.integers(own, own + 5, 4), random.integers(20, 40, 20))
+        texts.append(np.concatenate([*parts, random.integers(10 + own, 15 + own, 4)]))
+    stream, documents = np.concatenate(texts), np.repeat(np.arange(600), 28)
+    same = torch.block_diag(torch.ones(5, 5), torch.ones(5, 5)).bool()
+
+    def told_apart(counts: np.ndarray) -> float:
+        vectors = factors(positive_information(counts), 4)
+        directions = vectors / vectors.norm(dim=1, keepdim=True)
+        similarity = directions[:10] @ directions[10:20].T
+        return float(similarity[same].mean() - similarity[~same].mean())
+
+    contexts = np.arange(40)
+    assert told_apart(document_cooccurrence(stream, documents, 40, contexts)) > 0.8
+    assert told_apart(cooccurrence(stream, 40, contexts)) < 0.3
+
+
+def test_no_information_gives_no_direction() -> None:
+    assert (
+        token_vectors(np.zeros(5, dtype=int), np.zeros(5, dtype=int), np.array([5, 0]), 8, 0).isfinite().all()
+    )
+
+
+def test_the_same_seed_gives_the_same_vectors_and_leaves_the_global_one_alone(
+    stream: np.ndarray, documents: np.ndarray
+) -> None:
     counts = np.bincount(stream, minlength=44)
     state = torch.random.get_rng_state()
-    first, second = (token_vectors(stream, counts, 16, seed=3) for _ in range(2))
+    first, second = (token_vectors(stream, documents, counts, 16, seed=3) for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(state, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize("family", ["headstart-encoder", "headstart-decoder"])
 def test_a_start_changes_the_embedding_alone_and_keeps_special_tokens(
-    family: str, stream: np.ndarray
+    family: str, stream: np.ndarray, documents: np.ndarray
 ) -> None:
     sizes = {"layers": 1, "width": 64, "heads": 2, "kv_heads": 2, "feedforward_width": 64}
     config = make_config(family, sizes | {"vocab_size": 50, "context": 16})
     plain, started = build(config, 0), build(config, 0)
-    start_from_static(started, stream, seed=0, special=frozenset(range(SPECIALS)))
+    start_from_static(started, stream, documents, seed=0, special=frozenset(range(SPECIALS)))
     for name, weight in plain.state_dict().items():
         same = torch.equal(weight, started.state_dict()[name])
         assert same == (name != "embedding.weight"), name

@@ -3,10 +3,15 @@
 Most of what a small language model learns in its first minutes is which tokens keep company. Counting
 finds that in seconds: positive pointwise mutual information, factorised (Levy & Goldberg 2014, sections
 3 and 7, who show that word2vec's skip-gram factorises a matrix of this kind implicitly).
+
+Tokens keep company in two ways. Near each other stand words of like use ("good" and "bad"), in the same
+documents words of like subject and tone ("bad", "waste", "worst"), as latent semantic analysis has it
+(Deerwester et al. 1990). A vector holds both, in parts of equal length.
 """
 
 import numpy as np
 import torch
+from scipy.sparse import csc_array, diags_array
 from torch import Tensor
 
 from headstart.models.transformer import Transformer
@@ -14,6 +19,8 @@ from headstart.models.transformer import Transformer
 WINDOW = 5  # tokens to each side; a neighbour at distance d counts 1/d, as in GloVe
 MOST_CONTEXTS = 4096  # the most frequent tokens serve as contexts, which bounds memory to V * 4096 floats
 CONTEXT_SMOOTHING = 0.75  # contexts are discounted by their frequency to this power (Levy et al. 2015)
+CONTEXTS_AT_ONCE = 256  # of documents; a sparse product takes several times the memory of the result
+DOCUMENT_SHARE = 1 / 2  # of the entries of a vector, and of its length
 SOFTENING = 0.3  # rare tokens have short vectors; this share of the mean length is added to every divisor
 DEVIATION = 0.02  # of the embedding's entries, as in random initialisation
 
@@ -46,42 +53,81 @@ def positive_information(counts: np.ndarray) -> Tensor:
     return torch.where(pairs > 0, (pairs / token / context).log(), 0.0).clamp(min=0)
 
 
-def token_vectors(ids: np.ndarray, frequencies: np.ndarray, width: int, seed: int) -> Tensor:
-    """Static vectors of all tokens, `[V, width]`, centred, of nearly equal length.
+def document_cooccurrence(
+    ids: np.ndarray, documents: np.ndarray, vocab_size: int, contexts: np.ndarray
+) -> np.ndarray:
+    """How much each token shares documents with each context token: `[V, contexts]`.
+
+    A token that a document holds n times has the weight 1 + log n in it, and pairs get the product of their
+    weights, divided by the sum of all weights in the document.
 
     Args:
-        ids: a stream of token ids.
-        frequencies: how often each id occurs, `[V]`.
+        ids: a stream of token ids `[N]`.
+        documents: the number of each token's document, `[N]`.
+        contexts: the ids that count as contexts, each once.
+    """
+    cells, times = np.unique(documents.astype(np.int64) * vocab_size + ids, return_counts=True)
+    document, token = np.divmod(cells, vocab_size)
+    weights = csc_array(((1 + np.log(times)).astype(np.float32), (document, token)))
+    weights.resize((weights.shape[0], vocab_size))
+    shares = (diags_array(1 / np.maximum(weights.sum(1), 1)) @ weights).T.tocsr()  # [V, documents]
+    counts = np.empty((vocab_size, len(contexts)), dtype=np.float32)
+    for first in range(0, len(contexts), CONTEXTS_AT_ONCE):
+        some = slice(first, first + CONTEXTS_AT_ONCE)
+        counts[:, some] = (shares @ weights[:, contexts[some]]).toarray()
+    return counts
+
+
+def factors(information: Tensor, width: int) -> Tensor:
+    """Centred vectors of the rows of `[V, contexts]`, of nearly equal length, 1 on average: `[V, width]`."""
+    rank = min(width, *information.shape)
+    left, values, _ = torch.svd_lowrank(information, q=min(rank + 16, *information.shape), niter=3)
+    vectors = torch.zeros(len(information), width)
+    vectors[:, :rank] = left[:, :rank] * values[:rank].sqrt()
+    vectors -= vectors.mean(0)
+    length = vectors.norm(dim=1, keepdim=True)
+    vectors /= (length + SOFTENING * length.mean()).clamp(min=1e-9)
+    return vectors / vectors.square().sum(1).mean().sqrt().clamp(min=1e-9)
+
+
+def token_vectors(
+    ids: np.ndarray, documents: np.ndarray, frequencies: np.ndarray, width: int, seed: int
+) -> Tensor:
+    """Static vectors of all tokens, `[V, width]`.
+
+    Args:
+        ids: a stream of token ids `[N]`.
+        documents: the number of each token's document, `[N]`.
+        frequencies: how often each id occurs, `[V]`; what has 0 is no context.
     """
     by_frequency = np.argsort(-frequencies, kind="stable")
     contexts = by_frequency[: min(MOST_CONTEXTS, int((frequencies > 0).sum()))]
-    information = positive_information(cooccurrence(ids, len(frequencies), contexts))
+    shared = round(width * DOCUMENT_SHARE)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        rank = min(width, *information.shape)
-        left, values, _ = torch.svd_lowrank(information, q=min(rank + 16, *information.shape), niter=3)
-        spread, _ = torch.linalg.qr(
-            torch.randn(width, width)
-        )  # so that no head gets all the strong directions
-    vectors = torch.zeros(len(frequencies), width)
-    vectors[:, :rank] = left[:, :rank] * values[:rank].sqrt()
-    vectors = vectors @ spread
-    vectors -= vectors.mean(0)
-    length = vectors.norm(dim=1, keepdim=True)
-    vectors /= length + SOFTENING * length.mean()
-    return vectors * (DEVIATION / vectors.std())
+        near = cooccurrence(ids, len(frequencies), contexts)
+        vectors = [factors(positive_information(near), width - shared)]
+        near = document_cooccurrence(ids, documents, len(frequencies), contexts)
+        vectors.append(factors(positive_information(near), shared))
+        # So that no head gets all the strong directions.
+        spread, _ = torch.linalg.qr(torch.randn(width, width))
+    joined = torch.cat(vectors, 1) @ spread
+    return joined * (DEVIATION / joined.std().clamp(min=1e-9))
 
 
 @torch.no_grad()
-def start_from_static(model: Transformer, ids: np.ndarray, seed: int, special: frozenset[int]) -> None:
+def start_from_static(
+    model: Transformer, ids: np.ndarray, documents: np.ndarray, seed: int, special: frozenset[int]
+) -> None:
     """Give a freshly initialised model static vectors for its embedding, which is its output too.
 
     Args:
-        ids: a stream of token ids to count in.
+        ids: a stream of token ids to count in, `[N]`.
+        documents: the number of each token's document, `[N]`.
         special: ids of special tokens, which keep their random vectors.
     """
     frequencies = np.bincount(ids, minlength=model.config.vocab_size)
     frequencies[list(special)] = 0
-    vectors = token_vectors(ids, frequencies, model.config.width, seed)
+    vectors = token_vectors(ids, documents, frequencies, model.config.width, seed)
     ordinary = [index for index in range(len(vectors)) if index not in special]
     model.embedding.weight[ordinary] = vectors[ordinary]

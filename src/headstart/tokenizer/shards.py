@@ -218,9 +218,11 @@ class TokenRows:
             domains[index] = shard.domains[at]
         return domains
 
-    def beginning(self, most: int) -> np.ndarray:
-        """The first `most` tokens of the split, or of its first shard if that is shorter."""
-        return self.shards[0].ids[:most]
+    def beginning(self, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and document numbers of the first `most` tokens of the split, or of its first shard if that is
+        shorter: two `[N]` arrays."""
+        ids, starts = self.shards[0].ids[:most], self.shards[0].starts
+        return ids, np.searchsorted(starts, np.arange(len(ids)), side="right")
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids and document numbers of some rows: two `[B, length]` arrays of int64.

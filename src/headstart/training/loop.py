@@ -53,7 +53,7 @@ from headstart.training.watcher import Watcher
 WEIGHTS, OPTIMISER, AVERAGE = "model.safetensors", "optimizer.safetensors", "average.safetensors"
 
 # How much text the static start counts in; more changes little and costs time.
-STATIC_TOKENS = 8_000_000
+STATIC_TOKENS = 16_000_000
 
 # Steps out of the ordinary in a row, or returns to a checkpoint, after which a run is given up.
 HOPELESS = 10
@@ -142,8 +142,8 @@ class Run:
             if isinstance(recipe.start, Path):
                 model.load_state_dict(load_model(recipe.start).model.state_dict())
             else:
-                stream = self.feed.train.beginning(STATIC_TOKENS)
-                start_from_static(model, stream, recipe.seed, tokenizer.special.all)
+                ids, documents = self.feed.train.beginning(STATIC_TOKENS)
+                start_from_static(model, ids, documents, recipe.seed, tokenizer.special.all)
         layout.place(model, recipe)
         self.optimiser = Optimiser(model, recipe.optimiser)
         decay = recipe.optimiser.average
