@@ -11,14 +11,13 @@ from headstart.training.recipe import PretrainRecipe
 from headstart.training.step_cost import seconds_per_step
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-# Core-minutes on one thread, and what differs from the recipe of the encoder or decoder.
-ENCODER = (30.0, "encoder", "headstart", ())
-FAMILY_MINUTES = 4.0
+# Core-minutes on one thread; docs/research-log.md, section 11, has what more of them did to the reviews.
+MINUTES = 4.0
+# Recipe, kind of tokenizer, and what differs from the recipe.
 FAMILIES = {
-    "encoder": (FAMILY_MINUTES, "encoder", "headstart", ()),
-    "decoder": (FAMILY_MINUTES, "decoder", "headstart", ("prompts=[]",)),
+    "encoder": ("encoder", "headstart", ()),
+    "decoder": ("decoder", "headstart", ("prompts=[]",)),
     "encoder-decoder": (
-        FAMILY_MINUTES,
         "encoder",
         "t5",
         # T5's embedding is fifty times as large as the static vectors, so that it starts at random.
@@ -47,39 +46,31 @@ class Pretrained:
             f"tokens{suffix}", "tokenizer", "encode", str(corpus), "--tokenizer", str(tokenizer)
         )
 
-    def encoder(self) -> Path:
-        """headstart's own encoder, the compute of which the benchmark's name for it states."""
-        return self._transformer("encoder", *ENCODER)
-
     def family(self, name: str) -> Path:
-        """One of three families with equal compute."""
-        return self._transformer(f"family-{name}", *FAMILIES[name])
-
-    def vectors(self, name: str) -> Path:
-        """word2vec, GloVe or ELMo."""
-        return self._made(
-            name, "pretrain", "--recipe", str(RECIPES / f"{name}.yaml"), f"corpus={self.corpus()}",
-            done="model",
-        )  # fmt: skip
-
-    def _transformer(
-        self, name: str, minutes: float, recipe: str, tokenizer: str, changes: tuple[str, ...]
-    ) -> Path:
+        """A Transformer of one of three families; each gets the same compute."""
+        recipe, tokenizer, changes = FAMILIES[name]
         tokens = self.tokens(tokenizer)
         path = RECIPES / f"{recipe}.yaml"
-        plan = self.out / f"{name}.json"
+        plan = self.out / f"family-{name}.json"
         if not plan.exists():
             settings = PretrainRecipe.load(path, [f"tokens={tokens}", *changes])
             seconds_per_step(settings)
             began = time.process_time()
             seconds_per_step(settings, 8)
             each = (time.process_time() - began) / 9
-            write_json(plan, {"steps": int(60 * minutes * (1 - KEPT_BACK) / each)})
+            write_json(plan, {"steps": int(60 * MINUTES * (1 - KEPT_BACK) / each)})
         steps = read_json(plan)["steps"]
         every = max(1, steps // CHECKS)
         return self._made(
-            name, "pretrain", "--recipe", str(path), f"tokens={tokens}", *changes, f"steps={steps}",
-            f"evaluate_every={every}", f"checkpoint_every={every}", done="model",
+            f"family-{name}", "pretrain", "--recipe", str(path), f"tokens={tokens}", *changes,
+            f"steps={steps}", f"evaluate_every={every}", f"checkpoint_every={every}", done="model",
+        )  # fmt: skip
+
+    def vectors(self, name: str) -> Path:
+        """word2vec, GloVe or ELMo."""
+        return self._made(
+            name, "pretrain", "--recipe", str(RECIPES / f"{name}.yaml"), f"corpus={self.corpus()}",
+            done="model",
         )  # fmt: skip
 
     def _made(self, name: str, *command: str, done: str = MANIFEST) -> Path:

@@ -65,7 +65,7 @@ def task_of(name: str, data: Path) -> Task:
 def prepare(cell: Cell, pretrained: Pretrained) -> Any:
     """What a system starts from."""
     if cell.system in (OWN, MIX, SCRATCH):
-        return loaded(pretrained.encoder())
+        return loaded(pretrained.family("encoder"))
     if cell.system in FAMILIES:
         return loaded(pretrained.family(cell.system))
     if cell.system in VECTORS:

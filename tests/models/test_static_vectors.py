@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from headstart.models.registry import make_config
 from headstart.models.static_vectors import (
+    PASSAGE,
     WINDOW,
     cooccurrence,
-    document_cooccurrence,
     factors,
+    passage_cooccurrence,
+    passages,
     positive_information,
     start_from_static,
     token_vectors,
@@ -38,7 +40,7 @@ def test_counts_are_those_of_plain_loops(stream: list[int]) -> None:
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=6).filter(any))
 @settings(deadline=None, max_examples=50)
-def test_counts_of_documents_are_those_of_plain_loops(texts: list[list[int]]) -> None:
+def test_counts_of_passages_are_those_of_plain_loops(texts: list[list[int]]) -> None:
     contexts = np.array([7, 2, 5])
     expected = np.zeros((10, 3))
     for text in texts:
@@ -49,8 +51,14 @@ def test_counts_of_documents_are_those_of_plain_loops(texts: list[list[int]]) ->
     stream = np.array([token for text in texts for token in text])
     documents = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
     np.testing.assert_allclose(
-        document_cooccurrence(stream, documents, 10, contexts), expected, rtol=1e-5, atol=1e-6
+        passage_cooccurrence(stream, documents, 10, contexts), expected, rtol=1e-5, atol=1e-6
     )
+
+
+def test_a_long_document_is_several_passages() -> None:
+    lengths = [3, PASSAGE, 2 * PASSAGE + 1, 1]
+    found = passages(np.repeat([4, 7, 8, 9], lengths))
+    assert np.bincount(found).tolist() == [3, PASSAGE, PASSAGE, PASSAGE, 1, 1]
 
 
 def test_information_is_zero_where_tokens_are_independent_and_never_below() -> None:
@@ -88,7 +96,7 @@ def test_tokens_that_keep_company_have_similar_vectors(stream: np.ndarray, docum
     assert similarity[same & off_diagonal].mean() > similarity[~same].mean() + 0.5
 
 
-def test_tokens_that_share_documents_are_alike_though_never_near_each_other() -> None:
+def test_tokens_that_share_passages_are_alike_though_never_near_each_other() -> None:
     """A document of either kind begins and ends with words of its kind, around a middle common to both."""
     random = np.random.default_rng(0)
     texts = []
@@ -106,7 +114,7 @@ def test_tokens_that_share_documents_are_alike_though_never_near_each_other() ->
         return float(similarity[same].mean() - similarity[~same].mean())
 
     contexts = np.arange(40)
-    assert told_apart(document_cooccurrence(stream, documents, 40, contexts)) > 0.8
+    assert told_apart(passage_cooccurrence(stream, documents, 40, contexts)) > 0.8
     assert told_apart(cooccurrence(stream, 40, contexts)) < 0.3
 
 

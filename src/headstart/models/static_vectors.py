@@ -5,7 +5,7 @@ finds that in seconds: positive pointwise mutual information, factorised (Levy &
 3 and 7, who show that word2vec's skip-gram factorises a matrix of this kind implicitly).
 
 Tokens keep company in two ways. Near each other stand words of like use ("good" and "bad"), in the same
-documents words of like subject and tone ("bad", "waste", "worst"), as latent semantic analysis has it
+passages words of like subject and tone ("bad", "waste", "worst"), as latent semantic analysis has it
 (Deerwester et al. 1990). A vector holds both, in parts of equal length.
 """
 
@@ -19,8 +19,9 @@ from headstart.models.transformer import Transformer
 WINDOW = 5  # tokens to each side; a neighbour at distance d counts 1/d, as in GloVe
 MOST_CONTEXTS = 4096  # the most frequent tokens serve as contexts, which bounds memory to V * 4096 floats
 CONTEXT_SMOOTHING = 0.75  # contexts are discounted by their frequency to this power (Levy et al. 2015)
-CONTEXTS_AT_ONCE = 256  # of documents; a sparse product takes several times the memory of the result
-DOCUMENT_SHARE = 1 / 2  # of the entries of a vector, and of its length
+PASSAGE = 512  # tokens; in a book's chapter everything meets everything
+PASSAGE_SHARE = 1 / 2  # of the entries of a vector, and of its length
+CONTEXTS_AT_ONCE = 256  # a sparse product takes several times the memory of its result
 SOFTENING = 0.3  # rare tokens have short vectors; this share of the mean length is added to every divisor
 DEVIATION = 0.02  # of the embedding's entries, as in random initialisation
 
@@ -53,24 +54,35 @@ def positive_information(counts: np.ndarray) -> Tensor:
     return torch.where(pairs > 0, (pairs / token / context).log(), 0.0).clamp(min=0)
 
 
-def document_cooccurrence(
-    ids: np.ndarray, documents: np.ndarray, vocab_size: int, contexts: np.ndarray
-) -> np.ndarray:
-    """How much each token shares documents with each context token: `[V, contexts]`.
+def passages(documents: np.ndarray) -> np.ndarray:
+    """The number of each token's passage, `[N]`: documents, and `PASSAGE` tokens at a time of longer ones.
 
-    A token that a document holds n times has the weight 1 + log n in it, and pairs get the product of their
-    weights, divided by the sum of all weights in the document.
+    Args:
+        documents: the number of each token's document, `[N]`.
+    """
+    starts = np.flatnonzero(np.diff(documents, prepend=documents[:1] - 1))
+    position = np.arange(len(documents)) - np.repeat(starts, np.diff(starts, append=len(documents)))
+    return np.cumsum(position % PASSAGE == 0) - 1
+
+
+def passage_cooccurrence(
+    ids: np.ndarray, passages: np.ndarray, vocab_size: int, contexts: np.ndarray
+) -> np.ndarray:
+    """How much each token shares passages with each context token: `[V, contexts]`.
+
+    A token that a passage holds n times has the weight 1 + log n in it, and pairs get the product of their
+    weights, divided by the sum of all weights in the passage.
 
     Args:
         ids: a stream of token ids `[N]`.
-        documents: the number of each token's document, `[N]`.
+        passages: the number of each token's passage, `[N]`.
         contexts: the ids that count as contexts, each once.
     """
-    cells, times = np.unique(documents.astype(np.int64) * vocab_size + ids, return_counts=True)
-    document, token = np.divmod(cells, vocab_size)
-    weights = csc_array(((1 + np.log(times)).astype(np.float32), (document, token)))
+    cells, times = np.unique(passages.astype(np.int64) * vocab_size + ids, return_counts=True)
+    passage, token = np.divmod(cells, vocab_size)
+    weights = csc_array(((1 + np.log(times)).astype(np.float32), (passage, token)))
     weights.resize((weights.shape[0], vocab_size))
-    shares = (diags_array(1 / np.maximum(weights.sum(1), 1)) @ weights).T.tocsr()  # [V, documents]
+    shares = (diags_array(1 / np.maximum(weights.sum(1), 1)) @ weights).T.tocsr()  # [V, passages]
     counts = np.empty((vocab_size, len(contexts)), dtype=np.float32)
     for first in range(0, len(contexts), CONTEXTS_AT_ONCE):
         some = slice(first, first + CONTEXTS_AT_ONCE)
@@ -102,12 +114,12 @@ def token_vectors(
     """
     by_frequency = np.argsort(-frequencies, kind="stable")
     contexts = by_frequency[: min(MOST_CONTEXTS, int((frequencies > 0).sum()))]
-    shared = round(width * DOCUMENT_SHARE)
+    shared = round(width * PASSAGE_SHARE)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         near = cooccurrence(ids, len(frequencies), contexts)
         vectors = [factors(positive_information(near), width - shared)]
-        near = document_cooccurrence(ids, documents, len(frequencies), contexts)
+        near = passage_cooccurrence(ids, passages(documents), len(frequencies), contexts)
         vectors.append(factors(positive_information(near), shared))
         # So that no head gets all the strong directions.
         spread, _ = torch.linalg.qr(torch.randn(width, width))
