@@ -47,6 +47,7 @@ PAGES = ("web/wcxb_dev", "web/segments", "web/articles", "web/pages")
 REVIEWS = 1_200
 TIMED = 4  # of so many English documents one is timed
 SENTENCES = "too_few_sentences"
+LINE_ENDS = str.maketrans(dict.fromkeys("\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", " "))  # beside those of Unix
 
 # Languages whose words spaCy tells without a dictionary of their own, by datatrove's names for them.
 LANGUAGES = {
@@ -200,9 +201,9 @@ def explain(name: str, one: Text, theirs: bool, filter_of: Any) -> str:
     ours = signals_of(one.text, one.language)
     if name == "no_stop_words" and removes(rule, ours) == removed_by(filter_of, lowered):
         return "case: datatrove does not know stop words at the beginning of a sentence"
-    full = "\n".join(line for line in one.text.split("\n") if line.strip())
+    full = "\n".join(line for line in one.text.translate(LINE_ENDS).split("\n") if line.strip())
     if removes(rule, signals_of(full, one.language)) == removed_by(filter_of, full):
-        return "empty lines: datatrove counts them as lines"
+        return "empty lines: datatrove counts them, and ends lines at control characters too"
     if removes(rule, compute(lowered, split(lowered), stop_words, one.language)) == removed_by(
         filter_of, lowered
     ):

@@ -27,6 +27,7 @@ def signals(text: str, language: str = "en") -> dict[str, float]:
         ("mean_word_length", "ab abcd", 3),
         ("alphabetic_words", "a1, 22 (33) bb.", 0.5),
         ("alphabetic_tokens", "a1, 22 (33) bb.", 2 / 8),
+        ("alphabetic_tokens", "a \U0001f600 \U0001d400", 2 / 3),
         ("hashes_per_word", "# a #b c", 2 / 5),
         ("ellipses_per_word", "so... and… on then", 2 / 6),
         ("bullet_lines", "- a\n* b\nc\nd", 0.5),

@@ -60,6 +60,12 @@ def _classes() -> np.ndarray:
 
 
 @cache
+def _class_beyond(point: int) -> int:
+    """The class of a code point beyond the basic plane: signs there, such as emoji, are words without letters."""
+    return LETTER if unicodedata.category(chr(point))[0] in "LM" else DIGIT
+
+
+@cache
 def _lower() -> np.ndarray:
     """The small letter of each code point of the basic plane: places are to stay, so one for each."""
     lowered = (chr(point).lower() for point in range(0x10000))
@@ -160,7 +166,8 @@ def split(text: str) -> Words:
     odd = np.flatnonzero((cased > 0xFFFF) | (cased == _SIGMA))
     if len(odd):
         points[odd] = code_points(text.replace("\u0130", "I").lower())[odd]
-        classes[odd], hashed[odd] = LETTER, scramble(points[odd] + np.uint64(1))
+        classes[odd] = [_class_beyond(point) for point in points[odd].tolist()]
+        hashed[odd] = scramble(points[odd] + np.uint64(1))
     if (classes == SYLLABLE).any():
         inside = classes >= DIGIT
         alone = classes == SYLLABLE
