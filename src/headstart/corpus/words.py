@@ -61,7 +61,7 @@ def _classes() -> np.ndarray:
 
 @cache
 def _class_beyond(point: int) -> int:
-    """The class of a code point beyond the basic plane: signs there, such as emoji, are words without letters."""
+    """The class of a code point beyond the basic plane; signs there, as emoji, are words without letters."""
     return LETTER if unicodedata.category(chr(point))[0] in "LM" else DIGIT
 
 
