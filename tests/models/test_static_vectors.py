@@ -15,7 +15,7 @@ from headstart.models.static_vectors import (
     cooccurrence,
     factors,
     passage_cooccurrence,
-    passages,
+    passage_starts,
     positive_information,
     start_from_static,
     token_vectors,
@@ -51,14 +51,14 @@ def test_counts_of_passages_are_those_of_plain_loops(texts: list[list[int]]) -> 
     stream = np.array([token for text in texts for token in text])
     documents = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
     np.testing.assert_allclose(
-        passage_cooccurrence(stream, documents, 10, contexts), expected, rtol=1e-5, atol=1e-6
+        passage_cooccurrence(stream, passage_starts(documents), 10, contexts), expected, rtol=1e-5, atol=1e-6
     )
 
 
 def test_a_long_document_is_several_passages() -> None:
     lengths = [3, PASSAGE, 2 * PASSAGE + 1, 1]
-    found = passages(np.repeat([4, 7, 8, 9], lengths))
-    assert np.bincount(found).tolist() == [3, PASSAGE, PASSAGE, PASSAGE, 1, 1]
+    starts = passage_starts(np.repeat([4, 7, 8, 9], lengths))
+    assert np.diff(starts, append=sum(lengths)).tolist() == [3, PASSAGE, PASSAGE, PASSAGE, 1, 1]
 
 
 def test_information_is_zero_where_tokens_are_independent_and_never_below() -> None:
@@ -114,7 +114,7 @@ def test_tokens_that_share_passages_are_alike_though_never_near_each_other() -> 
         return float(similarity[same].mean() - similarity[~same].mean())
 
     contexts = np.arange(40)
-    assert told_apart(passage_cooccurrence(stream, documents, 40, contexts)) > 0.8
+    assert told_apart(passage_cooccurrence(stream, passage_starts(documents), 40, contexts)) > 0.8
     assert told_apart(cooccurrence(stream, 40, contexts)) < 0.3
 
 

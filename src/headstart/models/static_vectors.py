@@ -11,7 +11,7 @@ passages words of like subject and tone ("bad", "waste", "worst"), as latent sem
 
 import numpy as np
 import torch
-from scipy.sparse import csc_array, diags_array
+from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
 from headstart.models.transformer import Transformer
@@ -37,11 +37,12 @@ def cooccurrence(ids: np.ndarray, vocab_size: int, contexts: np.ndarray) -> np.n
     column[contexts] = np.arange(len(contexts))
     counts = np.zeros(vocab_size * len(contexts), dtype=np.float32)
     for distance in range(1, WINDOW + 1):
+        cells = []
         for token, context in ((ids[:-distance], ids[distance:]), (ids[distance:], ids[:-distance])):
             place = column[context]
             known = place >= 0
-            cells = token[known].astype(np.int64) * len(contexts) + place[known]
-            counts += np.bincount(cells, minlength=len(counts)).astype(np.float32) / distance
+            cells.append(token[known].astype(np.int64) * len(contexts) + place[known])
+        counts += np.bincount(np.concatenate(cells), minlength=len(counts)).astype(np.float32) / distance
     return counts.reshape(vocab_size, len(contexts))
 
 
@@ -54,19 +55,19 @@ def positive_information(counts: np.ndarray) -> Tensor:
     return torch.where(pairs > 0, (pairs / token / context).log(), 0.0).clamp(min=0)
 
 
-def passages(documents: np.ndarray) -> np.ndarray:
-    """The number of each token's passage, `[N]`: documents, and `PASSAGE` tokens at a time of longer ones.
+def passage_starts(documents: np.ndarray) -> np.ndarray:
+    """Where passages begin, in order: documents, and `PASSAGE` tokens at a time of longer ones.
 
     Args:
         documents: the number of each token's document, `[N]`.
     """
     starts = np.flatnonzero(np.diff(documents, prepend=documents[:1] - 1))
     position = np.arange(len(documents)) - np.repeat(starts, np.diff(starts, append=len(documents)))
-    return np.cumsum(position % PASSAGE == 0) - 1
+    return np.flatnonzero(position % PASSAGE == 0)
 
 
 def passage_cooccurrence(
-    ids: np.ndarray, passages: np.ndarray, vocab_size: int, contexts: np.ndarray
+    ids: np.ndarray, starts: np.ndarray, vocab_size: int, contexts: np.ndarray
 ) -> np.ndarray:
     """How much each token shares passages with each context token: `[V, contexts]`.
 
@@ -75,18 +76,20 @@ def passage_cooccurrence(
 
     Args:
         ids: a stream of token ids `[N]`.
-        passages: the number of each token's passage, `[N]`.
+        starts: where its passages begin, in order.
         contexts: the ids that count as contexts, each once.
     """
-    cells, times = np.unique(passages.astype(np.int64) * vocab_size + ids, return_counts=True)
-    passage, token = np.divmod(cells, vocab_size)
-    weights = csc_array(((1 + np.log(times)).astype(np.float32), (passage, token)))
-    weights.resize((weights.shape[0], vocab_size))
-    shares = (diags_array(1 / np.maximum(weights.sum(1), 1)) @ weights).T.tocsr()  # [V, passages]
+    times = np.ones(len(ids), dtype=np.float32)
+    # [passages, V]
+    weights = csr_array((times, ids.astype(np.int32), np.append(starts, len(ids))), (len(starts), vocab_size))
+    weights.sum_duplicates()
+    weights.data = 1 + np.log(weights.data)
+    by_context = weights.tocsc()
+    shares = (diags_array(1 / weights.sum(1)) @ weights).T.tocsr()  # [V, passages]
     counts = np.empty((vocab_size, len(contexts)), dtype=np.float32)
     for first in range(0, len(contexts), CONTEXTS_AT_ONCE):
         some = slice(first, first + CONTEXTS_AT_ONCE)
-        counts[:, some] = (shares @ weights[:, contexts[some]]).toarray()
+        counts[:, some] = (shares @ by_context[:, contexts[some]]).toarray()
     return counts
 
 
@@ -119,7 +122,7 @@ def token_vectors(
         torch.manual_seed(seed)
         near = cooccurrence(ids, len(frequencies), contexts)
         vectors = [factors(positive_information(near), width - shared)]
-        near = passage_cooccurrence(ids, passages(documents), len(frequencies), contexts)
+        near = passage_cooccurrence(ids, passage_starts(documents), len(frequencies), contexts)
         vectors.append(factors(positive_information(near), shared))
         # So that no head gets all the strong directions.
         spread, _ = torch.linalg.qr(torch.randn(width, width))
