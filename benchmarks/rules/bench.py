@@ -15,6 +15,7 @@ import gzip
 import json
 import sys
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ REVIEWS = 1_200
 TIMED = 4  # of so many English documents one is timed
 SENTENCES = "too_few_sentences"
 LINE_ENDS = str.maketrans(dict.fromkeys("\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029", " "))  # beside those of Unix
+CURRENCIES = {point: " " for point in range(0x10000) if unicodedata.category(chr(point)) == "Sc"}
 
 # Languages whose words spaCy tells without a dictionary of their own, by datatrove's names for them.
 LANGUAGES = {
@@ -208,6 +210,9 @@ def explain(name: str, one: Text, theirs: bool, filter_of: Any) -> str:
         filter_of, lowered
     ):
         return "case: datatrove tells n-grams apart by their case"
+    unpriced = one.text.translate(CURRENCIES)
+    if removes(rule, signals_of(unpriced, one.language)) == removed_by(filter_of, unpriced):
+        return "signs: datatrove counts those of currencies as words"
     return "unexplained"
 
 
