@@ -141,6 +141,8 @@ def test_tokens(text: str, tokens: str) -> None:
         ("en", "E-Mail und/oder am 3. Mai, Nr. 7", "E|-|Mail|und|/|oder|am|3|.|Mai|,|Nr|.|7"),
         ("de", "E-Mail und/oder am 3. Mai, Nr. 7", "E-Mail|und|/|oder|am|3.|Mai|,|Nr.|7"),
         ("de", "24/7 bzw. 1-2 und ab", "24|/|7|bzw.|1|-|2|und|ab"),
+        ("de", "Am 3. \U0001f600. Gut", "Am|3.|\U0001f600|.|Gut"),
+        ("en", "J. \U0001f600. Good", "J.|\U0001f600|.|Good"),
         ("es", "ex-presidente de 3.", "ex-presidente|de|3|."),
         (
             "en",

@@ -17,6 +17,7 @@ from headstart.corpus.words import (
     SENTENCE_END,
     SPACE,
     SYLLABLE,
+    SYMBOL,
     Words,
     split,
 )
@@ -130,7 +131,7 @@ def of_spans(words: Words, starts: np.ndarray, ends: np.ndarray) -> Tokens:
         borders = np.stack((starts[mixed], ends[mixed]), axis=1).ravel()
         highest[mixed] = np.maximum.reduceat(np.append(words.classes, np.uint8(SPACE)), borders)[::2]
     ends_sentence = (words.classes[starts] == SENTENCE_END) & ~long
-    return Tokens(starts, ends, words.hash(starts, ends), highest >= DIGIT, highest >= LETTER, ends_sentence)
+    return Tokens(starts, ends, words.hash(starts, ends), highest >= SYMBOL, highest >= LETTER, ends_sentence)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Signs:
 
 def _signs_of(words: Words) -> Signs:
     classes = words.classes
-    at = np.flatnonzero((classes > SPACE) & (classes < DIGIT))
+    at = np.flatnonzero((classes > SPACE) & (classes < SYMBOL))
     before, behind = classes.take(at - 1, mode="clip"), classes.take(at + 1, mode="clip")
     if len(at):
         before[:1] = before[0] if at[0] else SPACE
@@ -170,7 +171,7 @@ def _signs_of(words: Words) -> Signs:
 
 def _join_between(starts: np.ndarray, words: Words, signs: Signs, language: str) -> None:
     """Take out the starts of tokens at signs that hold together what is on both sides of them."""
-    inside = (signs.before >= DIGIT) & (signs.behind >= DIGIT)
+    inside = (signs.before >= SYMBOL) & (signs.behind >= SYMBOL)
     at, points, before, behind = (one[inside] for one in (signs.at, signs.points, signs.before, signs.behind))
     does = _joints()[points]
     letter_before, letter_behind = before >= LETTER, behind >= LETTER
@@ -201,7 +202,7 @@ def _join_over_runs(starts: np.ndarray, words: Words, signs: Signs) -> None:
     parts = np.zeros(len(signs.at) + 1, np.int64)
     parting = (_joints()[signs.points] == _PARTS) | (signs.doubled & _signs("-.")[signs.points])
     np.cumsum(parting, out=parts[1:])
-    holds = (last > first) & (signs.before[first] >= DIGIT) & (signs.behind[last] >= DIGIT)
+    holds = (last > first) & (signs.before[first] >= SYMBOL) & (signs.behind[last] >= SYMBOL)
     holds &= parts[last + 1] == parts[first]
     starts[signs.at[np.repeat(holds, last - first + 1)]] = False
     starts[signs.at[last[holds]] + 1] = False
@@ -209,21 +210,21 @@ def _join_over_runs(starts: np.ndarray, words: Words, signs: Signs) -> None:
 
 def _join_beside(starts: np.ndarray, words: Words, signs: Signs) -> None:
     """Leading signs join the word behind them, trailing ones the word before."""
-    leading = _signs(_LEADING)[signs.points] & (signs.behind >= DIGIT) & (signs.before < DIGIT)
+    leading = _signs(_LEADING)[signs.points] & (signs.behind >= SYMBOL) & (signs.before < SYMBOL)
     starts[signs.at[leading] + 1] = False
-    trailing = np.flatnonzero(_signs(_TRAILING)[signs.points] & (signs.before >= DIGIT))
+    trailing = np.flatnonzero(_signs(_TRAILING)[signs.points] & (signs.before >= SYMBOL))
     last, points = signs.at[trailing], signs.points[trailing]
     plus = points == ord("+")
     doubled = (words.points.take(last + 1, mode="clip") == points) & (last + 1 < len(starts)) & ~plus
     counted = plus & _signs("0123456789")[np.minimum(words.points[last - 1], 0xFFFF)]  # 10+
-    starts[last[(signs.behind[trailing] < DIGIT) & ~doubled & ~counted]] = False
+    starts[last[(signs.behind[trailing] < SYMBOL) & ~doubled & ~counted]] = False
     closed = (signs.points[1:] == ord(":")) & (signs.points[:-1] == ord(")")) & signs.joined[1:]
     starts[signs.at[1:][closed]] = False
 
 
 def _join_full_stops(starts: np.ndarray, words: Words, signs: Signs, language: str) -> None:
     """The full stops of `J.`, `e.g.`, `Mr.` belong to their words; those of `1.` and `bzw.` in German."""
-    stops = signs.at[(signs.points == ord(".")) & (signs.before >= DIGIT)]
+    stops = signs.at[(signs.points == ord(".")) & (signs.before >= SYMBOL)]
     stops = stops[starts[stops]]
     word = np.searchsorted(words.starts, stops) - 1
     before = words.classes[stops - 1]
@@ -247,7 +248,7 @@ def _join_addresses(starts: np.ndarray, words: Words, signs: Signs) -> None:
     """`https://a.org/b` is one word, without the signs that close behind it."""
     spaces = np.append(np.flatnonzero(words.classes == SPACE), len(starts))
     slash = signs.points == ord("/")
-    colon = (signs.points == ord(":"))[:-2] & slash[1:-1] & slash[2:] & (signs.before[:-2] >= DIGIT)
+    colon = (signs.points == ord(":"))[:-2] & slash[1:-1] & slash[2:] & (signs.before[:-2] >= SYMBOL)
     for place in signs.at[:-2][colon & signs.joined[1:-1] & signs.joined[2:]].tolist():
         end = int(spaces[np.searchsorted(spaces, place)])
         while end > place and _signs(_CLOSING)[min(words.points[end - 1], 0xFFFF)]:

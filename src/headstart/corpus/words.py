@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.corpus.hashing import scramble
 
-SPACE, PUNCTUATION, SENTENCE_END, DIGIT, LETTER, SYLLABLE = range(6)
+SPACE, PUNCTUATION, SENTENCE_END, SYMBOL, DIGIT, LETTER, SYLLABLE = range(7)  # from SYMBOL on they make words
 # Unicode's Sentence_Terminal signs of the basic plane, first and last of each run.
 _SENTENCE_ENDS = """
 21 2E 3F 589 61D-61F 6D4 700-702 7F9 837 839 83D-83E 964-965 104A-104B 1362 1367-1368 166E 1735-1736
@@ -61,8 +61,8 @@ def _classes() -> np.ndarray:
 
 @cache
 def _class_beyond(point: int) -> int:
-    """The class of a code point beyond the basic plane; signs there, as emoji, are words without letters."""
-    return LETTER if unicodedata.category(chr(point))[0] in "LM" else DIGIT
+    """The class of a code point beyond the basic plane; what is no letter there, as emoji, is a SYMBOL."""
+    return LETTER if unicodedata.category(chr(point))[0] in "LM" else SYMBOL
 
 
 @cache
@@ -104,8 +104,8 @@ class Words:
     Attributes:
         points: the code points of the text in small letters.
         capital: whether it has another letter there.
-        classes: SPACE, PUNCTUATION, SENTENCE_END, DIGIT, LETTER or SYLLABLE for each.
-        hashes: one 64-bit hash a word; a word is a run of letters and digits, or one syllable sign.
+        classes: SPACE, PUNCTUATION, SENTENCE_END, SYMBOL, DIGIT, LETTER or SYLLABLE for each.
+        hashes: one 64-bit hash a word; a word is a run of letters, digits and symbols, or one syllable sign.
         starts: where each word begins.
         lengths: characters of each word.
         sums: polynomial sums of the text before each character, from which any span has its hash.
@@ -169,7 +169,7 @@ def split(text: str) -> Words:
         classes[odd] = [_class_beyond(point) for point in points[odd].tolist()]
         hashed[odd] = scramble(points[odd] + np.uint64(1))
     if (classes == SYLLABLE).any():
-        inside = classes >= DIGIT
+        inside = classes >= SYMBOL
         alone = classes == SYLLABLE
         starts = inside.copy()
         starts[1:] &= ~inside[:-1] | alone[1:] | alone[:-1]
@@ -177,7 +177,7 @@ def split(text: str) -> Words:
         ends[:-1] &= ~inside[1:] | alone[1:] | alone[:-1]
         first, last = np.flatnonzero(starts), np.flatnonzero(ends) + 1
     else:
-        first, last = _runs(classes >= DIGIT)
+        first, last = _runs(classes >= SYMBOL)
     sums = np.zeros(len(points) + 1, np.uint64)
     np.cumsum(hashed * _powers(_BASE, _size(points))[: len(points)], out=sums[1:])
     hashes = scramble((sums[last] - sums[first]) * _powers(_INVERSE, _size(points))[first])
