@@ -132,9 +132,8 @@ def _sentence(
     if first["type"] == "missing":
         return f"{where}: the key {name!r} is missing; add it or pass {name}=VALUE"
     why = first["msg"].removeprefix("Value error, ")  # pydantic's words before a validator's own
-    if (
-        isinstance(first["input"], (dict, BaseModel)) and first["type"] == "value_error"
-    ):  # keys that do not fit
+    keys_do_not_fit = first["type"] == "value_error" and isinstance(first["input"], (dict, BaseModel))
+    if keys_do_not_fit:
         return ": ".join(filter(None, (where, name, why)))
     return f"{where}: {name} = {first['input']!r} is wrong: {why[0].lower()}{why[1:]}"
 

@@ -118,12 +118,14 @@ def token_vectors(
     by_frequency = np.argsort(-frequencies, kind="stable")
     contexts = by_frequency[: min(MOST_CONTEXTS, int((frequencies > 0).sum()))]
     shared = round(width * PASSAGE_SHARE)
+    size, starts = len(frequencies), passage_starts(documents)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        near = cooccurrence(ids, len(frequencies), contexts)
-        vectors = [factors(positive_information(near), width - shared)]
-        near = passage_cooccurrence(ids, passage_starts(documents), len(frequencies), contexts)
-        vectors.append(factors(positive_information(near), shared))
+        # One table of counts after the other: each takes V * contexts floats.
+        vectors = [
+            factors(positive_information(cooccurrence(ids, size, contexts)), width - shared),
+            factors(positive_information(passage_cooccurrence(ids, starts, size, contexts)), shared),
+        ]
         # So that no head gets all the strong directions.
         spread, _ = torch.linalg.qr(torch.randn(width, width))
     joined = torch.cat(vectors, 1) @ spread
