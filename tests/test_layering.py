@@ -1,6 +1,8 @@
-"""Imports run one way, modules are named for what they are, and none only forwards."""
+"""Imports run one way, rooms form no circle, modules are named for what they are, and none only forwards."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,14 @@ SOURCE = Path(__file__).parent.parent / "src" / "headstart"
 
 # From the bottom up; parts of one layer know nothing of each other.
 LAYERS = [
-    {"errors", "folder", "recipe", "progress", "workers", "page"},
+    {"errors", "folder", "recipe", "progress", "workers", "page", "former_names"},
     {"corpus", "tokenizer", "models"},
     {"objectives", "interchange"},
     {"training"},
     {"generation"},
     {"tasks", "scaling"},
+    {"evaluation"},
+    {"api"},
     {"quickstart", "lab", "studio", "serving"},
     {"cli"},
     {"__main__"},
@@ -24,15 +28,19 @@ HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 
 FILES = sorted(SOURCE.rglob("*.py"))
+PACKAGES = sorted(file.parent.name for file in SOURCE.glob("*/__init__.py"))
+MODULES = {
+    ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__") for file in FILES
+}
 
 
 def part_of(path: Path) -> str:
-    """`corpus` for `headstart/corpus/warc.py`, `errors` for `headstart/errors.py`."""
+    """`corpus` for `headstart/corpus/readers/warc.py`, `errors` for `headstart/errors.py`."""
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def imported_parts(tree: ast.Module, path: Path) -> set[str]:
-    """The parts of headstart that a module imports, inside functions too, relative imports included."""
+def imported_names(tree: ast.Module, path: Path) -> set[str]:
+    """What a module imports of headstart (`corpus.recipe.Mix`), inside functions and relatively too."""
     package = ("headstart", *path.relative_to(SOURCE).parent.parts)
     names = []
     for node in ast.walk(tree):
@@ -42,7 +50,44 @@ def imported_parts(tree: ast.Module, path: Path) -> set[str]:
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(piece for piece in (base, node.module or "") if piece)
             names += [f"{module}.{alias.name}" for alias in node.names]
-    return {name.split(".")[1] for name in names if name.startswith("headstart.")} - {"__version__"}
+    return {name.removeprefix("headstart.") for name in names if name.startswith("headstart.")} - {
+        "__version__"
+    }
+
+
+def imported_parts(tree: ast.Module, path: Path) -> set[str]:
+    """The parts of headstart that a module imports."""
+    return {name.split(".")[0] for name in imported_names(tree, path)}
+
+
+def room_of(name: str) -> str:
+    """The room of a package that a module or a name in it belongs to: a folder, or a module at the top.
+
+    `corpus.readers` for `corpus.readers.warc.records`, `corpus.recipe` for `corpus.recipe.Mix`.
+    """
+    return ".".join(name.split(".")[:2])
+
+
+def rooms_of(package: str) -> dict[str, set[str]]:
+    """For each room of a package the others that it imports. What `__init__` offers is no room."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((SOURCE / package).rglob("*.py")):
+        own = room_of(".".join(path.relative_to(SOURCE).with_suffix("").parts))
+        if own == f"{package}.__init__":
+            continue
+        names = imported_names(ast.parse(path.read_text(encoding="utf-8")), path)
+        others = {room_of(name) for name in names if name.startswith(f"{package}.")}
+        found.setdefault(own, set()).update(other for other in others - {own} if other in MODULES)
+    return found
+
+
+def circle(rooms: dict[str, set[str]]) -> list[str]:
+    """Rooms that import each other in a ring, or nothing."""
+    try:
+        TopologicalSorter(rooms).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def test_every_part_has_a_layer() -> None:
@@ -59,6 +104,18 @@ def test_imports_only_from_below(path: Path) -> None:
         assert imported in HEIGHT, f"{path} imports headstart.{imported}, which no layer knows"
         below = HEIGHT[imported] < HEIGHT[own] or (HEIGHT[imported] == HEIGHT[own] == 0)
         assert below, f"{path}: {own} must not import {imported}"
+
+
+@pytest.mark.parametrize("package", [package for package in PACKAGES if package != "corpus"])
+def test_rooms_of_a_package_form_no_circle(package: str) -> None:
+    ring = circle(rooms_of(package))
+    assert not ring, " and ".join(f"{one} imports {other}" for other, one in pairwise(ring))
+
+
+def test_no_folder_is_a_warehouse() -> None:
+    for folder in {file.parent for file in FILES}:
+        modules = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
+        assert len(modules) <= 22, f"{folder} has {len(modules)} modules: give them rooms"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -83,5 +140,8 @@ def test_the_check_sees_what_it_should() -> None:
     module = ast.parse(
         "def f():\n    from headstart.cli import main\nimport headstart.lab.claims as claims\n"
     )
-    assert imported_parts(module, SOURCE / "corpus" / "warc.py") == {"cli", "lab"}
-    assert imported_parts(ast.parse("from ..cli import main"), SOURCE / "corpus" / "warc.py") == {"cli"}
+    assert imported_parts(module, SOURCE / "corpus" / "work.py") == {"cli", "lab"}
+    assert imported_parts(ast.parse("from ..cli import main"), SOURCE / "corpus" / "work.py") == {"cli"}
+    assert "tasks.kinds" in rooms_of("tasks")["tasks.model"]
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})
+    assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})

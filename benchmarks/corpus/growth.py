@@ -19,7 +19,8 @@ from pathlib import Path
 from clock import Clock, peak_memory
 from pages import labelled
 
-from headstart.corpus import CorpusRecipe, build, engine, pipeline, sources
+from headstart.corpus import CorpusRecipe, build, engine, pipeline
+from headstart.corpus.readers import sources
 
 CHANGED = 0.3
 

@@ -29,10 +29,10 @@ from transformers.generation.streamers import BaseStreamer
 
 import headstart
 from headstart.folder import write_json
-from headstart.generation.one_row import compiled, decoding_step
+from headstart.generation.cpu_decoder import compiled, decoding_step
 from headstart.interchange.gguf_file import write_gguf
 from headstart.interchange.weights import to_hf
-from headstart.models import gpt2
+from headstart.models.families import gpt2
 from headstart.models.parts import KeyValueCache, Linear
 from headstart.models.registry import preset_config
 from headstart.models.transformer import Transformer, build

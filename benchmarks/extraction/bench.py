@@ -27,10 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from headstart.corpus.extract import extract_text, normalise
-from headstart.corpus.line_classifier import load
-from headstart.corpus.main_text import main_text
-from headstart.corpus.train_extractor import FOLDS, label, train, word_f1
+from headstart.corpus.extract.line_classifier import load
+from headstart.corpus.extract.main_text import main_text
+from headstart.corpus.extract.page import extract_text, normalise
+from headstart.corpus.extract.train_extractor import FOLDS, label, train, word_f1
 from headstart.folder import write_json
 from headstart.training.machine import processor
 

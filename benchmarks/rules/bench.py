@@ -33,13 +33,13 @@ from datatrove.pipeline.filters import (
 )
 from datatrove.utils.word_tokenizers import load_word_tokenizer
 
-from headstart.corpus.extract import extract_text
-from headstart.corpus.language import identify
-from headstart.corpus.page_lines import Lines, drop_lines
-from headstart.corpus.rules import parse_rule
-from headstart.corpus.signals import STOP_WORDS, compute, measure, stop_word_hashes
-from headstart.corpus.tokens import of_spans, tokenize
-from headstart.corpus.words import split
+from headstart.corpus.extract.page import extract_text
+from headstart.corpus.extract.page_lines import Lines, drop_lines
+from headstart.corpus.filters.rules import parse_rule
+from headstart.corpus.filters.signals import STOP_WORDS, compute, measure, stop_word_hashes
+from headstart.corpus.text.language import identify
+from headstart.corpus.text.word_tokens import of_spans, tokenize
+from headstart.corpus.text.words import split
 from headstart.errors import HeadstartError
 from headstart.folder import write_json
 

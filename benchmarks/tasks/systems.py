@@ -10,13 +10,13 @@ from cells import DATA, FAMILIES, MINILM, MIX, OWN, SCRATCH, TRAINER, VECTORS, C
 from pretrained import Pretrained, minilm
 
 from headstart.interchange.model_folder import LoadedModel, load_model
-from headstart.tasks.baselines import Majority, System, strongest_baseline
-from headstart.tasks.data import Task, load_examples, load_task, pair, sample_labels
+from headstart.tasks.baselines.word_counts import Majority, System, strongest_baseline
+from headstart.tasks.baselines.word_vectors import VectorClassifier, read_baseline
+from headstart.tasks.data.dataset import TaskData, load_examples, load_task, pair, sample_labels
 from headstart.tasks.examples import Examples
-from headstart.tasks.finetune import FinetuneRecipe, finetune
+from headstart.tasks.finetuning.finetune import FinetuneRecipe, finetune
 from headstart.tasks.metrics import score
-from headstart.tasks.precision import dtype_named
-from headstart.tasks.vector_baselines import VectorClassifier, read_baseline
+from headstart.training.precision import dtype_named
 
 # Settings were chosen on the first rows of the reviews' dev part, which are not scored.
 TUNED_ON = {"reviews": 1000}
@@ -50,7 +50,7 @@ def measure(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
 
 
 @cache
-def task_of(name: str, data: Path) -> Task:
+def task_of(name: str, data: Path) -> TaskData:
     """Training and test rows of a task: the file `dev` beside `train`, else a split by contexts."""
     folder = DATA[name][0]
     if not (data / folder).is_dir():

@@ -5,9 +5,13 @@
 
 from typing import Any
 
+from headstart import former_names
+
 __version__ = "0.1.0"
 
-_HOMES = dict.fromkeys(("load", "finetune", "compare"), "headstart.tasks.api")
+former_names.install()
+
+_HOMES = dict.fromkeys(("load", "finetune", "compare"), "headstart.api")
 
 __all__ = ["__version__", "compare", "finetune", "load"]
 

@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES = 10.0
 console = Console(stderr=True, highlight=False)
 
 
-class Bar:
+class ProgressBar:
     """Counts `done` units of `total`; use as a context manager.
 
     Args:
@@ -32,7 +32,7 @@ class Bar:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> "ProgressBar":
         if console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description:<28}"),

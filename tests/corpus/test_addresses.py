@@ -9,7 +9,7 @@ import pytest
 from raw_files import page, prose, write_jsonl
 
 from headstart.corpus import CorpusRecipe, build, read_documents
-from headstart.corpus.urls import bare, host
+from headstart.corpus.filters.urls import bare, host
 from headstart.errors import HeadstartError
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headstart.corpus.benchmarks import items
+from headstart.corpus.dedup.evaluation_sets import items
 from headstart.errors import HeadstartError
 
 

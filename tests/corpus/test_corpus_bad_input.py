@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from raw_files import page, prose, response, write_jsonl
 
 from headstart.corpus import CorpusRecipe, build, prepare, read_documents
-from headstart.corpus.read import read
-from headstart.corpus.records import MAX_TEXT, Raw, Skip, decode, decode_sized
-from headstart.corpus.sources import Task, find_sources
+from headstart.corpus.readers.read import read
+from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip, decode, decode_sized
+from headstart.corpus.readers.sources import Task, find_sources
 
 PAGES = [response(f"http://host{n}.org/", page(n).encode()) for n in range(4)]
 ROWS = b"".join(json.dumps({"text": prose(n, 2)}).encode() + b"\n" for n in range(4))
@@ -208,9 +208,9 @@ def test_bombs_are_counted_in_bounded_memory(tmp_path: Path, name: str) -> None:
     assert path.stat().st_size < 3_000_000
     script = (
         "import resource, sys; from pathlib import Path\n"
-        "from headstart.corpus.read import read\n"
-        "from headstart.corpus.records import Raw\n"
-        "from headstart.corpus.sources import Task, find_sources\n"
+        "from headstart.corpus.readers.read import read\n"
+        "from headstart.corpus.readers.records import Raw\n"
+        "from headstart.corpus.readers.sources import Task, find_sources\n"
         "(source,), _ = find_sources([Path(sys.argv[1])])\n"
         "lines = open('/proc/self/status').read().split('\\n')\n"
         "(used,) = (int(line.split()[1]) * 1024 for line in lines if line.startswith('VmData'))\n"
@@ -290,7 +290,8 @@ def build_with(folder: Path, changes: str, *inputs: Path) -> dict[str, Any]:
     script = folder / "script.py"
     script.write_text(
         "import os, sys\nfrom pathlib import Path\n"
-        "from headstart.corpus import CorpusRecipe, build, engine, limits, prepare\n"
+        "from headstart.corpus import CorpusRecipe, build, engine, prepare\n"
+        "from headstart.corpus.readers import limits\n"
         f"{changes}\n"
         "if __name__ == '__main__':\n"
         "    build([Path(given) for given in sys.argv[2:]], Path(sys.argv[1]), CorpusRecipe(), workers=2)\n"
@@ -316,7 +317,7 @@ def test_python_code_that_takes_too_long_costs_one_record(
         return normalise(text)
 
     monkeypatch.setattr(prepare, "normalise", slow)
-    monkeypatch.setattr("headstart.corpus.limits.SECONDS", 0.2)
+    monkeypatch.setattr("headstart.corpus.readers.limits.SECONDS", 0.2)
     rows = [{"id": f"d{n}", "text": prose(n) + (" slow" if n == 1 else "")} for n in range(3)]
     manifest = build([write_jsonl(tmp_path / "a.jsonl", rows)], tmp_path / "out", CorpusRecipe(), workers=0)
     assert {row["id"] for row in read_documents(tmp_path / "out")} == {"d0", "d2"}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.corpus.deduplicate import (
+from headstart.corpus.dedup.deduplicate import (
     KEYED,
     Duplicates,
     band_keys,

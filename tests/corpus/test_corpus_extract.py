@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from raw_files import page, prose
 
 from headstart.corpus import extract_text
-from headstart.corpus.extract import cut, normalise
-from headstart.corpus.language import identify
+from headstart.corpus.extract.page import cut, normalise
+from headstart.corpus.text.language import identify
 from headstart.errors import HeadstartError
 
 

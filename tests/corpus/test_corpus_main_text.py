@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from raw_files import prose
 
 from headstart.corpus import CorpusRecipe, extract_text
-from headstart.corpus.blocks import FLAG, FLAGS, TAGS, read_page
-from headstart.corpus.extract import union
-from headstart.corpus.line_classifier import SHIPPED, best_choice, had_before, load, shipped
-from headstart.corpus.line_features import NameWeights, names_of
-from headstart.corpus.main_text import render
+from headstart.corpus.extract.blocks import FLAG, FLAGS, TAGS, read_page
+from headstart.corpus.extract.line_classifier import SHIPPED, best_choice, had_before, load, shipped
+from headstart.corpus.extract.line_features import NameWeights, names_of
+from headstart.corpus.extract.main_text import render
+from headstart.corpus.extract.page import union
 from headstart.errors import HeadstartError
 
 PARAGRAPHS = [prose(seed, 4) for seed in range(6)]
@@ -254,7 +254,7 @@ def test_extractors_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path
         HeadstartError, match="there is no extractor 'resilliparse'; did you mean 'resiliparse'"
     ):
         extract_text("<p>x", extractor="resilliparse")
-    monkeypatch.setattr("headstart.corpus.extract.find_spec", lambda _: None)
+    monkeypatch.setattr("headstart.corpus.extract.page.find_spec", lambda _: None)
     with pytest.raises(HeadstartError, match=r"needs trafilatura: pip install 'headstart\[trafilatura\]'"):
         extract_text("<p>x", extractor="union")
     with pytest.raises(HeadstartError, match=r"extractor.*pip install 'headstart\[trafilatura\]'"):

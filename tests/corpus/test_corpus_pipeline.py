@@ -21,7 +21,7 @@ from raw_files import page, prose, response, write_jsonl
 from typer.testing import CliRunner
 
 from headstart.corpus import CorpusRecipe, build, extract_text, pipeline, prepare, read_documents
-from headstart.corpus.line_classifier import shipped
+from headstart.corpus.extract.line_classifier import shipped
 from headstart.corpus.mix import _rebalanced, checked, choose, copies, histogram, order
 from headstart.corpus.recipe import Mix
 from headstart.errors import HeadstartError

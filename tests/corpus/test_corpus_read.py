@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw_files import page, prose, response, write_jsonl
 
-from headstart.corpus.read import iterate_raw, read
-from headstart.corpus.records import Raw, Skip
-from headstart.corpus.sources import Task, find_sources, plan_tasks
-from headstart.corpus.storage import Blocks
-from headstart.corpus.wikitext import plain_text
+from headstart.corpus.readers.read import iterate_raw, read
+from headstart.corpus.readers.records import Raw, Skip
+from headstart.corpus.readers.sources import Task, find_sources, plan_tasks
+from headstart.corpus.readers.storage import Blocks
+from headstart.corpus.readers.wikitext import plain_text
 from headstart.errors import HeadstartError
 
 

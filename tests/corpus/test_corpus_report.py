@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from raw_files import page, prose, rules_off, write_jsonl
 
-from headstart.corpus import CorpusRecipe, build, sources
-from headstart.corpus.evidence import spans
-from headstart.corpus.report_facts import UNDEFINED, difference
-from headstart.corpus.report_page import render
-from headstart.corpus.rules import OPERATORS
+from headstart.corpus import CorpusRecipe, build
+from headstart.corpus.filters.rules import OPERATORS
+from headstart.corpus.filters.signal_spans import spans
+from headstart.corpus.readers import sources
+from headstart.corpus.report.facts import UNDEFINED, difference
+from headstart.corpus.report.page import render
 
 
 def rows() -> list[dict[str, Any]]:

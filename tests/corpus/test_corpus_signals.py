@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart.corpus.filters.rules import parse_rule
+from headstart.corpus.filters.signals import SIGNALS, STOP_WORDS, compute, stop_word_hashes
 from headstart.corpus.recipe import PAGE_RULES, RULES, CorpusRecipe
-from headstart.corpus.rules import parse_rule
-from headstart.corpus.signals import SIGNALS, STOP_WORDS, compute, stop_word_hashes
-from headstart.corpus.tokens import tokenize
-from headstart.corpus.words import SPACE, split
+from headstart.corpus.text.word_tokens import tokenize
+from headstart.corpus.text.words import SPACE, split
 from headstart.errors import HeadstartError
 
 

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_files import prose, rules_off, write_jsonl
 
-from headstart.corpus import CorpusRecipe, build, read_documents, sources, work
-from headstart.corpus.hashing import rolling
-from headstart.corpus.substrings import picks, without_words
-from headstart.corpus.words import split
+from headstart.corpus import CorpusRecipe, build, read_documents, work
+from headstart.corpus.dedup.substrings import picks, without_words
+from headstart.corpus.readers import sources
+from headstart.corpus.text.hashing import rolling
+from headstart.corpus.text.words import split
 
 NO_RULES = ["languages=any", "near_duplicates.enabled=false", "rules.too_few_words=off"]
 

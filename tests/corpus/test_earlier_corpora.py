@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_files import prose, rules_off, write_jsonl
 
-from headstart.corpus import CorpusRecipe, build, read_documents, sources, work
-from headstart.corpus.substrings import fingerprints, reach
+from headstart.corpus import CorpusRecipe, build, read_documents, work
+from headstart.corpus.dedup.substrings import fingerprints, reach
+from headstart.corpus.readers import sources
 from headstart.errors import HeadstartError
 from headstart.folder import remove
 

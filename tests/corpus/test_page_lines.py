@@ -2,7 +2,7 @@
 
 import pytest
 
-from headstart.corpus.page_lines import Lines, drop_lines
+from headstart.corpus.extract.page_lines import Lines, drop_lines
 
 NOTHING = Lines(notices=False, citations=False)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.corpus.personal_data import is_card, is_iban, luhn, replace
+from headstart.corpus.filters.personal_data import is_card, is_iban, luhn, replace
 
 ALL = ("email", "ip", "phone", "iban", "card")
 

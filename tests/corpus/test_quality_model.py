@@ -13,11 +13,11 @@ from raw_files import prose, write_jsonl
 from typer.testing import CliRunner
 
 from headstart.corpus import CorpusRecipe, build, read_documents
-from headstart.corpus.quality_model import buckets, load_model, save_model
-from headstart.corpus.quality_page import render
-from headstart.corpus.train_quality import choose_threshold, gather, judge, labelled, train
-from headstart.corpus.word_lists import share
-from headstart.corpus.words import split
+from headstart.corpus.filters.quality_model import buckets, load_model, save_model
+from headstart.corpus.filters.quality_page import render
+from headstart.corpus.filters.train_quality import choose_threshold, gather, judge, labelled, train
+from headstart.corpus.filters.word_lists import share
+from headstart.corpus.text.words import split
 from headstart.errors import HeadstartError
 
 SHOP = """

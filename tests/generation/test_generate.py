@@ -11,7 +11,7 @@ from twin_models import PROMPTS
 
 from headstart.errors import HeadstartError
 from headstart.generation.config import GenerationConfig, ModelIds
-from headstart.generation.reader import Reader
+from headstart.generation.incremental import Reader
 from headstart.generation.text import generate, pieces, sample_prompt, stream
 from headstart.interchange.model_folder import LoadedModel
 from headstart.models.transformer import Transformer

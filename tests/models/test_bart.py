@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model, save_model
-from headstart.models import bart
+from headstart.models.families import bart
 from headstart.models.heads import Head
 
 START = END  # the decoder begins with the end of a text

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from headstart.errors import HeadstartError
-from headstart.models import elmo
-from headstart.models.elmo import (
+from headstart.models.vectors import elmo
+from headstart.models.vectors.elmo import (
     PRESETS,
     CharacterOptions,
     Elmo,

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.models import glove
-from headstart.models.glove import Glove, cooccurrences, count_cells, groups_of, weighted_errors
-from headstart.models.word_vectors import WordVectors
+from headstart.models.vectors import glove
+from headstart.models.vectors.glove import Glove, cooccurrences, count_cells, groups_of, weighted_errors
+from headstart.models.vectors.word_vectors import WordVectors
 
 
 def planted(lines: int, seed: int = 0) -> list[list[str]]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from parity import stir
 
 from headstart.errors import HeadstartError
-from headstart.models import gpt1
+from headstart.models.families import gpt1
 from headstart.models.registry import make_config
 
 SHAPES = st.fixed_dictionaries(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from parity import assert_close, ours_from, stir
 
 from headstart.errors import HeadstartError
-from headstart.models import gpt2
+from headstart.models.families import gpt2
 from headstart.models.registry import make_config
 
 SHAPES = st.fixed_dictionaries(

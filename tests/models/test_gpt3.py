@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import stir
 
-from headstart.models import gpt3
+from headstart.models.families import gpt3
 from headstart.models.registry import make_config
 from headstart.models.transformer import build
 

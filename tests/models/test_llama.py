@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from parity import assert_close, ours_from, stir
 
 from headstart.errors import HeadstartError
-from headstart.models import llama
 from headstart.models.config import RotaryScaling
+from headstart.models.families import llama
 from headstart.models.parts import rotary_table
 from headstart.models.registry import make_config, preset_config
 

@@ -9,8 +9,8 @@ import transformers
 from transformers import CONFIG_MAPPING
 
 from headstart.cli import main
-from headstart.models.comparison import OBJECTIVES, TOKENIZERS, count, properties, ratio
-from headstart.models.history import TIMELINE
+from headstart.models.catalogue.comparison import OBJECTIVES, TOKENIZERS, count, properties, ratio
+from headstart.models.catalogue.timeline import TIMELINE
 from headstart.models.registry import FAMILIES, count_parameters, preset_config, presets
 
 PRETRAINED = ("pretraining", "masked", "causal", "text-to-text")

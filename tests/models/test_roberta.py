@@ -10,7 +10,7 @@ from parity import assert_close, assert_gradients, assert_weights_go_back, ours_
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model, save_model
-from headstart.models import roberta
+from headstart.models.families import roberta
 from headstart.models.heads import Head
 
 SHAPES = st.fixed_dictionaries(

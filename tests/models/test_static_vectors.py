@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.models.registry import make_config
-from headstart.models.static_vectors import (
+from headstart.models.transformer import build
+from headstart.models.vectors.static_vectors import (
     PASSAGE,
     WINDOW,
     cooccurrence,
@@ -20,7 +21,6 @@ from headstart.models.static_vectors import (
     start_from_static,
     token_vectors,
 )
-from headstart.models.transformer import build
 
 SPECIALS = 4
 

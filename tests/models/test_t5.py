@@ -20,7 +20,7 @@ from pairs import (
 from parity import assert_close, assert_gradients, assert_weights_go_back, ours_from, stir
 
 from headstart.interchange.model_folder import load_model, save_model
-from headstart.models import t5
+from headstart.models.families import t5
 from headstart.models.heads import Head
 
 SHAPES = st.fixed_dictionaries(

@@ -10,7 +10,7 @@ from parity import assert_close, assert_weights_go_back, ours_from, stir
 from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding
 
 from headstart.interchange.model_folder import load_model, save_model
-from headstart.models import transformer_2017
+from headstart.models.families import transformer_2017
 from headstart.models.parts import sinusoids
 
 SHAPES = st.fixed_dictionaries(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.models.word_vectors import (
+from headstart.models.vectors.word_vectors import (
     FORMATS,
     WordVectors,
     read_vectors,

@@ -17,7 +17,7 @@ from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode
 from headstart.tokenizer.train import TokenizerRecipe, train
 from headstart.training import loop, run_folder
-from headstart.training.feed import Feed
+from headstart.training.data_loader import Feed
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe

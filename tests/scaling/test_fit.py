@@ -11,14 +11,14 @@ from headstart.errors import HeadstartError
 from headstart.scaling.fit import Fit, fit, held_out
 from headstart.scaling.frontier import envelope_frontier, isoflop_frontier, profiles
 from headstart.scaling.laws import Parametric, Reach
-from headstart.scaling.runs import Run, read_runs
+from headstart.scaling.runs import MeasuredRun, read_runs
 
 TRUTH = Parametric(
     "truth", "made up", E=1.8, A=480.0, B=2000.0, alpha=0.35, beta=0.36, reach=Reach((1, 1e18), (1, 1e18))
 )
 
 
-def made_up(noise: float, seed: int = 0, computes: int = 7, sizes: int = 9) -> list[Run]:
+def made_up(noise: float, seed: int = 0, computes: int = 7, sizes: int = 9) -> list[MeasuredRun]:
     """IsoFLOP profiles of the true law from 1e18 to 1e21 FLOPs, with log-normal noise."""
     random = np.random.default_rng(seed)
     runs = []
@@ -27,7 +27,7 @@ def made_up(noise: float, seed: int = 0, computes: int = 7, sizes: int = 9) -> l
         for parameters in best * np.geomspace(0.2, 5, sizes):
             tokens = compute / (6 * parameters)
             loss = TRUTH.loss(parameters, tokens) * math.exp(noise * random.standard_normal())
-            runs.append(Run(f"{compute:.0e}-{parameters:.3g}", parameters, tokens, loss))
+            runs.append(MeasuredRun(f"{compute:.0e}-{parameters:.3g}", parameters, tokens, loss))
     return runs
 
 
@@ -73,7 +73,7 @@ def test_intervals_are_as_wide_as_they_say() -> None:
 
 def test_spoiled_runs_are_flagged_and_change_nothing(noisy: Fit) -> None:
     runs = made_up(0.004)
-    spoiled = [Run("broken", run.parameters, run.tokens, run.loss * 1.2) for run in runs[3:60:14]]
+    spoiled = [MeasuredRun("broken", run.parameters, run.tokens, run.loss * 1.2) for run in runs[3:60:14]]
     found = fit(spoiled + runs, samples=20)
     assert found.outliers == spoiled
     assert found.law.beta == pytest.approx(noisy.law.beta, rel=1e-4)
@@ -113,7 +113,7 @@ def test_all_three_approaches_agree(noisy: Fit) -> None:
 
 def test_profiles_need_equal_compute_and_a_minimum() -> None:
     grid = [
-        Run(f"{n}-{d}", n, d, TRUTH.loss(n, d))
+        MeasuredRun(f"{n}-{d}", n, d, TRUTH.loss(n, d))
         for n, d in zip(np.geomspace(1e6, 1e9, 9), np.geomspace(1e7, 1e8, 9), strict=True)
     ]
     assert profiles(grid) == []
@@ -125,10 +125,10 @@ def test_profiles_need_equal_compute_and_a_minimum() -> None:
 def test_too_few_runs_say_how_many_are_needed() -> None:
     with pytest.raises(HeadstartError, match="at least 9 are needed"):
         fit(made_up(0.0)[:5])
-    one_size = [Run(str(n), 1e8, n * 1e9, 3.0 - n / 20) for n in range(1, 13)]
+    one_size = [MeasuredRun(str(n), 1e8, n * 1e9, 3.0 - n / 20) for n in range(1, 13)]
     with pytest.raises(HeadstartError, match="only 1 different model sizes"):
         fit(one_size)
-    tied = [Run(str(n), n, 20 * n, TRUTH.loss(n, 20 * n)) for n in np.geomspace(1e6, 1e9, 12)]
+    tied = [MeasuredRun(str(n), n, 20 * n, TRUTH.loss(n, 20 * n)) for n in np.geomspace(1e6, 1e9, 12)]
     with pytest.raises(HeadstartError, match="same power of their parameters"):
         fit(tied)
 
@@ -202,7 +202,9 @@ def test_runs_that_say_nothing_still_give_a_law_that_can_be_asked() -> None:
     """Losses that do not fall with size or data end at the bounds, not in complex numbers."""
     random = np.random.default_rng(0)
     runs = [
-        Run(str(n), n, d, 3.0 + 0.3 * random.random()) for n in (1e5, 3e5, 1e6, 3e6) for d in (1e6, 3e6, 1e7)
+        MeasuredRun(str(n), n, d, 3.0 + 0.3 * random.random())
+        for n in (1e5, 3e5, 1e6, 3e6)
+        for d in (1e6, 3e6, 1e7)
     ]
     found = fit(runs, samples=50)
     assert found.law.alpha > 0

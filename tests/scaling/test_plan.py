@@ -12,13 +12,13 @@ from headstart.errors import HeadstartError
 from headstart.models.parameters import parameters
 from headstart.models.registry import preset_config
 from headstart.scaling.hardware import device_named
-from headstart.scaling.here import step_seconds
+from headstart.scaling.local_machine import step_seconds
 from headstart.scaling.measure import measure
 from headstart.scaling.memory import training_memory
 from headstart.scaling.plan import Question, answer, model_named
 from headstart.scaling.published import REFIT
 from headstart.scaling.shape import shape_for, training_steps
-from headstart.scaling.transfer import coordinate_check
+from headstart.scaling.width_transfer import coordinate_check
 from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
 
 

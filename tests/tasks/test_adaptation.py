@@ -7,14 +7,14 @@ from safetensors import safe_open
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model
-from headstart.tasks import frozen
-from headstart.tasks.adaptation import parameter_groups
 from headstart.tasks.examples import Examples
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
-from headstart.tasks.lora import LowRankLinear, add_low_rank
+from headstart.tasks.finetuning import feature_cache
+from headstart.tasks.finetuning.adaptation import parameter_groups
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.lora import LowRankLinear, add_low_rank
+from headstart.tasks.kinds.packing import pack
 from headstart.tasks.metrics import score
-from headstart.tasks.packing import pack
 from headstart.tasks.predictor import Predictor
 
 QUICK = FinetuneRecipe(min_steps=6, max_steps=6, max_tokens=32)
@@ -82,7 +82,7 @@ def test_cached_states_are_those_of_the_model(encoder, request, name, adapt):
     examples = request.getfixturevalue(name)
     predictor = finetune(encoder, examples, recipe(adapt, dropout=0.0), 0)
     pieces = predictor.kind.encode(encoder.tokenizer, examples.inputs[:9], 32)
-    cached = frozen.Features(predictor.model, pieces, 0).of([4, 0, 7])
+    cached = feature_cache.Features(predictor.model, pieces, 0).of([4, 0, 7])
     with torch.no_grad():
         read = predictor.model.read(pack([pieces[i] for i in (4, 0, 7)]))
     assert torch.allclose(cached, read, atol=1e-5)
@@ -90,11 +90,11 @@ def test_cached_states_are_those_of_the_model(encoder, request, name, adapt):
 
 def test_states_go_to_a_file_where_they_are_large(encoder, places, monkeypatch):
     expected = finetune(encoder, places, recipe("frozen"), 0).probabilities(places.inputs[:5])
-    monkeypatch.setattr(frozen, "MEMORY_BYTES", 100)
-    monkeypatch.setattr(frozen, "_kept", type(frozen._kept)())
+    monkeypatch.setattr(feature_cache, "MEMORY_BYTES", 100)
+    monkeypatch.setattr(feature_cache, "_kept", type(feature_cache._kept)())
     again = finetune(encoder, places, recipe("frozen"), 0)
     assert np.array_equal(expected, again.probabilities(places.inputs[:5]))
-    assert isinstance(next(iter(frozen._kept[encoder.model].values())).states, np.memmap)
+    assert isinstance(next(iter(feature_cache._kept[encoder.model].values())).states, np.memmap)
 
 
 def test_a_mix_is_the_weighted_mean_of_all_layers(tmp_path, encoder, places):
@@ -141,7 +141,7 @@ def test_low_rank_changes_start_at_nothing_and_merge(encoder, tiny):
         for layer in layers:
             layer.widen.normal_()
     changed_ = model(ids)
-    from headstart.tasks.lora import merge_low_rank
+    from headstart.tasks.finetuning.lora import merge_low_rank
 
     changes = merge_low_rank(model)
     assert torch.allclose(model(ids), changed_, atol=1e-4)

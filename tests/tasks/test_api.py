@@ -10,10 +10,10 @@ import headstart as hs
 from headstart.cli import app
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import save_model
-from headstart.tasks import streaming
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
-from headstart.tasks.streaming import predict_file
+from headstart.tasks import file_prediction
+from headstart.tasks.file_prediction import predict_file
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 
 SETTINGS = {"learning_rate": 3e-3, "min_steps": 40, "max_steps": 40, "max_tokens": 48}
 
@@ -75,7 +75,7 @@ def test_files_of_any_size(tmp_path, encoder, places, monkeypatch):
     predictor = finetune(encoder, places, FinetuneRecipe(min_steps=2, max_steps=2), 0)
     lines = tmp_path / "a.txt"
     lines.write_bytes(b"The ship\n\n\xff broken\n" + b"The kitchen\n" * 40)
-    monkeypatch.setattr(streaming, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(file_prediction, "CHUNK_ROWS", 7)
     answers = list(predict_file(predictor, lines))
     assert len(answers) == 43
     assert answers[1] == {"error": "empty text"}

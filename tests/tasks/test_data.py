@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.tasks.data import (
+from headstart.tasks.baselines.label_noise import doubtful_labels
+from headstart.tasks.data.dataset import (
     Examples,
     find_tasks,
     load_examples,
@@ -22,7 +23,6 @@ from headstart.tasks.data import (
     sample_labels,
     split,
 )
-from headstart.tasks.label_noise import doubtful_labels
 
 ROWS = [("Win a prize, now", "spam"), ('She said "no"', "ham"), ("Ça va?", "ham")]
 TAGGED = [(["The", "ship"], ["DET", "NOUN"]), (["Go", "home", "!"], ["VERB", "NOUN", "."])]

@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 
 from headstart.cli import app
 from headstart.errors import HeadstartError
+from headstart.evaluation.error_tables import show_errors
+from headstart.evaluation.evaluation import EvaluationSettings, evaluate
+from headstart.evaluation.report import Evaluation, by_length, slices
 from headstart.interchange.model_folder import load_model
-from headstart.models.word_vectors import WordVectors
-from headstart.tasks.error_tables import show_errors
-from headstart.tasks.evaluation import EvaluationSettings, evaluate
-from headstart.tasks.evaluation_report import Evaluation, by_length, slices
+from headstart.models.vectors.word_vectors import WordVectors
 from headstart.tasks.examples import Answer, Choices, Examples
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics.labels import accuracy
 from headstart.training import run_folder
 from headstart.training.loop import pretrain

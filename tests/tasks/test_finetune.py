@@ -6,10 +6,10 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model
-from headstart.tasks.data import Examples, Task
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
-from headstart.tasks.head_start import run_point
+from headstart.tasks.data.dataset import Examples, TaskData
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.learning_curve import run_point
 from headstart.tasks.metrics import score
 from headstart.tasks.predictor import Predictor
 
@@ -115,7 +115,7 @@ def test_points_are_pure(tmp_path, encoder, places):
 
     save_model(tmp_path / "model", encoder.model, encoder.tokenizer, "masked", "# Encoder")
     train, test = halves(places)
-    task = Task("places", train, test)
+    task = TaskData("places", train, test)
     threads = torch.get_num_threads()
     try:
         for system in ("fine-tuned", "from-scratch", "tf-idf", "majority"):

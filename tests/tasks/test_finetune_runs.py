@@ -13,18 +13,18 @@ import headstart as hs
 from headstart.cli import app
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model, save_model
-from headstart.tasks import seeds
-from headstart.tasks.data import load_examples
-from headstart.tasks.examples import Task
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
-from headstart.tasks.finetune_run import finetune_run
-from headstart.tasks.learning import learn
+from headstart.tasks.data.dataset import load_examples
+from headstart.tasks.examples import TaskData
+from headstart.tasks.finetuning import seeds
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.finetune_run import finetune_run
+from headstart.tasks.finetuning.learn import learn
+from headstart.tasks.finetuning.search import points, search
+from headstart.tasks.finetuning.seeds import SeedRun, collapsed, finetune_seeds, spread
+from headstart.tasks.finetuning.validation import main_score, set_apart
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.reload_check import check, write_check
-from headstart.tasks.search import points, search
-from headstart.tasks.seeds import SeedRun, collapsed, finetune_seeds, spread
-from headstart.tasks.validation import main_score, set_apart
 
 QUICK = FinetuneRecipe(min_steps=6, max_steps=6, max_tokens=32)
 LEARNS = QUICK.model_copy(update={"learning_rate": 5e-3, "min_steps": 40, "max_steps": 40})
@@ -124,7 +124,9 @@ def test_seeds_that_learn_nothing_are_flagged_and_not_kept(encoder, places, spee
     runs.append(SeedRun(5, dead, True))
     best = max(runs, key=lambda run: run.rank)
     assert best.seed in (3, 4)
-    found = spread(runs, best, seeds.measure("classification", ["a"], ["a"])[0].score, Task("t", train, test))
+    found = spread(
+        runs, best, seeds.measure("classification", ["a"], ["a"])[0].score, TaskData("t", train, test)
+    )
     assert [row["collapsed"] for row in found["runs"]] == [False, False, True]
     values = [row["score"] for row in found["runs"]]
     assert found["mean"] == pytest.approx(np.mean(values))

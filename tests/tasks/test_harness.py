@@ -20,8 +20,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from headstart.tasks.evaluation import evaluate
-from headstart.tasks.harness import HarnessModel
+from headstart.evaluation.evaluation import evaluate
+from headstart.evaluation.harness import HarnessModel
 
 FAMILIES = ["headstart-decoder", "gpt2", "llama", "t5"]
 TASKS = {

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from headstart.tasks.drawing import Hide
-from headstart.tasks.packing import encode_pairs, encode_texts, encode_words
+from headstart.tasks.finetuning.batch_sampling import Hide
+from headstart.tasks.kinds.packing import encode_pairs, encode_texts, encode_words
 
 WORDS = [f"word{number}" for number in range(150)]
 

@@ -10,19 +10,19 @@ from typer.testing import CliRunner
 import headstart as hs
 from headstart.cli import app
 from headstart.errors import HeadstartError
+from headstart.evaluation.label_evaluation import evaluate_labels
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
-from headstart.tasks.baselines import baselines
-from headstart.tasks.data import load_examples, load_task, pair, split
-from headstart.tasks.drawing import WindowDraw
+from headstart.tasks.baselines.word_counts import baselines
+from headstart.tasks.data.dataset import load_examples, load_task, pair, split
 from headstart.tasks.examples import Answer, Choices, Examples
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
-from headstart.tasks.kinds import KINDS, kind_named
-from headstart.tasks.label_evaluation import evaluate_labels
+from headstart.tasks.file_prediction import predict_file
+from headstart.tasks.finetuning.batch_sampling import WindowDraw
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.kinds.packing import encode_texts, pack
+from headstart.tasks.kinds.registry import KINDS, kind_named
 from headstart.tasks.metrics import score
-from headstart.tasks.packing import encode_texts, pack
 from headstart.tasks.predictor import Predictor
-from headstart.tasks.streaming import predict_file
 
 SEA = ["captain", "ship", "harbour", "wave", "sailor", "anchor"]
 HOME = ["kitchen", "garden", "window", "table", "chair", "carpet"]

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.tasks.metrics.entities import entities
-from headstart.tasks.spans import (
+from headstart.tasks.kinds.spans import (
     Span,
     as_bio,
     inside_grapheme,
@@ -18,7 +17,8 @@ from headstart.tasks.spans import (
     tags_of,
     words_in,
 )
-from headstart.tasks.tagging import Tagging
+from headstart.tasks.kinds.tagging import Tagging
+from headstart.tasks.metrics.entities import entities
 
 SIGNS = ["e\u0301", "👩🏽\u200d🚀", "🇩🇪", "☝️", "ö", "x", " ", ".", "n\u0303\u0323", "नि"]
 TEXTS = st.lists(st.sampled_from(SIGNS), max_size=12)

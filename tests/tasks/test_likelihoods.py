@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
+from headstart.evaluation.evaluation import EvaluationSettings, evaluate
+from headstart.evaluation.likelihood import Asked, asked_for, likelihoods, windows
+from headstart.evaluation.perplexity import evaluate_text
+from headstart.evaluation.pseudo_likelihood import pieces
 from headstart.interchange.model_folder import LoadedModel, save_model
-from headstart.tasks.evaluation import EvaluationSettings, evaluate
-from headstart.tasks.likelihood import Asked, asked_for, likelihoods, windows
-from headstart.tasks.perplexity import evaluate_text
-from headstart.tasks.pseudo_likelihood import pieces
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_of_long_texts_the_end_is_read(decoder):
 def test_few_scores_at_once(decoder, monkeypatch):
     asked = [Asked([5, 6], list(range(20, 60))), Asked([9], [8])]
     whole = likelihoods(decoder, asked)
-    monkeypatch.setattr("headstart.tasks.likelihood.SCORES", 600 * 3)
+    monkeypatch.setattr("headstart.evaluation.likelihood.SCORES", 600 * 3)
     for mine, its in zip(likelihoods(decoder, asked), whole, strict=True):
         assert mine.logprob == pytest.approx(its.logprob, abs=1e-4)
 
@@ -206,7 +206,7 @@ def test_choices(decoder, tmp_path):
 def test_solved_examples_stand_before_a_problem(decoder, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "headstart.tasks.likelihood_tasks.asked_for",
+        "headstart.evaluation.likelihood_tasks.asked_for",
         lambda loaded, context, target: seen.append(context) or asked_for(loaded, context, target),
     )
     path = jsonl(tmp_path / "quiz.jsonl", PROBLEMS)
@@ -264,7 +264,7 @@ def test_what_a_model_cannot_do(encoder, answerer, tmp_path, monkeypatch):
         evaluate(answerer, str(path))
     with pytest.raises(HeadstartError, match="this model is masked"):
         evaluate(encoder, f"lambada:{path}")
-    monkeypatch.setattr("headstart.tasks.rows.MAX_LINE", 20)
+    monkeypatch.setattr("headstart.tasks.data.rows.MAX_LINE", 20)
     for name in ("long.txt", "long.jsonl"):
         jsonl(tmp_path / name, [{"text": "The captain saw the storm"}])
         with pytest.raises(HeadstartError, match="line 1 is over"):

@@ -5,14 +5,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart.tasks.kinds.packing import EncodedWindow, encode_texts, encode_words, first_fit, pack
 from headstart.tasks.model import TaskModel
-from headstart.tasks.packing import Piece, encode_texts, encode_words, first_fit, pack
 
 PADDING = 7
 
 
-def piece(ids: list[int], heads: list[int], owner: int) -> Piece:
-    return Piece(np.array(ids), np.array(heads, dtype=np.int64), owner)
+def piece(ids: list[int], heads: list[int], owner: int) -> EncodedWindow:
+    return EncodedWindow(np.array(ids), np.array(heads, dtype=np.int64), owner)
 
 
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=40))

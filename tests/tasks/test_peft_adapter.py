@@ -12,14 +12,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import peft
 import transformers
 
+from headstart.api import Model
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model, save_model
 from headstart.interchange.transfer import export_model
-from headstart.tasks.api import Model
 from headstart.tasks.examples import Examples
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
-from headstart.tasks.packing import pack
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.kinds.packing import pack
 
 LORA = FinetuneRecipe(adapt="lora", min_steps=4, max_steps=4, max_tokens=32, learning_rate=0.05, lora_rank=3)
 HEADS = {"classification": "SequenceClassification", "tagging": "TokenClassification"}

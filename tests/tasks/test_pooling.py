@@ -8,8 +8,8 @@ import pytest
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.tasks.card import task_card
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.predictor import Predictor
 
 QUICK = FinetuneRecipe(min_steps=5, max_steps=5, max_tokens=32)

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 from headstart.cli import app
 from headstart.errors import HeadstartError
+from headstart.evaluation.likelihood import asked_for, likelihoods
+from headstart.evaluation.prompt_evaluation import evaluate_prompted
+from headstart.evaluation.prompting import Prompted, solved
 from headstart.interchange.model_folder import LoadedModel, save_model
 from headstart.tasks.examples import Choices, Examples
-from headstart.tasks.likelihood import asked_for, likelihoods
-from headstart.tasks.prompt_evaluation import evaluate_prompted
-from headstart.tasks.prompting import Prompted, solved
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model
-from headstart.tasks.data import load_examples, load_task
+from headstart.tasks.data.dataset import load_examples, load_task
 from headstart.tasks.examples import Answer, Examples
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
-from headstart.tasks.kind import Unusable
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.kinds.kind import Unusable
+from headstart.tasks.kinds.packing import EncodedWindow
+from headstart.tasks.kinds.question_answering import LONGEST_ANSWER, QuestionAnswering, best_span
 from headstart.tasks.metrics import score
-from headstart.tasks.packing import Piece
 from headstart.tasks.predictor import Predictor
-from headstart.tasks.question_answering import LONGEST_ANSWER, QuestionAnswering, best_span
 
 QA = QuestionAnswering()
 COLUMNS = {"question": "question", "context": "context", "answers": "answers"}
@@ -83,7 +83,7 @@ def test_best_span_is_that_of_plain_loops(given_outputs, may_refuse):
         size = len(pairs) - 1
         spans = np.array([[0, 0], *([100 * number + i, 100 * number + i + 1] for i in range(size))])
         own = np.array([True, *(i % 3 != 2 for i in range(size))])
-        piece = Piece(np.zeros(1), np.zeros(1), 0, spans=spans, own=own)
+        piece = EncodedWindow(np.zeros(1), np.zeros(1), 0, spans=spans, own=own)
         windows.append((piece, np.array(pairs, dtype=np.float32)))
         nothing.append(sum(pairs[0]))
         for i in range(size):
@@ -205,7 +205,7 @@ def test_learns_to_answer_and_to_refuse(tmp_path, encoder):
 def test_transformers_gives_the_same_scores(tmp_path, tiny, tokenizer):
     transformers = pytest.importorskip("transformers")
     from headstart.interchange.model_folder import LoadedModel
-    from headstart.tasks.packing import pack
+    from headstart.tasks.kinds.packing import pack
 
     train = places_and_times(12, 4)
     for family in ("bert", "headstart-encoder", "gpt2", "t5"):

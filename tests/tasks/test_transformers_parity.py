@@ -5,9 +5,9 @@ import torch
 
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.models.registry import FAMILIES as FAMILY_MODULES
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
-from headstart.tasks.packing import pack
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.kinds.packing import pack
 from headstart.tasks.predictor import Predictor
 
 transformers = pytest.importorskip("transformers")

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from headstart.errors import HeadstartError
-from headstart.models.elmo import CharacterOptions, ElmoOptions, LstmOptions, build
-from headstart.models.word_vectors import WordVectors
-from headstart.tasks.data import Examples
-from headstart.tasks.evaluation import EvaluationSettings, evaluate
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
+from headstart.evaluation.evaluation import EvaluationSettings, evaluate
+from headstart.models.vectors.elmo import CharacterOptions, ElmoOptions, LstmOptions, build
+from headstart.models.vectors.word_vectors import WordVectors
+from headstart.tasks.baselines.word_vectors import ElmoVectors, StaticVectors, VectorClassifier, read_baseline
+from headstart.tasks.data.dataset import Examples
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score
-from headstart.tasks.vector_baselines import ElmoVectors, StaticVectors, VectorClassifier, read_baseline
 
 RECIPE = FinetuneRecipe(learning_rate=3e-3, min_steps=10, max_steps=10, max_tokens=48)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.tasks.packing import encode_pairs, encode_texts, encode_words, pair_windows, windows
+from headstart.tasks.kinds.packing import encode_pairs, encode_texts, encode_words, pair_windows, windows
 
 NUMBERS = st.integers(0, 400), st.integers(1, 60)
 

@@ -12,24 +12,24 @@ from typer.testing import CliRunner
 import headstart as hs
 from headstart.cli import app
 from headstart.errors import HeadstartError
+from headstart.evaluation.label_evaluation import evaluate_labels
 from headstart.generation.chat import chat_ids
 from headstart.generation.config import GenerationConfig
 from headstart.generation.text import generate
 from headstart.interchange.model_folder import LoadedModel, load_model
-from headstart.tasks.baselines import baselines
-from headstart.tasks.data import load_examples
-from headstart.tasks.examples import Answer, Choices, Conversation, Examples, Message, Words
-from headstart.tasks.finetune import finetune
-from headstart.tasks.finetune_recipe import FinetuneRecipe
-from headstart.tasks.finetune_writing import _with_template
-from headstart.tasks.kinds import WRITING, kind_of
-from headstart.tasks.label_evaluation import evaluate_labels
-from headstart.tasks.lessons import Lessons, fitting
+from headstart.tasks.baselines.word_counts import baselines
+from headstart.tasks.data.dataset import load_examples
+from headstart.tasks.examples import Answer, Choices, Conversation, Examples, Message, WordSequence
+from headstart.tasks.file_prediction import predict_file
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_generative import _with_template
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.sequence_batches import Lessons, fitting
+from headstart.tasks.kinds.registry import WRITING, kind_of
+from headstart.tasks.kinds.task_texts import answer_in_words, question_in_words, read_back
 from headstart.tasks.metrics import score
 from headstart.tasks.model import TaskModel
 from headstart.tasks.predictor import Predictor
-from headstart.tasks.streaming import predict_file
-from headstart.tasks.task_texts import answer_in_words, question_in_words, read_back
 
 WRITERS = {"t5": "text-to-text", "bart": "text-to-text", "headstart-decoder": "causal"}
 LEARNS = FinetuneRecipe(learning_rate=5e-3, min_steps=150, max_steps=150, max_tokens=48, layer_decay=1.0)
@@ -286,5 +286,5 @@ def test_models_that_cannot_write(encoder, writer, places):
 
 
 def test_words_are_read_as_text():
-    words = Words.of(["New", "York"])
+    words = WordSequence.of(["New", "York"])
     assert question_in_words("tagging", words) == "tag: New York"

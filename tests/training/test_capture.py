@@ -11,9 +11,10 @@ from headstart.models import parts
 from headstart.models.transformer import Block
 from headstart.objectives.batch import loss_sum
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.training import capture, control, loop, run_folder
+from headstart.training import control, loop, run_folder
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
+from headstart.training.monitoring import capture
 
 
 @pytest.fixture(autouse=True)

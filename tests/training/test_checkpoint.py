@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.training import capture, checkpoint, control, loop, run_folder
-from headstart.training.checkpoint import Checkpoints, Piece
+from headstart.training import checkpoint, control, loop, run_folder
+from headstart.training.checkpoint import Checkpoints, TensorShard
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
+from headstart.training.monitoring import capture
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +182,7 @@ def cuts(draw, size: int, parts: int) -> list[int]:
 
 
 @st.composite
-def layouts(draw) -> tuple[int, dict[str, tuple[torch.Tensor, list[Piece]]]]:
+def layouts(draw) -> tuple[int, dict[str, tuple[torch.Tensor, list[TensorShard]]]]:
     """Tensors, and what each of some processes has of them: a block of two dimensions, or all."""
     across, along = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     found = {}
@@ -198,7 +199,7 @@ def layouts(draw) -> tuple[int, dict[str, tuple[torch.Tensor, list[Piece]]]]:
                 part, offset[0] = part[rows[i] : rows[i + 1]], rows[i]
             if columns:
                 part, offset[1] = part[:, columns[j] : columns[j + 1]], columns[j]
-            pieces.append(Piece(part.contiguous(), shape, offset))
+            pieces.append(TensorShard(part.contiguous(), shape, offset))
         found[f"t{number}"] = whole, pieces
     return across * along, found
 
@@ -224,9 +225,9 @@ def test_pieces_of_many_processes_make_the_whole(tmp_path_factory, layout) -> No
 
 def test_pieces_that_a_killed_job_left_are_not_taken(tmp_path) -> None:
     """They would be found at once, before the process whose place they take has written its own."""
-    halves = [Piece(torch.full((2,), float(rank)), [4], [2 * rank]) for rank in (0, 1)]
+    halves = [TensorShard(torch.full((2,), float(rank)), [4], [2 * rank]) for rank in (0, 1)]
     old = Checkpoints(tmp_path, 2, rank=1, size=2, split=True)
-    old._write({"a.safetensors": {"x": Piece(torch.full((2,), -1.0), [4], [2])}}, {"step": 3})
+    old._write({"a.safetensors": {"x": TensorShard(torch.full((2,), -1.0), [4], [2])}}, {"step": 3})
     main, other = (Checkpoints(tmp_path, 2, rank=rank, size=2, split=True) for rank in (0, 1))
     writer = threading.Thread(target=main._write, args=({"a.safetensors": {"x": halves[0]}}, {"step": 3}))
     writer.start()

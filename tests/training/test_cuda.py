@@ -11,7 +11,7 @@ from headstart.models.registry import make_config
 from headstart.models.transformer import build
 from headstart.objectives import cross_entropy
 from headstart.objectives.batch import to_device
-from headstart.training.feed import Feed
+from headstart.training.data_loader import Feed
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe

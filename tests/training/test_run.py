@@ -21,7 +21,7 @@ from headstart.interchange.model_folder import load_model
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import TokenRows
 from headstart.training import checkpoint, control, loop, parallel, run_folder
-from headstart.training.feed import RowOrder
+from headstart.training.data_loader import RowOrder
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe

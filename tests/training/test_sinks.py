@@ -8,9 +8,10 @@ import pytest
 
 from headstart.errors import HeadstartError
 from headstart.folder import write_json
-from headstart.training import loop, run_folder, sinks
+from headstart.training import loop, run_folder
 from headstart.training.loop import pretrain
 from headstart.training.metrics import Metrics, read_metrics
+from headstart.training.monitoring import sinks
 
 
 class Calls(types.ModuleType):

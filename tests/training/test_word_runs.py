@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from headstart.cli import app
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import write_manifest
-from headstart.models.elmo import load_elmo
-from headstart.models.word_vectors import WordVectors
+from headstart.models.vectors.elmo import load_elmo
+from headstart.models.vectors.word_vectors import WordVectors
 from headstart.training import checkpoint, elmo_run, run_folder
 from headstart.training.control import send
 from headstart.training.elmo_run import ElmoRecipe, SentenceOrder, Sentences, train_elmo

@@ -84,9 +84,9 @@ def train_quality(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a model of good text, calibrated and tested, for `quality_models` in a recipe."""
-    from headstart.corpus.quality_model import save_model
-    from headstart.corpus.train_quality import gather, labelled, train
-    from headstart.corpus.train_quality import scored as scored_examples
+    from headstart.corpus.filters.quality_model import save_model
+    from headstart.corpus.filters.train_quality import gather, labelled, train
+    from headstart.corpus.filters.train_quality import scored as scored_examples
 
     if bool(scored) == bool(positive or negative) or bool(positive) != bool(negative):
         raise HeadstartError("give either --positive and --negative, or --scored")
@@ -214,8 +214,8 @@ def train_extractor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Train the classifier of a page's lines on pages whose main text is known."""
-    from headstart.corpus.extract import TRAINED
-    from headstart.corpus.train_extractor import held_out_scores, read_labelled, train
+    from headstart.corpus.extract.page import TRAINED
+    from headstart.corpus.extract.train_extractor import held_out_scores, read_labelled, train
 
     if out.suffix != TRAINED:
         raise HeadstartError(f"--out {out} has to end in {TRAINED}: that is how `extractor=` knows it")

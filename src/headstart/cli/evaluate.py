@@ -85,11 +85,11 @@ def evaluate(
     import torch
 
     from headstart.cli.predict import roles
-    from headstart.tasks.evaluation import EvaluationSettings
-    from headstart.tasks.evaluation import evaluate as evaluate_on
-    from headstart.tasks.evaluation_report import as_json as everything
-    from headstart.tasks.evaluation_report import write_report
-    from headstart.tasks.precision import dtype_named
+    from headstart.evaluation.evaluation import EvaluationSettings
+    from headstart.evaluation.evaluation import evaluate as evaluate_on
+    from headstart.evaluation.report import as_json as everything
+    from headstart.evaluation.report import write_report
+    from headstart.training.precision import dtype_named
     from headstart.training.restore import load_any
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):

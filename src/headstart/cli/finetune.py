@@ -86,8 +86,8 @@ def finetune(
 ) -> None:
     """Fine-tune a pre-trained model on labelled data and score it, with counted words beside it."""
     from headstart.cli.predict import roles
-    from headstart.tasks.finetune_recipe import FinetuneRecipe
-    from headstart.tasks.finetune_run import compare_run, finetune_run
+    from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+    from headstart.tasks.finetuning.finetune_run import compare_run, finetune_run
 
     chosen = [*(overrides or []), *([f"adapt={adapt}"] if adapt else [])]
     settings = FinetuneRecipe.load(recipe, chosen)

@@ -86,7 +86,7 @@ def generate(
     from headstart.generation.config import GenerationConfig
     from headstart.generation.text import generate as generate_texts
     from headstart.interchange.model_folder import load_model
-    from headstart.tasks.precision import dtype_named
+    from headstart.training.precision import dtype_named
 
     if prompt is not None and file is not None:
         raise HeadstartError("a prompt and --file were given; leave one of them out")
@@ -134,7 +134,7 @@ def _read(loaded: "LoadedModel", prompt: str, chat: bool) -> "Prompt":
 
 def _stream(loaded: "LoadedModel", prompt: str, config: "GenerationConfig", chat: bool) -> None:
     """Print the text as it is written, behind the prompt where it continues that."""
-    from headstart.generation.one_row import decoding_step
+    from headstart.generation.cpu_decoder import decoding_step
     from headstart.generation.text import stream
 
     texts = stream(loaded, _read(loaded, prompt, chat), config, decoding_step(loaded.model))
@@ -158,10 +158,10 @@ def _write_file(
     """A JSON line for each prompt of a file, in order."""
     from headstart.cli.predict import written_to
     from headstart.generation.text import generate as generate_texts
-    from headstart.progress import Bar
+    from headstart.progress import ProgressBar
 
     prompts = _prompts(file)
-    with written_to(out) as stream, Bar("texts", None, "texts") as bar:
+    with written_to(out) as stream, ProgressBar("texts", None, "texts") as bar:
         while rows := list(islice(prompts, batch)):
             texts = generate_texts(loaded, [_read(loaded, prompt, chat) for _, prompt in rows], config)
             for (identity, prompt), text in zip(rows, texts, strict=True):
@@ -173,7 +173,7 @@ def _write_file(
 def _prompts(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """The prompts of a file, each with its row's `id` if it has one."""
     from headstart.errors import HeadstartError
-    from headstart.tasks.rows import TOO_LONG, read_rows
+    from headstart.tasks.data.rows import TOO_LONG, read_rows
 
     for line, row in read_rows(file):
         if row is TOO_LONG:

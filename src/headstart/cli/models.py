@@ -54,8 +54,8 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Compare published models: sizes, exact parameters, training data; up to four side by side."""
-    from headstart.models.comparison import facts
-    from headstart.models.history import TIMELINE, UNDISCLOSED
+    from headstart.models.catalogue.comparison import facts
+    from headstart.models.catalogue.timeline import TIMELINE, UNDISCLOSED
 
     chosen = _chosen(names or [])
     if as_json:
@@ -115,7 +115,7 @@ def _table(title: str) -> Table:
 
 
 def _sizes(title: str, names: Sequence[str]) -> Table:
-    from headstart.models.comparison import count, layers, ratio
+    from headstart.models.catalogue.comparison import count, layers, ratio
     from headstart.models.registry import preset_config, presets
 
     table = _table(title)
@@ -146,7 +146,7 @@ def _sizes(title: str, names: Sequence[str]) -> Table:
 
 
 def _side_by_side(title: str, names: Sequence[str], rows: Sequence[str] = ()) -> Table:
-    from headstart.models.comparison import properties
+    from headstart.models.catalogue.comparison import properties
 
     table = _table(title)
     table.add_column("", style="bold", no_wrap=True)
@@ -159,8 +159,8 @@ def _side_by_side(title: str, names: Sequence[str], rows: Sequence[str] = ()) ->
 
 
 def _gpt_line() -> Table:
-    from headstart.models.comparison import properties
-    from headstart.models.history import UNDISCLOSED, milestone
+    from headstart.models.catalogue.comparison import properties
+    from headstart.models.catalogue.timeline import UNDISCLOSED, milestone
 
     table = _table("The GPT line")
     for column in ("model", "year", "parameters", "trained on", "what it brought"):
@@ -175,7 +175,7 @@ def _gpt_line() -> Table:
 
 
 def _timeline() -> Table:
-    from headstart.models.history import TIMELINE
+    from headstart.models.catalogue.timeline import TIMELINE
 
     table = _table("How the field came here")
     for column in ("when", "model", "what it brought", "source"):

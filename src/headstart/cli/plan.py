@@ -310,7 +310,7 @@ def transfer(
     """
     from headstart.errors import HeadstartError
     from headstart.scaling.terminal import print_rates, print_transfer
-    from headstart.scaling.transfer import FACTORS, best_factor, coordinate_check, rate_sweep
+    from headstart.scaling.width_transfer import FACTORS, best_factor, coordinate_check, rate_sweep
     from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
 
     try:
@@ -374,7 +374,7 @@ def _here(
     law: str, seconds: float, family: str, write: Path | None, data: Path | None, as_json: bool
 ) -> None:
     """Measure this machine and say what fits into the time."""
-    from headstart.scaling.here import CONTEXT, ROWS, plan_here
+    from headstart.scaling.local_machine import CONTEXT, ROWS, plan_here
     from headstart.scaling.plan import law_named
     from headstart.scaling.shape import recipe_for, write_recipe
     from headstart.scaling.terminal import print_possible

@@ -34,10 +34,10 @@ def predict(
 ) -> None:
     """Predict labels, tags, numbers, answers or vectors: a JSON line for every input, in order."""
     from headstart.interchange.model_folder import load_model
-    from headstart.tasks.precision import dtype_named
+    from headstart.tasks.file_prediction import predict_file
     from headstart.tasks.predictor import Predictor
     from headstart.tasks.reload_check import check
-    from headstart.tasks.streaming import predict_file
+    from headstart.training.precision import dtype_named
 
     loaded = load_model(model, dtype_named(precision))
     predictor = Predictor.of(loaded)

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headstart.corpus import deduplicate, index, urls
-from headstart.corpus.deduplicate import KEYED, PAIR
+from headstart.corpus.dedup import deduplicate, fingerprint_index
+from headstart.corpus.dedup.deduplicate import KEYED, PAIR
+from headstart.corpus.filters import urls
+from headstart.corpus.outcomes import EXACT, NEAR, PAGES, least_scores, reasons
 from headstart.corpus.prepare import shingles
-from headstart.corpus.verdict import EXACT, NEAR, PAGES, least_scores, reasons
 from headstart.corpus.work import Work, between, load, open_work, save, slices
 from headstart.folder import atomic
 
@@ -150,7 +151,7 @@ def keys_of(work: Work, kind: str, partition: int, count: int) -> Iterator[np.nd
     All documents of the first earlier corpus have the number -1, of the second -2, and so on.
     """
     yield from slices(work.files(kind), partition, count)
-    for number, keyed in enumerate(index.earlier(work, kind, partition, count)):
+    for number, keyed in enumerate(fingerprint_index.earlier(work, kind, partition, count)):
         rows = np.zeros(len(keyed), KEYED)
         rows["document"] = -1 - number
         for half in keyed.dtype.names or ():

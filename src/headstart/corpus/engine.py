@@ -18,7 +18,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from headstart.corpus.limits import disposable_process
+from headstart.corpus.readers.limits import disposable_process
 from headstart.corpus.work import Step
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import read_json, write_json
@@ -47,7 +47,7 @@ def engine_named(name: str) -> Name:
 
 def step_named(name: str) -> Step:
     """`decide.judge` as the function that it names."""
-    module, _, function = name.partition(".")
+    module, _, function = name.rpartition(".")
     step: Step = getattr(import_module(f"headstart.corpus.{module}"), function)
     return step
 

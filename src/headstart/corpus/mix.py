@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart.corpus.hashing import draws
 from headstart.corpus.recipe import Mix
+from headstart.corpus.text.hashing import draws
 from headstart.errors import HeadstartError, nearest
 
 # Documents are drawn by bins of their random number: shares are met to a document, or 1/BINS of a domain.

@@ -17,18 +17,22 @@ import numpy as np
 import orjson
 import pyarrow.parquet as pq
 
-from headstart.corpus import cuts, decontaminate, engine, index, mix, report_facts, report_page, urls
+from headstart.corpus import engine, mix, removed_spans
 from headstart.corpus.decide import group, languages
-from headstart.corpus.deduplicate import KEYED, PAIR
-from headstart.corpus.extract import classifier_fingerprint
-from headstart.corpus.funnel import UNITS, funnel, read_ledger, removed, totals
-from headstart.corpus.prepare import Prepared, finished, task_fingerprint
-from headstart.corpus.quality_model import load_model
+from headstart.corpus.dedup import decontaminate, fingerprint_index
+from headstart.corpus.dedup.deduplicate import KEYED, PAIR
+from headstart.corpus.extract.page import classifier_fingerprint
+from headstart.corpus.filters import urls
+from headstart.corpus.filters.quality_model import load_model
+from headstart.corpus.filters.word_lists import phrases
+from headstart.corpus.outcomes import most_common
+from headstart.corpus.prepare import PreparedTask, finished, task_fingerprint
+from headstart.corpus.readers.records import Skip
+from headstart.corpus.readers.sources import Source, find_sources, plan_tasks
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.records import Skip
-from headstart.corpus.sources import Source, find_sources, plan_tasks
-from headstart.corpus.verdict import most_common
-from headstart.corpus.word_lists import phrases
+from headstart.corpus.report import facts as report_facts
+from headstart.corpus.report import page as report_page
+from headstart.corpus.report.funnel import UNITS, funnel, read_ledger, removed, totals
 from headstart.corpus.work import Work, load, make_work, partitions, save
 from headstart.errors import HeadstartError
 from headstart.folder import (
@@ -41,7 +45,7 @@ from headstart.folder import (
     write_json,
     write_manifest,
 )
-from headstart.progress import Bar
+from headstart.progress import ProgressBar
 from headstart.workers import available_cores
 
 KIND, VERSION = "corpus", 1
@@ -78,7 +82,7 @@ def build(
     processes = available_cores() if workers is None else workers
     known = [read_manifest(earlier, KIND, VERSION) for earlier in recipe.against]
     for earlier, manifest in zip(recipe.against, known, strict=True):
-        index.check(recipe, earlier, manifest)
+        fingerprint_index.check(recipe, earlier, manifest)
     for path in recipe.word_lists.values():
         phrases(path)
     sources, unknown = find_sources(inputs, leave_out=out)
@@ -110,7 +114,7 @@ def build(
     ) -> None:
         every = list(numbers)
         unit, weigh = ("MB", weights) if weights else ("parts", lambda number: 1)
-        with Bar(title, sum(map(weigh, every)), unit) as bar:
+        with ProgressBar(title, sum(map(weigh, every)), unit) as bar:
             for number in engine.run(on, step, work.folder, every, processes):
                 bar.advance(weigh(number))
 
@@ -123,11 +127,17 @@ def build(
     near = recipe.near_duplicates
     count = {
         "pages": partitions(documents * KEYED.itemsize),
-        "exact": partitions(documents * KEYED.itemsize + 2 * index.size(recipe, index.DIGESTS)),
-        "near": partitions(documents * near.bands * KEYED.itemsize + 3 * index.size(recipe, index.BANDS)),
+        "exact": partitions(
+            documents * KEYED.itemsize + 2 * fingerprint_index.size(recipe, fingerprint_index.DIGESTS)
+        ),
+        "near": partitions(
+            documents * near.bands * KEYED.itemsize
+            + 3 * fingerprint_index.size(recipe, fingerprint_index.BANDS)
+        ),
         # A line of 48 bytes makes a record of 24.
         "lines": partitions(
-            sum(one.bytes for one in prepared) // 2 + index.size(recipe, index.LINES, index.PARAGRAPHS)
+            sum(one.bytes for one in prepared) // 2
+            + fingerprint_index.size(recipe, fingerprint_index.LINES, fingerprint_index.PARAGRAPHS)
         ),
     }
     work.note("partitions", count)
@@ -136,49 +146,52 @@ def build(
 
     if recipe.decontaminate:
         decontaminate.index(work)
-        run("looking for benchmarks", "decontaminate.search", tasks)
+        run("looking for benchmarks", "dedup.decontaminate.search", tasks)
     if recipe.urls.same:
-        run("addresses", "repeated_pages.address_keys", tasks)
-        run("one of each", "repeated_pages.same_addresses", range(count["pages"]))
+        run("addresses", "dedup.repeated_pages.address_keys", tasks)
+        run("one of each", "dedup.repeated_pages.same_addresses", range(count["pages"]))
     if recipe.urls.per_host:
-        run("hosts", "repeated_pages.host_keys", tasks)
-        run("full hosts", "repeated_pages.full_hosts", range(count["pages"]))
+        run("hosts", "dedup.repeated_pages.host_keys", tasks)
+        run("full hosts", "dedup.repeated_pages.full_hosts", range(count["pages"]))
     run("rules", "decide.judge", tasks)
     run("exact duplicates", "decide.exact", range(count["exact"]))
     if near.enabled:
         run("bands", "decide.bands", tasks)
         run("links", "decide.links", range(count["near"]))
         group(work)
-        run("planting copies", "recall.plant", tasks)
-        run("looking for copies", "recall.look", range(count["near"]))
+        run("planting copies", "dedup.recall.plant", tasks)
+        run("looking for copies", "dedup.recall.look", range(count["near"]))
     _count_copies(work)
     run("comparing", "decide.compare", tasks)
-    if cuts.writes(recipe, cuts.LINES):
-        run("lines", "lines.count_lines", tasks)
-        run("repeated lines", "lines.repeated", range(count["lines"]))
-        run("dropping lines", "lines.drop_lines", tasks)
-    if cuts.writes(recipe, cuts.SUBSTRINGS):
-        run("picking runs of words", "substrings.pick", tasks)
+    if removed_spans.writes(recipe, removed_spans.LINES):
+        run("lines", "dedup.repeated_lines.count_lines", tasks)
+        run("repeated lines", "dedup.repeated_lines.repeated", range(count["lines"]))
+        run("dropping lines", "dedup.repeated_lines.drop_lines", tasks)
+    if removed_spans.writes(recipe, removed_spans.SUBSTRINGS):
+        run("picking runs of words", "dedup.substrings.pick", tasks)
         work.note("picks", _partitions_of(work, "picks"))
-        work.note("fingerprints", _partitions_of(work, "fingerprints", index.size(recipe, index.RUNS)))
-        run("earlier corpora", "substrings.fingerprinted", range(work.noted("fingerprints")))
-        run("picked twice", "substrings.picked_twice", range(work.noted("picks")))
-        run("runs of words", "substrings.runs", tasks)
+        work.note(
+            "fingerprints",
+            _partitions_of(work, "fingerprints", fingerprint_index.size(recipe, fingerprint_index.RUNS)),
+        )
+        run("earlier corpora", "dedup.substrings.fingerprinted", range(work.noted("fingerprints")))
+        run("picked twice", "dedup.substrings.picked_twice", range(work.noted("picks")))
+        run("runs of words", "dedup.substrings.runs", tasks)
         work.note("runs", _partitions_of(work, "runs"))
-        run("repeated runs", "substrings.repeats", range(work.noted("runs")))
-        run("cutting runs", "substrings.cut", tasks)
-    run("weighing", "funnel.weigh", tasks)
+        run("repeated runs", "dedup.substrings.repeats", range(work.noted("runs")))
+        run("cutting runs", "dedup.substrings.cut", tasks)
+    run("weighing", "report.funnel.weigh", tasks)
     _check_something_is_left(work, prepared, skipped)
     available = mix.added(load(path) for path in work.files("histogram"))
     amounts, plan = mix.choose(available, recipe.mix)
     chosen = sum(one["chosen"] for one in plan.values()) if plan else int(available["bytes"].sum())
     parts = max(1, -(-chosen // recipe.shard_bytes))
     work.note("mix", {"amounts": {name: asdict(amount) for name, amount in amounts.items()}, "parts": parts})
-    run("measuring for the report", "measure.measure", tasks)
+    run("measuring for the report", "report.count_outcomes.measure", tasks)
     run("dealing out", "write.deal", tasks)
     run("writing", "write.gather", range(parts))
 
-    index.keep_documents(work)
+    fingerprint_index.keep_documents(work)
     ledger, held = read_ledger(work, "dealt"), read_ledger(work, "held")
     left = funnel(ledger, recipe, _read(prepared))
     left[-1] |= {unit: sum(row[unit] for row in held) for unit in UNITS}
@@ -209,7 +222,7 @@ def build(
             "fingerprint": made_from,
             "inputs": [_input(source) for source in sources],
             "seconds": round(time.monotonic() - started, 2),
-            "index": index.contents(recipe),
+            "index": fingerprint_index.contents(recipe),
             **facts,
         },
     )
@@ -242,7 +255,7 @@ def _drop_stale(work: Work, made_from: str) -> None:
     write_json(note, made_from)
 
 
-def _all_prepared(work: Work) -> list[Prepared]:
+def _all_prepared(work: Work) -> list[PreparedTask]:
     """What the first pass made, read back."""
     results = []
     for number, task in enumerate(work.tasks):
@@ -287,7 +300,7 @@ def _input(source: Source) -> dict[str, Any]:
     return {"path": source.label, "address": address, "bytes": source.size, "digest": source.digest}
 
 
-def _read(prepared: list[Prepared]) -> dict[str, int]:
+def _read(prepared: list[PreparedTask]) -> dict[str, int]:
     """How many records were read, and their bytes."""
     return {name: sum(getattr(one, name) for one in prepared) for name in ("documents", "bytes")}
 
@@ -296,7 +309,7 @@ def _partitions_of(work: Work, step: str, more: int = 0) -> int:
     return partitions(sum(path.stat().st_size for path in work.files(step)) + more)
 
 
-def _check_something_is_left(work: Work, prepared: list[Prepared], skipped: list[Skip]) -> None:
+def _check_something_is_left(work: Work, prepared: list[PreparedTask], skipped: list[Skip]) -> None:
     """Raise a `HeadstartError` that names the greatest loss if no document is left."""
     ledger = read_ledger(work, "weighed")
     if any(row["code"] == 0 for row in ledger):
@@ -318,7 +331,7 @@ def _check_something_is_left(work: Work, prepared: list[Prepared], skipped: list
 
 def _publish(work: Work, out: Path) -> None:
     """Move what the last passes wrote to its place."""
-    for name in ("documents", "removed", "pieces", index.FOLDER):
+    for name in ("documents", "removed", "pieces", fingerprint_index.FOLDER):
         if (made := work.folder / name).exists():
             remove(out / name)
             made.rename(out / name)

@@ -16,21 +16,21 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.corpus.deduplicate import signatures
-from headstart.corpus.extract import classifier_fingerprint, cut, extract_text, normalise
-from headstart.corpus.language import identify
-from headstart.corpus.limits import MAX_HTML, SECONDS, TooLong, interruptible, limited
-from headstart.corpus.page_lines import drop_lines
-from headstart.corpus.personal_data import replace
-from headstart.corpus.quality_model import load_model
-from headstart.corpus.read import read
+from headstart.corpus.dedup.deduplicate import signatures
+from headstart.corpus.extract.page import classifier_fingerprint, cut, extract_text, normalise
+from headstart.corpus.extract.page_lines import drop_lines
+from headstart.corpus.filters.personal_data import replace
+from headstart.corpus.filters.quality_model import load_model
+from headstart.corpus.filters.signals import STOP_WORDS, compute, stop_word_hashes
+from headstart.corpus.filters.urls import digests
+from headstart.corpus.filters.word_lists import share
+from headstart.corpus.readers.limits import MAX_HTML, SECONDS, TooLong, interruptible, limited
+from headstart.corpus.readers.read import read
+from headstart.corpus.readers.records import Raw, Skip
+from headstart.corpus.readers.sources import Task
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.records import Raw, Skip
-from headstart.corpus.signals import STOP_WORDS, compute, stop_word_hashes
-from headstart.corpus.sources import Task
-from headstart.corpus.urls import digests
-from headstart.corpus.word_lists import share
-from headstart.corpus.words import Words, split
+from headstart.corpus.text.language import identify
+from headstart.corpus.text.words import Words, split
 from headstart.corpus.work import open_work
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, fingerprint
@@ -91,7 +91,7 @@ def task_fingerprint(task: Task, recipe: CorpusRecipe) -> str:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTask:
     """A finished task: its file, the records read into it, those that could not be, and what was replaced."""
 
     path: Path
@@ -101,7 +101,7 @@ class Prepared:
     personal_data: dict[str, int]
 
 
-def finished(path: Path, expected: str) -> Prepared | None:
+def finished(path: Path, expected: str) -> PreparedTask | None:
     """What the file at `path` holds, if it is whole and was made from the same input and settings."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
@@ -111,7 +111,7 @@ def finished(path: Path, expected: str) -> Prepared | None:
         return None
     facts = orjson.loads(metadata[b"facts"])
     skipped = [Skip(*skip) for skip in facts["skipped"]]
-    return Prepared(path, facts["documents"], facts["bytes"], skipped, facts["personal_data"])
+    return PreparedTask(path, facts["documents"], facts["bytes"], skipped, facts["personal_data"])
 
 
 def prepare(folder: Path, number: int) -> None:

@@ -5,12 +5,12 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from headstart.corpus.extract import unavailable
-from headstart.corpus.page_lines import Lines
-from headstart.corpus.personal_data import Kind
-from headstart.corpus.records import FIELDS
-from headstart.corpus.rules import Rules, parse_rules
-from headstart.corpus.signals import SIGNALS
+from headstart.corpus.extract.page import unavailable
+from headstart.corpus.extract.page_lines import Lines
+from headstart.corpus.filters.personal_data import Kind
+from headstart.corpus.filters.rules import Rules, parse_rules
+from headstart.corpus.filters.signals import SIGNALS
+from headstart.corpus.readers.records import FIELDS
 from headstart.errors import nearest
 from headstart.recipe import Recipe
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headstart.corpus.read import read
+from headstart.corpus.readers.read import read
+from headstart.corpus.readers.records import Raw
+from headstart.corpus.readers.sources import Source, Task, find_sources
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.records import Raw
-from headstart.corpus.sources import Source, Task, find_sources
 from headstart.errors import HeadstartError
 from headstart.folder import read_manifest
 

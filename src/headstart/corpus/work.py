@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.corpus.readers.sources import Source, Task
+from headstart.corpus.readers.storage import is_remote
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.sources import Source, Task
-from headstart.corpus.storage import is_remote
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
 

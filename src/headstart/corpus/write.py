@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.corpus import cuts, mix
-from headstart.corpus.funnel import write_held, write_ledger
+from headstart.corpus import mix, removed_spans
+from headstart.corpus.outcomes import Verdict, describe, reasons, verdict
 from headstart.corpus.prepare import DOCUMENT
-from headstart.corpus.verdict import Verdict, describe, reasons, verdict
+from headstart.corpus.report.funnel import write_held, write_ledger
 from headstart.corpus.work import Work, load, open_work
 from headstart.folder import atomic
 
@@ -63,7 +63,7 @@ def _current(work: Work, task: int) -> pa.Table:
     documents = work.columns(task, *DOCUMENT.names)
     cut = {
         place: text
-        for _, rows in cuts.changed(work, task, "place", "rule", "text")
+        for _, rows in removed_spans.changed(work, task, "place", "rule", "text")
         for place, rule, text in zip(*rows.values(), strict=True)
         if not rule
     }

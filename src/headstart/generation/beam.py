@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from headstart.generation.config import GenerationConfig, ModelIds
-from headstart.generation.reader import Reader
+from headstart.generation.incremental import Reader
 from headstart.generation.sampling import NEVER, constrain
 
 

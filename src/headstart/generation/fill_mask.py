@@ -7,7 +7,7 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.generation.config import GenerationConfig
-from headstart.generation.reader import at_rest
+from headstart.generation.incremental import at_rest
 from headstart.generation.text import generate
 from headstart.interchange.model_folder import LoadedModel
 

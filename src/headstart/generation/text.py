@@ -11,7 +11,7 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.generation.beam import beam_search
 from headstart.generation.config import GenerationConfig, ModelIds
-from headstart.generation.reader import Reader, Step, at_rest
+from headstart.generation.incremental import Reader, Step, at_rest
 from headstart.generation.sampling import choose, constrain
 from headstart.generation.text_stream import TextStream
 from headstart.interchange.model_folder import LoadedModel
@@ -25,7 +25,7 @@ Finish = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
-class Piece:
+class TextChunk:
     """What one step adds to one text of a batch."""
 
     row: int
@@ -105,7 +105,7 @@ def pieces(
     prompts: Sequence[Prompt],
     config: GenerationConfig | None = None,
     step: Step | None = None,
-) -> Iterator[Piece]:
+) -> Iterator[TextChunk]:
     """What `generate` puts together, as it comes: a piece for every unfinished text after each step."""
     _must_write(loaded)
     model, tokenizer = loaded.model, loaded.tokenizer
@@ -202,7 +202,7 @@ class _Row:
 
 def _write(
     loaded: LoadedModel, reader: Reader, rows: list[_Row], config: GenerationConfig, ids: ModelIds
-) -> Iterator[Piece]:
+) -> Iterator[TextChunk]:
     """Draw token after token."""
     model, tokenizer = loaded.model, loaded.tokenizer
     longest = _longest(model, config)
@@ -223,10 +223,10 @@ def _write(
         going_on = []
         for index, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
             if token in ids.stop:
-                yield Piece(row.number, row.text.finish(), None, None, "stop")
+                yield TextChunk(row.number, row.text.finish(), None, None, "stop")
                 continue
             text, finish = row.add(token, tokenizer.pieces[token], longest)
-            yield Piece(row.number, text, token, logprobs[index], finish)
+            yield TextChunk(row.number, text, token, logprobs[index], finish)
             if finish is None:
                 going_on.append(index)
         if going_on and len(going_on) < len(rows):
@@ -243,7 +243,7 @@ def _write(
 
 def _search(
     loaded: LoadedModel, reader: Reader, rows: list[_Row], config: GenerationConfig, ids: ModelIds
-) -> Iterator[Piece]:
+) -> Iterator[TextChunk]:
     """Search for each row's likeliest text, and give it token by token."""
     model, tokenizer = loaded.model, loaded.tokenizer
     longest = _longest(model, config)
@@ -263,11 +263,11 @@ def _search(
         finish: Finish | None = None
         for token, logprob in zip(own, best.logprobs, strict=False):
             text, finish = row.add(token, tokenizer.pieces[token], len(best.ids))
-            yield Piece(row.number, text, token, logprob if config.logprobs else None, finish)
+            yield TextChunk(row.number, text, token, logprob if config.logprobs else None, finish)
             if finish is not None:
                 break
         if finish is None:
-            yield Piece(row.number, row.text.finish(), None, None, "stop")
+            yield TextChunk(row.number, row.text.finish(), None, None, "stop")
 
 
 def _longest(model: Transformer, config: GenerationConfig) -> int:

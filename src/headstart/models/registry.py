@@ -4,7 +4,8 @@ from types import ModuleType
 from typing import Any
 
 from headstart.errors import HeadstartError, nearest
-from headstart.models import (
+from headstart.models.config import TransformerConfig
+from headstart.models.families import (
     bart,
     bert,
     chinchilla,
@@ -18,7 +19,6 @@ from headstart.models import (
     t5,
     transformer_2017,
 )
-from headstart.models.config import TransformerConfig
 from headstart.models.family import Preset
 
 FAMILIES: dict[str, ModuleType] = {

@@ -11,6 +11,8 @@ from headstart.page.charts import shapes
 from headstart.page.markup import Markup, element, join
 
 _STYLE = Path(__file__).with_name("page.css")
+REPORT_STYLE = Path(__file__).with_name("report.css")
+"""Rules for the pages about corpora and quality models: funnels and examples of text."""
 # Nothing may be loaded and nothing may run, even if hostile text found a way into the page.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 

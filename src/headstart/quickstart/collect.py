@@ -14,9 +14,9 @@ from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, read_json, read_manifest
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.models.flops import training_flops
-from headstart.quickstart.plan import Plan
+from headstart.quickstart.budget import Plan
 from headstart.quickstart.points import POINTS, read_points
-from headstart.tasks.data import find_tasks
+from headstart.tasks.data.dataset import find_tasks
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import KIND, VERSION, TokenRows

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from headstart.corpus import iterate_raw
 from headstart.folder import read_manifest, write_json
-from headstart.progress import Bar
+from headstart.progress import ProgressBar
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.shards import corpus_documents
 
@@ -22,7 +22,7 @@ def count_funnel(inputs: list[Path], corpus: Path, tokenizer: Tokenizer, out: Pa
     is read again, because raw pages are not kept.
     """
     funnel = read_manifest(corpus, "corpus", 1)["funnel"]
-    with Bar("count tokens", None, "documents") as bar:
+    with ProgressBar("count tokens", None, "documents") as bar:
         held = _count(tokenizer, (document["text"] for document in corpus_documents(corpus, ("text",))), bar)
         removed: Counter[str] = Counter()
         for stage, texts in _removed(corpus):
@@ -45,7 +45,7 @@ def _removed(corpus: Path) -> Iterator[tuple[str, list[str]]]:
             yield from by_stage.items()
 
 
-def _count(tokenizer: Tokenizer, texts: Iterable[str], bar: Bar) -> int:
+def _count(tokenizer: Tokenizer, texts: Iterable[str], bar: ProgressBar) -> int:
     total = 0
     batch: list[str] = []
     for text in texts:

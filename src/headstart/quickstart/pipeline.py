@@ -9,13 +9,13 @@ from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, fingerprint, read_json, write_json
 from headstart.generation.text import sample_prompt
 from headstart.progress import stage
+from headstart.quickstart.budget import Plan, make_plan
 from headstart.quickstart.collect import collect
 from headstart.quickstart.funnel import count_funnel
-from headstart.quickstart.plan import Plan, make_plan
 from headstart.quickstart.points import POINTS, fit_points, keep_model
 from headstart.quickstart.report import write
 from headstart.recipe import Recipe
-from headstart.tasks.data import Task, find_tasks
+from headstart.tasks.data.dataset import TaskData, find_tasks
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, corpus_documents, encode
 from headstart.tokenizer.train import TokenizerRecipe
@@ -167,7 +167,7 @@ def _vocabulary(corpus: Path) -> int:
     return vocabulary
 
 
-def _plan(recipe: QuickstartRecipe, out: Path, tasks: list[Task], tokens: Path, seconds: float) -> Plan:
+def _plan(recipe: QuickstartRecipe, out: Path, tasks: list[TaskData], tokens: Path, seconds: float) -> Plan:
     if (out / PLAN).exists():
         return Plan.load(out / PLAN, [])
     machine = describe_machine()

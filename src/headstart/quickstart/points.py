@@ -11,16 +11,16 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model
-from headstart.progress import Bar
-from headstart.quickstart.plan import Plan
-from headstart.tasks.data import Task, find_tasks, sample_labels
-from headstart.tasks.finetune import finetune
-from headstart.tasks.head_start import SYSTEMS, run_point
+from headstart.progress import ProgressBar
+from headstart.quickstart.budget import Plan
+from headstart.tasks.data.dataset import TaskData, find_tasks, sample_labels
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.learning_curve import SYSTEMS, run_point
 from headstart.workers import available_cores, worker_pool
 
 POINTS = "head_start.jsonl"
 
-_TASKS: dict[str, Task] = {}
+_TASKS: dict[str, TaskData] = {}
 
 
 def _prepare_worker(labels: Path, seed: int, test_examples: int) -> None:
@@ -30,7 +30,7 @@ def _prepare_worker(labels: Path, seed: int, test_examples: int) -> None:
         _TASKS[task.name] = shorten_test(task, test_examples)
 
 
-def shorten_test(task: Task, most: int) -> Task:
+def shorten_test(task: TaskData, most: int) -> TaskData:
     """The task with at most `most` test examples, drawn once, the same for every system."""
     return replace(task, test=sample_labels(task.test, most, 0)) if len(task.test) > most else task
 
@@ -41,7 +41,7 @@ def _point(
     return run_point(encoder, _TASKS[task], labels, system, seed, plan.finetune, plan.encoder.precision)
 
 
-def fit_points(labels: Path, tasks: list[Task], plan: Plan, encoder: Path, path: Path, seed: int) -> None:
+def fit_points(labels: Path, tasks: list[TaskData], plan: Plan, encoder: Path, path: Path, seed: int) -> None:
     """Fit every system at every number of labels and seed; finished points are kept in `path`."""
     wanted = [
         (task.name, count, system, one)
@@ -60,7 +60,7 @@ def fit_points(labels: Path, tasks: list[Task], plan: Plan, encoder: Path, path:
     with (
         worker_pool(workers, __name__, _prepare_worker, setup) as pool,
         path.open("ab") as file,
-        Bar("fine-tune", len(wanted), "fits") as bar,
+        ProgressBar("fine-tune", len(wanted), "fits") as bar,
     ):
         futures = {pool.submit(_point, *key, encoder, plan): key for key in wanted}
         try:
@@ -80,7 +80,7 @@ def fit_points(labels: Path, tasks: list[Task], plan: Plan, encoder: Path, path:
             pool.shutdown(cancel_futures=True)
 
 
-def _counts(task: Task, plan: Plan) -> list[int | None]:
+def _counts(task: TaskData, plan: Plan) -> list[int | None]:
     """The numbers of labels that the task has; all of them last."""
     return [count for count in plan.labels if count is None or count < len(task.train)]
 
@@ -99,7 +99,7 @@ def read_points(path: Path) -> list[dict[str, Any]]:
     return points
 
 
-def keep_model(task: Task, plan: Plan, encoder: Path, folder: Path) -> None:
+def keep_model(task: TaskData, plan: Plan, encoder: Path, folder: Path) -> None:
     """Fine-tune once with all labels and keep the model folder, for the user to try."""
     if (folder / "config.json").exists():
         return

@@ -13,7 +13,7 @@ from headstart.objectives.vocabulary import read_vocabulary
 from headstart.scaling.memory import Layout, training_memory
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.configuration import configuration
-from headstart.training.feed import Feed
+from headstart.training.data_loader import Feed
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.schedule import rows_at, rows_before
 from headstart.training.step_cost import seconds_per_step

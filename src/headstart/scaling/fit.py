@@ -15,7 +15,7 @@ import numpy as np
 
 from headstart.errors import HeadstartError
 from headstart.scaling.laws import Interval, Parametric, Reach
-from headstart.scaling.runs import Run
+from headstart.scaling.runs import MeasuredRun
 
 DELTA = 1e-3
 """Of the Huber loss, in log loss (Hoffmann et al. 2022, section 3.3)."""
@@ -40,7 +40,7 @@ FIRST_ROUNDS, PROMISING = 25, 24
 class _Data:
     """Logarithms of N, D and L, with N and D around their means, which decorrelates the constants."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[MeasuredRun]) -> None:
         self.log_n = np.log([run.parameters for run in runs])
         self.log_d = np.log([run.tokens for run in runs])
         self.log_l = np.log([run.loss for run in runs])
@@ -149,9 +149,9 @@ class Fit:
 
     law: Parametric
     """With the bootstrap's constants as its draws."""
-    runs: list[Run]
+    runs: list[MeasuredRun]
     """What it was fitted to."""
-    outliers: list[Run]
+    outliers: list[MeasuredRun]
     noise: float
     """Robust standard deviation of the runs around the law, in log loss."""
     level: float = LEVEL
@@ -194,12 +194,12 @@ class Fit:
         low, high = np.quantile(losses * spread, [(1 - self.level) / 2, (1 + self.level) / 2])
         return self.law.loss(parameters, tokens), (float(low), float(high))
 
-    def residual(self, run: Run) -> float:
+    def residual(self, run: MeasuredRun) -> float:
         """Predicted over measured loss, less 1."""
         return self.law.loss(run.parameters, run.tokens) / run.loss - 1
 
 
-def fit(runs: Sequence[Run], samples: int = SAMPLES, seed: int = 0) -> Fit:
+def fit(runs: Sequence[MeasuredRun], samples: int = SAMPLES, seed: int = 0) -> Fit:
     """Fit L = E + A / N^alpha + B / D^beta, leaving out outliers.
 
     Raises:
@@ -251,7 +251,7 @@ def _best(data: _Data, starts: np.ndarray, keep: np.ndarray) -> np.ndarray:
     return points[cost.argmin()]
 
 
-def held_out(runs: Sequence[Run], samples: int = SAMPLES // 4) -> HeldOut | None:
+def held_out(runs: Sequence[MeasuredRun], samples: int = SAMPLES // 4) -> HeldOut | None:
     """Fit the four fifths of the runs with the least compute and foretell the others; None if too few."""
     ordered = sorted(runs, key=lambda run: run.compute)
     count = max(1, len(ordered) // 5)
@@ -269,7 +269,7 @@ def held_out(runs: Sequence[Run], samples: int = SAMPLES // 4) -> HeldOut | None
     )  # fmt: skip
 
 
-def _enough(runs: Sequence[Run]) -> None:
+def _enough(runs: Sequence[MeasuredRun]) -> None:
     sizes, lengths = {f"{run.parameters:.2e}" for run in runs}, {f"{run.tokens:.2e}" for run in runs}
     if len(runs) < FEWEST_RUNS:
         raise HeadstartError(
@@ -290,6 +290,6 @@ def _enough(runs: Sequence[Run]) -> None:
         )
 
 
-def _reach(runs: Sequence[Run]) -> Reach:
+def _reach(runs: Sequence[MeasuredRun]) -> Reach:
     sizes, lengths = [run.parameters for run in runs], [run.tokens for run in runs]
     return Reach((min(sizes), max(sizes)), (min(lengths), max(lengths)))

@@ -9,7 +9,7 @@ from headstart.scaling.fit import DELTA, LEVEL, Fit, fit, held_out
 from headstart.scaling.frontier import Frontier, envelope_frontier, isoflop_frontier, profiles
 from headstart.scaling.laws import Parametric
 from headstart.scaling.published import LOSS_LAWS
-from headstart.scaling.runs import Run, RunTable
+from headstart.scaling.runs import MeasuredRun, RunTable
 
 PRINTED_WIDTH = 0.001
 """Of the interval that Hoffmann et al. 2022 print for a (table 2, approach 3: 0.454 to 0.455)."""
@@ -95,7 +95,7 @@ def _approach(frontier: Frontier) -> dict[str, Any]:
     }
 
 
-def _outlier(found: Fit, run: Run) -> dict[str, Any]:
+def _outlier(found: Fit, run: MeasuredRun) -> dict[str, Any]:
     return {
         "name": run.name,
         "parameters": run.parameters,
@@ -106,7 +106,7 @@ def _outlier(found: Fit, run: Run) -> dict[str, Any]:
     }
 
 
-def _misses(loss: Any, runs: list[Run]) -> dict[str, float]:
+def _misses(loss: Any, runs: list[MeasuredRun]) -> dict[str, float]:
     """Mean of predicted over measured loss less 1, in standard errors too, and of its size."""
     errors = [loss(run.parameters, run.tokens) / run.loss - 1 for run in runs]
     bias = float(np.mean(errors))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, Interval
-from headstart.scaling.runs import Run
+from headstart.scaling.runs import MeasuredRun
 
 SAME_COMPUTE = 0.08
 """Decades within which runs count as of equal compute."""
@@ -28,7 +28,7 @@ class Profile:
     """Runs of equal compute, and the parabola through their losses over log N."""
 
     compute: float
-    runs: list[Run]
+    runs: list[MeasuredRun]
     parabola: tuple[float, float, float]
     """Of the loss over ln N: square, slope, constant."""
 
@@ -60,26 +60,26 @@ class Frontier:
         return compute / (FLOPS_PER_PARAMETER_AND_TOKEN * parameters**2)
 
 
-def profiles(runs: Sequence[Run]) -> list[Profile]:
+def profiles(runs: Sequence[MeasuredRun]) -> list[Profile]:
     """Groups of runs of equal compute whose parabola has its minimum among their sizes."""
     return [profile for group in _groups(runs) for profile in _profile(group)]
 
 
-def isoflop_frontier(runs: Sequence[Run], seed: int = 0) -> Frontier | None:
+def isoflop_frontier(runs: Sequence[MeasuredRun], seed: int = 0) -> Frontier | None:
     """Approach 2; None where fewer than three computes have enough runs."""
     groups = [profile.runs for profile in profiles(runs)]
 
-    def points(draw: Callable[[list[Run]], list[Run]]) -> list[tuple[float, float]]:
+    def points(draw: Callable[[list[MeasuredRun]], list[MeasuredRun]]) -> list[tuple[float, float]]:
         drawn = [draw(group) for group in groups]
         return [(profile.compute, profile.best_size) for group in drawn for profile in _profile(group)]
 
     return _frontier("2: IsoFLOP profiles", points, seed)
 
 
-def envelope_frontier(runs: Sequence[Run], seed: int = 0) -> Frontier | None:
+def envelope_frontier(runs: Sequence[MeasuredRun], seed: int = 0) -> Frontier | None:
     """Approach 1; `runs` may hold evaluations on the way. None where too few computes have a choice."""
 
-    def points(draw: Callable[[list[Run]], list[Run]]) -> list[tuple[float, float]]:
+    def points(draw: Callable[[list[MeasuredRun]], list[MeasuredRun]]) -> list[tuple[float, float]]:
         bins = defaultdict(list)
         for run in draw(list(runs)):
             bins[round(BINS_PER_DECADE * math.log10(run.compute))].append(run)
@@ -91,7 +91,9 @@ def envelope_frontier(runs: Sequence[Run], seed: int = 0) -> Frontier | None:
 
 
 def _frontier(
-    approach: str, points: Callable[[Callable[[list[Run]], list[Run]]], list[tuple[float, float]]], seed: int
+    approach: str,
+    points: Callable[[Callable[[list[MeasuredRun]], list[MeasuredRun]]], list[tuple[float, float]]],
+    seed: int,
 ) -> Frontier | None:
     """A line through log N over log C, and its slope again for every bootstrap sample."""
     found = points(lambda group: group)
@@ -99,7 +101,7 @@ def _frontier(
         return None
     random = np.random.default_rng(seed)
 
-    def draw(group: list[Run]) -> list[Run]:
+    def draw(group: list[MeasuredRun]) -> list[MeasuredRun]:
         return [group[index] for index in random.integers(0, len(group), len(group))]
 
     slopes = []
@@ -118,7 +120,7 @@ def _line(points: list[tuple[float, float]]) -> tuple[float, float]:
     return float(slope), float(intercept)
 
 
-def _groups(runs: Sequence[Run]) -> list[list[Run]]:
+def _groups(runs: Sequence[MeasuredRun]) -> list[list[MeasuredRun]]:
     """The runs of equal compute, the largest group first; no run is in two."""
     left = sorted(runs, key=lambda run: run.compute)
     groups = []
@@ -134,14 +136,14 @@ def _groups(runs: Sequence[Run]) -> list[list[Run]]:
     return sorted(groups, key=lambda group: group[0].compute)
 
 
-def _profile(group: list[Run]) -> list[Profile]:
+def _profile(group: list[MeasuredRun]) -> list[Profile]:
     parabola = _parabola(group)
     if parabola is None:
         return []
     return [Profile(math.exp(float(np.mean([math.log(run.compute) for run in group]))), group, parabola)]
 
 
-def _parabola(group: list[Run]) -> tuple[float, float, float] | None:
+def _parabola(group: list[MeasuredRun]) -> tuple[float, float, float] | None:
     """Through the losses over ln N; None unless it opens upwards with its lowest point among the sizes."""
     sizes = np.log([run.parameters for run in group])
     if len(set(sizes)) < 3:

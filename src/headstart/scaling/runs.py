@@ -26,7 +26,7 @@ WORST_LOSS = 20.0
 
 
 @dataclass(frozen=True)
-class Run:
+class MeasuredRun:
     """One training run, at its end."""
 
     name: str
@@ -45,10 +45,10 @@ class Run:
 class RunTable:
     """The runs that can be fitted, and why others cannot."""
 
-    runs: list[Run]
+    runs: list[MeasuredRun]
     left_out: dict[str, str] = field(default_factory=dict)
     """Name of a run, and the reason."""
-    curves: list[Run] = field(default_factory=list)
+    curves: list[MeasuredRun] = field(default_factory=list)
     """Evaluations on the way, of run folders."""
 
 
@@ -60,9 +60,9 @@ def read_runs(paths: Sequence[Path]) -> RunTable:
     Raises:
         HeadstartError: a file or folder that holds no runs; a column that is missing.
     """
-    runs: list[Run] = []
+    runs: list[MeasuredRun] = []
     left_out: dict[str, str] = {}
-    curves: list[Run] = []
+    curves: list[MeasuredRun] = []
     for path in paths:
         if path.is_dir():
             for folder in _run_folders(path):
@@ -75,7 +75,7 @@ def read_runs(paths: Sequence[Path]) -> RunTable:
 # --- tables -------------------------------------------------------------------------------------------
 
 
-def _read_table(path: Path, runs: list[Run], left_out: dict[str, str]) -> None:
+def _read_table(path: Path, runs: list[MeasuredRun], left_out: dict[str, str]) -> None:
     rows = _rows(path)
     if not rows:
         raise HeadstartError(f"{path} has no rows; a table of runs has one row a run below the column names")
@@ -101,7 +101,7 @@ def _read_table(path: Path, runs: list[Run], left_out: dict[str, str]) -> None:
             parameters = values["compute"] / (FLOPS_PER_PARAMETER_AND_TOKEN * tokens)
         if not columns["tokens"]:
             tokens = values["compute"] / (FLOPS_PER_PARAMETER_AND_TOKEN * parameters)
-        runs.append(Run(name, parameters, tokens, values["loss"]))
+        runs.append(MeasuredRun(name, parameters, tokens, values["loss"]))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -170,14 +170,16 @@ def _run_folders(path: Path) -> list[Path]:
     return found
 
 
-def _read_folder(folder: Path, runs: list[Run], left_out: dict[str, str], curves: list[Run]) -> None:
+def _read_folder(
+    folder: Path, runs: list[MeasuredRun], left_out: dict[str, str], curves: list[MeasuredRun]
+) -> None:
     weights = folder / "model" / "model.safetensors"
     if not weights.exists():
         left_out[str(folder)] = "it is not finished: it has no model yet"
         return
     parameters = float(count_weights(weights))
     evaluations = [
-        Run(str(folder), parameters, float(event["tokens"]), _number(event["loss"]))
+        MeasuredRun(str(folder), parameters, float(event["tokens"]), _number(event["loss"]))
         for event in read_metrics(folder)
         if event["kind"] == "evaluation" and event["tokens"] > 0
     ]

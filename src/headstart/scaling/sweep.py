@@ -17,11 +17,11 @@ from headstart.folder import read_json, read_manifest, write_json
 from headstart.models.parameters import parameters
 from headstart.scaling.fit import Fit
 from headstart.scaling.fit_report import fit_report
-from headstart.scaling.here import MEASURED_SHARE, step_seconds
-from headstart.scaling.runs import Run, read_runs
+from headstart.scaling.local_machine import MEASURED_SHARE, step_seconds
+from headstart.scaling.runs import MeasuredRun, read_runs
 from headstart.scaling.shape import shape_for
-from headstart.scaling.transfer import tuned_for_width
 from headstart.scaling.units import amount
+from headstart.scaling.width_transfer import tuned_for_width
 from headstart.tokenizer.shards import KIND, VERSION
 from headstart.training.loop import pretrain
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
@@ -145,7 +145,7 @@ def _forecast(fitted: Fit, final: PlannedRun, out: Path) -> dict[str, Any]:
     return made
 
 
-def _score(forecast: dict[str, Any], measured: Run) -> dict[str, Any]:
+def _score(forecast: dict[str, Any], measured: MeasuredRun) -> dict[str, Any]:
     low, high = forecast["band"]
     return {
         "measured": measured.loss,

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from headstart.scaling.sweep import PlannedRun
-from headstart.scaling.transfer import FACTORS, CoordinateCheck, best_factor
 from headstart.scaling.units import amount, size, span
+from headstart.scaling.width_transfer import FACTORS, CoordinateCheck, best_factor
 
 FILE_WIDTH = 120
 """Where the output is no terminal whose width is known."""

@@ -20,7 +20,7 @@ MAX_TEXT = 1_000_000
 """Characters; longer texts are left out and counted."""
 
 
-class Words(list[str]):
+class WordSequence(list[str]):
     """The words of a text, which know where they stand in it."""
 
     def __init__(self, text: str, spans: Sequence[tuple[int, int]]) -> None:
@@ -123,7 +123,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskData:
     """A named task: what to learn from, and what to be measured on, once."""
 
     name: str

@@ -5,14 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
-from headstart.models.elmo import ScalarMix
 from headstart.models.family import HeadKind
 from headstart.models.heads import Head
 from headstart.models.registry import family_named
 from headstart.models.transformer import Stack, Transformer
+from headstart.models.vectors.elmo import ScalarMix
 from headstart.tasks.examples import TaskKind
-from headstart.tasks.kinds import KINDS
-from headstart.tasks.packing import Piece, Rows
+from headstart.tasks.kinds.packing import EncodedWindow, Rows
+from headstart.tasks.kinds.registry import KINDS
 
 
 class TaskModel(nn.Module):
@@ -85,7 +85,7 @@ class TaskModel(nn.Module):
         """Whether tokens are scored, and not whole pieces."""
         return self.writes or (self.head is not None and self.head.shape.reads == "each")
 
-    def states_read(self, piece: Piece) -> int:
+    def states_read(self, piece: EncodedWindow) -> int:
         """How many states of a piece are scored."""
         return len(piece.heads) if self.reads_each else 1
 

@@ -14,11 +14,11 @@ from headstart.interchange.model_folder import LoadedModel, decoder_start, save_
 from headstart.interchange.peft_adapter import LowRank, write_adapter
 from headstart.models.registry import family_named
 from headstart.tasks.examples import TaskKind
-from headstart.tasks.kind import Kind, Scored
-from headstart.tasks.kinds import ALL, kind_of
+from headstart.tasks.kinds.generative import Writing, writing_head
+from headstart.tasks.kinds.kind import Kind, Scored
+from headstart.tasks.kinds.packing import EncodedWindow, pack
+from headstart.tasks.kinds.registry import ALL, kind_of
 from headstart.tasks.model import TaskModel
-from headstart.tasks.packing import Piece, pack
-from headstart.tasks.writing import Writing, writing_head
 from headstart.tokenizer.base import Tokenizer
 
 BATCH_TOKENS = 4096
@@ -126,7 +126,7 @@ class Predictor:
                 outputs[i] = output
         return kind.merge(pieces, outputs, inputs, self.facts)
 
-    def by_piece(self, found: np.ndarray, pieces: Sequence[Piece]) -> list[np.ndarray]:
+    def by_piece(self, found: np.ndarray, pieces: Sequence[EncodedWindow]) -> list[np.ndarray]:
         """The model's outputs for pieces as one for each: `[labels]`, or `[heads, labels]`."""
         ends = np.cumsum([self.model.states_read(piece) for piece in pieces])[:-1]
         return [part if self.model.reads_each else part[0] for part in np.split(found, ends)]

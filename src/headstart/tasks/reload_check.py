@@ -18,7 +18,7 @@ from headstart.folder import atomic
 from headstart.interchange.model_folder import load_model
 from headstart.interchange.weights import read_tensors
 from headstart.tasks.card import task_card
-from headstart.tasks.packing import encode_texts, pack
+from headstart.tasks.kinds.packing import encode_texts, pack
 from headstart.tasks.predictor import Predictor
 
 FILE = "check.safetensors"

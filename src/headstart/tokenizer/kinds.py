@@ -13,7 +13,7 @@ BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 
 @dataclass(frozen=True)
-class Kind:
+class TokenizerKind:
     """One family's tokenizer, before it has seen text."""
 
     engine: Callable[[], Tokenizer]
@@ -103,7 +103,7 @@ _SENTENCEPIECE_WORDS = pre_tokenizers.Split(
     behavior="isolated",
 )
 
-_ROBERTA = Kind(
+_ROBERTA = TokenizerKind(
     engine=lambda: byte_level(GPT2_RULE),
     first=("<s>", "<pad>", "</s>", "<unk>"),
     last=("<mask>",),
@@ -121,7 +121,7 @@ _ROBERTA = Kind(
 )
 
 KINDS = {
-    "headstart": Kind(
+    "headstart": TokenizerKind(
         engine=lambda: byte_level(GPT2_RULE),
         first=("<s>", "</s>", "<pad>", "<mask>"),
         last=(),
@@ -138,7 +138,7 @@ KINDS = {
     ),
     # Vaswani et al. 2017 share one BPE vocabulary between both languages and close every text. Theirs was
     # made of characters; bytes need no unknown token, and a decoder starts from <pad>, as Marian's does.
-    "transformer": Kind(
+    "transformer": TokenizerKind(
         engine=lambda: byte_level(GPT2_RULE),
         first=("<pad>", "</s>"),
         last=("<mask>",),
@@ -147,7 +147,7 @@ KINDS = {
         pair="A </s> B </s>",
     ),
     # The three tokens of fine-tuning (Radford et al. 2018, section 3.3) are there from the start.
-    "gpt1": Kind(
+    "gpt1": TokenizerKind(
         engine=word_end_bpe,
         first=("<unk>",),
         last=("_start_", "_delimiter_", "_classify_"),
@@ -160,7 +160,7 @@ KINDS = {
         single="A",
         pair="A B",
     ),
-    "gpt2": Kind(
+    "gpt2": TokenizerKind(
         engine=lambda: byte_level(GPT2_RULE),
         first=(),
         last=("<|endoftext|>",),
@@ -168,7 +168,7 @@ KINDS = {
         single="A",
         pair="A B",
     ),
-    "bert": Kind(
+    "bert": TokenizerKind(
         engine=lambda: wordpiece(cased=False),
         first=("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
         last=(),
@@ -185,7 +185,7 @@ KINDS = {
     ),
     "roberta": _ROBERTA,
     "bart": _ROBERTA,
-    "t5": Kind(
+    "t5": TokenizerKind(
         engine=unigram,
         first=("<pad>", "</s>", "<unk>"),
         last=SENTINELS[::-1],
@@ -193,7 +193,7 @@ KINDS = {
         single="A </s>",
         pair="A </s> B </s>",
     ),
-    "llama2": Kind(
+    "llama2": TokenizerKind(
         engine=sentencepiece_bpe,
         first=("<unk>", "<s>", "</s>"),
         last=(),
@@ -202,7 +202,7 @@ KINDS = {
         pair="<s> A <s>:1 B:1",
         words=_SENTENCEPIECE_WORDS,
     ),
-    "llama3": Kind(
+    "llama3": TokenizerKind(
         engine=lambda: byte_level(LLAMA3_RULE, whole_words=True),
         first=(),
         last=(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import HeadstartError
-from headstart.progress import Bar
+from headstart.progress import ProgressBar
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.sentences import sentences
 from headstart.tokenizer.shards import batches, corpus_documents
@@ -93,7 +93,7 @@ def compare(tokenizers: dict[str, Tokenizer], corpus: Path, sample_bytes: int) -
     fallback = {name: is_fallback(tokenizers[name]) for name in names}
     words: Counter[str] = Counter()
     characters: Counter[str] = Counter()
-    with Bar("report", None, "documents") as bar:
+    with ProgressBar("report", None, "documents") as bar:
         for batch in batches(_sample(corpus, sample_bytes), BATCH):
             texts = [document["text"] for document in batch]
             found = [words_of(text) for text in texts]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_manifest, write_manifest
-from headstart.progress import Bar
+from headstart.progress import ProgressBar
 from headstart.tokenizer.shards import SPLITS, corpus_documents, is_heldout
 
 KIND, VERSION = "text", 1
@@ -78,7 +78,7 @@ def write_text(
     if (out / "manifest.json").exists():
         return read_manifest(out, KIND, VERSION)["splits"]
     totals = {split: {"lines": 0, "words": 0} for split in SPLITS}
-    with atomic(out) as folder, Bar("words", None, "words") as bar:
+    with atomic(out) as folder, ProgressBar("words", None, "words") as bar:
         folder.mkdir(parents=True)
         files = {split: (folder / f"{split}.txt").open("w", encoding="utf-8") for split in SPLITS}
         try:

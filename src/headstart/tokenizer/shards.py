@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_manifest, write_json, write_manifest
-from headstart.progress import Bar
+from headstart.progress import ProgressBar
 from headstart.recipe import Recipe
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import CONFIG, DEFINITION
@@ -110,7 +110,7 @@ def encode(
     Raises:
         HeadstartError: no documents, or all of them fell on one side of the split.
     """
-    with atomic(out) as folder, Bar("encode", None, "documents") as bar:
+    with atomic(out) as folder, ProgressBar("encode", None, "documents") as bar:
         folder.mkdir(parents=True)
         writers = {split: _Writer(folder, split, tokenizer, recipe.shard_tokens) for split in SPLITS}
         for batch in batches(documents, BATCH):

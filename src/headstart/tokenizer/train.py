@@ -16,7 +16,7 @@ from headstart.folder import atomic, write_json, write_manifest
 from headstart.recipe import Recipe
 from headstart.tokenizer.base import Tokenizer, encodable
 from headstart.tokenizer.folder import CONFIG, DEFINITION, make_config, open_tokenizer
-from headstart.tokenizer.kinds import BYTES, KINDS, Kind, wordpiece
+from headstart.tokenizer.kinds import BYTES, KINDS, TokenizerKind, wordpiece
 from headstart.tokenizer.marked_words import learn_word_ends, learn_wordpieces
 from headstart.tokenizer.template import parse_template
 
@@ -132,7 +132,7 @@ def _common_characters(sample: list[str], special: tuple[str, ...]) -> tuple[lis
 
 
 def _learn(
-    engine: tokenizers.Tokenizer, kind: Kind, sample: list[str], room: int, alphabet: list[str]
+    engine: tokenizers.Tokenizer, kind: TokenizerKind, sample: list[str], room: int, alphabet: list[str]
 ) -> dict[str, Any]:
     """Train the engine to `room` pieces; returns it as `tokenizer.json` has it, without special tokens."""
     definition = orjson.loads(engine.to_str())
@@ -181,7 +181,9 @@ def _vocabulary(definition: dict[str, Any]) -> list[Any]:
     return vocabulary
 
 
-def _arrange(definition: dict[str, Any], kind: Kind, first: tuple[str, ...], learned: list[Any]) -> None:
+def _arrange(
+    definition: dict[str, Any], kind: TokenizerKind, first: tuple[str, ...], learned: list[Any]
+) -> None:
     """Put special tokens around the learned pieces, give all their ids, and add the template."""
     model = definition["model"]
     if model["type"] == "Unigram":

@@ -102,7 +102,7 @@ class Checkpoints:
         """End the background thread."""
         self._writer.shutdown()
 
-    def _write(self, files: dict[str, dict[str, "Piece"]], state: dict[str, Any]) -> None:
+    def _write(self, files: dict[str, dict[str, "TensorShard"]], state: dict[str, Any]) -> None:
         place = self.folder / f"step-{state['step']}"
         made = self.folder / f".step-{state['step']}.tmp"
         try:
@@ -120,7 +120,9 @@ class Checkpoints:
                 remove(made)
             raise
 
-    def _write_into(self, made: Path, files: dict[str, dict[str, "Piece"]], state: dict[str, Any]) -> None:
+    def _write_into(
+        self, made: Path, files: dict[str, dict[str, "TensorShard"]], state: dict[str, Any]
+    ) -> None:
         if self.rank == 0:
             for rest in self.folder.glob(".step-*.tmp"):
                 if rest != made or self.size == 1:
@@ -208,14 +210,14 @@ class Checkpoints:
         return None
 
 
-class Piece:
+class TensorShard:
     """What this process has of a tensor, copied to memory; and the whole's shape, and where this begins."""
 
     def __init__(self, values: Tensor, shape: list[int], offset: list[int]) -> None:
         self.values, self.shape, self.offset = values, shape, offset
 
 
-def _piece(tensor: Tensor) -> Piece:
+def _piece(tensor: Tensor) -> TensorShard:
     local, offset = tensor.detach(), [0] * tensor.dim()
     if hasattr(tensor, "device_mesh"):
         from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
@@ -224,7 +226,7 @@ def _piece(tensor: Tensor) -> Piece:
         _, place = compute_local_shape_and_global_offset(tensor.shape, mesh, placements)
         local, offset = tensor.to_local(), list(place)  # type: ignore[attr-defined]
     copy = torch.empty(local.shape, dtype=local.dtype).copy_(local)
-    return Piece(copy, list(tensor.shape), offset)
+    return TensorShard(copy, list(tensor.shape), offset)
 
 
 def _gathered(made: Path, size: int) -> dict[str, Any]:

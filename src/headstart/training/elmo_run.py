@@ -19,9 +19,9 @@ from torch import nn
 
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import read_manifest, remove
-from headstart.models.elmo import BEGIN, END, UNKNOWN, ElmoLanguageModel, build, pack, preset
+from headstart.models.vectors.elmo import BEGIN, END, UNKNOWN, ElmoLanguageModel, build, pack, preset
 from headstart.objectives.batch import generator
-from headstart.progress import Bar
+from headstart.progress import ProgressBar
 from headstart.recipe import Recipe
 from headstart.tokenizer.sentences import count_words, sentences, write_text
 from headstart.training import checkpoint
@@ -184,7 +184,10 @@ class _Run:
         with closing(Metrics(self.folder, self.step)) as self.metrics:
             if self.metrics.seq:
                 self.metrics.write("resume", self.step, after=state["metrics_seq"] if state else 0)
-            with signals() as signalled, Bar("pre-train elmo", recipe.steps, "steps", self.step) as bar:
+            with (
+                signals() as signalled,
+                ProgressBar("pre-train elmo", recipe.steps, "steps", self.step) as bar,
+            ):
                 if state is None:
                     self.evaluate()
                 while self.step < recipe.steps:

@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 
-from headstart.training.feed import Feed
-from headstart.training.parallel import Layout
+from headstart.training.data_loader import Feed
+from headstart.training.parallel import ParallelContext
 
 
-def held_out(feed: Feed, layout: Layout, piece_bytes: torch.Tensor, micro_rows: int) -> dict[str, Any]:
+def held_out(
+    feed: Feed, layout: ParallelContext, piece_bytes: torch.Tensor, micro_rows: int
+) -> dict[str, Any]:
     """Loss on the same held-out rows every time, in nats a target token and bits a byte.
 
     Args:

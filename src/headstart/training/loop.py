@@ -21,33 +21,33 @@ from headstart.errors import HeadstartError, Stopped
 from headstart.folder import read_json, read_manifest, write_json
 from headstart.interchange.model_folder import load_model, save_model
 from headstart.models.registry import family_named
-from headstart.models.static_vectors import start_from_static
 from headstart.models.transformer import Transformer, build
+from headstart.models.vectors.static_vectors import start_from_static
 from headstart.objectives.batch import Batch, batch_flops
 from headstart.objectives.registry import OBJECTIVES
 from headstart.objectives.vocabulary import read_vocabulary
-from headstart.progress import Bar
+from headstart.progress import ProgressBar
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import KIND, VERSION
 from headstart.training import checkpoint, control
-from headstart.training.average import Average
-from headstart.training.capture import capture
 from headstart.training.configuration import configuration
+from headstart.training.data_loader import Feed
 from headstart.training.evaluation import held_out
-from headstart.training.feed import Feed
-from headstart.training.guard import Guard
 from headstart.training.machine import keep_freed_memory, peak_memory
 from headstart.training.metrics import Metrics
 from headstart.training.model_card import model_card
+from headstart.training.monitoring.capture import capture
+from headstart.training.monitoring.diagnostics import Watcher
+from headstart.training.monitoring.spikes import Guard
+from headstart.training.monitoring.statistics import Statistics
 from headstart.training.muon import like
 from headstart.training.optimiser import Optimiser
-from headstart.training.parallel import Layout, lost_contact, start
+from headstart.training.parallel import ParallelContext, lost_contact, start
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.run_folder import claim, signals
 from headstart.training.schedule import cuts_at, rate_at, rows_at, rows_before
-from headstart.training.statistics import Statistics
-from headstart.training.watcher import Watcher
+from headstart.training.weight_average import Average
 
 # The files of a checkpoint.
 WEIGHTS, OPTIMISER, AVERAGE = "model.safetensors", "optimizer.safetensors", "average.safetensors"
@@ -98,7 +98,7 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -
         layout.close()
 
 
-def _pretrain(recipe: PretrainRecipe, run: Path, layout: Layout, sample: Sampler | None) -> Path:
+def _pretrain(recipe: PretrainRecipe, run: Path, layout: ParallelContext, sample: Sampler | None) -> Path:
     folder = run / "model"
     tokens = read_manifest(recipe.tokens, KIND, VERSION)
     tokenizer = open_tokenizer(recipe.tokens)
@@ -129,7 +129,7 @@ class Run:
         folder: Path,
         model: Transformer,
         tokenizer: Tokenizer,
-        layout: Layout,
+        layout: ParallelContext,
         sample: Sampler | None = None,
     ) -> None:
         self.recipe, self.folder, self.model, self.tokenizer = recipe, folder, model, tokenizer
@@ -207,7 +207,7 @@ class Run:
         recipe = self.recipe
         total, done = (rows_before(step, recipe) * recipe.context for step in (recipe.steps, self.step))
         title = f"pre-train {recipe.objective.kind}"
-        bar = Bar(title, total, "tokens", done) if self.layout.main else nullcontext()
+        bar = ProgressBar(title, total, "tokens", done) if self.layout.main else nullcontext()
         with signals() as signalled, bar:
             if not evaluated:
                 self.dry_run()
@@ -216,7 +216,7 @@ class Run:
                 self._obey(signalled)
                 before = self.step
                 figures = self.update()
-                if isinstance(bar, Bar):
+                if isinstance(bar, ProgressBar):
                     rows = rows_before(self.step, recipe) - rows_before(before, recipe)
                     bar.advance(rows * recipe.context, self._line(figures))
                 if self.step <= before:  # back at a checkpoint, which was evaluated then

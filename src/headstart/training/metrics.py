@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from headstart.errors import HeadstartError
-from headstart.training.sinks import Sink, open_sink
+from headstart.training.monitoring.sinks import Sink, open_sink
 
 FILE = "metrics.jsonl"
 

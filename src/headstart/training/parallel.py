@@ -64,7 +64,7 @@ class Loss(nn.Module):
         return torch.stack(sums)
 
 
-class Layout:
+class ParallelContext:
     """This process's place among all of them.
 
     Attributes:
@@ -287,7 +287,7 @@ class Layout:
             dist.destroy_process_group()
 
 
-def start(recipe: ParallelRecipe, device: str) -> Layout:
+def start(recipe: ParallelRecipe, device: str) -> ParallelContext:
     """Find this process's place: what torchrun set in the environment, or alone.
 
     Raises:
@@ -314,10 +314,10 @@ def start(recipe: ParallelRecipe, device: str) -> Layout:
             raise HeadstartError(
                 f"process {rank} of {size} cannot reach the others ({_first(error)})"
             ) from None
-    return Layout(recipe, place, rank, size)
+    return ParallelContext(recipe, place, rank, size)
 
 
-def lost_contact(error: RuntimeError, layout: Layout) -> HeadstartError | None:
+def lost_contact(error: RuntimeError, layout: ParallelContext) -> HeadstartError | None:
     """The sentence for an error that says that another process is gone; None: it says something else."""
     text = str(error)
     signs = ("gloo", "NCCL", "Connection closed", "Connection reset", "Timed out", "timed out", "Broken pipe")

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_manifest, remove
-from headstart.models.glove import Glove, count_cells
-from headstart.models.word_vectors import WordVectors
+from headstart.models.vectors.glove import Glove, count_cells
+from headstart.models.vectors.word_vectors import WordVectors
 from headstart.objectives.batch import generator
-from headstart.progress import Bar
+from headstart.progress import ProgressBar
 from headstart.recipe import Recipe
 from headstart.tokenizer.sentences import count_words, lower_words, read_lines, write_text
 from headstart.training import checkpoint
@@ -213,7 +213,7 @@ class _Epochs:
         if self.metrics.seq:
             self.metrics.write("resume", self.done, after=metrics_seq)
         self.per_epoch = total / recipe.epochs
-        self.bar = Bar(f"train {recipe.model.family}", total, unit, self.done * self.per_epoch)
+        self.bar = ProgressBar(f"train {recipe.model.family}", total, unit, self.done * self.per_epoch)
 
     def __enter__(self) -> "_Epochs":
         self.bar.__enter__()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from headstart.corpus.figures import funnel_figure, removed_figure, shares_figure, skipped_figure
+from headstart.corpus.report.figures import funnel_figure, removed_figure, shares_figure, skipped_figure
 from headstart.page.markup import Markup, absent, element, prose
 from headstart.quickstart.findings import (
     Report,

@@ -1,0 +1,245 @@
+"""What `import headstart as hs` offers: load a model, use it, fine-tune it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from headstart.evaluation.label_evaluation import evaluate_predictor, evaluation_examples
+from headstart.generation.chat import chat_ids
+from headstart.generation.config import GenerationConfig
+from headstart.generation.cpu_decoder import decoding_step
+from headstart.generation.fill_mask import Answers, fill_mask
+from headstart.generation.incremental import Step
+from headstart.generation.text import generate, stream
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
+from headstart.tasks.card import add_scores, task_card
+from headstart.tasks.data.dataset import Input, load_examples, sample_labels
+from headstart.tasks.finetuning.compare import WAYS, Compared
+from headstart.tasks.finetuning.compare import compare as compare_ways
+from headstart.tasks.finetuning.finetune import finetune as train_on
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.finetune_run import task_from
+from headstart.tasks.finetuning.search import search
+from headstart.tasks.metrics import Score, score
+from headstart.tasks.model import TaskModel
+from headstart.tasks.predictor import Predictor, task_of
+from headstart.tasks.reload_check import check, write_check
+from headstart.training.precision import dtype_named
+
+
+class Model:
+    """A language model, which generates or fills gaps, or a task model, which predicts."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+        self.predictor = Predictor.of(loaded) if task_of(loaded) else None
+        self.score: Score | None = None
+        """Of a model just fine-tuned: its main figure on the test data."""
+        self.notes: list[str] = []
+        """Of a model just fine-tuned: what was found in the data."""
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.loaded.model.parameters())
+        return f"<headstart {self.loaded.head} model, {parameters:,} parameters>"
+
+    @overload
+    def generate(self, prompt: str, **settings: Any) -> str: ...
+
+    @overload
+    def generate(self, prompt: Sequence[str], **settings: Any) -> list[str]: ...
+
+    def generate(self, prompt: str | Sequence[str], **settings: Any) -> str | list[str]:
+        """Continue `prompt`, or in an encoder-decoder answer it; a list of texts for a list.
+
+        Args:
+            settings: of `GenerationConfig`, such as `temperature=0.8, max_new_tokens=60`; what is not given
+                comes from the model's folder.
+        """
+        config = GenerationConfig.of(self.loaded, **settings)
+        if isinstance(prompt, str):
+            return generate(self.loaded, [prompt], config, self._step)[0].text
+        return [one.text for one in generate(self.loaded, prompt, config)]
+
+    def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
+        """The text that `generate` gives, as it is written."""
+        return stream(self.loaded, prompt, GenerationConfig.of(self.loaded, **settings), self._step)
+
+    def chat(self, messages: str | Sequence[Mapping[str, str]], **settings: Any) -> str:
+        """The assistant's answer to a conversation, as the model's chat template writes it.
+
+        Args:
+            messages: a text, or `{"role": "system" | "user" | "assistant", "content": ...}` for each turn.
+            settings: see `generate`.
+
+        Raises:
+            HeadstartError: the model has no chat template, or does not write.
+        """
+        said = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        prompt = chat_ids(self.loaded.tokenizer, said, add_generation_prompt=True)
+        config = GenerationConfig.of(self.loaded, **({"temperature": 0.0} | settings))
+        return generate(self.loaded, [prompt], config, self._step)[0].text.strip()
+
+    @cached_property
+    def _step(self) -> Step:
+        """One token of one text; what it needs is laid out once."""
+        return decoding_step(self.loaded.model)
+
+    def fill_mask(self, text: str, count: int = 5) -> list[Answers]:
+        """For each mask in `text`, in order, the likeliest tokens with their probabilities."""
+        return fill_mask(self.loaded, text, count)
+
+    def predict(self, inputs: Input | Sequence[Input]) -> dict[str, Any] | list[dict[str, Any]]:
+        """The answer for one input, or a list of answers for a list.
+
+        A classifier takes texts, or tuples of two, and gives `label`, `probability` and `probabilities`; for
+        several labels `labels` and `probabilities`; for a number `score`. A tagger takes texts, or lists of
+        words, and gives `words`, `tags`, `probabilities` (of those tags) and `entities` with their
+        characters. A question comes with its context, `{"question": ..., "context": ...}`, and gives
+        `answer`, `probability`, `start` and `end`. Multiple choice takes
+        `{"question": ..., "options": [...]}`. A model that writes takes texts, or `{"messages": [...]}`, and
+        gives `text`. An embedding model gives the `embedding` of a text and the
+        `similarity` of a tuple of two. A list of strings is a list of texts.
+
+        Raises:
+            HeadstartError: a language model, which has no labels, or an input that the task cannot read.
+        """
+        predictor = self._task_model()
+        if not isinstance(inputs, list):
+            return predictor.answers([inputs])[0]
+        return predictor.answers(list(inputs))
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """A vector of length 1 for each text, `[texts, D]`: the mean of its tokens' states, of a decoder the
+        last one's. Any model has them; one fine-tuned for the task "embedding" has better ones."""
+        predictor = self.predictor
+        if predictor is None or predictor.task != "embedding":
+            body = TaskModel(self.loaded.model, "embedding", 0).eval()
+            predictor = Predictor(body, self.loaded.tokenizer, [])
+        return np.stack(predictor.predict(list(texts)))
+
+    def evaluate(self, data: str | Path) -> list[Score]:
+        """The scores on a file of labelled examples, the main one first."""
+        predictor = self._task_model()
+        return evaluate_predictor(predictor, evaluation_examples(Path(data), predictor.task))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model folder, as transformers reads it."""
+        if self.predictor is not None:
+            self.predictor.save(Path(folder), task_card(self.predictor))
+            write_check(Path(folder), self.predictor)
+            if self.score is not None:
+                add_scores(Path(folder), [self.score])
+        else:
+            card = f"# {self.loaded.model.config.family}\n\nSaved with headstart."
+            save_model(Path(folder), self.loaded.model, self.loaded.tokenizer, self.loaded.head, card)
+
+    def save_adapter(self, folder: str | Path) -> None:
+        """Write what fine-tuning with `adapt="lora"` learned as PEFT's adapter folder, which `load` reads.
+
+        Raises:
+            HeadstartError: a model that was adapted in another way, or not read from a folder.
+        """
+        predictor = self._task_model()
+        predictor.save_adapter(Path(folder), task_card(predictor))
+
+    def check(self) -> float | None:
+        """How far the outputs are from those that were kept when the model was fine-tuned, as a share of the
+        largest; None where its folder keeps none.
+
+        Raises:
+            HeadstartError: another tokenizer, or other weights, than those that were trained.
+        """
+        folder = self.loaded.folder
+        return None if folder is None else check(folder, self._task_model())
+
+    def _task_model(self) -> Predictor:
+        return self.predictor or Predictor.of(self.loaded)  # which says what a language model lacks
+
+
+def load(folder: str | Path, precision: str = "float32") -> Model:
+    """Read a model folder, or a run folder with one in it.
+
+    Args:
+        precision: what it computes in, "float32" or "bfloat16".
+    """
+    return Model(load_model(Path(folder), dtype_named(precision)))
+
+
+def finetune(
+    model: Model | str | Path,
+    data: str | Path,
+    task: str | None = None,
+    test: str | Path | None = None,
+    labels: int | None = None,
+    seed: int = 0,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    adapt: str = "full",
+    validation: str | Path | None = None,
+    **settings: Any,
+) -> Model:
+    """Fine-tune a pre-trained model on labelled data; `model` itself stays as it is.
+
+    Args:
+        model: a loaded model, or its folder.
+        data: CSV, TSV, JSONL, JSON (SQuAD's too), Parquet or CoNLL, or a folder with train and test files or
+            with a folder of texts for every class.
+        task: "classification", "multi-label", "regression", "tagging", "question-answering",
+            "multiple-choice", "text-to-text", "chat" or "embedding"; None to tell it from the columns;
+            embedding is never guessed.
+        test: data to score on; None: the file beside `data`, or a part of it that is set apart.
+        labels: learn from that many examples only.
+        columns: role to column, such as `{"question": "q", "context": "passage"}`; None to guess by names.
+        adapt: which weights learn: "full", "frozen", "mix", "top-K" or "lora"; see `FinetuneRecipe.adapt`.
+        validation: data to choose the best weights by; None: a part of `data`, if it is large.
+        settings: of `FinetuneRecipe`, such as `epochs=5`; with `search={"learning_rate": [1e-3, 3e-3]}` the
+            best ones are chosen first.
+
+    Returns:
+        The task model, with the test score in `.score`.
+    """
+    source = model if isinstance(model, Model) else load(model)
+    recipe = FinetuneRecipe.checked({"adapt": adapt} | settings)
+    found = task_from(
+        Path(data), Path(test) if test else None, task, seed, text_column, label_column, columns
+    )
+    train = sample_labels(found.train, labels, seed)
+    named: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "columns": columns}
+    judged = load_examples(Path(validation), found.kind, **named) if validation else None
+    if recipe.search:
+        recipe, _ = search(source.loaded, train, recipe, seed, judged)
+    predictor = train_on(source.loaded, train, recipe, seed, validation=judged)
+    made = Model(predictor.as_loaded())
+    made.score = score(found.kind, found.test.targets, predictor.predict(found.test.inputs))[0]
+    made.notes = found.notes + predictor.notes
+    return made
+
+
+def compare(
+    model: Model | str | Path,
+    data: str | Path,
+    ways: Sequence[str] = WAYS,
+    task: str | None = None,
+    test: str | Path | None = None,
+    labels: int | None = None,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Compared:
+    """Fine-tune a model in several ways of adapting it, and measure each: score, weights that learn, seconds.
+
+    Args:
+        ways: values of `adapt`, see `finetune`, whose other arguments these are.
+
+    Returns:
+        `.ways` with the figures, `.text()` and `.markdown()` for reading, `.predictors` by way.
+    """
+    source = model if isinstance(model, Model) else load(model)
+    recipe = FinetuneRecipe.checked(settings)
+    found = task_from(Path(data), Path(test) if test else None, task, seed, mapped=columns)
+    train = sample_labels(found.train, labels, seed)
+    return compare_ways(source.loaded, found, train, recipe, ways, seed)

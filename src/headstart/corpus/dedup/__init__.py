@@ -1,0 +1,1 @@
+"""Copies: exact, near, repeated lines and runs of words, evaluation sets."""

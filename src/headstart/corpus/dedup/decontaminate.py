@@ -1,0 +1,123 @@
+"""Decontamination: documents that hold the text of an evaluation leave the corpus.
+
+A document and an item share a run of 13 words (Brown et al. 2020, appendix C), whatever their case and
+punctuation; an item of 8 to 12 words has to occur whole, and a shorter one says too little to be looked for.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.corpus.decide import rows_of
+from headstart.corpus.dedup.evaluation_sets import items
+from headstart.corpus.text.words import split
+from headstart.corpus.work import Work, load, open_work, save
+from headstart.errors import HeadstartError
+from headstart.folder import write_json
+
+LONGEST, SHORTEST = 13, 8
+LISTED = 20  # documents that the report names for an item
+
+GRAM = np.dtype([("words", np.int64), ("key", np.uint64), ("item", np.int64)])
+# A document that holds runs of an item: how many different ones, and its word at which the first begins.
+HIT = np.dtype([("place", np.int64), ("item", np.int64), ("runs", np.int64), ("word", np.int64)])
+
+
+def index(work: Work) -> None:
+    """Read the evaluation files that the recipe names, and note the runs of words to look for."""
+    files: dict[str, dict[str, int]] = {}
+    listed: list[dict[str, Any]] = []
+    grams = []
+    for file, name, text in items(work.recipe.decontaminate):
+        counts = files.setdefault(file, {"items": 0, "too_short": 0})
+        words = split(text)
+        size = min(LONGEST, len(words.hashes))
+        if size < SHORTEST:
+            counts["too_short"] += 1
+            continue
+        counts["items"] += 1
+        keys = np.unique(words.ngrams(size))
+        rows = np.zeros(len(keys), GRAM)
+        rows["words"], rows["key"], rows["item"] = size, keys, len(listed)
+        grams.append(rows)
+        listed.append({"name": name, "file": file, "words": size, "runs": len(keys)})
+    if not listed:
+        given = ", ".join(map(str, work.recipe.decontaminate))
+        raise HeadstartError(
+            f"no text of {SHORTEST} words or more to look for in {given}; check decontaminate"
+        )
+    table = np.concatenate(grams)
+    save(work.folder / "grams.npy", table[np.lexsort((table["item"], table["key"], table["words"]))])
+    work.note("benchmarks", {"files": files, "items": listed})
+
+
+def search(folder: Path, task: int) -> None:
+    """Which of a task's documents hold which items."""
+    work = open_work(folder)
+    out = work.path("contaminated", task)
+    if out.exists():
+        return
+    grams = load(work.folder / "grams.npy")
+    by_size = {int(size): grams[grams["words"] == size] for size in np.unique(grams["words"])}
+    keys_of = {size: np.ascontiguousarray(known["key"]) for size, known in by_size.items()}
+    hits = [np.zeros(0, HIT)]
+    for place, text in enumerate(work.columns(task, "text")["text"].to_pylist()):
+        words = split(text)
+        for size, known in by_size.items():
+            keys, first = np.unique(words.ngrams(size), return_index=True)
+            start = np.searchsorted(keys_of[size], keys)
+            stop = np.searchsorted(keys_of[size], keys, side="right")
+            at = np.flatnonzero(stop > start)
+            if len(at):
+                rows = np.concatenate([np.arange(start[one], stop[one]) for one in at])
+                hits.append(_hits(place, known["item"][rows], np.repeat(first[at], (stop - start)[at])))
+    save(out, np.concatenate(hits))
+
+
+def _hits(place: int, found: np.ndarray, word: np.ndarray) -> np.ndarray:
+    """One row for each item of which a document holds runs."""
+    order = np.lexsort((word, found))
+    number, first, runs = np.unique(found[order], return_index=True, return_counts=True)
+    rows = np.zeros(len(number), HIT)
+    rows["place"], rows["item"], rows["runs"], rows["word"] = place, number, runs, word[order][first]
+    return rows
+
+
+def report(work: Work, out: Path) -> dict[str, Any]:
+    """Write `contamination.json`: items looked for and found by file, and for each one found what was where.
+
+    `covered` is the share of an item's runs of words in the document that holds most of it, which stands
+    first; `shared` is the first of them as it stands there.
+
+    Returns:
+        Items looked for and found, by file.
+    """
+    noted = work.noted("benchmarks")
+    files = {name: counts | {"found": 0} for name, counts in noted["files"].items()}
+    by_item: dict[int, list[tuple[int, int, int]]] = {}
+    for task in range(len(work.tasks)):
+        for place, item, runs, word in load(work.path("contaminated", task)).tolist():
+            by_item.setdefault(item, []).append((-runs, int(work.starts[task]) + place, word))
+    best = {item: sorted(found)[:LISTED] for item, found in by_item.items()}
+    numbers = np.array(sorted({number for found in best.values() for _, number, _ in found}), np.int64)
+    ids = rows_of(work, numbers, ["id"])
+    texts = rows_of(work, np.array(sorted({found[0][1] for found in best.values()}), np.int64), ["text"])
+    rows = []
+    for item in sorted(best):
+        facts, (runs, number, word) = noted["items"][item], best[item][0]
+        files[facts["file"]]["found"] += 1
+        rows.append(
+            {"item": facts["name"], "covered": round(-runs / facts["runs"], 4), "count": len(by_item[item]),
+             "documents": [ids[one]["id"] for _, one, _ in best[item]],
+             "shared": _shared(texts[number]["text"], word, facts["words"])}
+        )  # fmt: skip
+    write_json(out / "contamination.json", {"files": files, "items": rows})
+    return files
+
+
+def _shared(text: str, word: int, count: int) -> str:
+    """Some words of a text as they stand there."""
+    words = split(text)
+    last = word + count - 1
+    return " ".join(text[words.starts[word] : words.starts[last] + words.lengths[last]].split())

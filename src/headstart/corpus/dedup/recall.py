@@ -1,0 +1,129 @@
+"""How well near duplicates are found here: copies of some documents with some words changed are looked for.
+
+The copies are never part of the corpus. Their band keys are searched among those of its documents, so the
+figures are of this corpus, these settings, and the same code that removes documents.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.corpus.decide import keys_of, rows_of
+from headstart.corpus.dedup.deduplicate import KEYED, PAIR, band_keys, jaccard, signatures
+from headstart.corpus.prepare import shingles, shingles_of
+from headstart.corpus.text.hashing import draws
+from headstart.corpus.text.words import split
+from headstart.corpus.work import Work, between, load, open_work, save
+from headstart.folder import read_json, write_json
+
+SHARES = (0.02, 0.05, 0.10, 0.20)  # of the words, changed
+PLANTED, LEAST_WORDS = 200, 50
+ALIKE = 0.5  # a pair below this Jaccard similarity is a false merge
+PLANT = 9  # the stream of random numbers
+MATCH = np.dtype([("copy", np.int64), ("document", np.int64)])
+
+
+def plant(folder: Path, task: int) -> None:
+    """Make the copies of a task's documents: how similar they are, and their band keys."""
+    work = open_work(folder)
+    out = work.path("planted", task, "json")
+    if out.exists():
+        return
+    near, numbers = work.recipe.near_duplicates, work.numbers(task)
+    left = np.array(load(work.path("judged", task))) == 0
+    left[between(work.files("exact"), "gone", PAIR, numbers)["gone"] - work.starts[task]] = False
+    least = work.columns(task, "words")["words"].to_numpy() >= LEAST_WORDS
+    share = min(1.0, 2 * PLANTED / max(int(work.starts[-1]), 1))
+    chosen = np.flatnonzero(left & least & (draws(numbers, work.recipe.seed, PLANT) < share * (2**64 - 1)))
+    copies, grams = [], []
+    for number, row in rows_of(work, numbers[chosen], ["text"]).items():
+        words = split(row["text"])
+        own = shingles_of(words, near.words)
+        for changed in SHARES:
+            rng = np.random.default_rng((work.recipe.seed, number, int(100 * changed)))
+            hashes = words.hashes.copy()
+            at = rng.choice(len(hashes), max(1, round(changed * len(hashes))), replace=False)
+            hashes[at] = rng.integers(2**64, size=len(at), dtype=np.uint64)  # words that are nowhere else
+            grams.append(shingles_of(replace(words, hashes=hashes), near.words))
+            copies.append({"source": number, "changed": changed, "jaccard": jaccard(own, grams[-1])})
+    matrix = signatures(grams, near.bands * near.rows)
+    save(work.path("planted", task), band_keys(matrix, near.bands, np.arange(len(copies))))
+    write_json(out, copies)
+
+
+def _copies(work: Work) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """The copies of all tasks, and their band keys, numbered as in the list."""
+    copies: list[dict[str, Any]] = []
+    keyed = [np.zeros(0, KEYED)]
+    for keys, rows in zip(work.files("planted"), work.files("planted", "json"), strict=True):
+        one = np.array(load(keys))
+        one["document"] += len(copies)
+        keyed.append(one)
+        copies += read_json(rows)
+    return copies, np.concatenate(keyed)
+
+
+def look(folder: Path, partition: int) -> None:
+    """Which copies share a band key of a partition with which documents."""
+    work = open_work(folder)
+    out = work.path("looked", partition)
+    if out.exists():
+        return
+    _, planted = _copies(work)
+    planted = planted[np.argsort(planted["key"], kind="stable")]
+    found = [np.zeros(0, MATCH)]
+    for keyed in keys_of(work, "bands", partition, work.noted("partitions")["near"]):
+        start = np.searchsorted(planted["key"], keyed["key"])
+        stop = np.searchsorted(planted["key"], keyed["key"], side="right")
+        for row in np.flatnonzero(stop > start).tolist():
+            matches = np.zeros(stop[row] - start[row], MATCH)
+            matches["copy"] = planted["document"][start[row] : stop[row]]
+            matches["document"] = keyed["document"][row]
+            found.append(matches)
+    save(out, np.unique(np.concatenate(found)))
+
+
+def recall(work: Work) -> list[dict[str, Any]]:
+    """For each share of changed words: how many copies there were, how many were found, and were to be.
+
+    A copy is found if it would be linked to its source or to what its source is linked to. `expected` is the
+    mean of 1 - (1 - s^rows)^bands over the copies' true similarities s. `false` counts copies that would be
+    linked to a document of another group whose true similarity to their source is below one half.
+    """
+    copies, _ = _copies(work)
+    matches = np.unique(np.concatenate([np.zeros(0, MATCH), *(load(path) for path in work.files("looked"))]))
+    pairs = np.concatenate([np.zeros(0, PAIR), *(load(path) for path in work.files("near"))])
+    stays = dict(zip(pairs["gone"].tolist(), pairs["kept"].tolist(), strict=True))
+    near = work.recipe.near_duplicates
+    found, others = set(), set()
+    for copy, document in matches.tolist():
+        source = copies[copy]["source"]
+        if stays.get(document, document) == stays.get(source, source):
+            found.add(copy)
+        else:
+            others.add((copy, document))
+    apart = _unlike(work, {(copies[copy]["source"], document) for copy, document in others})
+    merged = {copy for copy, document in others if (copies[copy]["source"], document) in apart}
+    rows = []
+    for changed in SHARES:
+        mine = [number for number, copy in enumerate(copies) if copy["changed"] == changed]
+        alike = np.array([copies[number]["jaccard"] for number in mine])
+        expected = 1 - (1 - alike**near.rows) ** near.bands
+        rows.append(
+            {"changed": changed, "copies": len(mine), "found": len(found.intersection(mine)),
+             "expected": round(float(expected.sum()), 1), "false": len(merged.intersection(mine)),
+             "jaccard": round(float(alike.mean()), 3) if len(mine) else None}
+        )  # fmt: skip
+    return rows
+
+
+def _unlike(work: Work, pairs: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those pairs of documents of this corpus whose sets of word n-grams are not alike."""
+    documents = np.array(sorted({one for pair in pairs for one in pair if min(pair) >= 0}), np.int64)
+    size = work.recipe.near_duplicates.words
+    grams = {
+        number: shingles(row["text"], size) for number, row in rows_of(work, documents, ["text"]).items()
+    }
+    return {(a, b) for a, b in pairs if a in grams and b in grams and jaccard(grams[a], grams[b]) < ALIKE}

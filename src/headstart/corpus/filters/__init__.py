@@ -1,0 +1,1 @@
+"""What a document is measured by, and the rules over the measures."""

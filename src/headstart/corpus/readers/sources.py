@@ -1,0 +1,229 @@
+"""Which files a corpus is made from, in a fixed order, and how they are split into tasks."""
+
+import glob
+import hashlib
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from headstart.corpus.readers.records import Skip
+from headstart.corpus.readers.storage import PACKINGS, filesystem, is_remote, local_path
+from headstart.errors import HeadstartError, nearest
+
+FORMATS = {
+    ".warc": "warc",
+    ".wet": "warc",
+    ".arc": "warc",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".txt": "text",
+    ".md": "text",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".xml": "mediawiki",
+}
+# Bytes that a task reads of a large file, about: more where there is much, so that tasks do not become too
+# many, but never so much that one task's text would not fit into a worker's memory several times.
+LEAST_PART, MOST_PART, TASKS = 2_000_000, 64_000_000, 4_096
+PACKED_TEXT = 4  # bytes of text in a byte of Parquet or of packed text, about
+LEAST_WARC = 8_000_000  # most of which is no text
+# A file that can only be read from its beginning is read so by every part; so it is cut less finely.
+SEQUENTIAL_PARTS = 8
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input file. `label` names it in the corpus: its path from the input that was given."""
+
+    address: str
+    label: str
+    format: str
+    size: int
+    digest: str
+
+    @property
+    def packed(self) -> bool:
+        """Whether it has to be unpacked."""
+        return self.address.lower().endswith(PACKINGS)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one worker reads: one part of a large file, or several small files whole."""
+
+    sources: tuple[Source, ...]
+    part: int
+    parts: int
+
+    @property
+    def size(self) -> int:
+        return sum(source.size for source in self.sources) // self.parts
+
+
+def find_sources(
+    inputs: Sequence[Path | str], leave_out: Path | None = None
+) -> tuple[list[Source], list[Skip]]:
+    """The input files in a fixed order, and the files in folders that cannot be used.
+
+    Args:
+        inputs: files, folders and patterns (`crawl/*.warc.gz`), local or as addresses that fsspec knows.
+        leave_out: a folder that is not searched.
+
+    Raises:
+        HeadstartError: an input is missing, of unknown kind or unreadable, or there is nothing to read.
+    """
+    sources: list[Source] = []
+    skipped: list[Skip] = []
+    for given in inputs:
+        address = local_path(str(given))
+        listed = _remote(address) if is_remote(address) else _local(address, leave_out)
+        for path, label, named in listed:
+            format = format_of(path)
+            if format is None and named:
+                raise HeadstartError(
+                    f"cannot tell what {given} holds{nearest(PurePosixPath(path).suffix, FORMATS)} "
+                    f"(also with {', '.join(PACKINGS)})"
+                )
+            try:
+                if format is None:
+                    raise ValueError("unknown file extension")
+                size, digest = _measured(path)
+            except (OSError, ValueError) as error:
+                reason = (getattr(error, "strerror", None) or str(error)).lower()
+                if named:
+                    raise HeadstartError(
+                        f"cannot read {given} ({reason}); make it readable or leave it out"
+                    ) from None
+                skipped.append(Skip(label, reason if format is None else f"cannot be read: {reason}"))
+                continue
+            sources.append(Source(path, label, format, size, digest))
+    if not sources:
+        where = ", ".join(str(given) for given in inputs) or "no input"
+        raise HeadstartError(f"nothing to read in {where}: give files or folders of {', '.join(FORMATS)}")
+    repeated = {label for label, count in Counter(source.label for source in sources).items() if count > 1}
+    sources = [
+        Source(**vars(source) | {"label": source.address}) if source.label in repeated else source
+        for source in sources
+    ]
+    return sorted(sources, key=lambda source: source.label), skipped
+
+
+Listed = tuple[str, str, bool]
+"""Address, label, and whether just this file was asked for."""
+
+
+def _local(given: str, leave_out: Path | None) -> Iterator[Listed]:
+    if Path(given).is_dir():
+        yield from _in_folder(Path(given), leave_out)
+    elif Path(given).exists() or Path(given).is_symlink():
+        yield given, Path(given).name, True
+    elif not glob.has_magic(given):
+        raise HeadstartError(f"there is no input {given}; check the path")
+    else:
+        matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207
+        if not matches:
+            raise HeadstartError(f"no file matches {given}; check the pattern")
+        for match in matches:
+            if not Path(match).is_dir():
+                yield match, Path(match).name, False
+
+
+def _in_folder(given: Path, leave_out: Path | None) -> Iterator[Listed]:
+    """All files in a folder but hidden ones and those in `leave_out`. Links to folders are not followed."""
+    for place, folders, files in os.walk(given):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and (not leave_out or Path(place, name).resolve() != leave_out.resolve())
+        )
+        for name in sorted(files):
+            if not name.startswith("."):
+                path = Path(place, name)
+                yield str(path), f"{given.resolve().name}/{path.relative_to(given).as_posix()}", False
+
+
+def _remote(address: str) -> Iterator[Listed]:
+    system, path = filesystem(address)
+    try:
+        if glob.has_magic(path):
+            found = [(one, PurePosixPath(one).name, False) for one in sorted(system.glob(path))]
+        elif system.isdir(path):
+            top = PurePosixPath(path)
+            within = sorted(system.find(path))
+            found = [(one, str(PurePosixPath(one).relative_to(top.parent)), False) for one in within]
+        else:
+            system.info(path)
+            found = [(path, PurePosixPath(path).name, True)]
+    except (OSError, ValueError) as error:
+        raise HeadstartError(f"cannot list {address} ({error}); check the address") from None
+    if not found:
+        raise HeadstartError(f"no file matches {address}; check the address")
+    yield from ((system.unstrip_protocol(one), label, named) for one, label, named in found)
+
+
+def format_of(address: str) -> str | None:
+    """What a file holds, by its name."""
+    name = address.lower()
+    for packing in PACKINGS:
+        name = name.removesuffix(packing)
+    return FORMATS.get(PurePosixPath(name).suffix)
+
+
+def _measured(address: str) -> tuple[int, str]:
+    """Size and digest of a file. The digest covers samples alone: terabytes need not be read twice."""
+    digest = hashlib.blake2b(digest_size=8)
+    if is_remote(address):
+        system, path = filesystem(address)
+        facts: dict[str, Any] = system.info(path)
+        size = int(facts["size"])
+        known = {
+            key: facts.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "updated", "created")
+        }
+        digest.update(repr((size, sorted(known.items(), key=lambda item: item[0]))).encode())
+        return size, digest.hexdigest()
+    if not stat.S_ISREG(Path(address).stat().st_mode):
+        raise ValueError("not a regular file")
+    with Path(address).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest.update(str(size).encode())
+        for offset in (0, size // 2, max(size - 65_536, 0)):
+            file.seek(offset)
+            digest.update(file.read(65_536))
+    return size, digest.hexdigest()
+
+
+def plan_tasks(sources: list[Source]) -> list[Task]:
+    """Split the sources into tasks. The split depends on the files alone, not on the number of workers."""
+    part = min(max(sum(source.size for source in sources) // TASKS, LEAST_PART), MOST_PART)
+    tasks: list[Task] = []
+    small: list[Source] = []
+    for source in sources:
+        if source.size < part:
+            small.append(source)
+            if sum(one.size for one in small) >= part:
+                tasks.append(Task(tuple(small), 0, 1))
+                small = []
+            continue
+        parts = -(-source.size // part)
+        packed_text = source.format == "parquet" or (source.packed and source.format != "warc")
+        if source.format in ("html", "text"):
+            parts = 1
+        elif source.format == "warc":
+            parts = -(-source.size // max(part, LEAST_WARC))
+        elif packed_text:
+            parts = -(-source.size // max(part // PACKED_TEXT, LEAST_PART))
+        if source.format in ("csv", "mediawiki") or (packed_text and source.format == "jsonl"):
+            parts = min(parts, max(SEQUENTIAL_PARTS, -(-source.size // (MOST_PART // PACKED_TEXT))))
+        tasks += [Task((source,), number, parts) for number in range(parts)]
+    if small:
+        tasks.append(Task(tuple(small), 0, 1))
+    return tasks

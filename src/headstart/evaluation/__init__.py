@@ -1,0 +1,1 @@
+"""How good a model is: labels, perplexity, likelihood tasks, prompting."""

@@ -1,0 +1,154 @@
+"""A task model measured on labelled data, beside baselines and other models, with its errors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import HeadstartError
+from headstart.evaluation.error_tables import show_errors, words_in
+from headstart.evaluation.report import Evaluation, by_length, slices
+from headstart.tasks.baselines.word_counts import Majority, System, baselines
+from headstart.tasks.baselines.word_vectors import VectorClassifier, read_baseline
+from headstart.tasks.data.dataset import Examples, TaskKind, load_examples, load_task
+from headstart.tasks.data.rows import TOO_LONG, is_class_folder, read_rows
+from headstart.tasks.metrics import measure
+from headstart.tasks.metrics.bootstrap import Score
+from headstart.tasks.predictor import Predictor
+from headstart.training.restore import load_any
+
+CHUNK = 512  # examples answered at once
+
+
+def evaluation_examples(path: Path, kind: TaskKind, **columns: Any) -> Examples:
+    """Every example of a file, or those of the test part of a folder."""
+    if path.is_dir():
+        return load_task(path, kind, **columns).test
+    return load_examples(path, kind, **columns)
+
+
+def evaluate_predictor(predictor: Predictor, examples: Examples) -> list[Score]:
+    """The scores of the task, the main one first.
+
+    Raises:
+        HeadstartError: the model knows none of the labels in the data.
+    """
+    _check_labels(predictor, examples)
+    return [
+        one.score for one in measure(predictor.task, examples.targets, predictor.predict(examples.inputs))
+    ]
+
+
+def _check_labels(predictor: Predictor, examples: Examples) -> None:
+    if examples.labels and not set(predictor.labels).intersection(examples.labels):
+        raise HeadstartError(
+            f"the model knows none of the labels in the data: it gives {', '.join(predictor.labels[:8])}, "
+            f"the data has {', '.join(examples.labels[:8])}; check --label-column"
+        )
+
+
+def evaluate_labels(
+    predictor: Predictor,
+    path: Path,
+    train: Path | None = None,
+    beside: Sequence[Path] = (),
+    limit: int | None = None,
+    **columns: Any,
+) -> Evaluation:
+    """Score a task model beside the baselines, on all examples and on parts of them, with its errors.
+
+    Args:
+        path: labelled data; of a folder, its test part.
+        train: what the baselines learn from; None: of a folder its training part, else nothing, and the
+            majority is that of the data themselves.
+        beside: other models of the same task; and word vectors or ELMo, which learn from `train`.
+        limit: so many examples from the beginning; None: all.
+        columns: see `load_examples`.
+
+    Raises:
+        HeadstartError: the model knows none of the labels in the data; see also `load_examples`.
+    """
+    task = predictor.task
+    examples = evaluation_examples(path, task, **columns)
+    others = _other_columns(path, examples)
+    if limit is not None:
+        examples = examples.subset(range(min(limit, len(examples))))
+        others = {name: values[:limit] for name, values in others.items()}
+    _check_labels(predictor, examples)
+    learned = None
+    if train is not None:
+        learned = load_examples(train, task, **columns)
+    elif path.is_dir() and not is_class_folder(path):
+        learned = load_task(path, task, **columns).train
+    systems = _beside(task, examples, learned, beside)
+    result = Evaluation(path.name, task, _rule(learned), notes=list(examples.notes))
+    predicted, answers = _answers(predictor, examples)
+    measured = measure(task, examples.targets, predicted)
+    result.add("model", measured + show_errors(examples, predicted, answers, result))
+    for name, system in systems.items():
+        its = measure(task, examples.targets, system.predict(examples.inputs))
+        result.add(name, its)
+        result.against(name, measured[0], its[0])
+    lengths = by_length([words_in(one) for one in examples.inputs], "words")
+    result.tables = {"slices": slices(measured[0], others | {"length": lengths})} | result.tables
+    return result
+
+
+def _rule(learned: Examples | None) -> str:
+    if learned is None:
+        return "No training data were named (--train), so the majority is that of these examples."
+    return f"The baselines learned from {len(learned):,} labelled examples."
+
+
+def _beside(
+    task: TaskKind, examples: Examples, learned: Examples | None, paths: Sequence[Path]
+) -> dict[str, System]:
+    """The systems that answer the same, by name."""
+    if learned is not None:
+        systems = baselines(learned)
+    else:
+        systems = {"majority": Majority(examples)} if task not in ("regression", "embedding") else {}
+    for path in paths:
+        if (path / "config.json").exists() or (path / "model" / "config.json").exists():
+            other = Predictor.of(load_any(path))
+            if other.task != task:
+                raise HeadstartError(
+                    f"{path} is a model for {other.task}, and cannot stand beside one for {task}"
+                )
+            systems[str(path)] = other
+            continue
+        name, vectors = read_baseline(path)
+        if learned is None:
+            raise HeadstartError(
+                f"{path} knows no task before it has learned from labelled data; name --train"
+            )
+        systems[name] = VectorClassifier(vectors, learned)
+    return systems
+
+
+def _answers(predictor: Predictor, examples: Examples) -> tuple[list[Any], list[dict[str, Any]]]:
+    """The model's answers, as targets and with what is known of them; see `error_tables.Answers`."""
+    predicted: list[Any] = []
+    answers: list[Any] = []
+    for first in range(0, len(examples), CHUNK):
+        given = examples.inputs[first : first + CHUNK]
+        results = predictor.results(given)
+        for one, result, truth in zip(given, results, examples.targets[first : first + CHUNK], strict=True):
+            predicted.append(predictor.kind.predicted(result, one, predictor.labels))
+            answer = predictor.kind.answer(result, one, predictor.labels)
+            if isinstance(answer.get("probabilities"), dict):
+                true = {truth} if isinstance(truth, str) else set(truth)
+                chances = dict.fromkeys(true, 0.0) | answer.pop("probabilities")
+                answer["distance"] = sum((p - (label in true)) ** 2 for label, p in chances.items())
+            answers.append(answer)
+    return predicted, answers
+
+
+def _other_columns(path: Path, examples: Examples) -> dict[str, list[Any]]:
+    """The columns of a file that stand beside inputs and answers; none where rows were left out."""
+    if path.is_dir():
+        return {}
+    rows = [row for _, row in read_rows(path)]
+    if len(rows) != len(examples) or TOO_LONG in rows:
+        return {}
+    names = [name for name, value in rows[0].items() if not isinstance(value, list | dict | None)]
+    return {name: [row.get(name) for row in rows] for name in names}

@@ -1,0 +1,1 @@
+"""The published models side by side, and the field's timeline."""

@@ -1,0 +1,1 @@
+"""One file a family: presets, names of weights, configuration."""

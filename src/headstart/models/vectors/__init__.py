@@ -1,0 +1,1 @@
+"""What came before the Transformer: word2vec, GloVe, ELMo; and the counted start."""

@@ -1,0 +1,1 @@
+"""What a model has to beat: word counts, word vectors, the labels' own noise."""

@@ -1,0 +1,1 @@
+"""From a model and labelled examples to a task model."""

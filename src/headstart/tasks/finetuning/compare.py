@@ -1,0 +1,157 @@
+"""Ways of adapting one model to one task, side by side: what each scores, and what it costs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import HeadstartError
+from headstart.folder import atomic, write_json
+from headstart.interchange.model_folder import LoadedModel, load_model
+from headstart.page.markdown import markdown_table
+from headstart.tasks.card import add_scores
+from headstart.tasks.data.dataset import TaskData
+from headstart.tasks.examples import Examples
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.metrics import Score, bootstrap, measure
+from headstart.tasks.metrics.bootstrap import Comparison, Measurement
+from headstart.tasks.predictor import Predictor
+from headstart.tasks.reload_check import keep
+
+WAYS = ("full", "frozen", "mix", "lora")
+FLOAT_BYTES = 4
+MEANING = (
+    "Intervals hold 95 % of the bootstrap resamples of the test data; differences are paired, on the same "
+    "examples. Bytes are those of the weights that learned, in float32: what a task needs beside the "
+    "pre-trained model. Seconds are those of fine-tuning."
+)
+
+
+@dataclass(frozen=True)
+class Way:
+    """What came of one way of adapting."""
+
+    adapt: str
+    score: Score
+    weights: int
+    """That learned."""
+    seconds: float
+    """Of fine-tuning."""
+    against: Comparison | None
+    """The first way; None: it is the first."""
+    mix: dict[str, Any] | None
+    """Weights of the layers, and gamma."""
+
+    @property
+    def bytes(self) -> int:
+        """Of the weights that learned: what a task needs beside the pre-trained model."""
+        return FLOAT_BYTES * self.weights
+
+    def as_dict(self) -> dict[str, Any]:
+        against = None if self.against is None else self.against.as_dict()
+        return (
+            {"adapt": self.adapt}
+            | self.score.as_dict()
+            | {"weights": self.weights, "bytes": self.bytes, "seconds": self.seconds}
+            | {"against_first": against, "mix": self.mix}
+        )
+
+
+@dataclass(frozen=True)
+class Compared:
+    """All of them, in the order asked for."""
+
+    task: str
+    examples: int
+    test_examples: int
+    ways: list[Way]
+    predictors: dict[str, Predictor]
+
+    def as_dict(self) -> dict[str, Any]:
+        sizes = {"examples": self.examples, "test_examples": self.test_examples}
+        return {"task": self.task} | sizes | {"ways": [way.as_dict() for way in self.ways]}
+
+    def text(self) -> str:
+        """The table, for a terminal."""
+        lines = [f"  {'':<9} {'learned':>12} {'bytes':>13} {'seconds':>9}  score"]
+        lines += [
+            f"  {way.adapt:<9} {way.weights:>12,} {way.bytes:>13,} {way.seconds:>9,.1f}  {way.score}"
+            for way in self.ways
+        ]
+        return "\n".join(lines)
+
+    def markdown(self) -> str:
+        """The table with what it means, and the weights of the layers where they were mixed."""
+        rows = [
+            {
+                "way": way.adapt,
+                "score": str(way.score),
+                "weights that learn": f"{way.weights:,}",
+                "bytes to store": f"{way.bytes:,}",
+                "seconds": f"{way.seconds:,.1f}",
+                "against the first": "" if way.against is None else str(way.against),
+            }
+            for way in self.ways
+        ]
+        parts = [f"# Ways of adapting: {self.task}", f"{self.examples:,} examples to learn from. {MEANING}"]
+        parts.append(markdown_table(rows))
+        for way in self.ways:
+            if way.mix is not None:
+                bars = [
+                    {"layer": layer or "embeddings", "weight": share, "": "█" * round(40 * share)}
+                    for layer, share in enumerate(way.mix["weights"])
+                ]
+                parts += [f"## What `{way.adapt}` reads", markdown_table(bars)]
+        return "\n\n".join(parts) + "\n"
+
+    def write(self, folder: Path) -> None:
+        """Write `compare.json` and `compare.md`."""
+        write_json(folder / "compare.json", self.as_dict())
+        with atomic(folder / "compare.md") as temporary:
+            temporary.write_text(self.markdown(), encoding="utf-8")
+
+
+def compare(
+    loaded: LoadedModel,
+    task: TaskData,
+    train: Examples,
+    recipe: FinetuneRecipe,
+    ways: Sequence[str] = WAYS,
+    seed: int = 0,
+    validation: Examples | None = None,
+    out: Path | None = None,
+) -> Compared:
+    """Fine-tune in every way with the recipe's other settings, and score each on the test data.
+
+    Args:
+        task: has the test data.
+        train: what is learned from, of the task's training data.
+        ways: values of the recipe's `adapt`.
+        out: keep every way's model there, in a folder of its name, or take it from there; and show a bar.
+
+    Raises:
+        HeadstartError: a way that there is not; see also `finetune`.
+    """
+    recipes = {way: FinetuneRecipe.checked(recipe.model_dump() | {"adapt": way}) for way in ways}
+    if len(recipes) < 2:
+        raise HeadstartError("a comparison needs two ways of adapting at least, as in --compare full,lora")
+    compared = Compared(task.name, len(train), len(task.test), [], {})
+    first: Measurement | None = None
+    for way, its in recipes.items():
+        if out is not None and (out / way / "model").exists():
+            predictor = Predictor.of(load_model(out / way / "model", loaded.model.dtype))
+        else:
+            predictor = finetune(loaded, train, its, seed, progress=out is not None, validation=validation)
+            if out is not None:
+                predictor = keep(predictor, out / way)
+        measured = measure(task.kind, task.test.targets, predictor.predict(task.test.inputs))[0]
+        against = None if first is None else bootstrap.compare(measured, first)
+        first = first or measured
+        facts = predictor.facts
+        row = Way(way, measured.score, facts["learning_weights"], facts["seconds"], against, facts.get("mix"))
+        if out is not None:
+            add_scores(out / way / "model", [measured.score])
+        compared.ways.append(row)
+        compared.predictors[way] = predictor
+    return compared

@@ -1,0 +1,121 @@
+"""The loop of fine-tuning: batches of examples in random order, AdamW, a rate that rises and then falls.
+
+What a batch is and how it is scored is the caller's (`loss`), so that one loop trains every kind of task and
+every way of adapting a model.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import HeadstartError
+from headstart.progress import ProgressBar
+from headstart.tasks.finetuning.batch_sampling import order
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+
+LAST_SHARE = 0.1
+"""Of the steps, over which the loss at the end is averaged."""
+
+
+@dataclass
+class Learned:
+    """How a run of the loop went."""
+
+    steps: int
+    """That were taken."""
+    loss: float
+    """The mean over the last tenth of them."""
+    kept: int
+    """After how many steps the weights were as they are now."""
+    curve: list[dict[str, float]]
+    """`step`, `score` on the validation data and mean `loss` since the line before."""
+
+
+def learn(
+    model: nn.Module,
+    loss: Callable[[Sequence[int]], Tensor],
+    groups: list[dict[str, Any]],
+    examples: int,
+    recipe: FinetuneRecipe,
+    seed: int,
+    judge: Callable[[], float] | None = None,
+    progress: bool = False,
+) -> Learned:
+    """Change the weights in `groups` so that the loss falls, and leave them as they were at their best.
+
+    Args:
+        model: what is put into training mode, and left in evaluation mode.
+        loss: of a batch, given the places of its examples.
+        groups: parameter groups of AdamW, each with its peak rate as "lr". Its moments are corrected for
+            their start at zero, without which few examples are learned unreliably (Mosbach et al. 2020).
+        examples: how many there are.
+        seed: of the order of the examples and of what the model draws, such as dropout.
+        judge: how good the model is on validation data, higher is better; None: the last weights are kept.
+        progress: show a bar.
+
+    Raises:
+        HeadstartError: a loss that is no number.
+    """
+    optimiser = torch.optim.AdamW(groups, fused=True)
+    weights = [weight for group in groups for weight in group["params"]]
+    peaks = [group["lr"] for group in groups]
+    steps = recipe.steps(examples)
+    every = math.ceil(steps / recipe.evaluations)
+    losses: list[float] = []
+    curve: list[dict[str, float]] = []
+    best: list[Tensor] = []
+    model.train()
+    with torch.random.fork_rng(devices=[]), _bar(steps, progress) as bar:
+        torch.manual_seed(seed)
+        for step, batch in zip(range(steps), order(examples, recipe.batch(examples), seed), strict=False):
+            value = loss(batch)
+            value.backward()
+            nn.utils.clip_grad_norm_(weights, recipe.clip)
+            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+                group["lr"] = peak * _rate_share(step, steps, recipe.warmup_share)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            losses.append(float(value.detach()))
+            if not math.isfinite(losses[-1]):
+                raise HeadstartError(
+                    f"the loss became {losses[-1]} at step {step + 1}; lower the learning rate, "
+                    f"{max(peaks):g}"
+                )
+            if bar is not None:
+                bar.advance(1, f"loss {losses[-1]:.3f}")
+            if judge is not None and ((step + 1) % every == 0 or step + 1 == steps):
+                model.eval()
+                since = int(curve[-1]["step"]) if curve else 0
+                curve.append({"step": step + 1, "score": judge(), "loss": float(np.mean(losses[since:]))})
+                if curve[-1] is _best(curve):
+                    best = [weight.detach().clone() for weight in weights]
+                elif len(curve) - 1 - curve.index(_best(curve)) >= recipe.patience:
+                    break
+                model.train()
+    model.eval()
+    with torch.no_grad():
+        for weight, kept in zip(weights, best, strict=bool(best)):
+            weight.copy_(kept)
+    loss_at_end = float(np.mean(losses[-math.ceil(LAST_SHARE * len(losses)) :]))
+    return Learned(len(losses), loss_at_end, int(_best(curve)["step"]) if curve else len(losses), curve)
+
+
+def _best(curve: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The line with the highest score; of equal ones the last, which has learned longest."""
+    return max(reversed(curve), key=lambda line: line["score"])
+
+
+def _bar(steps: int, shown: bool) -> AbstractContextManager[ProgressBar | None]:
+    return ProgressBar("fine-tune", steps, "steps") if shown else nullcontext()
+
+
+def _rate_share(step: int, steps: int, warmup_share: float) -> float:
+    """The share of the peak rate at a step counted from 0: linear rise, then fall to 0 behind the last."""
+    warmup = math.ceil(warmup_share * steps)
+    return (step + 1) / warmup if step < warmup else (steps - step) / (steps - warmup)

@@ -1,0 +1,92 @@
+"""Hyper-parameters tried out on validation data: a grid, or as many random points of it as asked for."""
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import HeadstartError, nearest
+from headstart.interchange.model_folder import LoadedModel
+from headstart.tasks.examples import Examples
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.validation import set_apart
+
+FEW = {"validation_share": 0.25, "validation_least": 1}
+"""How examples are split for the search where they are too few to be split otherwise."""
+
+
+def search(
+    loaded: LoadedModel,
+    train: Examples,
+    recipe: FinetuneRecipe,
+    seed: int,
+    validation: Examples | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[FinetuneRecipe, list[dict[str, Any]]]:
+    """The recipe with the settings that score highest on the validation data, and what each scored.
+
+    Every point is fine-tuned by itself, from the same seed; equal scores go to the earlier point.
+
+    Args:
+        recipe: its `search` names settings and their values; of more points than `search_trials` that many
+            are drawn.
+        validation: None: a part of `train`, a quarter if there are few.
+        say: told a line for every point.
+
+    Raises:
+        HeadstartError: a setting that there is not, or a value that it cannot have.
+    """
+    if validation is None:
+        train, validation = set_apart(train, recipe, seed)
+    if validation is None:
+        train, validation = set_apart(train, recipe.model_copy(update=FEW), seed)
+    if validation is None:
+        raise HeadstartError(f"a search needs validation data, and {len(train)} examples cannot be split")
+    tried: list[dict[str, Any]] = []
+    recipes = [recipe_at(recipe, point) for point in points(recipe, seed)]
+    for point, its in zip(points(recipe, seed), recipes, strict=True):
+        started = time.perf_counter()
+        predictor = finetune(loaded, train, its, seed, validation=validation)
+        curve = predictor.facts["validation"]
+        best = max(line["score"] for line in curve)
+        tried.append(
+            {
+                "settings": point,
+                "score": best,
+                "examples": len(validation),
+                "step": predictor.facts["kept_step"],
+                "seconds": round(time.perf_counter() - started, 3),
+            }
+        )
+        say(f"{shown(point)}: {best:.3f} on {len(validation):,} validation examples")
+    scores = [row["score"] for row in tried]
+    return recipes[int(np.nanargmax(scores))], tried
+
+
+def points(recipe: FinetuneRecipe, seed: int) -> list[dict[str, Any]]:
+    """The settings to try, in order."""
+    known = [name for name in FinetuneRecipe.model_fields if not name.startswith("search")]
+    for name, values in recipe.search.items():
+        if name not in known:
+            raise HeadstartError(f"search: there is no setting {name!r}{nearest(name, known)}")
+        if not values:
+            raise HeadstartError(f"search: {name} has no values; give a list, as in {name}=[1, 2]")
+    grid = [dict(zip(recipe.search, values, strict=True)) for values in product(*recipe.search.values())]
+    if recipe.search_trials is None or recipe.search_trials >= len(grid):
+        return grid
+    random = np.random.Generator(np.random.Philox(key=seed))
+    return [grid[place] for place in sorted(random.permutation(len(grid))[: recipe.search_trials])]
+
+
+def recipe_at(recipe: FinetuneRecipe, point: Mapping[str, Any]) -> FinetuneRecipe:
+    """The recipe with these settings and nothing left to search."""
+    settings = recipe.model_dump(exclude={"search", "search_trials"}) | dict(point)
+    return FinetuneRecipe.checked(settings)
+
+
+def shown(point: Mapping[str, Any]) -> str:
+    """Settings in a line."""
+    return " ".join(f"{name}={value}" for name, value in point.items())

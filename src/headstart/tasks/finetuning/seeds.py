@@ -1,0 +1,88 @@
+"""The same fine-tuning from several seeds: from some, few examples are not learned at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+import numpy as np
+
+from headstart.interchange.model_folder import LoadedModel
+from headstart.tasks.baselines.word_counts import Majority
+from headstart.tasks.examples import Examples, TaskData, flatten
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.validation import main_score
+from headstart.tasks.metrics import Score, measure
+from headstart.tasks.predictor import Predictor
+
+SAMPLE = 200
+"""Training examples that a model answers, to see whether it has learned at all."""
+
+
+@dataclass
+class SeedRun:
+    """One of them."""
+
+    seed: int
+    predictor: Predictor
+    collapsed: bool
+    """It answers its own training examples no better than one answer to all does (Mosbach et al. 2020)."""
+
+    @property
+    def rank(self) -> tuple[bool, float, float]:
+        """Higher is better: not collapsed, the validation score where there is one, a lower training loss."""
+        facts = self.predictor.facts
+        judged = max((line["score"] for line in facts.get("validation", [])), default=0.0)
+        return not self.collapsed, judged, -facts["last_loss"]
+
+
+def finetune_seeds(
+    loaded: LoadedModel,
+    train: Examples,
+    recipe: FinetuneRecipe,
+    seeds: range,
+    scratch: bool = False,
+    progress: bool = False,
+    validation: Examples | None = None,
+) -> list[SeedRun]:
+    """Fine-tune from every seed; the arguments are those of `finetune`."""
+    runs = []
+    for seed in seeds:
+        predictor = finetune(loaded, train, recipe, seed, scratch, progress, validation)
+        runs.append(SeedRun(seed, predictor, collapsed(predictor, train)))
+    return runs
+
+
+def collapsed(predictor: Predictor, train: Examples) -> bool:
+    """Whether a model answers training examples no better than the commonest answer to all of them does."""
+    sample = train.subset(range(min(SAMPLE, len(train))))
+    if train.task == "embedding":
+        return False
+    answered = measure(train.task, sample.targets, predictor.predict(sample.inputs))[0].value
+    constant = measure(train.task, sample.targets, _one_answer(sample))[0].value
+    return isnan(answered) or answered <= (0.0 if isnan(constant) else constant)
+
+
+def _one_answer(examples: Examples) -> list[Any]:
+    """The commonest answer for each example; of tags, the commonest for every word."""
+    if examples.task != "tagging":
+        return Majority(examples).predict(examples.inputs)
+    tags, counts = np.unique(flatten(examples.targets), return_counts=True)
+    return [[str(tags[counts.argmax()])] * len(words) for words in examples.inputs]
+
+
+def spread(runs: Sequence[SeedRun], best: SeedRun, kept: Score, task: TaskData) -> dict[str, Any]:
+    """What the seeds score on the test data, with their mean and deviation, and which of them was kept.
+
+    Args:
+        kept: the score of the best one, which has answered the test data already.
+    """
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        value = kept.value if run is best else main_score(run.predictor, task.test)
+        judged = max((line["score"] for line in run.predictor.facts.get("validation", [])), default=None)
+        rows.append({"seed": run.seed, "score": value, "validation": judged, "collapsed": run.collapsed})
+    values = [row["score"] for row in rows]
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {"mean": float(np.mean(values)), "deviation": deviation, "kept": best.seed, "runs": rows}

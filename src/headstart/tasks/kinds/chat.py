@@ -1,0 +1,169 @@
+"""Conversations: the model learns to answer as the assistant does.
+
+Turns are marked by the tokenizer's chat template (`generation.chat`). The loss is on the assistant's turns
+alone, with the token that ends each of them, so that the model learns to stop.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headstart.errors import HeadstartError
+from headstart.generation.chat import chat_ids
+from headstart.tasks.examples import MAX_TEXT, Conversation, Message, TaskKind
+from headstart.tasks.kinds.generative import Lesson, Writing
+from headstart.tasks.kinds.kind import Columns, Unusable, choose, is_missing, read_text
+from headstart.tokenizer.base import Tokenizer
+
+MESSAGES = "messages conversations conversation dialog"
+PROMPTS = ("prompt", "instruction")
+RESPONSES = "response completion output answer chosen"
+ROLES = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+}
+"""What data sets call the speakers, and what they are called here."""
+
+
+class Chat(Writing):
+    """The assistant's next turn."""
+
+    name: TaskKind = "chat"
+    roles = ("messages", "prompt", "input", "system", "response")
+    answers = ("response",)
+    wanted = "'messages' (a list of role and content), or 'prompt' and 'response'"
+
+    def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
+        messages = mapped.get("messages") or choose(row, MESSAGES)
+        if messages is not None and isinstance(row[messages], list):
+            return {"messages": messages}
+        prompt = mapped.get("prompt") or mapped.get("text") or choose(row, " ".join(PROMPTS))
+        response = mapped.get("response") or mapped.get("label") or choose(row, RESPONSES, prompt)
+        if prompt is None or response is None:
+            return None
+        if not asked and not all(isinstance(row[column], str) for column in (prompt, response)):
+            return None
+        found = {"prompt": prompt}
+        for role in ("input", "system"):
+            column = mapped.get(role) or choose(row, role)
+            found |= {role: column} if column else {}
+        return found | {"response": response}
+
+    def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> Conversation:
+        """What comes before the last answer."""
+        if "messages" in columns:
+            messages = _messages(where, row[columns["messages"]])
+            last = _last_answer(messages)
+            asked = messages[-1].role == "user"
+            return Conversation(messages if asked or last is None else messages[:last])
+        prompt = read_text(where, row[columns["prompt"]], "prompt")
+        if "input" in columns and not is_missing(row[columns["input"]]):
+            prompt = f"{prompt}\n\n{row[columns['input']]}"
+        said = [Message("user", prompt)]
+        if "system" in columns and not is_missing(row[columns["system"]]):
+            said.insert(0, Message("system", str(row[columns["system"]])))
+        return Conversation(tuple(said))
+
+    def read_target(
+        self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
+    ) -> tuple[str, ...]:
+        if "messages" not in columns:
+            return (read_text(where, row[columns["response"]], "response").strip(),)
+        messages = _messages(where, row[columns["messages"]])
+        last = _last_answer(messages)
+        if last is None:
+            raise Unusable("no answer of the assistant")
+        return (read_text(where, messages[last].content, "answer").strip(),)
+
+    def read_example(
+        self, where: str, row: Mapping[str, Any], columns: Columns, remarks: Counter[str]
+    ) -> tuple[Conversation, tuple[str, ...]]:
+        """A conversation up to its last answer; what is asked behind that is left out."""
+        target = self.read_target(where, row, columns, None, remarks)
+        if "messages" not in columns:
+            return self.read_input(where, row, columns), target
+        messages = _messages(where, row[columns["messages"]])
+        last = _last_answer(messages)
+        if last != len(messages) - 1:
+            remarks["conversations end without an answer, and were read up to their last one"] += 1
+        if not last:
+            raise Unusable("an answer to nothing")
+        return Conversation(messages[:last]), target
+
+    def as_input(self, value: Any) -> Conversation:
+        if isinstance(value, Conversation):
+            return value
+        if isinstance(value, str):
+            return Conversation((Message("user", value),))
+        if isinstance(value, Mapping) and choose(value, f"{MESSAGES} {' '.join(PROMPTS)}") is not None:
+            columns = self.columns({**value, "no response": ""}, {"response": "no response"}, asked=True)
+            assert columns is not None
+            return self.read_input("the input", value, columns)
+        if isinstance(value, list | tuple):
+            return Conversation(_messages("the input", list(value)))
+        raise HeadstartError('a conversation is a text, or {"messages": [{"role": ..., "content": ...}]}')
+
+    def prompt(self, tokenizer: Tokenizer, given: Conversation, decoder: bool) -> list[int]:
+        if not decoder:
+            raise HeadstartError("chat needs a decoder; an encoder-decoder learns text-to-text")
+        return chat_ids(tokenizer, _plain(given.messages), add_generation_prompt=True)
+
+    def lesson(
+        self, tokenizer: Tokenizer, given: Conversation, target: Any, labels: Sequence[str], decoder: bool
+    ) -> Lesson:
+        """The whole conversation; wanted is what each turn of the assistant adds to its opening."""
+        messages = [*given.messages, Message("assistant", target[0])]
+        row: list[int] = []
+        wanted: list[int] = []
+        for turn, message in enumerate(messages):
+            if message.role != "assistant":
+                continue
+            opening = self.prompt(tokenizer, Conversation(tuple(messages[:turn])), decoder)
+            row = chat_ids(tokenizer, _plain(messages[: turn + 1]))
+            wanted += range(_alike(opening, row), len(row))
+        return Lesson(None, row, wanted)
+
+
+def _messages(where: str, cell: Any) -> tuple[Message, ...]:
+    """The turns of a conversation, `{"role", "content"}` or `{"from", "value"}` each."""
+    if not isinstance(cell, list) or not all(isinstance(one, Mapping | Message) for one in cell):
+        raise HeadstartError(
+            f'{where}: messages are a list of {{"role": "user", "content": ...}}, not {str(cell)[:40]}'
+        )
+    if not cell:
+        raise Unusable("no messages")
+    found = []
+    for one in cell:
+        said = one._asdict() if isinstance(one, Message) else one
+        role = ROLES.get(str(said.get("role", said.get("from"))))
+        content = said.get("content", said.get("value"))
+        if role is None or not isinstance(content, str):
+            raise HeadstartError(
+                f"{where}: a message has a role (system, user or assistant) and a content in text, not "
+                f"{str(dict(said))[:60]}"
+            )
+        found.append(Message(role, content))
+    if sum(len(message.content) for message in found) > MAX_TEXT:
+        raise Unusable("text over 1 MB")
+    return tuple(found)
+
+
+def _last_answer(messages: Sequence[Message]) -> int | None:
+    """Where the assistant speaks last."""
+    return next((i for i in reversed(range(len(messages))) if messages[i].role == "assistant"), None)
+
+
+def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [message._asdict() for message in messages]
+
+
+def _alike(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two rows begin with together."""
+    for place, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return place
+    return min(len(first), len(second))

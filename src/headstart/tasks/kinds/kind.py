@@ -1,0 +1,212 @@
+"""What a kind of task is: how rows become examples, what the model reads of them, and which answers it gives.
+
+Most kinds score labels with a head (`Scored`); those of `writing` write their answer.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.errors import HeadstartError
+from headstart.models.family import HeadKind
+from headstart.models.heads import Head
+from headstart.tasks.examples import MAX_TEXT, Examples, TaskKind
+from headstart.tasks.kinds.packing import EncodedWindow
+from headstart.tokenizer.base import Tokenizer
+
+TEXT_COLUMNS = "text sentence review message mail email body content document comment tweet question title"
+"""Names that a column of texts goes by, likeliest first."""
+PAIR_COLUMNS = (
+    "text_a text_b",
+    "sentence1 sentence2",
+    "sentence_a sentence_b",
+    "premise hypothesis",
+    "question1 question2",
+    "text1 text2",
+    "anchor positive",
+    "query passage",
+    "query document",
+    "a b",
+)
+"""The same of two texts."""
+OPTION_COLUMNS = "options choices endings"
+"""The same of a list of options."""
+
+Columns = Mapping[str, str]
+"""Role to the name of the column that has it."""
+
+
+class Unusable(Exception):
+    """Why a row is no example; it is left out and counted."""
+
+
+class Kind(ABC):
+    """One kind of task. Everything that differs between tasks is here; the rest of `tasks` asks it."""
+
+    name: TaskKind
+    roles: tuple[str, ...]
+    """What columns are there for, those of the answer last."""
+    answers: tuple[str, ...] = ("label",)
+    """The roles that a row to be predicted lacks."""
+    wanted: str
+    """The columns in words, for a person whose file has none of them."""
+
+    @abstractmethod
+    def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
+        """The column of each role; None where the row lacks one, or is more likely another task's.
+
+        Args:
+            row: the first of a file.
+            mapped: roles whose column somebody named; all of those columns are there.
+            asked: whether somebody named the task.
+        """
+
+    @abstractmethod
+    def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> Any:
+        """The input in a row; `Unusable` where it has none, `HeadstartError` where it is something else."""
+
+    @abstractmethod
+    def read_target(
+        self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
+    ) -> Any:
+        """What is right for the input `given`; what had to be repaired is counted in `remarks`."""
+
+    def read_example(
+        self, where: str, row: Mapping[str, Any], columns: Columns, remarks: Counter[str]
+    ) -> tuple[Any, Any]:
+        """The example in a row."""
+        given = self.read_input(where, row, columns)
+        return given, self.read_target(where, row, columns, given, remarks)
+
+    @abstractmethod
+    def as_input(self, value: Any) -> Any:
+        """What a person hands to `predict`, as an input; a `HeadstartError` where it cannot be one."""
+
+    @abstractmethod
+    def labels(self, train: Examples) -> list[str]:
+        """What the head's outputs are called, or which labels an answer may have."""
+
+    @abstractmethod
+    def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> Any:
+        """A result as a target."""
+
+    @abstractmethod
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+        """A result with all that is known of it, ready for JSON."""
+
+
+class Scored(Kind):
+    """A kind whose answers are read off the scores of a head."""
+
+    head: HeadKind
+    """The family's head that it trains."""
+    problem: str = "single_label_classification"
+    """What transformers calls a classifier's scores."""
+
+    @abstractmethod
+    def encode(self, tokenizer: Tokenizer, inputs: Sequence[Any], max_tokens: int) -> list[EncodedWindow]:
+        """Pieces of at most `max_tokens`, in the order of the inputs; see `packing`."""
+
+    @abstractmethod
+    def targets(
+        self, train: Examples, pieces: Sequence[EncodedWindow], labels: Sequence[str]
+    ) -> list[Tensor]:
+        """What is right for each piece, as numbers."""
+
+    def telling(self, targets: Sequence[Tensor]) -> list[bool] | None:
+        """Which pieces hold the answer, where some windows of an example do and others do not."""
+        del targets
+        return None
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Sequence[Tensor], pieces: Sequence[EncodedWindow]) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            outputs: of the model for `pieces`: `[pieces, labels]`, or `[heads of all pieces, labels]`.
+            targets: of the same pieces.
+        """
+
+    def begin(self, head: Head, train: Examples) -> None:
+        """Change a new head's weights by what the targets are like, before the first step."""
+        del head, train
+
+    @abstractmethod
+    def merge(
+        self,
+        pieces: Sequence[EncodedWindow],
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[Any],
+        facts: Mapping[str, Any],
+    ) -> list[Any]:
+        """One result for each input out of the outputs of all their windows.
+
+        Args:
+            outputs: of each piece, `[labels]` or `[heads, labels]`, as the model gives them.
+            facts: what the model's folder says of its training.
+        """
+
+
+def choose(row: Mapping[str, Any], names: str, taken: str | None = None) -> str | None:
+    """The column of `row` that comes first among `names`, written in any case; not the one taken."""
+    by_name = {str(column).strip().lower(): column for column in row if column != taken}
+    return next((by_name[name] for name in names.split() if name in by_name), None)
+
+
+def choose_pair(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The columns of two texts, by their names."""
+    for names in PAIR_COLUMNS:
+        first, second = (choose(row, name) for name in names.split())
+        if first is not None and second is not None:
+            return first, second
+    return None
+
+
+def read_text(where: str, cell: Any, what: str = "text") -> str:
+    """The text in a cell."""
+    if cell is None or not str(cell).strip():
+        raise Unusable(f"empty {what}")
+    if isinstance(cell, list | dict):
+        raise HeadstartError(f"{where}: the {what} is a {type(cell).__name__}, not a string")
+    if len(str(cell)) > MAX_TEXT:
+        raise Unusable(f"{what} over 1 MB")
+    return str(cell)
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell holds nothing; Parquet has NaN for it."""
+    return (
+        cell is None or cell != cell or (not isinstance(cell, list | dict | tuple) and not str(cell).strip())
+    )
+
+
+def pooled(
+    pieces: Sequence[EncodedWindow], outputs: Sequence[np.ndarray], count: int
+) -> list[list[np.ndarray]]:
+    """For each of `count` inputs the outputs of its sides, `[labels]` each: the mean over the windows of
+    a side, weighted by the tokens that each answers for."""
+    sums: list[dict[int, Any]] = [{} for _ in range(count)]
+    weights: list[dict[int, int]] = [{} for _ in range(count)]
+    for piece, output in zip(pieces, outputs, strict=True):
+        mine, my_weights = sums[piece.owner], weights[piece.owner]
+        mine[piece.side] = mine.get(piece.side, 0.0) + piece.weight * output
+        my_weights[piece.side] = my_weights.get(piece.side, 0) + piece.weight
+    return [
+        [total[side] / weight[side] for side in sorted(total)]
+        for total, weight in zip(sums, weights, strict=True)
+    ]
+
+
+def numbered(labels: Sequence[str]) -> dict[str, int]:
+    """The place of each label."""
+    return {label: index for index, label in enumerate(labels)}
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Probabilities along the last axis."""
+    return torch.from_numpy(np.asarray(scores, dtype=np.float32)).softmax(-1).numpy()

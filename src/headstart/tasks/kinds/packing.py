@@ -1,0 +1,270 @@
+"""Examples as token ids, several to a row, so that padding is hardly computed.
+
+A piece is one example, or a window of a long one, between the special tokens of the model's family. One
+rule holds for every head: nothing is cut. What is longer than a piece becomes windows that overlap by
+`OVERLAP`; a token that lies in two of them is answered for by the one in which it has most context.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.errors import HeadstartError
+from headstart.tasks.examples import Pair, WordSequence
+from headstart.tokenizer.base import Tokenizer
+
+ROW_STEP = 32
+"""Rows are multiples of this long, so that the processor meets few different shapes."""
+ROW_MOST = 512
+"""Rows are no longer than this unless an example is."""
+ATTENTION_LENGTH = 1500
+"""A row this long spends as much on attention as on everything else (about 6 D at width 256)."""
+OVERLAP = 1 / 4
+"""The share of a window that the next one repeats."""
+
+
+class Window(NamedTuple):
+    """A part of a long list of tokens, and the part of it that it answers for."""
+
+    start: int
+    end: int
+    first: int
+    last: int
+    """Tokens `start` to `end` are read; for `first` to `last` (excluded, as `end` is) this is the window
+    with most context: the larger of the two distances to a window's nearer border."""
+
+
+def windows(tokens: int, room: int) -> list[Window]:
+    """Windows of `room` tokens over `tokens`, in order; the last ends with the text.
+
+    Between two neighbours the middle of their overlap is where the one with more context changes.
+    """
+    if tokens <= room:
+        return [Window(0, tokens, 0, tokens)]
+    step = room - int(room * OVERLAP)
+    starts = [*range(0, tokens - room, step), tokens - room]
+    borders = [0, *((before + room + after) // 2 for before, after in pairwise(starts))]
+    return [
+        Window(start, start + room, first, last)
+        for start, first, last in zip(starts, borders, [*borders[1:], tokens], strict=True)
+    ]
+
+
+def _none() -> np.ndarray:
+    return np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class EncodedWindow:
+    """Tokens of one example, or of a window of one."""
+
+    ids: np.ndarray
+    """`[t]` with special tokens."""
+    heads: np.ndarray
+    """`[w]` the tokens in `ids` whose states are read; empty where one state stands for the whole."""
+    owner: int
+    """The example that it belongs to."""
+    side: int = 0
+    """Which of the example's texts, where they are read one by one."""
+    weight: int = 1
+    """Tokens of the text that this window answers for."""
+    types: np.ndarray | None = None
+    """`[t]` token types; None: all 0."""
+    items: np.ndarray = field(default_factory=_none)
+    """`[w]` what the heads stand for: the number of a word, or of a token of the context (-1: no answer)."""
+    spans: np.ndarray = field(default_factory=_none)
+    """`[w, 2]` the characters that the heads stand for, where answers are spans."""
+    own: np.ndarray = field(default_factory=_none)
+    """`[w]` whether this window is the one that answers for the head, where answers are spans."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Pieces laid out in rows; attention stays inside a piece."""
+
+    ids: Tensor
+    """`[B, T]` with padding in what is left of a row."""
+    segments: Tensor
+    """`[B, T]` the place of each token's piece in the list packed; `pieces` where nothing is."""
+    heads: Tensor
+    """`[W]` the tokens that are read, counted through the flattened rows, in the order of the pieces."""
+    first: Tensor
+    """`[pieces]` where pieces begin, counted likewise."""
+    last: Tensor
+    """`[pieces]` where their last token is."""
+    types: Tensor | None = None
+    """`[B, T]` token types; None: all 0."""
+    source: Tensor | None = None
+    """`[B, S]` what an encoder-decoder reads on its encoder's side, where that is another text."""
+    source_segments: Tensor | None = None
+    """`[B, S]` which piece each token of it belongs to, as in `segments`."""
+
+    @property
+    def pieces(self) -> int:
+        """How many there are."""
+        return len(self.first)
+
+    def to(self, device: torch.device) -> "Rows":
+        """The same on another device."""
+        fields = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(self, **{name: value.to(device) for name, value in fields.items()})
+
+
+def encode_texts(
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    max_tokens: int,
+    owners: Sequence[tuple[int, int]] | None = None,
+) -> list[EncodedWindow]:
+    """A piece for each window of each text, in order.
+
+    Args:
+        max_tokens: of a piece, special tokens included.
+        owners: `(example, side)` of each text; None: every text is an example.
+
+    Raises:
+        HeadstartError: `max_tokens` leaves no room for text.
+    """
+    room = room_for_text(tokenizer, max_tokens)
+    pieces = []
+    for place, ids in enumerate(tokenizer.encode_batch(list(texts))):
+        owner, side = owners[place] if owners is not None else (place, 0)
+        for window in windows(len(ids), room):
+            framed = _framed(tokenizer, ids[window.start : window.end])
+            pieces.append(EncodedWindow(framed, _none(), owner, side, max(1, window.last - window.first)))
+    return pieces
+
+
+def encode_pairs(
+    tokenizer: Tokenizer,
+    pairs: Sequence[Pair],
+    max_tokens: int,
+    owners: Sequence[tuple[int, int]] | None = None,
+) -> list[EncodedWindow]:
+    """A piece for each window of each pair of texts, in order; see `pair_windows`."""
+    firsts = tokenizer.encode_batch([a for a, _ in pairs])
+    seconds = tokenizer.encode_batch([b for _, b in pairs])
+    pieces = []
+    for place, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
+        owner, side = owners[place] if owners is not None else (place, 0)
+        for a, b in pair_windows(len(first), len(second), room_for_text(tokenizer, max_tokens, pair=True)):
+            ids, types = tokenizer.with_special(first[a.start : a.end], second[b.start : b.end])
+            weight = max(1, a.last - a.first, b.last - b.first)
+            if not ids:
+                ids, types = _nothing(tokenizer), [0]
+            pieces.append(EncodedWindow(np.array(ids), _none(), owner, side, weight, np.array(types)))
+    return pieces
+
+
+def pair_windows(first: int, second: int, room: int) -> list[tuple[Window, Window]]:
+    """Windows of two texts of `first` and `second` tokens that share `room`.
+
+    The shorter text is kept whole as long as it takes no more than half of the room; the longer one moves
+    along it in windows. Where both are longer, both move, from beginning to end at the same pace.
+    """
+    if first + second <= room:
+        return [(Window(0, first, 0, first), Window(0, second, 0, second))]
+    kept = min(first, second, room // 2)
+    mine, other = (kept, room - kept) if first <= second else (room - kept, kept)
+    one, two = windows(first, mine), windows(second, other)
+    count = max(len(one), len(two))
+    return [(one[i * len(one) // count], two[i * len(two) // count]) for i in range(count)]
+
+
+def encode_words(
+    tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], max_tokens: int
+) -> list[EncodedWindow]:
+    """Pieces for each list of words, in order, each with the words that it answers for.
+
+    The words are encoded as their text, or as the text that joins them with one space each. A word is read at
+    the token that holds its first character.
+    """
+    room = room_for_text(tokenizer, max_tokens)
+    opening = _framed(tokenizer, [-1]).tolist().index(-1)
+    pieces = []
+    for owner, sentence in enumerate(sentences):
+        words = WordSequence.of(sentence)
+        ids, spans = tokenizer.encode_spans(words.text)
+        starts = np.array([start for start, _ in words.spans], dtype=np.int64)
+        tokens = np.searchsorted(spans[:, 1], starts, side="right")  # [words]
+        tokens = np.minimum(tokens, max(0, len(ids) - 1))  # an empty word behind the last token
+        for window in windows(len(ids), room):
+            items = np.flatnonzero((tokens >= window.first) & (tokens < max(window.last, 1)))
+            framed = _framed(tokenizer, ids[window.start : window.end])
+            heads = tokens[items] - window.start + (opening if ids else 0)
+            pieces.append(EncodedWindow(framed, heads, owner, weight=max(1, len(items)), items=items))
+    return pieces
+
+
+def _framed(tokenizer: Tokenizer, ids: list[int]) -> np.ndarray:
+    """One example between its special tokens; one without any token gets one that says nothing."""
+    framed, _ = tokenizer.with_special(ids)
+    return np.array(framed or _nothing(tokenizer), dtype=np.int64)
+
+
+def _nothing(tokenizer: Tokenizer) -> list[int]:
+    """Ids that stand where a text has none."""
+    special = tokenizer.special
+    ids = tokenizer.encode(" ") or [i for i in (special.unknown, special.end, special.start) if i is not None]
+    return ids[:1]
+
+
+def room_for_text(tokenizer: Tokenizer, max_tokens: int, pair: bool = False) -> int:
+    """Tokens of text in a piece of `max_tokens`, one at least for each text."""
+    room = max_tokens - len(tokenizer.with_special([], [] if pair else None)[0])
+    if room < 1 + pair:
+        raise HeadstartError(f"max_tokens={max_tokens} leaves no room for text; ask for 16 at least")
+    return room
+
+
+def pack(pieces: Sequence[EncodedWindow], padding: int = 0) -> Rows:
+    """Lay pieces out in rows of the length that costs least to compute.
+
+    Args:
+        padding: the id in what is left of a row; nothing sees it.
+    """
+    sizes = [len(piece.ids) for piece in pieces]
+    shortest = -(-max(sizes) // ROW_STEP) * ROW_STEP
+    lengths = range(shortest, max(ROW_MOST, shortest) + 1, ROW_STEP)
+    layouts = [(length, *first_fit(sizes, length)) for length in lengths]
+    length, rows, places = min(
+        layouts, key=lambda layout: layout[0] * layout[1] * (1 + layout[0] / ATTENTION_LENGTH)
+    )
+    ids = np.full(rows * length, padding, dtype=np.int64)
+    segments = np.full(rows * length, len(pieces), dtype=np.int64)
+    types = np.zeros(rows * length, dtype=np.int64)
+    first = np.array([row * length + start for row, start in places])
+    for number, (piece, begin) in enumerate(zip(pieces, first, strict=True)):
+        filled = slice(begin, begin + len(piece.ids))
+        ids[filled] = piece.ids
+        segments[filled] = number
+        if piece.types is not None:
+            types[filled] = piece.types
+    heads = [piece.heads + begin for piece, begin in zip(pieces, first, strict=True)]
+    return Rows(
+        torch.from_numpy(ids.reshape(rows, length)),
+        torch.from_numpy(segments.reshape(rows, length)),
+        torch.from_numpy(np.concatenate(heads)),
+        torch.from_numpy(first),
+        torch.from_numpy(first + np.array(sizes) - 1),
+        torch.from_numpy(types.reshape(rows, length)) if types.any() else None,
+    )
+
+
+def first_fit(sizes: Sequence[int], length: int) -> tuple[int, list[tuple[int, int]]]:
+    """First-fit decreasing: how many rows of `length` are needed, and `(row, start)` of every size."""
+    used: list[int] = []
+    places = [(0, 0)] * len(sizes)
+    for number in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        size = sizes[number]
+        row = next((row for row, filled in enumerate(used) if filled + size <= length), len(used))
+        if row == len(used):
+            used.append(0)
+        places[number] = (row, used[row])
+        used[row] += size
+    return len(used), places

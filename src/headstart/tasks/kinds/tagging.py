@@ -1,0 +1,209 @@
+"""A tag for every word: parts of speech, or entities as spans of words.
+
+Labels live on characters: words know where they stand in their text (`WordSequence`), and what a model's
+tokens are shows nowhere outside of `packing`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from headstart.errors import HeadstartError
+from headstart.models.family import HeadKind
+from headstart.tasks.examples import MAX_TEXT, Examples, TaskKind, WordSequence
+from headstart.tasks.kinds.kind import (
+    TEXT_COLUMNS,
+    Columns,
+    Scored,
+    Unusable,
+    choose,
+    numbered,
+    read_text,
+    softmax,
+)
+from headstart.tasks.kinds.packing import EncodedWindow, encode_words
+from headstart.tasks.kinds.spans import Span, outside_graphemes, tags_of, words_in
+from headstart.tasks.metrics.entities import entities, marks_entities
+from headstart.tokenizer.base import Tokenizer
+
+WORD_COLUMNS = "tokens words"
+TAG_COLUMNS = "tags ner_tags pos_tags labels pos upos ner"
+SPAN_COLUMNS = "entities spans ents label labels annotations"
+
+
+class Tagging(Scored):
+    """One tag for each word."""
+
+    name: TaskKind = "tagging"
+    head: HeadKind = "tagging"
+    roles = ("words", "text", "label")
+    wanted = "'tokens' and 'tags', or 'text' and 'entities'"
+
+    def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
+        given = mapped.get("words") or mapped.get("text")
+        words = given if given and isinstance(row[given], list) else choose(row, WORD_COLUMNS)
+        if words is not None and (asked or isinstance(row[words], list)):
+            tags = mapped.get("label") or choose(row, f"{TAG_COLUMNS} {SPAN_COLUMNS}", words)
+            if tags is not None:
+                return {"words": words, "label": tags}
+        text = given or choose(row, TEXT_COLUMNS)
+        spans = mapped.get("label") or choose(row, SPAN_COLUMNS, text)
+        if text is None or spans is None:
+            return None
+        if not asked and (not _are_spans(row[spans]) or (not row[spans] and "label" in spans.lower())):
+            return None  # an empty list of labels is more likely one of the whole text
+        return {"text": text, "label": spans}
+
+    def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> WordSequence:
+        if "text" in columns:
+            return words_in(read_text(where, row[columns["text"]]))
+        cell = row[columns["words"]]
+        if isinstance(cell, str):
+            raise HeadstartError(f"{where}: the words are one string, not a list of words")
+        if not cell:
+            raise Unusable("no words")
+        words = WordSequence.of([str(word) for word in cell])
+        if len(words.text) > MAX_TEXT:
+            raise Unusable("text over 1 MB")
+        return words
+
+    def read_target(
+        self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
+    ) -> list[str]:
+        cell = row[columns["label"]]
+        if not isinstance(cell, list):
+            raise HeadstartError(f"{where}: tagging needs a list of words and a list of tags")
+        if "text" in columns:
+            return tags_of(given, _read_spans(where, given.text, cell, remarks))
+        if len(given) != len(cell):
+            raise HeadstartError(
+                f"{where} has {len(given)} words and {len(cell)} tags; every word needs one tag"
+            )
+        if None in cell:
+            raise Unusable("no label")
+        return [str(tag) for tag in cell]
+
+    def read_example(
+        self, where: str, row: Mapping[str, Any], columns: Columns, remarks: Counter[str]
+    ) -> tuple[WordSequence, list[str]]:
+        """A text is cut into words at the borders of its spans too, so that every span is whole words."""
+        given = self.read_input(where, row, columns)
+        if "text" in columns and isinstance(row[columns["label"]], list):
+            spans = _read_spans(where, given.text, row[columns["label"]], Counter())
+            given = words_in(given.text, (border for span in spans for border in span[:2]))
+        return given, self.read_target(where, row, columns, given, remarks)
+
+    def as_input(self, value: Any) -> WordSequence:
+        if isinstance(value, str):
+            return words_in(value)
+        if isinstance(value, list) and all(isinstance(word, str) for word in value):
+            return WordSequence.of(value)
+        raise HeadstartError(f"a tagger takes a text or a list of words, not a {type(value).__name__}")
+
+    def labels(self, train: Examples) -> list[str]:
+        return train.labels
+
+    def encode(self, tokenizer: Tokenizer, inputs: Sequence[Any], max_tokens: int) -> list[EncodedWindow]:
+        return encode_words(tokenizer, inputs, max_tokens)
+
+    def targets(
+        self, train: Examples, pieces: Sequence[EncodedWindow], labels: Sequence[str]
+    ) -> list[Tensor]:
+        """The numbers of the tags of the words that a piece answers for, `[words]`."""
+        number = numbered(labels)
+        return [
+            torch.tensor([number[train.targets[piece.owner][i]] for i in piece.items], dtype=torch.long)
+            for piece in pieces
+        ]
+
+    def loss(self, outputs: Tensor, targets: Sequence[Tensor], pieces: Sequence[EncodedWindow]) -> Tensor:
+        return F.cross_entropy(outputs, torch.cat(list(targets)))
+
+    def merge(
+        self,
+        pieces: Sequence[EncodedWindow],
+        outputs: Sequence[np.ndarray],
+        inputs: Sequence[Any],
+        facts: Mapping[str, Any],
+    ) -> list[Any]:
+        """Probabilities `[words, labels]`, of each word from the window that answers for it."""
+        labels = outputs[0].shape[1]
+        scores = [np.zeros((len(words), labels), dtype=np.float32) for words in inputs]
+        for piece, output in zip(pieces, outputs, strict=True):
+            scores[piece.owner][piece.items] = output
+        return [softmax(each) for each in scores]
+
+    def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> list[str]:
+        return [labels[i] for i in result.argmax(-1)]
+
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+        """Words with their tags and the tags' probabilities; of tags that mark spans also the spans, with
+        their characters in the text and the lowest probability of their tags."""
+        words, tags, sure = (
+            WordSequence.of(given),
+            self.predicted(result, given, labels),
+            result.max(-1).tolist(),
+        )
+        found: dict[str, Any] = {"words": list(words), "tags": tags, "probabilities": sure}
+        if marks_entities([["O", *labels]]):
+            found["entities"] = [
+                {
+                    "text": words.text[words.spans[first][0] : words.spans[last][1]],
+                    "label": label,
+                    "start": words.spans[first][0],
+                    "end": words.spans[last][1],
+                    "probability": min(sure[first : last + 1]),
+                }
+                for label, first, last in entities(tags)
+            ]
+        return found
+
+
+def _are_spans(cell: Any) -> bool:
+    """Whether a cell is a list of labelled spans, or could be: an empty list is a text without any."""
+    return isinstance(cell, list) and all(
+        (isinstance(one, dict) and {"start", "end"} <= set(one))
+        or (isinstance(one, list) and len(one) == 3 and isinstance(one[0], int))
+        for one in cell
+    )
+
+
+def _read_spans(where: str, text: str, cell: list[Any], remarks: Counter[str]) -> list[Span]:
+    """Labelled spans of characters, in order: `{"start", "end", "label"}`, or `[start, end, label]`."""
+    if not _are_spans(cell):
+        raise HeadstartError(
+            f'{where}: spans are written {{"start": 0, "end": 5, "label": "PER"}} or [0, 5, "PER"]'
+        )
+    spans = []
+    for one in cell:
+        if isinstance(one, dict):
+            start, end = one["start"], one["end"]
+            label = next((one[name] for name in ("label", "type", "entity", "tag") if name in one), None)
+        else:
+            start, end, label = one
+        if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(text):
+            raise HeadstartError(
+                f"{where}: the span {start} to {end} lies outside its text of {len(text):,} characters; "
+                "spans count characters from 0, and end behind their last one"
+            )
+        if label is None or not str(label).strip():
+            raise HeadstartError(f"{where}: the span {start} to {end} has no label")
+        stripped = text[start:end].strip()
+        if not stripped:
+            remarks["spans of blanks alone left out"] += 1
+            continue
+        start += text[start:end].index(stripped)
+        whole = outside_graphemes(text, start, start + len(stripped))
+        if whole != (start, start + len(stripped)):
+            remarks["spans began or ended within a character and its signs, and were widened"] += 1
+        spans.append(Span(*whole, str(label)))
+    spans.sort()
+    if any(before.end > after.start for before, after in pairwise(spans)):
+        remarks["texts with spans that overlap, of which the first keeps its words"] += 1
+    return spans
