@@ -2,7 +2,16 @@
 
 import difflib
 import errno
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_MEMORY = re.compile(
+    r"can't allocate memory|out of memory|bad_alloc|Cannot allocate memory|can't start new thread"
+)
 
 
 class HeadstartError(Exception):
@@ -28,15 +37,72 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(names)}"
 
 
+@contextmanager
+def named_after(path: Path) -> Iterator[None]:
+    """Errors of a disk that takes no more become `OSError`s that name the file, whoever raised them."""
+    try:
+        yield
+    except Exception as error:
+        number = _disk_error(error)
+        if number is None or getattr(error, "filename", None) is not None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _disk_error(error: Exception) -> int | None:
+    """The number of the operating system's error behind one that says a disk takes no more; else None."""
+    found = error.errno if isinstance(error, OSError) else None
+    if found is None and (native := re.search(r"\bos error (\d+)\b", str(error))):
+        found = int(native[1])
+    if (
+        found is None
+        and isinstance(error, OSError)
+        and re.match(r"\d+ requested and \d+ written", str(error))
+    ):
+        found = errno.ENOSPC  # numpy's words; it does not ask why
+    return found if found in FULL else None
+
+
+def explain(error: BaseException) -> str | None:
+    """One sentence for what the machine refused, and what to do about it; None: it is a bug."""
+    if isinstance(error, OSError):
+        return explain_os_error(error)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+        return (
+            "there is not enough memory; close other programs, raise the limit (ulimit -v), or take smaller "
+            "settings or fewer workers"
+        )
+    if (number := _disk_error(error) if isinstance(error, Exception) else None) is not None:
+        return explain_os_error(OSError(number, os.strerror(number)))
+    return None
+
+
 def explain_os_error(error: OSError) -> str:
     """One sentence for what the operating system refused, and what to do about it."""
     where = f" {error.filename}" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    number = error.errno or _disk_error(error)
+    if number in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full while writing{where}; free some space and start the same command again"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if number == errno.EFBIG:
+        return (
+            f"no file may grow as large here as{where or ' what is written'}; raise the limit (ulimit -f), "
+            "or write to another disk"
+        )
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open at once; raise the limit (ulimit -n 4096) and start again"
+    if number in (errno.ENOMEM, errno.EAGAIN):
+        return (
+            f"there is not enough memory{' for' + where if where else ''}, or too many processes run; close "
+            "other programs, raise the limits (ulimit -v, ulimit -u), or take fewer workers"
+        )
+    if number == errno.EBADF:
+        return "standard output is closed; write to a file with --out, or leave it open"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"no permission to use{where or ' a file'}; choose another folder or change its permissions"
-    if error.errno == errno.ENOENT:
+    if number == errno.ENOENT:
         return f"there is no{where or ' such'} file or folder; check the path"
-    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+    if number in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
         return f"{error.strerror}:{where}; choose another path"
+    if number in (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP):
+        return f"{error.strerror}:{where}; choose a shorter or plainer path"
     return f"{error.strerror or error}{':' + where if where else ''}"

@@ -11,39 +11,63 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from headstart import __version__
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, named_after
+
+Read = TypeVar("Read")
 
 MANIFEST = "manifest.json"
+WHOLE = (MANIFEST, "config.json")
+"""What says that a folder is whole: it is written last, and deleted first."""
+LOCK = ".lock"
+"""In a folder that a command has claimed, see `headstart.output`."""
+MOST_JSON = 1 << 30
+"""Bytes of a JSON file that is still read."""
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; move it onto `path` when the block ends without an error.
+    """Yield a temporary path; move it onto `path` when the block ends without an error. Links are followed.
 
     Works for a file and for a folder. After an error or a kill `path` is what it was before. Only an
     old folder is missing for an instant while the new one takes its place: no half one is ever there.
+    A folder that a command has claimed (`headstart.output`) stays where it is and is filled, what marks it as
+    whole last. What is no file, as a pipe or /dev/null, is written to as it is.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    replaced = path.with_name(f".{path.name}.{os.getpid()}.old")
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_dir() and not path.is_file():
+        yield path
+        return
+    claimed = (path / LOCK).exists()
+    beside = path if claimed else path.parent
+    beside.mkdir(parents=True, exist_ok=True)
+    _sweep(beside, path.name)
+    temporary = beside / f".{path.name}.{os.getpid()}.tmp"
+    replaced = beside / f".{path.name}.{os.getpid()}.old"
     try:
-        yield temporary
-        if temporary.is_dir():
-            for file in temporary.rglob("*"):
-                _flush(file)
-            if path.is_dir():
-                path.rename(replaced)  # a folder cannot be renamed over a full one
-        _flush(temporary)
-        temporary.replace(path)
-        with suppress(FileNotFoundError):  # whoever waited for `path` may have moved its folder on already
-            _flush(path.parent)
+        with named_after(path):
+            yield temporary
+            if temporary.is_dir():
+                for file in temporary.rglob("*"):
+                    _flush(file)
+                if claimed:
+                    _fill(path, temporary)
+                    return
+                if path.is_dir():
+                    path.rename(replaced)  # a folder cannot be renamed over a full one
+            _flush(temporary)
+            temporary.replace(path)
+            with suppress(
+                FileNotFoundError
+            ):  # whoever waited for `path` may have moved its folder on already
+                _flush(path.parent)
     finally:
         if replaced.exists() and not path.exists():
             replaced.rename(path)
@@ -51,10 +75,20 @@ def atomic(path: Path) -> Iterator[Path]:
         remove(replaced)
 
 
-def _sweep(path: Path) -> None:
-    """Delete what a killed process, or an earlier attempt of this one, left beside `path`."""
-    for rest in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        pid, _, kind = rest.name.removeprefix(f".{path.name}.").partition(".")
+def _fill(path: Path, made: Path) -> None:
+    """Move what was made into a claimed folder, in the place of what an earlier call left there."""
+    for old in sorted(path.iterdir(), key=lambda file: file.name not in WHOLE):
+        if not old.name.startswith("."):
+            remove(old)
+    for new in sorted(made.iterdir(), key=lambda file: file.name in WHOLE):
+        new.rename(path / new.name)
+    _flush(path)
+
+
+def _sweep(folder: Path, name: str) -> None:
+    """Delete what a killed process, or an earlier attempt of this one, left of `name` in `folder`."""
+    for rest in folder.glob(f".{glob.escape(name)}.*"):
+        pid, _, kind = rest.name.removeprefix(f".{name}.").partition(".")
         if pid.isdecimal() and kind in ("tmp", "old") and (int(pid) == os.getpid() or not _alive(int(pid))):
             remove(rest)
 
@@ -92,14 +126,55 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_bytes(orjson.dumps(value, option=options) + b"\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read one JSON file; a missing or broken file is a `HeadstartError`."""
+@overload
+def read_json(path: Path) -> Any: ...
+@overload
+def read_json(path: Path, of: type[Read]) -> Read: ...
+def read_json(path: Path, of: Any = Any) -> Any:
+    """Read one JSON file: the one way in which headstart opens them.
+
+    Args:
+        of: what it has to hold, as a type that pydantic knows: `dict`, `dict[str, str]`, a `TypedDict`.
+
+    Raises:
+        HeadstartError: the file is missing, damaged, too large, or holds something else.
+    """
     try:
-        return orjson.loads(path.read_bytes())
+        if path.stat().st_size > MOST_JSON:
+            raise HeadstartError(f"{path} is larger than {MOST_JSON:,} bytes, which no file of its kind is")
+        value = orjson.loads(path.read_bytes())
     except FileNotFoundError:
         raise HeadstartError(f"there is no {path}; check the path") from None
     except orjson.JSONDecodeError as error:
         raise HeadstartError(f"{path} is not valid JSON ({error}); it may have been damaged") from None
+    return checked(value, of, path)
+
+
+def checked(value: Any, of: Any, where: Path) -> Any:
+    """`value`, which was read from `where`, if it is of the type `of`; numbers are not made from words.
+
+    Raises:
+        HeadstartError: it is of another type; the sentence names the key.
+    """
+    if of is Any:
+        return value
+    try:
+        return _adapter(of).validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        found = repr(first["input"])
+        shown = found if len(found) <= 60 else f"{found[:57]}..."
+        why = first["msg"][:1].lower() + first["msg"][1:]
+        raise HeadstartError(
+            f"{where}: {f'{key} = {shown}' if key else f'what it holds, {shown},'} is wrong ({why}); "
+            "it may have been damaged, or made by something else"
+        ) from None
+
+
+@lru_cache(maxsize=64)
+def _adapter(of: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(of)
 
 
 def write_manifest(folder: Path, kind: str, version: int, fields: dict[str, Any]) -> None:
@@ -119,8 +194,8 @@ def read_manifest(folder: Path, kind: str, version: int) -> dict[str, Any]:
         raise HeadstartError(f"there is no {kind} folder {folder}; check the path")
     if not (folder / MANIFEST).exists():
         raise HeadstartError(f"{folder} has no {MANIFEST}: it is not a finished {kind} folder; make it again")
-    manifest = read_json(folder / MANIFEST)
-    found = manifest.get("format") if isinstance(manifest, dict) else None
+    manifest = read_json(folder / MANIFEST, dict[str, Any])
+    found = manifest.get("format")
     if found != f"headstart.{kind}":
         raise HeadstartError(f"{folder} is {found or 'no headstart folder'}, not a {kind} folder")
     if manifest.get("version") != version:
