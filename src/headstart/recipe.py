@@ -4,6 +4,7 @@ A recipe class derives from `Recipe`. Unknown keys and wrong values end in one s
 the file, the line and the nearest known key.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -13,8 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import atomic
+from headstart.overrides import apply_override
 
 Location = tuple[str | int, ...]
+MOST_TEXT, MOST_VALUES = 1_000_000, 20_000
+"""Characters of a recipe, and values in it, that are still read."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,9 +42,9 @@ class Recipe(BaseModel):
         Raises:
             HeadstartError: unreadable file, bad YAML, unknown key, or a value of the wrong type.
         """
-        values, lines = _read_yaml(path) if path else ({}, {})
+        values, lines = read_yaml(path) if path else ({}, {})
         for override in overrides:
-            _apply(values, override)
+            apply_override(values, override, cls)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -62,23 +66,37 @@ class Recipe(BaseModel):
             temporary.write_text(text, encoding="utf-8")
 
 
-def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
-    """The mapping in a YAML file, and the line (from 1) of every key in it."""
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
+    """The mapping in a YAML file, and the line (from 1) of every key in it: the one way in which headstart
+    opens them.
+
+    Raises:
+        HeadstartError: the file is missing, no YAML, no mapping, or more than a person would write.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise HeadstartError(f"there is no recipe {path}; check the path") from None
     except UnicodeDecodeError:
         raise HeadstartError(f"recipe {path} is not UTF-8 text") from None
+    if len(text) > MOST_TEXT:
+        raise HeadstartError(f"recipe {path} is longer than {MOST_TEXT:,} characters, which no recipe is")
     try:
         node = yaml.compose(text, Loader=_Loader)
-        values = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
+        if node is not None and _size(node, {}) > MOST_VALUES:
+            raise HeadstartError(
+                f"recipe {path} holds more than {MOST_VALUES:,} values, its aliases counted; write it without"
+            )
+        values = _Loader("").construct_document(node) if node is not None else None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that no calendar has
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        raise HeadstartError(
-            f"recipe {path}{where}: not valid YAML ({getattr(error, 'problem', error)})"
-        ) from None
+        why = (
+            "it is nested too deeply"
+            if isinstance(error, RecursionError)
+            else getattr(error, "problem", error)
+        )
+        raise HeadstartError(f"recipe {path}{where}: not valid YAML ({why})") from None
     if values is None:
         return {}, {}
     if not isinstance(values, dict):
@@ -90,6 +108,19 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
     return values, lines
 
 
+def _size(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a node holds, each alias counted as what it stands for; infinite: it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # until it is known: only an alias inside of it asks before
+        below: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            below = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            below = node.value
+        known[id(node)] = 1 + sum(_size(part, known) for part in below)
+    return known[id(node)]
+
+
 def _collect_lines(node: yaml.Node | None, location: Location, lines: dict[Location, int]) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -99,22 +130,6 @@ def _collect_lines(node: yaml.Node | None, location: Location, lines: dict[Locat
         for index, value in enumerate(node.value):
             lines[(*location, index)] = value.start_mark.line + 1
             _collect_lines(value, (*location, index), lines)
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Set one `a.b.c=value` in `values`; the value is read as YAML, so `1e-3`, `true` and `[a, b]` work."""
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise HeadstartError(f"override {override!r} is not of the form key=value")
-    *parents, last = key.split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise HeadstartError(f"override {override!r}: {parent!r} holds a value, not a group of keys")
-    try:
-        values[last] = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError):
-        values[last] = text
 
 
 def _sentence(
