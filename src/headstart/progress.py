@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from headstart.console import Console, printable
 
 SECONDS_BETWEEN_LINES = 10.0
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True)
 
 
 class ProgressBar:
@@ -35,16 +36,16 @@ class ProgressBar:
     def __enter__(self) -> "ProgressBar":
         if console.is_terminal:
             self._progress = Progress(
-                TextColumn("{task.description:<28}"),
+                TextColumn("{task.description:<28}", markup=False),
                 BarColumn(bar_width=30),
-                TextColumn("{task.fields[status]}"),
+                TextColumn("{task.fields[status]}", markup=False),
                 TimeRemainingColumn(compact=True),
                 console=console,
                 transient=True,
             )
             self._progress.start()
             self._task = self._progress.add_task(
-                self.label, total=self.total, completed=int(self.done), status=""
+                printable(self.label), total=self.total, completed=int(self.done), status=""
             )
         return self
 
@@ -57,12 +58,15 @@ class ProgressBar:
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             share = f" {100 * self.done / self.total:3.0f} %" if self.total else ""
-            print(f"  {self.label}:{share} {self._status()}", file=sys.stderr, flush=True)
+            line = f"  {printable(self.label)}:{share} {self._status()}"
+            print(line, file=sys.stderr, flush=True)
 
     def _status(self) -> str:
         rate = (self.done - self._done_before) / max(time.monotonic() - self._started, 1e-9)
         digits = 0 if rate >= 10 else 1
-        return f"{self.done:,.0f} {self.unit}, {rate:,.{digits}f} {self.unit}/s {self.note}".rstrip()
+        return printable(
+            f"{self.done:,.0f} {self.unit}, {rate:,.{digits}f} {self.unit}/s {self.note}".rstrip()
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -75,6 +79,6 @@ class ProgressBar:
 def stage(title: str) -> Iterator[None]:
     """Announce a stage and say how long it took when it ends well."""
     started = time.monotonic()
-    console.print(f"[bold]{title}[/bold]")
+    console.print(title, style="bold")
     yield
-    console.print(f"  [dim]done in {time.monotonic() - started:,.1f} s[/dim]")
+    console.print(f"  done in {time.monotonic() - started:,.1f} s", style="dim")

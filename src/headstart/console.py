@@ -1,0 +1,55 @@
+"""What people read: text from elsewhere is shown to them and never obeyed.
+
+Texts of a corpus, names of folders and answers of models may hold control characters, with which a text sets
+a terminal's title, moves the cursor or hides what was printed, and brackets that rich takes for markup.
+"""
+
+import sys
+from typing import Any, TextIO
+
+import rich.console
+from rich.text import Text
+
+# C0 and C1 control characters but for tabs and line breaks, and those that turn the direction of writing.
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_SHOWN = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in _CONTROLS
+    if chr(code) not in "\t\n"
+}
+
+
+def printable(text: str) -> str:
+    """`text` with its control characters written as escapes; tabs and line breaks stay."""
+    return text.translate(_SHOWN)
+
+
+class Console(rich.console.Console):
+    """rich's console for tables and lines: takes no text for markup, and sends no control character of it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, highlight=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See rich; every string that is printed passes here, also those in the cells of a table."""
+        return super().render_str(printable(text), **options)
+
+
+class PrintableStream:
+    """A text stream through which control characters are shown and not sent."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.rich_proxied_file = stream
+        """The stream itself, for rich: its own colours are meant, and `Console` sees to the text."""
+
+    def write(self, text: str) -> int:
+        self.rich_proxied_file.write(printable(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rich_proxied_file, name)
+
+
+def guard_streams() -> None:
+    """From here on nothing that is printed reaches a terminal raw."""
+    sys.stdout, sys.stderr = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
