@@ -11,7 +11,19 @@ SOURCE = Path(__file__).parent.parent / "src" / "headstart"
 
 # From the bottom up; parts of one layer know nothing of each other.
 LAYERS = [
-    {"errors", "folder", "recipe", "progress", "workers", "page", "former_names"},
+    {
+        "errors",
+        "folder",
+        "recipe",
+        "progress",
+        "workers",
+        "page",
+        "former_names",
+        "console",
+        "lock",
+        "output",
+        "overrides",
+    },
     {"corpus", "tokenizer", "models"},
     {"objectives", "interchange"},
     {"training"},

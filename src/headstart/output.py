@@ -1,0 +1,239 @@
+"""Where a command may write: the one rule for every output.
+
+An output may be new, empty, or one that the same command made or began from the same settings. Anything else
+is refused before any work, unless `replace` is given, which says what goes. An input is never an output. A
+link is followed. While a command works, no other one may write to the same place.
+"""
+
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart.console import printable
+from headstart.errors import HeadstartError
+from headstart.folder import LOCK, MANIFEST, fingerprint, read_json, remove, write_json
+from headstart.lock import locked
+
+MARK = ".output.json"
+"""In a finished folder, and in one that is being made: which command made it, from what."""
+REPLACED = ".replaced"
+"""What `replace` set aside, until the new output is finished."""
+_OURS = (MARK, LOCK, REPLACED)
+_NOBODYS = ("lost+found", ".DS_Store")
+_NAMED = 4
+"""So many names of what lies in a folder are said."""
+
+
+@dataclass
+class Output:
+    """A folder that a command may write."""
+
+    place: Path
+    """Where links lead."""
+    finished: dict[str, Any] | None = None
+    """The figures of an earlier call with the same settings, where `finish` has been told of them."""
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        """Keep the figures of a finished output for the next call with the same settings."""
+        self.finished = facts
+
+
+@contextmanager
+def output(
+    out: Path,
+    kind: str,
+    *,
+    settings: Any = None,
+    inputs: Iterable[Path] = (),
+    own: Iterable[str] = (),
+    replace: bool = False,
+) -> Iterator[Output]:
+    """Claim the folder `out` for a command, while the block runs.
+
+    After an error, a folder in which nothing was made is as it was before: new, or empty, or with what
+    `replace` set aside.
+
+    Args:
+        kind: what is made, as in "tokens"; of a folder with a manifest, its kind.
+        settings: JSON-like; what the output is made from. None: the command compares its settings itself.
+        inputs: files and folders that the command reads.
+        own: names of files by which a folder of the command's own kind is known, besides the mark.
+        replace: delete what `out` holds, and say what that is.
+
+    Raises:
+        HeadstartError: the folder holds something else, is an input or holds one, or is in use.
+    """
+    place = Path(os.path.realpath(out))
+    if place.exists() and not place.is_dir():
+        raise HeadstartError(f"{out} is a file; name a folder")
+    check_inputs(out, inputs)
+    identity = None if settings is None else fingerprint(settings)
+    before = _mark(place)
+    if not replace and before.get("finished") and before == _made(kind, identity, before["finished"]):
+        yield Output(place, before["finished"])
+        return
+    new = [folder for folder in (place, *place.parents) if not folder.exists()]
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(place / LOCK, out):
+            made = Output(place)
+            _claim(place, out, kind, identity, own, replace)
+            try:
+                yield made
+            except BaseException:
+                _put_back(place)
+                raise
+            if identity is not None:
+                write_json(place / MARK, _made(kind, identity, made.finished))
+            remove(place / REPLACED)
+    finally:
+        with suppress(OSError):  # something is in it
+            for folder in new:
+                folder.rmdir()
+
+
+@contextmanager
+def output_file(out: Path, *, inputs: Iterable[Path] = (), replace: bool = False) -> Iterator[Path]:
+    """Claim the file `out` for a command, while the block runs; yields where it lies, links followed.
+
+    Args: see `output`.
+
+    Raises:
+        HeadstartError: there is such a file, it is an input, or it is in use.
+    """
+    place = Path(os.path.realpath(out))
+    if place.is_dir():
+        raise HeadstartError(f"{out} is a folder; name a file")
+    if place.exists() and not stat.S_ISREG(place.stat().st_mode):  # a pipe, a terminal, /dev/null
+        yield place
+        return
+    check_inputs(out, inputs)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with locked(place.with_name(f".{place.name}.lock"), out):
+        size = place.stat().st_size if place.exists() else 0
+        if size and not replace:
+            raise HeadstartError(
+                f"{out} is there already; choose another name, or pass --replace to delete what it holds"
+            )
+        if size:
+            _say(f"--replace deletes {out} ({size:,} bytes)")
+        yield place
+
+
+def check_inputs(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that is an input, or holds one.
+
+    Raises:
+        HeadstartError: it is or does.
+    """
+    place = Path(os.path.realpath(out))
+    for given in inputs:
+        read = Path(os.path.realpath(given))
+        if place == read or (place.exists() and read.exists() and place.samefile(read)):
+            raise HeadstartError(f"{out} is what is read; choose another output")
+        if place in read.parents:
+            raise HeadstartError(f"{out} holds {given}, which is read; choose another output")
+
+
+def identity(path: Path) -> str:
+    """A hash of what a file or a folder holds; of a folder with a manifest, of that."""
+    if (path / MANIFEST).is_file():
+        path = path / MANIFEST
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    files = (file for file in sorted(path.rglob("*")) if file.is_file() and file.name not in _OURS)
+    return fingerprint([[str(file.relative_to(path)), identity(file)] for file in files])
+
+
+def _made(kind: str, settings: str | None, facts: dict[str, Any] | None) -> dict[str, Any]:
+    return {"format": "headstart.output", "version": 1, "kind": kind, "settings": settings, "finished": facts}
+
+
+def _mark(place: Path) -> dict[str, Any]:
+    """The mark of a folder; empty where it has none that can be read."""
+    if not (place / MARK).is_file():
+        return {}
+    try:
+        return read_json(place / MARK, dict)
+    except HeadstartError:
+        return {}
+
+
+def _held(place: Path) -> list[str]:
+    """The names of what lies in a folder, but for what is there for this module, or for nobody."""
+    return sorted(path.name for path in place.iterdir() if path.name not in (*_OURS, *_NOBODYS))
+
+
+def _claim(
+    place: Path, out: Path, kind: str, settings: str | None, own: Iterable[str], replace: bool
+) -> None:
+    """Make sure that the folder may be written, and mark it."""
+    mark = _mark(place)
+    if (place / REPLACED).exists() and mark.get("finished") is None:
+        _put_back(place)
+    held = _held(place)
+    if held and replace:
+        _set_aside(place, out, held)
+    elif held:
+        if not _is_own(place, kind, own):
+            raise HeadstartError(
+                f"{out} holds other files ({_names(held)}); choose an empty or a new folder, or pass "
+                "--replace to delete them"
+            )
+        if settings is not None and mark.get("settings") != settings:
+            raise HeadstartError(
+                f"{out} holds a {kind} folder made from other inputs or settings; choose another folder, or "
+                "pass --replace to delete it"
+            )
+    if settings is not None:
+        write_json(place / MARK, _made(kind, settings, None))
+
+
+def _is_own(place: Path, kind: str, own: Iterable[str]) -> bool:
+    """Whether a folder was made, or begun, by the command that makes this kind."""
+    if _mark(place).get("kind") == kind or any((place / name).exists() for name in own):
+        return True
+    try:
+        return read_json(place / MANIFEST, dict).get("format") == f"headstart.{kind}"
+    except HeadstartError:
+        return False
+
+
+def _set_aside(place: Path, out: Path, held: list[str]) -> None:
+    if place in (Path.home(), *Path.home().parents):
+        raise HeadstartError(f"--replace would delete all of {out}; choose a folder below it")
+    files = [path for name in held for path in (place / name, *(place / name).rglob("*")) if path.is_file()]
+    size = sum(path.lstat().st_size for path in files)
+    _say(f"--replace deletes what {out} holds: {_names(held)} ({len(files):,} files, {size:,} bytes)")
+    remove(place / REPLACED)
+    (place / REPLACED).mkdir()
+    for name in (*held, MARK):
+        if (place / name).exists():
+            (place / name).rename(place / REPLACED / name)
+
+
+def _put_back(place: Path) -> None:
+    """Where nothing new has been made, bring back what was set aside, and remove the mark."""
+    if _held(place):
+        return
+    remove(place / MARK)
+    if (place / REPLACED).is_dir():
+        for path in (place / REPLACED).iterdir():
+            path.rename(place / path.name)
+        (place / REPLACED).rmdir()
+
+
+def _names(held: list[str]) -> str:
+    more = f" and {len(held) - _NAMED:,} more" if len(held) > _NAMED else ""
+    return ", ".join(held[:_NAMED]) + more
+
+
+def _say(sentence: str) -> None:
+    print(f"headstart: {printable(sentence)}", file=sys.stderr)

@@ -1,0 +1,196 @@
+"""Where a command may write: nothing that is not its own is touched."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from headstart.errors import HeadstartError
+from headstart.folder import atomic, write_manifest
+from headstart.output import MARK, REPLACED, identity, output, output_file
+
+
+def make(out: Path, text: str = "made", settings: object = 1, **how) -> dict:
+    """A command that makes one file from its settings; returns its figures."""
+    with output(out, "thing", settings=settings, **how) as made:
+        if made.finished is None:
+            with atomic(out) as temporary:
+                temporary.mkdir(parents=True)
+                (temporary / "file").write_text(text)
+                (temporary / "sub").mkdir()
+                write_manifest(temporary, "thing", 1, {})
+            made.finish({"text": text})
+        return made.finished
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def precious(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_text("my only copy")
+    return folder
+
+
+WHOLE = [MARK, "file", "manifest.json", "sub"]
+
+
+def test_new_empty_and_linked(tmp_path, monkeypatch) -> None:
+    make(tmp_path / "deep" / "new")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "lost+found").mkdir()
+    make(tmp_path / "empty")
+    (tmp_path / "elsewhere").mkdir()
+    for name, target in (("link", "elsewhere"), ("dangling", "nowhere")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+        make(tmp_path / name)
+        assert (tmp_path / name).is_symlink()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    inode = Path().stat().st_ino
+    make(Path())
+    assert Path().stat().st_ino == inode
+    for made in ("deep/new", "empty", "elsewhere", "nowhere", "here"):
+        assert set(WHOLE) <= set(names(tmp_path / made)) <= {*WHOLE, "lost+found"}
+
+
+def test_the_same_again_is_there_already_and_others_are_refused(tmp_path) -> None:
+    out = tmp_path / "out"
+    assert make(out, "one") == {"text": "one"}
+    assert make(out, "two") == {"text": "one"}
+    with pytest.raises(HeadstartError, match="a thing folder made from other inputs or settings"):
+        make(out, settings=2)
+    with pytest.raises(HeadstartError, match="holds other files"), output(out, "other", settings=1):
+        pass
+    assert (out / "file").read_text() == "one"
+    assert make(out, "two", settings=2, replace=True) == {"text": "two"}
+    assert (out / "file").read_text() == "two"
+    assert names(out) == WHOLE
+
+
+def test_files_of_others_stay(tmp_path) -> None:
+    folder = precious(tmp_path / "thesis")
+    with pytest.raises(HeadstartError, match=r"thesis holds other files \(mine.txt\)"):
+        make(folder)
+    assert names(folder) == ["mine.txt"]
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(HeadstartError, match="is a file"):
+        make(tmp_path / "file")
+
+
+def test_replace_says_what_goes_and_keeps_it_until_the_new_is_whole(tmp_path, capsys) -> None:
+    folder = precious(tmp_path / "thesis")
+    (folder / ".hidden").write_text("too")
+    with pytest.raises(KeyError), output(folder, "thing", settings=1, replace=True):  # noqa: PT012
+        assert names(folder) == [".lock", MARK, REPLACED]
+        raise KeyError
+    assert names(folder) == [".hidden", "mine.txt"]
+    assert "--replace deletes what" in (said := capsys.readouterr().err)
+    assert ".hidden, mine.txt (2 files, 15 bytes)" in said
+    make(folder, replace=True)
+    assert names(folder) == WHOLE
+
+
+def test_what_a_killed_replacement_set_aside_comes_back(tmp_path) -> None:
+    folder = precious(tmp_path / "thesis")
+    pid = os.fork()
+    if pid == 0:
+        with output(folder, "thing", settings=1, replace=True):
+            os._exit(9)
+    os.waitpid(pid, 0)
+    assert (folder / REPLACED / "mine.txt").exists()
+    with pytest.raises(HeadstartError, match="holds other files"):
+        make(folder)
+    assert names(folder) == ["mine.txt"]
+
+
+def test_what_is_read_is_never_written(tmp_path) -> None:
+    source = precious(tmp_path / "source")
+    (tmp_path / "link").symlink_to(source)
+    for out, read in (
+        (source, source),
+        (tmp_path / "link", source),
+        (tmp_path, source),
+        (source, source / "x"),
+    ):
+        for replace in (False, True):
+            with pytest.raises(HeadstartError, match="read"):
+                make(out, inputs=[read], replace=replace)
+    make(source / "new", inputs=[source])
+    assert (source / "mine.txt").read_text() == "my only copy"
+
+
+def test_an_error_leaves_nothing_behind(tmp_path) -> None:
+    with pytest.raises(KeyError), output(tmp_path / "a" / "b", "thing", settings=1):
+        raise KeyError
+    assert names(tmp_path) == []
+
+
+def test_a_folder_with_a_manifest_of_the_kind_is_its_own(tmp_path) -> None:
+    write_manifest(tmp_path / "old", "thing", 1, {})
+    with pytest.raises(HeadstartError, match="from other inputs or settings"):
+        make(tmp_path / "old")
+    with output(tmp_path / "old", "thing") as made:  # a command that compares its settings itself
+        assert made.finished is None
+
+
+def test_begun_and_killed_in_the_middle_goes_on(tmp_path) -> None:
+    make(tmp_path / "whole")
+    pid = os.fork()
+    if pid == 0:
+        with output(tmp_path / "out", "thing", settings=1):
+            (tmp_path / "out" / "file").write_text("half")
+            os._exit(9)
+    os.waitpid(pid, 0)
+    with pytest.raises(HeadstartError, match="from other inputs or settings"):
+        make(tmp_path / "out", settings=2)
+    make(tmp_path / "out")
+    assert (tmp_path / "out" / "file").read_text() == "made"
+
+
+def test_home_is_not_replaced(tmp_path, monkeypatch) -> None:
+    home = precious(tmp_path / "home")
+    monkeypatch.setenv("HOME", str(home))
+    for folder in (home, tmp_path):
+        with pytest.raises(HeadstartError, match="would delete all of"):
+            make(folder, replace=True)
+    assert (home / "mine.txt").exists()
+
+
+def test_files(tmp_path, capsys) -> None:
+    out = tmp_path / "deep" / "answers.jsonl"
+
+    def write(text: str, out: Path = out, **how) -> None:
+        with output_file(out, **how) as place, atomic(place) as temporary:
+            temporary.write_text(text)
+
+    write("one")
+    with pytest.raises(HeadstartError, match="is there already"):
+        write("two")
+    with pytest.raises(HeadstartError, match="is what is read"):
+        write("two", inputs=[out], replace=True)
+    os.link(out, tmp_path / "twin")
+    with pytest.raises(HeadstartError, match="is what is read"):
+        write("two", inputs=[tmp_path / "twin"], replace=True)
+    with pytest.raises(HeadstartError, match="is a folder"):
+        write("two", tmp_path)
+    assert out.read_text() == "one"
+    write("two", replace=True)
+    assert out.read_text() == "two"
+    assert f"--replace deletes {out} (3 bytes)" in capsys.readouterr().err
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write("three", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "three"
+    write("gone", Path("/dev/null"))
+    assert not Path("/dev/null").is_file()
+    assert names(out.parent) == ["answers.jsonl"]
+
+
+def test_identity_is_that_of_the_content(tmp_path) -> None:
+    one, two = precious(tmp_path / "one"), precious(tmp_path / "two")
+    assert identity(one) == identity(two)
+    (two / "mine.txt").write_text("my only c0py")
+    assert identity(one) != identity(two)
+    assert identity(one / "mine.txt") != identity(two / "mine.txt")
