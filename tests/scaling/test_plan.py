@@ -9,14 +9,14 @@ from typer.testing import CliRunner
 
 from headstart.cli.plan import plan
 from headstart.errors import HeadstartError
-from headstart.models.parameters import parameters
+from headstart.models.parameters import block_parameters, parameters
 from headstart.models.registry import preset_config
 from headstart.scaling.hardware import device_named
 from headstart.scaling.local_machine import step_seconds
 from headstart.scaling.measure import measure
 from headstart.scaling.memory import training_memory
 from headstart.scaling.plan import Question, answer, model_named
-from headstart.scaling.published import REFIT
+from headstart.scaling.published import LOSS_LAWS, REFIT, models
 from headstart.scaling.shape import shape_for, training_steps
 from headstart.scaling.width_transfer import coordinate_check
 from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
@@ -88,6 +88,22 @@ def test_an_answer_is_whole_and_json() -> None:
     assert found["layouts"][0]["degrees"]["data"] >= 1
     assert found["bill"]["price"][0] == pytest.approx(2 * found["bill"]["device_hours"][0])
     assert found["model"]["parameters"] == pytest.approx(found["optimum"]["parameters"], rel=0.1)
+
+
+def test_a_law_that_counts_no_embeddings_is_given_none() -> None:
+    law = LOSS_LAWS["kaplan-2020"]
+    config = preset_config("gpt2-small")
+    bare = block_parameters(config)
+    found = answer(Question(law, model=config, tokens=10e9))
+    assert (
+        found["standing"]["loss"] == pytest.approx(law.loss(bare, 10e9)) != law.loss(parameters(config), 10e9)
+    )
+    assert found["compute"] == 6 * bare * 10e9
+    planned = answer(Question(law, compute=1e20))
+    wanted = planned["optimum"]["parameters"]
+    assert planned["model"]["parameters_without_embeddings"] == pytest.approx(wanted, rel=0.1)
+    for model in models():
+        assert model.without_embeddings < model.parameters < 1.2 * model.without_embeddings
 
 
 def test_shapes_have_usual_proportions() -> None:

@@ -40,6 +40,14 @@ def test_amounts_read_back(value: float) -> None:
     assert math.isclose(quantity(amount(value, 6), "parameters"), value, rel_tol=1e-4)
 
 
+@pytest.mark.parametrize("text", ["1,5T", "1,50T", "1,5000", "12,34,567", "1,5.5T", ",5T"])
+def test_a_comma_parts_thousands_alone(text: str) -> None:
+    assert quantity("1,500T", "tokens") == 1.5e15
+    assert quantity("1,234.5M", "tokens") == pytest.approx(1.2345e9)
+    with pytest.raises(HeadstartError, match=text):
+        quantity(text, "tokens")
+
+
 def test_durations() -> None:
     assert duration("30 days") == 30 * 86_400
     assert duration("1h 30min") == 5400

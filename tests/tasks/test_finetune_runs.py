@@ -1,6 +1,7 @@
 """What stands around a fine-tuning: validation, search, seeds, comparisons, the proof of what was saved."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -65,6 +66,13 @@ def test_the_best_weights_are_kept():
     assert learned.kept == 8  # of equal ones the later
     assert weight == seen[3] != seen[4]
     assert [line["score"] for line in learned.curve] == [0.5, 0.9, 0.7, 0.9, 0.8]
+
+
+@pytest.mark.parametrize("scores", [[0.5, 0.9, math.nan, 0.1, 0.2], [math.nan, 0.9, math.nan, 0.1, math.nan]])
+def test_a_score_that_is_no_number_is_never_the_best(scores):
+    learned, weight, seen = loop(scores, patience=5)
+    assert learned.kept == 4
+    assert weight == seen[1]
 
 
 def test_a_run_ends_when_it_gets_no_better():

@@ -196,7 +196,7 @@ def standings(law: LawName = "besiroglu-2024", as_json: AsJson = False) -> None:
     from headstart.scaling.questions import standing
 
     chosen = law_named(law)
-    stands = [standing(chosen, model.name, model.parameters, model.tokens) for model in models()]
+    stands = [standing(chosen, model.name, model.counted(chosen), model.tokens) for model in models()]
     if as_json:
         rows = [
             {

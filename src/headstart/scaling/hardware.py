@@ -11,6 +11,10 @@ OVERHEAD_OF_BUILDINGS = 1.1
 """Power of a data centre over that of its machines (PUE), as Touvron et al. 2023 (section 6) assume."""
 
 
+LOOKED = "looked up in November 2026"
+"""When the figures below were compared with what their makers say."""
+
+
 @dataclass(frozen=True)
 class Hardware:
     """One device, and how it is joined to others."""
@@ -39,42 +43,76 @@ def _device(
 ) -> Hardware:  # fmt: skip
     """Units of data sheets: TFLOP/s, GB, GB/s."""
     return Hardware(
-        name, tflops * TERA, gb * GB, bandwidth * GB, link * GB, network * GB, node, watts, source
+        name,
+        tflops * TERA,
+        gb * GB,
+        bandwidth * GB,
+        link * GB,
+        network * GB,
+        node,
+        watts,
+        f"{source}; {LOOKED}",
     )
 
 
 DEVICES = {
     device.name: device
     for device in (
-        _device("V100", 125, 32, 900, 150, 12.5, 8, 300, "NVIDIA V100 SXM2 data sheet; float16"),
+        _device("V100", 125, 32, 900, 150, 6.25, 8, 300, "NVIDIA V100 SXM2 data sheet; float16; DGX-1"),
+        _device("V100-16GB", 125, 16, 900, 150, 6.25, 8, 300, "NVIDIA V100 SXM2 data sheet; float16; DGX-1"),
         _device("A100", 312, 80, 2039, 300, 25, 8, 400, "NVIDIA A100 80GB SXM data sheet; DGX A100"),
         _device("A100-40GB", 312, 40, 1555, 300, 25, 8, 400, "NVIDIA A100 40GB SXM data sheet; DGX A100"),
+        _device("A100-40GB PCIe", 312, 40, 1555, 32, 25, 8, 250, "NVIDIA A100 40GB PCIe data sheet; PCIe 4"),
+        _device("A100 PCIe", 312, 80, 1935, 32, 25, 8, 300, "NVIDIA A100 80GB PCIe data sheet; PCIe 4"),
         _device("H100", 989.4, 80, 3350, 450, 50, 8, 700, "NVIDIA H100 SXM data sheet; DGX H100"),
+        _device("H100 PCIe", 756, 80, 2000, 64, 50, 8, 350, "NVIDIA H100 PCIe product brief; PCIe 5"),
+        _device(
+            "H100 NVL", 835.5, 94, 3900, 300, 50, 2, 400, "NVIDIA H100 data sheet; NVLink bridge between two"
+        ),
         _device("H200", 989.4, 141, 4800, 450, 50, 8, 700, "NVIDIA H200 SXM data sheet; DGX H200"),
+        _device("H200 NVL", 835.5, 141, 4800, 450, 50, 4, 600, "NVIDIA H200 data sheet; bridge of four"),
         _device("B200", 2250, 180, 8000, 900, 50, 8, 1000, "NVIDIA DGX B200 data sheet, an eighth of it"),
+        _device("B300", 2250, 270, 7700, 900, 100, 8, 1100, "NVIDIA HGX B300 data sheet, an eighth of it"),
+        _device("GB200", 2500, 186, 8000, 900, 50, 72, 1200, "NVIDIA GB200 NVL72 page, a 72nd of it"),
+        _device("GB300", 2500, 279, 8000, 900, 100, 72, 1400, "NVIDIA GB300 NVL72 page, a 72nd of it"),
         _device("MI250X", 383, 128, 3277, 400, 25, 8, 560, "AMD Instinct MI250X data sheet; both dies"),
         _device("MI300X", 1307.4, 192, 5300, 448, 50, 8, 750, "AMD Instinct MI300X data sheet"),
-        _device("TPU v3", 123, 32, 900, 82, 82, 1024, 262, "Google Cloud TPU v3 documentation"),
-        _device("TPU v4", 275, 32, 1228, 150, 150, 4096, 192, "Google Cloud TPU v4 documentation"),
-        _device("TPU v5e", 197, 16, 819, 100, 100, 256, 0, "Google Cloud TPU v5e documentation"),
-        _device("TPU v5p", 459, 95, 2765, 300, 300, 8960, 0, "Google Cloud TPU v5p documentation"),
+        _device("MI325X", 1307.4, 256, 6000, 448, 50, 8, 1000, "AMD Instinct MI325X data sheet"),
+        _device("MI350X", 2306.9, 288, 8000, 537.6, 50, 8, 1000, "AMD Instinct MI350X data sheet"),
+        _device("MI355X", 2516.6, 288, 8000, 537.6, 50, 8, 1400, "AMD Instinct MI355X data sheet"),
+        _device("TPU v3", 123, 32, 900, 328, 328, 1024, 262, "Google Cloud TPU v3 docs; 4 x 656 Gb/s"),
+        _device("TPU v4", 275, 32, 1200, 300, 300, 4096, 192, "Google Cloud TPU v4 docs; 2,400 Gb/s"),
+        _device("TPU v5e", 197, 16, 819, 200, 200, 256, 0, "Google Cloud TPU v5e docs; 1,600 Gb/s"),
+        _device("TPU v5p", 459, 95, 2765, 600, 600, 8960, 0, "Google Cloud TPU v5p docs; 4,800 Gb/s"),
+        _device(
+            "TPU v6e", 918, 32, 1638, 400, 400, 256, 0,
+            "Google Cloud TPU v6e docs; 800 GB/s in both directions",
+        ),
         _device("RTX 3090", 71, 24, 936, 32, 1.25, 4, 350, "NVIDIA GA102 white paper; PCIe 4"),
         _device("RTX 4090", 165.2, 24, 1008, 32, 1.25, 4, 450, "NVIDIA Ada white paper; PCIe 4"),
         _device("L40S", 362, 48, 864, 32, 12.5, 8, 350, "NVIDIA L40S data sheet; PCIe 4"),
         _device("L4", 121, 24, 300, 32, 12.5, 8, 72, "NVIDIA L4 data sheet; PCIe 4"),
         _device("T4", 65, 16, 320, 16, 1.25, 4, 70, "NVIDIA T4 data sheet; float16, PCIe 3"),
     )
-}
+}  # fmt: skip
+"""`link` is all that a device sends to its neighbours at once; of a TPU the documented bandwidth of a chip."""
+
+_MAKERS = re.compile(r"\b(nvidia|amd|instinct|tesla|geforce|google)\b|\(.*\)", re.IGNORECASE)
+_MEMORY = re.compile(r"[\s_-]*(?:(\d+)\s?gb)?[\s_-]*(?:hbm\d?e?)?$", re.IGNORECASE)
+SMALLER = {("A100", "40"): "A100-40GB", ("A100 PCIe", "40"): "A100-40GB PCIe", ("V100", "16"): "V100-16GB"}
+"""Of one name and another memory than usual."""
+OTHER_NAMES = {"tpuv5lite": "TPU v5e", "trillium": "TPU v6e", "tpuv6lite": "TPU v6e"}
 
 
 def device_named(name: str, flops: float | None = None, memory: float | None = None) -> Hardware:
     """A device of the table, or an unknown one of the given FLOP/s and bytes.
 
+    `nvidia-smi`'s and `rocm-smi`'s names are known: `NVIDIA H100 80GB HBM3`, `Tesla V100-SXM2-16GB`.
+
     Raises:
         HeadstartError: an unknown device without its figures.
     """
-    plain = {re.sub(r"[\s_-]", "", key).lower(): device for key, device in DEVICES.items()}
-    found = plain.get(re.sub(r"[\s_-]|sxm\d?|80gb", "", name.lower()))
+    found = _known(name)
     if found is not None and flops is None and memory is None:
         return found
     if flops is None or memory is None:
@@ -84,6 +122,34 @@ def device_named(name: str, flops: float | None = None, memory: float | None = N
         )
     # Nothing is known of its links: those of a PCIe 4 card and a 100 Gb/s network.
     return Hardware(name, flops, memory, memory * 25, 32 * GB, 12.5 * GB, 8, 0.0, "as given")
+
+
+def _known(name: str) -> Hardware | None:
+    """The device that a name means, with or without maker, form factor and memory."""
+    plain = {_squeezed(key): key for key in DEVICES} | OTHER_NAMES
+    bare = re.sub(r"[\s_-]*sxm\d?(?:\s+ac)?", "", _MAKERS.sub("", name), flags=re.IGNORECASE).strip()
+    form = " PCIe" if re.search("pcie", bare, re.IGNORECASE) else ""
+    bare = re.sub(r"[\s_-]*pcie", "", bare, flags=re.IGNORECASE)
+    ending = _MEMORY.search(bare)
+    size = (ending[1] or "") if ending else ""
+    stem = bare[: ending.start()] if ending else bare
+    for key in (bare + form, stem + form):
+        known = plain.get(_squeezed(key))
+        if known is not None:
+            smaller = SMALLER.get((known, size))
+            if smaller is None and size and not _fits(DEVICES[known], float(size)):
+                return None
+            return DEVICES[smaller or known]
+    return None
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).lower()
+
+
+def _fits(device: Hardware, gigabytes: float) -> bool:
+    """Whether a device has about that memory: names round it."""
+    return abs(device.memory / GB / gigabytes - 1) < 0.1
 
 
 @dataclass(frozen=True)

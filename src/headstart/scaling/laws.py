@@ -102,6 +102,9 @@ class Allocation:
 class LossLaw(ABC):
     """L(N, D), and what follows from it; a law with a closed form overrides what it knows better."""
 
+    counts_embeddings: ClassVar[bool] = True
+    """Whether N holds the weights of embeddings, positions and output."""
+
     name: str
     source: str
     reach: Reach
@@ -266,6 +269,8 @@ class Parametric(LossLaw):
 @dataclass(frozen=True)
 class KaplanLoss(LossLaw):
     """L = [ (N_c / N)^(alpha_N / alpha_D) + D_c / D ]^alpha_D (Kaplan et al. 2020, eq. 1.5)."""
+
+    counts_embeddings: ClassVar[bool] = False
 
     name: str
     source: str

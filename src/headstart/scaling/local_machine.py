@@ -14,6 +14,7 @@ from headstart.models.transformer import build
 from headstart.objectives.batch import Batch, loss_sum
 from headstart.scaling.laws import LossLaw
 from headstart.scaling.memory import Memory, Precision, training_memory
+from headstart.scaling.questions import counted_parameters
 from headstart.scaling.shape import shape_for
 from headstart.training.machine import describe_machine, keep_freed_memory
 from headstart.training.optimiser import Optimiser
@@ -58,8 +59,8 @@ def possible_here(
         speed = ROWS * CONTEXT / step * MEASURED_SHARE
         tokens = speed * seconds
         flops = training_flops(config, ROWS * CONTEXT, CONTEXT, ROWS * CONTEXT) / step
-        size = parameters(config)
-        found.append(Possible(config, size, speed, tokens, flops, memory, law.loss(size, max(tokens, 1.0))))
+        loss = law.loss(counted_parameters(law, config), max(tokens, 1.0))
+        found.append(Possible(config, parameters(config), speed, tokens, flops, memory, loss))
         if step > SLOWEST_STEP or (len(found) > 1 and found[-1].loss > found[-2].loss):
             break  # larger ones only learn less in that time
     return found

@@ -5,6 +5,7 @@ Everything comes out as plain numbers in a dictionary, for the command line, for
 
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, LossLaw, Optim
 from headstart.scaling.layout import Proposal, critical_batch, propose
 from headstart.scaling.memory import Layout, training_memory
 from headstart.scaling.published import loss_law, repeated
-from headstart.scaling.questions import disagreement, opinions, standing
+from headstart.scaling.questions import counted_parameters, disagreement, opinions, standing
 from headstart.scaling.shape import shape_for
 from headstart.scaling.units import quantity
 
@@ -93,7 +94,7 @@ def answer(question: Question) -> dict[str, Any]:
     found["model"] = describe(config)
     found["tokens"] = tokens
     if question.model is not None and question.tokens:
-        stand = standing(law, config.family, parameters(config), tokens)
+        stand = standing(law, config.family, counted_parameters(law, config), tokens)
         found["standing"] = {
             "loss": stand.loss,
             "tokens_per_parameter": stand.tokens_per_parameter,
@@ -105,11 +106,12 @@ def answer(question: Question) -> dict[str, Any]:
             "pays_off_after": stand.pays_off_after if math.isfinite(stand.pays_off_after) else None,
             "verdict": stand.verdict,
         }
-    batch = question.batch or critical_batch(law.loss(parameters(config), tokens))
+    batch = question.batch or critical_batch(law.loss(counted_parameters(law, config), tokens))
     found["batch"] = min(batch, tokens / 100)
     if question.hardware is not None:
         exact = _flops_per_token(config) * tokens
         shares = (question.utilisation, question.utilisation) if question.utilisation else None
+        found["hardware"] = {"name": question.hardware.name, "source": question.hardware.source}
         found["bill"] = _bill(bill(exact, question.hardware, question.devices, shares, question.price))
         proposals = propose(config, question.hardware, question.devices, config.context, found["batch"])
         found["layouts"] = [_proposal(proposal) for proposal in proposals]
@@ -199,7 +201,8 @@ def _compute(question: Question) -> float:
     if question.compute is not None:
         return question.compute
     if question.model is not None and question.tokens is not None:
-        return FLOPS_PER_PARAMETER_AND_TOKEN * parameters(question.model) * question.tokens
+        size = counted_parameters(question.law, question.model)
+        return FLOPS_PER_PARAMETER_AND_TOKEN * size * question.tokens
     if question.hardware is not None and question.seconds is not None:
         shares = [run.utilisation for run in comparable(question.hardware)]
         share = question.utilisation or math.sqrt(min(shares) * max(shares))
@@ -207,7 +210,7 @@ def _compute(question: Question) -> float:
     if question.loss is not None:
         return question.law.cheapest(question.loss).compute
     if question.model is not None:
-        count = parameters(question.model)
+        count = counted_parameters(question.law, question.model)
         # The compute for which that size is optimal: the optimal size grows with compute.
         low, high = math.log(1e9), math.log(1e33)
         while high - low > 1e-6:
@@ -224,10 +227,11 @@ def _compute(question: Question) -> float:
 def _model(question: Question, best: Optimum) -> tuple[TransformerConfig, float]:
     """The model asked about, or one of the usual shape and the optimal size; and its tokens."""
     if question.model is None:
-        config = shape_for(question.family, best.parameters, question.vocab_size, question.context)
+        counted = partial(counted_parameters, question.law)
+        config = shape_for(question.family, best.parameters, question.vocab_size, question.context, counted)
         return config, question.tokens or best.tokens
     compute = _compute(question)
-    return question.model, question.tokens or compute / (6 * parameters(question.model))
+    return question.model, question.tokens or compute / (6 * counted_parameters(question.law, question.model))
 
 
 def _flops_per_token(config: TransformerConfig) -> float:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from headstart.errors import HeadstartError, nearest
-from headstart.models.registry import family_named, presets
+from headstart.models.parameters import block_parameters
+from headstart.models.registry import family_named, preset_config, presets
 from headstart.scaling.laws import Allocation, KaplanLoss, LossLaw, Parametric, PowerLaw, Reach, Repeated
 from headstart.scaling.units import PETAFLOP_DAY, amount
 
@@ -15,6 +16,7 @@ LLAMA_1 = "Touvron et al. 2023, arXiv 2302.13971"
 LLAMA_2 = "Touvron et al. 2023, arXiv 2307.09288"
 LLAMA_3 = "Grattafiori et al. 2024, arXiv 2407.21783"
 LLAMA_31_CARD = "model card of Llama 3.1, July 2024"
+TORCHTITAN = "torchtitan's docs/performance.md of December 2024: GPUs of 96 GB held to 500 W"
 PALM = "Chowdhery et al. 2022, arXiv 2204.02311, table 3"
 
 # --- laws ---------------------------------------------------------------------------------------------
@@ -197,20 +199,33 @@ class PublishedModel:
     parameters: float
     tokens: float
     source: str
+    without_embeddings: float
+    """Parameters without embeddings, positions and output, which some laws count alone."""
+
+    def counted(self, law: LossLaw) -> float:
+        """Its parameters, as a law counts them."""
+        return self.parameters if law.counts_embeddings else self.without_embeddings
 
 
 OTHERS = (
-    PublishedModel("mt-nlg-530b", 530e9, 270e9, "Smith et al. 2022, arXiv 2201.11990"),
-    PublishedModel("palm-540b", 540e9, 780e9, "Chowdhery et al. 2022, arXiv 2204.02311"),
+    PublishedModel("mt-nlg-530b", 530e9, 270e9, "Smith et al. 2022, arXiv 2201.11990", 12 * 105 * 20_480**2),
+    PublishedModel(
+        "palm-540b", 540.35e9, 780e9, "Chowdhery et al. 2022, arXiv 2204.02311", 540.35e9 - 256_000 * 18_432
+    ),
 )
-"""Models that no family of `models` builds."""
+"""Models that no family of `models` builds: 105 layers of 20,480 (12 L D^2), and 256,000 tokens of 18,432."""
 SMALLEST_SHOWN = 5e9
 
 
 def models() -> list[PublishedModel]:
     """Large decoders whose training tokens are known, in the order in which they came."""
     found = [
-        (preset.year, PublishedModel(name, preset.parameters, preset.tokens, preset.source))
+        (
+            preset.year,
+            PublishedModel(
+                name, preset.parameters, preset.tokens, preset.source, block_parameters(preset_config(name))
+            ),
+        )
         for name, (family, preset) in presets().items()
         if preset.tokens and preset.parameters > SMALLEST_SHOWN and family_named(family).OBJECTIVE == "causal"
     ]
@@ -235,7 +250,7 @@ class PublishedRun:
 
 
 RUNS = (
-    PublishedRun("GPT-3", 175e9, "V100", 10_000, 0.213, PALM),
+    PublishedRun("GPT-3", 175e9, "V100", 10_000, 0.213, f"{PALM}; number of devices: not published, about"),
     PublishedRun("Gopher", 280e9, "TPU v3", 4096, 0.325, PALM),
     PublishedRun("MT-NLG", 530e9, "A100", 2240, 0.302, PALM),
     PublishedRun("PaLM", 540e9, "TPU v4", 6144, 0.462, PALM),
@@ -243,14 +258,12 @@ RUNS = (
     PublishedRun("Llama 3 405B, 8,192 GPUs", 405e9, "H100", 8192, 0.43, f"{LLAMA_3}, table 4"),
     PublishedRun("Llama 3 405B, 16,384 GPUs", 405e9, "H100", 16_384, 0.41, f"{LLAMA_3}, table 4"),
     PublishedRun("Llama 3 405B, 128K context", 405e9, "H100", 16_384, 0.38, f"{LLAMA_3}, table 4"),
-    PublishedRun(
-        "Llama 3.1 8B in torchtitan", 8.03e9, "H100", 8, 0.33, "torchtitan's benchmark of December 2024"
-    ),
-    PublishedRun("the same, compiled", 8.03e9, "H100", 8, 0.39, "torchtitan's benchmark of December 2024"),
+    PublishedRun("Llama 3.1 8B in torchtitan", 8.03e9, "H100", 8, 0.33, TORCHTITAN),
+    PublishedRun("the same, compiled", 8.03e9, "H100", 8, 0.39, TORCHTITAN),
     PublishedRun("MPT 7B in llm-foundry", 6.7e9, "H100", 8, 0.464, "llm-foundry's throughput tables"),
     PublishedRun("MPT 1B in llm-foundry", 1.3e9, "H100", 8, 0.418, "llm-foundry's throughput tables"),
     PublishedRun("Megatron 462B", 462e9, "H100", 6144, 0.47, "Megatron-LM's README"),
-    PublishedRun("TinyLlama 1.1B", 1.1e9, "A100", 16, 0.56, "TinyLlama's README: 24k tokens/s a GPU"),
+    PublishedRun("TinyLlama 1.1B", 1.1e9, "A100-40GB", 16, 0.56, "TinyLlama's README: 24k tokens/s a GPU"),
 )
 
 

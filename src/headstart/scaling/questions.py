@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from headstart.models.config import TransformerConfig
+from headstart.models.parameters import block_parameters, parameters
 from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, Allocation, LossLaw, Optimum
 from headstart.scaling.published import ALLOCATIONS, LOSS_LAWS
 
@@ -68,8 +70,13 @@ class Standing:
         }[self.side]
 
 
+def counted_parameters(law: LossLaw, config: TransformerConfig) -> int:
+    """A model's N as a law counts it: Kaplan's law counts no embeddings."""
+    return parameters(config) if law.counts_embeddings else block_parameters(config)
+
+
 def standing(law: LossLaw, name: str, parameters: float, tokens: float) -> Standing:
-    """Where a model stands under a law."""
+    """Where a model of so many parameters, as the law counts them, stands under it."""
     compute = FLOPS_PER_PARAMETER_AND_TOKEN * parameters * tokens
     loss = law.loss(parameters, tokens)
     return Standing(name, parameters, tokens, compute, loss, law.optimum(compute), law.cheapest(loss + 1e-12))

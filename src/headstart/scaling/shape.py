@@ -1,7 +1,7 @@
 """From a number of parameters to a model's shape, and from a plan to a recipe for `headstart pretrain`."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,17 @@ FEWEST_STEPS, MOST_ROWS_AT_ONCE = 500, 32
 ASPECT_WEIGHT = 0.1
 
 
-def shape_for(family: str, count: float, vocab_size: int, context: int) -> TransformerConfig:
+def shape_for(
+    family: str,
+    count: float,
+    vocab_size: int,
+    context: int,
+    counted: Callable[[TransformerConfig], int] = parameters,
+) -> TransformerConfig:
     """The shape of usual proportions whose number of parameters is nearest to `count`.
+
+    Args:
+        counted: which parameters of a model are counted.
 
     Raises:
         HeadstartError: the vocabulary alone is larger than that.
@@ -38,7 +47,7 @@ def shape_for(family: str, count: float, vocab_size: int, context: int) -> Trans
             if width / blocks < _aspect(count) / 4:
                 continue
             config = _shaped(family, blocks, width, vocab_size, context)
-            found = parameters(config)
+            found = counted(config)
             cost = abs(math.log(found / count)) + ASPECT_WEIGHT * abs(
                 math.log(width / blocks / _aspect(count))
             )
@@ -47,7 +56,7 @@ def shape_for(family: str, count: float, vocab_size: int, context: int) -> Trans
             if found > 1.5 * count:
                 break
     assert best is not None
-    if parameters(best[1]) > 1.5 * count:
+    if counted(best[1]) > 1.5 * count:
         raise HeadstartError(
             f"a {family} with {vocab_size:,} tokens of vocabulary has more than {amount(count)} "
             "parameters at any width; plan a larger model or train a smaller vocabulary"

@@ -130,6 +130,7 @@ def _print_cost(found: dict[str, Any]) -> None:
         print(f"price: {bill['price'][0]:,.0f} to {bill['price'][1]:,.0f}")
     else:
         print("price: give --price, of one device hour")
+    print(f"figures of the hardware: {found['hardware']['source']}")
     print("utilisation of: " + "; ".join(bill["sources"][:4]))
 
 

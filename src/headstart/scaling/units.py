@@ -50,7 +50,7 @@ def quantity(text: str | float, what: str) -> float:
     scale = _scale(match[2].strip(), what) if match else 0.0
     if match is None or not scale:
         raise HeadstartError(f"{written!r} is no number of {what}; write it as in {EXAMPLES[what]}")
-    return _within(_number(match[1]) * scale, written, what)
+    return _within(_number(match[1], written) * scale, written, what)
 
 
 def _scale(unit: str, what: str) -> float:
@@ -81,7 +81,7 @@ def duration(text: str) -> float:
             raise HeadstartError(
                 f"{written!r} is no length of time; write it as in `30 days`, `12h` or `1h 30min`"
             )
-        total, place = total + _number(match[1]) * each, match.end()
+        total, place = total + _number(match[1], written) * each, match.end()
     return _within(total, written, "seconds")
 
 
@@ -97,11 +97,17 @@ def devices(text: str) -> tuple[int, str]:
     match = re.fullmatch(r"(?:([\d_,]+)\s*(?:[xX*×]\s*|\s))?([A-Za-z].*)", text.strip())
     if match is None:
         raise HeadstartError(f"{text!r} names no hardware; write it as in 64xH100 or 1xA100")
-    count = _within(_number(match[1] or "1"), text, "devices")
+    count = _within(_number(match[1] or "1", text), text, "devices")
     return int(count), match[2].strip()
 
 
-def _number(text: str) -> float:
+def _number(text: str, written: str) -> float:
+    """The number in a text; a comma stands before three digits, as in 1,500, and nowhere else."""
+    whole = re.split(r"[.eE]", text, maxsplit=1)[0].lstrip("+-")
+    if "," in text and not re.fullmatch(r"\d{1,3}(?:,\d{3})+", whole):
+        raise HeadstartError(
+            f"{written!r} has a comma that parts no thousands; write 1.5 with a full stop, and 1,500 or 1500"
+        )
     return float(text.replace("_", "").replace(",", ""))
 
 

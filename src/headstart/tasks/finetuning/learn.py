@@ -107,8 +107,11 @@ def learn(
 
 
 def _best(curve: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The line with the highest score; of equal ones the last, which has learned longest."""
-    return max(reversed(curve), key=lambda line: line["score"])
+    """The line with the highest score; of equal ones the last, which has learned longest.
+
+    A score that is no number is below all others: `max` alone would keep it where it comes first.
+    """
+    return max(reversed(curve), key=lambda line: -math.inf if math.isnan(line["score"]) else line["score"])
 
 
 def _bar(steps: int, shown: bool) -> AbstractContextManager[ProgressBar | None]:
