@@ -23,6 +23,7 @@ LAYERS = [
         "lock",
         "output",
         "overrides",
+        "setting_names",
     },
     {"corpus", "tokenizer", "models"},
     {"objectives", "interchange"},

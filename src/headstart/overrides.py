@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import orjson
-from pydantic import AliasChoices, BaseModel
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel
 
 from headstart.errors import HeadstartError
+from headstart.setting_names import WrongKey, find_setting, own_names, settings_of
 
 _EMPTY = ("", "null", "~")
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -26,26 +26,28 @@ class _Quoted(str):
     """A string that stood in quotes: it is no number and no truth value."""
 
 
-def apply_override(values: dict[str, Any], override: str, cls: type[BaseModel]) -> None:
-    """Set one `a.b.c=value` in `values`, which are to become a `cls`.
+def apply_override(values: dict[Any, Any], override: str, cls: type[BaseModel]) -> None:
+    """Set one `a.b.c=value` in `values`, which are to become a `cls`, where its setting stands.
 
     Raises:
-        HeadstartError: no `=`, a key below a value, or brackets that do not close.
+        HeadstartError: no `=`, no such setting, a key below a value, or brackets that do not close.
     """
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise HeadstartError(f"override {override!r} is not of the form key=value")
-    *parents, last = key.split(".")
-    kind: Any = cls
+    try:
+        location, kind = find_setting(cls, tuple(key.split(".")))
+        value, _ = own_names(cls, read_value(text, kind), kind, location)
+    except WrongKey as wrong:
+        raise HeadstartError(f"settings: {wrong.of(key)}") from None
+    except ValueError as error:
+        raise HeadstartError(f"override {override!r}: {error}") from None
+    *parents, last = location
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise HeadstartError(f"override {override!r}: {parent!r} holds a value, not a group of keys")
-        kind = _below(kind, parent)
-    try:
-        values[last] = read_value(text, _below(kind, last))
-    except ValueError as error:
-        raise HeadstartError(f"override {override!r}: {error}") from None
+    values[last] = value
 
 
 def read_value(text: str, kind: Any) -> Any:
@@ -116,19 +118,12 @@ def _below(kind: Any, key: str) -> Any:
     """The type of what lies under `key` in a value of the type `kind`; `Any` where nobody knows."""
     for member in _members(kind):
         if isinstance(member, type) and issubclass(member, BaseModel):
-            for name, field in member.model_fields.items():
-                if key in _names(name, field):
-                    return field.annotation
+            for setting in settings_of(member):
+                if len(setting.path) == 1 and key in setting.names:
+                    return setting.type
         elif isinstance(get_origin(member), type) and issubclass(get_origin(member), Mapping):
             return get_args(member)[1]
     return Any
-
-
-def _names(name: str, field: FieldInfo) -> list[str]:
-    """How a field may be called."""
-    alias = field.validation_alias
-    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
-    return [name, *(choice for choice in choices if isinstance(choice, str))]
 
 
 def _inside(kind: Any, place: int) -> Any:

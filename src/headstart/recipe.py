@@ -1,22 +1,23 @@
 """Recipes: YAML files checked by typed models, with `key=value` overrides from the command line.
 
-A recipe class derives from `Recipe`. Unknown keys and wrong values end in one sentence that names
-the file, the line and the nearest known key.
+A recipe class derives from `Recipe`. Settings may be given by the names that they have in other tools
+(`setting_names`). Unknown keys and wrong values end in one sentence that names the file, the line and the
+nearest known key.
 """
 
 import math
 import re
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from headstart.errors import HeadstartError, nearest
+from headstart.errors import HeadstartError
 from headstart.folder import atomic
 from headstart.overrides import apply_override
+from headstart.setting_names import Location, WrongKey, group_at, own_names, types_of
 
-Location = tuple[str | int, ...]
 MOST_TEXT, MOST_VALUES = 1_000_000, 20_000
 """Characters of a recipe, and values in it, that are still read."""
 
@@ -35,6 +36,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
+    USUAL_NAMES: ClassVar[dict[str, str]] = {}
+    """For a setting its names in other tools, with spaces between them: see `setting_names`."""
+    ANSWERS: ClassVar[dict[str, str]] = {}
+    """For names that stand for no setting, what to do instead."""
+
     @classmethod
     def load(cls, path: Path | None, overrides: list[str]) -> Self:
         """Read `path` (or only the defaults), apply `a.b=value` overrides, and validate.
@@ -42,7 +48,7 @@ class Recipe(BaseModel):
         Raises:
             HeadstartError: unreadable file, bad YAML, unknown key, or a value of the wrong type.
         """
-        values, lines = read_yaml(path) if path else ({}, {})
+        values, lines = _named(cls, *read_yaml(path), path) if path else ({}, {})
         for override in overrides:
             apply_override(values, override, cls)
         try:
@@ -53,6 +59,7 @@ class Recipe(BaseModel):
     @classmethod
     def checked(cls, values: dict[str, Any]) -> Self:
         """The same from values that a program has; an unknown key or a wrong value is a `HeadstartError`."""
+        values, _ = _named(cls, values, {}, None)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -132,39 +139,48 @@ def _collect_lines(node: yaml.Node | None, location: Location, lines: dict[Locat
             _collect_lines(value, (*location, index), lines)
 
 
+def _named(
+    cls: type[BaseModel], values: dict[str, Any], lines: dict[Location, int], path: Path | None
+) -> tuple[dict[str, Any], dict[Location, int]]:
+    """Values and lines under the settings' own names.
+
+    Raises:
+        HeadstartError: a key that names no setting, or two that name the same one.
+    """
+    try:
+        named, moved = own_names(cls, values)
+    except WrongKey as wrong:
+        name = ".".join(map(str, wrong.location))
+        raise HeadstartError(f"{_where(wrong.location, path, lines)}: {wrong.of(name)}") from None
+    now: dict[Location, int] = {}
+    for location, line in lines.items():
+        kept = next((n for n in range(len(location), 0, -1) if location[:n] in moved), 0)
+        now[(*moved.get(location[:kept], ()), *location[kept:])] = line
+    return named, now
+
+
+def _where(location: Location, path: Path | None, lines: dict[Location, int]) -> str:
+    """The file and the line of a key, for the beginning of a sentence."""
+    line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
+    return f"{path} line {line}" if path and line else (f"recipe {path}" if path else "settings")
+
+
 def _sentence(
     cls: type[BaseModel], error: ValidationError, path: Path | None, lines: dict[Location, int]
 ) -> str:
-    """The first validation error as one sentence; a misspelt key comes before the one that it leaves out."""
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    """The first validation error as one sentence."""
+    first = error.errors()[0]
     location: Location = first["loc"]
     name = ".".join(str(part) for part in location)
-    line = next((lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in lines), None)
-    where = f"{path} line {line}" if path and line else (f"recipe {path}" if path else "settings")
-    if first["type"] == "extra_forbidden":
-        known = _keys_at(cls, location[:-1])
-        return f"{where}: unknown key {name!r}{nearest(str(location[-1]), known)}"
+    where = _where(location, path, lines)
     if first["type"] == "missing":
         return f"{where}: the key {name!r} is missing; add it or pass {name}=VALUE"
+    group = group_at(cls, location)
+    if first["type"] == "model_type" and group is not None:
+        keys = ", ".join(types_of(group))
+        return f"{where}: {name} = {first['input']!r} is wrong: it is a group of settings ({keys})"
     why = first["msg"].removeprefix("Value error, ")  # pydantic's words before a validator's own
     keys_do_not_fit = first["type"] == "value_error" and isinstance(first["input"], (dict, BaseModel))
     if keys_do_not_fit:
         return ": ".join(filter(None, (where, name, why)))
     return f"{where}: {name} = {first['input']!r} is wrong: {why[0].lower()}{why[1:]}"
-
-
-def _keys_at(cls: type[BaseModel], location: Location) -> list[str]:
-    """The names of the keys that the recipe class knows below `location`."""
-    current: type[BaseModel] | None = cls
-    for part in location:
-        if isinstance(part, str) and current is not None:
-            field = current.model_fields.get(part)
-            current = _recipe_in(field.annotation) if field else None
-    return list(current.model_fields) if current else []
-
-
-def _recipe_in(annotation: Any) -> type[BaseModel] | None:
-    """The recipe class inside `Sub`, `list[Sub]`, `Sub | None` and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _recipe_in(part))), None)

@@ -1,7 +1,7 @@
 """The settings of a corpus, with their defaults. `recipes/corpus.yaml` explains each of them."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -114,6 +114,20 @@ class NearDuplicates(Recipe):
     check: float | None = Field(default=None, gt=0, le=1)
     """Jaccard similarity, computed shingle by shingle, that a pair needs; None: sharing a band is enough."""
 
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "words": "n_grams ngram ngram_size shingle_size",
+        "bands": "num_buckets num_bands",
+        "rows": "hashes_per_bucket",
+        "check": "jaccard_threshold",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "threshold": (
+            "give {}check, the exact similarity of a pair that shares a band; how similar pairs share "
+            "one is bands and rows"
+        ),
+        "num_perm": "give {}bands and {}rows: num_perm = bands x rows",
+    }
+
 
 class Mix(Recipe):
     """How much of each domain goes into the corpus. Without shares, everything once."""
@@ -131,6 +145,11 @@ class Mix(Recipe):
     """How often a document may occur: up to 4 times repeats are as good as new text (Muennighoff 2023)."""
     short: Literal["rebalance", "refuse"] = "rebalance"
     """Where a group has less than its share: the others give more, or the run ends with a sentence."""
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "shares": "weights domain_weights sampling_weights",
+        "max_repeats": "max_epochs",
+    }
 
     @property
     def budget(self) -> float | None:
@@ -190,6 +209,15 @@ class CorpusRecipe(Recipe):
     """Files of evaluations whose text must not be in the corpus."""
     mix: Mix = Mix()
     shard_bytes: int = Field(default=64_000_000, ge=1_000)
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "language_score": "language_threshold lang_threshold",
+        "near_duplicates": "minhash fuzzy_dedup",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "text_key text_field text_column": "give {}fields.text=NAME",
+        "id_key": "give {}fields.id=NAME",
+    }
 
     @field_validator("fields")
     @classmethod

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
-from headstart.errors import HeadstartError, nearest
+from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, decoder_start
 from headstart.models.registry import family_named
+from headstart.setting_names import WrongKey, own_names
 
 # What each number may be: whole or not, from where, to where.
 _RANGES: dict[str, tuple[type, float, float]] = {
@@ -70,6 +71,30 @@ class GenerationConfig:
     logprobs: bool = False
     """Also give the log-probability of every token, before temperature and penalties."""
 
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "max_new_tokens": "max_tokens",
+        "min_new_tokens": "min_tokens",
+        "no_repeat_ngram": "no_repeat_ngram_size",
+        "stop": "stop_strings stop_sequences",
+        "stop_tokens": "stop_token_ids",
+        "seed": "random_seed",
+        "beams": "num_beams beam_width beam_size",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "max_length": "give max_new_tokens, which leaves the prompt out: max_length - tokens of the prompt",
+        "min_length": "give min_new_tokens, which leaves the prompt out: min_length - tokens of the prompt",
+        "do_sample": "give temperature: 0 instead of false, above 0 instead of true",
+        "best_of": "give beams, which searches for the likeliest text",
+        "n num_samples num_return_sequences": "a prompt gets one text; ask again with another seed",
+        "eos_token_id": "give stop_tokens, a list of ids beside the model's own",
+        "ignore_eos": "give min_new_tokens, before which no text ends",
+        "typical_p top_a tfs eta_cutoff epsilon_cutoff": "give top_p or min_p",
+        "skip_special_tokens": "special tokens are left out of the text; leave it out",
+        "start prompt": "the prompt is the argument after the model",
+        "dtype torch_dtype": "give it with --precision",
+        "batch_size": "give it with --batch",
+    }
+
     def __post_init__(self) -> None:
         for name, (kind, low, high) in _RANGES.items():
             value = getattr(self, name)
@@ -104,10 +129,11 @@ class GenerationConfig:
         Raises:
             HeadstartError: an unknown setting, or a value that is not possible.
         """
-        known = {field.name for field in fields(cls)}
-        for name in given:
-            if name not in known:
-                raise HeadstartError(f"there is no generation setting {name!r}{nearest(name, known)}")
+        try:
+            given, _ = own_names(cls, given)
+        except WrongKey as wrong:
+            name = ".".join(map(str, wrong.location))
+            raise HeadstartError(f"generation settings: {wrong.of(name)}") from None
         settings = _from_folder(loaded)
         if given.get("temperature"):
             settings.pop("beams", None)

@@ -1,6 +1,6 @@
 """Settings of the objectives."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -40,6 +40,21 @@ class ObjectiveRecipe(Recipe):
     """Show the sentences of a document in random order."""
     delete_rate: float = Field(0.0, ge=0, lt=1)
     """Share of the tokens left visible that are deleted without a trace."""
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "mask_rate": (
+            "mlm_probability mask_prob mask_ratio masking_ratio masked_lm_prob noise_density corruption_rate"
+        ),
+        "whole_words": "whole_word_mask wwm",
+        "static": "static_masking",
+        "mean_span": "mean_noise_span_length mean_span_length poisson_lambda",
+        "delete_rate": "delete_ratio",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "objective_type": "give {}kind, causal, masked, ...",
+        "mlm": "give {}kind, masked instead of true, causal instead of false",
+        "permute_sentence_ratio": "give {}permute_sentences, true or false: all sentences or none",
+    }
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,11 @@ class ShardRecipe(Recipe):
     """Share of the documents, chosen by a hash of their id, that training never sees."""
     shard_tokens: int = 100_000_000
     """A shard is closed at the first document that reaches this."""
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "heldout_share": "val_fraction validation_split test_size val_size",
+        "shard_tokens": "shard_size max_tokens_per_file",
+    }
 
 
 def corpus_documents(

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import orjson
 import tokenizers
@@ -40,6 +40,15 @@ class TokenizerRecipe(Recipe):
     """Of kind bert: keep capital letters and accents."""
     sample_bytes: int = 20_000_000
     """How much text is read for training; more changes few merges and costs time."""
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "kind": "model_type tokenizer_type",
+        "vocab_size": "vocabulary_size num_tokens",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "do_lower_case lowercase": "give {}cased, the opposite",
+        "max_chars input_sentence_size": "give {}sample_bytes, in bytes",
+    }
 
     @model_validator(mode="after")
     def _only_bert_has_two_cases(self) -> Self:

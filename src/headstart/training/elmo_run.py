@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import ClassVar, Literal, NoReturn
 
 import numpy as np
 import torch
@@ -49,6 +49,11 @@ class ElmoModel(Recipe):
     samples: int = Field(4096, ge=0)
     """Words drawn for the sampled softmax of a training step; 0: the whole softmax, as in evaluation."""
 
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "samples": "n_negative_samples_batch",
+        "most_words": "n_tokens_vocab vocab_size max_vocab_size",
+    }
+
 
 class ElmoRecipe(Recipe):
     """A whole run."""
@@ -71,6 +76,21 @@ class ElmoRecipe(Recipe):
     checkpoint_every: int = Field(200, ge=1)
     keep_checkpoints: int = Field(2, ge=1)
     seed: int = Field(0, ge=0)
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "longest": "max_seq_length seq_len max_length",
+        "steps": "max_steps max_iters num_iterations train_steps",
+        "rate": "learning_rate lr",
+        "clip": "max_grad_norm grad_clip all_clip_norm_val",
+        "evaluate_every": "eval_steps eval_interval eval_every",
+        "checkpoint_every": "save_steps save_interval save_every",
+        "keep_checkpoints": "save_total_limit",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "batch_size": "give {}words, words in a step: batch_size x unroll_steps",
+        "n_tokens_batch": "give {}words, words in a step",
+        "n_epochs epochs": "give {}steps, a number of steps",
+    }
 
 
 def train_elmo(recipe: ElmoRecipe, run: Path) -> Path:

@@ -1,7 +1,7 @@
 """Settings of `headstart pretrain`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,38 @@ class ModelRecipe(Recipe):
     """Standard deviation of the initial embedding; None: the family's."""
     dropout: float | None = Field(None, ge=0, lt=1)
     """Share of activations dropped while training; None: the family's."""
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "family": "model_type arch",
+        "layers": "n_layer n_layers num_layers num_hidden_layers",
+        "width": "hidden_size d_model n_embd dim embed_dim model_dim",
+        "heads": "n_head n_heads num_heads num_attention_heads",
+        "kv_heads": "n_kv_head n_kv_heads num_kv_heads num_key_value_heads n_query_groups",
+        "feedforward_width": "intermediate_size d_ff n_inner ffn_dim hidden_dim ffn_hidden_size",
+        "dropout": "dropout_rate",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "model_name flavor": (
+            "give {}family and the sizes; `headstart plan --model NAME --write FILE` writes those of a "
+            "published model"
+        ),
+        "depth": (
+            "give {}layers=depth, {}width=64*depth and {}heads=depth/2, which is what nanochat makes of it"
+        ),
+        "encoder_layers decoder_layers": "give {}layers, the same number for encoder and decoder",
+        "ffn_dim_multiplier": "give {}feedforward_width, a number of units",
+        "initializer_range init_std": (
+            "give {}embedding_deviation, of the embedding alone; other weights have the family's"
+        ),
+        (
+            "hidden_dropout_prob attention_dropout attention_probs_dropout_prob resid_pdrop "
+            "attn_pdrop embd_pdrop"
+        ): "give {}dropout, one share for embedding, attention and feed-forward",
+        (
+            "bias tie_embeddings tie_weights tie_word_embeddings window_pattern sliding_window "
+            "rope_theta norm_eps rms_norm_eps layer_norm_eps hidden_act activation"
+        ): "the family decides it: choose {}family (see `headstart models`)",
+    }
 
 
 class OptimiserRecipe(Recipe):
@@ -51,6 +83,43 @@ class OptimiserRecipe(Recipe):
     """What is left of the peak at the last step; left out: 0.1 for cosine, else 0.02."""
     average: float | None = Field(None, gt=0, lt=1)
     """Decay of an exponential average of the weights, which is evaluated and saved; None: no average."""
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "matrix_rate": "matrix_lr muon_lr",
+        "vector_rate": "vector_lr",
+        "weight_decay": "wd",
+        "momentum": "muon_momentum",
+        "betas": "adam_betas",
+        "clip": (
+            "max_grad_norm grad_clip clip_grad_norm gradient_clip_val gradient_clipping max_norm clip_norm"
+        ),
+        "schedule": "lr_scheduler_type lr_schedule lr_decay_style",
+        "warmup_share": "warmup_ratio lr_warmup_fraction warmup_fraction",
+        "decay_share": "decay_ratio warmdown_ratio cooldown_ratio",
+        "final_share": "min_lr_ratio min_lr_factor min_lr_rate final_lr_frac",
+        "average": "ema ema_decay",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "optim optimizer_name optimizer_type": "give {}kind, muon or adamw",
+        "lr learning_rate max_lr peak_lr max_learning_rate base_lr": (
+            "give two rates: {}matrix_rate for the blocks' matrices, which Muon moves, and {}vector_rate for "
+            "embedding, norms and biases; under {}kind=adamw the usual rate is good for both"
+        ),
+        "embedding_lr unembedding_lr scalar_lr": (
+            "give {}vector_rate, one rate for embedding, norms and biases"
+        ),
+        "beta1 beta2 adam_beta1 adam_beta2": "give {}betas, a pair: [beta1, beta2]",
+        "decay_lr": "give {}schedule: constant instead of false, wsd or cosine instead of true",
+        "warmup_steps warmup_iters lr_warmup_steps num_warmup_steps lr_warmup_iters": (
+            "give {}warmup_share = warmup_steps / steps, a share of the run"
+        ),
+        "decay_steps lr_decay_steps lr_decay_iters cooldown_steps": (
+            "give {}decay_share = steps of the fall / steps, a share at the end of the run"
+        ),
+        "min_lr min_learning_rate final_lr": "give {}final_share = min_lr / peak rate",
+        "use_ema": "give {}average, the decay of the average, as in 0.999",
+        "eps adam_eps adam_epsilon": "the optimiser's is fixed at 1e-8; leave it out",
+    }
 
     @model_validator(mode="before")
     @classmethod
@@ -89,6 +158,22 @@ class ParallelRecipe(Recipe):
     """Processes that split the blocks, one after another."""
     timeout: float = Field(600.0, gt=0)
     """Seconds after which a process that does not answer ends the job."""
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "replicate": "data_parallel_replicate_degree dp_replicate dp_size",
+        "shard": "data_parallel_shard_degree dp_shard fsdp_size",
+        "tensor": "tensor_parallel_degree tensor_parallel_size tensor_model_parallel_size tp_size tp",
+        "pipeline": (
+            "pipeline_parallel_degree pipeline_parallel_size pipeline_model_parallel_size pp_size pp"
+        ),
+        "timeout": "ddp_timeout",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "devices num_nodes": (
+            "torchrun starts the processes; {}shard, {}tensor and {}pipeline say how they share the work"
+        ),
+        "fsdp": "give {}shard, a number of processes",
+    }
 
 
 class PretrainRecipe(Recipe):
@@ -153,3 +238,88 @@ class PretrainRecipe(Recipe):
     """Where scalars go beside metrics.jsonl."""
     prompts: list[str] = []
     """A causal model continues these at every evaluation."""
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "optimiser": "optimizer lr_scheduler",
+        "context": (
+            "seq_len max_seq_len sequence_length sequence_len seq_length max_seq_length block_size "
+            "context_length n_positions n_ctx max_position_embeddings max_length model_max_length"
+        ),
+        "rows": "batch_size global_batch_size train_batch_size",
+        "micro_rows": "micro_batch_size device_batch_size",
+        "documents_apart": "document_masking intra_document_masking reset_attention_mask",
+        "z_loss": "z_loss_weight z_loss_multiplier",
+        "label_smoothing": "label_smoothing_factor",
+        "steps": (
+            "max_steps max_iters num_iterations train_steps train_iters total_steps num_steps max_train_steps"
+        ),
+        "seed": "random_seed",
+        "precision": "dtype torch_dtype",
+        "device": "device_type",
+        "compile": "torch_compile",
+        "checkpoint_activations": "gradient_checkpointing activation_checkpointing recompute",
+        "parallel": "parallelism",
+        "evaluate_every": "eval_steps eval_interval eval_every eval_freq val_check_interval",
+        "early_stop": "early_stopping_patience patience",
+        "checkpoint_every": "save_steps save_interval save_every checkpoint_interval ckpt_interval",
+        "keep_checkpoints": "save_total_limit keep_latest_k",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "dataset dataset_name data_dir data_path train_file": (
+            "give {}tokens, a folder that `headstart tokenizer encode` wrote"
+        ),
+        "total_batch_size": "give {}rows, a number of rows: total_batch_size / context",
+        "tokens_per_batch": "give {}rows, a number of rows: tokens_per_batch / context",
+        "per_device_train_batch_size": (
+            "give {}rows, all rows of a step: per_device_train_batch_size x "
+            "gradient_accumulation_steps x processes"
+        ),
+        "gradient_accumulation_steps grad_accum_steps": (
+            "give {}rows, all rows of a step: micro_rows x gradient_accumulation_steps x processes"
+        ),
+        "local_batch_size": (
+            "give {}micro_rows, what a process computes at once; all rows of a step are rows"
+        ),
+        "rampup_batch_size": "give {}rows_warmup, a share of the steps",
+        "num_train_epochs num_epochs max_epochs epochs": (
+            "give {}steps, a number of steps: epochs x rows of the text / rows; --dry-run says the passes"
+        ),
+        "max_tokens train_tokens total_tokens": (
+            "give {}steps, a number of steps: tokens / (rows x context)"
+        ),
+        (
+            "init_from model_name_or_path pretrained_model_name_or_path base_model checkpoint_dir "
+            "initial_checkpoint_dir"
+        ): "give {}start, random, static, or a model folder",
+        "bf16": "give {}precision=bfloat16",
+        "fp16": "give {}precision=bfloat16; there is no training in float16",
+        "use_cpu no_cuda": "give {}device=cpu",
+        "eval_strategy evaluation_strategy": "give {}evaluate_every, a number of steps",
+        (
+            "eval_iters eval_batches max_eval_batches eval_max_iters per_device_eval_batch_size "
+            "eval_batch_size"
+        ): "give {}evaluate_rows, a number of rows",
+        "eval_tokens": "give {}evaluate_rows, a number of rows: eval_tokens / context",
+        "save_strategy": "give {}checkpoint_every, a number of steps",
+        "report_to logger_name log_with wandb_log use_wandb wandb_project": (
+            "give a list, as in {}sinks=[tensorboard, wandb]"
+        ),
+        "logging_steps log_interval log_every log_freq logging_first_step metrics.log_freq": (
+            "every step is written to metrics.jsonl; leave it out"
+        ),
+        "output_dir out_dir run_name": "give the run folder with --out",
+        "resume resume_from resume_from_checkpoint resume_from_step": (
+            "a run goes on by itself when the same --out is given; leave it out"
+        ),
+        "vocab_size padded_vocab_size": (
+            "the tokenizer decides: train one with `headstart tokenizer train CORPUS vocab_size=N`"
+        ),
+        "tokenizer tokenizer_name tokenizer_path": ("the tokens folder names its tokenizer; leave it out"),
+        "num_workers dataloader_num_workers": (
+            "the tokens folder is memory-mapped and needs no reading processes; leave it out"
+        ),
+        "checkpoint.interval": "did you mean 'checkpoint_every'?",
+        "eval.interval": "did you mean 'evaluate_every'?",
+        "eval.max_iters": "give evaluate_rows, a number of rows",
+        "activation_checkpoint.mode": "did you mean 'checkpoint_activations'?",
+    }

@@ -8,7 +8,7 @@ one.
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -50,6 +50,18 @@ class Word2VecModel(Recipe):
     most_words: int | None = Field(None, ge=2)
     """Largest vocabulary; None: all that occur `min_count` times."""
 
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "width": "vector_size size dim embedding_dim hidden_size",
+        "window": "window_size ws",
+        "negatives": "negative neg",
+        "subsample": "sample t",
+        "min_count": "minCount min_freq",
+        "most_words": "max_final_vocab max_vocab_size vocab_size",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "sg": "give {}algorithm, skip-gram instead of 1, cbow instead of 0",
+    }
+
 
 class Word2VecRecipe(Recipe):
     """A whole word2vec run."""
@@ -67,6 +79,14 @@ class Word2VecRecipe(Recipe):
     seed: int = Field(0, ge=0)
     keep_checkpoints: int = Field(1, ge=1)
 
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "epochs": "epoch num_train_epochs num_epochs iter",
+        "rate": "alpha learning_rate lr",
+        "final_rate": "min_alpha min_lr",
+        "workers": "threads num_workers",
+        "keep_checkpoints": "save_total_limit",
+    }
+
 
 class GloveModel(Recipe):
     """What the vectors are fitted to (Pennington et al. 2014)."""
@@ -78,6 +98,13 @@ class GloveModel(Recipe):
     min_count: int = Field(5, ge=1)
     most_words: int | None = Field(None, ge=2)
     """Largest vocabulary; None: all that occur `min_count` times."""
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "width": "vector_size size dim embedding_dim hidden_size",
+        "window": "window_size",
+        "min_count": "vocab_min_count min_freq",
+        "most_words": "max_vocab max_vocab_size vocab_size",
+    }
 
 
 class GloveRecipe(Recipe):
@@ -93,6 +120,13 @@ class GloveRecipe(Recipe):
     """Processes while counting, threads while training; the result does not depend on them."""
     seed: int = Field(0, ge=0)
     keep_checkpoints: int = Field(1, ge=1)
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "epochs": "max_iter iter num_train_epochs num_epochs",
+        "rate": "eta learning_rate lr",
+        "workers": "threads num_workers",
+        "keep_checkpoints": "save_total_limit",
+    }
 
 
 def train_word2vec(recipe: Word2VecRecipe, run: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -87,6 +87,69 @@ class FinetuneRecipe(Recipe):
     """Settings to try out on validation data before the fine-tuning itself, each with its values."""
     search_trials: int | None = Field(None, ge=1)
     """So many points of that grid, drawn at random; None: all of them."""
+
+    USUAL_NAMES: ClassVar[dict[str, str]] = {
+        "pooling": "pooling_mode pooler_type",
+        "learning_rate": "lr peak_lr max_lr max_learning_rate",
+        "epochs": "num_train_epochs num_epochs max_epochs n_epochs",
+        "max_steps": "max_iters max_train_steps",
+        "batch_examples": (
+            "batch_size global_batch_size train_batch_size mini_batch_size per_device_train_batch_size"
+        ),
+        "max_tokens": (
+            "max_seq_length max_seq_len max_length max_sequence_length seq_len block_size model_max_length"
+        ),
+        "warmup_share": "warmup_ratio lr_warmup_fraction",
+        "weight_decay": "wd",
+        "layer_decay": "layerwise_lr_decay layer_lr_decay llrd",
+        "dropout": "classifier_dropout cls_dropout seq_classif_dropout",
+        "hidden_tokens": "mask_prob token_dropout",
+        "clip": "max_grad_norm grad_clip clip_grad_norm gradient_clip_val max_norm",
+        "reinitialise": "reinit_layers reinit_n_layers",
+        "validation_share": "validation_split val_split_fraction val_size eval_split dev_size",
+        "patience": "early_stopping_patience early_stop",
+        "lora_rank": "lora_r r rank",
+    }
+    ANSWERS: ClassVar[dict[str, str]] = {
+        "use_lora use_peft": "give {}adapt=lora",
+        "freeze_backbone freeze_encoder": "give {}adapt=frozen",
+        "finetune_type": "give {}adapt, full, frozen, mix, top-K or lora",
+        "gradient_accumulation_steps": (
+            "give {}batch_examples, all examples of a step: per_device_train_batch_size x "
+            "gradient_accumulation_steps"
+        ),
+        "micro_batch_size": "give {}batch_examples, all examples of a step",
+        "warmup_steps lr_warmup_steps num_warmup_steps warmup_iters": (
+            "give {}warmup_share, a share of the steps: warmup_steps / steps"
+        ),
+        "eval_steps eval_interval eval_every": (
+            "give {}evaluations, how often in the whole run: steps / eval_steps"
+        ),
+        "eval_strategy evaluation_strategy": "give {}evaluations, how often in the whole run",
+        "target_modules lora_target_modules": (
+            "give {}lora_targets, query, key, value, out, gate, up and down instead of q_proj, k_proj, ..."
+        ),
+        "output_dir out_dir run_name": "give the run folder with --out",
+        "seed random_seed": "give it with --seed",
+        "bf16 fp16 dtype torch_dtype precision": "give it with --precision",
+        "optim optimizer optimiser": "fine-tuning uses AdamW; leave it out",
+        "lr_scheduler_type lr_schedule schedule": (
+            "the rate rises over warmup_share and then falls in a linear way to 0; leave it out"
+        ),
+        "logging_steps log_interval": "the terminal shows the progress; leave it out",
+        "save_steps save_strategy save_total_limit": "the best weights are kept; leave it out",
+        "load_best_model_at_end metric_for_best_model": (
+            "the best weights on the validation data are kept (--validation); leave it out"
+        ),
+        "num_labels num_classes": "the labels are counted in the data; leave it out",
+        "task task_type problem_type": "give it with --task",
+        "gradient_checkpointing checkpoint_activations": (
+            "fine-tuning keeps all activations; take fewer batch_examples where memory is short"
+        ),
+        "bias": "biases stay as they are under adapt=lora; leave it out",
+        "model_name_or_path init_from": "the model is the first argument",
+        "num_workers dataloader_num_workers": "examples are encoded once, in memory; leave it out",
+    }
 
     @field_validator("adapt")
     @classmethod
