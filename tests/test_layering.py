@@ -14,6 +14,7 @@ LAYERS = [
     {
         "errors",
         "folder",
+        "corpus_folder",
         "recipe",
         "progress",
         "workers",

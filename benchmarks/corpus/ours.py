@@ -10,7 +10,8 @@ from typing import Any
 
 from clock import Clock, peak_memory
 
-from headstart.corpus import CorpusRecipe, build, engine, pipeline, prepare, read_documents
+from headstart.corpus import CorpusRecipe, build, engine, pipeline, prepare
+from headstart.corpus_folder import corpus_documents
 from headstart.tokenizer import shards
 from headstart.tokenizer.folder import open_tokenizer
 
@@ -53,7 +54,7 @@ def main(warc: Path, tokenizer: Path, out: Path, recipe_file: Path, overrides: l
 
     recipe = CorpusRecipe.load(recipe_file, overrides)
     manifest: dict[str, Any] = build([warc], out / "corpus", recipe, workers=0)
-    kept = [row["url"] for row in read_documents(out / "corpus", ["url"])]
+    kept = [row["url"] for row in corpus_documents(out / "corpus", ["url"])]
     with clock.stage("tokens"):
         documents = shards.corpus_documents(out / "corpus")
         settings = shards.ShardRecipe(heldout_share=0.1)  # enough of few documents

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from raw_files import page, prose, write_jsonl
 
-from headstart.corpus import CorpusRecipe, build, read_documents
+from headstart.corpus import CorpusRecipe, build
 from headstart.corpus.filters.urls import bare, host
+from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 
 
@@ -22,7 +23,7 @@ def built(
     manifest = build([path], out, CorpusRecipe.load(None, list(overrides)), workers=1)
     removed = [row for path in out.glob("removed/*") for row in pq.read_table(path).to_pylist()]
     return (
-        {row["id"] for row in read_documents(out)},
+        {row["id"] for row in corpus_documents(out)},
         {row["id"]: (row["stage"], row["rule"]) for row in removed},
         manifest,
     )
@@ -127,6 +128,6 @@ def test_personal_data_is_replaced_and_counted(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", rows)
     recipe = CorpusRecipe.load(None, ["personal_data=[email, phone]"])
     manifest = build([path], tmp_path / "out", recipe, workers=1)
-    (text,) = [row["text"] for row in read_documents(tmp_path / "out") if row["id"] == "a"]
+    (text,) = [row["text"] for row in corpus_documents(tmp_path / "out") if row["id"] == "a"]
     assert text.endswith("Write to <EMAIL>. Or call <PHONE>.")
     assert manifest["personal_data"] == {"email": 1, "phone": 1}

@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from raw_files import page, prose, response, write_jsonl
 
-from headstart.corpus import CorpusRecipe, build, prepare, read_documents
+from headstart.corpus import CorpusRecipe, build, prepare
 from headstart.corpus.readers.read import read
 from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip, decode, decode_sized
 from headstart.corpus.readers.sources import Task, find_sources
+from headstart.corpus_folder import corpus_documents
 
 PAGES = [response(f"http://host{n}.org/", page(n).encode()) for n in range(4)]
 ROWS = b"".join(json.dumps({"text": prose(n, 2)}).encode() + b"\n" for n in range(4))
@@ -133,7 +134,7 @@ def test_every_document_is_kept_removed_or_skipped(
     assert manifest["funnel"][0]["documents"] + len(skipped) == len(rows)
     assert len(skipped) == sum(kind in ("broken", "no text", "deep") for kind in kinds)
     assert len({skip["source"] for skip in skipped}) == len(skipped)
-    kept = [row["id"].partition("#")[0] for row in read_documents(folder / "out")]
+    kept = [row["id"].partition("#")[0] for row in corpus_documents(folder / "out")]
     gone = [
         identity.partition("#")[0]
         for path in (folder / "out" / "removed").glob("*")
@@ -281,7 +282,7 @@ def test_html_that_parsers_fear(tmp_path: Path, kind: str) -> None:
     rows = [{"id": "before", "text": prose(1)}, {"html": HTML[kind]}, {"id": "behind", "text": prose(2)}]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
     manifest = build_with(tmp_path, "limits.SECONDS, limits.GRACE = 5, 2", path)
-    assert {row["id"] for row in read_documents(tmp_path / "out")} >= {"before", "behind"}
+    assert {row["id"] for row in corpus_documents(tmp_path / "out")} >= {"before", "behind"}
     assert manifest["funnel"][0]["documents"] + sum(manifest["skipped"].values()) == 3
 
 
@@ -320,7 +321,7 @@ def test_python_code_that_takes_too_long_costs_one_record(
     monkeypatch.setattr("headstart.corpus.readers.limits.SECONDS", 0.2)
     rows = [{"id": f"d{n}", "text": prose(n) + (" slow" if n == 1 else "")} for n in range(3)]
     manifest = build([write_jsonl(tmp_path / "a.jsonl", rows)], tmp_path / "out", CorpusRecipe(), workers=0)
-    assert {row["id"] for row in read_documents(tmp_path / "out")} == {"d0", "d2"}
+    assert {row["id"] for row in corpus_documents(tmp_path / "out")} == {"d0", "d2"}
     assert list(manifest["skipped"].values()) == [1]
 
 

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from raw_files import page, prose, response, write_jsonl
 from typer.testing import CliRunner
 
-from headstart.corpus import CorpusRecipe, build, extract_text, pipeline, prepare, read_documents
+from headstart.corpus import CorpusRecipe, build, extract_text, pipeline, prepare
 from headstart.corpus.extract.line_classifier import shipped
 from headstart.corpus.mix import _rebalanced, checked, choose, copies, histogram, order
 from headstart.corpus.recipe import Mix
+from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 
 
@@ -81,7 +82,7 @@ def test_each_loss_has_its_stage_rule_and_detail(tmp_path: Path) -> None:
     assert gone["braces"] == ("quality", "curly_brackets", "curly_brackets = 1 > 0")
     assert gone["repeats"][:2] == ("quality", "top_3_gram")
     assert gone["empty-page"][:2] == ("extract", "no_main_text")
-    assert {row["id"] for row in read_documents(out)} == {"kept", "prose-with-braces"}
+    assert {row["id"] for row in corpus_documents(out)} == {"kept", "prose-with-braces"}
 
     funnel = {row["stage"]: row["documents"] for row in manifest["funnel"]}
     assert funnel == {
@@ -94,7 +95,7 @@ def test_each_loss_has_its_stage_rule_and_detail(tmp_path: Path) -> None:
         "mix": 2,
     }
     assert manifest["removed"]["quality"] == {"too_few_words": 1, "top_3_gram": 1, "curly_brackets": 1}
-    assert manifest["funnel"][-1]["bytes"] == sum(len(row["text"].encode()) for row in read_documents(out))
+    assert manifest["funnel"][-1]["bytes"] == sum(len(row["text"].encode()) for row in corpus_documents(out))
     assert sum(total["documents"] for total in manifest["domains"].values()) == 2
     assert list(manifest["languages"]) == ["en"]
 
@@ -106,11 +107,11 @@ def test_same_bytes_whatever_the_workers(tmp_path: Path, raw: Path) -> None:
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert one["skipped"] == {"truncated gzip": 1}
     assert one["domains"].keys() == {"web", "notes", "raw"}
-    pieces = [row["id"] for row in read_documents(tmp_path / "one") if row["domain"] == "raw"]
+    pieces = [row["id"] for row in corpus_documents(tmp_path / "one") if row["domain"] == "raw"]
     assert len(pieces) > 2
     assert all(piece.startswith("raw/c.txt#0") for piece in pieces)
     assert not (tmp_path / "one" / ".work").exists()
-    documents = [row["id"] for row in read_documents(tmp_path / "one", columns=["id"])]
+    documents = [row["id"] for row in corpus_documents(tmp_path / "one", columns=["id"])]
     assert documents != sorted(documents)
 
 
@@ -143,7 +144,7 @@ def test_killed_and_started_again(tmp_path: Path, raw: Path) -> None:
     assert done
     assert not (out / "manifest.json").exists()
     with pytest.raises(HeadstartError, match="not a finished corpus"):
-        list(read_documents(out))
+        list(corpus_documents(out))
     before = done[0].stat().st_mtime_ns
     (out / ".work" / "prepared" / "000001.parquet").write_bytes(b"half written")
     kept: list[int] = []
@@ -213,7 +214,7 @@ def test_fifty_megabytes_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "' + b"x" * 50_000_000 + b'"}\n' + json.dumps({"text": prose(1)}).encode())
     manifest = build([path], tmp_path / "out", recipe("languages=any"), workers=1)
-    assert [row["text"] for row in read_documents(tmp_path / "out")] == [prose(1)]
+    assert [row["text"] for row in corpus_documents(tmp_path / "out")] == [prose(1)]
     assert manifest["funnel"][1]["documents"] == 2_501
 
 
@@ -330,7 +331,7 @@ def test_mix_in_the_corpus(tmp_path: Path) -> None:
     )
     assert manifest["removed"]["mix"]["over_share"] > 5
     assert len(list((tmp_path / "out" / "documents").iterdir())) > 5
-    assert len(list(read_documents(tmp_path / "out"))) == manifest["funnel"][-1]["documents"]
+    assert len(list(corpus_documents(tmp_path / "out"))) == manifest["funnel"][-1]["documents"]
 
 
 def test_command_line(tmp_path: Path) -> None:
@@ -357,7 +358,7 @@ def test_lines_of_many_documents_are_dropped(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", rows)
     settings = ["repeated_lines=3", "languages=any", "near_duplicates.enabled=false", *_no_rules()]
     manifest = build([path], tmp_path / "out", recipe(*settings), workers=1)
-    texts = {row["id"]: row["text"] for row in read_documents(tmp_path / "out")}
+    texts = {row["id"]: row["text"] for row in corpus_documents(tmp_path / "out")}
     assert texts == {f"d{n}": prose(n) for n in range(6)} | {"other": prose(50)}
     assert manifest["removed"]["repeated lines"] == {"nothing_left": 1}
     assert manifest["funnel"][-1]["bytes"] == sum(map(len, texts.values()))
@@ -371,7 +372,7 @@ def test_paragraphs_of_many_documents_are_dropped(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", rows)
     settings = ["repeated_paragraphs=3", "languages=any", "near_duplicates.enabled=false"]
     build([path], tmp_path / "out", recipe(*settings), workers=1)
-    texts = {row["id"]: row["text"] for row in read_documents(tmp_path / "out")}
+    texts = {row["id"]: row["text"] for row in corpus_documents(tmp_path / "out")}
     assert texts["line"] == rows[-1]["text"]
     assert texts["d2"] == f"{prose(2)}\n\n{prose(12)}"
     pieces = pq.read_table(tmp_path / "out" / "pieces").to_pylist()
@@ -410,9 +411,9 @@ def test_a_new_crawl_does_not_repeat_an_old_one(tmp_path: Path) -> None:
     gone = removed(tmp_path / "new")
     assert gone["same"][::2] == ("exact duplicates", f"same text as a document of {tmp_path / 'old'}")
     assert gone["near"][0] == "near duplicates"
-    assert {row["id"] for row in read_documents(tmp_path / "new")} == {"new0", "new1", "new2"}
+    assert {row["id"] for row in corpus_documents(tmp_path / "new")} == {"new0", "new1", "new2"}
     assert before == {path: path.stat().st_atime_ns for path in before}
-    kept = len(list(read_documents(tmp_path / "old", ["id"])))
+    kept = len(list(corpus_documents(tmp_path / "old", ["id"])))
     digests, bands = (
         np.load(tmp_path / "old" / "index" / f"{name}-00000.npy") for name in ("digests", "bands")
     )
@@ -450,7 +451,7 @@ def test_pairs_are_checked_and_the_newest_kept(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", rows)
     build([path], tmp_path / "newest", recipe("near_duplicates.keep=newest"), workers=1)
     assert removed(tmp_path / "newest").keys() == {"old"}
-    (kept,) = read_documents(tmp_path / "newest")
+    (kept,) = corpus_documents(tmp_path / "newest")
     assert kept["copies"] == 2
     build([path], tmp_path / "checked", recipe("near_duplicates.check=1.0"), workers=1)
     assert not removed(tmp_path / "checked")
@@ -482,7 +483,7 @@ def test_a_record_that_kills_its_process_costs_only_itself(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     skipped = (tmp_path / "out" / "skipped.jsonl").read_text()
     assert json.loads(skipped) == {"source": "a.jsonl:3", "reason": "it ended the process twice"}
-    ids = {row["id"] for row in read_documents(tmp_path / "out")}
+    ids = {row["id"] for row in corpus_documents(tmp_path / "out")}
     assert {"d0", "d1", "d3", "d4"} <= ids
     assert "d2" not in ids
 

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_files import prose, rules_off, write_jsonl
 
-from headstart.corpus import CorpusRecipe, build, read_documents, work
+from headstart.corpus import CorpusRecipe, build, work
 from headstart.corpus.dedup.substrings import picks, without_words
 from headstart.corpus.readers import sources
 from headstart.corpus.text.hashing import rolling
 from headstart.corpus.text.words import split
+from headstart.corpus_folder import corpus_documents
 
 NO_RULES = ["languages=any", "near_duplicates.enabled=false", "rules.too_few_words=off"]
 
@@ -53,7 +54,7 @@ def built(folder: Path, rows: list[dict], size: int, workers: int = 1) -> dict[s
     paths = [write_jsonl(folder / f"{at:06d}.jsonl", rows[at : at + 50]) for at in range(0, len(rows), 50)]
     given = [f"repeated_substrings={size}", *NO_RULES, *rules_off()]
     build(paths, folder / "out", CorpusRecipe.load(None, given), workers=workers)
-    return {row["id"]: row["text"] for row in read_documents(folder / "out")}
+    return {row["id"]: row["text"] for row in corpus_documents(folder / "out")}
 
 
 @given(st.lists(st.integers(0, 5), max_size=200), st.integers(4, 12))

@@ -9,8 +9,9 @@ from raw_files import page, prose, response, write_jsonl
 from typer.testing import CliRunner
 
 from headstart.cli.corpus import corpus as command
-from headstart.corpus import CorpusRecipe, build, read_documents
+from headstart.corpus import CorpusRecipe, build
 from headstart.corpus.trace import raw_record, trace
+from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 from headstart.folder import read_manifest
 
@@ -36,7 +37,7 @@ def test_kept_removed_cut_and_skipped(made: Path) -> None:
     (kept,) = trace(made, "d1")
     assert kept["status"] == "kept"
     (place,) = kept["places"]
-    names = [row["id"] for row in read_documents(made, ["id"])]
+    names = [row["id"] for row in corpus_documents(made, ["id"])]
     assert names[place["row"]] == "d1"
     assert [(one["rule"], one["start"]) for one in kept["cut"]] == [("repeated_line", 0)]
     (removed,) = trace(made, "short")
@@ -89,7 +90,7 @@ def test_tokens_and_back(made: Path, tmp_path: Path, tokenizer) -> None:
             seen += 1
         with pytest.raises(HeadstartError, match="so no token"):
             document_at(tmp_path / "t", split, token)
-    assert seen == len(list(read_documents(made, ["id"])))
+    assert seen == len(list(corpus_documents(made, ["id"])))
     given = ["trace", "--corpus", str(made), "--tokens", str(tmp_path / "t"), "--token", "5"]
     shown = CliRunner().invoke(command, [*given, "--json"])
     assert shown.exit_code == 0, shown.output

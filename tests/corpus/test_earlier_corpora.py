@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_files import prose, rules_off, write_jsonl
 
-from headstart.corpus import CorpusRecipe, build, read_documents, work
+from headstart.corpus import CorpusRecipe, build, work
 from headstart.corpus.dedup.substrings import fingerprints, reach
 from headstart.corpus.readers import sources
+from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 from headstart.folder import remove
 
@@ -29,7 +30,7 @@ def made(
         None, [earlier, "languages=any", "near_duplicates.enabled=false", *given, *rules_off()]
     )
     build(paths, out, recipe, workers=workers)
-    return {row["id"]: row["text"] for row in read_documents(out)}
+    return {row["id"]: row["text"] for row in corpus_documents(out)}
 
 
 def with_notices(name: str, count: int, seed: int) -> list[dict]:

@@ -12,12 +12,13 @@ import pytest
 from raw_files import prose, write_jsonl
 from typer.testing import CliRunner
 
-from headstart.corpus import CorpusRecipe, build, read_documents
+from headstart.corpus import CorpusRecipe, build
 from headstart.corpus.filters.quality_model import buckets, load_model, save_model
 from headstart.corpus.filters.quality_page import render
 from headstart.corpus.filters.train_quality import choose_threshold, gather, judge, labelled, train
 from headstart.corpus.filters.word_lists import share
 from headstart.corpus.text.words import split
+from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 
 SHOP = """
@@ -153,7 +154,7 @@ def test_models_and_lists_are_signals_of_a_corpus(tmp_path: Path, model_folder: 
     build([path], tmp_path / "out", CorpusRecipe.load(None, settings), workers=1)
     removed = pq.read_table(next(tmp_path.glob("out/removed/*"))).to_pylist()
     reasons = {row["id"]: (row["rule"], row["detail"]) for row in removed}
-    assert {row["id"] for row in read_documents(tmp_path / "out")} == {f"g{n}" for n in range(8)}
+    assert {row["id"] for row in corpus_documents(tmp_path / "out")} == {f"g{n}" for n in range(8)}
     assert reasons["b0"][0] == "low_quality"
     assert reasons["listed"][0] == "too_many_places"
     assert "> 0.1" in reasons["listed"][1]

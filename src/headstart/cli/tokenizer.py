@@ -29,8 +29,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Learn a vocabulary from a corpus, in the manner of a family: kind=gpt2, bert, t5, llama3, ..."""
+    from headstart.corpus_folder import corpus_documents
     from headstart.folder import read_manifest
-    from headstart.tokenizer.shards import corpus_documents
     from headstart.tokenizer.train import MANIFEST_KIND, VERSION, TokenizerRecipe
     from headstart.tokenizer.train import train as train_tokenizer
 
@@ -56,11 +56,10 @@ def encode(
 ) -> None:
     """Turn a corpus into token shards with document boundaries."""
     from headstart.tokenizer.folder import open_tokenizer
-    from headstart.tokenizer.shards import ShardRecipe, corpus_documents
-    from headstart.tokenizer.shards import encode as encode_documents
+    from headstart.tokenizer.shards import ShardRecipe, encode_corpus
 
     settings = ShardRecipe.load(recipe, overrides or [])
-    figures = encode_documents(corpus_documents(corpus), open_tokenizer(tokenizer_folder), settings, out)
+    figures = encode_corpus(corpus, open_tokenizer(tokenizer_folder), settings, out)
     if as_json:
         typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
     else:

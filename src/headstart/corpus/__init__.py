@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.corpus.extract.page import extract_text
-    from headstart.corpus.pipeline import build, read_documents
+    from headstart.corpus.pipeline import build
     from headstart.corpus.readers.read import iterate_raw
     from headstart.corpus.recipe import CorpusRecipe
 
-__all__ = ["CorpusRecipe", "build", "extract_text", "iterate_raw", "read_documents"]
+__all__ = ["CorpusRecipe", "build", "extract_text", "iterate_raw"]
 
 _HOMES = {
     "CorpusRecipe": "recipe",
     "build": "pipeline",
     "extract_text": "extract.page",
     "iterate_raw": "readers.read",
-    "read_documents": "pipeline",
 }
 
 

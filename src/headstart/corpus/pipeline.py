@@ -8,14 +8,13 @@ Any of it may run on any engine, and goes on after a kill where it stopped.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
-import pyarrow.parquet as pq
 
 from headstart.corpus import engine, mix, removed_spans
 from headstart.corpus.decide import group, languages
@@ -34,13 +33,13 @@ from headstart.corpus.report import facts as report_facts
 from headstart.corpus.report import page as report_page
 from headstart.corpus.report.funnel import UNITS, funnel, read_ledger, removed, totals
 from headstart.corpus.work import Work, load, make_work, partitions, save
+from headstart.corpus_folder import KIND, VERSION, corpus_manifest
 from headstart.errors import HeadstartError
 from headstart.folder import (
     MANIFEST,
     atomic,
     fingerprint,
     read_json,
-    read_manifest,
     remove,
     write_json,
     write_manifest,
@@ -48,7 +47,6 @@ from headstart.folder import (
 from headstart.progress import ProgressBar
 from headstart.workers import available_cores
 
-KIND, VERSION = "corpus", 1
 WORK = ".work"
 
 
@@ -80,7 +78,7 @@ def build(
     """
     started = time.monotonic()
     processes = available_cores() if workers is None else workers
-    known = [read_manifest(earlier, KIND, VERSION) for earlier in recipe.against]
+    known = [corpus_manifest(earlier) for earlier in recipe.against]
     for earlier, manifest in zip(recipe.against, known, strict=True):
         fingerprint_index.check(recipe, earlier, manifest)
     for path in recipe.word_lists.values():
@@ -97,7 +95,7 @@ def build(
         }
     )
     if (out / MANIFEST).exists():
-        manifest = read_manifest(out, KIND, VERSION)
+        manifest = corpus_manifest(out)
         if manifest["fingerprint"] != made_from:
             raise HeadstartError(
                 f"{out} holds a corpus made from other inputs or settings; choose another --out or delete it"
@@ -227,21 +225,7 @@ def build(
         },
     )
     remove(out / WORK)
-    return read_manifest(out, KIND, VERSION)
-
-
-def read_documents(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The documents of a corpus in their final order, one dict each, in bounded memory.
-
-    Args:
-        folder: a finished corpus folder.
-        columns: which columns to read; all by default.
-    """
-    read_manifest(folder, KIND, VERSION)
-    for path in sorted((folder / "documents").glob("*.parquet")):
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(1024, columns=columns):
-                yield from batch.to_pylist()
+    return corpus_manifest(out)
 
 
 def _drop_stale(work: Work, made_from: str) -> None:

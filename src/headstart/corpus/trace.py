@@ -13,8 +13,8 @@ from headstart.corpus.readers.read import read
 from headstart.corpus.readers.records import Raw
 from headstart.corpus.readers.sources import Source, Task, find_sources
 from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus_folder import corpus_manifest
 from headstart.errors import HeadstartError
-from headstart.folder import read_manifest
 
 _DOCUMENT = ["id", "url", "source", "domain", "language", "date"]
 
@@ -29,7 +29,7 @@ def trace(corpus: Path, named: str) -> list[dict[str, Any]]:
     Raises:
         HeadstartError: the corpus has no such document.
     """
-    read_manifest(corpus, "corpus", 1)
+    corpus_manifest(corpus)
     found: dict[str, dict[str, Any]] = {}
     for file, row, document in _rows(corpus / "documents", named, [*_DOCUMENT, "copies"]):
         one = found.setdefault(document["id"], document | {"status": "kept", "places": []})
@@ -90,7 +90,7 @@ def raw_record(corpus: Path, source: str) -> Raw:
         HeadstartError: the file is gone, or is another one by now.
     """
     recipe = CorpusRecipe.load(corpus / "recipe.yaml", [])
-    for given in read_manifest(corpus, "corpus", 1)["inputs"]:
+    for given in corpus_manifest(corpus)["inputs"]:
         if source != given["path"] and not source.startswith((f"{given['path']}@", f"{given['path']}:")):
             continue
         (now, *_), _ = find_sources([given["address"]])

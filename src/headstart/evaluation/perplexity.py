@@ -49,7 +49,7 @@ def evaluate_text(
     rows: list[dict[str, Any]] = []
     xz = lzma.LZMACompressor(preset=6)
     packed = 0
-    documents = islice(read_documents(path), limit)
+    documents = islice(corpus_documents(path), limit)
     while chunk := list(islice(documents, CHUNK_DOCUMENTS)):
         texts = [text for text, _ in chunk]
         encoded = loaded.tokenizer.encode_batch(texts)
@@ -128,7 +128,7 @@ def _hidden_in_turn(loaded: LoadedModel, encoded: Sequence[list[int]]) -> Iterat
             yield place, pseudo_loss(loaded, piece), len(piece)
 
 
-def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def corpus_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Texts that are not empty, each with the other columns of its row."""
     if format_of(path) == "text":
         text = "\n".join(_short(path, line, row)["text"] for line, row in read_rows(path))

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from headstart.corpus import iterate_raw
-from headstart.folder import read_manifest, write_json
+from headstart.corpus_folder import corpus_documents, corpus_manifest
+from headstart.folder import write_json
 from headstart.progress import ProgressBar
 from headstart.tokenizer.base import Tokenizer
-from headstart.tokenizer.shards import corpus_documents
 
 BATCH = 256
 
@@ -21,7 +21,7 @@ def count_funnel(inputs: list[Path], corpus: Path, tokenizer: Tokenizer, out: Pa
     What a stage held is what the end holds plus what was removed behind that stage; the first stage
     is read again, because raw pages are not kept.
     """
-    funnel = read_manifest(corpus, "corpus", 1)["funnel"]
+    funnel = corpus_manifest(corpus)["funnel"]
     with ProgressBar("count tokens", None, "documents") as bar:
         held = _count(tokenizer, (document["text"] for document in corpus_documents(corpus, ("text",))), bar)
         removed: Counter[str] = Counter()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.corpus import CorpusRecipe, build
+from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, fingerprint, read_json, write_json
 from headstart.generation.text import sample_prompt
@@ -17,7 +18,7 @@ from headstart.quickstart.report import write
 from headstart.recipe import Recipe
 from headstart.tasks.data.dataset import TaskData, find_tasks
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.tokenizer.shards import ShardRecipe, corpus_documents, encode
+from headstart.tokenizer.shards import ShardRecipe, encode_corpus
 from headstart.tokenizer.train import TokenizerRecipe
 from headstart.tokenizer.train import train as train_tokenizer
 from headstart.training.loop import pretrain
@@ -88,7 +89,7 @@ def run(recipe: QuickstartRecipe, out: Path) -> Path:
             train_tokenizer(texts, TokenizerRecipe(vocab_size=_vocabulary(corpus)), tokenizer)
     with clock.stage("tokens", "3/6  tokens: encode the corpus"):
         if not (tokens / MANIFEST).exists():
-            encode(corpus_documents(corpus), open_tokenizer(tokenizer), ShardRecipe(), tokens)
+            encode_corpus(corpus, open_tokenizer(tokenizer), ShardRecipe(), tokens)
         if not (out / "funnel.json").exists():
             count_funnel(recipe.data, corpus, open_tokenizer(tokenizer), out / "funnel.json")
     with clock.stage("plan", "     plan: measure the machine, choose sizes"):

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 from headstart.progress import ProgressBar
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.sentences import sentences
-from headstart.tokenizer.shards import batches, corpus_documents
+from headstart.tokenizer.shards import batches
 
 BATCH = 256
 BANDS = (100, 1_000, 10_000)

@@ -12,10 +12,11 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
+from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_manifest, write_manifest
 from headstart.progress import ProgressBar
-from headstart.tokenizer.shards import SPLITS, corpus_documents, is_heldout
+from headstart.tokenizer.shards import SPLITS, is_heldout
 
 KIND, VERSION = "text", 1
 

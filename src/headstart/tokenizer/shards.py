@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_manifest, write_json, write_manifest
 from headstart.progress import ProgressBar
@@ -44,16 +45,6 @@ class ShardRecipe(Recipe):
         "heldout_share": "val_fraction validation_split test_size val_size",
         "shard_tokens": "shard_size max_tokens_per_file",
     }
-
-
-def corpus_documents(
-    corpus: Path, columns: tuple[str, ...] = ("id", "text", "domain")
-) -> Iterator[dict[str, Any]]:
-    """The documents of a corpus folder, in their order."""
-    read_manifest(corpus, "corpus", 1)
-    for file in sorted((corpus / "documents").glob("*.parquet")):
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=BATCH, columns=list(columns)):
-            yield from batch.to_pylist()
 
 
 def is_heldout(document_id: str, share: float) -> bool:
@@ -105,6 +96,11 @@ class _Writer:
         self.tokens += self.position
         self.bytes += sum(row[4] for row in self.rows)
         self._start_shard()
+
+
+def encode_corpus(corpus: Path, tokenizer: Tokenizer, recipe: ShardRecipe, out: Path) -> dict[str, Any]:
+    """Encode a corpus folder into a tokens folder; see `encode`."""
+    return encode(corpus_documents(corpus, ("id", "text", "domain")), tokenizer, recipe, out)
 
 
 def encode(

@@ -17,8 +17,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from headstart.corpus_folder import corpus_manifest
 from headstart.errors import HeadstartError, Stopped
-from headstart.folder import read_manifest, remove
+from headstart.folder import remove
 from headstart.models.vectors.elmo import BEGIN, END, UNKNOWN, ElmoLanguageModel, build, pack, preset
 from headstart.objectives.batch import generator
 from headstart.progress import ProgressBar
@@ -101,7 +102,7 @@ def train_elmo(recipe: ElmoRecipe, run: Path) -> Path:
         Stopped: a signal or the control file asked for it; everything is saved.
     """
     options = preset(recipe.model.size)
-    claim(run, recipe, read_manifest(recipe.corpus, "corpus", 1)["funnel"], {"corpus"}, recipe.seed)
+    claim(run, recipe, corpus_manifest(recipe.corpus)["funnel"], {"corpus"}, recipe.seed)
     if (run / "model").exists():
         return run / "model"
     totals = write_text(recipe.corpus, run / "text", sentences, recipe.heldout_share)["train"]

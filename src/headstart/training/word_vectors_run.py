@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from headstart.corpus_folder import corpus_manifest
 from headstart.errors import HeadstartError
-from headstart.folder import read_manifest, remove
+from headstart.folder import remove
 from headstart.models.vectors.glove import Glove, count_cells
 from headstart.models.vectors.word_vectors import WordVectors
 from headstart.objectives.batch import generator
@@ -211,7 +212,7 @@ def train_glove(recipe: GloveRecipe, run: Path) -> Path:
 
 
 def _is_done(recipe: Word2VecRecipe | GloveRecipe, run: Path) -> bool:
-    manifest = read_manifest(recipe.corpus, "corpus", 1)
+    manifest = corpus_manifest(recipe.corpus)
     claim(run, recipe, manifest["funnel"], {"corpus", "workers"}, recipe.seed)
     return (run / "model").exists()
 
