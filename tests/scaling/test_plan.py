@@ -13,7 +13,7 @@ from headstart.models.parameters import block_parameters, parameters
 from headstart.models.registry import preset_config
 from headstart.scaling.hardware import device_named
 from headstart.scaling.local_machine import step_seconds
-from headstart.scaling.measure import measure
+from headstart.scaling.measure import peak_memory
 from headstart.scaling.memory import training_memory
 from headstart.scaling.plan import Question, answer, model_named
 from headstart.scaling.published import LOSS_LAWS, REFIT, models
@@ -256,7 +256,7 @@ def test_planned_memory_is_what_a_process_takes() -> None:
     """A step whose tensors outweigh what the libraries need; `plan measure` does more and larger ones."""
     config = shape_for("headstart-decoder", 6e6, 4096, 128)
     planned = training_memory(config, 24, 128, None, "float32", "muon", device="cpu", documents=True).peak
-    assert planned == pytest.approx(measure(config, 24, "float32", "none"), rel=0.12)
+    assert planned == pytest.approx(peak_memory(config, 24, "float32", "none"), rel=0.12)
 
 
 def test_the_rule_keeps_activations_still_when_the_width_grows() -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from headstart.cli import app
 from headstart.errors import HeadstartError
 from headstart.folder import write_manifest
-from headstart.tokenizer.report import compare, is_fallback, words_of
+from headstart.tokenizer.report import compare_tokenizers, is_fallback, words_of
 
 GERMAN = "Größe und Schönheit, 12 Bäume.\nÜber allen Gipfeln ist Ruh'"
 
@@ -30,7 +30,7 @@ def corpus(tmp_path_factory, documents):
 
 @pytest.fixture(scope="module")
 def figures(corpus, kinds):
-    return compare({kind: kinds[kind] for kind in ("gpt2", "bert", "llama2")}, corpus, 10**9)
+    return compare_tokenizers({kind: kinds[kind] for kind in ("gpt2", "bert", "llama2")}, corpus, 10**9)
 
 
 def test_sums_are_those_of_the_corpus(figures, corpus, kinds) -> None:
@@ -102,4 +102,4 @@ def test_a_corpus_without_a_word(tmp_path, kinds) -> None:
     pq.write_table(pa.table({"text": ["..."], "language": ["en"]}), tmp_path / "documents" / "a.parquet")
     write_manifest(tmp_path, "corpus", 1, {})
     with pytest.raises(HeadstartError, match="holds not one word"):
-        compare({"gpt2": kinds["gpt2"]}, tmp_path, 10)
+        compare_tokenizers({"gpt2": kinds["gpt2"]}, tmp_path, 10)

@@ -78,11 +78,11 @@ def report(
 ) -> None:
     """Measure tokenizers on a corpus: compression, fertility by language and word frequency, gaps."""
     from headstart.tokenizer.folder import open_tokenizer
-    from headstart.tokenizer.report import compare
+    from headstart.tokenizer.report import compare_tokenizers
 
     names = _shortest_names(tokenizers)
     opened = {name: open_tokenizer(folder) for name, folder in zip(names, tokenizers, strict=True)}
-    figures = compare(opened, corpus, sample_bytes)
+    figures = compare_tokenizers(opened, corpus, sample_bytes)
     if as_json:
         typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
     else:

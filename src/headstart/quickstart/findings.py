@@ -20,7 +20,7 @@ ORDER = {FINE_TUNED: 0, FROM_SCRATCH: 1, TF_IDF: 2, MAJORITY: 3}
 
 
 @dataclass(frozen=True)
-class Score:
+class ShownScore:
     """Scores of one system over its seeds, as percentages: mean and sample standard deviation."""
 
     mean: float
@@ -38,7 +38,7 @@ class Score:
         return f"{self.figures}\u00a0%"
 
 
-Scores = dict[int, dict[str, Score]]
+Scores = dict[int, dict[str, ShownScore]]
 
 
 def scores(report: Report) -> dict[str, Scores]:
@@ -62,11 +62,11 @@ def in_order(systems: Iterable[str]) -> list[str]:
     return sorted(systems, key=lambda system: (ORDER.get(system, len(ORDER)), system))
 
 
-def _score(entries: Sequence[dict[str, Any]]) -> Score:
+def _score(entries: Sequence[dict[str, Any]]) -> ShownScore:
     values = tuple(100 * entry["score"] for entry in entries)
     tests = [entry["test_examples"] for entry in entries if known(entry.get("test_examples"))]
     times = [entry["seconds"] for entry in entries if known(entry.get("seconds"))]
-    return Score(
+    return ShownScore(
         mean=mean(values),
         spread=stdev(values) if len(values) > 1 else 0.0,
         values=values,
@@ -75,7 +75,7 @@ def _score(entries: Sequence[dict[str, Any]]) -> Score:
     )
 
 
-def _even(one: Score, other: Score) -> bool:
+def _even(one: ShownScore, other: ShownScore) -> bool:
     """Whether two means are no further apart than their two standard deviations together."""
     return abs(one.mean - other.mean) <= one.spread + other.spread
 
@@ -86,8 +86,8 @@ class Headline:
 
     task: str
     labels: int
-    tuned: Score
-    scratch: Score
+    tuned: ShownScore
+    scratch: ShownScore
 
     @property
     def gap(self) -> float:
@@ -99,7 +99,7 @@ class Headline:
         return "".join(str(part) for part in self.parts())
 
     def parts(self) -> tuple[object, ...]:
-        """The headline in pieces: the two `Score`s are pieces of their own."""
+        """The headline in pieces: the two `ShownScore`s are pieces of their own."""
         if abs(self.gap) < 0.05:
             verdict = "no head start"
         elif self.gap < 0:
@@ -139,7 +139,7 @@ def caveats(report: Report) -> list[str]:
     return sentences
 
 
-def both(by_labels: Scores, one: str, other: str) -> list[tuple[int, Score, Score]]:
+def both(by_labels: Scores, one: str, other: str) -> list[tuple[int, ShownScore, ShownScore]]:
     """The numbers of labels at which two systems were both measured, with their scores."""
     return [
         (labels, found[one], found[other])
@@ -148,7 +148,7 @@ def both(by_labels: Scores, one: str, other: str) -> list[tuple[int, Score, Scor
     ]
 
 
-def _vanishing(task: str, pairs: Sequence[tuple[int, Score, Score]]) -> list[str]:
+def _vanishing(task: str, pairs: Sequence[tuple[int, ShownScore, ShownScore]]) -> list[str]:
     """From how many labels on there is no head start any more; or how far it shrinks."""
     gone = None
     for labels, tuned, scratch in reversed(pairs):
@@ -171,7 +171,7 @@ def _vanishing(task: str, pairs: Sequence[tuple[int, Score, Score]]) -> list[str
     ]
 
 
-def _linear(task: str, pairs: Sequence[tuple[int, Score, Score]], kind: str) -> list[str]:
+def _linear(task: str, pairs: Sequence[tuple[int, ShownScore, ShownScore]], kind: str) -> list[str]:
     """Where plain logistic regression wins against the pre-trained encoder; or how close it comes."""
     if not pairs:
         return []

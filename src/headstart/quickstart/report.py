@@ -18,7 +18,7 @@ from headstart.quickstart.chapters.making import moment
 from headstart.quickstart.findings import (
     Headline,
     Report,
-    Score,
+    ShownScore,
     caveats,
     headline,
 )
@@ -70,7 +70,7 @@ def _lead(report: Report, best: Headline | None) -> Iterable[Markup]:
         return
     pieces = [
         element("b", piece, class_=f"s{0 if piece is best.tuned else 1}")
-        if isinstance(piece, Score)
+        if isinstance(piece, ShownScore)
         else piece
         for piece in best.parts()
     ]

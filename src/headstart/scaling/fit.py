@@ -128,7 +128,7 @@ def _search(
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ForecastTest:
     """How well the law from the smaller runs foretells the largest ones."""
 
     fitted: int
@@ -251,7 +251,7 @@ def _best(data: _Data, starts: np.ndarray, keep: np.ndarray) -> np.ndarray:
     return points[cost.argmin()]
 
 
-def held_out(runs: Sequence[MeasuredRun], samples: int = SAMPLES // 4) -> HeldOut | None:
+def held_out(runs: Sequence[MeasuredRun], samples: int = SAMPLES // 4) -> ForecastTest | None:
     """Fit the four fifths of the runs with the least compute and foretell the others; None if too few."""
     ordered = sorted(runs, key=lambda run: run.compute)
     count = max(1, len(ordered) // 5)
@@ -263,7 +263,7 @@ def held_out(runs: Sequence[MeasuredRun], samples: int = SAMPLES // 4) -> HeldOu
     errors = [fitted.residual(run) for run in larger]
     bands = [fitted.forecast(run.parameters, run.tokens)[1] for run in larger]
     inside = sum(low <= run.loss <= high for run, (low, high) in zip(larger, bands, strict=True))
-    return HeldOut(
+    return ForecastTest(
         len(fitted.runs), count, larger[-1].compute / smaller[-1].compute,
         float(np.mean(np.abs(errors))), float(np.mean(errors)), inside,
     )  # fmt: skip

@@ -81,11 +81,16 @@ def measure_all() -> Iterator[Measured]:
             documents=True,
         ).peak
         yield Measured(
-            shape, family, precision, checkpointing, planned, measure(config, rows, precision, checkpointing)
+            shape,
+            family,
+            precision,
+            checkpointing,
+            planned,
+            peak_memory(config, rows, precision, checkpointing),
         )
 
 
-def measure(
+def peak_memory(
     config: TransformerConfig, rows: int, precision: Precision, checkpointing: Checkpointing
 ) -> float:
     """Bytes that training takes at its peak beyond what the libraries hold before.

@@ -76,7 +76,7 @@ class Counts:
         return 1.96 * sqrt(max(spread, 0) * self.documents / (self.documents - 1)) / self.words
 
 
-def compare(tokenizers: dict[str, Tokenizer], corpus: Path, sample_bytes: int) -> dict[str, Any]:
+def compare_tokenizers(tokenizers: dict[str, Tokenizer], corpus: Path, sample_bytes: int) -> dict[str, Any]:
     """Figures of each tokenizer over the first `sample_bytes` of text of a corpus folder.
 
     Returns:

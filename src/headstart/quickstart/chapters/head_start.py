@@ -14,7 +14,7 @@ from headstart.quickstart.findings import (
     ORDER,
     Headline,
     Report,
-    Score,
+    ShownScore,
     Scores,
     both,
     in_order,
@@ -70,7 +70,7 @@ def _sampling(best: Headline, task: dict[str, Any]) -> str:
     return text
 
 
-def _seeds(measured: Iterable[Score]) -> str:
+def _seeds(measured: Iterable[ShownScore]) -> str:
     counts = sorted({len(score.values) for score in measured})
     span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{span} seed{'' if counts == [1] else 's'}"
