@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from headstart.cli import app
 from headstart.corpus import extract_text
+from headstart.corpus.extract import train_extractor
 from headstart.corpus.extract.oblivious_trees import ObliviousTrees, boost
-from headstart.corpus.extract.page import train_extractor
 from headstart.corpus.extract.train_extractor import label, name_weights, read_labelled, word_f1
 from headstart.errors import HeadstartError
 

@@ -48,13 +48,13 @@ def test_a_healthy_run_is_not_remarked_upon(engine_recipe, tmp_path, kind, chang
 
 
 def test_a_layer_that_learns_nothing_is_named(engine_recipe, tmp_path, monkeypatch) -> None:
-    place = parallel.Layout.place
+    place = parallel.ParallelContext.place
 
     def severed(self, model, recipe):
         model.encoder.blocks[0].feedforward.down.weight.register_hook(torch.zeros_like)
         place(self, model, recipe)
 
-    monkeypatch.setattr(parallel.Layout, "place", severed)
+    monkeypatch.setattr(parallel.ParallelContext, "place", severed)
     pretrain(engine_recipe(steps=8, statistics_every=2), tmp_path / "run")
     (said,) = notes(tmp_path / "run")
     assert said.startswith("encoder.blocks.0.feedforward.down.weight gets no gradient")

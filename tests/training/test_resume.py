@@ -232,7 +232,7 @@ def gradients(engine_recipe):
             recipe = engine_recipe(kind, context_warmup=0.9, rows=6, z_loss=1e-3, label_smoothing=0.1)
             tokenizer = open_tokenizer(recipe.tokens)
             model = build(configuration(recipe), 0)
-            layout = parallel.Layout(ParallelRecipe(), torch.device("cpu"))
+            layout = parallel.ParallelContext(ParallelRecipe(), torch.device("cpu"))
             layout.place(model, recipe)
             start = getattr(family_named(recipe.model.family), "DECODER_START", "end")
             runs[kind] = Feed(recipe, read_vocabulary(tokenizer, start)), model.eval(), layout
