@@ -16,6 +16,7 @@ from headstart.tasks.data.dataset import TaskData, load_examples, load_task, pai
 from headstart.tasks.examples import Examples
 from headstart.tasks.finetuning.finetune import FinetuneRecipe, finetune
 from headstart.tasks.metrics import score
+from headstart.tasks.predictor import Predictor
 from headstart.training.precision import dtype_named
 
 # Settings were chosen on the first rows of the reviews' dev part, which are not scored.
@@ -45,7 +46,7 @@ def measure(cell: Cell, data: Path, out: Path) -> dict[str, Any]:
         "scores": [one.as_dict() for one in scores],
         "fit_core_seconds": round(fitted - began, 1),
         "answer_core_seconds": round(answered - fitted, 1),
-        "facts": getattr(system, "facts", {}),
+        "facts": system.facts.as_dict() if isinstance(system, Predictor) else getattr(system, "facts", {}),
     }
 
 

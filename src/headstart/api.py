@@ -16,14 +16,12 @@ from headstart.generation.incremental import Step
 from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.tasks.card import add_scores, task_card
-from headstart.tasks.data.dataset import Input, load_examples, sample_labels
+from headstart.tasks.data.dataset import Input
 from headstart.tasks.finetuning.compare import WAYS, Compared
 from headstart.tasks.finetuning.compare import compare as compare_ways
-from headstart.tasks.finetuning.finetune import finetune as train_on
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
-from headstart.tasks.finetuning.finetune_run import task_from
-from headstart.tasks.finetuning.search import search
-from headstart.tasks.metrics import Score, score
+from headstart.tasks.finetuning.fit import fit_task, read_finetuning_data
+from headstart.tasks.metrics import Score
 from headstart.tasks.model import TaskModel
 from headstart.tasks.predictor import Predictor, task_of
 from headstart.tasks.reload_check import check, write_check
@@ -134,7 +132,7 @@ class Model:
                 add_scores(Path(folder), [self.score])
         else:
             card = f"# {self.loaded.model.config.family}\n\nSaved with headstart."
-            save_model(Path(folder), self.loaded.model, self.loaded.tokenizer, self.loaded.head, card)
+            save_model(Path(folder), self.loaded, card)
 
     def save_adapter(self, folder: str | Path) -> None:
         """Write what fine-tuning with `adapt="lora"` learned as PEFT's adapter folder, which `load` reads.
@@ -204,18 +202,20 @@ def finetune(
     """
     source = model if isinstance(model, Model) else load(model)
     recipe = FinetuneRecipe.checked({"adapt": adapt} | settings)
-    found = task_from(
-        Path(data), Path(test) if test else None, task, seed, text_column, label_column, columns
+    found = read_finetuning_data(
+        Path(data),
+        test=Path(test) if test else None,
+        validation=Path(validation) if validation else None,
+        kind=task,
+        text_column=text_column,
+        label_column=label_column,
+        columns=columns,
+        labels=labels,
+        seed=seed,
     )
-    train = sample_labels(found.train, labels, seed)
-    named: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "columns": columns}
-    judged = load_examples(Path(validation), found.kind, **named) if validation else None
-    if recipe.search:
-        recipe, _ = search(source.loaded, train, recipe, seed, judged)
-    predictor = train_on(source.loaded, train, recipe, seed, validation=judged)
-    made = Model(predictor.as_loaded())
-    made.score = score(found.kind, found.test.targets, predictor.predict(found.test.inputs))[0]
-    made.notes = found.notes + predictor.notes
+    fitted = fit_task(source.loaded, found, recipe, seed=seed)
+    made = Model(fitted.predictor.as_loaded())
+    made.score, made.notes = fitted.measured[0].score, fitted.notes
     return made
 
 
@@ -239,7 +239,12 @@ def compare(
         `.ways` with the figures, `.text()` and `.markdown()` for reading, `.predictors` by way.
     """
     source = model if isinstance(model, Model) else load(model)
-    recipe = FinetuneRecipe.checked(settings)
-    found = task_from(Path(data), Path(test) if test else None, task, seed, mapped=columns)
-    train = sample_labels(found.train, labels, seed)
-    return compare_ways(source.loaded, found, train, recipe, ways, seed)
+    found = read_finetuning_data(
+        Path(data),
+        test=Path(test) if test else None,
+        kind=task,
+        columns=columns,
+        labels=labels,
+        seed=seed,
+    )
+    return compare_ways(source.loaded, found, FinetuneRecipe.checked(settings), ways, seed)

@@ -71,7 +71,7 @@ def test_many_prompts(folders, tmp_path) -> None:
 
 def test_an_encoder_decoder_answers(twins, tmp_path) -> None:
     bart = twins("bart").ours
-    save_model(tmp_path / "m", bart.model, bart.tokenizer, bart.head, "card", generation=bart.generation)
+    save_model(tmp_path / "m", bart, "card")
     answer = run("generate", tmp_path / "m", "The king", "--beams", 3, "--length-penalty", 0.5)
     assert answer == hs.load(tmp_path / "m").generate("The king", beams=3, length_penalty=0.5) + "\n"
 

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from headstart.errors import HeadstartError
-from headstart.interchange.model_folder import load_model, save_model
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.heads import Head
 from headstart.models.registry import family_named
 
@@ -14,10 +14,9 @@ from headstart.models.registry import family_named
 def folder(tmp_path, tiny, tokenizer):
     model = tiny("bert", pooler=True)
     head = Head(32, family_named("bert").HEADS["classification"], 3)
-    save_model(
-        tmp_path / "model", model, tokenizer, "classification", "# Task", head.weights(), ["a", "b", "c"],
-        {"task": "classification"},
-    )  # fmt: skip
+    labels, metadata = ["a", "b", "c"], {"task": "classification"}
+    task = LoadedModel(model, tokenizer, "classification", head.weights(), labels, metadata)
+    save_model(tmp_path / "model", task, "# Task")
     return tmp_path / "model"
 
 

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from headstart.errors import HeadstartError
-from headstart.interchange.model_folder import load_model, save_model
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.transformer import Transformer
 from headstart.tokenizer.base import Tokenizer
 
@@ -133,7 +133,8 @@ def test_task_heads_load_in_transformers(tiny, tokenizer, tmp_path, head) -> Non
     ours = stirred(tiny(ENCODER))
     classifier = {"weight": torch.randn(3, 32), "bias": torch.randn(3)}
     labels = ["ham", "spam", "ünknown"]
-    save_model(tmp_path / "m", ours, tokenizer, head, "card", classifier, labels, {"task": "mail"})
+    made = LoadedModel(ours, tokenizer, head, classifier, labels, {"task": "mail"})
+    save_model(tmp_path / "m", made, "card")
     auto = AutoModelForSequenceClassification if head == "classification" else AutoModelForTokenClassification
     theirs = in_transformers(auto, tmp_path / "m")
     assert theirs.config.id2label == dict(enumerate(labels))
@@ -151,7 +152,9 @@ def test_task_heads_load_in_transformers(tiny, tokenizer, tmp_path, head) -> Non
 def test_save_and_load_is_exact(tiny, tokenizer, tmp_path, family) -> None:
     sizes = {"kv_heads": 2} if family == DECODER else {}
     ours = stirred(tiny(family, **sizes))
-    save_model(tmp_path / "m", ours, tokenizer, HEADS[family], "The card's text.", metadata={"a": 1})
+    save_model(
+        tmp_path / "m", LoadedModel(ours, tokenizer, HEADS[family], metadata={"a": 1}), "The card's text."
+    )
     loaded = load_model(tmp_path / "m")
     assert loaded.model.config == ours.config
     state = loaded.model.state_dict()

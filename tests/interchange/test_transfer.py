@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from headstart.errors import HeadstartError
 from headstart.interchange import transfer
-from headstart.interchange.model_folder import load_model, save_model
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.interchange.transfer import export_model, import_model
 from headstart.models.registry import FAMILIES, make_config
 from headstart.models.transformer import Transformer, build
@@ -85,16 +85,9 @@ def test_labels_and_their_kind_survive(tokenizer, tmp_path) -> None:
     model = stirred("bert")
     classifier = {"weight": torch.randn(3, 32), "bias": torch.randn(3)}
     labels = ["good", "bad", "ugly"]
-    save_model(
-        tmp_path / "m",
-        model,
-        tokenizer,
-        "classification",
-        "card",
-        classifier,
-        labels,
-        problem_type="multi_label_classification",
-    )
+    kind = "multi_label_classification"
+    task = LoadedModel(model, tokenizer, "classification", classifier, labels, problem_type=kind)
+    save_model(tmp_path / "m", task, "card")
     assert import_model(tmp_path / "m", tmp_path / "again")["labels"] == labels
     fields = json.loads((tmp_path / "again" / "config.json").read_text())
     assert fields["id2label"] == {"0": "good", "1": "bad", "2": "ugly"}
@@ -107,9 +100,9 @@ def test_what_computes_something_else_is_not_kept(tokenizer, tmp_path, monkeypat
     source = pretrained("llama", tmp_path / "m", tokenizer)
     honest = transfer.save_model
 
-    def tampering(folder: Path, model: Transformer, *arguments, **more) -> None:
+    def tampering(folder: Path, model: LoadedModel, *arguments, **more) -> None:
         with torch.no_grad():
-            model.decoder.blocks[0].attention.query.weight[0] += 0.5
+            model.model.decoder.blocks[0].attention.query.weight[0] += 0.5
         honest(folder, model, *arguments, **more)
 
     monkeypatch.setattr(transfer, "save_model", tampering)
@@ -150,9 +143,8 @@ def test_wrong_numbers_for_a_format(tokenizer, tmp_path) -> None:
 
 def test_a_classifier_goes_out_in_half_precision(tokenizer, tmp_path) -> None:
     classifier = {"weight": torch.randn(3, 32), "bias": torch.randn(3)}
-    save_model(
-        tmp_path / "m", stirred("bert"), tokenizer, "classification", "card", classifier, ["a", "b", "c"]
-    )
+    task = LoadedModel(stirred("bert"), tokenizer, "classification", classifier, ["a", "b", "c"])
+    save_model(tmp_path / "m", task, "card")
     assert export_model(tmp_path / "m", tmp_path / "half", numbers="bfloat16")["difference"] == 0
     again = load_model(tmp_path / "half").classifier
     assert torch.equal(again["weight"], classifier["weight"].to(torch.bfloat16).float())

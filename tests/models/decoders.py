@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from parity import assert_close, assert_gradients, assert_weights_go_back, ours_from, stir
 from torch import Tensor
 
-from headstart.interchange.model_folder import load_model, save_model
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.family import Stored
 from headstart.models.heads import Head
 from headstart.models.parts import KeyValueCache
@@ -138,15 +138,8 @@ def assert_folder(
     own_head = None
     if shape.weights:
         own_head = stir(Head(model.config.width, shape, 2))
-    save_model(
-        folder,
-        model,
-        tokenizer,
-        head,
-        "card",
-        classifier=own_head.weights() if own_head else None,
-        labels=["a", "b"] if own_head else None,
-    )
+    weights, labels = (own_head.weights(), ["a", "b"]) if own_head else ({}, [])
+    save_model(folder, LoadedModel(model, tokenizer, head, weights, labels), "card")
     again = load_model(folder)
     assert again.head == head
     state = model.state_dict()

@@ -23,7 +23,7 @@ from parity import assert_close, assert_weights_go_back, ours_from, stir
 from safetensors.torch import load_file, save_file
 
 from headstart.errors import HeadstartError
-from headstart.interchange.model_folder import load_model, save_model
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.families import bart
 from headstart.models.heads import Head
 
@@ -120,7 +120,8 @@ def test_folders_of_heads(tiny, tokenizer, tmp_path) -> None:
     ids = torch.randint(4, 600, (2, 15), generator=torch.Generator().manual_seed(0))
     ids[:, -1] = tokenizer.special.end
     head = Head(32, bart.HEADS["classification"], 3).eval()
-    save_model(tmp_path / "c", ours, tokenizer, "classification", "card", head.weights(), ["a", "b", "c"])
+    task = LoadedModel(ours, tokenizer, "classification", head.weights(), ["a", "b", "c"])
+    save_model(tmp_path / "c", task, "card")
     theirs = in_transformers(transformers.AutoModelForSequenceClassification, tmp_path / "c")
     mask = torch.ones_like(ids)
     shifted = torch.cat((torch.full((2, 1), tokenizer.special.end), ids[:, :-1]), 1)

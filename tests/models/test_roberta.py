@@ -9,7 +9,7 @@ from pairs import in_transformers
 from parity import assert_close, assert_gradients, assert_weights_go_back, ours_from, stir
 
 from headstart.errors import HeadstartError
-from headstart.interchange.model_folder import load_model, save_model
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.families import roberta
 from headstart.models.heads import Head
 
@@ -127,7 +127,7 @@ def test_folders(tiny, tokenizer, tmp_path) -> None:
 
     head = Head(32, roberta.HEADS["classification"], 3)
     labels = ["ham", "spam", "ünknown"]
-    save_model(tmp_path / "c", ours, tokenizer, "classification", "card", head.weights(), labels)
+    save_model(tmp_path / "c", LoadedModel(ours, tokenizer, "classification", head.weights(), labels), "card")
     theirs = in_transformers(transformers.AutoModelForSequenceClassification, tmp_path / "c")
     assert list(theirs.config.id2label.values()) == labels
     ids, mask = inputs(theirs, 20, 5, False, 0)

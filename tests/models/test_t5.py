@@ -19,7 +19,7 @@ from pairs import (
 )
 from parity import assert_close, assert_gradients, assert_weights_go_back, ours_from, stir
 
-from headstart.interchange.model_folder import load_model, save_model
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.families import t5
 from headstart.models.heads import Head
 
@@ -142,21 +142,25 @@ def test_folders_of_heads(tiny, tokenizer, tmp_path) -> None:
     labels = ["ham", "spam", "ünknown"]
 
     tagger = Head(32, t5.HEADS["tagging"], 3).eval()
-    save_model(tmp_path / "tagging", ours, tokenizer, "tagging", "card", tagger.weights(), labels)
+    save_model(
+        tmp_path / "tagging", LoadedModel(ours, tokenizer, "tagging", tagger.weights(), labels), "card"
+    )
     theirs = in_transformers(transformers.AutoModelForTokenClassification, tmp_path / "tagging")
     expected = theirs(input_ids=ids).logits
     assert_close(tagger(ours, ours.encode(ids)), expected)
     loaded = load_model(tmp_path / "tagging")
     assert loaded.model.decoder is None
     assert_close(tagger(loaded.model, loaded.model.eval()(ids)), expected)
-    save_model(tmp_path / "again", loaded.model, tokenizer, "tagging", "card", tagger.weights(), labels)
+    save_model(tmp_path / "again", loaded, "card")
     assert_close(
         in_transformers(transformers.AutoModelForTokenClassification, tmp_path / "again")(ids).logits,
         expected,
     )
 
     classifier = Head(32, t5.HEADS["classification"], 3).eval()
-    save_model(tmp_path / "c", ours, tokenizer, "classification", "card", classifier.weights(), labels)
+    save_model(
+        tmp_path / "c", LoadedModel(ours, tokenizer, "classification", classifier.weights(), labels), "card"
+    )
     theirs = in_transformers(transformers.AutoModelForSequenceClassification, tmp_path / "c")
     mask = torch.ones_like(ids)
     shifted = torch.cat((torch.full((2, 1), tokenizer.special.pad), ids[:, :-1]), 1)

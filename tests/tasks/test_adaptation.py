@@ -42,7 +42,7 @@ def test_learns_in_every_way(encoder, request, name, adapt):
     settings = recipe(adapt, min_steps=80, max_steps=80, learning_rate=1e-2)
     predictor = finetune(encoder, train, settings, seed=0)
     assert score(test.task, test.targets, predictor.predict(test.inputs))[0].value > 0.9
-    assert predictor.facts["adapt"] == adapt
+    assert predictor.training.adapt == adapt
 
 
 def test_only_what_adapts_changes(encoder, places):
@@ -68,12 +68,12 @@ def test_counts_of_what_learns(encoder, places):
     width, head = 32, 2 * 32 + 2
     body_head = width * width + width
     frozen_, mixed, lora = (
-        finetune(encoder, places, recipe(way, lora_rank=3, lora_targets=["query"]), 0).facts
+        finetune(encoder, places, recipe(way, lora_rank=3, lora_targets=["query"]), 0).training
         for way in ("frozen", "mix", "lora")
     )
-    assert frozen_["learning_weights"] == head + body_head
-    assert mixed["learning_weights"] == head + 3 + 1  # embeddings and two layers, and gamma
-    assert lora["learning_weights"] == head + body_head + 2 * 3 * (width + width)
+    assert frozen_.learning_weights == head + body_head
+    assert mixed.learning_weights == head + 3 + 1  # embeddings and two layers, and gamma
+    assert lora.learning_weights == head + body_head + 2 * 3 * (width + width)
 
 
 @pytest.mark.parametrize("adapt", ["frozen", "mix"])
@@ -100,7 +100,7 @@ def test_states_go_to_a_file_where_they_are_large(encoder, places, monkeypatch):
 def test_a_mix_is_the_weighted_mean_of_all_layers(tmp_path, encoder, places):
     """By hand from the states of every layer, each brought to mean 0 and variance 1."""
     predictor = finetune(encoder, places, recipe("mix", min_steps=30, max_steps=30), 0)
-    weights, gamma = predictor.facts["mix"]["weights"], predictor.facts["mix"]["gamma"]
+    weights, gamma = predictor.facts.mix.weights, predictor.facts.mix.gamma
     assert sum(weights) == pytest.approx(1)
     assert len(set(weights)) == 3
     text = predictor.kind.encode(encoder.tokenizer, places.inputs[:1], 32)[0]
@@ -164,7 +164,7 @@ def test_reinitialised_layers_start_at_random(encoder, places):
 def test_groups_hold_what_learns_once(encoder, places):
     predictor = finetune(encoder, places, recipe("full"), 0)
     groups = parameter_groups(predictor.model, 1.0, 0.5, 0.1)
-    assert sum(p.numel() for group in groups for p in group["params"]) == predictor.facts["learning_weights"]
+    assert sum(p.numel() for group in groups for p in group["params"]) == predictor.training.learning_weights
     assert {group["lr"] for group in groups} == {1.0, 0.5, 0.25, 0.125}  # head, two layers, embeddings
 
 

@@ -31,7 +31,7 @@ def test_learns_a_simple_task(encoder, request, name, scratch):
     train, test = halves(request.getfixturevalue(name))
     predictor = finetune(encoder, train, LEARNS, seed=0, scratch=scratch)
     assert score(test.task, test.targets, predictor.predict(test.inputs))[0].value > 0.95
-    assert predictor.facts["from_scratch"] is scratch
+    assert predictor.training.from_scratch is scratch
 
 
 def test_same_seed_same_model_and_nothing_else_moves(encoder, places):

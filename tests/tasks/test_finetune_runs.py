@@ -17,13 +17,14 @@ from headstart.interchange.model_folder import load_model, save_model
 from headstart.tasks.data.dataset import load_examples
 from headstart.tasks.examples import TaskData
 from headstart.tasks.finetuning import seeds
+from headstart.tasks.finetuning.batches import ExampleLoss, set_apart
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.finetune_run import finetune_run
 from headstart.tasks.finetuning.learn import learn
 from headstart.tasks.finetuning.search import points, search
 from headstart.tasks.finetuning.seeds import SeedRun, collapsed, finetune_seeds, spread
-from headstart.tasks.finetuning.validation import main_score, set_apart
+from headstart.tasks.metrics import score
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.reload_check import check, write_check
 
@@ -98,9 +99,11 @@ def test_the_kept_weights_score_what_the_curve_says(encoder, places, adapt):
     train, validation = places.subset(range(80)), places.subset(range(80, 120))
     recipe = LEARNS.model_copy(update={"adapt": adapt})
     predictor = finetune(encoder, train, recipe, 0, validation=validation)
-    best = max(line["score"] for line in predictor.facts["validation"])
-    assert main_score(predictor, validation) == best
-    assert predictor.facts["validation_examples"] == 40
+    best = max(line["score"] for line in predictor.training.validation)
+    assert ExampleLoss(predictor, validation, 0).goodness() == best
+    answers = predictor.predict(validation.inputs)
+    assert score("classification", validation.targets, answers)[0].value == best
+    assert predictor.training.validation_examples == 40
 
 
 def test_a_search_finds_the_setting_that_learns(encoder, places):
@@ -208,8 +211,8 @@ def test_validation_and_search_from_python(folders):
     model = hs.finetune(
         folders / "encoder", data, validation=extra, search={"learning_rate": [1e-9, 1e-2]}, **settings
     )
-    assert model.predictor.facts["learning_rate"] == 1e-2
-    assert model.predictor.facts["validation_examples"] == 40
+    assert model.predictor.training.learning_rate == 1e-2
+    assert model.predictor.training.validation_examples == 40
 
 
 def test_a_comparison_from_python(folders):

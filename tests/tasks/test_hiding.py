@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from headstart.tasks.finetuning.batch_sampling import Hide
+from headstart.tasks.finetuning.batches import Hide
 from headstart.tasks.kinds.packing import encode_pairs, encode_texts, encode_words
 
 WORDS = [f"word{number}" for number in range(150)]

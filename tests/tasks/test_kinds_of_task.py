@@ -16,7 +16,7 @@ from headstart.tasks.baselines.word_counts import baselines
 from headstart.tasks.data.dataset import load_examples, load_task, pair, split
 from headstart.tasks.examples import Answer, Choices, Examples
 from headstart.tasks.file_prediction import predict_file
-from headstart.tasks.finetuning.batch_sampling import WindowDraw
+from headstart.tasks.finetuning.batches import WindowDraw
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.kinds.packing import encode_texts, pack

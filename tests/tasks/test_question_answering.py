@@ -189,7 +189,7 @@ def test_learns_to_answer_and_to_refuse(tmp_path, encoder):
     train = places_and_times()
     recipe = FinetuneRecipe(learning_rate=4e-3, min_steps=250, max_steps=250, max_tokens=32, hidden_tokens=0)
     predictor = finetune(encoder, train, recipe, seed=0)
-    assert predictor.facts["windowed_examples"] > 0
+    assert predictor.training.windowed_examples > 0
     f1, _ = score("question-answering", train.targets, predictor.predict(train.inputs))
     assert f1.value > 0.8
     predictor.save(tmp_path / "model", "# Ships")

@@ -1,7 +1,6 @@
 """Tasks whose answer is written: text to text, other tasks in words, conversations."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -20,11 +19,11 @@ from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.baselines.word_counts import baselines
 from headstart.tasks.data.dataset import load_examples
 from headstart.tasks.examples import Answer, Choices, Conversation, Examples, Message, WordSequence
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.file_prediction import predict_file
+from headstart.tasks.finetuning.batches import ExampleLoss
 from headstart.tasks.finetuning.finetune import finetune
-from headstart.tasks.finetuning.finetune_generative import _with_template
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
-from headstart.tasks.finetuning.sequence_batches import Lessons, fitting
 from headstart.tasks.kinds.registry import WRITING, kind_of
 from headstart.tasks.kinds.task_texts import answer_in_words, question_in_words, read_back
 from headstart.tasks.metrics import score
@@ -71,14 +70,14 @@ def test_tags_survive_words(words, data):
     tags[first : last + 1] = ["B-LOC", *["I-LOC"] * (last - first)]
     labels = ["B-LOC", "I-LOC", "O"]
     text = answer_in_words("tagging", tags, words, labels)
-    found = read_back("tagging", text, words, labels, {})
+    found = read_back("tagging", text, words, labels, TaskFacts())
     spans = [s for s in range(len(words)) if words[s : s + last - first + 1] == words[first : last + 1]]
     if len(spans) == 1:
         assert found == tags
     assert sum(tag != "O" for tag in found) == last - first + 1
     plain = data.draw(st.lists(st.sampled_from(["DET", "NOUN"]), min_size=len(words), max_size=len(words)))
     text = answer_in_words("tagging", plain, words, ["DET", "NOUN"])
-    assert read_back("tagging", text, words, ["DET", "NOUN"], {}) == plain
+    assert read_back("tagging", text, words, ["DET", "NOUN"], TaskFacts()) == plain
 
 
 IN_WORDS = [
@@ -99,16 +98,19 @@ def test_templates(task, given, target, question, answer):
     assert question_in_words(task, given) == question
     assert answer_in_words(task, target, given, labels) == answer
     wanted = (target[0].text if target else "") if task == "question-answering" else target
-    assert read_back(task, answer, given, labels, {}) == wanted
+    assert read_back(task, answer, given, labels, TaskFacts()) == wanted
 
 
 def test_what_cannot_be_read_back():
-    assert read_back("classification", "nonsense", "x", ["sea"], {}) == "nonsense"
-    assert read_back("regression", "much", "x", [], {"mean": 2.5}) == 2.5
-    assert read_back("regression", "nan", "x", [], {"mean": 2.5}) == 2.5
-    assert read_back("multiple-choice", "", Choices("x", ("a", "b")), [], {}) == 0
-    assert read_back("tagging", "DET", ["a", "b"], ["DET", "NOUN"], {"commonest": "NOUN"}) == ["DET", "NOUN"]
-    assert read_back("tagging", "LOC: Oslo", ["in", "Rome"], ["B-LOC", "O"], {}) == ["O", "O"]
+    assert read_back("classification", "nonsense", "x", ["sea"], TaskFacts()) == "nonsense"
+    assert read_back("regression", "much", "x", [], TaskFacts(mean=2.5)) == 2.5
+    assert read_back("regression", "nan", "x", [], TaskFacts(mean=2.5)) == 2.5
+    assert read_back("multiple-choice", "", Choices("x", ("a", "b")), [], TaskFacts()) == 0
+    assert read_back("tagging", "DET", ["a", "b"], ["DET", "NOUN"], TaskFacts(commonest="NOUN")) == [
+        "DET",
+        "NOUN",
+    ]
+    assert read_back("tagging", "LOC: Oslo", ["in", "Rome"], ["B-LOC", "O"], TaskFacts()) == ["O", "O"]
     with pytest.raises(HeadstartError, match="no answer in words"):
         question_in_words("embedding", ("a", "b"))
 
@@ -118,16 +120,14 @@ def test_lessons_in_a_row_do_not_see_each_other(writer, family):
     loaded = writer(family)
     inputs = ["a ship", "the garden of the house", "x", "an old captain waits"]
     train = Examples("text-to-text", inputs, [("sea",), ("at home",), ("no",), ("sea",)])
-    lessons, left_out = fitting(WRITING["text-to-text"], loaded, train, [], 48)
-    assert left_out == 0
-    answers = family != "headstart-decoder"
-    model = TaskModel(loaded.model, "text-to-text", 0, decoder_start=2 if answers else 0, writes=True).eval()
-    loss = Lessons(model, lessons, 2)
+    model = TaskModel(loaded.model, "text-to-text", 0, decoder_start=2, writes=True).eval()
+    loss = ExampleLoss(Predictor(model, loaded.tokenizer, []), train, 0)
+    assert len(loss) == 4
     with torch.no_grad():
-        alone = [loss([i]) * len(lessons[i].wanted) for i in range(4)]
-        together = loss([0, 1, 2, 3]) * sum(len(one.wanted) for one in lessons)
+        alone = [loss([i]) * len(loss.targets[i]) for i in range(4)]
+        together = loss([0, 1, 2, 3]) * sum(map(len, loss.targets))
     assert torch.allclose(together, sum(alone), atol=1e-4)
-    scored = [[one.row[place] for place in one.wanted] for one in lessons]
+    scored = [target.tolist() for target in loss.targets]
     assert scored == [[*loaded.tokenizer.encode(ways[0]), 1] for ways in train.targets]
 
 
@@ -199,16 +199,18 @@ TALK = [
 
 
 def test_chat_scores_what_the_assistant_says(writer):
-    loaded = writer("headstart-decoder")
-    loaded = replace(loaded, tokenizer=_with_template(loaded.tokenizer))
     chat = WRITING["chat"]
+    loaded = chat.prepared(writer("headstart-decoder"))
     messages = tuple(Message(**one) for one in TALK)
     lesson = chat.lesson(loaded.tokenizer, Conversation(messages[:-1]), (messages[-1].content,), [], True)
     assert lesson.row == chat_ids(loaded.tokenizer, TALK)
     wanted = [lesson.row[place] for place in lesson.wanted]
     encode = loaded.tokenizer.encode
     assert wanted == [*encode("At sea."), 1, *encode("At home."), 1]
-    assert lesson.answer == [*encode("At home."), 1]
+    piece = lesson.piece(0, None)
+    assert piece.items.tolist() == wanted == [lesson.row[place + 1] for place in piece.heads]
+    train = Examples("chat", [Conversation(messages[:-1])], [(messages[-1].content,)])
+    assert chat.facts(train, [piece]).longest == len(encode("At home.")) + 1
 
 
 def test_chat_is_learned_and_transformers_agrees(tmp_path, writer):

@@ -16,6 +16,7 @@ from headstart.generation.config import GenerationConfig
 from headstart.generation.text import generate, opened
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import Choices, Conversation, Examples
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.task_texts import answer_in_words, read_back
 from headstart.tasks.metrics.entities import marks_entities
 
@@ -74,10 +75,10 @@ class Prompted:
         """How many of the questions had no room for all solved examples, and not even for themselves."""
         numbers = train.targets if train.task == "regression" else []
         tags = [tag for tags in train.targets for tag in tags] if train.task == "tagging" else []
-        self.facts = {
-            "mean": float(np.mean(numbers)) if numbers else 0.0,
-            "commonest": max(set(tags), key=tags.count) if tags else "O",
-        }
+        self.facts = TaskFacts(
+            mean=float(np.mean(numbers)) if numbers else 0.0,
+            commonest=max(set(tags), key=tags.count) if tags else "O",
+        )
 
     @property
     def picks(self) -> bool:

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -62,71 +62,61 @@ class LoadedModel:
     """Whether the mean of its tokens' states was trained to stand for a text."""
 
 
+@overload
+def save_model(
+    folder: Path, model: LoadedModel, card: str, /, *, dtype: torch.dtype = ..., shard_bytes: int = ...
+) -> None: ...
+
+
+@overload
 def save_model(
     folder: Path,
     model: Transformer,
     tokenizer: Tokenizer,
     head: str,
     card: str,
-    classifier: dict[str, Tensor] | None = None,
-    labels: list[str] | None = None,
-    metadata: dict[str, Any] | None = None,
-    generation: dict[str, Any] | None = None,
-    problem_type: str = "single_label_classification",
+    /,
+    *,
+    dtype: torch.dtype = ...,
+    shard_bytes: int = ...,
+) -> None: ...
+
+
+def save_model(
+    folder: Path,
+    model: LoadedModel | Transformer,
+    /,
+    *described: Any,
     dtype: torch.dtype = torch.float32,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Write a model folder, atomically.
+    """Write a model folder, atomically: `save_model(folder, model, card)`.
 
     Args:
-        head: a key of the family's `HEADS`; names the transformers class.
-        card: the text of the model card, Markdown without the YAML head.
-        classifier: the weights of a task head, with `labels` in their order.
-        metadata: kept under `headstart` in `config.json`.
-        generation: fields of `generation_config.json`; by default the tokenizer's special ids.
-        problem_type: of a classifier, as transformers names it.
+        model: what `load_model` will give; or a Transformer, which its tokenizer and its head (a key of the
+            family's `HEADS`) then follow.
+        described: the text of the model card last, Markdown without the YAML head.
         dtype: of the weights written.
         shard_bytes: from this size on, several files and an index.
+
+    Raises:
+        HeadstartError: the family has no such head, or the tokenizer does not fit the model.
     """
-    config = model.config
+    *parts, card = described
+    if isinstance(model, Transformer):
+        model = LoadedModel(model, *parts)
+    config, tokenizer, head = model.model.config, model.tokenizer, model.head
     family = family_named(config.family)
     if head not in family.HEADS:
         raise HeadstartError(
             f"a {config.family} model has no head for {head}; it has {', '.join(sorted(family.HEADS))}"
         )
-    special = tokenizer.special
     check_tokenizer(config, tokenizer)
     with atomic(folder) as temporary:
         temporary.mkdir(parents=True)
-        tensors = {name: tensor.to(dtype) for name, tensor in to_hf(model, family, head, classifier).items()}
-        write_tensors(tensors, temporary, shard_bytes)
-        hf_class = None if "mix.weights" in (classifier or {}) else family.HEADS[head].hf_class
-        fields = {
-            **({"architectures": [hf_class], "model_type": family.MODEL_TYPE} if hf_class else {}),
-            **family.to_hf(config),
-            "dtype": str(dtype).removeprefix("torch."),
-            "bos_token_id": special.start,
-            "eos_token_id": special.end,
-            "pad_token_id": special.pad,
-        }
-        if config.architecture == "encoder":
-            fields |= {
-                "cls_token_id": special.start,
-                "sep_token_id": special.separator,
-                "mask_token_id": special.mask,
-            }
-        if config.architecture == "encoder-decoder":
-            fields["decoder_start_token_id"] = decoder_start(family, tokenizer)
-        if labels is not None:
-            fields |= {
-                "id2label": {str(index): label for index, label in enumerate(labels)},
-                "label2id": {label: index for index, label in enumerate(labels)},
-            }
-            if head in ("classification", "mean-classification"):
-                fields["problem_type"] = problem_type
-        fields["headstart"] = {"version": __version__, "family": config.family, "head": head} | (
-            metadata or {}
-        )
+        tensors = to_hf(model.model, family, head, model.classifier)
+        write_tensors({name: tensor.to(dtype) for name, tensor in tensors.items()}, temporary, shard_bytes)
+        fields = _config_fields(model, dtype)
         write_json(temporary / "config.json", fields)
         # safetensors leaves its files readable by their owner alone
         for file in temporary.glob("*.safetensors"):
@@ -134,11 +124,45 @@ def save_model(
         if head in ("causal", "text-to-text"):
             ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
             kept = {name: fields[name] for name in ids if fields.get(name) is not None}
-            write_json(temporary / "generation_config.json", kept | {"do_sample": False} | (generation or {}))
+            write_json(temporary / "generation_config.json", kept | {"do_sample": False} | model.generation)
         write_for_transformers(tokenizer, temporary, config.architecture != "decoder", config.context)
-        library = "transformers" if hf_class else "headstart"
+        library = "transformers" if "architectures" in fields else "headstart"
         top = f"library_name: {library}\npipeline_tag: {PIPELINES[head]}\ntags: [headstart]"
         (temporary / "README.md").write_text(f"---\n{top}\n---\n\n{card}\n", encoding="utf-8")
+
+
+def _config_fields(model: LoadedModel, dtype: torch.dtype) -> dict[str, Any]:
+    """What stands in `config.json`."""
+    config, head, special = model.model.config, model.head, model.tokenizer.special
+    family = family_named(config.family)
+    hf_class = None if "mix.weights" in model.classifier else family.HEADS[head].hf_class
+    fields: dict[str, Any] = {
+        **({"architectures": [hf_class], "model_type": family.MODEL_TYPE} if hf_class else {}),
+        **family.to_hf(config),
+        "dtype": str(dtype).removeprefix("torch."),
+        "bos_token_id": special.start,
+        "eos_token_id": special.end,
+        "pad_token_id": special.pad,
+    }
+    if config.architecture == "encoder":
+        fields |= {
+            "cls_token_id": special.start,
+            "sep_token_id": special.separator,
+            "mask_token_id": special.mask,
+        }
+    if config.architecture == "encoder-decoder":
+        fields["decoder_start_token_id"] = decoder_start(family, model.tokenizer)
+    if model.labels:
+        fields |= {
+            "id2label": {str(index): label for index, label in enumerate(model.labels)},
+            "label2id": {label: index for index, label in enumerate(model.labels)},
+        }
+        if head in ("classification", "mean-classification"):
+            fields["problem_type"] = model.problem_type
+    own = {"version": __version__, "family": config.family, "head": head}
+    return fields | {
+        "headstart": own | {key: value for key, value in model.metadata.items() if key not in own}
+    }
 
 
 def check_tokenizer(config: TransformerConfig, tokenizer: Tokenizer) -> None:

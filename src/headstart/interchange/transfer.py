@@ -47,7 +47,7 @@ def import_model(source: Path, out: Path) -> dict[str, Any]:
             if not tensor.isfinite().all():
                 raise HeadstartError(f"{source}: {name} holds NaN or infinity; get it again")
         with atomic(out) as temporary:
-            _save(loaded, temporary, f"Imported from {source.name}.", torch.float32, SHARD_BYTES)
+            save_model(temporary, loaded, f"Imported from {source.name}.")
             _compare(loaded, load_model(temporary), source)
     return {
         "family": loaded.model.config.family,
@@ -56,24 +56,6 @@ def import_model(source: Path, out: Path) -> dict[str, Any]:
         "vocab_size": loaded.model.config.vocab_size,
         "labels": loaded.labels,
     }
-
-
-def _save(loaded: LoadedModel, folder: Path, card: str, dtype: torch.dtype, shard_bytes: int) -> None:
-    own = {key: value for key, value in loaded.metadata.items() if key not in ("version", "family", "head")}
-    save_model(
-        folder,
-        loaded.model,
-        loaded.tokenizer,
-        loaded.head,
-        card,
-        classifier=loaded.classifier or None,
-        labels=loaded.labels or None,
-        metadata=own,
-        generation=loaded.generation,
-        problem_type=loaded.problem_type,
-        dtype=dtype,
-        shard_bytes=shard_bytes,
-    )
 
 
 def export_model(
@@ -122,7 +104,7 @@ def export_model(
             size = temporary.stat().st_size
         else:
             assert dtype is not None
-            _save(loaded, temporary, body, dtype, shard_bytes)
+            save_model(temporary, loaded, body, dtype=dtype, shard_bytes=shard_bytes)
             again = load_model(temporary)
             difference, rounding = _compare(expected, again, source), _difference(loaded, again)
             size = sum(file.stat().st_size for file in temporary.iterdir())

@@ -54,17 +54,17 @@ def task_card(predictor: Predictor) -> str:
         shown += f" and {len(predictor.labels) - 30} more"
     named = f": {shown}" if predictor.task in ("classification", "multi-label", "tagging") else ""
     lines = [f"# {predictor.task.capitalize()}{named}", ""]
-    if "examples" in facts:
-        start = "random weights" if facts["from_scratch"] else "pre-trained weights"
+    if (made := facts.training) is not None:
+        start = "random weights" if made.from_scratch else "pre-trained weights"
         lines.append(
-            f"Trained with headstart from {start} on {facts['examples']:,} examples, "
-            f"{facts['steps']:,} steps, seed {facts['seed']}."
+            f"Trained with headstart from {start} on {made.examples:,} examples, "
+            f"{made.steps:,} steps, seed {made.seed}."
         )
-        lines.append(ADAPTATIONS[facts.get("adapt", "full").split("-")[0]])
-    if "mix" in facts:
-        weights = ", ".join(f"{weight:.3f}" for weight in facts["mix"]["weights"])
+        lines.append(ADAPTATIONS[made.adapt.split("-")[0]])
+    if facts.mix is not None:
+        weights = ", ".join(f"{weight:.3f}" for weight in facts.mix.weights)
         lines.append(
-            f"Weights of the layers, from the embeddings up: {weights}; gamma {facts['mix']['gamma']:.3f}. "
+            f"Weights of the layers, from the embeddings up: {weights}; gamma {facts.mix.gamma:.3f}. "
             "transformers has no such mix, and cannot load this folder; headstart does."
         )
     elif predictor.model.head_kind == "mean-classification":

@@ -83,7 +83,7 @@ def _input_columns(
     for column in mapped.values():
         if column not in row:
             raise HeadstartError(f"{path} line {line} has no column {column!r}{nearest(column, row)}")
-    pairs = bool(predictor.facts.get("pairs"))
+    pairs = bool(predictor.facts.pairs)
     stand_in = dict(row) | {"answer of no column": ""}
     roles = mapped | dict.fromkeys(kind.answers, "answer of no column")
     found = kind.columns(stand_in, roles, asked=True)

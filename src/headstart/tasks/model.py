@@ -11,6 +11,7 @@ from headstart.models.registry import family_named
 from headstart.models.transformer import Stack, Transformer
 from headstart.models.vectors.elmo import ScalarMix
 from headstart.tasks.examples import TaskKind
+from headstart.tasks.facts import LayerWeights
 from headstart.tasks.kinds.packing import EncodedWindow, Rows
 from headstart.tasks.kinds.registry import KINDS
 
@@ -100,6 +101,12 @@ class TaskModel(nn.Module):
     def mix_layers(self) -> None:
         """Let the head's output read all layers, at first their mean, past what it may have before it."""
         self.mix = ScalarMix(1 + len(self.top_stack.blocks))
+
+    def layer_weights(self) -> LayerWeights | None:
+        """How the mix weighs the layers; None: there is none."""
+        if self.mix is None:
+            return None
+        return LayerWeights(float(self.mix.gamma.detach()), self.mix.weights.detach().softmax(0).tolist())
 
     def head_weights(self) -> dict[str, Tensor]:
         """The weights of head and mix, as a model folder keeps them."""

@@ -1,7 +1,7 @@
 """A fine-tuned model with all that is needed to answer: tokenizer and labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from headstart.interchange.model_folder import LoadedModel, decoder_start, save_
 from headstart.interchange.peft_adapter import LowRank, write_adapter
 from headstart.models.registry import family_named
 from headstart.tasks.examples import TaskKind
-from headstart.tasks.kinds.generative import Writing, writing_head
+from headstart.tasks.facts import TaskFacts, Training
 from headstart.tasks.kinds.kind import Kind, Scored
 from headstart.tasks.kinds.packing import EncodedWindow, pack
 from headstart.tasks.kinds.registry import ALL, kind_of
@@ -34,8 +34,8 @@ class Predictor:
     model: TaskModel
     tokenizer: Tokenizer
     labels: list[str]
-    facts: dict[str, Any] = field(default_factory=dict)
-    """How it was made: steps, seconds, and so on."""
+    facts: TaskFacts = field(default_factory=TaskFacts)
+    """What answering needs to know, and how the model was trained."""
     changes: dict[str, LowRank] = field(default_factory=dict)
     """Of a model fine-tuned by LoRA: what was learned, already added to the matrices of these names."""
     base: Path | None = None
@@ -49,7 +49,24 @@ class Predictor:
 
     @property
     def kind(self) -> Kind:
-        return kind_of(self.task, bool(self.facts.get("in_words")))
+        return kind_of(self.task, self.facts.in_words)
+
+    @property
+    def training(self) -> Training:
+        """How it was fine-tuned; a `HeadstartError` where its folder does not say."""
+        if self.facts.training is None:
+            raise HeadstartError("this model's folder does not say how it was fine-tuned; fine-tune it again")
+        return self.facts.training
+
+    @property
+    def padding(self) -> int:
+        """The id in what is left of a row."""
+        return self.tokenizer.special.pad or 0
+
+    @property
+    def begins(self) -> int | None:
+        """The id with which the decoder of an encoder-decoder begins; None: another architecture."""
+        return self.model.decoder_start if self.model.body.config.architecture == "encoder-decoder" else None
 
     @classmethod
     def of(cls, loaded: LoadedModel) -> "Predictor":
@@ -64,18 +81,18 @@ class Predictor:
                 f"this is a pre-trained {loaded.head} model, which knows no labels yet; fine-tune it first"
             )
         config = loaded.model.config
-        facts = loaded.metadata.get("finetuning", {})
-        kind = kind_of(task, bool(facts.get("in_words")))
-        wanted = kind.head if isinstance(kind, Scored) else writing_head(config.architecture)
+        facts = TaskFacts.read(loaded.metadata.get("finetuning"), str(loaded.folder or "the model"))
+        kind = kind_of(task, facts.in_words)
+        wanted = kind.head_of(config.architecture)
         if loaded.head not in (wanted, f"mean-{wanted}"):
             raise HeadstartError(
                 f"the folder says that it is for {task}, but has a head for {loaded.head}; make it again"
             )
-        labels = loaded.labels or facts.get("labels", [])
+        labels = loaded.labels or facts.labels or []
         start = 0
         if config.architecture == "encoder-decoder":
             start = decoder_start(family_named(config.family), loaded.tokenizer)
-        writes = isinstance(kind, Writing)
+        writes = not isinstance(kind, Scored)
         head = None if writes else loaded.head
         model = TaskModel(loaded.model, task, len(labels), 0.0, start, writes, head)
         model.load_head(loaded.classifier)
@@ -85,15 +102,15 @@ class Predictor:
     @property
     def notes(self) -> list[str]:
         """What was noticed while it was trained, for people."""
-        left_out = self.facts.get("left_out", 0)
-        if left_out:
+        made = self.facts.training
+        if made is not None and made.left_out:
             return [
-                f"{left_out:,} training examples were over {self.max_tokens} tokens (max_tokens) and left out"
+                f"{made.left_out:,} training examples were over {self.max_tokens} tokens (max_tokens) and "
+                "left out"
             ]
-        long = self.facts.get("windowed_examples", 0)
-        if not long:
+        if made is None or not made.windowed_examples:
             return []
-        share = 100 * long / self.facts["examples"]
+        share = 100 * made.windowed_examples / made.examples
         return [
             f"{share:.0f} % of the training texts were over {self.max_tokens} tokens and were read in "
             "windows that overlap"
@@ -104,27 +121,23 @@ class Predictor:
         """How many tokens are read at once."""
         config = self.model.body.config
         most = config.context if config.position == "learned" else min(config.context, HF_TOKENS)
-        return int(self.facts.get("max_tokens", most))
+        return most if self.facts.max_tokens is None else self.facts.max_tokens
+
+    def results(self, inputs: Sequence[Any]) -> list[Any]:
+        """What the kind of task makes of each input; see `Kind.results`."""
+        self.model.eval()
+        return self.kind.results(self, inputs) if inputs else []
 
     @torch.no_grad()
-    def results(self, inputs: Sequence[Any]) -> list[Any]:
-        """What the kind of task makes of the outputs for each input; see `Kind.merge`."""
-        if not inputs:
-            return []
-        self.model.eval()
-        kind = self.kind
-        if isinstance(kind, Writing):
-            return kind.answered(self.as_loaded(), inputs, self.labels, self.facts)
-        assert isinstance(kind, Scored)
-        pieces = kind.encode(self.tokenizer, inputs, self.max_tokens)
-        padding = self.tokenizer.special.pad or 0
+    def outputs(self, pieces: Sequence[EncodedWindow]) -> list[np.ndarray]:
+        """The head's outputs for each piece, `[labels]` or `[heads, labels]`."""
         device = self.model.body.embedding.weight.device
         outputs: list[np.ndarray] = [np.zeros(0)] * len(pieces)
         for batch in token_batches([len(piece.ids) for piece in pieces]):
-            found = self.model(pack([pieces[i] for i in batch], padding).to(device)).cpu().numpy()
+            found = self.model(pack([pieces[i] for i in batch], self.padding).to(device)).cpu().numpy()
             for i, output in zip(batch, self.by_piece(found, [pieces[i] for i in batch]), strict=True):
                 outputs[i] = output
-        return kind.merge(pieces, outputs, inputs, self.facts)
+        return outputs
 
     def by_piece(self, found: np.ndarray, pieces: Sequence[EncodedWindow]) -> list[np.ndarray]:
         """The model's outputs for pieces as one for each: `[labels]`, or `[heads, labels]`."""
@@ -164,7 +177,7 @@ class Predictor:
     def _given(self, inputs: Sequence[Any]) -> list[Any]:
         """What a person handed in, as the task's inputs."""
         given = [self.kind.as_input(one) for one in inputs]
-        pairs = self.facts.get("pairs")
+        pairs = self.facts.pairs
         if pairs is not None and any(isinstance(one, tuple) != pairs for one in given):
             learned, got = (
                 ("pairs of texts", "a text alone") if pairs else ("single texts", "a pair of texts")
@@ -174,35 +187,24 @@ class Predictor:
 
     def as_loaded(self) -> LoadedModel:
         """What `load_model` would give for the folder that `save` writes."""
-        metadata = {"task": self.task, "finetuning": self.facts}
-        if self.model.mix is not None:
-            metadata["mix"] = self.facts["mix"]
-        body, kind = self.model.body, self.kind
-        if isinstance(kind, Scored):
-            weights = self.model.head_weights()
-            head = self.model.head_kind or kind.head
-            return LoadedModel(
-                body, self.tokenizer, head, weights, self.labels, metadata, problem_type=kind.problem
-            )
-        settings = {"max_new_tokens": self.facts["longest"]} | self.generation
-        head = writing_head(body.config.architecture)
-        return LoadedModel(body, self.tokenizer, head, metadata=metadata, generation=settings)
+        metadata: dict[str, Any] = {"task": self.task, "finetuning": self.facts.as_dict()}
+        if self.facts.mix is not None:
+            metadata["mix"] = asdict(self.facts.mix)
+        longest = {} if self.facts.longest is None else {"max_new_tokens": self.facts.longest}
+        return LoadedModel(
+            self.model.body,
+            self.tokenizer,
+            self.model.head_kind or self.kind.head_of(self.model.body.config.architecture),
+            self.model.head_weights(),
+            [] if self.model.writes else self.labels,
+            metadata,
+            longest | self.generation,
+            self.kind.problem,
+        )
 
     def save(self, folder: Path, card: str) -> None:
         """Write the model folder; `card` is its README."""
-        loaded = self.as_loaded()
-        save_model(
-            folder,
-            loaded.model,
-            loaded.tokenizer,
-            loaded.head,
-            card,
-            loaded.classifier,
-            loaded.labels or None,
-            loaded.metadata,
-            loaded.generation,
-            loaded.problem_type,
-        )
+        save_model(folder, self.as_loaded(), card)
 
     def save_adapter(self, folder: Path, card: str) -> None:
         """Write what LoRA learned, and the head, as PEFT's adapter folder."""

@@ -1,7 +1,7 @@
 """Ways of adapting one model to one task, side by side: what each scores, and what it costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,12 @@ from headstart.folder import atomic, write_json
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.page.markdown import markdown_table
 from headstart.tasks.card import add_scores
-from headstart.tasks.data.dataset import TaskData
-from headstart.tasks.examples import Examples
-from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.facts import LayerWeights
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.fit import FinetuningData, fit_task
 from headstart.tasks.metrics import Score, bootstrap, measure
 from headstart.tasks.metrics.bootstrap import Comparison, Measurement
 from headstart.tasks.predictor import Predictor
-from headstart.tasks.reload_check import keep
 
 WAYS = ("full", "frozen", "mix", "lora")
 FLOAT_BYTES = 4
@@ -40,8 +38,7 @@ class Way:
     """Of fine-tuning."""
     against: Comparison | None
     """The first way; None: it is the first."""
-    mix: dict[str, Any] | None
-    """Weights of the layers, and gamma."""
+    mix: LayerWeights | None
 
     @property
     def bytes(self) -> int:
@@ -54,7 +51,7 @@ class Way:
             {"adapt": self.adapt}
             | self.score.as_dict()
             | {"weights": self.weights, "bytes": self.bytes, "seconds": self.seconds}
-            | {"against_first": against, "mix": self.mix}
+            | {"against_first": against, "mix": None if self.mix is None else asdict(self.mix)}
         )
 
 
@@ -100,7 +97,7 @@ class Compared:
             if way.mix is not None:
                 bars = [
                     {"layer": layer or "embeddings", "weight": share, "": "█" * round(40 * share)}
-                    for layer, share in enumerate(way.mix["weights"])
+                    for layer, share in enumerate(way.mix.weights)
                 ]
                 parts += [f"## What `{way.adapt}` reads", markdown_table(bars)]
         return "\n\n".join(parts) + "\n"
@@ -114,44 +111,40 @@ class Compared:
 
 def compare(
     loaded: LoadedModel,
-    task: TaskData,
-    train: Examples,
+    data: FinetuningData,
     recipe: FinetuneRecipe,
     ways: Sequence[str] = WAYS,
     seed: int = 0,
-    validation: Examples | None = None,
     out: Path | None = None,
 ) -> Compared:
     """Fine-tune in every way with the recipe's other settings, and score each on the test data.
 
     Args:
-        task: has the test data.
-        train: what is learned from, of the task's training data.
         ways: values of the recipe's `adapt`.
         out: keep every way's model there, in a folder of its name, or take it from there; and show a bar.
 
     Raises:
-        HeadstartError: a way that there is not; see also `finetune`.
+        HeadstartError: a way that there is not; see also `fit_task`.
     """
     recipes = {way: FinetuneRecipe.checked(recipe.model_dump() | {"adapt": way}) for way in ways}
     if len(recipes) < 2:
         raise HeadstartError("a comparison needs two ways of adapting at least, as in --compare full,lora")
-    compared = Compared(task.name, len(train), len(task.test), [], {})
+    task = data.task
+    compared = Compared(task.name, len(data.train), len(task.test), [], {})
     first: Measurement | None = None
     for way, its in recipes.items():
-        if out is not None and (out / way / "model").exists():
-            predictor = Predictor.of(load_model(out / way / "model", loaded.model.dtype))
+        folder = None if out is None else out / way
+        if folder is not None and (folder / "model").exists():
+            predictor = Predictor.of(load_model(folder / "model", loaded.model.dtype))
+            measured = measure(task.kind, task.test.targets, predictor.predict(task.test.inputs))[0]
+            add_scores(folder / "model", [measured.score])
         else:
-            predictor = finetune(loaded, train, its, seed, progress=out is not None, validation=validation)
-            if out is not None:
-                predictor = keep(predictor, out / way)
-        measured = measure(task.kind, task.test.targets, predictor.predict(task.test.inputs))[0]
+            fitted = fit_task(loaded, data, its, seed=seed, out=folder)
+            predictor, measured = fitted.predictor, fitted.measured[0]
         against = None if first is None else bootstrap.compare(measured, first)
         first = first or measured
-        facts = predictor.facts
-        row = Way(way, measured.score, facts["learning_weights"], facts["seconds"], against, facts.get("mix"))
-        if out is not None:
-            add_scores(out / way / "model", [measured.score])
+        made = predictor.training
+        row = Way(way, measured.score, made.learning_weights, made.seconds, against, predictor.facts.mix)
         compared.ways.append(row)
         compared.predictors[way] = predictor
     return compared

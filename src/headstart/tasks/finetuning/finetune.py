@@ -1,13 +1,11 @@
 """Fine-tuning: a pre-trained model, or the same one from random weights, on labelled examples."""
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, decoder_start
@@ -17,18 +15,15 @@ from headstart.models.registry import family_named
 from headstart.models.transformer import Transformer, build
 from headstart.tasks.data.dataset import check_trainable
 from headstart.tasks.examples import Examples
+from headstart.tasks.facts import TaskFacts, Training
 from headstart.tasks.finetuning.adaptation import adapt, layers_above, learning, parameter_groups
-from headstart.tasks.finetuning.batch_sampling import Hide, WindowDraw
-from headstart.tasks.finetuning.feature_cache import Features, features
-from headstart.tasks.finetuning.finetune_generative import finetune_writing
+from headstart.tasks.finetuning.batches import ExampleLoss, set_apart
+from headstart.tasks.finetuning.feature_cache import features
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.learn import learn
 from headstart.tasks.finetuning.lora import merge_low_rank
-from headstart.tasks.finetuning.validation import from_features, main_score, set_apart
-from headstart.tasks.kinds.generative import Writing
 from headstart.tasks.kinds.kind import Scored
-from headstart.tasks.kinds.packing import pack
-from headstart.tasks.kinds.registry import KINDS, kind_of
+from headstart.tasks.kinds.registry import kind_of
 from headstart.tasks.model import TaskModel, head_kind
 from headstart.tasks.predictor import Predictor
 from headstart.training.machine import keep_freed_memory
@@ -73,85 +68,46 @@ def finetune(
     keep_freed_memory()
     started = time.perf_counter()
     kind = kind_of(train.task, train.in_words)
-    if isinstance(kind, Writing):
-        return finetune_writing(kind, loaded, train, recipe, seed, scratch, progress, validation)
-    assert isinstance(kind, Scored)
-    labels = kind.labels(train)
+    loaded = kind.prepared(loaded)
     with torch.random.fork_rng(devices=[]):  # torch fills new layers with random numbers of its own
         model = start(loaded, train, recipe, seed, scratch)
         adapt(model, recipe, seed)
-    facts: dict[str, Any] = {
-        "adapt": recipe.adapt,
-        "examples": len(train),
-        "validation_examples": 0 if validation is None else len(validation),
-        "max_tokens": _most_tokens(loaded.model.config, recipe.max_tokens),
-        "learning_weights": learning(model),
-        "learning_rate": recipe.rate(model.body.config.width, scratch),
-        "seed": seed,
-        "from_scratch": scratch,
-    }
-    if train.task == "question-answering":
-        facts["unanswerable"] = not all(train.targets)
-    elif train.task in ("classification", "multi-label", "regression"):
-        facts["pairs"] = isinstance(train.inputs[0], tuple)
-    predictor = Predictor(model, loaded.tokenizer, labels, facts, base=loaded.folder)
+    learning_weights = learning(model)
+    predictor = Predictor(model, loaded.tokenizer, kind.labels(train), base=loaded.folder)
+    most = _most_tokens(loaded.model.config, recipe.max_tokens)
+    predictor.facts = TaskFacts(max_tokens=most, in_words=train.in_words)
     reads_masks = loaded.head in MASKED and not scratch
-    loss = _Loss(predictor, train, recipe.hidden_tokens if reads_masks else 0.0, seed)
-    judge: Callable[[], float] | None = None
+    keep = partial(features, loaded.model, model, padding=predictor.padding) if recipe.is_probe else None
+    loss = ExampleLoss(predictor, train, seed, recipe.hidden_tokens if reads_masks else 0.0, keep)
+    predictor.facts = replace(kind.facts(train, loss.pieces), max_tokens=most)
+    judge = None
     if validation is not None:
-        judge = partial(main_score, predictor, validation)
-    if recipe.is_probe:
-        loss.features = features(loaded.model, model, loss.pieces, loss.padding)
-        if validation is not None:
-            pieces = kind.encode(loaded.tokenizer, validation.inputs, predictor.max_tokens)
-            states = features(loaded.model, model, pieces, loss.padding)
-            judge = from_features(predictor, validation, pieces, states)
+        judge = ExampleLoss(predictor, validation, seed, keep=keep).goodness
+    rate = recipe.rate(model.body.config.width, scratch)
     decay = 1.0 if scratch or recipe.adapt == "lora" else recipe.layer_decay
-    groups = parameter_groups(model, facts["learning_rate"], decay, recipe.weight_decay)
-    learned = learn(model, loss, groups, len(train), recipe, seed, judge, progress)
+    groups = parameter_groups(model, rate, decay, recipe.weight_decay)
+    learned = learn(model, loss, groups, len(loss), recipe, seed, judge, progress)
     predictor.changes = merge_low_rank(model.body)
-    facts |= {
-        "windowed_examples": loss.draw.windowed,
-        "steps": learned.steps,
-        "tokens": loss.tokens,
-        "passes": learned.steps * recipe.batch(len(train)),
-        "seconds": round(time.perf_counter() - started, 3),
-        "last_loss": round(learned.loss, 4),
-    }
-    if learned.curve:
-        facts |= {"kept_step": learned.kept, "validation": learned.curve}
-    if model.mix is not None:
-        facts["mix"] = {
-            "gamma": float(model.mix.gamma.detach()),
-            "weights": model.mix.weights.detach().softmax(0).tolist(),
-        }
+    training = Training(
+        examples=len(train),
+        steps=learned.steps,
+        seed=seed,
+        from_scratch=scratch,
+        adapt=recipe.adapt,
+        validation_examples=0 if validation is None else len(validation),
+        learning_weights=learning_weights,
+        learning_rate=rate,
+        tokens=loss.tokens,
+        passes=learned.steps * recipe.batch(len(loss)),
+        seconds=round(time.perf_counter() - started, 3),
+        last_loss=round(learned.loss, 4),
+        left_out=len(train) - len(loss),
+        windowed_examples=loss.draw.windowed,
+        kept_step=learned.kept if learned.curve else None,
+        validation=learned.curve or None,
+    )
+    predictor.facts = replace(predictor.facts, mix=model.layer_weights(), training=training)
     return predictor
-
-
-class _Loss:
-    """The loss of a batch of examples: a window of each, packed into rows and read by the model, or its
-    states where these are known."""
-
-    def __init__(self, predictor: Predictor, train: Examples, hidden_share: float, seed: int) -> None:
-        self.model, self.kind = predictor.model, KINDS[predictor.task]
-        self.pieces = self.kind.encode(predictor.tokenizer, train.inputs, predictor.max_tokens)
-        self.targets = self.kind.targets(train, self.pieces, predictor.labels)
-        self.draw = WindowDraw(self.pieces, seed, self.kind.telling(self.targets))
-        self.hide = Hide(predictor.tokenizer, hidden_share)
-        self.padding = predictor.tokenizer.special.pad or 0
-        self.features: Features | None = None
-        self.tokens = 0
-        """Read so far."""
-
-    def __call__(self, examples: Sequence[int]) -> Tensor:
-        drawn = self.draw(examples)
-        pieces = [self.pieces[i] for i in drawn]
-        self.tokens += sum(len(piece.ids) for piece in pieces)
-        if self.features is not None:
-            outputs = self.model.score(self.features.of(drawn))
-        else:
-            outputs = self.model(pack(self.hide(pieces), self.padding))
-        return self.kind.loss(outputs, [self.targets[i] for i in drawn], pieces)
 
 
 def _most_tokens(config: TransformerConfig, wanted: int) -> int:
@@ -162,17 +118,29 @@ def _most_tokens(config: TransformerConfig, wanted: int) -> int:
 def start(
     loaded: LoadedModel, train: Examples, recipe: FinetuneRecipe, seed: int, scratch: bool
 ) -> TaskModel:
-    """The model before the first update: the body's weights, and a head of small random ones."""
-    family = family_named(loaded.model.config.family)
-    head = head_kind(family.NAME, train.task, _reads_mean(loaded, recipe))
-    shape = family.HEADS[head]
-    body = build(_body_config(loaded.model.config, shape, recipe), seed, loaded.model.dtype)
+    """The model before the first update: the body's weights, and a head of small random ones; a model that
+    writes has its own output for a head.
+
+    Raises:
+        HeadstartError: the family has no head for the task, or the model no longer writes.
+    """
+    family, config = family_named(loaded.model.config.family), loaded.model.config
+    kind = kind_of(train.task, train.in_words)
+    begin = decoder_start(family, loaded.tokenizer) if config.architecture == "encoder-decoder" else 0
+    head = None
+    if isinstance(kind, Scored):
+        head = head_kind(family.NAME, train.task, _reads_mean(loaded, recipe))
+        config = _body_config(config, family.HEADS[head], recipe)
+    elif loaded.head != kind.head_of(config.architecture):
+        raise HeadstartError(f"this model was fine-tuned for {loaded.head}, and writes no text; take another")
+    else:
+        config = replace(config, context=max(config.context, _most_tokens(config, recipe.max_tokens)))
+    body = build(config, seed, loaded.model.dtype)
     if not scratch:
         begin_with(body, loaded.model, recipe.reinitialise)
-    begin = decoder_start(family, loaded.tokenizer) if body.config.architecture == "encoder-decoder" else 0
-    kind = KINDS[train.task]
-    model = TaskModel(body, train.task, len(kind.labels(train)), recipe.dropout, begin, head=head)
-    if model.head is not None:
+    labels = len(kind.labels(train))
+    model = TaskModel(body, train.task, labels, recipe.dropout, begin, writes=head is None, head=head)
+    if isinstance(kind, Scored) and model.head is not None:
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in model.head.named_parameters():
             if name.endswith("weight"):

@@ -5,7 +5,7 @@ every way of adapting a model.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
 from headstart.progress import ProgressBar
-from headstart.tasks.finetuning.batch_sampling import order
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 
 LAST_SHARE = 0.1
@@ -104,6 +103,17 @@ def learn(
             weight.copy_(kept)
     loss_at_end = float(np.mean(losses[-math.ceil(LAST_SHARE * len(losses)) :]))
     return Learned(len(losses), loss_at_end, int(_best(curve)["step"]) if curve else len(losses), curve)
+
+
+def order(count: int, size: int, seed: int) -> Iterator[list[int]]:
+    """Batches of `size` places without end, every place once before any comes again."""
+    random = np.random.Generator(np.random.Philox(key=seed))
+    waiting: list[int] = []
+    while True:
+        while len(waiting) < min(size, count):
+            waiting += random.permutation(count).tolist()
+        yield waiting[: min(size, count)]
+        waiting = waiting[min(size, count) :]
 
 
 def _best(curve: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from headstart.tasks.data.dataset import Examples, TaskData, check_trainable, sa
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score
+from headstart.tasks.predictor import Predictor
 
 SystemName = Literal["fine-tuned", "from-scratch", "tf-idf", "majority"]
 SYSTEMS: tuple[SystemName, ...] = get_args(SystemName)
@@ -68,7 +69,7 @@ def run_point(
         "n": main.n,
         "seconds": round(seconds, 3),
         "test_examples": len(task.test),
-        "facts": getattr(fitted, "facts", {}),
+        "facts": fitted.facts.as_dict() if isinstance(fitted, Predictor) else {},
     }
 
 

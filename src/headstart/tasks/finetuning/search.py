@@ -10,9 +10,9 @@ import numpy as np
 from headstart.errors import HeadstartError, nearest
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import Examples
+from headstart.tasks.finetuning.batches import set_apart
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
-from headstart.tasks.finetuning.validation import set_apart
 
 FEW = {"validation_share": 0.25, "validation_least": 1}
 """How examples are split for the search where they are too few to be split otherwise."""
@@ -50,14 +50,14 @@ def search(
     for point, its in zip(points(recipe, seed), recipes, strict=True):
         started = time.perf_counter()
         predictor = finetune(loaded, train, its, seed, validation=validation)
-        curve = predictor.facts["validation"]
-        best = max(line["score"] for line in curve)
+        made = predictor.training
+        best = max(line["score"] for line in made.validation or [])
         tried.append(
             {
                 "settings": point,
                 "score": best,
                 "examples": len(validation),
-                "step": predictor.facts["kept_step"],
+                "step": made.kept_step,
                 "seconds": round(time.perf_counter() - started, 3),
             }
         )

@@ -12,7 +12,6 @@ from headstart.tasks.baselines.word_counts import Majority
 from headstart.tasks.examples import Examples, TaskData, flatten
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
-from headstart.tasks.finetuning.validation import main_score
 from headstart.tasks.metrics import Score, measure
 from headstart.tasks.predictor import Predictor
 
@@ -32,9 +31,13 @@ class SeedRun:
     @property
     def rank(self) -> tuple[bool, float, float]:
         """Higher is better: not collapsed, the validation score where there is one, a lower training loss."""
-        facts = self.predictor.facts
-        judged = max((line["score"] for line in facts.get("validation", [])), default=0.0)
-        return not self.collapsed, judged, -facts["last_loss"]
+        judged = self.judged
+        return not self.collapsed, 0.0 if judged is None else judged, -self.predictor.training.last_loss
+
+    @property
+    def judged(self) -> float | None:
+        """The best score on the validation data; None: there were none."""
+        return max((line["score"] for line in self.predictor.training.validation or []), default=None)
 
 
 def finetune_seeds(
@@ -80,9 +83,12 @@ def spread(runs: Sequence[SeedRun], best: SeedRun, kept: Score, task: TaskData) 
     """
     rows: list[dict[str, Any]] = []
     for run in runs:
-        value = kept.value if run is best else main_score(run.predictor, task.test)
-        judged = max((line["score"] for line in run.predictor.facts.get("validation", [])), default=None)
-        rows.append({"seed": run.seed, "score": value, "validation": judged, "collapsed": run.collapsed})
+        value = (
+            kept.value
+            if run is best
+            else measure(task.kind, task.test.targets, run.predictor.predict(task.test.inputs))[0].value
+        )
+        rows.append({"seed": run.seed, "score": value, "validation": run.judged, "collapsed": run.collapsed})
     values = [row["score"] for row in rows]
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     return {"mean": float(np.mean(values)), "deviation": deviation, "kept": best.seed, "runs": rows}

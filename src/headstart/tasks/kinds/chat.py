@@ -6,10 +6,13 @@ alone, with the token that ends each of them, so that the model learns to stop.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.generation.chat import chat_ids
+from headstart.generation.chat import TEMPLATE, chat_ids
+from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import MAX_TEXT, Conversation, Message, TaskKind
 from headstart.tasks.kinds.generative import Lesson, Writing
 from headstart.tasks.kinds.kind import Columns, Unusable, choose, is_missing, read_text
@@ -106,6 +109,14 @@ class Chat(Writing):
         if isinstance(value, list | tuple):
             return Conversation(_messages("the input", list(value)))
         raise HeadstartError('a conversation is a text, or {"messages": [{"role": ..., "content": ...}]}')
+
+    def prepared(self, loaded: LoadedModel) -> LoadedModel:
+        """The same with a tokenizer that marks the turns of conversations."""
+        if "chat_template" in loaded.tokenizer.config:
+            return loaded
+        tokenizer = copy(loaded.tokenizer)
+        tokenizer.config = loaded.tokenizer.config | {"chat_template": TEMPLATE}
+        return replace(loaded, tokenizer=tokenizer)
 
     def prompt(self, tokenizer: Tokenizer, given: Conversation, decoder: bool) -> list[int]:
         if not decoder:

@@ -17,6 +17,7 @@ from torch import Tensor
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Examples, TaskKind
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     Columns,
     Scored,
@@ -115,7 +116,7 @@ class Embedding(Scored):
         pieces: Sequence[EncodedWindow],
         outputs: Sequence[np.ndarray],
         inputs: Sequence[Any],
-        facts: Mapping[str, Any],
+        facts: TaskFacts,
     ) -> list[Any]:
         """Vectors of length 1, `[1, D]` for a text and `[2, D]` for two."""
         vectors = [np.stack(sides) for sides in pooled(pieces, outputs, len(inputs))]

@@ -6,9 +6,14 @@ a text of its own. Nothing is cut: an input that the model cannot read whole get
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.generation.config import GenerationConfig
@@ -16,7 +21,9 @@ from headstart.generation.text import generate
 from headstart.interchange.model_folder import LoadedModel
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Examples
-from headstart.tasks.kinds.kind import Kind
+from headstart.tasks.facts import TaskFacts
+from headstart.tasks.kinds.kind import Answering, Kind
+from headstart.tasks.kinds.packing import EncodedWindow
 from headstart.tokenizer.base import Tokenizer
 
 BATCH_TOKENS = 8192
@@ -38,13 +45,19 @@ class Lesson(NamedTuple):
         """Of the longer side."""
         return max(len(self.source or ()), len(self.row))
 
-    @property
-    def answer(self) -> list[int]:
-        """The last answer and its end."""
-        start = len(self.wanted) - 1
-        while start and self.wanted[start - 1] == self.wanted[start] - 1:
-            start -= 1
-        return [self.row[place] for place in self.wanted[start:]]
+    def piece(self, owner: int, begins: int | None) -> EncodedWindow:
+        """The example as the model reads it.
+
+        Args:
+            begins: the id with which the decoder of an encoder-decoder begins; None: a decoder's row has its
+                own.
+        """
+        items = np.array([self.row[place] for place in self.wanted], dtype=np.int64)
+        heads = np.array(self.wanted, dtype=np.int64)
+        if begins is None:
+            return EncodedWindow(np.array(self.row[:-1], dtype=np.int64), heads - 1, owner, items=items)
+        ids, source = np.array([begins, *self.row[:-1]]), np.array(self.source or (), dtype=np.int64)
+        return EncodedWindow(ids, heads, owner, items=items, source=source)
 
 
 class Written(NamedTuple):
@@ -85,12 +98,55 @@ class Writing(Kind):
     ) -> Lesson:
         """An example as the model learns from it."""
 
-    def facts(self, train: Examples) -> dict[str, Any]:
-        """What is kept with the model, for `read` to need."""
-        del train
-        return {}
+    def head_of(self, architecture: str) -> HeadKind:
+        return writing_head(architecture)
 
-    def read(self, text: str, given: Any, labels: Sequence[str], facts: Mapping[str, Any]) -> Any:
+    def encode_examples(
+        self,
+        tokenizer: Tokenizer,
+        train: Examples,
+        labels: Sequence[str],
+        max_tokens: int,
+        begins: int | None,
+    ) -> list[EncodedWindow]:
+        """One piece for each example of at most `max_tokens` tokens; longer ones are left out.
+
+        A piece holds the tokens before each that is written; its heads are where one is foreseen, its items
+        which.
+
+        Raises:
+            HeadstartError: all examples are longer.
+        """
+        every = [
+            self.lesson(tokenizer, given, target, labels, begins is None)
+            for given, target in zip(train.inputs, train.targets, strict=True)
+        ]
+        pieces = [
+            lesson.piece(owner, begins) for owner, lesson in enumerate(every) if lesson.length <= max_tokens
+        ]
+        if not pieces:
+            shortest = min(one.length for one in every)
+            raise HeadstartError(
+                f"all {len(every):,} examples are longer than max_tokens={max_tokens}, the shortest has "
+                f"{shortest}; raise max_tokens"
+            )
+        return pieces
+
+    def targets(
+        self, train: Examples, pieces: Sequence[EncodedWindow], labels: Sequence[str]
+    ) -> list[Tensor]:
+        """The ids that are to be written, `[w]` for each piece."""
+        return [torch.from_numpy(piece.items) for piece in pieces]
+
+    def loss(self, outputs: Tensor, targets: Sequence[Tensor], pieces: Sequence[EncodedWindow]) -> Tensor:
+        """Cross-entropy in nats a token, each foreseen from what is right before it (teacher forcing)."""
+        return F.cross_entropy(outputs, torch.cat(list(targets)))
+
+    def facts(self, train: Examples, pieces: Sequence[EncodedWindow]) -> TaskFacts:
+        """How long answers may become."""
+        return TaskFacts(longest=max(_last_run(piece.heads) for piece in pieces))
+
+    def read(self, text: str, given: Any, labels: Sequence[str], facts: TaskFacts) -> Any:
         """A written text as a target; "" where nothing could be written."""
         del given, labels, facts
         return text
@@ -104,15 +160,13 @@ class Writing(Kind):
         ended = {} if result.written.ended else {"finish": "length"}
         return {"text": result.written.text, "probability": result.written.probability} | ended
 
-    def answered(
-        self, loaded: LoadedModel, inputs: Sequence[Any], labels: Sequence[str], facts: Mapping[str, Any]
-    ) -> list[Answered]:
-        """One result for each input."""
+    def results(self, model: Answering, inputs: Sequence[Any]) -> list[Answered]:
+        loaded = model.as_loaded()
         decoder = loaded.model.config.architecture == "decoder"
         prompts = [self.prompt(loaded.tokenizer, one, decoder) for one in inputs]
         found = []
         for prompt, given, written in zip(prompts, inputs, write(loaded, prompts), strict=True):
-            target = self.read(written.text if written else "", given, labels, facts)
+            target = self.read(written.text if written else "", given, model.labels, model.facts)
             problem = "" if written else _too_long(len(prompt), room(loaded))
             found.append(Answered(target, written, problem))
         return found
@@ -125,6 +179,12 @@ def writing_head(architecture: str) -> HeadKind:
             "an encoder writes no text; take a decoder or an encoder-decoder, or a task that a head answers"
         )
     return "causal" if architecture == "decoder" else "text-to-text"
+
+
+def _last_run(places: np.ndarray) -> int:
+    """How many of the last places follow each other without a gap."""
+    gaps = np.flatnonzero(np.diff(places) > 1)
+    return len(places) - (int(gaps[-1]) + 1 if len(gaps) else 0)
 
 
 def room(loaded: LoadedModel) -> int:

@@ -1,21 +1,38 @@
 """What a kind of task is: how rows become examples, what the model reads of them, and which answers it gives.
 
-Most kinds score labels with a head (`Scored`); those of `writing` write their answer.
+Most kinds score labels with a head (`Scored`); those of `writing` write their answer. The life of an example:
+
+    a row of a file   {"text": "A ship.", "label": "sea"}
+      │ columns           which column has which role
+      │ read_example      read_input and read_target
+    an example        input "A ship.", target "sea"
+      │ encode_examples   token ids between special tokens, a long text in windows
+    pieces            ids [1, 52, 310, 9, 2]
+      │ targets           what is right for each, as numbers
+      │ loss              of the model's outputs for the pieces of a batch
+    a trained model
+      │ results           for inputs, which `as_input` makes of what a person gives; a head's outputs for all
+      │                   windows of an input are merged, what a model has written is read
+    a result
+      ├ predicted         as a target, to be measured: "sea"
+      └ answer            with all that is known of it: {"label": "sea", "probability": 0.93, ...}
 """
 
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from headstart.errors import HeadstartError
+from headstart.interchange.model_folder import LoadedModel
 from headstart.models.family import HeadKind
 from headstart.models.heads import Head
 from headstart.tasks.examples import MAX_TEXT, Examples, TaskKind
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.packing import EncodedWindow
 from headstart.tokenizer.base import Tokenizer
 
@@ -45,6 +62,24 @@ class Unusable(Exception):
     """Why a row is no example; it is left out and counted."""
 
 
+class Answering(Protocol):
+    """A task model as a kind sees it."""
+
+    tokenizer: Tokenizer
+    labels: list[str]
+    facts: TaskFacts
+
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens are read at once."""
+
+    def outputs(self, pieces: Sequence[EncodedWindow]) -> list[np.ndarray]:
+        """The outputs of its head for each piece, `[labels]` or `[heads, labels]`."""
+
+    def as_loaded(self) -> LoadedModel:
+        """Its body, which writes."""
+
+
 class Kind(ABC):
     """One kind of task. Everything that differs between tasks is here; the rest of `tasks` asks it."""
 
@@ -55,6 +90,8 @@ class Kind(ABC):
     """The roles that a row to be predicted lacks."""
     wanted: str
     """The columns in words, for a person whose file has none of them."""
+    problem: str = "single_label_classification"
+    """What transformers calls a classifier's scores."""
 
     @abstractmethod
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
@@ -88,29 +125,32 @@ class Kind(ABC):
         """What a person hands to `predict`, as an input; a `HeadstartError` where it cannot be one."""
 
     @abstractmethod
+    def head_of(self, architecture: str) -> HeadKind:
+        """The family's head that it trains; a `HeadstartError` where a model of that architecture has
+        none."""
+
+    def prepared(self, loaded: LoadedModel) -> LoadedModel:
+        """The pre-trained model with what the kind needs beside its weights."""
+        return loaded
+
+    @abstractmethod
     def labels(self, train: Examples) -> list[str]:
         """What the head's outputs are called, or which labels an answer may have."""
 
     @abstractmethod
-    def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> Any:
-        """A result as a target."""
+    def encode_examples(
+        self,
+        tokenizer: Tokenizer,
+        train: Examples,
+        labels: Sequence[str],
+        max_tokens: int,
+        begins: int | None,
+    ) -> list[EncodedWindow]:
+        """Pieces of at most `max_tokens` to learn from, in the order of the examples; see `packing`.
 
-    @abstractmethod
-    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
-        """A result with all that is known of it, ready for JSON."""
-
-
-class Scored(Kind):
-    """A kind whose answers are read off the scores of a head."""
-
-    head: HeadKind
-    """The family's head that it trains."""
-    problem: str = "single_label_classification"
-    """What transformers calls a classifier's scores."""
-
-    @abstractmethod
-    def encode(self, tokenizer: Tokenizer, inputs: Sequence[Any], max_tokens: int) -> list[EncodedWindow]:
-        """Pieces of at most `max_tokens`, in the order of the inputs; see `packing`."""
+        Args:
+            begins: the id with which the decoder of an encoder-decoder begins; None: another architecture.
+        """
 
     @abstractmethod
     def targets(
@@ -128,13 +168,59 @@ class Scored(Kind):
         """The loss of a batch.
 
         Args:
-            outputs: of the model for `pieces`: `[pieces, labels]`, or `[heads of all pieces, labels]`.
+            outputs: of the model for `pieces`: `[pieces, labels]`, or `[heads of all pieces, labels]`, or of
+                a model that writes `[heads of all pieces, V]`.
             targets: of the same pieces.
         """
+
+    def facts(self, train: Examples, pieces: Sequence[EncodedWindow]) -> TaskFacts:
+        """What answering will have to know of the training data."""
+        del train, pieces
+        return TaskFacts()
+
+    @abstractmethod
+    def results(self, model: "Answering", inputs: Sequence[Any]) -> list[Any]:
+        """One result for each input."""
+
+    @abstractmethod
+    def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> Any:
+        """A result as a target."""
+
+    @abstractmethod
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+        """A result with all that is known of it, ready for JSON."""
+
+
+class Scored(Kind):
+    """A kind whose answers are read off the scores of a head."""
+
+    head: HeadKind
+    """The family's head that it trains."""
+
+    def head_of(self, architecture: str) -> HeadKind:
+        return self.head
+
+    @abstractmethod
+    def encode(self, tokenizer: Tokenizer, inputs: Sequence[Any], max_tokens: int) -> list[EncodedWindow]:
+        """Pieces of at most `max_tokens`, in the order of the inputs; see `packing`."""
+
+    def encode_examples(
+        self,
+        tokenizer: Tokenizer,
+        train: Examples,
+        labels: Sequence[str],
+        max_tokens: int,
+        begins: int | None,
+    ) -> list[EncodedWindow]:
+        return self.encode(tokenizer, train.inputs, max_tokens)
 
     def begin(self, head: Head, train: Examples) -> None:
         """Change a new head's weights by what the targets are like, before the first step."""
         del head, train
+
+    def results(self, model: "Answering", inputs: Sequence[Any]) -> list[Any]:
+        pieces = self.encode(model.tokenizer, inputs, model.max_tokens)
+        return self.merge(pieces, model.outputs(pieces), inputs, model.facts)
 
     @abstractmethod
     def merge(
@@ -142,7 +228,7 @@ class Scored(Kind):
         pieces: Sequence[EncodedWindow],
         outputs: Sequence[np.ndarray],
         inputs: Sequence[Any],
-        facts: Mapping[str, Any],
+        facts: TaskFacts,
     ) -> list[Any]:
         """One result for each input out of the outputs of all their windows.
 

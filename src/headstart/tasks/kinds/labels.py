@@ -13,6 +13,7 @@ from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.models.heads import Head
 from headstart.tasks.examples import Examples, TaskKind, flatten
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     TEXT_COLUMNS,
     Columns,
@@ -82,6 +83,9 @@ class WholeTexts(Scored):
             return encode_pairs(tokenizer, inputs, max_tokens)
         return encode_texts(tokenizer, inputs, max_tokens)
 
+    def facts(self, train: Examples, pieces: Sequence[EncodedWindow]) -> TaskFacts:
+        return TaskFacts(pairs=isinstance(train.inputs[0], tuple))
+
 
 class Classification(WholeTexts):
     """One label of several."""
@@ -119,7 +123,7 @@ class Classification(WholeTexts):
         pieces: Sequence[EncodedWindow],
         outputs: Sequence[np.ndarray],
         inputs: Sequence[Any],
-        facts: Mapping[str, Any],
+        facts: TaskFacts,
     ) -> list[Any]:
         """Probabilities `[labels]`."""
         return [softmax(sides[0]) for sides in pooled(pieces, outputs, len(inputs))]
@@ -200,7 +204,7 @@ class MultiLabel(WholeTexts):
         pieces: Sequence[EncodedWindow],
         outputs: Sequence[np.ndarray],
         inputs: Sequence[Any],
-        facts: Mapping[str, Any],
+        facts: TaskFacts,
     ) -> list[Any]:
         """Probabilities `[labels]`, each for itself."""
         return [
@@ -269,7 +273,7 @@ class Regression(WholeTexts):
         pieces: Sequence[EncodedWindow],
         outputs: Sequence[np.ndarray],
         inputs: Sequence[Any],
-        facts: Mapping[str, Any],
+        facts: TaskFacts,
     ) -> list[Any]:
         """A number."""
         return [float(sides[0][0]) for sides in pooled(pieces, outputs, len(inputs))]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Choices, Examples, TaskKind
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     OPTION_COLUMNS,
     Columns,
@@ -148,7 +149,7 @@ class MultipleChoice(Scored):
         pieces: Sequence[EncodedWindow],
         outputs: Sequence[np.ndarray],
         inputs: Sequence[Any],
-        facts: Mapping[str, Any],
+        facts: TaskFacts,
     ) -> list[Any]:
         """Probabilities `[options]`."""
         return [softmax(np.concatenate(sides)) for sides in pooled(pieces, outputs, len(inputs))]

@@ -76,11 +76,19 @@ class EncodedWindow:
     types: np.ndarray | None = None
     """`[t]` token types; None: all 0."""
     items: np.ndarray = field(default_factory=_none)
-    """`[w]` what the heads stand for: the number of a word, or of a token of the context (-1: no answer)."""
+    """`[w]` what the heads stand for: the number of a word, or of a token of the context (-1: no answer), or
+    the id of the token that is written there."""
     spans: np.ndarray = field(default_factory=_none)
     """`[w, 2]` the characters that the heads stand for, where answers are spans."""
     own: np.ndarray = field(default_factory=_none)
     """`[w]` whether this window is the one that answers for the head, where answers are spans."""
+    source: np.ndarray | None = None
+    """`[s]` what the encoder of an encoder-decoder reads, where that is another text than `ids`."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are read, on both sides."""
+        return len(self.ids) + (0 if self.source is None else len(self.source))
 
 
 @dataclass(frozen=True)
@@ -223,37 +231,67 @@ def room_for_text(tokenizer: Tokenizer, max_tokens: int, pair: bool = False) -> 
 
 
 def pack(pieces: Sequence[EncodedWindow], padding: int = 0) -> Rows:
-    """Lay pieces out in rows of the length that costs least to compute.
+    """Lay pieces out in rows of the length that costs least to compute; a source stands in the same row as
+    its piece.
 
     Args:
         padding: the id in what is left of a row; nothing sees it.
     """
-    sizes = [len(piece.ids) for piece in pieces]
+    sizes = [piece.tokens for piece in pieces]
     shortest = -(-max(sizes) // ROW_STEP) * ROW_STEP
     lengths = range(shortest, max(ROW_MOST, shortest) + 1, ROW_STEP)
     layouts = [(length, *first_fit(sizes, length)) for length in lengths]
-    length, rows, places = min(
+    length, _, places = min(
         layouts, key=lambda layout: layout[0] * layout[1] * (1 + layout[0] / ATTENTION_LENGTH)
     )
-    ids = np.full(rows * length, padding, dtype=np.int64)
-    segments = np.full(rows * length, len(pieces), dtype=np.int64)
-    types = np.zeros(rows * length, dtype=np.int64)
-    first = np.array([row * length + start for row, start in places])
-    for number, (piece, begin) in enumerate(zip(pieces, first, strict=True)):
-        filled = slice(begin, begin + len(piece.ids))
-        ids[filled] = piece.ids
-        segments[filled] = number
-        if piece.types is not None:
-            types[filled] = piece.types
+    row_of = [row for row, _ in places]
+    sources = [piece.source for piece in pieces if piece.source is not None]
+    source = source_segments = None
+    starts = [start for _, start in places]
+    if sources:  # the two sides of a row are shorter than its length
+        source, source_segments, _ = _laid_out(sources, row_of, *_one_after_another(sources, row_of), padding)
+        starts, length = _one_after_another([piece.ids for piece in pieces], row_of)
+    ids, segments, first = _laid_out([piece.ids for piece in pieces], row_of, starts, length, padding)
+    types = None
+    if any(piece.types is not None and piece.types.any() for piece in pieces):
+        each = [np.zeros(len(p.ids), np.int64) if p.types is None else p.types for p in pieces]
+        types, _, _ = _laid_out(each, row_of, starts, length, 0)
     heads = [piece.heads + begin for piece, begin in zip(pieces, first, strict=True)]
+    last = first + np.array([len(piece.ids) for piece in pieces]) - 1
     return Rows(
-        torch.from_numpy(ids.reshape(rows, length)),
-        torch.from_numpy(segments.reshape(rows, length)),
+        ids,
+        segments,
         torch.from_numpy(np.concatenate(heads)),
         torch.from_numpy(first),
-        torch.from_numpy(first + np.array(sizes) - 1),
-        torch.from_numpy(types.reshape(rows, length)) if types.any() else None,
+        torch.from_numpy(last),
+        types,
+        source,
+        source_segments,
     )
+
+
+def _one_after_another(texts: Sequence[np.ndarray], row_of: Sequence[int]) -> tuple[list[int], int]:
+    """Where each text begins in its row, and the tokens of the fullest row."""
+    filled = [0] * (max(row_of) + 1)
+    starts = []
+    for text, row in zip(texts, row_of, strict=True):
+        starts.append(filled[row])
+        filled[row] += len(text)
+    return starts, max(filled)
+
+
+def _laid_out(
+    texts: Sequence[np.ndarray], row_of: Sequence[int], starts: Sequence[int], length: int, padding: int
+) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Texts in rows of `length`: ids `[B, T]`, numbers of the texts `[B, T]` (`texts` where there is none),
+    and where each begins in the flattened rows `[texts]`."""
+    shape = (max(row_of) + 1, length)
+    ids, segments = np.full(shape, padding, np.int64), np.full(shape, len(texts), np.int64)
+    for number, (text, row, start) in enumerate(zip(texts, row_of, starts, strict=True)):
+        ids[row, start : start + len(text)] = text
+        segments[row, start : start + len(text)] = number
+    first = np.array(row_of) * length + np.array(starts)
+    return torch.from_numpy(ids), torch.from_numpy(segments), first
 
 
 def first_fit(sizes: Sequence[int], length: int) -> tuple[int, list[tuple[int, int]]]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Answer, Examples, TaskKind
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import OPTION_COLUMNS, Columns, Scored, Unusable, choose, read_text, softmax
 from headstart.tasks.kinds.packing import EncodedWindow, pair_windows, room_for_text
 from headstart.tasks.kinds.spans import outside_graphemes
@@ -143,6 +144,9 @@ class QuestionAnswering(Scored):
         none, or not the whole of it."""
         return [torch.tensor([_heads_of(piece, train.targets[piece.owner])]) for piece in pieces]
 
+    def facts(self, train: Examples, pieces: Sequence[EncodedWindow]) -> TaskFacts:
+        return TaskFacts(unanswerable=not all(train.targets))
+
     def telling(self, targets: Sequence[Tensor]) -> list[bool] | None:
         return [bool(target.any()) for target in targets]
 
@@ -158,13 +162,13 @@ class QuestionAnswering(Scored):
         pieces: Sequence[EncodedWindow],
         outputs: Sequence[np.ndarray],
         inputs: Sequence[Any],
-        facts: Mapping[str, Any],
+        facts: TaskFacts,
     ) -> list[Any]:
         """The best valid span over all windows of each context, as `Found`."""
         windows: list[list[tuple[EncodedWindow, np.ndarray]]] = [[] for _ in inputs]
         for piece, output in zip(pieces, outputs, strict=True):
             windows[piece.owner].append((piece, output))
-        may_refuse = bool(facts.get("unanswerable", False))
+        may_refuse = bool(facts.unanswerable)
         return [
             trimmed(best_span(mine, may_refuse), context)
             for mine, (_, context) in zip(windows, inputs, strict=True)

@@ -17,6 +17,7 @@ from torch import Tensor
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import MAX_TEXT, Examples, TaskKind, WordSequence
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     TEXT_COLUMNS,
     Columns,
@@ -130,7 +131,7 @@ class Tagging(Scored):
         pieces: Sequence[EncodedWindow],
         outputs: Sequence[np.ndarray],
         inputs: Sequence[Any],
-        facts: Mapping[str, Any],
+        facts: TaskFacts,
     ) -> list[Any]:
         """Probabilities `[words, labels]`, of each word from the window that answers for it."""
         labels = outputs[0].shape[1]

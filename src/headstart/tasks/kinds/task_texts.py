@@ -13,11 +13,12 @@ As in T5 (Raffel et al. 2020, section 2.4) the task stands before the text. The 
 
 import math
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.tasks.examples import TaskKind
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.metrics.entities import entities, marks_entities
 
 NONE, NO_ANSWER = "none", "no answer"
@@ -66,7 +67,7 @@ def answer_in_words(task: TaskKind, target: Any, given: Any, labels: Sequence[st
     return str(target)
 
 
-def read_back(task: TaskKind, text: str, given: Any, labels: Sequence[str], facts: Mapping[str, Any]) -> Any:
+def read_back(task: TaskKind, text: str, given: Any, labels: Sequence[str], facts: TaskFacts) -> Any:
     """The answer that a written text stands for, as a task model would predict it.
 
     What is no answer is taken for the nearest thing to none: a label as it was written (which is wrong), no
@@ -80,12 +81,12 @@ def read_back(task: TaskKind, text: str, given: Any, labels: Sequence[str], fact
             said = {part.strip().casefold() for part in text.split(",")}
             return tuple(label for label in labels if label.casefold() in said)
         case "regression":
-            return _number(text, facts.get("mean", 0.0))
+            return _number(text, facts.mean)
         case "tagging":
             if marks_entities([["O", *labels]]):
                 return _entity_tags(text, given)
             tags = [tag for tag in text.split() if tag in labels][: len(given)]
-            return tags + [facts.get("commonest", "O")] * (len(given) - len(tags))
+            return tags + [facts.commonest] * (len(given) - len(tags))
         case "question-answering":
             return "" if text.casefold() in ("", NO_ANSWER) else text
         case "multiple-choice":

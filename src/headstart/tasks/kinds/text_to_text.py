@@ -7,6 +7,7 @@ are put into words and whose answers are read back (`InWords`; the templates are
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ import numpy as np
 from headstart.errors import HeadstartError
 from headstart.generation.text import opened
 from headstart.tasks.examples import Examples, TaskKind, WordSequence, flatten
+from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.generative import Answered, Lesson, Writing
 from headstart.tasks.kinds.kind import TEXT_COLUMNS, Columns, Scored, Unusable, choose, is_missing, read_text
+from headstart.tasks.kinds.packing import EncodedWindow
 from headstart.tasks.kinds.task_texts import answer_in_words, question_in_words, read_back
 from headstart.tasks.metrics.entities import entities, marks_entities
 from headstart.tokenizer.base import Tokenizer
@@ -129,13 +132,14 @@ class InWords(TextBefore):
     def labels(self, train: Examples) -> list[str]:
         return train.labels
 
-    def facts(self, train: Examples) -> dict[str, Any]:
-        """What an answer that cannot be read counts as."""
+    def facts(self, train: Examples, pieces: Sequence[EncodedWindow]) -> TaskFacts:
+        """The facts of any text, and what an answer that cannot be read counts as."""
+        found = replace(super().facts(train, pieces), in_words=True, labels=self.labels(train))
         if self.name == "regression":
-            return {"mean": float(np.mean(train.targets))}
+            return replace(found, mean=float(np.mean(train.targets)))
         if self.name == "tagging":
-            return {"commonest": Counter(flatten(train.targets)).most_common(1)[0][0]}
-        return {}
+            return replace(found, commonest=Counter(flatten(train.targets)).most_common(1)[0][0])
+        return found
 
     def source_text(self, given: Any) -> str:
         return question_in_words(self.name, given)
@@ -143,7 +147,7 @@ class InWords(TextBefore):
     def answer_text(self, target: Any, given: Any, labels: Sequence[str]) -> str:
         return answer_in_words(self.name, target, given, labels)
 
-    def read(self, text: str, given: Any, labels: Sequence[str], facts: Mapping[str, Any]) -> Any:
+    def read(self, text: str, given: Any, labels: Sequence[str], facts: TaskFacts) -> Any:
         return read_back(self.name, text, given, labels, facts)
 
     def answer(self, result: Answered, given: Any, labels: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,125 @@
+"""A task from labelled data to a model that is measured: search, seeds, the proof of what was saved, test
+scores."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart.interchange.model_folder import LoadedModel
+from headstart.tasks.card import add_scores
+from headstart.tasks.data.dataset import TaskData, load_examples, load_task, pair, sample_labels
+from headstart.tasks.examples import Examples
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.search import search
+from headstart.tasks.finetuning.seeds import SeedRun, finetune_seeds
+from headstart.tasks.metrics import Measurement, measure
+from headstart.tasks.predictor import Predictor
+from headstart.tasks.reload_check import keep
+
+
+@dataclass(frozen=True)
+class FinetuningData:
+    """Labelled data as a fine-tuning uses them."""
+
+    task: TaskData
+    """All training data, and the test data."""
+    train: Examples
+    """What is learned from: the task's training data, or a sample of them."""
+    validation: Examples | None
+    """What the best weights are chosen by; None: see `set_apart`."""
+
+
+def read_finetuning_data(
+    data: Path,
+    *,
+    test: Path | None = None,
+    validation: Path | None = None,
+    kind: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: int | None = None,
+    seed: int = 0,
+) -> FinetuningData:
+    """The task in `data`, scored on `test` where that is given.
+
+    Args:
+        test: data to score on; None: the file beside `data`, or a part of it that is set apart.
+        validation: data to choose the best weights by; None: see `set_apart`.
+        kind: see `TaskKind`; None to tell it from the columns.
+        text_column, label_column, columns: where what is, see `load_examples`.
+        labels: learn from a sample of that many examples.
+        seed: of the sample, and of the split where no test data is found.
+    """
+    named: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "columns": columns}
+    if test is None:
+        task = load_task(data, kind, seed, **named)
+    else:
+        train = load_examples(data, kind, **named)
+        task = pair(data.name.split(".")[0], train, load_examples(test, train.task, **named))
+    judged = None if validation is None else load_examples(validation, task.kind, **named)
+    return FinetuningData(task, sample_labels(task.train, labels, seed), judged)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A task model, and how it came to be."""
+
+    predictor: Predictor
+    measured: list[Measurement]
+    """On the test data, the main figure first."""
+    recipe: FinetuneRecipe
+    """The settings of the model, after the search."""
+    runs: list[SeedRun]
+    """One a seed."""
+    best: SeedRun
+    """The one that was kept."""
+    tried: list[dict[str, Any]]
+    """What the search tried, see `search`."""
+    seconds: float
+    notes: list[str]
+    """What was found in the data, and on the way."""
+
+
+def fit_task(
+    loaded: LoadedModel,
+    data: FinetuningData,
+    recipe: FinetuneRecipe,
+    *,
+    seed: int = 0,
+    seeds: int = 1,
+    scratch: bool = False,
+    out: Path | None = None,
+) -> Fitted:
+    """Fine-tune a model on a task and measure it: what `hs.finetune`, `headstart finetune` and every way of a
+    comparison do.
+
+    The settings to search are chosen first. Of several seeds the best is kept, without regard to the test
+    data, which are answered once, at the end.
+
+    Args:
+        seeds: fine-tune from that many, counted from `seed`.
+        scratch: start from random weights of the same architecture.
+        out: keep the model in `out/model`, of LoRA in `out/adapter` too, and answer with what was read from
+            there; and show a bar.
+
+    Raises:
+        HeadstartError: see `search` and `finetune`.
+    """
+    started = time.perf_counter()
+    tried: list[dict[str, Any]] = []
+    if recipe.search:
+        recipe, tried = search(loaded, data.train, recipe, seed, data.validation)
+    chosen = range(seed, seed + seeds)
+    runs = finetune_seeds(loaded, data.train, recipe, chosen, scratch, out is not None, data.validation)
+    best = max(runs, key=lambda run: run.rank)
+    predictor = best.predictor if out is None else keep(best.predictor, out)
+    test = data.task.test
+    measured = measure(data.task.kind, test.targets, predictor.predict(test.inputs))
+    if out is not None:
+        add_scores(out / "model", [one.score for one in measured])
+    seconds = round(time.perf_counter() - started, 3)
+    notes = data.task.notes + predictor.notes
+    return Fitted(predictor, measured, recipe, runs, best, tried, seconds, notes)
