@@ -408,12 +408,14 @@ def test_undefined_losses_survive_the_file(report: dict[str, Any], tmp_path: Pat
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (numbers.amount(0), "0"), (numbers.amount(2048), "2,048"), (numbers.amount(12_345), "12.3 k"),
-        (numbers.amount(999_999), "1 M"), (numbers.amount(None), "–"), (numbers.amount(float("nan")), "–"),
+        (numbers.amount(0), "0"), (numbers.amount(2048), "2,048"), (numbers.amount(12_345), "12.3k"),
+        (numbers.amount(999_999), "1M"), (numbers.amount(None), "–"), (numbers.amount(float("nan")), "–"),
         (numbers.amount(0.01234), "0.0123"), (numbers.amount(-3), "−3"), (numbers.size(12_940_551), "12.9 MB"),
         (numbers.size(812), "812 B"), (numbers.power(1.381e14), "1.38 × 10¹⁴"), (numbers.power(0), "0"),
         (numbers.duration(0.4219), "0.422 s"), (numbers.duration(59.7), "1 min"), (numbers.duration(252), "4 min 12 s"),
-        (numbers.duration(3780), "1 h 3 min"), (numbers.duration(3599.9), "1 h"),
+        (numbers.duration(3780), "1 h 3 min"), (numbers.duration(3599.9), "1 h"), (numbers.duration(54.2 * 86_400), "54.2 days"),
+        (numbers.duration(7e7), "2.22 years"), (numbers.amount(70.6e9), "70.6B"), (numbers.amount(1e21), "1.00e+21"),
+        (numbers.amount(1.5e9, "FLOP/s"), "1.5 GFLOP/s"), (numbers.power(1e24), "10²⁴"),
     ],
 )  # fmt: skip
 def test_numbers_are_short(shown: str, expected: str) -> None:

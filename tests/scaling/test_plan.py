@@ -213,7 +213,8 @@ def test_pages_stand_alone(tmp_path: Path) -> None:
     page = tmp_path / "plan.html"
     run("--compute", "1e24", "--hardware", "1024xH100", "--page", str(page))
     text = is_page(page)
-    assert text.count("<svg") == 4
+    assert text.count("<figure") == 4
+    assert text.count('plot-chart"><svg') == 4
     assert "llama-3-70b" in text
     assert "Memory of the layouts" in text
 

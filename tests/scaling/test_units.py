@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.scaling.units import amount, devices, duration, quantity
+from headstart.page.numbers import amount
+from headstart.scaling.units import read_devices, read_duration, read_quantity
 
 
 @pytest.mark.parametrize(
@@ -26,41 +27,42 @@ from headstart.scaling.units import amount, devices, duration, quantity
     ],
 )
 def test_quantities(text: str, what: str, value: float) -> None:
-    assert quantity(text, what) == pytest.approx(value)
+    assert read_quantity(text, what) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["-3", "0", "abc", "7Q", "", "nan", "inf", "1e40", "70B70B", "12 bananas"])
 def test_what_is_no_quantity_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(HeadstartError, match=r"no (possible )?number of tokens"):
-        quantity(text, "tokens")
+        read_quantity(text, "tokens")
 
 
-@given(st.floats(1, 1e15))
+@given(st.floats(1, 1e16))
 def test_amounts_read_back(value: float) -> None:
-    assert math.isclose(quantity(amount(value, 6), "parameters"), value, rel_tol=1e-4)
+    """What is printed with three digits is read as the same to three digits."""
+    assert math.isclose(read_quantity(amount(value), "parameters"), value, rel_tol=5.1e-3)
 
 
 @pytest.mark.parametrize("text", ["1,5T", "1,50T", "1,5000", "12,34,567", "1,5.5T", ",5T"])
 def test_a_comma_parts_thousands_alone(text: str) -> None:
-    assert quantity("1,500T", "tokens") == 1.5e15
-    assert quantity("1,234.5M", "tokens") == pytest.approx(1.2345e9)
+    assert read_quantity("1,500T", "tokens") == 1.5e15
+    assert read_quantity("1,234.5M", "tokens") == pytest.approx(1.2345e9)
     with pytest.raises(HeadstartError, match=text):
-        quantity(text, "tokens")
+        read_quantity(text, "tokens")
 
 
 def test_durations() -> None:
-    assert duration("30 days") == 30 * 86_400
-    assert duration("1h 30min") == 5400
-    assert duration("10min") == 600
+    assert read_duration("30 days") == 30 * 86_400
+    assert read_duration("1h 30min") == 5400
+    assert read_duration("10min") == 600
     for text in ("5", "x days", "-3 days", "", "3 fortnights"):
         with pytest.raises(HeadstartError, match=r"length of time|seconds"):
-            duration(text)
+            read_duration(text)
 
 
 def test_devices() -> None:
-    assert devices("64xH100") == (64, "H100")
-    assert devices("16,384 x H100") == (16_384, "H100")
-    assert devices("A100") == (1, "A100")
+    assert read_devices("64xH100") == (64, "H100")
+    assert read_devices("16,384 x H100") == (16_384, "H100")
+    assert read_devices("A100") == (1, "A100")
     for text in ("", "64", "0xH100", "-2xH100"):
         with pytest.raises(HeadstartError):
-            devices(text)
+            read_devices(text)

@@ -1,10 +1,17 @@
 """`headstart plan`: what a training run will cost and reach, before it is begun."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
+
+from headstart.errors import HeadstartError
+
+if TYPE_CHECKING:
+    from headstart.scaling.page import Figure
+
+PNG_NEEDS_PAGE = "--png takes the figures of a page; give --page too"
 
 plan = typer.Typer(
     help="Know before you train: scaling laws, sizes, memory, layout, cost.", invoke_without_command=True
@@ -60,20 +67,21 @@ def question(
     """
     if context.invoked_subcommand is not None:
         return
+    from headstart.page.numbers import amount
     from headstart.scaling.hardware import device_named
     from headstart.scaling.plan import Question, answer, law_named, model_named
     from headstart.scaling.shape import recipe_for, shape_for, write_recipe
     from headstart.scaling.terminal import print_plan
-    from headstart.scaling.units import amount, devices, duration, quantity
+    from headstart.scaling.units import read_devices, read_duration, read_quantity
 
     def given(text: str | None, what: str) -> float | None:
-        return None if text is None else quantity(text, what)
+        return None if text is None else read_quantity(text, what)
 
-    seconds = None if time is None else duration(time)
+    seconds = None if time is None else read_duration(time)
     if hardware == "here":
         _here(law, seconds or 600.0, family, write, data, as_json)
         return
-    count, kind = devices(hardware) if hardware else (1, "")
+    count, kind = read_devices(hardware) if hardware else (1, "")
     found = answer(
         Question(
             law=law_named(law),
@@ -109,8 +117,9 @@ def question(
     if page is not None:
         from headstart.scaling.page import write_plan
 
-        write_plan(found, page)
-    _pictures(page, png)
+        _pictures(write_plan(found, page), png)
+    elif png is not None:
+        raise HeadstartError(PNG_NEEDS_PAGE)
     if as_json:
         _print_json(found)
     else:
@@ -147,8 +156,9 @@ def fit(
     if page is not None:
         from headstart.scaling.page import write_fit
 
-        write_fit(fitted, found, page)
-    _pictures(page, png)
+        _pictures(write_fit(fitted, found, page), png)
+    elif png is not None:
+        raise HeadstartError(PNG_NEEDS_PAGE)
     if as_json:
         _print_json(found)
         return
@@ -210,8 +220,8 @@ def standings(law: LawName = "besiroglu-2024", as_json: AsJson = False) -> None:
         ]  # fmt: skip
         _print_json(rows)
         return
+    from headstart.page.numbers import amount
     from headstart.scaling.terminal import table
-    from headstart.scaling.units import amount
 
     table(
         f"Published models under {chosen.name}",
@@ -265,13 +275,15 @@ def sweep(
     from headstart.scaling.sweep import budget_in, design, remembered_budget
     from headstart.scaling.sweep import sweep as run_sweep
     from headstart.scaling.terminal import print_design, print_sweep
-    from headstart.scaling.units import duration, is_duration, quantity
+    from headstart.scaling.units import is_duration, read_duration, read_quantity
     from headstart.training.recipe import PretrainRecipe
 
     base = PretrainRecipe.load(recipe, overrides or [])
 
     def given() -> float:
-        return budget_in(base, duration(budget)) if is_duration(budget) else quantity(budget, "FLOPs")
+        return (
+            budget_in(base, read_duration(budget)) if is_duration(budget) else read_quantity(budget, "FLOPs")
+        )
 
     compute = given() if design_only else remembered_budget(out, given)
     grid, final = design(base, compute)
@@ -308,7 +320,6 @@ def transfer(
 
     The recipe's rates are those for the smallest width; both the same rates and the rule are tried.
     """
-    from headstart.errors import HeadstartError
     from headstart.scaling.terminal import print_rates, print_transfer
     from headstart.scaling.width_transfer import FACTORS, best_factor, coordinate_check, rate_sweep
     from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
@@ -348,8 +359,8 @@ def transfer(
 @plan.command()
 def measure(as_json: AsJson = False) -> None:
     """Measure the memory of real training steps on this machine beside what the planner says (minutes)."""
+    from headstart.page.numbers import size
     from headstart.scaling.measure import measure_all
-    from headstart.scaling.units import size
 
     rows = []
     for one in measure_all():
@@ -374,11 +385,11 @@ def _here(
     law: str, seconds: float, family: str, write: Path | None, data: Path | None, as_json: bool
 ) -> None:
     """Measure this machine and say what fits into the time."""
+    from headstart.page.numbers import amount, duration
     from headstart.scaling.local_machine import CONTEXT, ROWS, plan_here
     from headstart.scaling.plan import law_named
     from headstart.scaling.shape import recipe_for, write_recipe
     from headstart.scaling.terminal import print_possible
-    from headstart.scaling.units import amount, span
 
     best, found = plan_here(law_named(law), seconds, family)
     if write is not None:
@@ -388,7 +399,7 @@ def _here(
             write,
             settings,
             [
-                f"Planned for this machine and {span(seconds)}: {amount(best.parameters)} parameters at "
+                f"Planned for this machine and {duration(seconds)}: {amount(best.parameters)} parameters at "
                 f"{best.tokens_per_second:,.0f} tokens a second, as measured."
             ],
         )
@@ -401,16 +412,13 @@ def _here(
         typer.echo(f"written: {write}")
 
 
-def _pictures(page: Path | None, folder: Path | None) -> None:
-    """The figures of a page, where pictures are asked for."""
+def _pictures(figures: "list[Figure]", folder: Path | None) -> None:
+    """The charts of a page as pictures, where they are asked for."""
     if folder is None:
         return
-    from headstart.errors import HeadstartError
-    from headstart.scaling.png import write_pngs
+    from headstart.page.png import write_pngs
 
-    if page is None:
-        raise HeadstartError("--png takes the figures of a page; give --page too")
-    for file in write_pngs(page, folder):
+    for file in write_pngs([(figure.heading, figure.chart) for figure in figures], folder):
         typer.echo(f"written: {file}", err=True)
 
 

@@ -49,8 +49,8 @@ def pretrain(
 
 def _dry_run(recipe: Path | None, overrides: list[str], as_json: bool) -> None:
     from headstart.errors import HeadstartError
+    from headstart.page.numbers import amount, duration, size
     from headstart.scaling.dry_run import dry_run
-    from headstart.scaling.units import amount, size, span
     from headstart.training.recipe import PretrainRecipe
 
     if _family(recipe, overrides) in ("word2vec", "glove", "elmo"):
@@ -73,7 +73,7 @@ def _dry_run(recipe: Path | None, overrides: list[str], as_json: bool) -> None:
         ("memory", f"{size(peak)}{many}", ", ".join(f"{k} {size(v)}" for k, v in memory.items())
          + f"; there is {size(there)}"),
         ("checkpoint", size(found["checkpoint_bytes"]), ""),
-        ("time", "not measured: start it with torchrun" if seconds is None else span(seconds), ""),
+        ("time", "not measured: start it with torchrun" if seconds is None else duration(seconds), ""),
     ]  # fmt: skip
     for name, figure, detail in lines:
         typer.echo(f"{name:12}{figure}" + (f"  ({detail})" if detail else ""))

@@ -25,6 +25,16 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten from `low` to `high`, all or some; with fewer than three also 2 and 5 times them."""
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    powers = [10.0**power for power in range(first, last + 1, max(1, (last - first) // 7 + 1))]
+    if len(powers) >= 3:
+        return powers
+    finer = [digit * 10.0**power for power in range(first - 1, last + 1) for digit in (1, 2, 5)]
+    return [value for value in finer if low <= value <= high]
+
+
 def spread_apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Positions `gap` apart and as near to `wanted` as that allows, within low..high if they fit there."""
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])
@@ -41,6 +51,16 @@ def spread_apart(wanted: Sequence[float], gap: float, low: float, high: float) -
             blocks[-2:] = [blocks[-2] + blocks[-1]]
     places = {index: top(block) + gap * rank for block in blocks for rank, index in enumerate(block)}
     return [places[index] for index in range(len(wanted))]
+
+
+def chart(kind: str, *drawing: Markup) -> Markup:
+    """A chart as it stands in a page. Every chart leaves by this function: a component that draws itself
+    in the browser would be put around the drawing here.
+
+    Args:
+        kind: the name of its looks in `page.css`.
+    """
+    return element("div", *drawing, class_=kind)
 
 
 def _svg(name: str, title: str, description: str, height: float, *children: object) -> Markup:
@@ -99,6 +119,13 @@ class Axis:
             ticks = [tick for tick in ticks if low <= tick <= high]
         else:
             low, high = min(low, ticks[0]), max(high, ticks[-1])
+        return ticks, lambda value: (value - low) / (high - low)
+
+    def fixed(self, low: float, high: float) -> tuple[list[float], Callable[[float], float]]:
+        """The ticks of an axis from `low` to `high`, and the function from a value to its place in 0..1."""
+        if self.log:
+            return log_ticks(low, high), lambda value: math.log(value / low) / math.log(high / low)
+        ticks = [tick for tick in nice_ticks(low, high, 6) if low <= tick <= high]
         return ticks, lambda value: (value - low) / (high - low)
 
 
@@ -168,7 +195,7 @@ def line_chart(
     plot = element(
         "div", _svg(name, title, description, height, *parts), class_="plot", style=f"--right:{room:.0f}px"
     )
-    return element("div", key, plot, class_="line-chart")
+    return chart("line-chart", key, plot)
 
 
 def _drawn_series(
@@ -253,7 +280,7 @@ def bar_chart(name: str, title: str, description: str, bars: Sequence[Bar]) -> M
                 width = f"{100 * length / longest:.2f}%"
                 row.append(element("rect", x=0, y=top + 22, width=width, height=10, class_=kind))
         parts.append(element("g", *row, class_=f"s{bar.style}"))
-    return element("div", _svg(name, title, description, _ROW * len(bars), *parts), class_="bar-chart")
+    return chart("bar-chart", _svg(name, title, description, _ROW * len(bars), *parts))
 
 
 def funnel_chart(

@@ -10,7 +10,7 @@ from headstart.folder import atomic, read_json, write_json
 from headstart.page.charts import shapes
 from headstart.page.markup import Markup, element, join
 
-_STYLE = Path(__file__).with_name("page.css")
+PAGE_STYLE = Path(__file__).with_name("page.css")
 REPORT_STYLE = Path(__file__).with_name("report.css")
 """Rules for the pages about corpora and quality models: funnels and examples of text."""
 # Nothing may be loaded and nothing may run, even if hostile text found a way into the page.
@@ -54,7 +54,7 @@ def document(
         element("meta", name="description", content=description) if description else None,
         element("title", f"{title} · headstart"),
         element("link", rel="icon", href="data:,"),
-        element("style", Markup(_STYLE.read_text("utf-8") + style)),
+        element("style", Markup(PAGE_STYLE.read_text("utf-8") + style)),
     )
     small = [element("span", fact) for fact in byline if fact]
     masthead = element(

@@ -4,7 +4,8 @@ import math
 from typing import TypeGuard
 
 MISSING = "–"
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_PREFIXES = ((1e12, "T", "T"), (1e9, "B", "G"), (1e6, "M", "M"), (1e3, "k", "k"))
+_LONG = ((31_557_600, "years"), (86_400, "days"))
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -35,14 +36,17 @@ def short(value: float | None) -> str:
 
 
 def amount(value: float | None, unit: str = "") -> str:
-    """Three significant digits with a prefix (`1.23 M`); whole numbers below 10,000 are exact."""
+    """Three significant digits with a prefix: a count as the field writes it (`1.23M`, `70.6B`, `1.00e+21`),
+    a quantity with its unit as physics does (`1.23 GB`). Whole counts below 10,000 are exact."""
     if not known(value):
         return MISSING
     if not unit and value == int(value) and abs(value) < 10_000:
         return f"{int(value):,}".replace("-", "−")
-    for scale, prefix in _PREFIXES:
+    if not unit and abs(value) >= 1e15:
+        return f"{value:.2e}".replace("-", "−")
+    for scale, count, quantity in _PREFIXES:
         if abs(float(f"{value:.3g}")) >= scale:
-            return f"{short(value / scale)} {prefix}{unit}"
+            return f"{short(value / scale)} {quantity}{unit}" if unit else f"{short(value / scale)}{count}"
     return f"{short(value)} {unit}".rstrip()
 
 
@@ -57,21 +61,26 @@ def percent(part: float, whole: float) -> str:
 
 
 def power(value: float | None) -> str:
-    """Three significant digits times a power of ten: `1.23 × 10¹⁵`."""
+    """Three significant digits times a power of ten: `1.23 × 10¹⁵`, `10²⁴`."""
     if not known(value):
         return MISSING
     if value == 0:
         return "0"
     mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
+    raised = f"10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    digits = mantissa.rstrip("0").rstrip(".")
+    return raised if digits == "1" else f"{digits} × {raised}".replace("-", "−")
 
 
 def duration(seconds: float | None) -> str:
-    """`0.42 s`, `9.2 s`, `4 min 12 s`, `1 h 3 min`."""
+    """`0.42 s`, `9.2 s`, `4 min 12 s`, `1 h 3 min`, `54.2 days`, `2.1 years`."""
     if not known(seconds):
         return MISSING
     if seconds < 59.5:
         return f"{short(seconds)} s"
+    for unit, name in _LONG:
+        if seconds >= 2 * unit:
+            return f"{short(seconds / unit)} {name}"
     large, small, units = *divmod(round(seconds), 60), ("min", "s")
     if large >= 60:
         large, small, units = *divmod(round(seconds / 60), 60), ("h", "min")

@@ -95,7 +95,7 @@ DEVICES = {
         _device("T4", 65, 16, 320, 16, 1.25, 4, 70, "NVIDIA T4 data sheet; float16, PCIe 3"),
     )
 }  # fmt: skip
-"""`link` is all that a device sends to its neighbours at once; of a TPU the documented bandwidth of a chip."""
+"""`link` is all that a device sends to its neighbours at once; of a TPU the documented rate of a chip."""
 
 _MAKERS = re.compile(r"\b(nvidia|amd|instinct|tesla|geforce|google)\b|\(.*\)", re.IGNORECASE)
 _MEMORY = re.compile(r"[\s_-]*(?:(\d+)\s?gb)?[\s_-]*(?:hbm\d?e?)?$", re.IGNORECASE)

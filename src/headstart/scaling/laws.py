@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from headstart.errors import HeadstartError
-from headstart.scaling.units import amount
+from headstart.page.numbers import amount
 
 Interval = tuple[float, float]
 

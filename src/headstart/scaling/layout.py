@@ -13,9 +13,9 @@ from typing import Literal
 from headstart.errors import HeadstartError
 from headstart.models.config import TransformerConfig
 from headstart.models.flops import Checkpointing, flops_by_part
+from headstart.page.numbers import size
 from headstart.scaling.hardware import Hardware
 from headstart.scaling.memory import Layout, Memory, Precision, training_memory
-from headstart.scaling.units import size
 
 REACHED = 0.6
 """Share of the peak that kernels reach together when nothing waits. Large products alone reach 0.8 on an

@@ -1,24 +1,42 @@
 """A plan and a fit as pages: IsoFLOP curves, the frontier with published models, the loss surface, memory."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from headstart import __version__
+from headstart.folder import atomic
+from headstart.page.charts import Axis
+from headstart.page.document import document
+from headstart.page.markup import Markup, chart_figure, prose, table
+from headstart.page.numbers import amount, power, short, size
+from headstart.page.plot import PLOT_STYLE, Plot, stacked_bars
 from headstart.scaling.fit import Fit
 from headstart.scaling.frontier import Profile, profiles
 from headstart.scaling.laws import LossLaw, Parametric
-from headstart.scaling.picture import Axis, Plot, figure, power, stacked_bars, write_page
 from headstart.scaling.plan import law_named
 from headstart.scaling.published import ALLOCATIONS, models
-from headstart.scaling.units import amount, size
 
 STEPS = 60
 SHADES = 14
 
 
-def write_plan(found: dict[str, Any], path: Path) -> None:
-    """The page of `headstart plan`."""
+@dataclass(frozen=True)
+class Figure:
+    """A chart under its heading, with what it shows and its numbers."""
+
+    heading: str
+    chart: Markup
+    caption: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def write_plan(found: dict[str, Any], path: Path) -> list[Figure]:
+    """Write the page of `headstart plan`; returns its figures."""
     name = found["law"]["name"]
     law = law_named(name) if name != "own-fit" else law_named(found["law"]["source"])
     best, compute = found["optimum"], found["compute"]
@@ -31,7 +49,7 @@ def write_plan(found: dict[str, Any], path: Path) -> None:
     if "layouts" in found:
         bars = [(each["layout"], each["memory"]) for each in found["layouts"]]
         figures.append(
-            figure(
+            Figure(
                 "Memory of the layouts that fit, on each device",
                 stacked_bars("Memory by layout", bars, size),
                 "The fullest device of each layout, fastest layout first.",
@@ -39,11 +57,11 @@ def write_plan(found: dict[str, Any], path: Path) -> None:
                 [[label, *(size(parts.get(part, 0.0)) for part in bars[0][1])] for label, parts in bars],
             )
         )
-    write_page(path, f"A plan for {power(compute)} FLOPs", lead, figures)
+    return _write_page(path, f"A plan for {power(compute)} FLOPs", lead, figures)
 
 
-def write_fit(fitted: Fit, found: dict[str, Any], path: Path) -> None:
-    """The page of `headstart plan fit`."""
+def write_fit(fitted: Fit, found: dict[str, Any], path: Path) -> list[Figure]:
+    """Write the page of `headstart plan fit`; returns its figures."""
     law = fitted.law
     largest = max(run.compute for run in fitted.runs)
     lead = [
@@ -57,13 +75,31 @@ def write_fit(fitted: Fit, found: dict[str, Any], path: Path) -> None:
     if measured:
         figures.insert(0, _profiles(measured))
     figures.append(_surface(law, largest))
-    write_page(path, f"A scaling law from {len(fitted.runs)} runs", lead, figures)
+    return _write_page(path, f"A scaling law from {len(fitted.runs)} runs", lead, figures)
+
+
+def _write_page(path: Path, title: str, lead: Sequence[str], figures: list[Figure]) -> list[Figure]:
+    """One HTML file that needs nothing else."""
+    chapters = [
+        (
+            f"figure-{number}",
+            figure.heading,
+            [chart_figure(figure.chart, figure.caption, table(figure.headers, figure.rows, figure.heading))],
+        )
+        for number, figure in enumerate(figures, 1)
+    ]
+    page = document(
+        title, __version__, [prose(line) for line in lead], chapters, style=PLOT_STYLE.read_text("utf-8")
+    )
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return figures
 
 
 # --- figures ------------------------------------------------------------------------------------------
 
 
-def _profiles(measured: list[Profile]) -> str:
+def _profiles(measured: list[Profile]) -> Figure:
     """Measured runs of equal compute, with the parabola through each group."""
     shown = measured[:: max(1, len(measured) // 6)][:6]
     sizes = [run.parameters for profile in shown for run in profile.runs]
@@ -71,8 +107,10 @@ def _profiles(measured: list[Profile]) -> str:
     low, high = min(losses), max(losses)
     plot = Plot(
         "IsoFLOP profiles",
-        Axis("parameters", min(sizes) / 1.3, max(sizes) * 1.3),
-        Axis("loss, nats a token", low - 0.05 * (high - low), high + 0.05 * (high - low), log=False),
+        Axis("parameters", log=True),
+        Axis("loss, nats a token", label=short),
+        (min(sizes) / 1.3, max(sizes) * 1.3),
+        (low - 0.05 * (high - low), high + 0.05 * (high - low)),
     )
     rows = []
     for index, profile in enumerate(shown):
@@ -89,8 +127,8 @@ def _profiles(measured: list[Profile]) -> str:
         plot.name(*curve[-1], f"{power(profile.compute)} FLOPs", index)
         rows.append([power(profile.compute), str(len(profile.runs)), amount(profile.best_size),
                      f"{profile.best_loss:.3f}"])  # fmt: skip
-    return figure(
-        "For every compute there is a best size", plot.svg(),
+    return Figure(
+        "For every compute there is a best size", plot.drawn(),
         "Runs of equal compute: to the left models too small, to the right too large for the tokens they "
         "saw. "
         "Large dots: the lowest point of the parabola through each group.",
@@ -98,7 +136,7 @@ def _profiles(measured: list[Profile]) -> str:
     )  # fmt: skip
 
 
-def _isoflops(law: LossLaw, compute: float) -> str:
+def _isoflops(law: LossLaw, compute: float) -> Figure:
     """What the law says of sizes around the optimum, for some computes."""
     computes = [compute * 10.0**decades for decades in (-4, -3, -2, -1, 0)]
     optima = [law.optimum(each) for each in computes]
@@ -111,8 +149,10 @@ def _isoflops(law: LossLaw, compute: float) -> str:
     highest = min(max(losses), max(optimum.loss or 0.0 for optimum in optima) * 1.2)
     plot = Plot(
         "IsoFLOP curves",
-        Axis("parameters", small, large),
-        Axis("loss, nats a token", min(losses) * 0.98, highest, log=False),
+        Axis("parameters", log=True),
+        Axis("loss, nats a token", label=short),
+        (small, large),
+        (min(losses) * 0.98, highest),
     )
     rows = []
     for index, (each, curve, optimum) in enumerate(zip(computes, curves, optima, strict=True)):
@@ -121,11 +161,11 @@ def _isoflops(law: LossLaw, compute: float) -> str:
         plot.dot(
             optimum.parameters, optimum.loss, index, f"{amount(optimum.parameters)}: {optimum.loss:.3f}", 5
         )
-        ends = [point for point in curve if point[1] < plot.y.high and point[0] < plot.x.high / 3]
+        ends = [point for point in curve if point[1] < plot.y_range[1] and point[0] < plot.x_range[1] / 3]
         plot.name(*ends[-1], f"{power(each)} FLOPs", index)
         rows.append([power(each), amount(optimum.parameters), amount(optimum.tokens), f"{optimum.loss:.3f}"])
-    return figure(
-        "For every compute there is a best size", plot.svg(),
+    return Figure(
+        "For every compute there is a best size", plot.drawn(),
         f"Loss by size at fixed compute, by {law.name}. Around the optimum the curves are flat: twice "
         "the size or "
         "half of it costs little.",
@@ -133,7 +173,7 @@ def _isoflops(law: LossLaw, compute: float) -> str:
     )  # fmt: skip
 
 
-def _frontier(law: LossLaw, compute: float) -> str:
+def _frontier(law: LossLaw, compute: float) -> Figure:
     """Optimal size by compute, with published models as points."""
     known = list({(model.parameters, model.tokens): model for model in reversed(models())}.values())
     computes = [6 * model.parameters * model.tokens for model in known]
@@ -141,8 +181,13 @@ def _frontier(law: LossLaw, compute: float) -> str:
     span = np.geomspace(low, high, STEPS)
     best = [(float(each), law.optimum(float(each)).parameters) for each in span]
     sizes = [model.parameters for model in known] + [size for _, size in best]
-    plot = Plot("Size by compute", Axis("training FLOPs", low, high, label=power),
-                Axis("parameters", min(sizes) / 2, max(sizes) * 2))  # fmt: skip
+    plot = Plot(
+        "Size by compute",
+        Axis("training FLOPs", log=True, label=power),
+        Axis("parameters", log=True),
+        (low, high),
+        (min(sizes) / 2, max(sizes) * 2),
+    )
     if isinstance(law, Parametric) and law.variants:
         spread = [law.interval(lambda one, c=c: one.optimum(c).parameters) for c in map(float, span)]  # type: ignore[misc]
         plot.band([(c, s[0]) for (c, _), s in zip(best, spread, strict=True) if s],
@@ -151,7 +196,9 @@ def _frontier(law: LossLaw, compute: float) -> str:
     plot.name(*best[len(best) // 3], law.name, 0)
     for style, other in ((1, ALLOCATIONS["kaplan-2020-split"]), (2, ALLOCATIONS["hoffmann-2022-1"])):
         line = [(float(each), other.optimum(float(each)).parameters) for each in span]
-        plot.line([point for point in line if plot.y.low < point[1] < plot.y.high], style, dashed=True)
+        plot.line(
+            [point for point in line if plot.y_range[0] < point[1] < plot.y_range[1]], style, dashed=True
+        )
         plot.name(*line[len(line) // 5], other.name, style)
     here = law.optimum(compute)
     plot.dot(compute, here.parameters, 0, f"this plan: {amount(here.parameters)}", 7)
@@ -161,8 +208,8 @@ def _frontier(law: LossLaw, compute: float) -> str:
         plot.dot(spent, model.parameters, 3, note)
     for model, spent in zip(known, computes, strict=True):
         plot.name(spent, model.parameters, model.name)
-    return figure(
-        "Where published models stand", plot.svg(),
+    return Figure(
+        "Where published models stand", plot.drawn(),
         "On the line a model's compute went into the size that makes the most of it. Above it a model is "
         "too large "
         "for the tokens it saw; below, it was trained longer than pays in training, to be cheaper in "
@@ -173,15 +220,20 @@ def _frontier(law: LossLaw, compute: float) -> str:
     )  # fmt: skip
 
 
-def _surface(law: LossLaw, compute: float) -> str:
+def _surface(law: LossLaw, compute: float) -> Figure:
     """Loss over size and tokens, with the path of optimal splits."""
     best = law.optimum(compute)
     sizes = np.geomspace(best.parameters / 1e4, best.parameters * 30, 41)
     lengths = np.geomspace(best.tokens / 1e4, best.tokens * 30, 33)
     grid = np.array([[law.loss(float(n), float(d)) for n in sizes] for d in lengths])
     low, high = np.quantile(grid, 0.0), np.quantile(grid, 0.9)
-    plot = Plot("Loss over size and data", Axis("parameters", float(sizes[0]), float(sizes[-1])),
-                Axis("tokens", float(lengths[0]), float(lengths[-1])))  # fmt: skip
+    plot = Plot(
+        "Loss over size and data",
+        Axis("parameters", log=True),
+        Axis("tokens", log=True),
+        (float(sizes[0]), float(sizes[-1])),
+        (float(lengths[0]), float(lengths[-1])),
+    )
     for row in range(len(lengths) - 1):
         for column in range(len(sizes) - 1):
             share = (float(grid[row, column]) - low) / (high - low)
@@ -199,8 +251,8 @@ def _surface(law: LossLaw, compute: float) -> str:
         plot.name(optimum.parameters, optimum.tokens, f"{power(optimum.compute)} FLOPs: {optimum.loss:.2f}")
         rows.append([power(optimum.compute), amount(optimum.parameters), amount(optimum.tokens),
                      f"{optimum.loss:.3f}"])  # fmt: skip
-    return figure(
-        "The loss over size and data", plot.svg(),
+    return Figure(
+        "The loss over size and data", plot.drawn(),
         "Darker is better; every step of shade is the same step in loss. The line joins the best splits, "
         "with the "
         "loss that they reach.",
@@ -208,14 +260,14 @@ def _surface(law: LossLaw, compute: float) -> str:
     )  # fmt: skip
 
 
-def _scatter(fitted: Fit) -> str:
+def _scatter(fitted: Fit) -> Figure:
     """What the law predicts beside what was measured."""
     runs = [*fitted.runs, *fitted.outliers]
     predicted = [fitted.law.loss(run.parameters, run.tokens) for run in runs]
     low = min(*predicted, *(run.loss for run in runs)) * 0.98
     high = max(*predicted, *(run.loss for run in runs)) * 1.02
-    plot = Plot("Predicted and measured", Axis("predicted loss", low, high, log=False),
-                Axis("measured loss", low, high, log=False))  # fmt: skip
+    axes = Axis("predicted loss", label=short), Axis("measured loss", label=short)
+    plot = Plot("Predicted and measured", *axes, (low, high), (low, high))
     plot.line([(low, low), (high, high)], 5, dashed=True)
     for run, value in zip(runs, predicted, strict=True):
         outlier = run in fitted.outliers
@@ -228,8 +280,8 @@ def _scatter(fitted: Fit) -> str:
         )
         if outlier:
             plot.name(value, run.loss, run.name, 1)
-    return figure(
-        "How well the law fits", plot.svg(),
+    return Figure(
+        "How well the law fits", plot.drawn(),
         "Every run; on the dashed line it came out as the law says. The named ones are outliers and were "
         "left out.",
         ["run", "parameters", "tokens", "measured", "predicted"],

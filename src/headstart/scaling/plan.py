@@ -22,7 +22,7 @@ from headstart.scaling.memory import Layout, training_memory
 from headstart.scaling.published import loss_law, repeated
 from headstart.scaling.questions import counted_parameters, disagreement, opinions, standing
 from headstart.scaling.shape import shape_for
-from headstart.scaling.units import quantity
+from headstart.scaling.units import read_quantity
 
 VOCABULARY, CONTEXT = 32_000, 2048
 """Of a planned model, unless the question says otherwise."""
@@ -140,7 +140,7 @@ def model_named(name: str, family: str, vocab_size: int, context: int) -> Transf
     if name in presets():
         return preset_config(name)
     if name[:1].isdigit() or name[:1] == ".":
-        return shape_for(family, quantity(name, "parameters"), vocab_size, context)
+        return shape_for(family, read_quantity(name, "parameters"), vocab_size, context)
     return preset_config(name)  # says which names are near
 
 

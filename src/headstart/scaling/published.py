@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from headstart.errors import HeadstartError, nearest
 from headstart.models.parameters import block_parameters
 from headstart.models.registry import family_named, preset_config, presets
+from headstart.page.numbers import amount
 from headstart.scaling.laws import Allocation, KaplanLoss, LossLaw, Parametric, PowerLaw, Reach, Repeated
-from headstart.scaling.units import PETAFLOP_DAY, amount
+from headstart.scaling.units import PETAFLOP_DAY
 
 KAPLAN = "Kaplan et al. 2020, arXiv 2001.08361"
 HOFFMANN = "Hoffmann et al. 2022, arXiv 2203.15556"

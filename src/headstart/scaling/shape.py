@@ -13,7 +13,7 @@ from headstart.folder import atomic
 from headstart.models.config import TransformerConfig
 from headstart.models.parameters import parameters
 from headstart.models.registry import family_named, make_config
-from headstart.scaling.units import amount
+from headstart.page.numbers import amount
 from headstart.scaling.width_transfer import tuned_for_width
 from headstart.training.recipe import PretrainRecipe
 

@@ -15,12 +15,12 @@ from typing import Any
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, read_manifest, write_json
 from headstart.models.parameters import parameters
+from headstart.page.numbers import amount
 from headstart.scaling.fit import Fit
 from headstart.scaling.fit_report import fit_report
 from headstart.scaling.local_machine import MEASURED_SHARE, step_seconds
 from headstart.scaling.runs import MeasuredRun, read_runs
 from headstart.scaling.shape import shape_for
-from headstart.scaling.units import amount
 from headstart.scaling.width_transfer import tuned_for_width
 from headstart.tokenizer.shards import KIND, VERSION
 from headstart.training.loop import pretrain

@@ -6,8 +6,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from headstart.page.numbers import amount, duration, size
 from headstart.scaling.sweep import PlannedRun
-from headstart.scaling.units import amount, size, span
 from headstart.scaling.width_transfer import FACTORS, CoordinateCheck, best_factor
 
 FILE_WIDTH = 120
@@ -120,8 +120,8 @@ def _print_cost(found: dict[str, Any]) -> None:
     quick, slow = bill["seconds"]
     hours = bill["device_hours"]
     print(
-        f"at {worst:.0%} to {best:.0%} of the peak: {span(quick)} to {span(slow)}, {amount(hours[0])} to "
-        f"{amount(hours[1])} device hours"
+        f"at {worst:.0%} to {best:.0%} of the peak: {duration(quick)} to {duration(slow)}, "
+        f"{amount(hours[0])} to {amount(hours[1])} device hours"
     )
     if bill["megawatt_hours"]:
         low, high = bill["megawatt_hours"]
@@ -227,7 +227,7 @@ def print_possible(found: dict[str, Any]) -> None:
     rate = machine["gemm_gflops"][machine["precision"]]
     table(
         f"{machine['cpu']}, {machine['cores']} cores, {rate:.0f} GFLOP/s in {machine['precision']}: "
-        f"{span(found['seconds'])} of training",
+        f"{duration(found['seconds'])} of training",
         ["parameters", "layers x width", "tokens/s", "tokens", "tokens/parameter", "of that rate", "memory"],
         [
             [

@@ -1,4 +1,4 @@
-"""Quantities as people write them: `1e21`, `15T`, `70B`, `30 days`, `64xH100`; and back to text."""
+"""Quantities as people write them: `1e21`, `15T`, `70B`, `30 days`, `64xH100`. `page.numbers` prints them."""
 
 import re
 
@@ -36,7 +36,7 @@ _QUANTITY = re.compile(rf"({_NUMBER})\s*([A-Za-z/_ -]*)$")
 _SPAN = re.compile(rf"({_NUMBER})\s*([A-Za-z]+)\s*")
 
 
-def quantity(text: str | float, what: str) -> float:
+def read_quantity(text: str | float, what: str) -> float:
     """A positive number with an optional prefix (`70B`, `15T tokens`, `80GB`, `10 PF-days`).
 
     Args:
@@ -69,7 +69,7 @@ def _scale(unit: str, what: str) -> float:
     return PREFIXES.get(unit, 0.0)
 
 
-def duration(text: str) -> float:
+def read_duration(text: str) -> float:
     """Seconds in `30 days`, `10 min`, `1h 30min`."""
     written = text.strip()
     total, place = 0.0, 0
@@ -92,7 +92,7 @@ def is_duration(text: str) -> bool:
     return unit in SECONDS or unit.removesuffix("s") in SECONDS
 
 
-def devices(text: str) -> tuple[int, str]:
+def read_devices(text: str) -> tuple[int, str]:
     """How many of which kind: `64xH100` is (64, "H100"), `H100` is (1, "H100")."""
     match = re.fullmatch(r"(?:([\d_,]+)\s*(?:[xX*×]\s*|\s))?([A-Za-z].*)", text.strip())
     if match is None:
@@ -118,29 +118,3 @@ def _within(value: float, written: str, what: str) -> float:
         bound = low if value < low else high
         raise HeadstartError(f"{written!r} is no possible number of {what}: it has to be {side} {bound:g}")
     return value
-
-
-def amount(value: float, digits: int = 3) -> str:
-    """`70.6B`, `15T`, `1.2e+21`: what `quantity` reads."""
-    if value < 1000:
-        return f"{value:.{digits}g}"
-    for prefix, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= scale * 0.9995:
-            return f"{value / scale:.{digits}g}{prefix}" if value < 1e15 else f"{value:.{digits - 1}e}"
-    return f"{value:.{digits}g}"
-
-
-def size(value: float) -> str:
-    """Bytes as `80.0 GB`, with 1 GB = 10^9 bytes."""
-    for prefix, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= scale:
-            return f"{value / scale:.3g} {prefix}" if value < 1e15 else f"{value / scale:,.0f} {prefix}"
-    return f"{value:.0f} B"
-
-
-def span(seconds: float) -> str:
-    """`42 s`, `10 min`, `3.2 h`, `54 days`, `2.1 years`."""
-    for unit, scale, from_ in (("years", 31_557_600, 2), ("days", 86_400, 2), ("h", 3600, 1), ("min", 60, 1)):
-        if seconds >= from_ * scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds:.3g} s"
