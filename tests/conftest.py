@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models only lose by more
 settings.register_profile("headstart", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headstart")
 
+FOREIGN = "Żółć gęślą jaźń — größer naïve. Привет, мир! שלום עולם 東京都 ½ 1234567890 " * 20
 BOOKS = Path(__file__).parent.parent / "samples" / "books"
 
 
@@ -44,6 +45,17 @@ def tokenizer(documents, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("tokenizer") / "tokenizer"
     return train((d["text"] for d in documents), TokenizerRecipe(vocab_size=600), folder)
+
+
+@pytest.fixture(scope="session")
+def kinds(documents, tmp_path_factory):
+    """One tokenizer of each kind, of 700 entries, trained on the sample books and a little else."""
+    from headstart.tokenizer.kinds import KINDS
+    from headstart.tokenizer.train import TokenizerRecipe, train
+
+    folder = tmp_path_factory.mktemp("kinds")
+    texts = [FOREIGN, *(document["text"] for document in documents[::6])]
+    return {kind: train(texts, TokenizerRecipe(kind=kind, vocab_size=700), folder / kind) for kind in KINDS}
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,7 @@ class Wide:
 
     sha256 = "x"
     config: dict[str, str] = {}
+    definition: dict[str, str] = {}
     opening: list[int] = []
     closing: list[int] = []
 

@@ -235,10 +235,10 @@ def test_what_is_missing_is_said(changed, tmp_path) -> None:
     with pytest.raises(HeadstartError, match="there is no tokenizer folder"):
         open_tokenizer(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(HeadstartError, match=r"has no tokenizer\.json; it is not"):
+    with pytest.raises(HeadstartError, match=r"has no tokenizer\.json, nor an older vocabulary; it is not"):
         open_tokenizer(tmp_path / "empty")
     (tmp_path / "empty" / "spiece.model").touch()
-    with pytest.raises(HeadstartError, match=r"has spiece\.model but no tokenizer\.json; make one with"):
+    with pytest.raises(HeadstartError, match=r"spiece\.model is no SentencePiece model"):
         open_tokenizer(tmp_path / "empty")
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "manifest.json").write_text('{"format": "headstart.corpus"}')

@@ -1,17 +1,19 @@
 """Conversations as tokens: a chat template, as transformers' `apply_chat_template` fills it.
 
 The template is Jinja, in `tokenizer_config.json` or `chat_template.jinja`, and the one place that says how
-turns are marked; training, generation and other tools all read it there.
+turns are marked; training, generation and other tools all read it there. It is filled in a process of its own
+(`template_process`). Special tokens that somebody typed into a message are text: only the template opens and
+closes turns.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.generation.template_process import TemplateProcess
 from headstart.tokenizer.base import Tokenizer
+from headstart.tokenizer.special import BLANKS
 
 TEMPLATE = (
     "{% if bos_token is defined and bos_token and bos_token != eos_token %}{{ bos_token }}{% endif %}"
@@ -23,51 +25,63 @@ TEMPLATE = (
 """A role, a line break, the text and the token that ends a text: special tokens that every decoder has stand
 around the turns, so that no vocabulary has to grow."""
 ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "mask_token", "sep_token", "cls_token")
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+_MARKS = [chr(point) for point in range(0xFDD0, 0xFDF0)]
+"""Unicode's noncharacters, which no text should hold: one of them is put into a typed special token."""
+_process = TemplateProcess()
 
 
 def chat_ids(
-    tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = False
+    tokenizer: Tokenizer,
+    messages: Sequence[Mapping[str, Any]],
+    add_generation_prompt: bool = False,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    **variables: Any,
 ) -> list[int]:
-    """The tokens of a conversation, each a mapping of `role` and `content`.
+    """The tokens of a conversation, each message a mapping of `role` and `content`.
 
     Args:
         add_generation_prompt: also what opens the assistant's next turn.
+        tools: JSON schemas of functions that the model may call.
+        variables: whatever else the template reads, such as `enable_thinking`.
 
     Raises:
         HeadstartError: the tokenizer has no chat template, or the template refuses the messages.
     """
-    text = render(tokenizer, messages, add_generation_prompt)
+    numbers = {tokenizer.tokens[index]: index for index in tokenizer.special.all}
+    pattern = _any_of(numbers)
+    given = {"messages": list(messages), "tools": tools, **variables}
+    held = set(_strings(given))
+    mark = next((one for one in _MARKS if not any(one in text for text in held)), None)
+    if mark is None:
+        raise HeadstartError("the messages hold every noncharacter of Unicode; that is no text")
+    text = _fill(tokenizer, _marked(given, pattern, mark), add_generation_prompt)
     ids: list[int] = []
-    for part in _special_pattern(tokenizer).split(text):
-        number = _special_numbers(tokenizer).get(part)
-        ids += [number] if number is not None else tokenizer.encode(part) if part else []
+    parts = pattern.split(text)  # text, token, text, ..., text
+    for place, part in enumerate(parts):
+        if place % 2:
+            ids.append(numbers[part])
+            continue
+        if place and numbers[parts[place - 1]] in tokenizer.special.strips_behind:
+            part = part.lstrip(BLANKS)
+        if place + 1 < len(parts) and numbers[parts[place + 1]] in tokenizer.special.strips_before:
+            part = part.rstrip(BLANKS)
+        part = part.replace(mark, "")
+        if part:
+            ids += tokenizer.encode_behind(part) if place else tokenizer.encode(part)
     return ids
 
 
 def render(
-    tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = False
+    tokenizer: Tokenizer,
+    messages: Sequence[Mapping[str, Any]],
+    add_generation_prompt: bool = False,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    **variables: Any,
 ) -> str:
-    """The text of a conversation, with its special tokens written out."""
-    from jinja2 import TemplateError
-
-    template = tokenizer.config.get("chat_template")
-    if isinstance(template, list):  # several by name
-        template = next((one["template"] for one in template if one.get("name") == "default"), None)
-    if not isinstance(template, str):
-        raise HeadstartError(
-            f"{tokenizer.path.parent} has no chat template; fine-tune the model for conversations "
-            "(--task chat), or write chat_template into its tokenizer_config.json"
-        )
-    try:
-        return _compiled(template).render(
-            messages=[dict(message) for message in messages],
-            add_generation_prompt=add_generation_prompt,
-            **special_tokens(tokenizer),
-        )
-    except TemplateError as error:
-        raise HeadstartError(
-            f"the chat template of {tokenizer.path.parent} refuses the conversation: {error}"
-        ) from None
+    """The text of a conversation, with its special tokens written out. `chat_ids` reads more than this text:
+    which special tokens are the template's, and which were typed."""
+    return _fill(tokenizer, {"messages": list(messages), "tools": tools, **variables}, add_generation_prompt)
 
 
 def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
@@ -82,27 +96,64 @@ def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
     return found
 
 
-@lru_cache(maxsize=8)
-def _compiled(template: str) -> Any:
-    """In Jinja's sandbox, with what transformers lends to templates."""
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment.from_string(template)
+def _fill(tokenizer: Tokenizer, given: dict[str, Any], add_generation_prompt: bool) -> str:
+    if not given["messages"]:
+        raise HeadstartError("a conversation without a message leaves nothing to answer; give it one")
+    given["messages"] = [_without_nothing(message) for message in given["messages"]]
+    variables = {**special_tokens(tokenizer), "documents": None, **given}
+    variables["add_generation_prompt"] = add_generation_prompt
+    try:
+        return _process.fill(_template(tokenizer, given["tools"] is not None), variables)
+    except ValueError as error:
+        raise HeadstartError(
+            f"the chat template of {tokenizer.path.parent} refuses the conversation: {error}"
+        ) from None
 
 
-def _special_numbers(tokenizer: Tokenizer) -> dict[str, int]:
-    return {tokenizer.tokens[index]: index for index in tokenizer.special.all}
+def _template(tokenizer: Tokenizer, with_tools: bool) -> str:
+    """The template; of several by name the one for tools where there are tools, else the default."""
+    said = tokenizer.config.get("chat_template")
+    if isinstance(said, list):
+        said = {one.get("name"): one.get("template") for one in said if isinstance(one, dict)}
+    if isinstance(said, dict):
+        said = said.get("tool_use" if with_tools and "tool_use" in said else "default")
+    if not isinstance(said, str):
+        raise HeadstartError(
+            f"{tokenizer.path.parent} has no chat template; fine-tune the model for conversations "
+            "(--task chat), or write chat_template into its tokenizer_config.json"
+        )
+    return said
 
 
-def _special_pattern(tokenizer: Tokenizer) -> re.Pattern[str]:
-    longest_first = sorted(_special_numbers(tokenizer), key=len, reverse=True)
-    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+def _without_nothing(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message without keys that say None, and its reasoning under the names that templates read."""
+    said = {key: value for key, value in message.items() if value is not None}
+    reasoning = next((said[key] for key in _REASONING if key in said), None)
+    return said if reasoning is None else {"thinking": reasoning, **said, "reasoning_content": reasoning}
+
+
+def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted((token for token in tokens if token), key=len, reverse=True)
+    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")" if longest_first else r"((?!))")
+
+
+def _strings(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _strings(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _strings(one)
+
+
+def _marked(value: Any, pattern: re.Pattern[str], mark: str) -> Any:
+    """The same with `mark` behind the first character of every special token that its strings hold."""
+    if isinstance(value, str):
+        return pattern.sub(lambda found: found[0][0] + mark + found[0][1:], value)
+    if isinstance(value, Mapping):
+        return {key: _marked(one, pattern, mark) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_marked(one, pattern, mark) for one in value]
+    return value

@@ -10,6 +10,7 @@ from headstart.generation.config import GenerationConfig
 from headstart.generation.incremental import at_rest
 from headstart.generation.text import generate
 from headstart.interchange.model_folder import LoadedModel
+from headstart.tokenizer.special import BLANKS
 
 Answers = list[tuple[str, float]]
 """Tokens with their probabilities, the likeliest first. A blank before a token begins a word."""
@@ -47,10 +48,14 @@ def fill_mask(loaded: LoadedModel, text: str, count: int = 5) -> list[Answers]:
         raise HeadstartError(f"the text has no {token}; write it where a word is missing")
     gaps: list[int] = []
     ids: list[int] = []
-    for part in before:
-        ids += tokenizer.encode(part.rstrip(" "))  # the blank belongs to the word that is missing
-        ids.append(mask)
-    framed, types = tokenizer.with_special([*ids, *tokenizer.encode(last)])
+    special = tokenizer.special
+    before_mask = BLANKS if mask in special.strips_before else " "  # a blank belongs to the missing word
+    for number, part in enumerate([*before, last]):
+        part = part.lstrip(BLANKS) if number and mask in special.strips_behind else part
+        part = part.rstrip(before_mask) if number < len(before) else part
+        ids += tokenizer.encode_behind(part) if number else tokenizer.encode(part)
+        ids += [mask] if number < len(before) else []
+    framed, types = tokenizer.with_special(ids)
     gaps = [place for place, index in enumerate(framed) if index == mask]
     device = model.embedding.weight.device
     with at_rest(model):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, read_json, write_json
+from headstart.folder import atomic, write_json
 from headstart.models.config import RotaryScaling, TransformerConfig
 from headstart.models.parts import rotary_frequencies
 from headstart.models.registry import make_config
@@ -219,7 +219,7 @@ def _write_sizes(writer: "GGUFWriter", config: TransformerConfig, architecture: 
 
 def _describe_tokenizer(tokenizer: Tokenizer) -> tuple[str, list[str]]:
     """llama.cpp's name for a byte-level BPE's splitting rule, and its merges."""
-    definition = read_json(tokenizer.path)
+    definition = tokenizer.definition
     if definition["model"]["type"] != "BPE" or definition.get("normalizer"):
         raise HeadstartError(
             f"{tokenizer.path}: GGUF files are written with byte-level BPE tokenizers alone; export as hf"

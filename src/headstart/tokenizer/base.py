@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ class Tokenizer(ABC):
     """
 
     path: Path
-    """The `tokenizer.json` that it was read from."""
+    """The file that it was read from: `tokenizer.json`, or an older one that stands for it."""
+    read: Callable[[], dict[str, Any]]
+    """Reads the definition again: it is large, and seldom asked for."""
     config: dict[str, Any]
     """What `tokenizer_config.json` says."""
     special: SpecialIds
@@ -54,6 +56,15 @@ class Tokenizer(ABC):
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; special tokens vanish, bytes that are no UTF-8 become U+FFFD."""
+
+    def encode_behind(self, text: str) -> list[int]:
+        """Ids of a text that goes on behind a special token, as in the middle of a conversation."""
+        return self.encode(text)
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What the file says, as a `tokenizer.json` says it."""
+        return self.read()
 
     @property
     def vocab_size(self) -> int:
@@ -89,7 +100,7 @@ class Tokenizer(ABC):
         if self.is_headstart:
             payload: Any = [piece.hex() for piece in self.pieces]
         else:
-            definition = orjson.loads(self.path.read_bytes())
+            definition = self.definition
             kept = ("normalizer", "pre_tokenizer", "model", "added_tokens")
             payload = {key: definition.get(key) for key in kept}
         return hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,6 +1,7 @@
 """Any tokenizer that the `tokenizers` library reads, encoded by that library."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ class EngineTokenizer(Tokenizer):
     def __init__(
         self,
         path: Path,
+        read: Callable[[], dict[str, Any]],
         definition: dict[str, Any],
         config: dict[str, Any],
         special: SpecialIds,
@@ -26,12 +28,25 @@ class EngineTokenizer(Tokenizer):
         tokens: list[str],
         pieces: list[bytes],
     ) -> None:
-        self.path, self.config, self.special, self.template = path, config, special, template
+        self.path, self.read, self.config = path, read, config
+        self.special, self.template = special, template
         self.tokens, self.pieces = tokens, pieces
         self._engine = text_engine(definition, special)
 
     def encode(self, text: str) -> list[int]:
         return self._engine.encode(encodable(text), add_special_tokens=False).ids
+
+    def encode_behind(self, text: str) -> list[int]:
+        return self._inside.encode(encodable(text), add_special_tokens=False).ids
+
+    @cached_property
+    def _inside(self) -> tokenizers.Tokenizer:
+        """For text that is not the first: some SentencePiece vocabularies put a blank before that alone."""
+        definition = self.definition
+        changed = _never_first(definition.get("pre_tokenizer"))
+        if changed == definition.get("pre_tokenizer"):
+            return self._engine
+        return text_engine(definition | {"pre_tokenizer": changed}, self.special)
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         encoded = self._engine.encode_batch_fast(
@@ -45,6 +60,16 @@ class EngineTokenizer(Tokenizer):
 
     def decode(self, ids: Iterable[int]) -> str:
         return self._engine.decode([index for index in ids if index not in self.special.all])
+
+
+def _never_first(part: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A pre-tokenizer without the blank that `Metaspace` puts before the first text alone."""
+    if part is None:
+        return None
+    if part["type"] == "Sequence":
+        return part | {"pretokenizers": [_never_first(one) for one in part["pretokenizers"]]}
+    first = part["type"] == "Metaspace" and part.get("prepend_scheme") == "first"
+    return part | {"prepend_scheme": "never"} if first else part
 
 
 def text_engine(definition: dict[str, Any], special: SpecialIds) -> tokenizers.Tokenizer:

@@ -1,6 +1,11 @@
-"""Tokenizer folders: `tokenizer.json` and `tokenizer_config.json`, as the ecosystem writes them."""
+"""Tokenizer folders: `tokenizer.json` and `tokenizer_config.json`, as the ecosystem writes them.
 
-from collections.abc import Iterable
+Older files stand in for `tokenizer.json` (`older_files`), and what the folder leaves to transformers' class
+is filled in (`published`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +14,23 @@ from headstart.folder import MANIFEST, read_json, write_json
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.byte_level import ByteLevelTokenizer, Merges
 from headstart.tokenizer.engine import EngineTokenizer
+from headstart.tokenizer.older_files import older_file, read_older
 from headstart.tokenizer.pieces import read_pieces
+from headstart.tokenizer.published import (
+    CLASSES,
+    CONFIG,
+    class_of,
+    read_config,
+    vocabulary_of,
+    with_added_tokens,
+    with_defaults,
+)
 from headstart.tokenizer.special import HEADSTART_IDS, HEADSTART_TOKENS, SpecialIds
 from headstart.tokenizer.template import BARE, parse_template, read_template
 
-DEFINITION, CONFIG = "tokenizer.json", "tokenizer_config.json"
+DEFINITION = "tokenizer.json"
+MOST_IDS = 10**8
+"""Far beyond any vocabulary; a damaged file that says more would take all memory."""
 
 # Which token of tokenizer_config.json plays which role; of two, the first that is there.
 ROLES = {
@@ -33,24 +50,50 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a folder: one that headstart wrote, or any of the Hugging Face ecosystem.
 
     Raises:
-        HeadstartError: no such folder, no `tokenizer.json` in it, a damaged one, or special tokens that
-            the vocabulary does not have.
+        HeadstartError: no such folder, no tokenizer in it, a damaged one, or special tokens that the
+            vocabulary does not have.
     """
     path = folder / DEFINITION
     if not path.exists():
-        raise HeadstartError(_what_is_missing(folder))
-    definition = read_json(path)
+        older = older_file(folder)
+        if older is None:
+            raise HeadstartError(_what_is_missing(folder))
+        path = older
+    config = read_config(folder)
+    kind = class_of(folder, config)
+    read = partial(_read_definition, path, kind, config)
+    return tokenizer_of(path, read, config, kind)
+
+
+def _read_definition(path: Path, kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    definition = read_json(path) if path.name == DEFINITION else read_older(path, kind, config)
+    return _with_class_settings(with_added_tokens(path.parent, definition, config), kind, config)
+
+
+def tokenizer_of(
+    path: Path, read: Callable[[], dict[str, Any]], config: dict[str, Any], kind: str = ""
+) -> Tokenizer:
+    """The tokenizer that a `tokenizer.json` describes, wherever it comes from.
+
+    Args:
+        path: the file that sentences about it name.
+        read: reads the definition, and may be called again.
+        config: what `tokenizer_config.json` says.
+        kind: transformers' class, whose special tokens stand where `config` names none.
+    """
     try:
+        definition = read()
         tokens = _tokens(definition)
-        special, config = _special_ids(path, definition, tokens)
+        config = with_defaults(config, kind, {token: index for index, token in enumerate(tokens) if token})
+        special = _special_ids(path, definition, config, tokens)
         template = read_template(definition.get("post_processor"))
         if template == BARE and special == HEADSTART_IDS:
             template = HEADSTART_ENCODER  # older tokenizer folders leave it out
         pieces = read_pieces(definition, tokens, special.all)
         merges = Merges.read(definition, pieces, special)
         if merges is not None:
-            return ByteLevelTokenizer(path, merges, config, special, template, tokens, pieces)
-        return EngineTokenizer(path, definition, config, special, template, tokens, pieces)
+            return ByteLevelTokenizer(path, read, merges, config, special, template, tokens, pieces)
+        return EngineTokenizer(path, read, definition, config, special, template, tokens, pieces)
     except HeadstartError:
         raise
     except Exception as error:  # `tokenizers` raises a bare Exception for a definition that it cannot read
@@ -60,46 +103,52 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         ) from None
 
 
+def _with_class_settings(definition: dict[str, Any], kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A `tokenizer.json` with what transformers' class takes from `tokenizer_config.json` instead."""
+    normalizer = definition.get("normalizer") or {}
+    if "[CLS]" in CLASSES.get(kind, {}).values() and normalizer.get("type") == "BertNormalizer":
+        settings = {
+            "lowercase": config.get("do_lower_case", True),
+            "strip_accents": config.get("strip_accents"),
+            "handle_chinese_chars": config.get("tokenize_chinese_chars", True),
+        }
+        return definition | {"normalizer": normalizer | settings}
+    first: dict[str, Any] = definition.get("pre_tokenizer") or {"type": None}
+    plain = first["type"] == "ByteLevel" and first.get("use_regex", True)
+    if plain and "add_prefix_space" in config and kind in CLASSES:
+        blank = bool(config["add_prefix_space"])
+        return definition | {"pre_tokenizer": first | {"add_prefix_space": blank}}
+    return definition
+
+
 def _what_is_missing(folder: Path) -> str:
     if not folder.is_dir():
         return f"there is no tokenizer folder {folder}; check the path"
     if (folder / MANIFEST).exists():
         return f"{folder} is {read_json(folder / MANIFEST).get('format')}, not a tokenizer folder"
-    older = [
-        name
-        for name in ("vocab.txt", "vocab.json", "spiece.model", "tokenizer.model")
-        if (folder / name).exists()
-    ]
-    if older:
-        return (
-            f"{folder} has {older[0]} but no {DEFINITION}; make one with transformers: "
-            f"AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
-        )
-    return f"{folder} has no {DEFINITION}; it is not a tokenizer folder"
+    return f"{folder} has no {DEFINITION}, nor an older vocabulary; it is not a tokenizer folder"
 
 
 def _tokens(definition: dict[str, Any]) -> list[str]:
     """The token of every id, added tokens included."""
-    vocabulary = definition["model"]["vocab"]
-    if isinstance(vocabulary, dict):
-        ids = dict(vocabulary)
-    else:
-        ids = {token: index for index, (token, _) in enumerate(vocabulary)}
+    ids = vocabulary_of(definition)
     ids |= {token["content"]: token["id"] for token in definition.get("added_tokens") or []}
-    tokens = [""] * (max(ids.values()) + 1)
+    most = max(ids.values())
+    if most >= MOST_IDS:
+        raise ValueError(f"an id of {most:,}")
+    tokens = [""] * (most + 1)
     for token, index in ids.items():
         tokens[index] = token
     return tokens
 
 
 def _special_ids(
-    path: Path, definition: dict[str, Any], tokens: list[str]
-) -> tuple[SpecialIds, dict[str, Any]]:
+    path: Path, definition: dict[str, Any], config: Mapping[str, Any], tokens: list[str]
+) -> SpecialIds:
     """Roles from the configuration; every added token that is marked special belongs to `all`."""
-    added = [token["id"] for token in definition.get("added_tokens") or [] if token["special"]]
-    config = _read_config(path.parent)
-    if tuple(tokens[:4]) == HEADSTART_TOKENS and sorted(added) == [0, 1, 2, 3]:
-        return HEADSTART_IDS, config
+    added = [token for token in definition.get("added_tokens") or [] if token["special"]]
+    if tuple(tokens[:4]) == HEADSTART_TOKENS and sorted(token["id"] for token in added) == [0, 1, 2, 3]:
+        return HEADSTART_IDS
     if not config:
         raise HeadstartError(
             f"{path.parent} has neither {CONFIG} nor special_tokens_map.json, so nothing says which special "
@@ -112,7 +161,7 @@ def _special_ids(
         token = value["content"] if isinstance(value, dict) else value  # older files: {"content": "<s>", ...}
         if token is not None and token not in ids:
             raise HeadstartError(
-                f"{path.parent}: {CONFIG} names {token!r} as {role} token, which {DEFINITION} does not have; "
+                f"{path.parent}: {CONFIG} names {token!r} as {role} token, which {path.name} does not have; "
                 "they do not belong together"
             )
         found[role] = None if token is None else ids[token]
@@ -120,20 +169,13 @@ def _special_ids(
     while f"<extra_id_{len(sentinels)}>" in ids:
         sentinels.append(ids[f"<extra_id_{len(sentinels)}>"])
     named = [index for index in found.values() if index is not None]
-    special = SpecialIds(**found, sentinels=tuple(sentinels), all=frozenset([*added, *named, *sentinels]))
-    return special, config
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    """`tokenizer_config.json`, completed by `special_tokens_map.json` and `chat_template.jinja`."""
-    config: dict[str, Any] = {}
-    for name in ("special_tokens_map.json", CONFIG):
-        if (folder / name).exists():
-            config |= {key: value for key, value in read_json(folder / name).items() if value is not None}
-    chat = folder / "chat_template.jinja"
-    if chat.exists():
-        config["chat_template"] = chat.read_text(encoding="utf-8")
-    return config
+    return SpecialIds(
+        **found,
+        sentinels=tuple(sentinels),
+        all=frozenset([*(token["id"] for token in added), *named, *sentinels]),
+        strips_before=frozenset(token["id"] for token in added if token.get("lstrip")),
+        strips_behind=frozenset(token["id"] for token in added if token.get("rstrip")),
+    )
 
 
 def make_config(roles: dict[str, str], inputs: Iterable[str], further: Iterable[str] = ()) -> dict[str, Any]:
@@ -155,8 +197,10 @@ def write_for_transformers(tokenizer: Tokenizer, folder: Path, closing: bool, co
             the text ends. Another family has one template, which stays.
         context: the longest row that the model saw, in tokens.
     """
-    definition = read_json(tokenizer.path) | {"truncation": None, "padding": None}
-    config = tokenizer.config
+    definition = tokenizer.definition | {"truncation": None, "padding": None}
+    config = {key: _written(key, value) for key, value in tokenizer.config.items()}
+    if tokenizer.path.name != DEFINITION:  # the definition says all that the class would have added
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
     if tokenizer.is_headstart:
         template = HEADSTART_ENCODER if closing else HEADSTART_DECODER
         definition["post_processor"] = template.processor(tokenizer.tokens)
@@ -168,3 +212,12 @@ def write_for_transformers(tokenizer: Tokenizer, folder: Path, closing: bool, co
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / DEFINITION, definition)
     write_json(folder / CONFIG, config | {"model_max_length": context})
+
+
+def _written(key: str, value: Any) -> Any:
+    """A setting as `tokenizer_config.json` holds it: tokens by their texts, templates as a list."""
+    if key.endswith("_token") and isinstance(value, dict):
+        return value.get("content")
+    if key == "chat_template" and isinstance(value, dict):
+        return [{"name": name, "template": text} for name, text in value.items()]
+    return value

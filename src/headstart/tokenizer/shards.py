@@ -141,7 +141,7 @@ def encode(
             },
         }
         recipe.save(folder / "recipe.yaml")
-        (folder / DEFINITION).write_bytes(tokenizer.path.read_bytes())
+        write_json(folder / DEFINITION, tokenizer.definition)
         if tokenizer.config:
             write_json(folder / CONFIG, tokenizer.config)
         write_manifest(folder, KIND, VERSION, fields)

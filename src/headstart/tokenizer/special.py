@@ -24,7 +24,16 @@ class SpecialIds:
     """T5's `<extra_id_0>`, `<extra_id_1>`, ... in that order (their ids descend)."""
     all: frozenset[int]
     """Every id that is no piece of text, the roles above included."""
+    strips_before: frozenset[int] = frozenset()
+    """Those that take the blanks before them along (RoBERTa's mask)."""
+    strips_behind: frozenset[int] = frozenset()
+    """Those that take the blanks behind them along (Phi-3's turns)."""
 
+
+BLANKS = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+"""What counts as blank beside such a token: Unicode's White_Space."""
 
 HEADSTART_TOKENS = ("<s>", "</s>", "<pad>", "<mask>")
 HEADSTART_IDS = SpecialIds(
