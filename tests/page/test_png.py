@@ -28,3 +28,13 @@ def test_a_picture_has_the_colours_of_the_page(tmp_path) -> None:
         plot.line([(0.0, 0.0), (1.0, 1.0)], style)
         pictures.append(write_pngs([(f"style {style}", plot.drawn())], tmp_path)[0].read_bytes())
     assert pictures[0] != pictures[1]
+
+
+def test_a_picture_has_text(tmp_path) -> None:
+    sizes = []
+    for title in ("", "parameters of the model"):
+        plot = Plot(
+            "x", Axis(title, label=lambda value: ""), Axis("", label=lambda value: ""), (0.0, 1.0), (0.0, 1.0)
+        )
+        sizes.append(write_pngs([(f"title {title}", plot.drawn())], tmp_path)[0].stat().st_size)
+    assert sizes[1] > sizes[0] + 500

@@ -12,6 +12,8 @@ from headstart.page.markup import Markup, element
 from headstart.page.plot import PLOT_STYLE, WIDTH
 
 PIXELS = 1520  # across: twice the size on the page
+FONTS = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', 'Noto Sans', sans-serif"
+"""By name: the renderer takes `sans-serif` for Arial, and draws no text where that is not installed."""
 
 
 def write_pngs(charts: Iterable[tuple[str, Markup]], folder: Path) -> list[Path]:
@@ -52,7 +54,7 @@ def _light_style() -> str:
     light = page.split("@media")[0]
     colours = dict(re.findall(r"--([\w-]+): (#\w+)", light))
     styles = {name: colours[of] for name, of in re.findall(r"\.(s\d) { --c: var\(--(\w+)\) }", page)}
-    rules = "svg text { font-family: sans-serif; fill: var(--muted) } .grid { stroke: var(--grid) }\n"
+    rules = f"svg text {{ font-family: {FONTS}; fill: var(--muted) }} .grid {{ stroke: var(--grid) }}\n"
     rules += ".end { text-anchor: end } .middle { text-anchor: middle }\n"
     rules += re.sub(r"/\*.*?\*/", "", plots)
     plain = ""
