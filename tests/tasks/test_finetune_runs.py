@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -163,6 +164,29 @@ def test_a_whole_run_with_search_seeds_and_adapter(tmp_path, folders):
     for one, other in zip(model.predict(texts), adapter.predict(texts), strict=True):
         assert one["label"] == other["label"]
         assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
+
+
+def test_every_entrance_makes_the_same_model(tmp_path, folders):
+    """`hs.finetune`, `headstart finetune` and a way of a comparison: the same weights, facts and score."""
+    data, settings = folders / "places.train.jsonl", {"min_steps": 6, "max_steps": 6, "max_tokens": 32}
+    python = hs.finetune(folders / "encoder", data, labels=40, seed=3, **settings)
+    command = ["finetune", str(folders / "encoder"), "--data", str(data), "--labels", "40", "--seed", "3"]
+    command += ["--precision", "float32", *(f"{key}={value}" for key, value in settings.items())]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "run"), "--json"])
+    assert done.exit_code == 0, done.output
+    ways = [*command, "--compare", "full,mix", "--out", str(tmp_path / "ways"), "--json"]
+    assert CliRunner().invoke(app, ways).exit_code == 0
+    python.save(tmp_path / "python")
+    kept = [tmp_path / "python", tmp_path / "run" / "model", tmp_path / "ways" / "full" / "model"]
+    weights = [load_file(folder / "model.safetensors") for folder in kept]
+    facts = [replace(hs.load(folder).predictor.training, seconds=0.0) for folder in kept]
+    for others in (1, 2):
+        assert weights[0].keys() == weights[others].keys()
+        assert all(torch.equal(tensor, weights[others][name]) for name, tensor in weights[0].items())
+        assert facts[0] == facts[others]
+    scores = [json.loads(done.stdout)["scores"][0]["value"], python.score.value]
+    scores.append(json.loads((tmp_path / "ways" / "compare.json").read_text())["ways"][0]["value"])
+    assert len(set(scores)) == 1
 
 
 def test_a_comparison_from_the_command_line(tmp_path, folders):
