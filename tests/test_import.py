@@ -41,3 +41,13 @@ except SystemExit as stopped:
     assert done.returncode == 0, done.stderr
     for verb in ("quickstart", "corpus", "tokenizer", "pretrain", "finetune", "generate"):
         assert verb in done.stdout
+
+
+def test_the_planner_needs_no_torch() -> None:
+    code = (
+        "import headstart.scaling.plan as planner\n"
+        "from headstart.scaling.published import REFIT\n"
+        "from headstart.scaling.hardware import device_named\n"
+        "planner.answer(planner.Question(REFIT, compute=1e21, hardware=device_named('H100'), devices=8))"
+    )
+    assert "torch" not in loaded_after(code)

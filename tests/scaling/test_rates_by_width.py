@@ -5,7 +5,8 @@ import math
 import pytest
 
 from headstart.interchange.model_folder import load_model
-from headstart.scaling.width_transfer import FACTORS, best_factor, rate_sweep, recipe_for_width
+from headstart.scaling.width_rule import recipe_for_width
+from headstart.scaling.width_transfer import FACTORS, best_factor, rate_sweep
 from headstart.training import run_folder
 from headstart.training.recipe import PretrainRecipe
 

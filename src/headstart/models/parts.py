@@ -18,10 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headstart.models.config import RotaryScaling, TransformerConfig
+from headstart.models.config import SHORT_ROW, RotaryScaling, TransformerConfig
 
-# Below this length two batched matrix products are faster on a CPU in bfloat16 than the fused kernel.
-SHORT_ROW = 512
 # Lists of where documents begin come in multiples of this length.
 BORDERS = 256
 

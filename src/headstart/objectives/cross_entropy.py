@@ -12,12 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Up to this many scores the plain way is as fast or faster, and takes less than half a gigabyte.
-LARGE = 2**25
-# Scores in one chunk, 64 MiB in float32: with fewer, adding up the weights' gradient costs time.
-CHUNK = 2**24
-# The same on a GPU, which needs larger products to be busy.
-GPU_CHUNK = 2**28
+from headstart.objectives.score_chunks import CHUNK, GPU_CHUNK, LARGE
 
 
 def cross_entropy_sum(

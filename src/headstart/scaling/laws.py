@@ -333,25 +333,14 @@ class Repeated(LossLaw):
 
 
 def lowest_point(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function with one valley is lowest, by golden section."""
-    ratio = (math.sqrt(5) - 1) / 2
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    at_left, at_right = function(left), function(right)
-    while high - low > 1e-9:
-        if at_left <= at_right:
-            high, right, at_right = right, left, at_left
-            left = high - ratio * (high - low)
-            at_left = function(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + ratio * (high - low)
-            at_right = function(right)
-    return (low + high) / 2
+    """Where a function with one valley between `low` and `high` is lowest."""
+    from scipy.optimize import minimize_scalar  # half a second, which printing a plan need not wait for
+
+    return float(minimize_scalar(function, bounds=(low, high), method="bounded", options={"xatol": 1e-9}).x)
 
 
 def zero_of(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function passes zero, by bisection."""
-    while high - low > 1e-10:
-        middle = (low + high) / 2
-        low, high = (middle, high) if function(middle) > 0 else (low, middle)
-    return (low + high) / 2
+    """Where a falling function passes zero; `low` where it is below zero from there on."""
+    from scipy.optimize import brentq
+
+    return low if function(low) <= 0 else float(brentq(function, low, high, xtol=1e-10))

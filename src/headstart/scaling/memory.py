@@ -9,11 +9,10 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from headstart.models.config import TransformerConfig
+from headstart.models.config import SHORT_ROW, TransformerConfig
 from headstart.models.flops import Checkpointing
 from headstart.models.parameters import parameters_by_part, stacks
-from headstart.models.parts import SHORT_ROW
-from headstart.objectives.cross_entropy import CHUNK, GPU_CHUNK, LARGE
+from headstart.objectives.score_chunks import CHUNK, GPU_CHUNK, LARGE
 
 Precision = Literal["float32", "bfloat16", "mixed"]
 """float32; headstart's bfloat16 (float32 weights, activations in bfloat16); or weights and gradients in

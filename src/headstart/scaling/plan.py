@@ -16,7 +16,7 @@ from headstart.models.flops import flops_by_part, six_n_d
 from headstart.models.parameters import block_parameters, cache_bytes, parameters, parameters_by_part
 from headstart.models.registry import preset_config, presets
 from headstart.scaling.hardware import Bill, Hardware, bill, comparable
-from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, LossLaw, Optimum, Parametric, Reach
+from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, LossLaw, Optimum, Parametric, Reach, zero_of
 from headstart.scaling.layout import Proposal, critical_batch, propose
 from headstart.scaling.memory import Layout, training_memory
 from headstart.scaling.published import loss_law, repeated
@@ -211,13 +211,12 @@ def _compute(question: Question) -> float:
         return question.law.cheapest(question.loss).compute
     if question.model is not None:
         count = counted_parameters(question.law, question.model)
+
+        def missing(log_compute: float) -> float:
+            return count - question.law.optimum(math.exp(log_compute)).parameters
+
         # The compute for which that size is optimal: the optimal size grows with compute.
-        low, high = math.log(1e9), math.log(1e33)
-        while high - low > 1e-6:
-            middle = (low + high) / 2
-            smaller = question.law.optimum(math.exp(middle)).parameters < count
-            low, high = (middle, high) if smaller else (low, middle)
-        return math.exp(low)
+        return math.exp(zero_of(missing, math.log(1e9), math.log(1e33)))
     raise HeadstartError(
         "nothing to plan from: give --compute 1e21, or --hardware 64xH100 with --time '30 days', or "
         "--loss 2.1, or --model llama-3-8b with --tokens 15T"

@@ -14,7 +14,7 @@ from headstart.models.config import TransformerConfig
 from headstart.models.parameters import parameters
 from headstart.models.registry import family_named, make_config
 from headstart.page.numbers import amount
-from headstart.scaling.width_transfer import tuned_for_width
+from headstart.scaling.width_rule import tuned_for_width
 from headstart.training.recipe import PretrainRecipe
 
 STEPS_OF_WIDTH = ((128, 16), (1024, 64), (4096, 128), (1 << 20, 512))

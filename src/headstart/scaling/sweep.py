@@ -21,7 +21,7 @@ from headstart.scaling.fit_report import fit_report
 from headstart.scaling.local_machine import MEASURED_SHARE, step_seconds
 from headstart.scaling.runs import MeasuredRun, read_runs
 from headstart.scaling.shape import shape_for
-from headstart.scaling.width_transfer import tuned_for_width
+from headstart.scaling.width_rule import tuned_for_width
 from headstart.tokenizer.shards import KIND, VERSION
 from headstart.training.loop import pretrain
 from headstart.training.recipe import ModelRecipe, PretrainRecipe

@@ -6,11 +6,7 @@ Yang et al. 2022 (arXiv 2203.03466, appendix D.1): train models of growing width
 how much the activations change. Where the change neither grows nor vanishes with width, the rate that is
 best for a narrow model stays best for a wide one.
 
-The rule of this house: with width D the rates of Muon and AdamW and the deviation of the initial embedding
-all fall with the root of D. For matrices it follows from Yang et al. 2023 (arXiv 2310.17813): an update's
-spectral norm should be about the root of fan-out over fan-in, and Muon's update, scaled to AdamW's root mean
-square, has one that grows with the root of the width. For the embedding, which is the output too, it is
-what the check finds: without it logits move as D^0.7, with it as D^0.1.
+The rule that is tested is in `width_rule`.
 """
 
 import math
@@ -25,6 +21,7 @@ from headstart.models.config import TransformerConfig
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, loss_sum
+from headstart.scaling.width_rule import HEAD_WIDTH, embedding_for_width, rates_for_width, recipe_for_width
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.optimiser import Optimiser
@@ -32,9 +29,6 @@ from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
 
 VOCABULARY, ROWS, ROW, LAYERS = 256, 8, 32, 2
 STEPS = 6
-HEAD_WIDTH = 32
-TUNED_WIDTH = 256
-"""The width at which the default rates were found (docs/research-log.md)."""
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """By which a sweep multiplies all rates."""
 
@@ -48,19 +42,6 @@ class CoordinateCheck:
     """Of each place: root mean square of the change after some steps, by width."""
     slopes: dict[str, float]
     """Of log change over log width: 0 where the rate transfers, 0.5 where it is too high for wide models."""
-
-
-def rates_for_width(recipe: OptimiserRecipe, width: int, tuned_width: int) -> OptimiserRecipe:
-    """The optimiser settings for a width, from those that were tuned at another."""
-    share = math.sqrt(tuned_width / width)
-    rates = {"matrix_rate": recipe.matrix_rate * share, "vector_rate": recipe.vector_rate * share}
-    return recipe.model_copy(update=rates)
-
-
-def embedding_for_width(config: TransformerConfig, tuned_width: int) -> TransformerConfig:
-    """The configuration with an initial embedding whose logits are as large as at the tuned width."""
-    deviation = config.embedding_deviation * math.sqrt(tuned_width / config.width)
-    return replace(config, embedding_deviation=deviation)
 
 
 def coordinate_check(
@@ -89,31 +70,6 @@ def coordinate_check(
         for place in runs[0]:
             change.setdefault(place, []).append(sum(run[place] for run in runs) / seeds)
     return CoordinateCheck(widths, change, {place: _slope(widths, sizes) for place, sizes in change.items()})
-
-
-def recipe_for_width(base: PretrainRecipe, width: int, tuned_width: int | None) -> PretrainRecipe:
-    """The recipe for a model of another width, by the rule from the width it was tuned at; None: unchanged
-    rates and initial embedding."""
-    sizes = {"width": width, "heads": max(1, width // HEAD_WIDTH), "feedforward_width": 4 * width}
-    sized = base.model_copy(update={"model": base.model.model_copy(update=sizes)})
-    return sized if tuned_width is None else tuned_for_width(sized, tuned_width)
-
-
-def tuned_for_width(recipe: PretrainRecipe, tuned_width: int = TUNED_WIDTH) -> PretrainRecipe:
-    """A recipe whose rates and initial embedding are those for `tuned_width`, with those for its model's."""
-    width = recipe.model.width
-    usual = make_config(recipe.model.family, _SMALLEST).embedding_deviation
-    deviation = recipe.model.embedding_deviation or usual or None  # None falls with the root by itself
-    scaled = deviation and deviation * math.sqrt(tuned_width / width)
-    return recipe.model_copy(
-        update={
-            "model": recipe.model.model_copy(update={"embedding_deviation": scaled}),
-            "optimiser": rates_for_width(recipe.optimiser, width, tuned_width),
-        }
-    )
-
-
-_SMALLEST = {"vocab_size": 256, "layers": 1, "width": 32, "heads": 1, "feedforward_width": 128, "context": 32}
 
 
 def rate_sweep(
