@@ -136,7 +136,7 @@ class Run:
         self.layout, self.sample = layout, sample
         self.piece_bytes = torch.from_numpy(tokenizer.piece_bytes)
         family = family_named(model.config.family)
-        self.feed = Feed(recipe, read_vocabulary(tokenizer, getattr(family, "DECODER_START", "end")))
+        self.feed = Feed(recipe, read_vocabulary(tokenizer, family.decoder_start))
         # Before the model is split, and of no use where a checkpoint replaces it.
         if recipe.start != "random" and not any((folder / "checkpoints").glob("step-*")):
             if isinstance(recipe.start, Path):
