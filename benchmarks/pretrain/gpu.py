@@ -147,8 +147,8 @@ def ours(shape: str, system: str, config: Any) -> tuple[Any, float]:
     from headstart.models.transformer import build
     from headstart.objectives.batch import Batch
     from headstart.scaling.memory import training_memory
+    from headstart.training.distributed.parallel import start
     from headstart.training.optimiser import Optimiser
-    from headstart.training.parallel import start
     from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
 
     sizes = SHAPES[shape]
@@ -161,7 +161,7 @@ def ours(shape: str, system: str, config: Any) -> tuple[Any, float]:
     )  # fmt: skip
     layout = start(recipe.parallel, "cuda")
     model = build(config, 0, torch.bfloat16)
-    layout.place(model, recipe)
+    layout.parallelize(model, recipe)
     model.train()
     optimiser = Optimiser(model, recipe.optimiser)
     ids = rows_of(shape)

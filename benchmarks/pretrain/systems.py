@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headstart.models import parts
 from headstart.models.flops import training_flops
-from headstart.models.parts import attention
 from headstart.objectives.batch import generator
 from headstart.objectives.masked import masked_batch
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import TokenRows
-from headstart.training import loop
+from headstart.training import step_cost
 from headstart.training.configuration import configuration
 from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, OptimiserRecipe, PretrainRecipe
 from headstart.training.step_cost import trial
@@ -114,17 +115,17 @@ def our_recipe(kind: str, tokens: Path, **settings: Any) -> PretrainRecipe:
 
 
 def ours(change: Callable[[Any], None] | None = None, **settings: Any) -> Callable[[str, Path], Step]:
-    """Steps of the real loop: rows read and packed, documents apart, spikes watched, figures made.
+    """Steps of the real trainer: rows read and packed, documents apart, loss and gradient norm read.
 
     Args:
-        change: what is done to the run before its first step.
+        change: what is done to the trainer before its first step.
     """
 
     def made(kind: str, tokens: Path) -> Step:
-        run = trial(our_recipe(kind, tokens, **settings))
+        trainer, places = trial(our_recipe(kind, tokens, **settings)), count()
         if change is not None:
-            change(run)
-        return lambda: float(run.update()["loss"])
+            change(trainer)
+        return lambda: trainer.step(next(places), 1.0)[0]
 
     return made
 
@@ -138,7 +139,7 @@ def plain_blocks(run: Any) -> None:
 
 
 def fused_attention(run: Any) -> None:
-    attention.SHORT_ROW = 0
+    parts.SHORT_ROW = 0
 
 
 def loop_adamw(run: Any) -> None:
@@ -148,7 +149,7 @@ def loop_adamw(run: Any) -> None:
 
 def whole_head(run: Any) -> None:
     """Scores at all places, as `labels` of transformers do; those that are not hidden predict themselves."""
-    made = run.feed.batch
+    made = run.data.batch
 
     def batch(step: int) -> Any:
         one = made(step)
@@ -156,11 +157,11 @@ def whole_head(run: Any) -> None:
         targets = ids.index_copy(0, one.positions, one.targets)
         return replace(one, positions=torch.arange(len(ids)), targets=targets)
 
-    run.feed.batch = batch
+    run.data.batch = batch
 
 
 def freed_memory_given_back(kind: str, tokens: Path) -> Step:
-    loop.keep_freed_memory = lambda: None
+    step_cost.keep_freed_memory = lambda: None
     return ours()(kind, tokens)
 
 

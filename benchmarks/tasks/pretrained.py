@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headstart.folder import MANIFEST, read_json, write_json
 from headstart.training.recipe import PretrainRecipe
-from headstart.training.step_cost import seconds_per_step
+from headstart.training.step_cost import step_cost
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 # Core-minutes on one thread; docs/research-log.md, section 11, has what more of them did to the reviews.
@@ -54,9 +54,9 @@ class Pretrained:
         plan = self.out / f"family-{name}.json"
         if not plan.exists():
             settings = PretrainRecipe.load(path, [f"tokens={tokens}", *changes])
-            seconds_per_step(settings)
+            step_cost(settings)
             began = time.process_time()
-            seconds_per_step(settings, 8)
+            step_cost(settings, 8)
             each = (time.process_time() - began) / 9
             write_json(plan, {"steps": int(60 * MINUTES * (1 - KEPT_BACK) / each)})
         steps = read_json(plan)["steps"]

@@ -9,16 +9,13 @@ from typing import Any
 import torch
 from judge import core_seconds, gemm_gflops, heldout, judge
 
-from headstart.folder import read_json
-from headstart.models.transformer import build
 from headstart.objectives.batch import hidden_states, target_states
 from headstart.recipe import Recipe
-from headstart.training.checkpoint import read
-from headstart.training.configuration import configuration
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
-from headstart.training.step_cost import seconds_per_step
+from headstart.training.restore import load_any
+from headstart.training.step_cost import step_cost
 
 RECIPES = Path(__file__).parent
 
@@ -39,10 +36,10 @@ def main() -> None:
     recipe = PretrainRecipe.load(RECIPES / f"{given.kind}.yaml", overrides)
     before = gemm_gflops()
     begun = core_seconds()
-    seconds_per_step(recipe, 1)
+    step_cost(recipe, 1)
     first = core_seconds() - begun
     began = core_seconds()
-    seconds_per_step(recipe, 8)
+    step_cost(recipe, 8)
     each = (core_seconds() - began) / 9
     compiling = max(0.0, first - 2 * each) if recipe.compile else 0.0
     steps = max(50, int((given.core_seconds - compiling) / each))
@@ -82,11 +79,7 @@ def train(recipe: PretrainRecipe, run: Path, kind: str, before: float) -> list[d
 
 
 def score(recipe: PretrainRecipe, folder: Path, known: Any) -> float:
-    files = read(folder, read_json(folder / "state.json"))
-    assert files is not None
-    model = build(configuration(recipe), 0, getattr(torch, recipe.precision))
-    model.load_state_dict(files.get("average.safetensors", files["model.safetensors"]))
-    model.eval()
+    model = load_any(folder, getattr(torch, recipe.precision)).model
 
     def scores(part: Any) -> torch.Tensor:
         states = target_states(model, part, hidden_states(model, part))

@@ -17,7 +17,7 @@ from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode
 from headstart.tokenizer.train import TokenizerRecipe, train
 from headstart.training import loop, run_folder
-from headstart.training.data_loader import Feed
+from headstart.training.data_loader import DataLoader
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
@@ -25,7 +25,7 @@ from headstart.training.recipe import PretrainRecipe
 
 def test_every_family_names_an_objective_that_fits() -> None:
     for family in FAMILIES.values():
-        assert OBJECTIVES[family.objective].architecture == family.fixed["architecture"], family.name
+        assert OBJECTIVES[family.OBJECTIVE].architecture == family.FIXED["architecture"], family.NAME
 
 
 def test_settings_are_those_of_the_kind() -> None:
@@ -192,7 +192,7 @@ def assert_resumes(recipe: PretrainRecipe, folder) -> None:
 )
 def test_families_learn_by_their_objectives_in_the_loop(family, objective, documents, tmp_path) -> None:
     few = documents[:60]
-    recipe = TokenizerRecipe(kind=FAMILIES[family].tokenizer, vocab_size=500)
+    recipe = TokenizerRecipe(kind=FAMILIES[family].TOKENIZER, vocab_size=500)
     made = train((d["text"] for d in few), recipe, tmp_path / "tokenizer")
     encode(few, made, ShardRecipe(heldout_share=0.2), tmp_path / "tokens")
     model = run(tmp_path / "tokens", family, {"kind": objective})
@@ -214,7 +214,7 @@ def _dies_at(step: int, update):
 
 def test_static_masks_belong_to_the_row(tokens) -> None:
     recipe = run(tokens, "headstart-encoder", {"kind": "masked", "static": True})
-    feed = Feed(recipe, read_vocabulary(open_tokenizer(tokens)))
+    feed = DataLoader(recipe, read_vocabulary(open_tokenizer(tokens)))
     first, later = (
         feed._batch(*feed.train.read(rows), rows, step)
         for rows, step in ((np.array([3, 5, 9]), 0), (np.array([9, 1, 3]), 77))

@@ -36,7 +36,7 @@ def tensors(value: float) -> checkpoint.Files:
 def restored(run: Path, **layout) -> tuple[dict, dict[str, torch.Tensor]]:
     found: dict[str, torch.Tensor] = {}
     checkpoints = Checkpoints(run, 2, **layout)
-    state = checkpoints.load_last(lambda files: found.update(files["a.safetensors"]))
+    state = checkpoints.load_last(lambda stored: found.update(stored.whole("a.safetensors")))
     checkpoints.close()
     assert state is not None
     return state, found

@@ -5,20 +5,17 @@ import json
 import pytest
 
 from headstart.errors import HeadstartError
-from headstart.training.control import ACTIONS, FILE, NUMBERS, Control, send
+from headstart.training.control import ACTIONS, FILE, NUMBERS, next_command, send
 
 
 def test_each_command_once(tmp_path) -> None:
-    control = Control(tmp_path, 0)
-    assert control.next() == {}
+    assert next_command(tmp_path, 0) is None
     send(tmp_path, "pause")
-    assert control.next()["action"] == "pause"
-    assert control.next() == {}
+    assert next_command(tmp_path, 0) == {"seq": 1, "action": "pause"}
+    assert next_command(tmp_path, 1) is None
     send(tmp_path, "scale_learning_rate", factor=0.5)
-    assert control.next() == {"seq": 2, "action": "scale_learning_rate", "factor": 0.5}
-    assert control.seq == 2
-    assert Control(tmp_path, 2).next() == {}
-    assert Control(tmp_path, 1).next()["seq"] == 2
+    assert next_command(tmp_path, 1) == {"seq": 2, "action": "scale_learning_rate", "factor": 0.5}
+    assert next_command(tmp_path, 2) is None
 
 
 @pytest.mark.parametrize(
@@ -42,14 +39,12 @@ def test_each_command_once(tmp_path) -> None:
 )
 def test_garbage_is_no_command(tmp_path, content) -> None:
     (tmp_path / FILE).write_bytes(content)
-    control = Control(tmp_path, 0)
-    assert control.next() == {}
-    assert control.seq == 0
+    assert next_command(tmp_path, 0) is None
 
 
 def test_a_folder_in_its_place_is_no_command(tmp_path) -> None:
     (tmp_path / FILE).mkdir()
-    assert Control(tmp_path, 0).next() == {}
+    assert next_command(tmp_path, 0) is None
 
 
 def test_bad_commands_are_not_sent(tmp_path) -> None:
@@ -64,10 +59,9 @@ def test_bad_commands_are_not_sent(tmp_path) -> None:
 
 
 def test_every_action_is_a_command(tmp_path) -> None:
-    control = Control(tmp_path, 0)
-    for action in ACTIONS:
+    for number, action in enumerate(ACTIONS):
         send(tmp_path, action, **({NUMBERS[action]: 2} if action in NUMBERS else {}))
-        assert control.next()["action"] == action
+        assert next_command(tmp_path, number)["action"] == action
     sent = json.loads((tmp_path / FILE).read_text())
     assert [command["seq"] for command in sent] == list(range(1, len(ACTIONS) + 1))
 
@@ -75,9 +69,9 @@ def test_every_action_is_a_command(tmp_path) -> None:
 def test_commands_that_come_together_are_all_obeyed_in_order(tmp_path) -> None:
     for action in ("pause", "step", "step", "resume"):
         send(tmp_path, action)
-    control = Control(tmp_path, 0)
-    assert [control.next().get("action") for _ in range(5)] == ["pause", "step", "step", "resume", None]
+    found = [next_command(tmp_path, obeyed) for obeyed in range(5)]
+    assert [command and command["action"] for command in found] == ["pause", "step", "step", "resume", None]
     for _ in range(100):
         send(tmp_path, "checkpoint")
     assert len(json.loads((tmp_path / FILE).read_text())) == 64
-    assert Control(tmp_path, 4).next()["seq"] == 41
+    assert next_command(tmp_path, 4)["seq"] == 41

@@ -16,7 +16,7 @@ from headstart.objectives.batch import Batch
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import DomainRows, TokenRows
-from headstart.training.data_loader import Feed, RowOrder, _shared
+from headstart.training.data_loader import DataLoader, RowOrder, _shared
 from headstart.training.recipe import PhaseRecipe
 from headstart.training.schedule import cuts_at, rows_at
 
@@ -27,10 +27,10 @@ KINDS = ["masked", "next-sentence", "causal", "prefix", "span-corruption", "deno
 def feed(engine_recipe):
     opened = []
 
-    def make(kind: str = "causal", **changes) -> Feed:
+    def make(kind: str = "causal", **changes) -> DataLoader:
         recipe = engine_recipe(kind, **({"rows": 6, "steps": 40} | changes))
         start = "pad" if kind == "span-corruption" else "end"
-        opened.append(Feed(recipe, read_vocabulary(open_tokenizer(recipe.tokens), start)))
+        opened.append(DataLoader(recipe, read_vocabulary(open_tokenizer(recipe.tokens), start)))
         return opened[-1]
 
     yield make
@@ -46,7 +46,7 @@ def equal(ours: Batch, theirs: Batch) -> bool:
     return True
 
 
-def domains_of(feed: Feed) -> list[str]:
+def domains_of(feed: DataLoader) -> list[str]:
     return feed.train.domains
 
 

@@ -1,18 +1,20 @@
-"""The watcher: silent over a healthy run, and of each sabotage it says what is wrong, once."""
+"""The diagnostics: silent over a healthy run, and of each sabotage it says what is wrong, once."""
 
 import math
 import random
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from headstart.training import parallel, run_folder
-from headstart.training.data_loader import Feed
+from headstart.training import data_loader, run_folder, run_frame
+from headstart.training.data_loader import DataLoader
+from headstart.training.distributed import parallel
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
-from headstart.training.monitoring.diagnostics import WINDOW, Watcher
+from headstart.training.monitoring.diagnostics import WINDOW, Diagnostics
+from headstart.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -48,21 +50,21 @@ def test_a_healthy_run_is_not_remarked_upon(engine_recipe, tmp_path, kind, chang
 
 
 def test_a_layer_that_learns_nothing_is_named(engine_recipe, tmp_path, monkeypatch) -> None:
-    place = parallel.ParallelContext.place
+    parallelize = parallel.ParallelContext.parallelize
 
     def severed(self, model, recipe):
         model.encoder.blocks[0].feedforward.down.weight.register_hook(torch.zeros_like)
-        place(self, model, recipe)
+        parallelize(self, model, recipe)
 
-    monkeypatch.setattr(parallel.ParallelContext, "place", severed)
+    monkeypatch.setattr(parallel.ParallelContext, "parallelize", severed)
     pretrain(engine_recipe(steps=8, statistics_every=2), tmp_path / "run")
     (said,) = notes(tmp_path / "run")
     assert said.startswith("encoder.blocks.0.feedforward.down.weight gets no gradient")
 
 
 def test_batches_that_come_again_are_noticed(engine_recipe, tmp_path, monkeypatch) -> None:
-    batch = Feed.batch
-    monkeypatch.setattr(Feed, "batch", lambda self, step: batch(self, step % 4))
+    batch = DataLoader.batch
+    monkeypatch.setattr(DataLoader, "batch", lambda self, step: batch(self, step % 4))
     pretrain(engine_recipe("causal", steps=8), tmp_path / "run")
     (said,) = notes(tmp_path / "run")
     assert said == "step 5 read the very batch of step 1: is there less data than you think?"
@@ -83,19 +85,52 @@ def test_a_loss_that_rises_is_noticed(engine_recipe, tmp_path) -> None:
     assert "scale_learning_rate" in said[0]
 
 
-def test_data_that_keep_the_run_waiting_are_noticed(engine_recipe, tmp_path, monkeypatch) -> None:
-    make = Feed._make
+class Clock:
+    """A clock that only moves when it is told to; it stands in for the module `time`."""
 
-    def slow(self, step):
-        time.sleep(0.05)
-        return make(self, step)
+    def __init__(self) -> None:
+        self.now = 0.0
 
-    monkeypatch.setattr(Feed, "_make", slow)
+    def perf_counter(self) -> float:
+        return self.now
+
+    process_time = perf_counter
+
+    def takes(self, seconds: float, act):
+        """The same function, which takes so long."""
+
+        def slow(*given):
+            self.now += seconds
+            return act(*given)
+
+        return slow
+
+
+class Lazy:
+    """In the place of the background thread: work is done when its result is asked for."""
+
+    def submit(self, act, *given):
+        return SimpleNamespace(result=lambda: act(*given))
+
+    def shutdown(self, **_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("wait", "remarks"), [(0.05, ["50%"]), (0.011, [])])
+def test_data_that_keep_the_run_waiting_are_noticed(
+    engine_recipe, tmp_path, monkeypatch, wait, remarks
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(data_loader, "time", clock)
+    monkeypatch.setattr(run_frame, "time", clock)
+    monkeypatch.setattr(data_loader, "ThreadPoolExecutor", lambda *_: Lazy())
+    monkeypatch.setattr(DataLoader, "_make", clock.takes(wait, DataLoader._make))
+    monkeypatch.setattr(Trainer, "gradients", clock.takes(0.05, Trainer.gradients))
     pretrain(
         engine_recipe("denoising", **(SMALL | {"steps": 60, "statistics_every": None})), tmp_path / "run"
     )
-    (said,) = notes(tmp_path / "run")
-    assert "of the time goes into waiting for data" in said
+    expected = [f"{share} of the time goes into waiting for data" for share in remarks]
+    assert [text.split(";")[0] for text in notes(tmp_path / "run")] == expected
 
 
 def step(number: int, **changes) -> dict:
@@ -115,8 +150,8 @@ def step(number: int, **changes) -> dict:
 
 
 def said(events: list[dict]) -> list[str]:
-    watcher = Watcher()
-    return [text for event in events for text in watcher.see(event)]
+    diagnostics = Diagnostics()
+    return [text for event in events for text in diagnostics.see(event)]
 
 
 SOUND = [step(number) for number in range(1, 601)]

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from headstart.folder import read_json
-from headstart.training.checkpoint import read
+from headstart.training.checkpoint import Stored
 from headstart.training.metrics import read_metrics
 
 WORKER = """
@@ -135,8 +134,9 @@ def test_a_dead_process_ends_the_others_with_a_sentence(parallel, alone, tokens,
     assert ".cc:" not in said, "a place in PyTorch's sources helps nobody"
     assert "start the same again" in said
     reached = max(int(folder.name.removeprefix("step-")) for folder in (run / "checkpoints").glob("step-*"))
-    files = load_whole(run / "checkpoints" / f"step-{reached}")
-    assert files is not None
+    with Stored(run / "checkpoints" / f"step-{reached}") as stored:
+        stored.verify()
+        assert stored.whole("model.safetensors")
 
 
 def test_a_layout_that_does_not_fit_is_a_sentence(tokens, tmp_path) -> None:
@@ -169,7 +169,3 @@ def test_a_model_that_cannot_be_split_so_is_a_sentence(parallel, changes, senten
     ends = [(p.communicate(timeout=120)[1], p.returncode) for p in launch(recipe, tmp_path / "run", 2)]
     assert all(code == 3 for _, code in ends), ends
     assert any(sentence in said for said, _ in ends)
-
-
-def load_whole(folder: Path) -> Any:
-    return read(folder, read_json(folder / "state.json"))

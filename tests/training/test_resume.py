@@ -14,10 +14,11 @@ from headstart.models.registry import family_named
 from headstart.models.transformer import build
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.training import loop, parallel, run_folder
+from headstart.training import loop, run_folder
 from headstart.training.configuration import configuration
 from headstart.training.control import send
-from headstart.training.data_loader import Feed
+from headstart.training.data_loader import DataLoader
+from headstart.training.distributed import parallel
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import ParallelRecipe, PretrainRecipe
@@ -146,7 +147,7 @@ def test_cut_off_in_every_phase_of_a_mixture(engine_recipe, tmp_path, monkeypatc
 
 def spoil(monkeypatch, steps: set[int]) -> None:
     """Let the batches of some steps have no number for a loss."""
-    batch, honest, now = Feed.batch, parallel.loss_sum, [0]
+    batch, honest, now = DataLoader.batch, parallel.loss_sum, [0]
 
     def noted(self, step):
         now[0] = step
@@ -157,7 +158,7 @@ def spoil(monkeypatch, steps: set[int]) -> None:
             math.nan if now[0] in steps and model.training else 1.0
         )
 
-    monkeypatch.setattr(Feed, "batch", noted)
+    monkeypatch.setattr(DataLoader, "batch", noted)
     monkeypatch.setattr(parallel, "loss_sum", spoilt)
 
 
@@ -193,7 +194,7 @@ def test_going_back_passes_over_the_bad_rows(engine_recipe, tmp_path, monkeypatc
     stopped = loop.Run.update
 
     def slower(self):
-        if self.step == 6 and not self.passed:
+        if self.step == 6 and not self.progress.passed:
             send(self.folder, "set_learning_rate", rate=0.001)
         return stopped(self)
 
@@ -222,6 +223,58 @@ def test_going_back_again_and_again_is_given_up(engine_recipe, tmp_path, monkeyp
         pretrain(engine_recipe(on_spike="skip", steps=50), tmp_path / "skip")
 
 
+@pytest.mark.parametrize("every", [2, 5, 100])
+@pytest.mark.parametrize("name", ["muon", "adamw", "average", "in parts"])
+def test_figures_that_are_read_together_are_those_of_every_step(engine_recipe, tmp_path, name, every) -> None:
+    """As on a GPU, which is not waited for in every step; only clipping rounds in another way."""
+    kind, changes = SETTINGS[name]
+    pretrain(engine_recipe(kind, **changes), tmp_path / "each")
+    pretrain(engine_recipe(kind, **changes, figures_every=every), tmp_path / "together")
+    each, together = (account(tmp_path / run) for run in ("each", "together"))
+    assert [(e["kind"], e["step"]) for e in together] == [(e["kind"], e["step"]) for e in each]
+    for ours, theirs in zip(together, each, strict=True):
+        assert ours.keys() == theirs.keys()
+        for figure in ("loss", "gradient_norm", "learning_rate", "batch", "tokens"):
+            assert ours.get(figure, 0.0) == pytest.approx(theirs.get(figure, 0.0), rel=1e-3)
+    seconds = [e["seconds"] for e in read_metrics(tmp_path / "together") if e["kind"] == "step"]
+    assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize("name", ["muon", "adamw", "average"])
+def test_the_device_leaves_out_what_is_no_number(engine_recipe, tmp_path, monkeypatch, name) -> None:
+    """Nothing of it stays: weights, optimiser and average are those of a run that looked at every step."""
+    kind, changes = SETTINGS[name]
+    spoil(monkeypatch, {2, 3, 7})
+    for run, every in (("each", 1), ("together", 4)):
+        pretrain(engine_recipe(kind, **changes, figures_every=every), tmp_path / run)
+    each, together = (account(tmp_path / run) for run in ("each", "together"))
+    for told in ("step", "evaluation", "spike"):
+        ours, theirs = ([e for e in events if e["kind"] == told] for events in (together, each))
+        assert [(e["step"], e.get("action")) for e in ours] == [(e["step"], e.get("action")) for e in theirs]
+        assert [e.get("loss", 0.0) for e in ours] == pytest.approx(
+            [e.get("loss", 0.0) for e in theirs], rel=1e-3
+        )
+    states = [
+        json.loads((tmp_path / run / "checkpoints" / "step-12" / "state.json").read_text())
+        for run in ("each", "together")
+    ]
+    assert states[0]["step"] == states[1]["step"] == 12
+    assert states[0]["spikes"]["loss"]["count"] == states[1]["spikes"]["loss"]["count"] == 9
+
+
+def test_spikes_that_are_noticed_late_are_gone_back_from(engine_recipe, tmp_path, monkeypatch) -> None:
+    """Every row is passed over that was read since the checkpoint; the account has every step once."""
+    spoil(monkeypatch, {6})  # of step 7; the checkpoint is of step 6, figures are read at steps 5, 6 and 8
+    pretrain(engine_recipe(steps=20, on_spike="rollback", figures_every=5), tmp_path / "run")
+    events = account(tmp_path / "run")
+    assert [e["step"] for e in events if e["kind"] == "step"] == list(range(1, 21))
+    (spike,) = [e for e in events if e["kind"] == "spike"]
+    assert (spike["action"], spike["step"], spike["at"]) == ("rollback", 6, 7)
+    assert [e["step"] for e in events if e["kind"] == "evaluation"] == [0, 4, 8, 12, 16, 20]
+    with pytest.raises(loop.HeadstartError, match="the loss is nan, .* at step 7 of"):
+        pretrain(engine_recipe(steps=20, on_spike="stop", figures_every=5), tmp_path / "stop")
+
+
 @pytest.fixture(scope="module")
 def gradients(engine_recipe):
     """The loss and the gradients of a step's batch computed so many rows at once, without dropout."""
@@ -233,9 +286,9 @@ def gradients(engine_recipe):
             tokenizer = open_tokenizer(recipe.tokens)
             model = build(configuration(recipe), 0)
             layout = parallel.ParallelContext(ParallelRecipe(), torch.device("cpu"))
-            layout.place(model, recipe)
+            layout.parallelize(model, recipe)
             start = getattr(family_named(recipe.model.family), "DECODER_START", "end")
-            runs[kind] = Feed(recipe, read_vocabulary(tokenizer, start)), model.eval(), layout
+            runs[kind] = DataLoader(recipe, read_vocabulary(tokenizer, start)), model.eval(), layout
         feed, model, layout = runs[kind]
         batch = feed.batch(step)
         model.zero_grad()
@@ -267,6 +320,6 @@ def test_every_setting_of_the_recipe_was_thought_of(engine_recipe) -> None:
     """A new setting belongs in one of the tests above, or is known to hold no state."""
     stateless = {"tokens", "model", "seed", "device", "compile", "parallel", "spike_deviations", "sinks"}
     stateless |= {"context", "rows", "steps", "evaluate_every", "evaluate_rows", "checkpoint_every"}
-    stateless |= {"keep_checkpoints", "keep_every", "prompts"}
+    stateless |= {"keep_checkpoints", "keep_every", "prompts", "figures_every"}
     tested = set(itertools.chain.from_iterable(changes for _, changes in SETTINGS.values()))
     assert set(PretrainRecipe.model_fields) == stateless | tested | {"phases", "on_spike"}

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from headstart.errors import HeadstartError, Stopped
 from headstart.interchange.model_folder import load_model
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import TokenRows
-from headstart.training import checkpoint, control, loop, parallel, run_folder
+from headstart.training import checkpoint, control, loop, run_folder, run_frame
 from headstart.training.data_loader import RowOrder
+from headstart.training.distributed import parallel
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
@@ -150,6 +152,7 @@ def test_micro_rows_change_nothing_but_rounding(whole, recipe, tmp_path, kind, m
 
 
 WORKER = """
+import os
 import sys
 import time
 from pathlib import Path
@@ -159,8 +162,11 @@ from headstart.errors import Stopped
 
 run_folder.describe_machine = dict
 update = loop.Run.update
+number, step = map(int, sys.argv[4:])
 def slow(self):
     time.sleep(float(sys.argv[3]))
+    if self.step == step:
+        os.kill(os.getpid(), number)
     return update(self)
 loop.Run.update = slow
 print("ready", flush=True)
@@ -172,11 +178,17 @@ except Stopped as stopped:
 """
 
 
-def start(recipe: PretrainRecipe, run: Path, delay: float) -> subprocess.Popen:
-    """The run in another process, its steps slowed down; returns once torch is loaded."""
+def start(
+    recipe: PretrainRecipe, run: Path, delay: float, number: int = 0, step: int = -1
+) -> subprocess.Popen:
+    """The run in another process, its steps slowed down; returns once torch is loaded.
+
+    Args:
+        number, step: the signal that it gets before the update of this step.
+    """
     path = run.with_suffix(".yaml")
     recipe.save(path)
-    command = [sys.executable, "-c", WORKER, str(path), str(run), str(delay)]
+    command = [sys.executable, "-c", WORKER, str(path), str(run), str(delay), str(number), str(step)]
     worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert worker.stdout is not None
     assert worker.stdout.readline() == "ready\n"
@@ -321,17 +333,10 @@ def test_a_loss_that_is_no_number_ends_the_run_with_what_it_had(recipe, tmp_path
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_stops(whole, recipe, tmp_path, number) -> None:
     run = tmp_path / "run"
-    worker = start(recipe(), run, 0.2)
-    while not steps(run):
-        assert worker.poll() is None
-        time.sleep(0.02)
-    worker.send_signal(number)
-    said, _ = worker.communicate(timeout=30)
-    assert worker.returncode == 3
-    last = steps(run)[-1][0]
-    assert f"stopped after step {last}: {signal.Signals(number).name} came; everything is saved" in said
-    assert (run / "checkpoints" / f"step-{last}").is_dir()
-    assert last < 12
+    said, _ = start(recipe(), run, 0.0, number, 6).communicate()
+    assert steps(run)[-1][0] == 7, "the step is made"
+    assert f"stopped after step 7: {signal.Signals(number).name} came; everything is saved" in said
+    assert (run / "checkpoints" / "step-7").is_dir()
     pretrain(recipe(), run)
     assert_same_run(run, whole["masked"])
 
@@ -404,29 +409,27 @@ def test_a_scaled_rate_survives_a_restart(recipe, tmp_path, monkeypatch) -> None
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
 
 
-def test_a_pause_lasts_until_it_is_lifted(whole, recipe, tmp_path) -> None:
+def test_a_pause_lasts_until_it_is_lifted(whole, recipe, tmp_path, monkeypatch) -> None:
     """In another thread than the main one, too, where no signal can be caught."""
     run = tmp_path / "run"
     run.mkdir()
     control.send(run, "pause")
+    waits = iter(["checkpoint", None, None, "resume"])
+    made: list[int] = []
+
+    def sleep(_: float) -> None:
+        made.append(len(steps(run)))
+        if action := next(waits):
+            control.send(run, action)
+
+    clock = SimpleNamespace(perf_counter=time.perf_counter, process_time=time.process_time, sleep=sleep)
+    monkeypatch.setattr(run_frame, "time", clock)
     worker = threading.Thread(target=pretrain, args=(recipe(), run))
     worker.start()
-    while not kinds(run, "control"):
-        time.sleep(0.02)
-    control.send(run, "checkpoint")  # obeyed, and the pause goes on
-    while not (run / "checkpoints" / "step-0").is_dir():
-        time.sleep(0.02)
-    time.sleep(0.3)
-    assert steps(run) == []
-    assert worker.is_alive()
-    control.send(run, "resume")
-    worker.join(timeout=60)
-    assert not worker.is_alive()
-    assert [e["action"] for e in read_metrics(run) if e["kind"] == "control"] == [
-        "pause",
-        "checkpoint",
-        "resume",
-    ]
+    worker.join()
+    assert made == [0, 0, 0, 0], "a checkpoint is written, and the pause goes on"
+    told = [e["action"] for e in read_metrics(run) if e["kind"] == "control"]
+    assert told == ["pause", "checkpoint", "resume"]
     assert_same_run(run, whole["masked"])
 
 

@@ -1,14 +1,14 @@
 """A run under somebody's hands: what `control.json` asks for is done, told and outlasts a restart."""
 
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from headstart.errors import Stopped
-from headstart.training import control, loop, run_folder
+from headstart.training import control, loop, run_folder, run_frame
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 
@@ -27,13 +27,6 @@ def told(run: Path, kind: str, *fields: str) -> list:
     ]
 
 
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def during(monkeypatch, act: Callable[[Path, int], None]) -> None:
     """Call `act(run, step)` before every update."""
     update = loop.Run.update
@@ -45,26 +38,32 @@ def during(monkeypatch, act: Callable[[Path, int], None]) -> None:
     monkeypatch.setattr(loop.Run, "update", acting)
 
 
-def test_single_steps_while_paused(engine_recipe, tmp_path) -> None:
+def whenever_it_waits(monkeypatch, acts: list[Callable[[], None]]) -> None:
+    """Call one function after another, each when the run is paused and has obeyed all that there was."""
+    left = iter(acts)
+    clock = SimpleNamespace(
+        perf_counter=time.perf_counter, process_time=time.process_time, sleep=lambda _: next(left)()
+    )
+    monkeypatch.setattr(run_frame, "time", clock)
+
+
+def test_single_steps_while_paused(engine_recipe, tmp_path, monkeypatch) -> None:
     pretrain(engine_recipe(), tmp_path / "whole")
     run = tmp_path / "run"
     run.mkdir()
     control.send(run, "pause")
-    worker = threading.Thread(target=pretrain, args=(engine_recipe(), run))
-    worker.start()
-    until(lambda: told(run, "control", "action") == ["pause"])
-    assert told(run, "step", "step") == []
-    for done in (1, 2):
-        control.send(run, "step")
-        until(lambda: len(told(run, "step", "step")) == done)  # noqa: B023
-        time.sleep(0.3)
-        assert told(run, "step", "step") == list(range(1, done + 1)), "one, and it waits again"
-    control.send(run, "capture")
-    until(lambda: told(run, "control", "action")[-1] == "capture")
-    assert not (run / "captures").exists()
-    control.send(run, "resume")
-    worker.join(60)
-    assert not worker.is_alive()
+    before: list[list] = []
+
+    def sends(action: str) -> Callable[[], None]:
+        def act() -> None:
+            before.append(told(run, "step", "step"))
+            control.send(run, action)
+
+        return act
+
+    whenever_it_waits(monkeypatch, [sends(action) for action in ("step", "step", "capture", "resume")])
+    pretrain(engine_recipe(), run)
+    assert before == [[], [1], [1, 2], [1, 2]], "one step, and it waits again"
     assert [path.name for path in (run / "captures").iterdir()] == ["step-000003"]
     assert told(run, "control", "action") == ["pause", "step", "step", "capture", "resume"]
     assert told(run, "step", "step", "loss") == told(tmp_path / "whole", "step", "step", "loss")
@@ -122,7 +121,7 @@ def test_a_file_that_says_nothing_changes_nothing(engine_recipe, tmp_path, conte
     assert told(run, "step", "step") == [1, 2, 3]
     assert told(run, "control", "action") == []
     control.send(run, "checkpoint")  # and the file can be used again
-    assert control.Control(run, 0).next()["action"] == "checkpoint"
+    assert control.next_command(run, 0)["action"] == "checkpoint"
 
 
 def test_a_checkpoint_on_demand_is_gone_on_from(engine_recipe, tmp_path, monkeypatch) -> None:

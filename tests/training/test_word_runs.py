@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -23,14 +25,17 @@ from headstart.errors import HeadstartError, Stopped
 from headstart.folder import write_manifest
 from headstart.models.vectors.elmo import load_elmo
 from headstart.models.vectors.word_vectors import WordVectors
-from headstart.training import checkpoint, elmo_run, run_folder
+from headstart.training import checkpoint, elmo_run, run_folder, run_frame
 from headstart.training.control import send
-from headstart.training.elmo_run import ElmoRecipe, SentenceOrder, Sentences, train_elmo
+from headstart.training.elmo_run import ElmoRecipe, ElmoRun, SentenceOrder, Sentences, train_elmo
 from headstart.training.metrics import read_metrics
+from headstart.training.monitoring.capture import capture_elmo
 from headstart.training.word_vectors_run import (
     GloveRecipe,
+    GloveRun,
     HeldOut,
     Word2VecRecipe,
+    Word2VecRun,
     train_glove,
     train_word2vec,
 )
@@ -96,7 +101,7 @@ def result(run: Path) -> dict[str, np.ndarray]:
 
 def story(run: Path) -> list[dict]:
     """What a run reached, step by step, without times."""
-    changing = {"seq", "time", "seconds", "words_per_second", "cells_per_second"}
+    changing = {"seq", "time", "seconds", "core_seconds", "words_per_second", "cells_per_second"}
     return [
         {name: value for name, value in event.items() if name not in changing}
         for event in read_metrics(run)
@@ -179,16 +184,16 @@ def test_the_same_recipe_gives_the_same_run_and_another_seed_does_not(
 def test_a_run_that_broke_off_ends_as_the_uninterrupted_one(
     whole, recipe, family, tmp_path, monkeypatch
 ) -> None:
-    save, calls = checkpoint.Checkpoints.save_now, []
+    save, calls = checkpoint.Checkpoints.save, []
 
-    def breaks(*given) -> None:
+    def breaks(*given):
         calls.append(given)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        save(*given)
+        return save(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoints, "save_now", breaks)
+        patch.setattr(checkpoint.Checkpoints, "save", breaks)
         with pytest.raises(KeyboardInterrupt):
             TRAINERS[family](recipe(family), tmp_path / "run")
     assert not (tmp_path / "run" / "model").exists()
@@ -219,11 +224,98 @@ def test_elmo_obeys_the_control_file(whole, recipe, tmp_path) -> None:
     assert story(run) == story(whole("elmo"))
 
 
+def sends(monkeypatch, run_class, commands: dict[int, list[tuple[str, dict]]]) -> None:
+    """Send commands before the updates of some steps; they are obeyed before the next one."""
+    update = run_class.update
+
+    def sending(self):
+        for action, values in commands.get(self.step, []):
+            send(self.folder, action, **values)
+        return update(self)
+
+    monkeypatch.setattr(run_class, "update", sending)
+
+
+RUNS = {"elmo": ElmoRun, "word2vec": Word2VecRun, "glove": GloveRun}
+
+
+@pytest.mark.parametrize("family", TRAINERS)
+def test_every_loop_does_what_the_control_file_asks_for(whole, recipe, family, tmp_path, monkeypatch) -> None:
+    """What a run writes as obeyed, it has done: rates, a checkpoint, a stop; and once, over a restart too."""
+    run = tmp_path / "run"
+    rate = recipe(family).rate
+    commands = [("scale_learning_rate", {"factor": 0.5}), ("set_learning_rate", {"rate": rate / 4})]
+    with monkeypatch.context() as patch:
+        sends(patch, RUNS[family], {0: [*commands, ("checkpoint", {}), ("stop", {})]})
+        with pytest.raises(Stopped, match="stopped after step 1: the control file asked for it"):
+            TRAINERS[family](recipe(family), run)
+    assert (run / "checkpoints" / "step-1").is_dir()
+    TRAINERS[family](recipe(family), run)
+    events = read_metrics(run)
+    told = [event["action"] for event in events if event["kind"] == "control"]
+    assert told == ["scale_learning_rate", "set_learning_rate", "checkpoint", "stop"]
+    ours, theirs = (
+        [event["learning_rate"] for event in read_metrics(folder) if event["kind"] == "step"]
+        for folder in (run, whole(family))
+    )
+    factors = [mine / plain for mine, plain in zip(ours, theirs, strict=True)]
+    assert factors == pytest.approx([1.0] + [0.25] * (len(ours) - 1))
+    assert events[-1]["changed_by_control"] is True
+    assert read_metrics(whole(family))[-1]["changed_by_control"] is False
+    assert any(not np.array_equal(result(run)[name], result(whole(family))[name]) for name in result(run))
+
+
+@pytest.mark.parametrize("family", TRAINERS)
+def test_every_loop_pauses_and_makes_single_steps(whole, recipe, family, tmp_path, monkeypatch) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    send(run, "pause")
+    actions, made = iter(["step", "capture", "resume"]), []
+
+    def waits(_: float) -> None:
+        made.append(len([event for event in read_metrics(run) if event["kind"] == "step"]))
+        send(run, next(actions))
+
+    clock = SimpleNamespace(perf_counter=time.perf_counter, process_time=time.process_time, sleep=waits)
+    monkeypatch.setattr(run_frame, "time", clock)
+    TRAINERS[family](recipe(family), run)
+    assert made == [0, 1, 1]
+    assert_same_run(run, whole(family))
+    told = [event["action"] for event in read_metrics(run) if event["kind"] == "control"]
+    captures = sorted(path.name for path in (run / "captures").glob("*"))
+    if family == "elmo":
+        assert told == ["pause", "step", "capture", "resume"]
+        assert captures == ["step-000002"]
+    else:
+        assert told == ["pause", "step", "resume"], "what is not done is not written as done"
+        notes = [event["text"] for event in read_metrics(run) if event["kind"] == "note"]
+        assert notes == ["capture is not done: word vectors have no batch to look into"]
+        assert captures == []
+
+
+def test_a_capture_of_elmo_shows_its_words_and_their_loss(whole, tmp_path) -> None:
+    model = elmo_run.ElmoLanguageModel.load(whole("elmo") / "model")
+    batch = [["It", "was", "the", "best"], ["It", "was"], ["not", "looked", "at"]]
+    loss = capture_elmo(model, batch, tmp_path / "capture")
+    with torch.no_grad():
+        total, count = model.loss_sum(elmo_run.pack(batch[:2]))
+    assert loss == pytest.approx(float(total) / count, rel=1e-5)
+    tensors = load_file(tmp_path / "capture" / "tensors.safetensors")
+    facts = json.loads((tmp_path / "capture" / "capture.json").read_text())
+    first = (tensors["sentence"] == 0).numpy()
+    order = np.argsort(tensors["place"].numpy()[first])
+    assert [np.array(facts["words"])[first][n] for n in order] == ["<S>", *batch[0], "</S>"]
+    forward, backward = (tensors["loss"][direction].numpy()[first][order] for direction in (0, 1))
+    assert np.isnan(forward).tolist() == [False] * 5 + [True], "forwards the last word predicts nothing"
+    assert np.isnan(backward).tolist() == [True] + [False] * 5
+    assert {"forward.0", "forward.2", "backward.0", "backward.2"} <= set(tensors)
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
 from headstart.training import elmo_run, run_folder
-from headstart.training.elmo_run import ElmoRecipe, train_elmo
+from headstart.training.elmo_run import ElmoRecipe, ElmoRun, train_elmo
 run_folder.describe_machine = dict
 options = elmo_run.preset("laptop")
 lstm = type(options.lstm)(dim=16, projection_dim=8)

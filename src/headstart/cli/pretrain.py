@@ -79,6 +79,11 @@ def _dry_run(recipe: Path | None, overrides: list[str], as_json: bool) -> None:
         typer.echo(f"{name:12}{figure}" + (f"  ({detail})" if detail else ""))
     if peak > there:
         typer.echo("this is more memory than there is: lower micro_rows, or set checkpoint_activations=true")
+    if found["loss_is_number"] is False:
+        typer.echo(
+            "the loss of the steps that were measured is no number: lower optimiser.matrix_rate and "
+            "optimiser.vector_rate"
+        )
 
 
 def _family(recipe: Path | None, overrides: list[str]) -> str:

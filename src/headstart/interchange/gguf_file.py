@@ -14,8 +14,8 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, write_json
-from headstart.models.config import Rotary, RotaryScaling, TransformerConfig
-from headstart.models.parts.positions import rotary_frequencies
+from headstart.models.config import RotaryScaling, TransformerConfig
+from headstart.models.parts import rotary_frequencies
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer
 from headstart.tokenizer.base import Tokenizer
@@ -169,10 +169,8 @@ def write_gguf(
             heads = _paired(theirs, config)
             _add(writer, theirs, _neighbours(tensor, heads) if heads else tensor, kind)
         if config.rotary_scaling is not None:
-            plain = rotary_frequencies(Rotary(config.head_width, config.rotary_base))
-            stretched = rotary_frequencies(
-                Rotary(config.head_width, config.rotary_base, config.rotary_scaling)
-            )
+            plain = rotary_frequencies(config.head_width, config.rotary_base)
+            stretched = rotary_frequencies(config.head_width, config.rotary_base, config.rotary_scaling)
             _add(writer, "rope_freqs.weight", plain / stretched, "f32")
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -386,8 +384,8 @@ def _scaling(path: Path, factors: Tensor, sizes: dict[str, Any]) -> RotaryScalin
     """Llama 3.1's stretching, known by the factors that it gives to the frequencies."""
     scaling = RotaryScaling(factor=_short(float(factors.max())))
     head_width = sizes["head_width"] or sizes["width"] // sizes["heads"]
-    plain = rotary_frequencies(Rotary(head_width, sizes["rotary_base"]))
-    expected = plain / rotary_frequencies(Rotary(head_width, sizes["rotary_base"], scaling))
+    plain = rotary_frequencies(head_width, sizes["rotary_base"])
+    expected = plain / rotary_frequencies(head_width, sizes["rotary_base"], scaling)
     if factors.shape != expected.shape or not torch.allclose(factors, expected, rtol=1e-4):
         raise HeadstartError(f"{path} stretches its positions in another way than Llama 3.1; it is not read")
     return scaling

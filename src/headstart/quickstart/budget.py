@@ -9,7 +9,7 @@ from headstart.tasks.finetuning.finetune_recipe import NARROW, FinetuneRecipe
 from headstart.tasks.kinds.registry import KINDS
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, PretrainRecipe
-from headstart.training.step_cost import seconds_per_step
+from headstart.training.step_cost import step_cost
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -98,17 +98,17 @@ def _sized(
             seed=seed,
             prompts=PROMPTS if objective == "causal" else [],
         )
-        cost, parameters = seconds_per_step(recipe)
-        steps = max(FEWEST_STEPS, int(seconds / cost))
+        cost = step_cost(recipe)
+        steps = max(FEWEST_STEPS, int(seconds / cost.seconds))
         seen = steps * recipe.rows * recipe.context
-        if chosen is not None and seen < TOKENS_PER_PARAMETER * parameters:
+        if chosen is not None and seen < TOKENS_PER_PARAMETER * cost.parameters:
             break
         settings = {
             "steps": steps,
             "evaluate_every": max(1, steps // EVALUATIONS),
-            "checkpoint_every": max(1, int(CHECKPOINT_SECONDS / cost)),
+            "checkpoint_every": max(1, int(CHECKPOINT_SECONDS / cost.seconds)),
         }
-        chosen = recipe.model_copy(update=settings), cost
+        chosen = recipe.model_copy(update=settings), cost.seconds
     assert chosen is not None
     return chosen
 

@@ -13,10 +13,10 @@ from headstart.objectives.vocabulary import read_vocabulary
 from headstart.scaling.memory import Layout, training_memory
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.configuration import configuration
-from headstart.training.data_loader import Feed
+from headstart.training.data_loader import DataLoader
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.schedule import rows_at, rows_before
-from headstart.training.step_cost import seconds_per_step
+from headstart.training.step_cost import step_cost
 
 # What a step costs more in a long run than in the few that are measured.
 LOOP_SHARE = 1.1
@@ -27,8 +27,9 @@ def dry_run(recipe: PretrainRecipe) -> dict[str, Any]:
 
     Returns:
         `parameters` by part, `tokens` of the run and `passes` over the text, `flops`, `memory` in bytes by
-        part of the fullest process with its `peak` and what there `is`, `checkpoint_bytes`, and `seconds`,
-        None where the layout asks for more processes than this one.
+        part of the fullest process with its `peak` and what there `is`, `checkpoint_bytes`, `seconds`,
+        and `loss_is_number`, whether the loss of the measured steps was one; these two are None where the
+        layout asks for more processes than this one.
 
     Raises:
         HeadstartError: what `pretrain` would refuse.
@@ -37,8 +38,8 @@ def dry_run(recipe: PretrainRecipe) -> dict[str, Any]:
     counts = parameters_by_part(config)
     tokens = rows_before(recipe.steps, recipe) * recipe.context
     family = family_named(config.family)
-    vocabulary = read_vocabulary(open_tokenizer(recipe.tokens), family.decoder_start)
-    with closing(Feed(recipe, vocabulary)) as feed:
+    vocabulary = read_vocabulary(open_tokenizer(recipe.tokens), getattr(family, "DECODER_START", "end"))
+    with closing(DataLoader(recipe, vocabulary)) as feed:
         rows, batch = len(feed.train), feed.batch(recipe.steps - 1)  # behind all warm-ups
     flops = batch_flops(config, batch) / rows_at(recipe.steps - 1, recipe) * rows_before(recipe.steps, recipe)
     masked = recipe.objective.mask_rate if recipe.objective.kind in ("masked", "next-sentence") else 1.0
@@ -65,9 +66,10 @@ def dry_run(recipe: PretrainRecipe) -> dict[str, Any]:
         "gpu" if gpu else "cpu",
         recipe.documents_apart and not gpu,
     )
-    seconds, size = None, sum(counts.values())
+    seconds, is_number, size = None, None, sum(counts.values())
     if processes == 1 and "RANK" not in os.environ:
-        seconds = seconds_per_step(recipe)[0] * recipe.steps * LOOP_SHARE
+        cost = step_cost(recipe)
+        seconds, is_number = cost.seconds * recipe.steps * LOOP_SHARE, cost.is_number
     return {
         "parameters": counts | {"all": size},
         "steps": recipe.steps,
@@ -79,6 +81,7 @@ def dry_run(recipe: PretrainRecipe) -> dict[str, Any]:
         "checkpoint_bytes": int(held["optimiser"] + 4 * size * (1 + (recipe.optimiser.average is not None))),
         "processes": processes,
         "seconds": seconds,
+        "loss_is_number": is_number,
     }
 
 

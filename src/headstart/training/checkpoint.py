@@ -3,7 +3,8 @@
 Tensors are safetensors, everything else JSON; nothing is pickled. What is to be saved is copied to memory at
 once and written in the background. One process writes the files whole; of tensors that are split over
 processes each writes its pieces, and `state.json` says which piece lies where, so that a checkpoint of one
-layout loads in any other.
+layout loads in any other. A process that goes on reads those blocks of the files that make its own part, and
+hashes its share of the files: at 70B parameters with Adam a checkpoint has 840 GB.
 """
 
 import hashlib
@@ -12,8 +13,11 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,6 +26,7 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, remove, write_json
+from headstart.training.distributed.tensors import Extent, extent, local
 
 Files = dict[str, dict[str, Tensor]]
 """Tensors by name, by the file that they are in."""
@@ -39,6 +44,7 @@ class Checkpoints:
         keep_every: those whose step is a multiple of this stay for good.
         rank, size: which of how many processes this is.
         split: whether tensors are split over processes; otherwise process 0 has all there is.
+        any: whether something is so in any process; all of them ask at the same time.
     """
 
     def __init__(
@@ -49,9 +55,10 @@ class Checkpoints:
         rank: int = 0,
         size: int = 1,
         split: bool = False,
+        any: Callable[[bool], bool] = bool,
     ) -> None:
         self.folder, self.keep, self.keep_every = run / "checkpoints", keep, keep_every
-        self.rank, self.size = rank, size if split else 1
+        self.rank, self.size, self.processes, self.any = rank, size if split else 1, size, any
         self.writes = rank == 0 or split
         self.damaged: list[str] = []
         """What `load_last` passed over, in words."""
@@ -69,7 +76,7 @@ class Checkpoints:
         trouble = self.wait()
         if self.writes:
             copies = {
-                file: {name: _piece(tensor) for name, tensor in tensors.items()}
+                file: {name: _shard(tensor) for name, tensor in tensors.items()}
                 for file, tensors in files.items()
             }
             self._pending = self._writer.submit(self._write, copies, state)
@@ -149,7 +156,7 @@ class Checkpoints:
 
     def _superseded(self, step: int) -> list[Path]:
         """What the checkpoint of this step makes superfluous; later ones are damaged, or it would not be."""
-        earlier = [folder for folder in self._folders() if _step(folder) <= step][: -self.keep]
+        earlier = [folder for folder in self.folders() if _step(folder) <= step][: -self.keep]
         return [
             folder for folder in earlier if not (self.keep_every and _step(folder) % self.keep_every == 0)
         ]
@@ -163,42 +170,29 @@ class Checkpoints:
             else:
                 remove(rest)
 
-    def _folders(self) -> list[Path]:
+    def folders(self) -> list[Path]:
         """The run's checkpoints, oldest first."""
         return sorted(self.folder.glob("step-*"), key=_step)
 
-    def load_last(self, restore: Callable[[Files], None]) -> dict[str, Any] | None:
+    def load_last(self, restore: Callable[["Stored"], None]) -> dict[str, Any] | None:
         """Restore the newest checkpoint; returns its state, or None where there is none.
 
         A checkpoint whose files do not match their hashes is passed over for the one before it, and it is
-        said so.
+        said so. All processes take the same one.
 
         Args:
-            restore: takes the tensors up, each whole.
+            restore: takes the tensors up, each as far as this process has it.
 
         Raises:
             HeadstartError: there are checkpoints and all of them are damaged.
         """
         self.wait()
-        folders = self._folders()
+        folders = self.folders()
         for folder in reversed(folders):
-            try:
-                state = read_json(folder / "state.json")
-                files = read(folder, state)
-                if files is not None:
-                    restore(files)
-                    return state
-                why = "a file is not what was written"
-            except (
-                HeadstartError,
-                OSError,
-                SafetensorError,
-                LookupError,
-                TypeError,
-                ValueError,
-                RuntimeError,
-            ) as error:
-                why = str(error) or type(error).__name__
+            state, why = self._restored(folder, restore)
+            if not self.any(why is not None):
+                return state
+            why = why or "as another process found"
             self.damaged.append(f"the checkpoint {folder} is damaged ({why}); the one before it is taken")
             if self.rank == 0:
                 print(f"headstart: {self.damaged[-1]}", file=sys.stderr)
@@ -209,24 +203,165 @@ class Checkpoints:
             )
         return None
 
+    def _restored(
+        self, folder: Path, restore: Callable[["Stored"], None]
+    ) -> tuple[dict[str, Any] | None, str | None]:
+        """The state of a checkpoint that was taken up, and what is wrong with it, in words.
 
+        Nothing is taken up before every process has found its share of the files to be whole."""
+        stored, why = None, None
+        try:
+            stored = Stored(folder)
+            stored.verify(self.rank, self.processes)
+        except DAMAGE as error:
+            why = str(error) or type(error).__name__
+        if self.any(why is not None) or stored is None:
+            return None, why
+        try:
+            with stored:
+                restore(stored)
+        except DAMAGE as error:
+            return None, str(error) or type(error).__name__
+        return stored.state, None
+
+
+@dataclass(frozen=True)
 class TensorShard:
-    """What this process has of a tensor, copied to memory; and the whole's shape, and where this begins."""
+    """What a process has of a tensor, copied to memory; and the whole's shape, and where this begins."""
 
-    def __init__(self, values: Tensor, shape: list[int], offset: list[int]) -> None:
-        self.values, self.shape, self.offset = values, shape, offset
+    values: Tensor
+    shape: list[int]
+    offset: list[int]
 
 
-def _piece(tensor: Tensor) -> TensorShard:
-    local, offset = tensor.detach(), [0] * tensor.dim()
-    if hasattr(tensor, "device_mesh"):
-        from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+def _shard(tensor: Tensor) -> TensorShard:
+    own, place = local(tensor.detach()), extent(tensor)
+    copy = torch.empty(own.shape, dtype=own.dtype).copy_(own)
+    return TensorShard(copy, list(place.shape), list(place.offset))
 
-        mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
-        _, place = compute_local_shape_and_global_offset(tensor.shape, mesh, placements)
-        local, offset = tensor.to_local(), list(place)  # type: ignore[attr-defined]
-    copy = torch.empty(local.shape, dtype=local.dtype).copy_(local)
-    return TensorShard(copy, list(tensor.shape), offset)
+
+# What reading a checkpoint that is not whole may raise.
+DAMAGE = (HeadstartError, OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError)
+
+
+class Stored:
+    """A checkpoint on the disk, of which any block of any tensor can be read. As a context manager it keeps
+    its files open.
+
+    Args:
+        folder: the checkpoint's.
+
+    Raises:
+        HeadstartError: `state.json` is not what was written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / "state.sha256").read_text().startswith(_sha256(folder / "state.json")):
+            raise HeadstartError("a file is not what was written")
+        self.state: dict[str, Any] = read_json(folder / "state.json")
+        self._open = ExitStack()
+        self._handles: dict[str, Any] = {}
+        self._found: dict[str, dict[str, list[tuple[str, Extent]]]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handles.clear()
+        self._open.close()
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """The hash of each file of tensors."""
+        split = self.state.get("split")
+        known: dict[str, str] = self.state.get("sha256", {})
+        return {file: facts["sha256"] for file, facts in split.items()} if split else known
+
+    def verify(self, rank: int = 0, size: int = 1, only: tuple[str, ...] | None = None) -> None:
+        """Compare the hashes of every `size`th file, from number `rank` on.
+
+        Args:
+            only: names of tensors' files, as `names` takes them; None: all.
+
+        Raises:
+            HeadstartError: a file is not what was written.
+        """
+        split = self.state.get("split") or {}
+        files = [
+            file
+            for file in sorted(self.hashes)
+            if only is None or (split[file]["of"] if split else file) in only
+        ]
+        for file in files[rank::size]:
+            if _sha256(self.folder / file) != self.hashes[file]:
+                raise HeadstartError("a file is not what was written")
+
+    def _blocks(self, file: str) -> dict[str, list[tuple[str, Extent]]]:
+        """By tensor of a file: which files on the disk hold which blocks of it."""
+        if file not in self._found:
+            split = self.state.get("split") or {}
+            blocks: dict[str, list[tuple[str, Extent]]] = {}
+            for stored in self.hashes:
+                facts = split.get(stored)
+                if (facts["of"] if facts else stored) != file:
+                    continue
+                for name in self._handle(stored).keys():  # noqa: SIM118 - no mapping
+                    size = tuple(self._handle(stored).get_slice(name).get_shape())
+                    shape, offset = facts["pieces"][name] if facts else (size, (0,) * len(size))
+                    block, known = Extent(tuple(shape), tuple(offset), size), blocks.setdefault(name, [])
+                    if all(
+                        block != other for _, other in known
+                    ):  # processes with the same block wrote the same
+                        known.append((stored, block))
+            self._found[file] = blocks
+        return self._found[file]
+
+    def names(self, file: str) -> list[str]:
+        """The names of the tensors in a file, such as `model.safetensors`; none if there is no such file."""
+        return list(self._blocks(file))
+
+    def read(self, file: str, name: str, wanted: Extent | None = None) -> Tensor:
+        """A block of a tensor; None: all of it. Nothing else is read.
+
+        Raises:
+            KeyError: there is no such tensor.
+            ValueError: the tensor has another shape, or parts of it are missing.
+        """
+        places = self._blocks(file)[name]
+        shape = places[0][1].shape
+        wanted = Extent.whole(shape) if wanted is None else wanted
+        if wanted.shape != shape:
+            raise ValueError(f"{name} has the shape {list(shape)}, not {list(wanted.shape)}")
+        if not shape:
+            scalar: Tensor = self._handle(places[0][0]).get_tensor(name)
+            return scalar
+        common = [(stored, block, block.overlap(wanted)) for stored, block in places]
+        parts = [(stored, block, both) for stored, block, both in common if both.count]
+        missing = wanted.count - sum(both.count for _, _, both in parts)
+        if missing:
+            raise ValueError(f"{missing} numbers of {name} are missing")
+        if not parts:
+            nothing: Tensor = self._handle(places[0][0]).get_slice(name)[(slice(0, 0),) * len(shape)]
+            return nothing.new_empty(wanted.size)
+        blocks: list[Tensor] = [
+            self._handle(stored).get_slice(name)[both.slices(block)] for stored, block, both in parts
+        ]
+        if len(blocks) == 1:
+            return blocks[0]
+        found = blocks[0].new_empty(wanted.size)
+        for (_, _, both), numbers in zip(parts, blocks, strict=True):
+            found[both.slices(wanted)] = numbers
+        return found
+
+    def whole(self, file: str) -> dict[str, Tensor]:
+        """All tensors of a file."""
+        return {name: self.read(file, name) for name in self.names(file)}
+
+    def _handle(self, file: str) -> Any:
+        if file not in self._handles:
+            self._handles[file] = self._open.enter_context(safe_open(self.folder / file, "pt"))
+        return self._handles[file]
 
 
 def _gathered(made: Path, size: int) -> dict[str, Any]:
@@ -238,33 +373,6 @@ def _gathered(made: Path, size: int) -> dict[str, Any]:
             raise TimeoutError(f"{missing[0].name} did not appear within {PATIENCE:.0f} s")
         time.sleep(0.02)
     return {file: facts for path in paths for file, facts in read_json(path).items()}
-
-
-def read(folder: Path, state: dict[str, Any]) -> Files | None:
-    """The tensors of a checkpoint, each whole; None: a file is not what was written."""
-    if not (folder / "state.sha256").read_text().startswith(_sha256(folder / "state.json")):
-        return None
-    split = state.get("split")
-    known = {file: facts["sha256"] for file, facts in split.items()} if split else state["sha256"]
-    if any(_sha256(folder / file) != expected for file, expected in known.items()):
-        return None
-    files: Files = {}
-    for file in known:
-        with safe_open(folder / file, "pt") as stored:
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        if not split:
-            files[file] = tensors
-            continue
-        whole = files.setdefault(split[file]["of"], {})
-        for name, (shape, offset) in split[file]["pieces"].items():
-            piece = tensors[name]
-            if name not in whole:
-                whole[name] = torch.empty(shape, dtype=piece.dtype)
-            place = tuple(
-                slice(first, first + length) for first, length in zip(offset, piece.shape, strict=True)
-            )
-            whole[name][place] = piece
-    return files
 
 
 def _step(folder: Path) -> int:

@@ -16,7 +16,7 @@ one without the brackets. They are obeyed in the order of their numbers, each on
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import orjson
 
@@ -28,6 +28,15 @@ NUMBERS = {"scale_learning_rate": "factor", "set_learning_rate": "rate"}
 ACTIONS = ("pause", "resume", "step", "stop", "checkpoint", "capture", *NUMBERS)
 # Commands that the file holds at most; older ones have long been obeyed.
 KEPT = 64
+
+
+class Command(TypedDict):
+    """One thing that a run is asked to do."""
+
+    seq: int
+    action: str
+    factor: NotRequired[float]
+    rate: NotRequired[float]
 
 
 def send(run: Path, action: str, **values: Any) -> None:
@@ -49,7 +58,7 @@ def send(run: Path, action: str, **values: Any) -> None:
     write_json(run / FILE, [*before[1 - KEPT :], command])
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> list[Command]:
     """The commands in the file, by their numbers; anything else that stands there is none."""
     try:
         content = orjson.loads(path.read_bytes())
@@ -70,16 +79,6 @@ def _is_command(command: Any) -> bool:
     return action in ACTIONS
 
 
-class Control:
-    """The reader in the training loop. `seq` is the last command obeyed."""
-
-    def __init__(self, run: Path, seq: int) -> None:
-        self.path, self.seq = run / FILE, seq
-
-    def next(self) -> dict[str, Any]:
-        """The first command not yet obeyed, or an empty one."""
-        for command in _read(self.path):
-            if command["seq"] > self.seq:
-                self.seq = command["seq"]
-                return command
-        return {}
+def next_command(run: Path, obeyed: int) -> Command | None:
+    """The first command to the run in a folder behind number `obeyed`; None: there is none yet."""
+    return next((command for command in _read(run / FILE) if command["seq"] > obeyed), None)

@@ -4,6 +4,7 @@ The state of a reader is the number of the step. Every process makes the batch o
 share, so that nothing depends on how many there are; the next step's batch is made in the background.
 """
 
+import hashlib
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -41,7 +42,7 @@ class RowOrder:
         return np.array([self._order(place // self.count)[place % self.count] for place in places], np.int64)
 
 
-class Feed:
+class DataLoader:
     """The batches of a run.
 
     Args:
@@ -59,8 +60,10 @@ class Feed:
         self.domains = self._domains()
         self.waited = 0.0
         """Seconds that the last batch was waited for."""
-        self._maker = ThreadPoolExecutor(1, "feed")
-        self._ahead: tuple[int, Future[Batch]] | None = None
+        self.digest = 0
+        """A hash of what the last batch reads."""
+        self._maker = ThreadPoolExecutor(1, "data loader")
+        self._ahead: tuple[int, Future[tuple[Batch, int]]] | None = None
 
     def _rows(self) -> TokenRows:
         recipe, special = self.recipe, self.vocabulary.special
@@ -79,11 +82,11 @@ class Feed:
         """The batch of a step, and in the background the next one."""
         started = time.perf_counter()
         if self._ahead is not None and self._ahead[0] == step:
-            made = self._ahead[1].result()
+            made, self.digest = self._ahead[1].result()
         else:
-            made = self._make(step)
+            made, self.digest = self._hashed(step)
         self.waited = time.perf_counter() - started
-        self._ahead = (step + 1, self._maker.submit(self._make, step + 1))
+        self._ahead = (step + 1, self._maker.submit(self._hashed, step + 1))
         return made
 
     def close(self) -> None:
@@ -109,6 +112,11 @@ class Feed:
         by_number = dict(zip(segments.ravel().tolist(), domains.ravel().tolist(), strict=True))
         numbers = batch.segments.flatten()[batch.positions].tolist()
         return batch, torch.tensor([by_number[number] for number in numbers])
+
+    def _hashed(self, step: int) -> tuple[Batch, int]:
+        batch = self._make(step)
+        digest = hashlib.blake2b(batch.ids.numpy().tobytes(), digest_size=6).digest()
+        return batch, int.from_bytes(digest)
 
     def _make(self, step: int) -> Batch:
         first, last = rows_before(step, self.recipe), rows_before(step + 1, self.recipe)

@@ -5,12 +5,11 @@ seed and the step alone, so a run that was interrupted ends as the uninterrupted
 """
 
 import math
-import time
 from collections.abc import Iterator
-from contextlib import closing
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal, NoReturn
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,18 +17,17 @@ from pydantic import Field
 from torch import nn
 
 from headstart.corpus_folder import corpus_manifest
-from headstart.errors import HeadstartError, Stopped
+from headstart.errors import HeadstartError
 from headstart.folder import remove
 from headstart.models.vectors.elmo import BEGIN, END, UNKNOWN, ElmoLanguageModel, build, pack, preset
 from headstart.objectives.batch import generator
-from headstart.progress import ProgressBar
 from headstart.recipe import Recipe
 from headstart.tokenizer.sentences import count_words, sentences, write_text
-from headstart.training import checkpoint
-from headstart.training.control import Control
+from headstart.training.checkpoint import Files, Stored
 from headstart.training.machine import keep_freed_memory
-from headstart.training.metrics import Metrics
-from headstart.training.run_folder import claim, signals
+from headstart.training.monitoring.capture import capture_elmo
+from headstart.training.run_folder import claim
+from headstart.training.run_frame import Pace, Progress, RunFrame
 
 TENSORS = "tensors.safetensors"
 ORDER_STREAM = 2**62
@@ -113,7 +111,7 @@ def train_elmo(recipe: ElmoRecipe, run: Path) -> Path:
     model = build(
         options, vocabulary | {w: n for w, n in frequent.items() if w not in vocabulary}, recipe.seed
     )
-    _Run(recipe, run, model).train()
+    ElmoRun(recipe, run, model).train()
     model.save(run / "model")
     remove(run / "text")
     return run / "model"
@@ -174,11 +172,27 @@ class SentenceOrder:
         return batches[place], *following
 
 
-class _Run:
-    """The state of one run, and its loop."""
+@dataclass
+class ElmoProgress(Progress):
+    """Where an ELMo run stands."""
+
+    epoch: int = 0
+    """The pass over the sentences."""
+    place: int = 0
+    """The next batch in it."""
+    words: int = 0
+    """Words that were read."""
+
+
+class ElmoRun(RunFrame[ElmoProgress]):
+    """The state of one ELMo run, and its steps."""
+
+    title = "pre-train elmo"
 
     def __init__(self, recipe: ElmoRecipe, folder: Path, model: ElmoLanguageModel) -> None:
-        self.recipe, self.folder, self.model = recipe, folder, model
+        pace = Pace(recipe.steps, recipe.checkpoint_every, recipe.evaluate_every, recipe.keep_checkpoints)
+        super().__init__(folder, pace, ElmoProgress())
+        self.recipe, self.model, self.peak_rate = recipe, model, recipe.rate
         self.text = Sentences(folder / "text" / "train.txt", recipe.longest)
         self.order = SentenceOrder(self.text.lengths, recipe.words, recipe.seed)
         heldout = Sentences(folder / "text" / "heldout.txt", recipe.longest)
@@ -188,50 +202,43 @@ class _Run:
         self.adam = torch.optim.AdamW(
             self.parameters, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
         )
-        self.step = self.epoch = self.place = self.words = 0
-        self.seconds, self.rate_factor, self.control_seq = 0.0, 1.0, 0
 
-    def train(self) -> None:
-        recipe = self.recipe
-        self.checkpoints = checkpoint.Checkpoints(self.folder, recipe.keep_checkpoints)
-        state = self.checkpoints.load_last(self._restore)
-        if state is not None:
-            self.step, self.epoch, self.place, self.words = (
-                state[name] for name in ("step", "epoch", "place", "words")
-            )
-            self.seconds, self.rate_factor = state["seconds"], state["rate_factor"]
-            self.control_seq = state["control_seq"]
-        self.steering = Control(self.folder, self.control_seq)
-        with closing(Metrics(self.folder, self.step)) as self.metrics:
-            if self.metrics.seq:
-                self.metrics.write("resume", self.step, after=state["metrics_seq"] if state else 0)
-            with (
-                signals() as signalled,
-                ProgressBar("pre-train elmo", recipe.steps, "steps", self.step) as bar,
-            ):
-                if state is None:
-                    self.evaluate()
-                while self.step < recipe.steps:
-                    self._obey(signalled)
-                    loss = self.update()
-                    bar.advance(1, f"loss {loss:.3f}")
-                    if self.step % recipe.evaluate_every == 0 or self.step == recipe.steps:
-                        self.evaluate()
-                    if self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps:
-                        self.save()
-                self._obey(signalled)  # a signal during the last step still stops what comes next
-            self.metrics.write("end", self.step)
+    def update(self) -> str:
+        """One step; its loss is in nats a predicted word, of the sampled softmax where there is one."""
+        recipe, progress = self.recipe, self.progress
+        with self.timed() as elapsed:
+            numbers, progress.epoch, progress.place = self.order.read(progress.epoch, progress.place)
+            batch = self.text.read(numbers)
+            if self.capture_next:
+                self._capture(batch)
+            loss = self._gradients(batch)
+            norm = float(nn.utils.clip_grad_norm_(self.parameters, recipe.clip))
+            rate = recipe.rate * progress.rate_factor * _rise_and_fall(self.step, recipe.steps)
+            self.adam.param_groups[0]["lr"] = rate
+            self.adam.step()
+            self.adam.zero_grad(set_to_none=True)
+            words = sum(map(len, batch))
+            progress.step, progress.words = self.step + 1, progress.words + words
+            speed = round(words / elapsed(), 1)
+        self.tell(
+            "step",
+            words=progress.words,
+            **self.times(),
+            words_per_second=speed,
+            loss=loss,
+            gradient_norm=norm,
+            learning_rate=rate,
+        )
+        return f"loss {loss:.3f}"
 
-    def update(self) -> float:
-        """One step; returns the loss in nats a predicted word, of the sampled softmax where there is one."""
-        recipe, started = self.recipe, time.perf_counter()
-        numbers, self.epoch, self.place = self.order.read(self.epoch, self.place)
-        batch = self.text.read(numbers)
+    def _gradients(self, batch: list[list[str]]) -> float:
+        """Compute the gradients of a batch; returns the loss."""
+        model, settings = self.model, self.recipe.model
         with torch.random.fork_rng(devices=[]):
-            random = generator(recipe.seed, self.step)
+            random = generator(self.recipe.seed, self.step)
             torch.manual_seed(int(random.integers(2**63)))
-            samples = 0 if recipe.model.samples >= len(self.model.vocabulary) else recipe.model.samples
-            total, count = self.model.loss_sum(pack(batch), recipe.model.dropout, samples, random)
+            samples = 0 if settings.samples >= len(model.vocabulary) else settings.samples
+            total, count = model.loss_sum(pack(batch), settings.dropout, samples, random)
         loss = total / count
         loss.backward()
         value = float(loss.detach())
@@ -240,23 +247,6 @@ class _Run:
                 f"the loss is {value} at step {self.step + 1} of {self.folder}; "
                 "lower rate and start again in a new folder"
             )
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, recipe.clip))
-        rate = recipe.rate * self.rate_factor * _rise_and_fall(self.step, recipe.steps)
-        self.adam.param_groups[0]["lr"] = rate
-        self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
-        elapsed, words = time.perf_counter() - started, sum(map(len, batch))
-        self.seconds, self.step, self.words = self.seconds + elapsed, self.step + 1, self.words + words
-        self.metrics.write(
-            "step",
-            self.step,
-            words=self.words,
-            seconds=round(self.seconds, 3),
-            words_per_second=round(words / elapsed, 1),
-            loss=value,
-            gradient_norm=norm,
-            learning_rate=rate,
-        )
         return value
 
     @torch.no_grad()
@@ -266,35 +256,26 @@ class _Run:
         for part in _parts(self.heldout, self.recipe.words):
             total, count = self.model.loss_sum(pack(part))
             nats, targets = nats + float(total), targets + count
-        self.metrics.write(
+        self.tell(
             "evaluation",
-            self.step,
-            words=self.words,
-            seconds=round(self.seconds, 3),
+            words=self.progress.words,
+            **self.times(),
             loss=nats / targets,
             perplexity=math.exp(min(nats / targets, 700)),
             targets=targets,
         )
 
-    def save(self) -> None:
+    def tensors(self) -> Files:
+        """Weights and AdamW's averages."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for number, values in self.adam.state_dict()["state"].items():
             tensors |= {f"adam.{number}.{name}": tensor for name, tensor in values.items()}
-        state = {
-            "step": self.step,
-            "epoch": self.epoch,
-            "place": self.place,
-            "words": self.words,
-            "seconds": self.seconds,
-            "rate_factor": self.rate_factor,
-            "control_seq": self.steering.seq,
-            "metrics_seq": self.metrics.seq,
-        }
-        self.checkpoints.save_now({TENSORS: tensors}, state)
+        return {TENSORS: tensors}
 
-    def _restore(self, files: checkpoint.Files) -> None:
+    def take_up(self, stored: Stored) -> None:
+        """Take up what `tensors` gave."""
         weights, whole = {}, self.adam.state_dict()
-        for key, tensor in files[TENSORS].items():
+        for key, tensor in stored.whole(TENSORS).items():
             owner, name = key.split(".", 1)
             if owner == "model":
                 weights[name] = tensor
@@ -304,29 +285,10 @@ class _Run:
         self.model.load_state_dict(weights)
         self.adam.load_state_dict(whole)
 
-    def _obey(self, signalled: list[int]) -> None:
-        """Act on a signal or on what the control file asks for; returns when the run may go on."""
-        paused = False
-        while True:
-            command = self.steering.next()
-            action = command.get("action")
-            if action == "scale_learning_rate":
-                self.rate_factor *= command["factor"]
-            if action is not None:
-                self.metrics.write("control", self.step, **{k: v for k, v in command.items() if k != "seq"})
-            if action == "checkpoint":
-                self.save()
-            if action == "stop" or signalled:
-                self._stop()
-            if action in ("pause", "resume"):
-                paused = action == "pause"
-            if not paused:
-                return
-            time.sleep(0.2)
-
-    def _stop(self) -> NoReturn:
-        self.save()
-        raise Stopped(f"stopped after step {self.step}; everything is saved, the same command goes on")
+    def _capture(self, batch: list[list[str]]) -> None:
+        self.capture_next = False
+        with self.optional("the capture"):
+            capture_elmo(self.model, batch, self.folder / "captures" / f"step-{self.step + 1:06d}")
 
 
 def _rise_and_fall(step: int, steps: int) -> float:

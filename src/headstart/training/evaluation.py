@@ -6,24 +6,24 @@ from typing import Any
 
 import torch
 
-from headstart.training.data_loader import Feed
-from headstart.training.parallel import ParallelContext
+from headstart.training.data_loader import DataLoader
+from headstart.training.distributed.parallel import ParallelContext
 
 
 def held_out(
-    feed: Feed, layout: ParallelContext, piece_bytes: torch.Tensor, micro_rows: int
+    data: DataLoader, layout: ParallelContext, piece_bytes: torch.Tensor, micro_rows: int
 ) -> dict[str, Any]:
     """Loss on the same held-out rows every time, in nats a target token and bits a byte.
 
     Args:
-        feed: has the rows and knows their domains.
+        data: has the rows and knows their domains.
         layout: has the model, in evaluation mode.
         piece_bytes: how many bytes each token of the vocabulary stands for, `[V]`.
         micro_rows: rows that are computed at once.
     """
-    batch, domains = feed.evaluation()
+    batch, domains = data.evaluation()
     batch = replace(batch, pair_positions=None)  # whether texts follow each other is no part of the text
-    names = feed.heldout.domains if domains is not None else []
+    names = data.heldout.domains if domains is not None else []
     groups = torch.zeros(len(batch.targets), dtype=torch.long) if domains is None else domains
     sums = torch.zeros(max(len(names), 1))
     begin = 0

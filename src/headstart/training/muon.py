@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from headstart.training.distributed.tensors import full, layout_of, like, local
+
 # Of the iteration x <- a x + b (x x^T) x + c (x x^T)^2 x: steep at zero, and no longer exact at one.
 A, B, C = 3.4445, -4.7750, 2.0315
 ITERATIONS = 5
@@ -30,6 +32,8 @@ class Muon(torch.optim.Optimizer):
         self, groups: Iterable[dict[str, Any]], rate: float, momentum: float, weight_decay: float
     ) -> None:
         super().__init__(groups, {"lr": rate, "momentum": momentum, "weight_decay": weight_decay})
+        self.found_inf: Tensor | None = None
+        """1 on the device where the next step moves nothing, else 0; None: it moves the matrices."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -39,23 +43,33 @@ class Muon(torch.optim.Optimizer):
             alike: dict[object, list[Tensor]] = {}
             for matrix in group["params"]:
                 if matrix.grad is not None:
-                    alike.setdefault((matrix.shape, getattr(matrix, "placements", None)), []).append(matrix)
+                    alike.setdefault((matrix.shape, layout_of(matrix)), []).append(matrix)
             for matrices in alike.values():
                 self._step(matrices, group)
 
     def _step(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
         """Update matrices of one shape `[R, C]`."""
-        momentum = group["momentum"]
+        momentum, rate = group["momentum"], group["lr"]
         gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
         averages = [self._average(matrix) for matrix in matrices]
+        if self.found_inf is not None:  # where it is 1 the average stays, and nothing moves
+            for gradient, average in zip(map(local, gradients), map(local, averages), strict=True):
+                gradient.copy_(torch.where(self.found_inf > 0, average, gradient))
         torch._foreach_lerp_(averages, gradients, 1.0 - momentum)
         ahead = torch._foreach_lerp(gradients, averages, momentum)
-        whole = [x.full_tensor() if hasattr(x, "full_tensor") else x for x in ahead]
-        updates = orthogonal(torch.stack(whole)).to(matrices[0].dtype).unbind()
+        updates = orthogonal(torch.stack([full(x) for x in ahead])).to(matrices[0].dtype).unbind()
         laid_out = [like(matrix, update) for matrix, update in zip(matrices, updates, strict=True)]
-        torch._foreach_mul_(matrices, 1.0 - group["lr"] * group["weight_decay"])
         size = 0.2 * math.sqrt(max(matrices[0].shape))
-        torch._foreach_add_(matrices, laid_out, alpha=-group["lr"] * size)
+        if self.found_inf is None:
+            torch._foreach_mul_(matrices, 1.0 - rate * group["weight_decay"])
+            torch._foreach_add_(matrices, laid_out, alpha=-rate * size)
+            return
+        rate = rate * (1.0 - self.found_inf)
+        parts = [local(matrix) for matrix in matrices]
+        torch._foreach_mul_(parts, 1.0 - rate * group["weight_decay"])
+        torch._foreach_addcmul_(
+            parts, [local(update) for update in laid_out], [(-rate * size).expand(1)] * len(parts)
+        )
 
     def _average(self, matrix: Tensor) -> Tensor:
         state = self.state[matrix]
@@ -79,13 +93,3 @@ def orthogonal(x: Tensor) -> Tensor:
         gram = torch.baddbmm(gram, gram, gram, beta=B, alpha=C)
         x = torch.baddbmm(x, gram, x, beta=A)
     return x.mT if tall else x
-
-
-def like(parameter: Tensor, whole: Tensor) -> Tensor:
-    """A whole tensor laid out over processes as a parameter is."""
-    if getattr(parameter, "device_mesh", None) is None:
-        return whole
-    from torch.distributed.tensor import distribute_tensor
-
-    mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
-    return distribute_tensor(whole, mesh, placements, src_data_rank=None)

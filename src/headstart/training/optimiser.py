@@ -1,15 +1,18 @@
 """Who moves the weights: Muon for the blocks' matrices and AdamW for the rest, or AdamW for all."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from headstart.training.muon import Muon, like
+from headstart.training.distributed.tensors import Extent, extent, like_part, local, mesh_of
+from headstart.training.muon import Muon
 from headstart.training.recipe import OptimiserRecipe
 
 # Where the matrices of the model's inside are; others are tables, looked up or written to by token.
 MATRICES = ("encoder.blocks.", "decoder.blocks.", "prediction_head.", "pooler.")
+# What an optimiser keeps of a parameter that has not its shape.
+SCALARS = ("step",)
 
 
 def is_matrix(name: str, parameter: Tensor) -> bool:
@@ -49,11 +52,15 @@ class Optimiser:
             groups = [{"params": matrices, "peak": recipe.matrix_rate}]
             self.optimisers["muon"] = Muon(groups, recipe.matrix_rate, recipe.momentum, decay)
 
-    def step(self, scale: float, norm: float | None = None) -> float:
+    def step(
+        self, scale: float, norm: float | Tensor | None = None, left_out: Tensor | None = None
+    ) -> float | Tensor:
         """Clip, update with rates of `scale` times their peaks, clear.
 
         Args:
-            norm: of the whole gradient, where other processes hold parts of it; None: this one has it all.
+            norm: of the whole gradient, where other processes hold parts of it or it is still on the device;
+                None: this process has all of the gradient.
+            left_out: 1 on the device where nothing shall move, else 0; None: everything moves.
 
         Returns:
             The norm of the gradient before it was clipped.
@@ -62,11 +69,16 @@ class Optimiser:
         if norm is None:
             norm = float(nn.utils.get_total_norm(gradients))
         factor = self.recipe.clip / (norm + 1e-6)
-        if factor < 1.0:
-            torch._foreach_mul_([g.to_local() if hasattr(g, "to_local") else g for g in gradients], factor)
+        parts = [local(gradient) for gradient in gradients]
+        if isinstance(factor, Tensor):
+            torch._foreach_mul_(parts, factor.clamp(max=1.0))
+        elif factor < 1.0:
+            torch._foreach_mul_(parts, factor)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * scale
+            # Fused AdamW looks for this attribute, as a gradient scaler sets it; so does Muon here.
+            optimiser.found_inf = left_out  # type: ignore[attr-defined]
             optimiser.step()
         self.clear()
         return norm
@@ -89,24 +101,32 @@ class Optimiser:
             for field, tensor in fields.items()
         }
 
-    def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what `state` gave, whole tensors each."""
+    def load_state(self, names: Iterable[str], read: Callable[[str, Extent | None], Tensor]) -> None:
+        """Take up what `state` gave.
+
+        Args:
+            names: of its tensors; those of another process's parameters among them are left.
+            read: gives a block of a tensor, or all of it.
+        """
         parameters = {name: parameter for parameter, name in self._names.items()}
         for optimiser in self.optimisers.values():
             optimiser.state.clear()
-        for key, tensor in tensors.items():
+        for key in names:
             kind, _, rest = key.partition(".")
             name, _, field = rest.rpartition(".")
-            if name not in parameters:  # another process has it
+            if name not in parameters:
                 continue
             parameter = parameters[name]
-            part = like(parameter, tensor) if tensor.dim() else tensor
-            self.optimisers[kind].state[parameter][field] = part.to(parameter.device)
+            if field in SCALARS:
+                value = read(key, None).to(parameter.device)
+            else:
+                value = like_part(parameter, read(key, extent(parameter)).to(parameter.device))
+            self.optimisers[kind].state[parameter][field] = value
 
 
 def _by_kind(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
     """What one fused step can take together: whole parameters, and those split over the same processes."""
     kinds: dict[object, list[nn.Parameter]] = {}
     for parameter in parameters:
-        kinds.setdefault(getattr(parameter, "device_mesh", None), []).append(parameter)
+        kinds.setdefault(mesh_of(parameter), []).append(parameter)
     return list(kinds.values())

@@ -234,6 +234,9 @@ class PretrainRecipe(Recipe):
     """Checkpoints whose step is a multiple of this are kept for good."""
     statistics_every: int | None = Field(None, ge=1)
     """Steps between records of gradient norm and update-to-weight ratio of every tensor; None: none."""
+    figures_every: int | None = Field(None, ge=1)
+    """Steps whose loss and gradient are read together, so that a GPU need not be waited for in every step;
+    a step out of the ordinary is then noticed some steps later. None: 10 on a GPU, 1 on a processor."""
     sinks: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = ["tensorboard"]
     """Where scalars go beside metrics.jsonl."""
     prompts: list[str] = []

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, read_json
@@ -11,7 +10,7 @@ from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.models.transformer import Transformer
 from headstart.objectives.registry import OBJECTIVES
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.training import checkpoint
+from headstart.training.checkpoint import DAMAGE, Stored
 from headstart.training.configuration import configuration
 from headstart.training.loop import AVERAGE, WEIGHTS
 from headstart.training.recipe import PretrainRecipe
@@ -57,17 +56,17 @@ def _checkpoint(folder: Path, dtype: torch.dtype) -> LoadedModel:
     recipe = recipe.model_copy(update={"tokens": tokens})
     if isinstance(recipe.start, Path):
         recipe = recipe.model_copy(update={"start": _found(recipe.start, recipe_file) or recipe.start})
-    model = Transformer(configuration(recipe), dtype)
+    with torch.device("meta"):
+        model = Transformer(configuration(recipe), dtype)
     try:
-        files = checkpoint.read(folder, read_json(folder / "state.json"))
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        with Stored(folder) as stored:
+            stored.verify(only=(WEIGHTS, AVERAGE))
+            averaged = set(stored.names(AVERAGE))
+            names = list(model.state_dict())
+            weights = {name: stored.read(AVERAGE if name in averaged else WEIGHTS, name) for name in names}
+    except DAMAGE as error:
         raise HeadstartError(f"{folder} is damaged ({error}); take another checkpoint") from None
-    if files is None:
-        raise HeadstartError(f"{folder} is damaged: its files are not what was written; take another one")
-    model.load_state_dict(
-        files[WEIGHTS]
-        | {name: tensor for name, tensor in files.get(AVERAGE, {}).items() if name != "updates"}
-    )
+    model.load_state_dict(weights, assign=True)
     return LoadedModel(model.eval(), open_tokenizer(tokens), OBJECTIVES[recipe.objective.kind].head)
 
 

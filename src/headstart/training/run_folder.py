@@ -13,7 +13,7 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.folder import fingerprint, read_json, write_json
-from headstart.recipe import Recipe
+from headstart.recipe import Recipe, read_yaml
 from headstart.training.machine import describe_machine, package_versions, source_commit
 
 
@@ -30,7 +30,8 @@ def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> N
     facts = run / "run.json"
     identity = fingerprint([recipe.model_dump(mode="json", exclude=paths), data])
     if facts.exists():
-        if read_json(facts)["fingerprint"] != identity:
+        known = read_json(facts)["fingerprint"]
+        if known != identity and not _wrote_the_same(run / "recipe.yaml", recipe, data, paths, known):
             raise HeadstartError(
                 f"{run} holds a run with other settings or another text; choose another folder, or remove it"
             )
@@ -54,9 +55,26 @@ def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> N
     )
 
 
+def _wrote_the_same(path: Path, recipe: Recipe, data: Any, paths: set[str], known: str) -> bool:
+    """Whether an earlier headstart, whose recipes had other keys, wrote this recipe into the run folder.
+
+    Its fingerprint is that of the keys in its own file; the recipe in that file is compared key by key.
+    """
+    if not path.exists():
+        return False
+    values, _ = read_yaml(path)
+    if fingerprint([{key: value for key, value in values.items() if key not in paths}, data]) != known:
+        return False
+    written = type(recipe).load(path, [])
+    return written.model_dump(exclude=paths) == recipe.model_dump(exclude=paths)
+
+
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them; only the main thread gets any."""
+    """Collect SIGINT and SIGTERM instead of dying of them; only the main thread gets any.
+
+    A second one does what it does elsewhere: a step may be a pass over a whole text.
+    """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
@@ -64,6 +82,7 @@ def signals() -> Iterator[list[int]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -3,39 +3,55 @@
 import math
 import time
 from contextlib import closing
+from dataclasses import dataclass
 
 import torch
 
 from headstart.models.transformer import build
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.configuration import configuration
-from headstart.training.loop import Run
+from headstart.training.distributed.parallel import start
 from headstart.training.machine import keep_freed_memory
-from headstart.training.parallel import start
 from headstart.training.recipe import PretrainRecipe
+from headstart.training.schedule import rate_at
+from headstart.training.trainer import Trainer
 
 
-def trial(recipe: PretrainRecipe) -> Run:
-    """A run that writes nothing, to measure what its steps (`update`) cost; who takes it closes its feed."""
-    tokenizer = open_tokenizer(recipe.tokens)
-    recipe = recipe.model_copy(update={"start": "random"})  # as fast as any other
+@dataclass(frozen=True)
+class StepCost:
+    """What some steps of a recipe took."""
+
+    seconds: float
+    """Of the fastest step."""
+    parameters: int
+    """The model's."""
+    is_number: bool
+    """Whether loss and gradient of all steps were numbers."""
+
+
+def trial(recipe: PretrainRecipe) -> Trainer:
+    """A trainer of the model that the run would train, with random weights, which are as fast as any others;
+    who takes it closes it."""
     keep_freed_memory()
     model = build(configuration(recipe), recipe.seed, getattr(torch, recipe.precision))
-    return Run(recipe, recipe.tokens, model, tokenizer, start(recipe.parallel, recipe.device))
+    layout = start(recipe.parallel, recipe.device)
+    return Trainer(recipe, model, open_tokenizer(recipe.tokens), layout, begin=False)
 
 
-def seconds_per_step(recipe: PretrainRecipe, updates: int = 3) -> tuple[float, int]:
+def step_cost(recipe: PretrainRecipe, steps: int = 3) -> StepCost:
     """Measure what one step of a recipe costs on this machine; trains a model that is thrown away.
 
-    Returns:
-        Seconds a step (the fastest of `updates`, after one to warm up), and the model's parameters.
+    A loss that is no number takes as long as one that is, and nothing is left out or taken back for it.
+
+    Args:
+        steps: that are measured, after one to warm up.
     """
-    run = trial(recipe)
-    fastest = math.inf
-    with closing(run.feed):
-        run.update()
-        for _ in range(updates):
+    fastest, is_number = math.inf, True
+    with closing(trial(recipe)) as trainer:
+        for step in range(steps + 1):
             started = time.perf_counter()
-            run.update()
-            fastest = min(fastest, time.perf_counter() - started)
-    return fastest, sum(parameter.numel() for parameter in run.model.parameters())
+            loss, norm = trainer.step(step, rate_at(step, recipe.steps, recipe.optimiser))
+            is_number &= math.isfinite(loss) and math.isfinite(norm)
+            if step:
+                fastest = min(fastest, time.perf_counter() - started)
+    return StepCost(fastest, sum(parameter.numel() for parameter in trainer.model.parameters()), is_number)

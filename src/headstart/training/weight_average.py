@@ -1,12 +1,12 @@
 """An exponential average of the weights, often better than the last ones (Polyak & Juditsky 1992)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from headstart.training.optimiser import like
+from headstart.training.distributed.tensors import Extent, extent, local
 
 
 class Average:
@@ -22,12 +22,17 @@ class Average:
         self.weights = {name: p.detach().clone() for name, p in model.named_parameters()}
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Take the weights as they are now into the average."""
+    def update(self, left_out: Tensor | None = None) -> None:
+        """Take the weights as they are now into the average.
+
+        Args:
+            left_out: 1 on the device where the step moved nothing, else 0; None: it counts.
+        """
         self.updates += 1
         share = 1.0 - min(self.decay, self.updates / (self.updates + 9))
+        weight = share if left_out is None else share * (1.0 - left_out)
         for name, parameter in self.model.named_parameters():
-            self.weights[name].lerp_(parameter, share)
+            local(self.weights[name]).lerp_(local(parameter), weight)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -51,8 +56,8 @@ class Average:
         return self.weights | {"updates": torch.tensor(self.updates)}
 
     @torch.no_grad()
-    def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what `state` gave."""
-        self.updates = int(tensors["updates"])
+    def load_state(self, read: Callable[[str, Extent | None], Tensor]) -> None:
+        """Take up what `state` gave; `read` gives a block of a tensor, or all of it."""
+        self.updates = int(read("updates", None))
         for name, weight in self.weights.items():
-            weight.copy_(like(weight, tensors[name]))
+            local(weight).copy_(read(name, extent(weight)))

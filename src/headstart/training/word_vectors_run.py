@@ -2,10 +2,10 @@
 
 Both write a run folder. A step is a pass over the text or its counts; a run that was interrupted goes on
 after the last whole pass, and with one worker (GloVe: with any number) ends bitwise as the uninterrupted
-one.
+one. The control file is read before each pass.
 """
 
-import time
+from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,12 +20,11 @@ from headstart.folder import remove
 from headstart.models.vectors.glove import Glove, count_cells
 from headstart.models.vectors.word_vectors import WordVectors
 from headstart.objectives.batch import generator
-from headstart.progress import ProgressBar
 from headstart.recipe import Recipe
 from headstart.tokenizer.sentences import count_words, lower_words, read_lines, write_text
-from headstart.training import checkpoint
-from headstart.training.metrics import Metrics
+from headstart.training.checkpoint import Files, Stored
 from headstart.training.run_folder import claim
+from headstart.training.run_frame import Pace, Progress, RunFrame
 
 HELDOUT_PREDICTIONS = 20_000
 HELDOUT_STREAM = 2**63
@@ -159,24 +158,11 @@ def train_word2vec(recipe: Word2VecRecipe, run: Path) -> Path:
         workers=recipe.workers,
     )
     model.build_vocab_from_freq(counts, corpus_count=totals["lines"])
-    tables = {"vectors": model.wv.vectors, "outputs": model.syn1neg}  # both [W, D]
     heldout = HeldOut(
         read_lines(run / "text" / "heldout.txt"), model.wv.key_to_index, list(counts.values()), recipe
     )
-    fall = (recipe.rate - recipe.final_rate) / recipe.epochs
-    with _Epochs(run, recipe, tables, totals["words"] * recipe.epochs, "words") as epochs:
-        for epoch in epochs.left():
-            model.random.seed([recipe.seed, epoch])
-            model.train(
-                corpus_file=str(run / "text" / "train.txt"),
-                total_examples=totals["lines"],
-                total_words=totals["words"],
-                epochs=1,
-                start_alpha=recipe.rate - epoch * fall,
-                end_alpha=recipe.rate - (epoch + 1) * fall,
-            )
-            epochs.advance(totals["words"])
-            epochs.end(heldout_loss=heldout.loss(**tables), predictions=len(heldout.targets))
+    trained = Word2VecRun(recipe, run, model, heldout, totals)
+    trained.train()
     vectors = WordVectors(list(counts), np.array(list(counts.values())), model.wv.vectors)
     return _finish(run, vectors)
 
@@ -194,18 +180,7 @@ def train_glove(recipe: GloveRecipe, run: Path) -> Path:
     counts = count_words(text, recipe.model.min_count, recipe.model.most_words)
     cells = count_cells(text, list(counts), recipe.model.window, recipe.seed, run / "cells", recipe.workers)
     glove = Glove(run / "cells", len(counts), recipe.model.width, recipe.rate, recipe.seed)
-    tables = {"tables": glove.tables, "squares": glove.squares}
-    with _Epochs(run, recipe, tables, 2 * cells * recipe.epochs, "cells") as epochs:
-        for epoch in epochs.left():
-            total, loss = 0, 0.0
-            for number, part in glove.epoch(epoch, recipe.seed, recipe.workers):
-                total, loss = total + number, loss + part
-                epochs.advance(number)
-            if not np.isfinite(loss):
-                raise HeadstartError(
-                    f"the loss is {loss} in pass {epoch + 1} of {run}; lower rate and use a new folder"
-                )
-            epochs.end(loss=loss / total, cells=total)
+    GloveRun(recipe, run, glove, cells).train()
     vectors = WordVectors(list(counts), np.array(list(counts.values())), glove.vectors())
     remove(run / "cells")
     return _finish(run, vectors)
@@ -223,64 +198,120 @@ def _finish(run: Path, vectors: WordVectors) -> Path:
     return run / "model"
 
 
-class _Epochs:
-    """The passes of a run: which are left, their metrics, a checkpoint after each.
+class _Passes(RunFrame[Progress]):
+    """A run whose steps are passes over the text or its counts, with a checkpoint after each.
 
     Args:
         tables: the arrays that training changes in place.
-        total: what all passes together go through, in `unit`.
+        units: what a pass goes through, in `unit`.
     """
 
     def __init__(
-        self,
-        run: Path,
-        recipe: Word2VecRecipe | GloveRecipe,
-        tables: dict[str, np.ndarray],
-        total: int,
-        unit: str,
+        self, run: Path, recipe: Word2VecRecipe | GloveRecipe, tables: dict[str, np.ndarray], units: float
     ) -> None:
-        self.run, self.recipe, self.tables = run, recipe, tables
-        self.done, self.seconds, metrics_seq = 0, 0.0, 0
-        self.checkpoints = checkpoint.Checkpoints(run, recipe.keep_checkpoints)
-        if (state := self.checkpoints.load_last(self._restore)) is not None:
-            self.done, self.seconds, metrics_seq = state["step"], state["seconds"], state["metrics_seq"]
-        self.metrics = Metrics(run, self.done)
-        if self.metrics.seq:
-            self.metrics.write("resume", self.done, after=metrics_seq)
-        self.per_epoch = total / recipe.epochs
-        self.bar = ProgressBar(f"train {recipe.model.family}", total, unit, self.done * self.per_epoch)
+        pace = Pace(recipe.epochs, checkpoint_every=1, keep_checkpoints=recipe.keep_checkpoints)
+        super().__init__(run, pace, Progress())
+        self.title = f"train {recipe.model.family}"
+        self.peak_rate, self.tables, self.units = recipe.rate, tables, units
 
-    def __enter__(self) -> "_Epochs":
-        self.bar.__enter__()
-        return self
+    def done(self, step: int) -> float:
+        """Words or cells of the passes before this one."""
+        return step * self.units
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if error is None:
-            self.metrics.write("end", self.done)
-        self.metrics.close()
-        self.bar.__exit__(kind, error, trace)
+    def refusal(self, action: str) -> str | None:
+        """There is nothing inside word vectors to look at."""
+        return "word vectors have no batch to look into" if action == "capture" else None
 
-    def left(self) -> Iterable[int]:
-        for epoch in range(self.done, self.recipe.epochs):
-            self._started = time.perf_counter()
-            yield epoch
+    def tensors(self) -> Files:
+        """The tables."""
+        return {TENSORS: {name: torch.from_numpy(table) for name, table in self.tables.items()}}
 
-    def advance(self, units: float) -> None:
-        self.bar.advance(units)
-
-    def end(self, **figures: float) -> None:
-        """Write what a pass reached, and the checkpoint after it."""
-        elapsed = time.perf_counter() - self._started
-        self.done, self.seconds = self.done + 1, self.seconds + elapsed
-        speed = {f"{self.bar.unit}_per_second": round(self.per_epoch / elapsed, 1)}
-        self.metrics.write("step", self.done, seconds=round(self.seconds, 3), **speed, **figures)
-        tensors = {name: torch.from_numpy(table) for name, table in self.tables.items()}
-        state = {"step": self.done, "seconds": self.seconds, "metrics_seq": self.metrics.seq}
-        self.checkpoints.save_now({TENSORS: tensors}, state)
-
-    def _restore(self, files: checkpoint.Files) -> None:
+    def take_up(self, stored: Stored) -> None:
+        """Take up what `tensors` gave."""
         for name, table in self.tables.items():
-            table[:] = files[TENSORS][name].numpy()
+            table[:] = stored.read(TENSORS, name).numpy()
+
+    def update(self) -> str:
+        """One pass."""
+        with self.timed() as elapsed:
+            figures = self.one_pass(self.step)
+            self.progress.step += 1
+            speed = {f"{self.unit}_per_second": round(self.units / elapsed(), 1)}
+        self.tell("step", **self.times(), **speed, learning_rate=self.rate(self.step - 1), **figures)
+        return ""
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate at the beginning of a pass."""
+        return self.peak_rate * self.progress.rate_factor
+
+    @abstractmethod
+    def one_pass(self, epoch: int) -> dict[str, float]:
+        """Go once through everything; returns what was reached."""
+
+
+class Word2VecRun(_Passes):
+    """gensim's training, pass by pass.
+
+    Args:
+        model: gensim's, with its vocabulary.
+        totals: `lines` and `words` of the text.
+    """
+
+    unit = "words"
+
+    def __init__(
+        self, recipe: Word2VecRecipe, run: Path, model: Any, heldout: "HeldOut", totals: dict[str, int]
+    ) -> None:
+        tables = {"vectors": model.wv.vectors, "outputs": model.syn1neg}  # both [W, D]
+        super().__init__(run, recipe, tables, totals["words"])
+        self.recipe, self.model, self.heldout, self.totals = recipe, model, heldout, totals
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate at the beginning of a pass: it falls linearly."""
+        recipe = self.recipe
+        fall = (recipe.rate - recipe.final_rate) / recipe.epochs
+        return (recipe.rate - epoch * fall) * self.progress.rate_factor
+
+    def one_pass(self, epoch: int) -> dict[str, float]:
+        """Go once through the text; returns the held-out loss."""
+        self.model.random.seed([self.recipe.seed, epoch])
+        self.model.train(
+            corpus_file=str(self.folder / "text" / "train.txt"),
+            total_examples=self.totals["lines"],
+            total_words=self.totals["words"],
+            epochs=1,
+            start_alpha=self.rate(epoch),
+            end_alpha=self.rate(epoch + 1),
+        )
+        return {
+            "heldout_loss": self.heldout.loss(**self.tables),
+            "predictions": len(self.heldout.targets),
+        }
+
+
+class GloveRun(_Passes):
+    """AdaGrad over the cells of counts."""
+
+    unit = "cells"
+
+    def __init__(self, recipe: GloveRecipe, run: Path, glove: Glove, cells: int) -> None:
+        tables = {"tables": glove.tables, "squares": glove.squares}
+        super().__init__(run, recipe, tables, 2 * cells)
+        self.recipe, self.glove = recipe, glove
+
+    def one_pass(self, epoch: int) -> dict[str, float]:
+        """Go once through all cells; returns the mean loss of a cell."""
+        self.glove.rate = np.float32(self.rate(epoch))
+        total, loss = 0, 0.0
+        for number, part in self.glove.epoch(epoch, self.recipe.seed, self.recipe.workers):
+            total, loss = total + number, loss + part
+            if self.bar is not None:
+                self.bar.advance(number)
+        if not np.isfinite(loss):
+            raise HeadstartError(
+                f"the loss is {loss} in pass {epoch + 1} of {self.folder}; lower rate and use a new folder"
+            )
+        return {"loss": loss / total, "cells": total}
 
 
 class HeldOut:

@@ -3,14 +3,19 @@
 The shape is Llama's (Touvron et al. 2023), so its folders load in transformers as `LlamaForCausalLM`.
 """
 
-from dataclasses import replace
+from headstart.models.families.llama import HEADS, MODEL_TYPE, PREFIX, from_hf, to_hf, weights
+from headstart.models.family import Preset
 
-from headstart.models.families.llama import LLAMA
+__all__ = ["HEADS", "MODEL_TYPE", "PREFIX", "from_hf", "to_hf", "weights"]
 
-HEADSTART_DECODER = replace(
-    LLAMA,
-    name="headstart-decoder",
-    tokenizer="headstart",
-    presets={},
-    fixed={"architecture": "decoder", "position": "rotary", "norm": "rmsnorm", "feedforward": "swiglu"},
-)
+NAME = "headstart-decoder"
+OBJECTIVE = "causal"
+TOKENIZER = "headstart"
+GROUPED_QUERY = True
+PRESETS: dict[str, Preset] = {}
+FIXED = {
+    "architecture": "decoder",
+    "position": "rotary",
+    "norm": "rmsnorm",
+    "feedforward": "swiglu",
+}

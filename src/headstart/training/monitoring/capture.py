@@ -3,7 +3,7 @@
 Everything is taken from the very forward pass that training makes; nothing in the model is changed for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from headstart.folder import atomic, write_json
-from headstart.models.parts import attention
+from headstart.models import parts
 from headstart.models.transformer import Block, Transformer
+from headstart.models.vectors.elmo import UNKNOWN, ElmoLanguageModel, pack
 from headstart.objectives.batch import Batch, loss_sum, to_device
 from headstart.tokenizer.base import Tokenizer
 
@@ -62,6 +63,39 @@ def capture(model: Transformer, batch: Batch, tokenizer: Tokenizer, folder: Path
     }
     if batch.source is not None:
         facts["source"] = [[tokenizer.token_text(token) for token in row] for row in batch.source.tolist()]
+    _write(folder, tensors, facts)
+    return facts["loss"]
+
+
+@torch.no_grad()
+def capture_elmo(model: ElmoLanguageModel, batch: Sequence[Sequence[str]], folder: Path) -> float:
+    """Write the same two files for some sentences of an ELMo; returns the mean loss of the whole softmax.
+
+    Tensors, of the S words of all sentences with their boundaries: `sentence` and `place` `[S]`,
+    `forward.N` and `backward.N` `[S]` the norm of the state of layer N at each word, `loss` `[2, S]` in nats
+    of what each direction predicts there, the word that it reads next; NaN where the sentence ends.
+    """
+    packed = pack(batch[:ROWS])
+    directions = model.elmo.directions(packed)
+    numbers = torch.tensor([model.number.get(word, model.number[UNKNOWN]) for word in packed.words])
+    words = numbers[packed.types]  # [S]
+    tensors: dict[str, Tensor] = {"sentence": packed.sentence, "place": packed.place}
+    losses = []
+    for name, layers, order in zip(
+        ("forward", "backward"), directions, (torch.arange(len(words)), packed.reverse), strict=True
+    ):
+        loss = torch.full((len(words),), torch.nan)
+        scores = model.softmax(layers[-1][packed.inside])  # [N, V]
+        loss[packed.inside] = F.cross_entropy(scores, words[order][packed.following], reduction="none")
+        losses.append(loss[order])
+        tensors |= {f"{name}.{number}": x.norm(dim=-1)[order] for number, x in enumerate(layers)}
+    tensors["loss"] = torch.stack(losses)
+    facts = {"words": [packed.words[number] for number in packed.types.tolist()]}
+    _write(folder, tensors, facts | {"loss": float(tensors["loss"].nanmean())})
+    return float(tensors["loss"].nanmean())
+
+
+def _write(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     with atomic(folder) as made:
         made.mkdir(parents=True)
         save_file(
@@ -69,7 +103,6 @@ def capture(model: Transformer, batch: Batch, tokenizer: Tokenizer, folder: Path
             made / "tensors.safetensors",
         )
         write_json(made / "capture.json", facts)
-    return facts["loss"]
 
 
 def _residual(name: str, tensors: dict[str, Tensor]) -> Any:
@@ -85,7 +118,7 @@ def _attention(tensors: dict[str, Tensor]) -> Iterator[None]:
 
     Documents stand behind a mask for it, for the kernel that lays them end to end has no weights to show.
     """
-    attend, kernel = attention.attend, attention.DOCUMENT_KERNEL
+    attend, kernel = parts.attend, parts.DOCUMENT_KERNEL
 
     def noted(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **named: Any) -> Tensor:
         # The weights are what attention makes of the unit vectors of the places looked at.
@@ -96,8 +129,8 @@ def _attention(tensors: dict[str, Tensor]) -> Iterator[None]:
         ).float()
         return attend(query, key, value, *rest, **named)
 
-    attention.attend, attention.DOCUMENT_KERNEL = noted, None
+    parts.attend, parts.DOCUMENT_KERNEL = noted, None
     try:
         yield
     finally:
-        attention.attend, attention.DOCUMENT_KERNEL = attend, kernel
+        parts.attend, parts.DOCUMENT_KERNEL = attend, kernel

@@ -13,7 +13,7 @@ WINDOW = 50
 REMEMBERED = 100_000
 
 
-class Watcher:
+class Diagnostics:
     """What was seen of a run, and what was said already."""
 
     def __init__(self) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor
+
+from headstart.training.distributed.tensors import full
 
 
 class Statistics:
@@ -38,5 +39,4 @@ class Statistics:
 
 
 def _norm(tensor: Tensor) -> float:
-    square = tensor.detach().float().square().sum()
-    return float(torch.as_tensor(square.full_tensor() if hasattr(square, "full_tensor") else square).sqrt())
+    return float(full(tensor.detach().float().square().sum()).sqrt())

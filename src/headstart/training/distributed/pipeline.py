@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from headstart.errors import HeadstartError
 from headstart.models.transformer import Stack, Transformer
 from headstart.objectives.batch import Batch
+from headstart.training.distributed.tensors import local
 
 
 class Stage(nn.Module):
@@ -74,9 +75,9 @@ class Stage(nn.Module):
         batch, stack = self.parts[int(number)], self.stack
         if self.first:
             x = stack.enter(self.model.embed(x), batch.segments, batch.token_types)
-        context = stack.attention_context(0, x.shape[1], batch.segments, batch.prefix, x)
+        sight = stack.sight(0, x.shape[1], batch.segments, batch.prefix, x)
         for block in self.blocks:
-            x = block(x, context)
+            x = block(x, sight)
         x = stack.final_norm(x)
         if self.last:
             x = self.losses(batch, self.groups, self.count, hidden=x) * self.scale
@@ -121,8 +122,7 @@ class Pipeline:
         if stage.shared is not None:
             gradient = stage.shared.grad
             assert gradient is not None
-            local = gradient.to_local() if hasattr(gradient, "to_local") else gradient
-            dist.all_reduce(local, group=self.ends)
+            dist.all_reduce(local(gradient), group=self.ends)
         return torch.stack(losses).sum().detach() if stage.last else torch.zeros((), device=self.device)
 
     @torch.no_grad()

@@ -23,7 +23,8 @@ from headstart.errors import HeadstartError
 from headstart.models.transformer import Block, Transformer
 from headstart.objectives.batch import Batch, hidden_states, loss_sum, target_states, to_device
 from headstart.objectives.cross_entropy import cross_entropy_sum
-from headstart.training.pipeline import Pipeline, Stage
+from headstart.training.distributed.pipeline import Pipeline, Stage
+from headstart.training.distributed.tensors import full, local, split_over
 from headstart.training.recipe import ParallelRecipe, PretrainRecipe
 
 # How each matrix of a block is split: by its outputs, or by its inputs (Shoeybi et al. 2019, section 3).
@@ -70,7 +71,7 @@ class ParallelContext:
     Attributes:
         rank, size: which of how many processes.
         data_rank, data_size: which of how many shares of a step's rows it reads.
-        draw: a number of its own for dropout, the same where processes compute the same.
+        dropout_rank: a number of its own for dropout, the same where processes compute the same.
         device: where it computes.
     """
 
@@ -78,7 +79,7 @@ class ParallelContext:
         self.recipe, self.device, self.rank, self.size = recipe, device, rank, size
         self.data_size = size // recipe.tensor // recipe.pipeline
         self.data_rank = rank // recipe.tensor % self.data_size
-        self.draw = rank // recipe.tensor
+        self.dropout_rank = rank // recipe.tensor
         self.split = recipe.shard * recipe.tensor * recipe.pipeline > 1
         self.mesh: Any = None
         if size > 1:
@@ -94,7 +95,7 @@ class ParallelContext:
         """Whether this process writes the run folder."""
         return self.rank == 0
 
-    def place(self, model: Transformer, recipe: PretrainRecipe) -> None:
+    def parallelize(self, model: Transformer, recipe: PretrainRecipe) -> None:
         """Bring a model to its device, split it, and make ready to train it.
 
         Raises:
@@ -235,7 +236,7 @@ class ParallelContext:
             dist.all_reduce(value)
         return value
 
-    def told(self, message: Any) -> Any:
+    def broadcast(self, message: Any) -> Any:
         """What the main process says, for all of them."""
         if self.size == 1:
             return message
@@ -257,11 +258,10 @@ class ParallelContext:
         for gradient in gradients:
             if gradient is twice:  # the first stage counts it
                 continue
-            local = gradient.to_local() if hasattr(gradient, "to_local") else gradient
-            by_split.setdefault(_split_over(gradient), []).append(local)
+            by_split.setdefault(split_over(gradient), []).append(local(gradient))
         total = torch.zeros((), device=self.device)
-        for dims, local in sorted(by_split.items(), key=lambda item: item[0]):
-            square = torch.stack(torch._foreach_norm(local)).square().sum()
+        for dims, parts in sorted(by_split.items(), key=lambda item: item[0]):
+            square = torch.stack(torch._foreach_norm(parts)).square().sum()
             for dim in dims:
                 dist.all_reduce(square, group=self.mesh[dim].get_group())
             total += square
@@ -271,10 +271,7 @@ class ParallelContext:
 
     def whole(self, model: Transformer) -> dict[str, Tensor]:
         """The model's weights, whole, in the main process's memory."""
-        weights = {}
-        for name, tensor in model.state_dict().items():
-            full = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-            weights[name] = full.detach().cpu()
+        weights = {name: full(tensor).detach().cpu() for name, tensor in model.state_dict().items()}
         if self.pipeline is not None:
             stages: list[Any] = [None] * self.size
             dist.all_gather_object(stages, weights)
@@ -285,6 +282,11 @@ class ParallelContext:
         """Leave the group of processes."""
         if self.size > 1:
             dist.destroy_process_group()
+
+
+def alone() -> ParallelContext:
+    """The place of a process that has no others, on a processor."""
+    return ParallelContext(ParallelRecipe(), torch.device("cpu"))
 
 
 def start(recipe: ParallelRecipe, device: str) -> ParallelContext:
@@ -333,14 +335,6 @@ def _first(error: Exception) -> str:
     """The first sentence of an error, without the place in PyTorch's sources that it may begin with."""
     line = re.sub(r"^\[\S+:\d+\]\s*", "", (str(error).splitlines() or [type(error).__name__])[0])
     return line.split(". ")[0][:200]
-
-
-def _split_over(tensor: Tensor) -> tuple[str, ...]:
-    """The dimensions of the mesh over which a tensor is split."""
-    if not hasattr(tensor, "placements"):
-        return ()
-    names = tensor.device_mesh.mesh_dim_names  # type: ignore[attr-defined]
-    return tuple(n for n, placement in zip(names, tensor.placements, strict=True) if placement.is_shard())
 
 
 def _blocks(model: Transformer) -> list[Block]:
