@@ -52,23 +52,23 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_way_to_ask_leads_to_the_same_compute() -> None:
     direct = answer(Question(REFIT, compute=1e21))
-    by_loss = answer(Question(REFIT, loss=direct["optimum"]["loss"]))
-    assert by_loss["compute"] == pytest.approx(1e21, rel=1e-3)
+    by_loss = answer(Question(REFIT, loss=direct.optimum.loss))
+    assert by_loss.compute == pytest.approx(1e21, rel=1e-3)
     h100 = device_named("H100")
     seconds = 1e21 / (8 * h100.flops * 0.4)
     by_time = answer(Question(REFIT, hardware=h100, devices=8, seconds=seconds, utilisation=0.4))
-    assert by_time["compute"] == pytest.approx(1e21)
+    assert by_time.compute == pytest.approx(1e21)
     config = preset_config("llama-3-8b")
     by_model = answer(Question(REFIT, model=config, tokens=15e12))
-    assert by_model["compute"] == pytest.approx(6 * parameters(config) * 15e12)
+    assert by_model.compute == pytest.approx(6 * parameters(config) * 15e12)
     sized = answer(Question(REFIT, model=config))
-    assert sized["optimum"]["parameters"] == pytest.approx(parameters(config), rel=1e-4)
+    assert sized.optimum.parameters == pytest.approx(parameters(config), rel=1e-4)
     with pytest.raises(HeadstartError, match="nothing to plan from"):
         answer(Question(REFIT))
 
 
 def test_an_answer_is_whole_and_json() -> None:
-    found = answer(
+    plan = answer(
         Question(
             REFIT,
             compute=1e22,
@@ -79,7 +79,9 @@ def test_an_answer_is_whole_and_json() -> None:
             price=2.0,
         )
     )
-    json.dumps(found)
+    found = json.loads(json.dumps(plan.as_dict(), allow_nan=False))
+    assert found["optimum"]["tokens_per_parameter"] == plan.optimum.tokens_per_parameter
+    assert "standing" not in found
     low, high = found["optimum"]["parameters_interval"]
     assert low < found["optimum"]["parameters"] < high
     assert found["repeated"]["epochs"] > 1
@@ -95,13 +97,11 @@ def test_a_law_that_counts_no_embeddings_is_given_none() -> None:
     config = preset_config("gpt2-small")
     bare = block_parameters(config)
     found = answer(Question(law, model=config, tokens=10e9))
-    assert (
-        found["standing"]["loss"] == pytest.approx(law.loss(bare, 10e9)) != law.loss(parameters(config), 10e9)
-    )
-    assert found["compute"] == 6 * bare * 10e9
+    assert found.standing.loss == pytest.approx(law.loss(bare, 10e9)) != law.loss(parameters(config), 10e9)
+    assert found.compute == 6 * bare * 10e9
     planned = answer(Question(law, compute=1e20))
-    wanted = planned["optimum"]["parameters"]
-    assert planned["model"]["parameters_without_embeddings"] == pytest.approx(wanted, rel=0.1)
+    wanted = planned.optimum.parameters
+    assert planned.model.parameters_without_embeddings == pytest.approx(wanted, rel=0.1)
     for model in models():
         assert model.without_embeddings < model.parameters < 1.2 * model.without_embeddings
 

@@ -1,5 +1,6 @@
 """`headstart plan`: what a training run will cost and reach, before it is begun."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,7 +70,7 @@ def question(
         return
     from headstart.page.numbers import amount
     from headstart.scaling.hardware import device_named
-    from headstart.scaling.plan import Question, answer, law_named, model_named
+    from headstart.scaling.plan import Question, WrittenRecipe, answer, law_named, model_named
     from headstart.scaling.shape import recipe_for, shape_for, write_recipe
     from headstart.scaling.terminal import print_plan
     from headstart.scaling.units import read_devices, read_duration, read_quantity
@@ -82,7 +83,7 @@ def question(
         _here(law, seconds or 600.0, family, write, data, as_json)
         return
     count, kind = read_devices(hardware) if hardware else (1, "")
-    found = answer(
+    planned = answer(
         Question(
             law=law_named(law),
             compute=given(compute, "FLOPs"),
@@ -103,27 +104,26 @@ def question(
         )
     )
     if write is not None:
-        shape = found["model"]["shape"]
         config = (
             model_named(model, family, vocabulary, context_length)
             if model
-            else shape_for(family, found["optimum"]["parameters"], shape["vocab_size"], shape["context"])
+            else shape_for(family, planned.optimum.parameters, vocabulary, context_length)
         )
-        settings = recipe_for(config, found["tokens"], found["batch"], "bfloat16", data)
-        why = f"Planned for {amount(found['compute'])} FLOPs by {found['law']['name']}: "
-        why += f"{amount(found['model']['parameters'])} parameters, {amount(found['tokens'])} tokens."
+        settings = recipe_for(config, planned.tokens, planned.batch, "bfloat16", data)
+        why = f"Planned for {amount(planned.compute)} FLOPs by {planned.law.name}: "
+        why += f"{amount(planned.model.parameters)} parameters, {amount(planned.tokens)} tokens."
         write_recipe(write, settings, [why])
-        found["recipe"] = {"file": str(write), "settings": settings}
+        planned = replace(planned, recipe=WrittenRecipe(str(write), settings))
     if page is not None:
         from headstart.scaling.page import write_plan
 
-        _pictures(write_plan(found, page), png)
+        _pictures(write_plan(planned, page), png)
     elif png is not None:
         raise HeadstartError(PNG_NEEDS_PAGE)
     if as_json:
-        _print_json(found)
+        _print_json(planned.as_dict())
     else:
-        print_plan(found)
+        print_plan(planned)
         for file in (write, page):
             if file is not None:
                 typer.echo(f"written: {file}")
@@ -185,17 +185,18 @@ def describe_model(
 ) -> None:
     """Parameters, operations and memory of a model, part by part."""
     from headstart.scaling.memory import Layout
-    from headstart.scaling.plan import describe, memory_table, model_named
+    from headstart.scaling.model_cost import memory_table, model_cost
+    from headstart.scaling.plan import model_named, plain
     from headstart.scaling.terminal import print_model
 
     config = model_named(name, family, vocabulary, context_length)
     length = row or config.context
     layout = Layout(data, tensor, pipeline, context_ranks, shard)  # type: ignore[arg-type]
-    found = describe(config, length) | {"memory": memory_table(config, rows, length, layout)}
+    cost, memory = model_cost(config, length), memory_table(config, rows, length, layout)
     if as_json:
-        _print_json(found)
+        _print_json(plain(cost) | {"memory": plain(memory)})
     else:
-        print_model(name, found, f"{rows} x {length:,} tokens on {layout}")
+        print_model(name, cost, memory, f"{rows} x {length:,} tokens on {layout}")
 
 
 @plan.command()

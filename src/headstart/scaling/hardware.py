@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from headstart.errors import HeadstartError, nearest
 from headstart.scaling.published import RUNS, PublishedRun
@@ -155,6 +156,8 @@ def _fits(device: Hardware, gigabytes: float) -> bool:
 @dataclass(frozen=True)
 class Bill:
     """What a run takes, from the best to the worst utilisation that comparable runs reached."""
+
+    DERIVED: ClassVar = ("device_hours",)
 
     flops: float
     """Model FLOPs: no recomputation."""

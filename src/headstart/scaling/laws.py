@@ -45,6 +45,8 @@ class Reach:
 class Optimum:
     """How a law splits compute."""
 
+    DERIVED: ClassVar = ("tokens_per_parameter",)
+
     law: str
     compute: float
     """Training FLOPs."""

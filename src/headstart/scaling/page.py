@@ -17,7 +17,7 @@ from headstart.page.plot import PLOT_STYLE, Plot, stacked_bars
 from headstart.scaling.fit import Fit
 from headstart.scaling.frontier import Profile, profiles
 from headstart.scaling.laws import LossLaw, Parametric
-from headstart.scaling.plan import law_named
+from headstart.scaling.plan import Plan, law_named
 from headstart.scaling.published import ALLOCATIONS, models
 
 STEPS = 60
@@ -35,19 +35,19 @@ class Figure:
     rows: Sequence[Sequence[str]]
 
 
-def write_plan(found: dict[str, Any], path: Path) -> list[Figure]:
+def write_plan(plan: Plan, path: Path) -> list[Figure]:
     """Write the page of `headstart plan`; returns its figures."""
-    name = found["law"]["name"]
-    law = law_named(name) if name != "own-fit" else law_named(found["law"]["source"])
-    best, compute = found["optimum"], found["compute"]
+    name = plan.law.name
+    law = law_named(name) if name != "own-fit" else law_named(plan.law.source)
+    best, compute = plan.optimum, plan.compute
     lead = [
-        f"{amount(best['parameters'])} parameters on {amount(best['tokens'])} tokens; expected loss "
-        f"{best['loss']:.3f} nats a token.",
-        f"By {name} ({found['law']['source']}).",
+        f"{amount(best.parameters)} parameters on {amount(best.tokens)} tokens; expected loss "
+        f"{best.loss:.3f} nats a token.",
+        f"By {name} ({plan.law.source}).",
     ]
     figures = [_frontier(law, compute), _isoflops(law, compute), _surface(law, compute)]
-    if "layouts" in found:
-        bars = [(each["layout"], each["memory"]) for each in found["layouts"]]
+    if plan.layouts:
+        bars = [(each.layout, each.memory) for each in plan.layouts]
         figures.append(
             Figure(
                 "Memory of the layouts that fit, on each device",

@@ -1,10 +1,10 @@
 """A plan: from a question (so much compute, such hardware, this loss, that model) to all its answers.
 
-Everything comes out as plain numbers in a dictionary, for the command line, for JSON and for the page.
+The answers are a `Plan`, from which the terminal, the page and JSON are made.
 """
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,28 @@ from typing import Any
 from headstart.errors import HeadstartError
 from headstart.folder import read_json
 from headstart.models.config import TransformerConfig
-from headstart.models.flops import flops_by_part, six_n_d
-from headstart.models.parameters import block_parameters, cache_bytes, parameters, parameters_by_part
+from headstart.models.flops import Checkpointing
 from headstart.models.registry import preset_config, presets
 from headstart.scaling.hardware import Bill, Hardware, bill, comparable
-from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, LossLaw, Optimum, Parametric, Reach, zero_of
+from headstart.scaling.laws import (
+    FLOPS_PER_PARAMETER_AND_TOKEN,
+    Interval,
+    LossLaw,
+    Optimum,
+    Parametric,
+    Reach,
+    zero_of,
+)
 from headstart.scaling.layout import Proposal, critical_batch, propose
-from headstart.scaling.memory import Layout, training_memory
+from headstart.scaling.memory import Layout
+from headstart.scaling.model_cost import ModelCost, model_cost
 from headstart.scaling.published import loss_law, repeated
-from headstart.scaling.questions import counted_parameters, disagreement, opinions, standing
+from headstart.scaling.questions import Standing, counted_parameters, disagreement, opinions, standing
 from headstart.scaling.shape import shape_for
 from headstart.scaling.units import read_quantity
 
 VOCABULARY, CONTEXT = 32_000, 2048
 """Of a planned model, unless the question says otherwise."""
-CACHE_CONTEXTS = (8192, 131_072)
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,129 @@ class Question:
     """Tokens in a step; None: the critical batch for the loss."""
 
 
-def answer(question: Question) -> dict[str, Any]:
+@dataclass(frozen=True)
+class LawUsed:
+    """The law that answered."""
+
+    name: str
+    source: str
+    note: str
+
+
+@dataclass(frozen=True)
+class BestSplit(Optimum):
+    """The split that the law advises, with 90 % intervals where the law has them."""
+
+    parameters_interval: Interval | None = None
+    tokens_interval: Interval | None = None
+    loss_interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class RepeatedSplit(Optimum):
+    """The best split where only so many different tokens are at hand."""
+
+    unique: float
+    epochs: float
+    worth: float
+    """Fresh tokens that the repeated ones are worth."""
+
+
+@dataclass(frozen=True)
+class LifetimeSplit(Optimum):
+    """The split that costs least over training and use."""
+
+    inference: float
+    total: float
+    """FLOPs of training and use."""
+    total_of_cheapest_training: float
+
+
+@dataclass(frozen=True)
+class PlannedLayout:
+    """A way to spread the training over devices, with what it holds and takes."""
+
+    layout: str
+    degrees: Layout
+    micro_rows: int
+    micro_batches: int
+    interleaving: int
+    checkpointing: Checkpointing
+    bytes_a_device: float
+    memory: dict[str, float]
+    step_seconds: float
+    utilisation_estimated: float
+    losses: dict[str, float]
+
+    @classmethod
+    def of(cls, found: Proposal) -> "PlannedLayout":
+        return cls(
+            str(found.layout), found.layout, found.micro_rows, found.micro_batches, found.interleaving,
+            found.checkpointing, found.memory.peak, found.memory.parts, found.seconds, found.utilisation,
+            found.losses,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HardwareUsed:
+    """Whose figures were taken, and from where."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
+class WrittenRecipe:
+    """A recipe that was written from a plan."""
+
+    file: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All answers to a question; None where nothing was asked."""
+
+    law: LawUsed
+    compute: float
+    """Training FLOPs."""
+    optimum: BestSplit
+    opinions: list[Optimum]
+    """How every published law would split that compute."""
+    disagreement: float
+    """Largest over smallest size among them."""
+    model: ModelCost
+    tokens: float
+    batch: float
+    """Tokens in a step."""
+    repeated: RepeatedSplit | None = None
+    lifetime: LifetimeSplit | None = None
+    standing: Standing | None = None
+    hardware: HardwareUsed | None = None
+    bill: Bill | None = None
+    layouts: list[PlannedLayout] | None = None
+    recipe: WrittenRecipe | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as JSON has it, without what was not asked."""
+        return {name: value for name, value in plain(self).items() if value is not None}
+
+
+def plain(value: object) -> Any:
+    """Dataclasses as JSON has them: with what follows from their fields (`DERIVED`), None for infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if is_dataclass(value):
+        names = [*(field.name for field in fields(value)), *getattr(value, "DERIVED", ())]
+        return {name: plain(getattr(value, name)) for name in names}
+    return value
+
+
+def answer(question: Question) -> Plan:
     """All that the laws, the counts and the hardware say.
 
     Raises:
@@ -65,57 +194,24 @@ def answer(question: Question) -> dict[str, Any]:
     law = question.law
     best = law.optimum(compute)
     every = opinions(compute, *([law] if law.name == "own-fit" else []))
-    found: dict[str, Any] = {
-        "law": {"name": law.name, "source": law.source, "note": law.note},
-        "compute": compute,
-        "optimum": _optimum(best) | _intervals(law, compute),
-        "opinions": [_optimum(each) for each in every],
-        "disagreement": disagreement(every),
-    }
-    if question.unique:
-        again = repeated(question.unique)
-        there = again.optimum(compute)
-        found["repeated"] = _optimum(there) | {
-            "unique": question.unique,
-            "epochs": again.epochs(there.tokens),
-            "worth": again.effective_tokens(there.tokens),
-        }
-    if question.inference:
-        target = question.loss if question.loss is not None else best.loss
-        assert target is not None
-        lifetime = law.lifetime_optimum(target, question.inference)
-        trained = law.cheapest(target)
-        found["lifetime"] = _optimum(lifetime) | {
-            "inference": question.inference,
-            "total": lifetime.compute + 2 * lifetime.parameters * question.inference,
-            "total_of_cheapest_training": trained.compute + 2 * trained.parameters * question.inference,
-        }
     config, tokens = _model(question, best)
-    found["model"] = describe(config)
-    found["tokens"] = tokens
+    batch = question.batch or critical_batch(law.loss(counted_parameters(law, config), tokens))
+    plan = Plan(
+        law=LawUsed(law.name, law.source, law.note),
+        compute=compute,
+        optimum=_with_intervals(best, law, compute),
+        opinions=every,
+        disagreement=disagreement(every),
+        model=model_cost(config),
+        tokens=tokens,
+        batch=min(batch, tokens / 100),
+        repeated=_repeated(question.unique, compute) if question.unique else None,
+        lifetime=_lifetime(question, best) if question.inference else None,
+    )
     if question.model is not None and question.tokens:
         stand = standing(law, config.family, counted_parameters(law, config), tokens)
-        found["standing"] = {
-            "loss": stand.loss,
-            "tokens_per_parameter": stand.tokens_per_parameter,
-            "best": _optimum(stand.best),
-            "equal": _optimum(stand.equal),
-            "loss_lost": stand.loss_lost,
-            "extra_compute": stand.extra_compute,
-            "inference_saved": stand.inference_saved,
-            "pays_off_after": stand.pays_off_after if math.isfinite(stand.pays_off_after) else None,
-            "verdict": stand.verdict,
-        }
-    batch = question.batch or critical_batch(law.loss(counted_parameters(law, config), tokens))
-    found["batch"] = min(batch, tokens / 100)
-    if question.hardware is not None:
-        exact = _flops_per_token(config) * tokens
-        shares = (question.utilisation, question.utilisation) if question.utilisation else None
-        found["hardware"] = {"name": question.hardware.name, "source": question.hardware.source}
-        found["bill"] = _bill(bill(exact, question.hardware, question.devices, shares, question.price))
-        proposals = propose(config, question.hardware, question.devices, config.context, found["batch"])
-        found["layouts"] = [_proposal(proposal) for proposal in proposals]
-    return found
+        plan = replace(plan, standing=stand)
+    return plan if question.hardware is None else _costed(plan, question, question.hardware, config)
 
 
 def law_named(name: str) -> LossLaw:
@@ -142,59 +238,6 @@ def model_named(name: str, family: str, vocab_size: int, context: int) -> Transf
     if name[:1].isdigit() or name[:1] == ".":
         return shape_for(family, read_quantity(name, "parameters"), vocab_size, context)
     return preset_config(name)  # says which names are near
-
-
-def describe(config: TransformerConfig, row: int | None = None) -> dict[str, Any]:
-    """Sizes, parameters and operations by part, and the key-value cache of a configuration."""
-    row = row or config.context
-    source = row if config.encoder_layers else 0
-    parts = flops_by_part(config, 1, row, source=source)
-    tokens = row + source
-    total = sum(part.total for part in parts.values()) / tokens
-    heads = {"multi-head": config.heads, "as it is": config.kv_heads, "multi-query": 1}
-    return {
-        "family": config.family,
-        "shape": {
-            "layers": config.layers, "width": config.width, "heads": config.heads,
-            "kv_heads": config.kv_heads, "feedforward_width": config.feedforward_width,
-            "vocab_size": config.vocab_size, "context": config.context,
-        },
-        "parameters": parameters(config),
-        "parameters_without_embeddings": block_parameters(config),
-        "parameters_by_part": parameters_by_part(config),
-        "row": row,
-        "flops_per_token": {
-            part: {"forward": flops.forward / tokens, "backward": flops.backward / tokens}
-            for part, flops in parts.items()
-        },
-        "training_flops_per_token": total,
-        "six_n": six_n_d(config, 1),
-        "six_n_error": six_n_d(config, 1) / total - 1,
-        "cache_bytes": {
-            str(length): {
-                name: cache_bytes(replace(config, kv_heads=count), length) for name, count in heads.items()
-            }
-            for length in sorted({row, *CACHE_CONTEXTS})
-        }
-        if config.generates
-        else {},
-    }  # fmt: skip
-
-
-def memory_table(config: TransformerConfig, rows: int, row: int, layout: Layout) -> dict[str, Any]:
-    """What training holds on the fullest rank, in every precision and with and without checkpointing."""
-    table = {}
-    for precision in ("float32", "bfloat16", "mixed"):
-        for checkpointing in ("none", "selective", "full"):
-            memory = training_memory(
-                config, rows, row, layout, precision, checkpointing=checkpointing,
-                source=row if config.encoder_layers else 0,
-            )  # fmt: skip
-            table[f"{precision}, {checkpointing} recomputed"] = {"parts": memory.parts, "peak": memory.peak}
-    return table
-
-
-# --- the pieces ---------------------------------------------------------------------------------------
 
 
 def _compute(question: Question) -> float:
@@ -233,41 +276,47 @@ def _model(question: Question, best: Optimum) -> tuple[TransformerConfig, float]
     return question.model, question.tokens or compute / (6 * counted_parameters(question.law, question.model))
 
 
-def _flops_per_token(config: TransformerConfig) -> float:
-    return float(describe(config)["training_flops_per_token"])
-
-
-def _optimum(optimum: Optimum) -> dict[str, Any]:
-    return asdict(optimum) | {"tokens_per_parameter": optimum.tokens_per_parameter}
-
-
-def _intervals(law: LossLaw, compute: float) -> dict[str, Any]:
-    """90 % intervals, where the law has them."""
+def _with_intervals(best: Optimum, law: LossLaw, compute: float) -> BestSplit:
+    """The split with 90 % intervals, where the law has them."""
     if not isinstance(law, Parametric):
-        return {}
-    found = {
-        "parameters_interval": law.interval(lambda one: one.optimum(compute).parameters),
-        "tokens_interval": law.interval(lambda one: one.optimum(compute).tokens),
-        "loss_interval": law.interval(lambda one: one.optimum(compute).loss or math.nan),
-    }
-    return {name: interval for name, interval in found.items() if interval}
+        return BestSplit(**vars(best))
+    return BestSplit(
+        **vars(best),
+        parameters_interval=law.interval(lambda one: one.optimum(compute).parameters),
+        tokens_interval=law.interval(lambda one: one.optimum(compute).tokens),
+        loss_interval=law.interval(lambda one: one.optimum(compute).loss or math.nan),
+    )
 
 
-def _bill(found: Bill) -> dict[str, Any]:
-    return asdict(found) | {"device_hours": found.device_hours}
+def _repeated(unique: float, compute: float) -> RepeatedSplit:
+    law = repeated(unique)
+    best = law.optimum(compute)
+    worth = law.effective_tokens(best.tokens)
+    return RepeatedSplit(**vars(best), unique=unique, epochs=law.epochs(best.tokens), worth=worth)
 
 
-def _proposal(found: Proposal) -> dict[str, Any]:
-    return {
-        "layout": str(found.layout),
-        "degrees": asdict(found.layout),
-        "micro_rows": found.micro_rows,
-        "micro_batches": found.micro_batches,
-        "interleaving": found.interleaving,
-        "checkpointing": found.checkpointing,
-        "bytes_a_device": found.memory.peak,
-        "memory": found.memory.parts,
-        "step_seconds": found.seconds,
-        "utilisation_estimated": found.utilisation,
-        "losses": found.losses,
-    }
+def _lifetime(question: Question, best: Optimum) -> LifetimeSplit:
+    target = question.loss if question.loss is not None else best.loss
+    assert target is not None
+    assert question.inference is not None
+    lifetime = question.law.lifetime_optimum(target, question.inference)
+    trained = question.law.cheapest(target)
+    return LifetimeSplit(
+        **vars(lifetime),
+        inference=question.inference,
+        total=lifetime.compute + 2 * lifetime.parameters * question.inference,
+        total_of_cheapest_training=trained.compute + 2 * trained.parameters * question.inference,
+    )
+
+
+def _costed(plan: Plan, question: Question, hardware: Hardware, config: TransformerConfig) -> Plan:
+    """The plan with what the hardware takes, and the layouts that fit."""
+    flops = plan.model.training_flops_per_token * plan.tokens
+    shares = (question.utilisation, question.utilisation) if question.utilisation else None
+    proposals = propose(config, hardware, question.devices, config.context, plan.batch)
+    return replace(
+        plan,
+        hardware=HardwareUsed(hardware.name, hardware.source),
+        bill=bill(flops, hardware, question.devices, shares, question.price),
+        layouts=[PlannedLayout.of(proposal) for proposal in proposals],
+    )

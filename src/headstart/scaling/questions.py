@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from headstart.models.config import TransformerConfig
 from headstart.models.parameters import block_parameters, parameters
@@ -12,6 +13,10 @@ from headstart.scaling.published import ALLOCATIONS, LOSS_LAWS
 @dataclass(frozen=True)
 class Standing:
     """A model beside the best that its compute, or its loss, could have been had with."""
+
+    DERIVED: ClassVar = (
+        "tokens_per_parameter", "loss_lost", "extra_compute", "inference_saved", "pays_off_after", "verdict",
+    )  # fmt: skip
 
     name: str
     parameters: float

@@ -7,6 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from headstart.page.numbers import amount, duration, size
+from headstart.scaling.hardware import Bill
+from headstart.scaling.memory import Memory
+from headstart.scaling.model_cost import ModelCost
+from headstart.scaling.plan import HardwareUsed, Plan
 from headstart.scaling.sweep import PlannedRun
 from headstart.scaling.width_transfer import FACTORS, CoordinateCheck, best_factor
 
@@ -34,104 +38,100 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     console.print()
 
 
-def print_plan(found: dict[str, Any]) -> None:
-
-    best = found["optimum"]
-    print(
-        f"{amount(found['compute'])} FLOPs of training, by {found['law']['name']} ({found['law']['source']}):"
-    )
-    between = best.get("parameters_interval")
+def print_plan(plan: Plan) -> None:
+    best = plan.optimum
+    print(f"{amount(plan.compute)} FLOPs of training, by {plan.law.name} ({plan.law.source}):")
+    between = best.parameters_interval
     sure = f" (90 %: {amount(between[0])} to {amount(between[1])})" if between else ""
     print(
-        f"  {amount(best['parameters'])} parameters{sure} on {amount(best['tokens'])} tokens, "
-        f"{best['tokens_per_parameter']:.3g} a parameter"
+        f"  {amount(best.parameters)} parameters{sure} on {amount(best.tokens)} tokens, "
+        f"{best.tokens_per_parameter:.3g} a parameter"
     )
-    span_of_loss = best.get("loss_interval")
+    span_of_loss = best.loss_interval
     sure = f" (90 %: {span_of_loss[0]:.3f} to {span_of_loss[1]:.3f})" if span_of_loss else ""
-    print(f"  expected loss {best['loss']:.3f} nats a token{sure}, on that law's text and tokenizer")
-    if best["beyond"] > 1.01:
-        print(f"  this is {best['beyond']:.3g} times beyond the runs that the law was fitted to")
+    print(f"  expected loss {best.loss:.3f} nats a token{sure}, on that law's text and tokenizer")
+    if best.beyond > 1.01:
+        print(f"  this is {best.beyond:.3g} times beyond the runs that the law was fitted to")
     table(
-        f"What the laws say (they differ {found['disagreement']:.3g} times in size)",
+        f"What the laws say (they differ {plan.disagreement:.3g} times in size)",
         ["law", "parameters", "tokens", "tokens/parameter", "loss"],
         [
             [
-                each["law"], amount(each["parameters"]), amount(each["tokens"]),
-                f"{each['tokens_per_parameter']:.3g}", "" if each["loss"] is None else f"{each['loss']:.3f}",
+                each.law, amount(each.parameters), amount(each.tokens),
+                f"{each.tokens_per_parameter:.3g}", "" if each.loss is None else f"{each.loss:.3f}",
             ]
-            for each in found["opinions"]
+            for each in plan.opinions
         ],
     )  # fmt: skip
-    if "repeated" in found:
-        again = found["repeated"]
+    if plan.repeated is not None:
+        again = plan.repeated
         print(
-            f"with {amount(again['unique'])} different tokens: {amount(again['parameters'])} parameters, "
-            f"{amount(again['tokens'])} tokens in {again['epochs']:.3g} passes, worth "
-            f"{amount(again['worth'])} fresh "
-            f"ones; loss {again['loss']:.3f} (muennighoff-2023)"
+            f"with {amount(again.unique)} different tokens: {amount(again.parameters)} parameters, "
+            f"{amount(again.tokens)} tokens in {again.epochs:.3g} passes, worth "
+            f"{amount(again.worth)} fresh "
+            f"ones; loss {again.loss:.3f} (muennighoff-2023)"
         )
-    if "lifetime" in found:
-        life = found["lifetime"]
+    if plan.lifetime is not None:
+        life = plan.lifetime
         print(
-            f"to answer {amount(life['inference'])} tokens at a loss of {life['loss']:.3f}: "
-            f"{amount(life['parameters'])} parameters on {amount(life['tokens'])} tokens, "
-            f"{life['tokens_per_parameter']:,.3g} a parameter; {amount(life['total'])} FLOPs in all "
+            f"to answer {amount(life.inference)} tokens at a loss of {life.loss:.3f}: "
+            f"{amount(life.parameters)} parameters on {amount(life.tokens)} tokens, "
+            f"{life.tokens_per_parameter:,.3g} a parameter; {amount(life.total)} FLOPs in all "
             "instead of "
-            f"{amount(life['total_of_cheapest_training'])} (Sardana et al. 2023)"
+            f"{amount(life.total_of_cheapest_training)} (Sardana et al. 2023)"
         )
-    if "standing" in found:
-        stand = found["standing"]
+    if plan.standing is not None:
+        stand = plan.standing
         print(
-            f"this model: {stand['verdict']}; loss {stand['loss']:.3f}, {stand['loss_lost']:.3f} above "
+            f"this model: {stand.verdict}; loss {stand.loss:.3f}, {stand.loss_lost:.3f} above "
             "the best for "
-            f"its compute; {stand['extra_compute']:+.0%} training compute and "
-            f"{-stand['inference_saved']:+.0%} a "
+            f"its compute; {stand.extra_compute:+.0%} training compute and "
+            f"{-stand.inference_saved:+.0%} a "
             "generated token against the cheapest training to the same loss"
         )
-    model = found["model"]
-    shape = model["shape"]
+    model = plan.model
+    shape = model.shape
     print(
-        f"model: {model['family']}, {shape['layers']} layers, width {shape['width']}, {shape['heads']} heads "
+        f"model: {model.family}, {shape['layers']} layers, width {shape['width']}, {shape['heads']} heads "
         f"({shape['kv_heads']} of keys), feed-forward {shape['feedforward_width']}, "
-        f"{model['parameters']:,} parameters; {amount(model['training_flops_per_token'])} FLOPs a token "
+        f"{model.parameters:,} parameters; {amount(model.training_flops_per_token)} FLOPs a token "
         "counted, "
-        f"6 N is {model['six_n_error']:+.1%}; batch {amount(found['batch'])} tokens"
+        f"6 N is {model.six_n_error:+.1%}; batch {amount(plan.batch)} tokens"
     )
-    if "layouts" in found:
-        _print_cost(found)
+    if plan.bill is not None and plan.hardware is not None:
+        _print_cost(plan, plan.bill, plan.hardware)
 
 
-def _print_cost(found: dict[str, Any]) -> None:
+def _print_cost(plan: Plan, bill: Bill, hardware: HardwareUsed) -> None:
     table(
         "Layouts that fit (utilisation estimated by formulas: to compare them)",
         ["layout", "rows x batches", "recomputed", "memory", "MFU", "lost most to"],
         [
             [
-                each["layout"], f"{each['micro_rows']} x {each['micro_batches']}", each["checkpointing"],
-                size(each["bytes_a_device"]), f"{each['utilisation_estimated']:.0%}",
+                each.layout, f"{each.micro_rows} x {each.micro_batches}", each.checkpointing,
+                size(each.bytes_a_device), f"{each.utilisation_estimated:.0%}",
                 ", ".join(f"{name} {share:.0%}" for name, share in
-                          sorted(each["losses"].items(), key=lambda item: -item[1])[:1] if share >= 0.005),
+                          sorted(each.losses.items(), key=lambda item: -item[1])[:1] if share >= 0.005),
             ]
-            for each in found["layouts"]
+            for each in plan.layouts or []
         ],
     )  # fmt: skip
-    bill = found["bill"]
-    worst, best = bill["utilisation"]
-    quick, slow = bill["seconds"]
-    hours = bill["device_hours"]
+    worst, best = bill.utilisation
+    quick, slow = bill.seconds
+    hours = bill.device_hours
     print(
         f"at {worst:.0%} to {best:.0%} of the peak: {duration(quick)} to {duration(slow)}, "
         f"{amount(hours[0])} to {amount(hours[1])} device hours"
     )
-    if bill["megawatt_hours"]:
-        low, high = bill["megawatt_hours"]
+    if bill.megawatt_hours:
+        low, high = bill.megawatt_hours
         print(f"energy: {low:,.3g} to {high:,.3g} MWh, devices at rated power and a tenth for the building")
-    if bill["price"]:
-        print(f"price: {bill['price'][0]:,.0f} to {bill['price'][1]:,.0f}")
+    if bill.price:
+        print(f"price: {bill.price[0]:,.0f} to {bill.price[1]:,.0f}")
     else:
         print("price: give --price, of one device hour")
-    print(f"figures of the hardware: {found['hardware']['source']}")
-    print("utilisation of: " + "; ".join(bill["sources"][:4]))
+    print(f"figures of the hardware: {hardware.source}")
+    print("utilisation of: " + "; ".join(bill.sources[:4]))
 
 
 def print_fit(found: dict[str, Any]) -> None:
@@ -181,42 +181,42 @@ def print_fit(found: dict[str, Any]) -> None:
     )
 
 
-def print_model(name: str, found: dict[str, Any], setting: str) -> None:
-
-    total = found["parameters"]
+def print_model(name: str, cost: ModelCost, memory: dict[str, Memory], setting: str) -> None:
+    """A model's parameters, operations, cache and memory."""
+    total = cost.parameters
     table(
-        f"{name}: {total:,} parameters ({found['parameters_without_embeddings']:,} without embeddings)",
+        f"{name}: {total:,} parameters ({cost.parameters_without_embeddings:,} without embeddings)",
         ["part", "parameters", "share"],
-        [[part, f"{count:,}", f"{count / total:.1%}"] for part, count in found["parameters_by_part"].items()],
+        [[part, f"{count:,}", f"{count / total:.1%}"] for part, count in cost.parameters_by_part.items()],
     )
-    everything = found["training_flops_per_token"]
+    everything = cost.training_flops_per_token
     table(
-        f"{amount(everything)} FLOPs a training token in rows of {found['row']:,}; "
-        f"6 N = {amount(found['six_n'])} is {found['six_n_error']:+.1%}",
+        f"{amount(everything)} FLOPs a training token in rows of {cost.row:,}; "
+        f"6 N = {amount(cost.six_n)} is {cost.six_n_error:+.1%}",
         ["part", "forward", "backward", "share"],
         [
-            [part, amount(one["forward"]), amount(one["backward"]),
-             f"{(one['forward'] + one['backward']) / everything:.1%}"]
-            for part, one in found["flops_per_token"].items()
+            [part, amount(one.forward), amount(one.backward),
+             f"{one.total / everything:.1%}"]
+            for part, one in cost.flops_per_token.items()
         ],
     )  # fmt: skip
-    if found["cache_bytes"]:
-        kinds = list(next(iter(found["cache_bytes"].values())))
+    if cost.cache_bytes:
+        kinds = list(next(iter(cost.cache_bytes.values())))
         table(
             "Key-value cache of one text in bfloat16",
             ["tokens", *kinds],
             [
-                [f"{int(length):,}", *(size(held[kind]) for kind in kinds)]
-                for length, held in found["cache_bytes"].items()
+                [f"{length:,}", *(size(held[kind]) for kind in kinds)]
+                for length, held in cost.cache_bytes.items()
             ],
         )
-    parts = list(dict.fromkeys(part for row in found["memory"].values() for part in row["parts"]))
+    parts = list(dict.fromkeys(part for row in memory.values() for part in row.parts))
     table(
         f"Memory for training with AdamW on the fullest device: {setting}",
         ["", *parts, "peak"],
         [
-            [kind, *(size(row["parts"].get(part, 0.0)) for part in parts), size(row["peak"])]
-            for kind, row in found["memory"].items()
+            [kind, *(size(row.parts.get(part, 0.0)) for part in parts), size(row.peak)]
+            for kind, row in memory.items()
         ],
     )
 
