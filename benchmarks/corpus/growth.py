@@ -19,8 +19,10 @@ from pathlib import Path
 from clock import Clock, peak_memory
 from pages import labelled
 
-from headstart.corpus import CorpusRecipe, build, engine, pipeline
+from headstart.corpus import CorpusRecipe, build
+from headstart.corpus.dedup import deduplicate
 from headstart.corpus.readers import sources
+from headstart.corpus.work import Step
 
 CHANGED = 0.3
 
@@ -47,9 +49,9 @@ def measure(path: Path, out: Path, largest_tasks: bool) -> None:
     if largest_tasks:
         sources.LEAST_PART = sources.MOST_PART
     clock = Clock()
-    step_named = engine.step_named
-    engine.step_named = lambda name: clock.timed(name, step_named(name))
-    pipeline.group = clock.timed("group", pipeline.group)
+    call = Step.__call__
+    Step.__call__ = lambda step, *given: clock.timed(step.name, call)(step, *given)
+    deduplicate.components = clock.timed("group", deduplicate.components)
     started = time.process_time()
     manifest = build([path], out, CorpusRecipe(), workers=0)
     clock.switch("rest")

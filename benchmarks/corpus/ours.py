@@ -10,7 +10,11 @@ from typing import Any
 
 from clock import Clock, peak_memory
 
-from headstart.corpus import CorpusRecipe, build, engine, pipeline, prepare
+from headstart.corpus import CorpusRecipe, build, judge, prepare
+from headstart.corpus.dedup import deduplicate
+from headstart.corpus.dedup.documents import EXACT, NEAR
+from headstart.corpus.removals import removed_by
+from headstart.corpus.work import Step
 from headstart.corpus_folder import corpus_documents
 from headstart.tokenizer import shards
 from headstart.tokenizer.folder import open_tokenizer
@@ -30,14 +34,15 @@ CALLS = {
     "_write": "writing",
 }
 STEPS = {
-    "decide.judge": "filters",
-    "decide.exact": "duplicates",
-    "decide.bands": "signatures",
-    "decide.links": "duplicates",
-    "decide.compare": "duplicates",
-    "funnel.weigh": "writing",
-    "write.deal": "writing",
-    "write.gather": "writing",
+    **dict.fromkeys(map(removed_by, (judge.EXTRACT, judge.LANGUAGE, judge.QUALITY)), "filters"),
+    **dict.fromkeys(map(removed_by, (EXACT, NEAR)), "duplicates"),
+    "digests": "duplicates",
+    "exact": "duplicates",
+    "bands": "signatures",
+    "links": "duplicates",
+    "histogram": "writing",
+    "dealt": "writing",
+    "documents": "writing",
 }
 
 
@@ -48,9 +53,9 @@ def main(warc: Path, tokenizer: Path, out: Path, recipe_file: Path, overrides: l
             setattr(prepare, name, clock.timed(stage, getattr(prepare, name)))
     read = prepare.read
     prepare.read = lambda *given: clock.over("reading", read(*given))
-    step_named = engine.step_named
-    engine.step_named = lambda name: clock.timed(STEPS.get(name, "rest"), step_named(name))
-    pipeline.group = clock.timed("duplicates", pipeline.group)
+    call = Step.__call__
+    Step.__call__ = lambda step, *given: clock.timed(STEPS.get(step.out, "rest"), call)(step, *given)
+    deduplicate.components = clock.timed("duplicates", deduplicate.components)
 
     recipe = CorpusRecipe.load(recipe_file, overrides)
     manifest: dict[str, Any] = build([warc], out / "corpus", recipe, workers=0)

@@ -36,7 +36,7 @@ from datatrove.utils.word_tokenizers import load_word_tokenizer
 from headstart.corpus.extract.page import extract_text
 from headstart.corpus.extract.page_lines import Lines, drop_lines
 from headstart.corpus.filters.rules import parse_rule
-from headstart.corpus.filters.signals import STOP_WORDS, compute, measure, stop_word_hashes
+from headstart.corpus.filters.signals import STOP_WORDS, Measured, compute, measure, stop_word_hashes
 from headstart.corpus.text.language import identify
 from headstart.corpus.text.word_tokens import of_spans, tokenize
 from headstart.corpus.text.words import split
@@ -196,7 +196,7 @@ def explain(name: str, one: Text, theirs: bool, filter_of: Any) -> str:
         one = Text(long_lines(one.text), one.language, one.origin)
     words, stop_words = split(one.text), stop_word_hashes(STOP_WORDS.get(one.language, ""))
     starts, ends = spacy_spans(one.text, one.language)
-    if removes(rule, measure(one.text, words, of_spans(words, starts, ends), stop_words)) == theirs:
+    if removes(rule, measure(Measured(one.text, words, of_spans(words, starts, ends), stop_words))) == theirs:
         tokens = tokenize(one.text, words, one.language)
         return f"word borders: spaCy has {_odd_word(one.text, tokens, starts, ends)}"
     lowered = one.text.lower()

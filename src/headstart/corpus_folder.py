@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import pyarrow.parquet as pq
 
@@ -13,13 +13,92 @@ BATCH = 1024
 """Documents that are in memory at once."""
 
 
-def corpus_manifest(folder: Path) -> dict[str, Any]:
+class Totals(TypedDict):
+    """How much there is of something."""
+
+    documents: int
+    bytes: int
+    words: int
+
+
+class FunnelRow(TypedDict):
+    """What a stage left; of what was `read` nobody has counted the words."""
+
+    stage: str
+    documents: int
+    bytes: int
+    words: NotRequired[int]
+
+
+class Input(TypedDict):
+    """A file that the corpus was made from: how documents call it, and where it lay."""
+
+    path: str
+    address: str
+    bytes: int
+    digest: str
+
+
+class MixRow(TypedDict):
+    """What the mix planned of a domain or language, in bytes and tokens, and what the corpus holds of it."""
+
+    share: float
+    available: int
+    wanted: int
+    chosen: int
+    repeats: float
+    tokens_available: int
+    tokens_chosen: int
+    result: int
+    result_share: float
+
+
+class SearchedFile(TypedDict):
+    """A file of an evaluation: items looked for, too short to be, and found."""
+
+    items: int
+    too_short: int
+    found: int
+
+
+class CorpusFacts(TypedDict):
+    """What became of the documents."""
+
+    funnel: list[FunnelRow]
+    removed: dict[str, dict[str, int]]
+    skipped: dict[str, int]
+    domains: dict[str, Totals]
+    languages: dict[str, Totals]
+    personal_data: dict[str, int]
+    mix: dict[str, MixRow]
+    contamination: dict[str, SearchedFile]
+
+
+class Origin(TypedDict):
+    """What a corpus was made from, how long it took, and what its index can be asked for."""
+
+    fingerprint: str
+    inputs: list[Input]
+    seconds: float
+    index: dict[str, Any]
+
+
+class CorpusManifest(Origin, CorpusFacts):
+    """All of it, with what every manifest says."""
+
+    format: str
+    version: int
+    headstart: str
+    created: str
+
+
+def corpus_manifest(folder: Path) -> CorpusManifest:
     """The manifest of a finished corpus.
 
     Raises:
         HeadstartError: the folder is none, is unfinished, or has another version of the format.
     """
-    return read_manifest(folder, KIND, VERSION)
+    return cast(CorpusManifest, read_manifest(folder, KIND, VERSION))
 
 
 def corpus_documents(folder: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

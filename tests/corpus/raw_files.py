@@ -51,3 +51,21 @@ def write_jsonl(path: Path, rows: list[dict]) -> Path:
 def rules_off() -> list[str]:
     """Settings that switch every rule off."""
     return [f"rules.{name}=off" for name in RULES] + [f"page_rules.{name}=off" for name in PAGE_RULES]
+
+
+def stand_in_for_sbatch(folder: Path) -> Path:
+    """A folder, for PATH, with an `sbatch` that runs an array's jobs one after another."""
+    folder = folder / "bin"
+    folder.mkdir()
+    (folder / "sbatch").write_text(
+        "#!/usr/bin/env python3\n"
+        "import os, shlex, subprocess, sys\n"
+        "given = dict(one.lstrip('-').split('=', 1) for one in sys.argv[1:] if '=' in one)\n"
+        "for part in given['array'].split('%')[0].split(','):\n"
+        "    first, _, last = part.partition('-')\n"
+        "    for number in range(int(first), int(last or first) + 1):\n"
+        "        env = os.environ | {'SLURM_ARRAY_TASK_ID': str(number)}\n"
+        "        subprocess.run(shlex.split(given['wrap']), env=env, check=True)\n"
+    )
+    (folder / "sbatch").chmod(0o755)
+    return folder

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_files import page, prose, response, write_jsonl
+from raw_files import page, prose, response, stand_in_for_sbatch, write_jsonl
 from typer.testing import CliRunner
 
 from headstart.corpus import CorpusRecipe, build, extract_text, pipeline, prepare
@@ -129,9 +129,10 @@ def test_killed_and_started_again(tmp_path: Path, raw: Path) -> None:
     out = tmp_path / "killed"
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from headstart.corpus import CorpusRecipe, build, prepare\n"
-        "original = prepare.prepare\n"
-        "prepare.prepare = lambda *given: (original(*given), time.sleep(60))[0]\n"
+        "from headstart.corpus import CorpusRecipe, build\n"
+        "from headstart.corpus.work import Step\n"
+        "original = Step.__call__\n"
+        "Step.__call__ = lambda *given: (original(*given), time.sleep(60))[0]\n"
         "build([Path(sys.argv[1])], Path(sys.argv[2]), CorpusRecipe(), workers=0)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(raw), str(out)], stderr=subprocess.DEVNULL)
@@ -148,14 +149,14 @@ def test_killed_and_started_again(tmp_path: Path, raw: Path) -> None:
     before = done[0].stat().st_mtime_ns
     (out / ".work" / "prepared" / "000001.parquet").write_bytes(b"half written")
     kept: list[int] = []
-    original = pipeline.languages
+    original = pipeline._all_prepared
 
     def look(work: Any) -> Any:
         kept.append(done[0].stat().st_mtime_ns)
         return original(work)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "languages", look)
+        patch.setattr(pipeline, "_all_prepared", look)
         build([raw], out, recipe(), workers=2)
     assert kept == [before]  # the finished task was taken over
     assert contents(out) == contents(tmp_path / "whole")
@@ -227,7 +228,7 @@ def test_full_disk_leaves_nothing_that_counts_as_whole(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("headstart.corpus.write.pq.write_table", full)
+        patch.setattr("headstart.corpus.work.pq.write_table", full)
         with pytest.raises(OSError, match="No space left"):
             build([path], tmp_path / "out", recipe(), workers=1)
     assert not (tmp_path / "out" / "manifest.json").exists()
@@ -490,19 +491,7 @@ def test_a_record_that_kills_its_process_costs_only_itself(tmp_path: Path) -> No
 
 def test_slurm_arrays_give_the_same(tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a stand-in for sbatch that runs the array's tasks one after another."""
-    bin_folder = tmp_path / "bin"
-    bin_folder.mkdir()
-    (bin_folder / "sbatch").write_text(
-        "#!/usr/bin/env python3\n"
-        "import os, shlex, subprocess, sys\n"
-        "given = dict(one.lstrip('-').split('=', 1) for one in sys.argv[1:] if '=' in one)\n"
-        "for part in given['array'].split('%')[0].split(','):\n"
-        "    first, _, last = part.partition('-')\n"
-        "    for number in range(int(first), int(last or first) + 1):\n"
-        "        env = os.environ | {'SLURM_ARRAY_TASK_ID': str(number)}\n"
-        "        subprocess.run(shlex.split(given['wrap']), env=env, check=True)\n"
-    )
-    (bin_folder / "sbatch").chmod(0o755)
+    bin_folder = stand_in_for_sbatch(tmp_path)
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": prose(n)} for n in range(30)])
     with pytest.raises(HeadstartError, match="needs sbatch"):
         build([path], tmp_path / "slurm", recipe(), workers=2, on="slurm")

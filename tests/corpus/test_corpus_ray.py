@@ -13,6 +13,7 @@ from raw_files import page, prose, response, write_jsonl
 
 from headstart.corpus import CorpusRecipe, build
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "corpus_extension.py"
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,9 @@ def test_ray_gives_the_same_bytes(tmp_path: Path, cluster: str) -> None:
     records = [gzip.compress(response(f"http://h{n}.org/", page(n).encode()), mtime=0) for n in range(60)]
     (raw / "a.warc.gz").write_bytes(b"".join(records) + records[0][:-30])
     for number in range(3):
-        rows = [{"id": f"{number}-{n}", "text": prose(1_000 * number + n % 500, 25)} for n in range(700)]
+        texts = [prose(1_000 * number + n % 500, 25) for n in range(700)]
+        texts[7] = f"DRAFT\n{texts[7]}"
+        rows = [{"id": f"{number}-{n}", "text": text} for n, text in enumerate(texts)]
         write_jsonl(raw / f"b{number}.jsonl", rows)
     done = run(
         cluster,
@@ -62,12 +65,14 @@ def test_ray_gives_the_same_bytes(tmp_path: Path, cluster: str) -> None:
         "--engine",
         "ray",
         "--json",
+        f"extensions=[{EXAMPLE}]",
     )
     assert done.returncode == 0, done.stderr
-    here = build([raw], tmp_path / "here", CorpusRecipe(), workers=0)
+    here = build([raw], tmp_path / "here", CorpusRecipe(extensions=[EXAMPLE]), workers=0)
     there = json.loads(done.stdout)
     assert contents(tmp_path / "ray") == contents(tmp_path / "here")
     assert there["funnel"] == here["funnel"]
+    assert here["removed"]["unfinished"] == {"unfinished": 3}
     assert there["skipped"] == here["skipped"] == {"truncated gzip": 1}
 
 

@@ -77,7 +77,7 @@ def test_chinese_words_are_its_characters() -> None:
 def test_any_text_has_all_signals(text: str) -> None:
     found = signals(text)
     assert set(found) == set(SIGNALS)
-    shares = [name for name, meaning in SIGNALS.items() if meaning.startswith("share")]
+    shares = [name for name, signal in SIGNALS.items() if signal.meaning.startswith("share")]
     assert all(0 <= found[name] <= 1 or math.isnan(found[name]) for name in shares)
 
 

@@ -1,7 +1,7 @@
 """`headstart corpus`: make a clean corpus from raw files; and the verbs beside it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -10,6 +10,9 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from headstart.errors import HeadstartError
+
+if TYPE_CHECKING:
+    from headstart.corpus_folder import CorpusManifest
 
 BUILD = "build"
 
@@ -232,7 +235,7 @@ def train_extractor(
     typer.echo(f"use it with extractor={out}")
 
 
-def _print(manifest: dict[str, Any], out: Path) -> None:
+def _print(manifest: "CorpusManifest", out: Path) -> None:
     table = Table(title="What became of the documents", title_justify="left")
     for column in ("stage", "documents", "bytes", "of read", "removed most by"):
         table.add_column(column, justify="left" if column in ("stage", "removed most by") else "right")
@@ -252,9 +255,10 @@ def _print(manifest: dict[str, Any], out: Path) -> None:
         console.print(f"skipped {count:,}: {reason}", highlight=False)
     for name, total in manifest["domains"].items():
         console.print(f"{name}: {total['documents']:,} documents, {total['bytes']:,} bytes", highlight=False)
-    for name, row in manifest["mix"].items():
+    for name, mixed in manifest["mix"].items():
+        asked, got = mixed["share"], mixed["result_share"]
         console.print(
-            f"mix: {name} {row['result_share']:.1%} (asked {row['share']:.1%}), {row['repeats']:.2f} epochs",
+            f"mix: {name} {got:.1%} (asked {asked:.1%}), {mixed['repeats']:.2f} epochs",
             highlight=False,
         )
     console.print(f"corpus in {out}, report in {out / 'report.html'}", highlight=False)

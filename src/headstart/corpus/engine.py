@@ -1,6 +1,6 @@
 """Where the steps of a corpus run: in processes of this machine, on a Ray cluster, or as Slurm arrays.
 
-An engine gets the name of a step, the work folder and the numbers to run it for; documents never travel. What
+An engine gets a step, the work folder and the numbers to run it for; documents never travel. What
 a step has written stays, so an engine may lose workers or die, and another may go on.
 """
 
@@ -12,14 +12,13 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from headstart.corpus.readers.limits import disposable_process
-from headstart.corpus.work import Step
+from headstart.corpus.work import Step, step_named
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import read_json, write_json
 from headstart.workers import guard_process
@@ -29,8 +28,6 @@ Name = Literal["local", "ray", "slurm"]
 ATTEMPTS = 4
 # Tasks that Ray holds, and jobs of a Slurm array, at once: Slurm allows 1,001 unless told otherwise.
 AT_ONCE = 1_000
-# Steps that run parsers which may crash or hang.
-NATIVE = ("prepare.prepare",)
 
 
 def engine_named(name: str) -> Name:
@@ -45,13 +42,6 @@ def engine_named(name: str) -> Name:
     raise HeadstartError(f"there is no engine {name!r}{nearest(name, get_args(Name))}")
 
 
-def step_named(name: str) -> Step:
-    """`decide.judge` as the function that it names."""
-    module, _, function = name.rpartition(".")
-    step: Step = getattr(import_module(f"headstart.corpus.{module}"), function)
-    return step
-
-
 def run_step(name: str, folder: str, number: int) -> int:
     """Run a step for one number, in a process that may die over it; returns the number."""
     disposable_process()
@@ -59,7 +49,7 @@ def run_step(name: str, folder: str, number: int) -> int:
     return number
 
 
-def run(engine: Name, name: str, folder: Path, numbers: Sequence[int], workers: int) -> Iterator[int]:
+def run(engine: Name, step: Step, folder: Path, numbers: Sequence[int], workers: int) -> Iterator[int]:
     """Run a step for all numbers, in any order; yields each number when it is done.
 
     Args:
@@ -71,23 +61,22 @@ def run(engine: Name, name: str, folder: Path, numbers: Sequence[int], workers: 
     if not numbers:
         return iter(())
     if engine == "ray":
-        return _on_ray(name, folder, numbers)
+        return _on_ray(step.name, folder, numbers)
     if engine == "slurm":
-        return _on_slurm(name, folder, numbers, workers)
-    return _here(name, folder, numbers, min(workers, len(numbers)))
+        return _on_slurm(step.name, folder, numbers, workers)
+    return _here(step, folder, numbers, min(workers, len(numbers)))
 
 
-def _here(name: str, folder: Path, numbers: Sequence[int], workers: int) -> Iterator[int]:
+def _here(step: Step, folder: Path, numbers: Sequence[int], workers: int) -> Iterator[int]:
     """In processes of this machine, each with one number at a time: a death costs what that one was doing."""
-    if workers < 1 or (workers == 1 and name not in NATIVE):
-        step = step_named(name)
+    if workers < 1 or (workers == 1 and not step.risky):
         for number in numbers:
             step(folder, number)
             yield number
         return
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([f"headstart.corpus.{name.partition('.')[0]}"])
-    deaths = Deaths(name, folder)
+    context.set_forkserver_preload([step.name.partition(":")[0]])
+    deaths = Deaths(step.name, folder)
     waiting = deque(numbers)
     idle: list[_Worker] = []
     busy: dict[Connection, _Worker] = {}
@@ -95,7 +84,7 @@ def _here(name: str, folder: Path, numbers: Sequence[int], workers: int) -> Iter
         while waiting or busy:
             while waiting and len(busy) < workers:
                 worker = idle.pop() if idle else _Worker(context)
-                worker.start(name, folder, waiting.popleft())
+                worker.start(step.name, folder, waiting.popleft())
                 busy[worker.pipe] = worker
             for pipe in wait(list(busy)):
                 worker = busy.pop(cast(Connection, pipe))
@@ -222,7 +211,8 @@ def _on_slurm(name: str, folder: Path, numbers: Sequence[int], workers: int) -> 
         )
     logs = folder / "slurm"
     logs.mkdir(exist_ok=True)
-    write_json(logs / f"{name}.json", list(numbers))
+    title = _file_name(name)
+    write_json(logs / f"{title}.json", list(numbers))
     jobs = min(len(numbers), AT_ONCE)
     command = f"{sys.executable} -m headstart.corpus.engine {name} {folder.resolve()} {jobs}"
     for _ in range(ATTEMPTS):
@@ -230,9 +220,9 @@ def _on_slurm(name: str, folder: Path, numbers: Sequence[int], workers: int) -> 
             [
                 "sbatch",
                 "--wait",
-                f"--job-name=headstart-{name}",
+                f"--job-name=headstart-{title}",
                 f"--array=0-{jobs - 1}%{max(workers, 1)}",
-                f"--output={logs.resolve()}/{name}-%a.log",
+                f"--output={logs.resolve()}/{title}-%a.log",
                 f"--wrap={command}",
             ],
             capture_output=True,
@@ -249,9 +239,14 @@ def _on_slurm(name: str, folder: Path, numbers: Sequence[int], workers: int) -> 
     )
 
 
+def _file_name(name: str) -> str:
+    """The name of a step, without signs that Slurm or a file system may not take."""
+    return name.removeprefix("headstart.corpus.").replace(":", ".")
+
+
 def _run_job(name: str, folder: str, jobs: int, job: int) -> None:
     """One job of a Slurm array: every number whose turn it is."""
-    for number in read_json(Path(folder) / "slurm" / f"{name}.json")[job::jobs]:
+    for number in read_json(Path(folder) / "slurm" / f"{_file_name(name)}.json")[job::jobs]:
         run_step(name, folder, number)
 
 

@@ -4,16 +4,21 @@ Both follow from one random number a document, drawn from the seed and the docum
 needs to know of other documents than its own.
 """
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from headstart.corpus.outcomes import outcome
 from headstart.corpus.recipe import Mix
+from headstart.corpus.removals import Removal, removals, removed_by
 from headstart.corpus.text.hashing import draws
+from headstart.corpus.work import Made, Work, load, save, step
 from headstart.errors import HeadstartError, nearest
 
+MIX = "mix"
 # Documents are drawn by bins of their random number: shares are met to a document, or 1/BINS of a domain.
 BINS = 1 << 16
 CHOICE, ORDER = 0, 16
@@ -172,3 +177,66 @@ def order(documents: np.ndarray, copy: np.ndarray, seed: int) -> np.ndarray:
     for which in np.unique(copy):
         keys[copy == which] = draws(documents[copy == which], seed, ORDER + int(which))
     return keys
+
+
+# The stage
+
+
+@step("histogram")
+def weigh(work: Work, task: int) -> Made:
+    """What the mix draws from in a task."""
+    found = outcome(work, task, before=MIX)
+    stays = found.stage == 0
+    return histogram(
+        _groups(work, task)[stays], found.bytes[stays], work.numbers(task)[stays], work.recipe.seed
+    )
+
+
+def choose_amounts(work: Work) -> None:
+    """Decide how much of each group the corpus takes, and into how many parts it goes.
+
+    Raises:
+        HeadstartError: no document is left, or the mix cannot be had.
+    """
+    available = added(load(path) for path in work.files("histogram"))
+    if not len(available):
+        raise HeadstartError(_greatest_loss(work))
+    amounts, plan = choose(available, work.recipe.mix)
+    chosen = sum(one["chosen"] for one in plan.values()) if plan else int(available["bytes"].sum())
+    work.note("amounts", {name: asdict(amount) for name, amount in amounts.items()})
+    work.note("mix", plan)
+    work.note("parts", max(1, -(-chosen // work.recipe.shard_bytes)))
+
+
+def _greatest_loss(work: Work) -> str:
+    """The sentence that names what removed most, where nothing is left."""
+    lost: Counter[tuple[str, str]] = Counter()
+    for task in range(len(work.tasks)):
+        gone = outcome(work, task, before=MIX).removed
+        lost.update(zip(gone["stage"].to_pylist(), gone["rule"].to_pylist(), strict=True))
+    by_stage = {stage: sum(n for (one, _), n in lost.items() if one == stage) for stage in work.stages}
+    stage = max(by_stage, key=by_stage.__getitem__)
+    rule = max(work.stages[stage], key=lambda rule: lost[stage, rule])
+    return (
+        f"no document is left: the stage {stage!r} removed {by_stage[stage]:,}, most by {rule}; relax it in "
+        "the recipe"
+    )
+
+
+@step(removed_by(MIX), "parquet")
+def draw(work: Work, task: int) -> Made:
+    """Note how often each document of a task occurs in the corpus; those that do not occur go."""
+    amounts = {name: Amount(**amount) for name, amount in work.noted("amounts").items()}
+    groups, recipe = _groups(work, task), work.recipe
+    count = copies(groups, work.numbers(task), amounts, recipe.seed)
+    stays = outcome(work, task, before=MIX).stage == 0
+    save(work.path("drawn", task), np.where(stays, count, 0))
+    return removals(
+        Removal(place, "over_share", f"{recipe.mix.by} {groups[place]} is over its share")
+        for place in np.flatnonzero(stays & (count == 0)).tolist()
+    )
+
+
+def _groups(work: Work, task: int) -> np.ndarray:
+    """The domain or language of each document of a task."""
+    return work.columns(task, work.recipe.mix.by).column(0).to_numpy(zero_copy_only=False).astype(str)

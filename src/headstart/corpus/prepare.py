@@ -16,13 +16,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.corpus.dedup.deduplicate import signatures
+from headstart.corpus.dedup.deduplicate import shingles_of, signatures
+from headstart.corpus.extensions import BATCH, Document, digest, load
 from headstart.corpus.extract.page import classifier_fingerprint, cut, extract_text, normalise
 from headstart.corpus.extract.page_lines import drop_lines
+from headstart.corpus.filters.entry_lists import digests
 from headstart.corpus.filters.personal_data import replace
 from headstart.corpus.filters.quality_model import load_model
 from headstart.corpus.filters.signals import STOP_WORDS, compute, stop_word_hashes
-from headstart.corpus.filters.urls import digests
 from headstart.corpus.filters.word_lists import share
 from headstart.corpus.readers.limits import MAX_HTML, SECONDS, TooLong, interruptible, limited
 from headstart.corpus.readers.read import read
@@ -30,8 +31,8 @@ from headstart.corpus.readers.records import Raw, Skip
 from headstart.corpus.readers.sources import Task
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.text.language import identify
-from headstart.corpus.text.words import Words, split
-from headstart.corpus.work import open_work
+from headstart.corpus.text.words import split
+from headstart.corpus.work import Work, step
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, fingerprint
 
@@ -47,7 +48,6 @@ SETTINGS = {
     "quality_models",
     "word_lists",
 }
-BATCH = 512  # documents that are written at once
 # Records that take each step together: with what a step needs in the processor's cache, reading, language and
 # signals cost a third less than record by record.
 TOGETHER, TOGETHER_CHARACTERS = 32, 4_000_000
@@ -87,6 +87,7 @@ def task_fingerprint(task: Task, recipe: CorpusRecipe) -> str:
             "models": [load_model(folder).fingerprint for folder in recipe.quality_models.values()],
             "lists": digests(list(recipe.word_lists.values())),
         }
+        | ({"signals": own} if (own := [digest(one.file) for one in load(recipe.extensions)[0]]) else {})
     )
 
 
@@ -114,9 +115,9 @@ def finished(path: Path, expected: str) -> PreparedTask | None:
     return PreparedTask(path, facts["documents"], facts["bytes"], skipped, facts["personal_data"])
 
 
-def prepare(folder: Path, number: int) -> None:
+@step(risky=True)
+def prepare(work: Work, number: int) -> None:
     """Run one task of a work folder and write its file."""
-    work = open_work(folder)
     task, recipe, path = work.tasks[number], work.recipe, work.prepared(number)
     if finished(path, task_fingerprint(task, recipe)) is not None:
         return
@@ -191,8 +192,8 @@ def _prepared(
         _identify,
         lambda way: _measure(way, recipe),
     )
-    for step in steps:
-        ways = [way if isinstance(way, Skip) else _guarded(step, way, progress) for way in ways]
+    for one in steps:
+        ways = [way if isinstance(way, Skip) else _guarded(one, way, progress) for way in ways]
     return ways
 
 
@@ -283,9 +284,14 @@ def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
             "page": record.page,
             "bytes": _bytes(piece),
             "language_score": score,
-            **compute(piece, words, stop_word_hashes(_stop_words(recipe, language)), language),
-            "removed_words": way.dropped,
-            "foreign_text": foreign,
+            **compute(
+                piece,
+                words,
+                stop_word_hashes(_stop_words(recipe, language)),
+                language,
+                dropped=way.dropped,
+                foreign=foreign,
+            ),
             **{name: load_model(folder).score(words) for name, folder in recipe.quality_models.items()},
             **{name: share(words, path) for name, path in recipe.word_lists.items()},
             "digest": words.digest(),
@@ -297,16 +303,6 @@ def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
 def _stop_words(recipe: CorpusRecipe, language: str) -> str:
     own = recipe.by_language.get(language)
     return STOP_WORDS.get(language, "") if own is None or own.stop_words is None else own.stop_words
-
-
-def shingles(text: str, size: int) -> np.ndarray:
-    """The hashes of the runs of `size` words that near duplicates are found by."""
-    return shingles_of(split(text), size)
-
-
-def shingles_of(words: Words, size: int) -> np.ndarray:
-    grams = words.ngrams(size)
-    return grams if len(grams) else words.hashes
 
 
 def _bytes(text: str) -> int:
@@ -323,9 +319,18 @@ def _write(
     """Write the batch with its MinHash signatures, and empty it."""
     if not batch:
         return
+    for own in load(recipe.extensions)[0]:
+        for row, value in zip(batch, own([_document(row) for row in batch]), strict=True):
+            row[own.name] = value
     near = recipe.near_duplicates
     for row, signature in zip(batch, signatures(grams_of, near.bands * near.rows), strict=True):
         row["signature"] = signature.tobytes()
     writer.write_table(pa.Table.from_pylist(batch, schema))
     batch.clear()
     grams_of.clear()
+
+
+def _document(row: dict[str, Any]) -> Document:
+    """A row as extensions see it."""
+    fields = {name: row[name] for name in (*DOCUMENT.names, "page")}
+    return Document(**fields | {"metadata": orjson.loads(row["metadata"]), "signals": {}})

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from headstart.corpus.extensions import load
 from headstart.corpus.extract.page import unavailable
 from headstart.corpus.extract.page_lines import Lines
 from headstart.corpus.filters.personal_data import Kind
@@ -183,6 +184,8 @@ class CorpusRecipe(Recipe):
     languages: Literal["auto", "any"] | list[str] = "auto"
     language_score: float = Field(default=0.65, ge=0, le=1)
     lines: Lines = Lines()
+    extensions: list[Path] = Field(default=[])
+    """Python files with signals and filters of your own: see `extensions`."""
     quality_models: dict[str, Path] = Field(default={})
     """Folders of `headstart corpus train-quality`; each gives the signal of its name."""
     word_lists: dict[str, Path] = Field(default={})
@@ -226,6 +229,16 @@ class CorpusRecipe(Recipe):
             if name not in FIELDS:
                 raise ValueError(f"there is no field {name!r}{nearest(name, FIELDS)}")
         return fields
+
+    @field_validator("extensions")
+    @classmethod
+    def _loadable(cls, given: list[Path]) -> list[Path]:
+        """Where they lie whatever the folder that a worker starts in; and they can be run."""
+        paths = [path.resolve() for path in given]
+        for own in load(paths)[0]:
+            if own.name in SIGNALS:
+                raise ValueError(f"{own.name!r} is a signal of headstart; rename the function in {own.file}")
+        return paths
 
     @field_validator("quality_models", "word_lists")
     @classmethod
@@ -274,8 +287,8 @@ class CorpusRecipe(Recipe):
         return by_language
 
     @property
-    def signals(self) -> list[str]:
-        """The numbers that are measured of a document, by which rules may decide."""
+    def signals(self) -> dict[str, str]:
+        """The numbers that are measured of a document, by which rules may decide, and what they mean."""
         return _signals(vars(self))
 
     def quality_rules(self) -> tuple[Rules, Rules]:
@@ -299,6 +312,8 @@ def _switched(rules: dict[str, Any]) -> dict[str, Any]:
     return {name: None if rule in (False, "off") else rule for name, rule in rules.items()}
 
 
-def _signals(fields: dict[str, Any]) -> list[str]:
-    """The built-in signals and those that the recipe adds."""
-    return [*SIGNALS, *fields.get("quality_models", ()), *fields.get("word_lists", ())]
+def _signals(fields: dict[str, Any]) -> dict[str, str]:
+    """The built-in signals and those that the recipe adds, with their meanings."""
+    meanings = {name: signal.meaning for name, signal in SIGNALS.items()}
+    meanings |= dict.fromkeys([*fields.get("quality_models", ()), *fields.get("word_lists", ())], "")
+    return meanings | {own.name: own.meaning for own in load(fields.get("extensions", ()))[0]}

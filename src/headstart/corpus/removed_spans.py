@@ -6,24 +6,22 @@ of the documents that change and the pieces that went, so that one can ask later
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import takewhile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus.removals import Removal, removals, removed_by
 from headstart.corpus.text.word_tokens import count_words
-from headstart.corpus.work import Work
-from headstart.folder import atomic
+from headstart.corpus.work import Work, save_table
 
 LINES, SUBSTRINGS = "repeated lines", "repeated substrings"
-STEPS = {LINES: "cut_lines", SUBSTRINGS: "cut_substrings"}  # in their order
-
+PIECES = {LINES: "cut_lines", SUBSTRINGS: "cut_substrings"}  # the ends of the names of files in `pieces/`
+RULES = ("nothing_left", "too_little_left")
 CHANGED = pa.schema(
-    [("place", pa.int64()), ("bytes", pa.int64()), ("words", pa.int64()), ("rule", pa.string()),
-     ("text", pa.string())]
-)  # fmt: skip
+    [("place", pa.int64()), ("bytes", pa.int64()), ("words", pa.int64()), ("text", pa.string())]
+)
 PIECE = pa.schema(
     [("id", pa.string()), ("stage", pa.string()), ("rule", pa.string()), ("start", pa.int64()),
      ("text", pa.string()), ("kept_in", pa.string())]
@@ -45,27 +43,27 @@ class RemovedSpan:
     kept_in: str = ""
 
 
-def writes(recipe: CorpusRecipe, stage: str) -> bool:
-    """Whether the recipe has that step."""
-    if stage == LINES:
-        return recipe.repeated_lines is not None or recipe.repeated_paragraphs is not None
-    return recipe.repeated_substrings is not None
+def cut_by(stage: str) -> str:
+    """The step that writes the documents out of which a stage cuts something, as they are then."""
+    return f"cut by {stage}"
 
 
-def changed(work: Work, task: int, *columns: str) -> list[tuple[str, dict[str, list]]]:
-    """What each step that has run changed in a task: the stage, and columns of `CHANGED`."""
+def changed(
+    work: Work, task: int, *columns: str, before: str | None = None
+) -> list[tuple[str, dict[str, list]]]:
+    """What the stages, or those before one, cut out of a task's documents: name, and columns of `CHANGED`."""
     found = []
-    for stage, step in STEPS.items():
-        if (path := work.path(step, task, "parquet")).exists():
+    for stage in takewhile(lambda name: name != before, work.stages):
+        if (path := work.path(cut_by(stage), task, "parquet")).exists():
             found.append((stage, pq.read_table(path, columns=list(columns)).to_pydict()))
     return found
 
 
-def texts(work: Work, task: int, places: np.ndarray) -> list[str]:
-    """Some texts of a task as the steps up to now left them."""
+def texts(work: Work, task: int, places: np.ndarray, before: str) -> list[str]:
+    """Some texts of a task as they come to a stage."""
     found = work.columns(task, "text")["text"].take(pa.array(places)).to_pylist()
     row = {place: number for number, place in enumerate(places.tolist())}
-    for _, rows in changed(work, task, "place", "text"):
+    for _, rows in changed(work, task, "place", "text", before=before):
         for place, text in zip(rows["place"], rows["text"], strict=True):
             if place in row:
                 found[row[place]] = text
@@ -78,36 +76,39 @@ def write(
     stage: str,
     places: np.ndarray,
     cut: Callable[[int], tuple[str, list[RemovedSpan]]],
-) -> None:
-    """Cut texts of a task, and write those that change and the pieces that went.
+) -> pa.Table:
+    """Cut texts of a task, and write the pieces that went and the documents of which too little is left.
 
     Args:
         places: the task's documents that are left, ascending.
         cut: from a row of these to the new text and the pieces, none where it stays as it is.
+
+    Returns:
+        The documents that change and stay, as `CHANGED`.
     """
     rules = [rule for rule in work.recipe.quality_rules()[0].general.values() if rule is not None]
     too_short = [rule for rule in rules if rule.signal == "words" and rule.op.startswith("<")]
-    rows, gone = [], []
+    rows, pieces, gone = [], [], []
     columns = work.columns(task, "id", "language").take(pa.array(places)).to_pydict()
     ids, languages = columns["id"], columns["language"]
     for row, place in enumerate(places.tolist()):
-        text, pieces = cut(row)
-        if not pieces:
+        text, spans = cut(row)
+        if not spans:
             continue
+        pieces += [(ids[row], stage, one.rule, one.start, one.text, one.kept_in) for one in spans]
         count = count_words(text, languages[row])
-        rule = "" if text else "nothing_left"
-        if text and any(one.removes({"words": np.array([count])})[0] for one in too_short):
-            rule = "too_little_left"
-        rows.append((place, len(text.encode("utf-8", "replace")), count, rule, text))
-        gone += [(ids[row], stage, one.rule, one.start, one.text, one.kept_in) for one in pieces]
-    if gone:
-        _table(work.path("pieces", task, f"{STEPS[stage]}.parquet"), gone, PIECE)
-    _table(work.path(STEPS[stage], task, "parquet"), rows, CHANGED)
+        if not text:
+            gone.append(Removal(place, "nothing_left", "all of it is repeated over the corpus"))
+        elif any(one.removes({"words": np.array([count])})[0] for one in too_short):
+            gone.append(Removal(place, "too_little_left", f"{count} words are left of it"))
+        else:
+            rows.append((place, len(text.encode("utf-8", "replace")), count, text))
+    if pieces:
+        save_table(work.path("pieces", task, f"{PIECES[stage]}.parquet"), _table(pieces, PIECE), None)
+    save_table(work.path(removed_by(stage), task, "parquet"), removals(gone))
+    return _table(rows, CHANGED)
 
 
-def _table(path: Path, rows: list[tuple], schema: pa.Schema) -> None:
+def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-    with atomic(path) as temporary:
-        pq.write_table(
-            pa.table(dict(zip(schema.names, columns, strict=True)), schema), temporary, compression="zstd"
-        )
+    return pa.table(dict(zip(schema.names, columns, strict=True)), schema)

@@ -6,12 +6,14 @@ after a kill, and in any order among its own kind. No step hands another anythin
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib import import_module
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -26,15 +28,22 @@ from headstart.folder import atomic, read_json, write_json
 PLAN = "plan.json"
 # A pass over one partition holds about this many bytes of keys.
 PARTITION_BYTES = 1 << 27
+_ROWS = 1024  # of a row group
 
 
 @dataclass(frozen=True)
 class Work:
-    """A work folder, opened."""
+    """A work folder, opened.
+
+    Attributes:
+        stages: in their order the stages that the recipe wants, each with the rules by which it may remove
+            a document.
+    """
 
     folder: Path
     recipe: CorpusRecipe
     tasks: tuple[Task, ...]
+    stages: Mapping[str, Sequence[str]]
 
     def path(self, step: str, number: int, suffix: str = "npy") -> Path:
         """The file that a step writes for a task, a partition or a part."""
@@ -71,19 +80,40 @@ class Work:
         """What `note` kept."""
         return read_json(self.folder / f"{name}.json")
 
+    def partitions(self, keys: str) -> int:
+        """How many partitions the keys of a step are cut into, as `partition` decided."""
+        count: int = self.noted(f"partitions of {keys}")
+        return count
 
-def make_work(folder: Path, recipe: CorpusRecipe, tasks: list[Task]) -> Work:
+    def partition(self, keys: str, more_bytes: int = 0) -> int:
+        """Decide how many partitions the keys of a step are cut into.
+
+        Args:
+            keys: the step.
+            more_bytes: what a pass over one of them holds beside its keys, summed over all.
+        """
+        count = partitions(sum(path.stat().st_size for path in self.files(keys)) + more_bytes)
+        self.note(f"partitions of {keys}", count)
+        return count
+
+
+def make_work(
+    folder: Path, recipe: CorpusRecipe, tasks: list[Task], stages: Mapping[str, Sequence[str]]
+) -> Work:
     """Start a work folder, or take up one that was left."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe.save(folder / "recipe.yaml")
-    plan = [
-        {
-            "sources": [vars(source) | {"address": _absolute(source.address)} for source in task.sources],
-            "part": task.part,
-            "parts": task.parts,
-        }
-        for task in tasks
-    ]
+    plan = {
+        "stages": {name: list(rules) for name, rules in stages.items()},
+        "tasks": [
+            {
+                "sources": [vars(source) | {"address": _absolute(source.address)} for source in task.sources],
+                "part": task.part,
+                "parts": task.parts,
+            }
+            for task in tasks
+        ],
+    }
     write_json(folder / PLAN, plan)
     return open_work(folder)
 
@@ -99,21 +129,87 @@ def open_work(folder: Path) -> Work:
 
 @lru_cache(maxsize=1)
 def _opened(folder: Path, version: int) -> Work:
+    plan = read_json(folder / PLAN)
     tasks = tuple(
         Task(
             tuple(Source(**source) for source in task["sources"]),
             task["part"],
             task["parts"],
         )
-        for task in read_json(folder / PLAN)
+        for task in plan["tasks"]
     )
-    return Work(folder, CorpusRecipe.load(folder / "recipe.yaml", []), tasks)
+    return Work(folder, CorpusRecipe.load(folder / "recipe.yaml", []), tasks, plan["stages"])
+
+
+Made: TypeAlias = "np.ndarray | pa.Table | dict[str, Any] | list[Any] | None"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A function of the work folder and a number that makes one file.
+
+    Attributes:
+        name: by which another process finds the step: `module:function`, or `module:function:argument`,
+            where the function makes the step.
+        function: makes what is to be written; None where it writes by itself.
+        out: the folder of its files, each named by its number.
+        suffix: what kind they are: npy, parquet or json.
+        risky: whether it runs code that may crash or hang, so that it must not run in the calling process.
+    """
+
+    name: str
+    function: Callable[[Work, int], Made]
+    out: str | None = None
+    suffix: str = "npy"
+    risky: bool = False
+
+    def __call__(self, folder: Path, number: int) -> None:
+        """Make the file of that number, unless it is there."""
+        work = open_work(folder)
+        if self.out is None:
+            self.function(work, number)
+        elif not (path := work.path(self.out, number, self.suffix)).exists():
+            _write(path, self.function(work, number))
+
+
+def step(
+    out: str | None = None, suffix: str = "npy", risky: bool = False
+) -> Callable[[Callable[[Work, int], Made]], Step]:
+    """Make a function a `Step`."""
+
+    def made(function: Callable[[Work, int], Made]) -> Step:
+        return Step(f"{function.__module__}:{function.__qualname__}", function, out, suffix, risky)
+
+    return made
+
+
+def step_named(name: str) -> Step:
+    """The step of that name, by import."""
+    module, function, *argument = name.split(":", 2)
+    found = getattr(import_module(module), function)
+    named: Step = found(*argument) if argument else found
+    return named
+
+
+def _write(path: Path, made: Made) -> None:
+    if isinstance(made, np.ndarray):
+        save(path, made)
+    elif isinstance(made, pa.Table):
+        save_table(path, made)
+    else:
+        write_json(path, made)
 
 
 def save(path: Path, array: np.ndarray) -> None:
     """Write an array as a file that is whole or not there."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, array)
+
+
+def save_table(path: Path, table: pa.Table, row_group: int | None = _ROWS) -> None:
+    """Write a table as a Parquet file that is whole or not there."""
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=row_group)
 
 
 def load(path: Path) -> np.ndarray:
@@ -172,4 +268,26 @@ def between(paths: list[Path], field: str, kind: np.dtype, numbers: np.ndarray) 
     return np.concatenate(parts)
 
 
-Step = Callable[[Path, int], None]
+def rows_of(work: Work, documents: np.ndarray, names: list[str]) -> dict[int, dict[str, Any]]:
+    """Some columns of some documents, wherever they lie; only the row groups that hold them are read."""
+    rows: dict[int, dict[str, Any]] = {
+        int(document): {"id": f"a document of {work.recipe.against[-1 - document]}"}
+        for document in documents[documents < 0]
+    }
+    ordered = np.unique(documents[documents >= 0])
+    for task, numbers in groupby(
+        ordered, lambda number: int(np.searchsorted(work.starts, number, "right")) - 1
+    ):
+        wanted = np.array(list(numbers)) - work.starts[task]
+        with pq.ParquetFile(work.prepared(task), pre_buffer=False) as file:
+            first = 0
+            for part in range(file.num_row_groups):
+                behind = first + file.metadata.row_group(part).num_rows
+                here = wanted[(wanted >= first) & (wanted < behind)]
+                if len(here):
+                    table = file.read_row_group(part, columns=names, use_threads=False).take(
+                        pa.array(here - first)
+                    )
+                    rows.update(zip((here + work.starts[task]).tolist(), table.to_pylist(), strict=True))
+                first = behind
+    return rows

@@ -4,17 +4,14 @@
 `gather` brings one part into order. So memory is bounded by a task and by a part.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headstart.corpus import mix, removed_spans
-from headstart.corpus.outcomes import Verdict, describe, reasons, verdict
+from headstart.corpus.outcomes import Outcome, outcome
 from headstart.corpus.prepare import DOCUMENT
-from headstart.corpus.report.funnel import write_held, write_ledger
-from headstart.corpus.work import Work, load, open_work
+from headstart.corpus.report.funnel import ledger, ledger_of_copies
+from headstart.corpus.work import Made, Work, load, save_table, step
 from headstart.folder import atomic
 
 # A document of the corpus, and how many documents of the raw data it stands for, itself included.
@@ -25,25 +22,19 @@ REMOVED = pa.schema(
      ("similarity", pa.float64())]
 )  # fmt: skip
 DEALT = pa.schema([*FINAL, ("order", pa.uint64())])
-_ROWS = 1024
 
 
-def deal(folder: Path, task: int) -> None:
+@step("dealt", "parquet")
+def deal(work: Work, task: int) -> Made:
     """Write a task's removed documents, and its others by the part of the corpus that they belong to."""
-    work = open_work(folder)
-    out = work.path("dealt", task, "parquet")
-    if out.exists():
-        return
-    decided, count = _copies(work, task)
+    found, count = outcome(work, task), np.array(load(work.path("drawn", task)))
     documents = _current(work, task)
-    _write_removed(work, task, documents, decided)
+    _write_removed(work, task, documents, found)
     documents = documents.append_column("copies", pa.array(_stands_for(work, task)))
     places = np.repeat(np.arange(len(count)), count)
-    which = np.arange(len(places)) - np.repeat(
-        np.cumsum(count) - count, count
-    )  # 0 for the first copy, 1, ...
+    which = np.arange(len(places)) - np.repeat(np.cumsum(count) - count, count)  # 0 for the first copy, 1, …
     keys = mix.order(work.numbers(task)[places], which, work.recipe.seed)
-    parts = work.noted("mix")["parts"]
+    parts = work.noted("parts")
     part = (((keys >> np.uint64(32)) * np.uint64(parts)) >> np.uint64(32)).astype(np.int64)
     by_part = np.argsort(part, kind="stable")
     bounds = np.searchsorted(part[by_part], np.arange(parts + 1))
@@ -54,37 +45,21 @@ def deal(folder: Path, task: int) -> None:
                 rows = by_part[bounds[number] : bounds[number + 1]]
                 table = documents.take(pa.array(places[rows])).append_column("order", pa.array(keys[rows]))
                 writer.write_batch(_one_batch(table.cast(DEALT)))
-    write_held(work, task, decided, count, work.path("held", task, "parquet"))
-    write_ledger(work, task, decided, out)
+    save_table(work.path("held", task, "parquet"), ledger_of_copies(work, task, found, count))
+    return ledger(work, task, found)
 
 
 def _current(work: Work, task: int) -> pa.Table:
-    """The documents of a task as the cutting steps left them; one of which too little was left is whole."""
+    """The documents of a task as the cutting stages left them; one of which too little was left is whole."""
     documents = work.columns(task, *DOCUMENT.names)
-    cut = {
-        place: text
-        for _, rows in removed_spans.changed(work, task, "place", "rule", "text")
-        for place, rule, text in zip(*rows.values(), strict=True)
-        if not rule
-    }
-    if not cut:
+    changed = removed_spans.changed(work, task, "place", "text")
+    if not any(rows["place"] for _, rows in changed):
         return documents
     texts = documents["text"].to_pylist()
-    for place, text in cut.items():
-        texts[place] = text
+    for _, rows in changed:
+        for place, text in zip(rows["place"], rows["text"], strict=True):
+            texts[place] = text
     return documents.set_column(documents.column_names.index("text"), "text", pa.array(texts, pa.string()))
-
-
-def _copies(work: Work, task: int) -> tuple[Verdict, np.ndarray]:
-    """The last word on a task's documents, and how often each occurs in the corpus."""
-    decided = verdict(work, task)
-    amounts = {name: mix.Amount(**amount) for name, amount in work.noted("mix")["amounts"].items()}
-    groups = work.columns(task, work.recipe.mix.by).column(0).to_numpy(zero_copy_only=False).astype(str)
-    count = mix.copies(groups, work.numbers(task), amounts, work.recipe.seed)
-    count[decided.code != 0] = 0
-    over = (decided.code == 0) & (count == 0)
-    decided.code[over] = len(reasons(work.recipe)) - 1
-    return decided, count
 
 
 def _stands_for(work: Work, task: int) -> np.ndarray:
@@ -96,19 +71,12 @@ def _stands_for(work: Work, task: int) -> np.ndarray:
     return copies
 
 
-def _write_removed(work: Work, task: int, documents: pa.Table, decided: Verdict) -> None:
-    gone = np.flatnonzero(decided.code)
-    path = work.path("removed", task, "parquet")
-    if len(gone):
-        rows = documents.take(pa.array(gone))
-        for name, values in zip(("stage", "rule", "detail"), describe(work, task, decided), strict=True):
-            rows = rows.append_column(name, pa.array(values, pa.string()))
-        kept = [decided.other.get(place) for place in gone.tolist()]
-        similarity = [decided.similarity.get(place) for place in gone.tolist()]
-        rows = rows.append_column("kept", pa.array(kept, pa.string()))
-        rows = rows.append_column("similarity", pa.array(similarity, pa.float64()))
-        with atomic(path) as temporary:
-            pq.write_table(rows.cast(REMOVED), temporary, compression="zstd", row_group_size=_ROWS)
+def _write_removed(work: Work, task: int, documents: pa.Table, found: Outcome) -> None:
+    if len(found.removed):
+        rows = documents.take(found.removed["place"])
+        for name in ("stage", "rule", "detail", "kept", "similarity"):
+            rows = rows.append_column(name, found.removed[name])
+        save_table(work.path("removed", task, "parquet"), rows.cast(REMOVED))
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
@@ -116,16 +84,11 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
     return batches[0] if batches else pa.RecordBatch.from_pylist([], DEALT)
 
 
-def gather(folder: Path, part: int) -> None:
+@step("documents", "parquet")
+def gather(work: Work, part: int) -> Made:
     """Write one part of the corpus, its documents in their final order."""
-    work = open_work(folder)
-    out = work.path("documents", part, "parquet")
-    if out.exists():
-        return
     batches = []
     for path in work.files("dealt", "arrow"):
         with pa.memory_map(str(path)) as source:
             batches.append(pa.ipc.open_file(source).get_batch(part))
-    table = pa.Table.from_batches(batches, DEALT).sort_by("order").select(FINAL.names)
-    with atomic(out) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROWS)
+    return pa.Table.from_batches(batches, DEALT).sort_by("order").select(FINAL.names)

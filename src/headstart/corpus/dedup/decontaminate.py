@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from headstart.corpus.decide import rows_of
 from headstart.corpus.dedup.evaluation_sets import items
+from headstart.corpus.removals import Removal, removals, removed_by
 from headstart.corpus.text.words import split
-from headstart.corpus.work import Work, load, open_work, save
+from headstart.corpus.work import Made, Work, load, rows_of, save, step
 from headstart.errors import HeadstartError
 from headstart.folder import write_json
 
+CONTAMINATION = "decontamination"
 LONGEST, SHORTEST = 13, 8
 LISTED = 20  # documents that the report names for an item
 
@@ -52,12 +53,9 @@ def index(work: Work) -> None:
     work.note("benchmarks", {"files": files, "items": listed})
 
 
-def search(folder: Path, task: int) -> None:
-    """Which of a task's documents hold which items."""
-    work = open_work(folder)
-    out = work.path("contaminated", task)
-    if out.exists():
-        return
+@step(removed_by(CONTAMINATION), "parquet")
+def search(work: Work, task: int) -> Made:
+    """Note which of a task's documents hold which items, removed ones too, and remove those that do."""
     grams = load(work.folder / "grams.npy")
     by_size = {int(size): grams[grams["words"] == size] for size in np.unique(grams["words"])}
     keys_of = {size: np.ascontiguousarray(known["key"]) for size, known in by_size.items()}
@@ -72,7 +70,13 @@ def search(folder: Path, task: int) -> None:
             if len(at):
                 rows = np.concatenate([np.arange(start[one], stop[one]) for one in at])
                 hits.append(_hits(place, known["item"][rows], np.repeat(first[at], (stop - start)[at])))
-    save(out, np.concatenate(hits))
+    found = np.concatenate(hits)
+    save(work.path("contaminated", task), found)
+    items = work.noted("benchmarks")["items"]
+    named = {int(hit["place"]): items[int(hit["item"])]["name"] for hit in found}
+    return removals(
+        Removal(place, "benchmark_text", f"shares words with {name}") for place, name in sorted(named.items())
+    )
 
 
 def _hits(place: int, found: np.ndarray, word: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from headstart.corpus.text.hashing import scramble
+from headstart.corpus.text.words import Words, split
 
 SEED = 42  # of the hash functions: fixed, so that signatures of different runs can be compared
 
@@ -39,6 +40,17 @@ class Duplicates:
         pairs = np.empty(len(self.gone), PAIR)
         pairs["gone"], pairs["kept"] = self.gone, self.kept
         return pairs
+
+
+def shingles(text: str, size: int) -> np.ndarray:
+    """The hashes of the runs of `size` words that near duplicates are found by."""
+    return shingles_of(split(text), size)
+
+
+def shingles_of(words: Words, size: int) -> np.ndarray:
+    """The same of a text whose words are known."""
+    grams = words.ngrams(size)
+    return grams if len(grams) else words.hashes
 
 
 def signatures(shingles: list[np.ndarray], size: int) -> np.ndarray:

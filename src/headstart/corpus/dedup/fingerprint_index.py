@@ -34,9 +34,8 @@ def contents(recipe: CorpusRecipe) -> dict[str, Any]:
     }
 
 
-def check(recipe: CorpusRecipe, earlier: Path, manifest: dict[str, Any]) -> None:
-    """Raise a `HeadstartError` if the index of an earlier corpus lacks what the recipe asks for."""
-    held = manifest.get("index", {})
+def check(recipe: CorpusRecipe, earlier: Path, held: dict[str, Any]) -> None:
+    """Raise a `HeadstartError` if the index of an earlier corpus, `held`, lacks what the recipe asks for."""
     for setting, wanted in contents(recipe).items():
         if wanted and held.get(setting) != wanted:
             raise HeadstartError(
@@ -72,10 +71,10 @@ def path(work: Work, kind: str, partition: int) -> Path:
     return work.folder / FOLDER / f"{kind}-{partition:05d}.npy"
 
 
-def keep_documents(work: Work) -> None:
-    """Put the digests and bands of all documents into the index of this corpus."""
-    for kind, partitioned, halves in ((DIGESTS, "exact", ["key", "low"]), (BANDS, "near", ["key"])):
-        count = work.noted("partitions")[partitioned]
-        for partition in range(count):
-            keyed = np.concatenate([np.zeros(0, KEYED), *slices(work.files(kind), partition, count)])
-            save(path(work, kind, partition), rfn.repack_fields(np.unique(keyed[halves])))
+def keep(work: Work, kind: str) -> None:
+    """Put the keys of all documents of a kind, digests or bands, into the index of this corpus."""
+    halves = ["key", "low"] if kind == DIGESTS else ["key"]
+    count = work.partitions(kind)
+    for partition in range(count):
+        keyed = np.concatenate([np.zeros(0, KEYED), *slices(work.files(kind), partition, count)])
+        save(path(work, kind, partition), rfn.repack_fields(np.unique(keyed[halves])))

@@ -5,18 +5,25 @@ figures are of this corpus, these settings, and the same code that removes docum
 """
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.corpus.decide import keys_of, rows_of
-from headstart.corpus.dedup.deduplicate import KEYED, PAIR, band_keys, jaccard, signatures
-from headstart.corpus.prepare import shingles, shingles_of
+from headstart.corpus.dedup.deduplicate import (
+    KEYED,
+    PAIR,
+    band_keys,
+    jaccard,
+    shingles,
+    shingles_of,
+    signatures,
+)
+from headstart.corpus.dedup.documents import NEAR, keys_of
+from headstart.corpus.removals import left
 from headstart.corpus.text.hashing import draws
 from headstart.corpus.text.words import split
-from headstart.corpus.work import Work, between, load, open_work, save
-from headstart.folder import read_json, write_json
+from headstart.corpus.work import Made, Work, load, rows_of, save, step
+from headstart.folder import read_json
 
 SHARES = (0.02, 0.05, 0.10, 0.20)  # of the words, changed
 PLANTED, LEAST_WORDS = 200, 50
@@ -25,18 +32,15 @@ PLANT = 9  # the stream of random numbers
 MATCH = np.dtype([("copy", np.int64), ("document", np.int64)])
 
 
-def plant(folder: Path, task: int) -> None:
+@step("planted", "json")
+def plant_copies(work: Work, task: int) -> Made:
     """Make the copies of a task's documents: how similar they are, and their band keys."""
-    work = open_work(folder)
-    out = work.path("planted", task, "json")
-    if out.exists():
-        return
     near, numbers = work.recipe.near_duplicates, work.numbers(task)
-    left = np.array(load(work.path("judged", task))) == 0
-    left[between(work.files("exact"), "gone", PAIR, numbers)["gone"] - work.starts[task]] = False
-    least = work.columns(task, "words")["words"].to_numpy() >= LEAST_WORDS
     share = min(1.0, 2 * PLANTED / max(int(work.starts[-1]), 1))
-    chosen = np.flatnonzero(left & least & (draws(numbers, work.recipe.seed, PLANT) < share * (2**64 - 1)))
+    drawn = draws(numbers, work.recipe.seed, PLANT) < share * (2**64 - 1)
+    drawn &= work.columns(task, "words")["words"].to_numpy() >= LEAST_WORDS
+    stays = left(work, task, NEAR)
+    chosen = stays[drawn[stays]]
     copies, grams = [], []
     for number, row in rows_of(work, numbers[chosen], ["text"]).items():
         words = split(row["text"])
@@ -50,7 +54,7 @@ def plant(folder: Path, task: int) -> None:
             copies.append({"source": number, "changed": changed, "jaccard": jaccard(own, grams[-1])})
     matrix = signatures(grams, near.bands * near.rows)
     save(work.path("planted", task), band_keys(matrix, near.bands, np.arange(len(copies))))
-    write_json(out, copies)
+    return copies
 
 
 def _copies(work: Work) -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -65,16 +69,13 @@ def _copies(work: Work) -> tuple[list[dict[str, Any]], np.ndarray]:
     return copies, np.concatenate(keyed)
 
 
-def look(folder: Path, partition: int) -> None:
+@step("looked")
+def find_copies(work: Work, partition: int) -> Made:
     """Which copies share a band key of a partition with which documents."""
-    work = open_work(folder)
-    out = work.path("looked", partition)
-    if out.exists():
-        return
     _, planted = _copies(work)
     planted = planted[np.argsort(planted["key"], kind="stable")]
     found = [np.zeros(0, MATCH)]
-    for keyed in keys_of(work, "bands", partition, work.noted("partitions")["near"]):
+    for keyed in keys_of(work, "bands", partition):
         start = np.searchsorted(planted["key"], keyed["key"])
         stop = np.searchsorted(planted["key"], keyed["key"], side="right")
         for row in np.flatnonzero(stop > start).tolist():
@@ -82,7 +83,7 @@ def look(folder: Path, partition: int) -> None:
             matches["copy"] = planted["document"][start[row] : stop[row]]
             matches["document"] = keyed["document"][row]
             found.append(matches)
-    save(out, np.unique(np.concatenate(found)))
+    return np.unique(np.concatenate(found))
 
 
 def recall(work: Work) -> list[dict[str, Any]]:

@@ -7,16 +7,15 @@ earlier corpora count, too: of each distinct line a corpus keeps in how many of 
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from headstart.corpus import removed_spans
 from headstart.corpus.dedup import fingerprint_index
 from headstart.corpus.dedup.deduplicate import KEYED, merged
-from headstart.corpus.outcomes import verdict
-from headstart.corpus.removed_spans import RemovedSpan
-from headstart.corpus.work import Work, held, open_work, save, slices
+from headstart.corpus.removals import left
+from headstart.corpus.removed_spans import LINES, RemovedSpan, cut_by
+from headstart.corpus.work import Made, Work, held, save, slices, step
 
 LINE, PARAGRAPH = 0, 1  # what a key of `KEYED` is of, in `low`
 _BETWEEN = {LINE: "\n", PARAGRAPH: "\n\n"}
@@ -49,33 +48,26 @@ def _limits(work: Work) -> dict[int, int]:
     return {kind: limit for kind, limit in given.items() if limit is not None}
 
 
-def count_lines(folder: Path, task: int) -> None:
+@step("lines")
+def count_lines(work: Work, task: int) -> Made:
     """The lines and paragraphs of a task's documents, each once a document."""
-    work = open_work(folder)
-    out = work.path("lines", task)
-    if out.exists():
-        return
     wanted = _limits(work)
-    left = np.flatnonzero(verdict(work, task).code == 0)
+    places = left(work, task, LINES)
     parts = []
-    for number, text in zip(
-        work.numbers(task)[left].tolist(), removed_spans.texts(work, task, left), strict=True
-    ):
+    texts = removed_spans.texts(work, task, places, LINES)
+    for number, text in zip(work.numbers(task)[places].tolist(), texts, strict=True):
         for kind in wanted:
             keys = np.unique(_hashes(text.split(_BETWEEN[kind]), kind))
             keyed = np.zeros(len(keys), KEYED)
             keyed["key"], keyed["low"], keyed["document"] = keys, kind, number
             parts.append(keyed[keys != 0])
-    save(out, merged(parts))
+    return merged(parts)
 
 
-def repeated(folder: Path, partition: int) -> None:
+@step("repeated")
+def repeated(work: Work, partition: int) -> Made:
     """The lines and paragraphs that more documents have than the recipe allows, as ascending keys."""
-    work = open_work(folder)
-    out = work.path("repeated", partition)
-    if out.exists():
-        return
-    count = work.noted("partitions")["lines"]
+    count = work.partitions("lines")
     keyed = merged(slices(work.files("lines"), partition, count))
     keys, first, counts = np.unique(keyed["key"], return_index=True, return_counts=True)
     kinds, gone = keyed["low"][first], np.zeros(len(keys), bool)
@@ -89,26 +81,22 @@ def repeated(folder: Path, partition: int) -> None:
             _, mine, theirs = np.intersect1d(rows["key"], there["key"], True, return_indices=True)
             total[mine] += there["count"][theirs]
         gone[own] = total > limit
-    save(out, keys[gone])
+    return keys[gone]
 
 
-def drop_lines(folder: Path, task: int) -> None:
+@step(cut_by(LINES), "parquet")
+def drop_lines(work: Work, task: int) -> Made:
     """A task's documents without repeated paragraphs and lines, those that change."""
-    work = open_work(folder)
-    if work.path(removed_spans.STEPS[removed_spans.LINES], task, "parquet").exists():
-        return
-    left = np.flatnonzero(verdict(work, task).code == 0)
-    texts = removed_spans.texts(work, task, left)
-    known = work.files("repeated")
+    places = left(work, task, LINES)
+    texts = removed_spans.texts(work, task, places, LINES)
     every = [hashes for text in texts for hashes in _both(text)]
-    repeats = np.split(
-        held(known, np.concatenate([np.zeros(0, np.uint64), *every])), np.cumsum([*map(len, every)])
-    )
+    inside = held(work.files("repeated"), np.concatenate([np.zeros(0, np.uint64), *every]))
+    repeats = np.split(inside, np.cumsum([*map(len, every)]))
 
     def cut(row: int) -> tuple[str, list[RemovedSpan]]:
         return _without(texts[row], *(flags.tolist() for flags in repeats[2 * row : 2 * row + 2]))
 
-    removed_spans.write(work, task, removed_spans.LINES, left, cut)
+    return removed_spans.write(work, task, LINES, places, cut)
 
 
 def _both(text: str) -> tuple[np.ndarray, np.ndarray]:

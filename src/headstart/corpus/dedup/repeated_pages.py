@@ -5,69 +5,84 @@ stays. The pieces of a long page stay or go together.
 """
 
 import re
-from pathlib import Path
 
 import numpy as np
 
-from headstart.corpus.decide import left_out, ruled
 from headstart.corpus.dedup.deduplicate import PAIR
 from headstart.corpus.filters.urls import bare, hashes, host, pages
+from headstart.corpus.removals import Removal, left, removals, removed_by
 from headstart.corpus.text.hashing import draws
-from headstart.corpus.work import Work, open_work, save, slices
+from headstart.corpus.work import Made, Work, between, slices, step
 
+PAGES = "repeated pages"
 PLACED = np.dtype([("key", np.uint64), ("rank", np.uint64), ("document", np.int64)])
 """A page by the number of its first document; of the pages with one key those of lowest rank stay."""
 _LAST_DATE = 10**14  # above every date of 14 digits
 
 
-def address_keys(folder: Path, task: int) -> None:
+@step("address_keys")
+def address_keys(work: Work, task: int) -> Made:
     """The addresses of a task's pages, by date."""
-    work = open_work(folder)
-    if (out := work.path("address_keys", task)).exists():
-        return
     first, urls = _left(work, task)
     dates = [f"{re.sub('[^0-9]', '', date)[:14]:0<14}" for date in _values(work, task, "date", first)]
     rank = np.array([int(date) for date in dates], np.uint64)
     if work.recipe.urls.same == "latest":
         rank = np.uint64(_LAST_DATE) - rank
-    save(out, _records(hashes(map(bare, urls)), rank, work.numbers(task)[first]))
+    return _records(hashes(map(bare, urls)), rank, work.numbers(task)[first])
 
 
-def same_addresses(folder: Path, partition: int) -> None:
+@step("same_addresses")
+def same_addresses(work: Work, partition: int) -> Made:
     """The pages whose address another has that stays."""
-    work = open_work(folder)
-    if not (out := work.path("same_addresses", partition)).exists():
-        save(out, _beyond(work, "address_keys", partition, 1))
+    return _beyond(work, "address_keys", partition, 1)
 
 
-def host_keys(folder: Path, task: int) -> None:
+@step("host_keys")
+def host_keys(work: Work, task: int) -> Made:
     """The hosts of a task's pages, in an order drawn by lot."""
-    work = open_work(folder)
-    if (out := work.path("host_keys", task)).exists():
-        return
     first, urls = _left(work, task)
     numbers = work.numbers(task)[first]
-    save(out, _records(hashes(map(host, urls)), draws(numbers, work.recipe.seed, stream=3), numbers))
+    return _records(hashes(map(host, urls)), draws(numbers, work.recipe.seed, stream=3), numbers)
 
 
-def full_hosts(folder: Path, partition: int) -> None:
+@step("full_hosts")
+def full_hosts(work: Work, partition: int) -> Made:
     """The pages for which their host has no place any more."""
-    work = open_work(folder)
-    if not (out := work.path("full_hosts", partition)).exists():
-        assert work.recipe.urls.per_host is not None
-        save(out, _beyond(work, "host_keys", partition, work.recipe.urls.per_host))
+    assert work.recipe.urls.per_host is not None
+    return _beyond(work, "host_keys", partition, work.recipe.urls.per_host)
+
+
+@step(removed_by(PAGES), "parquet")
+def remove_pages(work: Work, task: int) -> Made:
+    """The documents of a task's pages that go."""
+    table = work.columns(task, "url", "source")
+    page, urls = pages(table), table["url"].to_pylist()
+    same = np.isin(page, page[_gone(work, "same_addresses", task)])
+    full = np.isin(page, page[_gone(work, "full_hosts", task)])
+    most = work.recipe.urls.per_host
+    return removals(
+        Removal(place, "same_address", f"another document has {urls[place]}")
+        if same[place]
+        else Removal(place, "host_is_full", f"{host(urls[place])} has more than {most} pages")
+        for place in np.flatnonzero(same | full).tolist()
+    )
+
+
+def _gone(work: Work, kind: str, task: int) -> np.ndarray:
+    """The places of a task's documents among those that a pass leaves out."""
+    return between(work.files(kind), "gone", PAIR, work.numbers(task))["gone"] - work.starts[task]
 
 
 def _left(work: Work, task: int) -> tuple[np.ndarray, list[str]]:
     """Place of the first document and address of each page of which something is left."""
     table = work.columns(task, "url", "source")
     page = pages(table)
-    left = np.zeros(page[-1] + 1 if len(page) else 0, bool)
-    left[page[ruled(work, task) == 0]] = True
-    left[page[left_out(work, "same_addresses", task)]] = False
+    stays = np.zeros(page[-1] + 1 if len(page) else 0, bool)
+    stays[page[left(work, task, PAGES)]] = True
+    stays[page[_gone(work, "same_addresses", task)]] = False
     first = np.flatnonzero(np.diff(page, prepend=-1))
     urls = table["url"].to_pylist()
-    kept = [place for place in first.tolist() if left[page[place]] and urls[place]]
+    kept = [place for place in first.tolist() if stays[page[place]] and urls[place]]
     return np.array(kept, np.int64), [urls[place] for place in kept]
 
 
@@ -81,10 +96,10 @@ def _records(keys: np.ndarray, rank: np.ndarray, numbers: np.ndarray) -> np.ndar
     return np.sort(records)
 
 
-def _beyond(work: Work, step: str, partition: int, limit: int) -> np.ndarray:
+def _beyond(work: Work, kind: str, partition: int, limit: int) -> np.ndarray:
     """Of one partition's pages those that stand behind the first `limit` of their key, and the first."""
-    count = work.noted("partitions")["pages"]
-    records = np.sort(np.concatenate([np.zeros(0, PLACED), *slices(work.files(step), partition, count)]))
+    parts = slices(work.files(kind), partition, work.partitions(kind))
+    records = np.sort(np.concatenate([np.zeros(0, PLACED), *parts]))
     start = np.flatnonzero(np.diff(records["key"], prepend=~records["key"][:1]))
     behind = np.arange(len(records)) - np.repeat(start, np.diff(start, append=len(records)))
     leader = np.repeat(start, np.diff(start, append=len(records)))

@@ -15,19 +15,16 @@ the same one of a stretch of `size + reach - 1` equal words. What goes stands in
 stretch that stands there `reach - 1` words may be left at either end, and shorter ones are found by chance.
 """
 
-from pathlib import Path
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from headstart.corpus import removed_spans
-from headstart.corpus.decide import rows_of
 from headstart.corpus.dedup import fingerprint_index
-from headstart.corpus.outcomes import verdict
-from headstart.corpus.removed_spans import RemovedSpan
+from headstart.corpus.removals import left
+from headstart.corpus.removed_spans import SUBSTRINGS, RemovedSpan, cut_by
 from headstart.corpus.text.hashing import rolling
 from headstart.corpus.text.words import SPACE, Words, split
-from headstart.corpus.work import Work, between, held, open_work, save, slices
+from headstart.corpus.work import Made, Work, between, held, rows_of, save, slices, step
 
 RUN = np.dtype([("key", np.uint64), ("low", np.uint64), ("document", np.int64), ("word", np.int64)])
 REPEAT = np.dtype([("document", np.int64), ("word", np.int64), ("kept_in", np.int64)])
@@ -67,9 +64,9 @@ def _least(values: np.ndarray, window: int) -> np.ndarray:
 
 def _documents(work: Work, task: int) -> tuple[np.ndarray, list[str], list[Words]]:
     """The places of a task's documents that are left, their texts, and the words of these."""
-    left = np.flatnonzero(verdict(work, task).code == 0)
-    texts = removed_spans.texts(work, task, left)
-    return left, texts, [split(text) for text in texts]
+    places = left(work, task, SUBSTRINGS)
+    texts = removed_spans.texts(work, task, places, SUBSTRINGS)
+    return places, texts, [split(text) for text in texts]
 
 
 def _size(work: Work) -> int:
@@ -77,30 +74,30 @@ def _size(work: Work) -> int:
     return work.recipe.repeated_substrings
 
 
-def pick(folder: Path, task: int) -> None:
+@step("picks")
+def pick(work: Work, task: int) -> Made:
     """The picks and the fingerprints of a task's documents."""
-    work = open_work(folder)
-    out = work.path("picks", task)
-    if out.exists():
-        return
     _, _, documents = _documents(work, task)
-    for step, chosen in (("fingerprints", fingerprints), ("picks", picks)):
-        keys = [chosen(words.hashes, _size(work))[1] for words in documents]
-        keyed = np.sort(np.concatenate([np.zeros(0, np.uint64), *keys]))
-        save(work.path(step, task), keyed.view(fingerprint_index.KEY))
+    found = [picks(words.hashes, _size(work))[1] for words in documents]
+    marks = [fingerprints(words.hashes, _size(work))[1] for words in documents]
+    save(work.path("fingerprints", task), _keys(marks))
+    return _keys(found)
 
 
-def fingerprinted(folder: Path, partition: int) -> None:
+def _keys(hashes: list[np.ndarray]) -> np.ndarray:
+    keyed = np.sort(np.concatenate([np.zeros(0, np.uint64), *hashes]))
+    return keyed.view(fingerprint_index.KEY)
+
+
+@step("fingerprinted")
+def keep_fingerprints(work: Work, partition: int) -> Made:
     """Keep the fingerprints of this corpus for later ones, and find those that each earlier one has."""
-    work = open_work(folder)
-    out = fingerprint_index.path(work, fingerprint_index.RUNS, partition)
-    if out.exists():
-        return
-    count = work.noted("fingerprints")
+    count = work.partitions("fingerprints")
     own = np.unique(np.concatenate(list(slices(work.files("fingerprints"), partition, count))))
     for number, there in enumerate(fingerprint_index.earlier(work, fingerprint_index.RUNS, partition, count)):
         save(work.path(_shared(number), partition), np.intersect1d(own["key"], there["key"], True))
-    save(out, own)
+    save(fingerprint_index.path(work, fingerprint_index.RUNS, partition), own)
+    return np.array(len(own))
 
 
 def _shared(number: int) -> str:
@@ -108,28 +105,22 @@ def _shared(number: int) -> str:
     return f"shared_{number}"
 
 
-def picked_twice(folder: Path, partition: int) -> None:
+@step("picked_twice")
+def picked_twice(work: Work, partition: int) -> Made:
     """The picks that occur more than once in the corpus, ascending."""
-    work = open_work(folder)
-    out = work.path("picked_twice", partition)
-    if not out.exists():
-        parts = slices(work.files("picks"), partition, work.noted("picks"))
-        keys, counts = np.unique(
-            np.concatenate([np.zeros(0, np.uint64), *(part["key"] for part in parts)]), return_counts=True
-        )
-        save(out, keys[counts > 1])
+    parts = slices(work.files("picks"), partition, work.partitions("picks"))
+    every = np.concatenate([np.zeros(0, np.uint64), *(part["key"] for part in parts)])
+    keys, counts = np.unique(every, return_counts=True)
+    return keys[counts > 1]
 
 
-def runs(folder: Path, task: int) -> None:
+@step("runs")
+def runs(work: Work, task: int) -> Made:
     """The runs of a task's documents that may be repeats: those around a half-run that was picked twice."""
-    work = open_work(folder)
-    out = work.path("runs", task)
-    if out.exists():
-        return
     size, known = _size(work), work.files("picked_twice")
-    left, _, documents = _documents(work, task)
+    stays, _, documents = _documents(work, task)
     parts = [np.zeros(0, RUN)]
-    for number, words in zip(work.numbers(task)[left].tolist(), documents, strict=True):
+    for number, words in zip(work.numbers(task)[stays].tolist(), documents, strict=True):
         places, keys = picks(words.hashes, size)
         places = places[held(known, keys)]
         starts = np.unique(places[:, None] - np.arange(size - size // 2 + 1))
@@ -139,20 +130,17 @@ def runs(folder: Path, task: int) -> None:
         if len(starts):
             rows["key"], rows["low"] = (rolling(words.hashes, size, base)[starts] for base in _BASES[1:])
         parts.append(rows)
-    save(out, _sorted(np.concatenate(parts)))
+    return _sorted(np.concatenate(parts))
 
 
 def _sorted(rows: np.ndarray) -> np.ndarray:
     return rows[np.lexsort((rows["word"], rows["document"], rows["low"], rows["key"]))]
 
 
-def repeats(folder: Path, partition: int) -> None:
+@step("repeats")
+def repeats(work: Work, partition: int) -> Made:
     """The runs that are repeats, by document, each with the document in which the first one stands."""
-    work = open_work(folder)
-    out = work.path("repeats", partition)
-    if out.exists():
-        return
-    parts = slices(work.files("runs"), partition, work.noted("runs"))
+    parts = slices(work.files("runs"), partition, work.partitions("runs"))
     rows = _sorted(np.concatenate([np.zeros(0, RUN), *parts]))
     new = np.ones(len(rows), bool)
     new[1:] = (rows["key"][1:] != rows["key"][:-1]) | (rows["low"][1:] != rows["low"][:-1])
@@ -161,20 +149,18 @@ def repeats(folder: Path, partition: int) -> None:
     found = np.zeros(np.count_nonzero(apart), REPEAT)
     found["document"], found["word"] = rows["document"][apart], rows["word"][apart]
     found["kept_in"] = first["document"][apart]
-    save(out, found[np.lexsort((found["word"], found["document"]))])
+    return found[np.lexsort((found["word"], found["document"]))]
 
 
-def cut(folder: Path, task: int) -> None:
+@step(cut_by(SUBSTRINGS), "parquet")
+def cut_repeats(work: Work, task: int) -> Made:
     """A task's documents without the words of repeats, those that change."""
-    work = open_work(folder)
-    if work.path(removed_spans.STEPS[removed_spans.SUBSTRINGS], task, "parquet").exists():
-        return
     size, numbers = _size(work), work.numbers(task)
-    left, texts, documents = _documents(work, task)
-    there = _in_earlier(work, numbers[left], documents)
+    stays, texts, documents = _documents(work, task)
+    there = _in_earlier(work, numbers[stays], documents)
     found = np.concatenate([there, between(work.files("repeats"), "document", REPEAT, numbers)])
     found = found[np.lexsort((found["word"], found["document"]))]
-    bounds = np.searchsorted(found["document"], numbers[left][:, None] + [0, 1])
+    bounds = np.searchsorted(found["document"], numbers[stays][:, None] + [0, 1])
     kept_in = rows_of(work, np.unique(found["kept_in"]), ["id"])
 
     def cut_one(row: int) -> tuple[str, list[RemovedSpan]]:
@@ -182,7 +168,7 @@ def cut(folder: Path, task: int) -> None:
         names = [kept_in[number]["id"] for number in mine["kept_in"].tolist()]
         return without_words(texts[row], documents[row], mine["word"], size, names)
 
-    removed_spans.write(work, task, removed_spans.SUBSTRINGS, left, cut_one)
+    return removed_spans.write(work, task, SUBSTRINGS, stays, cut_one)
 
 
 def _in_earlier(work: Work, numbers: np.ndarray, documents: list[Words]) -> np.ndarray:

@@ -7,49 +7,14 @@ list) is NaN.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from headstart.corpus.text.word_tokens import Tokens, tokenize
 from headstart.corpus.text.words import SENTENCE_ENDS, Words, lengthened, split
-
-SIGNALS: dict[str, str] = {
-    "words": "number of words: tokens with a letter or a digit",
-    "mean_word_length": "mean characters of a word",
-    "hashes_per_word": "hash signs per token",
-    "ellipses_per_word": "ellipses per token",
-    "bullet_lines": "share of lines that start with a bullet",
-    "ellipsis_lines": "share of lines that end with an ellipsis",
-    "alphabetic_words": "share of what stands between spaces with a letter in it",
-    "alphabetic_tokens": "share of tokens, signs included, with a letter in them: datatrove's reading",
-    "stop_words": "different stop words of the document's language",
-    "duplicate_lines": "share of lines that occurred before",
-    "duplicate_paragraphs": "share of paragraphs that occurred before",
-    "duplicate_line_characters": "share of the text's characters in lines that occurred before",
-    "duplicate_paragraph_characters": "share of the text's characters in paragraphs that occurred before",
-    **{
-        f"top_{n}_gram": f"share of the text's characters in the most frequent {n}-gram, spaces included"
-        for n in (2, 3, 4)
-    },
-    **{
-        f"duplicate_{n}_grams": f"share of the text's characters in {n}-grams that occurred before"
-        for n in range(5, 11)
-    },
-    "lorem_ipsum": "1 where `lorem ipsum` occurs",
-    "curly_brackets": "number of opening curly brackets",
-    "sentences": "number of sentences; every line ends one, also one of signs alone",
-    "long_lines": "number of lines of 200 characters and more",
-    "punctuated_lines": "share of lines that end in a sign that ends a sentence",
-    "short_lines": "share of lines of 30 characters at most",
-    "duplicate_characters_of_lines": "share of the lines' characters in lines that occurred before",
-    "newlines_per_word": "line ends per token",
-    "list_sentences": "share of sentences of 12 words or more, over half of them with a capital",
-    "odd_sentences": "share of sentences under 20 or over 500 characters",
-    "technical_sentences": "share of sentences with over 20 % digits, curly and round brackets, +, / and >",
-    "removed_words": "share of the words that stood in lines dropped by `lines`",
-    "foreign_text": "share of the text in other languages than the document's",
-}
 
 BULLETS = "•-‣⁃◦▪●*–"
 ELLIPSES = ("...", "…")
@@ -75,31 +40,61 @@ STOP_WORDS: dict[str, str] = {
 }
 
 
-def compute(text: str, words: Words, stop_words: np.ndarray, language: str) -> dict[str, float]:
-    """All signals of one text.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A text, and all that signals are measured from.
 
-    Args:
-        text: the text.
-        words: its words, from `words.split`.
+    Attributes:
         stop_words: the hashes of the stop words of its language, from `stop_word_hashes`; none: unknown.
-        language: its language, whose tokens are counted.
+        dropped: the share of its words that stood in lines which were dropped before.
+        foreign: the share of it that is in other languages than its own.
     """
-    return measure(text, words, tokenize(text, words, language), stop_words)
+
+    text: str
+    words: Words
+    tokens: Tokens
+    stop_words: np.ndarray
+    dropped: float = 0.0
+    foreign: float = 0.0
 
 
-def measure(text: str, words: Words, tokens: Tokens, stop_words: np.ndarray) -> dict[str, float]:
+@dataclass(frozen=True)
+class Signal:
+    """A number that every document has.
+
+    Attributes:
+        meaning: what it says.
+        measure: measures it, and others that come of the same work; one that it leaves out is 0.
+    """
+
+    meaning: str
+    measure: Callable[[Measured], dict[str, float]]
+
+
+def compute(
+    text: str, words: Words, stop_words: np.ndarray, language: str, dropped: float = 0.0, foreign: float = 0.0
+) -> dict[str, float]:
+    """All signals of one text; the tokens are those of its language. See `Measured`."""
+    return measure(Measured(text, words, tokenize(text, words, language), stop_words, dropped, foreign))
+
+
+def measure(measured: Measured) -> dict[str, float]:
     """All signals of one text whose tokens are known."""
     signals = dict.fromkeys(SIGNALS, 0.0)
-    _word_signals(signals, text, words, tokens, stop_words)
-    _sentence_signals(signals, words, tokens)
-    _line_signals(signals, text)
-    _ngram_signals(signals, tokens, max(len(text), 1))
+    for function in _measures():
+        signals |= function(measured)
     return signals
 
 
-def _word_signals(
-    signals: dict[str, float], text: str, words: Words, tokens: Tokens, stop_words: np.ndarray
-) -> None:
+@cache
+def _measures() -> tuple[Callable[[Measured], dict[str, float]], ...]:
+    """The functions of all signals, each once."""
+    return tuple(dict.fromkeys(signal.measure for signal in SIGNALS.values()))
+
+
+def _of_words(measured: Measured) -> dict[str, float]:
+    text, words, tokens = measured.text, measured.words, measured.tokens
+    signals: dict[str, float] = {}
     count, every = int(np.count_nonzero(tokens.worded)), max(len(tokens.starts), 1)
     signals["words"] = count
     if words.unspaced or not count:
@@ -113,18 +108,21 @@ def _word_signals(
         signals["alphabetic_tokens"] = np.count_nonzero(tokens.lettered) / every
     signals["hashes_per_word"] = text.count("#") / every
     signals["ellipses_per_word"] = (text.count("...") + text.count("…")) / every
-    found = (stop_words[:, None] == tokens.hashes).any(axis=1)
-    signals["stop_words"] = float(np.count_nonzero(found)) if len(stop_words) else math.nan
+    found = (measured.stop_words[:, None] == tokens.hashes).any(axis=1)
+    signals["stop_words"] = float(np.count_nonzero(found)) if len(measured.stop_words) else math.nan
     signals["lorem_ipsum"] = float(_LOREM_IPSUM in words.points.tobytes())
     signals["curly_brackets"] = text.count("{")
     signals["newlines_per_word"] = text.count("\n") / every
+    return signals
 
 
-def _sentence_signals(signals: dict[str, float], words: Words, tokens: Tokens) -> None:
+def _of_sentences(measured: Measured) -> dict[str, float]:
     """The questionable sentences of MADLAD-400 (Kudugunta 2023, section 2.3)."""
+    words, tokens = measured.words, measured.tokens
     worded = np.flatnonzero(tokens.worded)
     if not len(worded):
-        return
+        return {}
+    signals: dict[str, float] = {}
     lines = np.searchsorted(tokens.starts, np.flatnonzero(words.points == NEWLINE))  # each one's first token
     line = np.cumsum(np.bincount(lines, minlength=len(tokens.starts) + 1)[:-1])
     breaks = (line + np.cumsum(tokens.ends_sentence))[worded]
@@ -145,6 +143,7 @@ def _sentence_signals(signals: dict[str, float], words: Words, tokens: Tokens) -
         capital = words.capital[tokens.starts[worded]]
         capitals = np.add.reduceat(capital, first, dtype=np.int64)
         signals["list_sentences"] = np.count_nonzero((in_each >= LISTED) & (2 * capitals > in_each)) / count
+    return signals
 
 
 @cache
@@ -154,7 +153,9 @@ def _technical() -> np.ndarray:
     return table
 
 
-def _line_signals(signals: dict[str, float], text: str) -> None:
+def _of_lines(measured: Measured) -> dict[str, float]:
+    text = measured.text
+    signals: dict[str, float] = {}
     lines = [line for line in text.split("\n") if line and not line.isspace()]
     lengths = list(map(len, lines))
     count = max(len(lines), 1)
@@ -171,6 +172,7 @@ def _line_signals(signals: dict[str, float], text: str) -> None:
     repeats, characters = _repeated(paragraphs)
     signals["duplicate_paragraphs"] = repeats / max(len(paragraphs), 1)
     signals["duplicate_paragraph_characters"] = characters / max(len(text), 1)
+    return signals
 
 
 def _repeated(parts: list[str]) -> tuple[int, int]:
@@ -187,8 +189,10 @@ def _repeated(parts: list[str]) -> tuple[int, int]:
     return repeats, characters
 
 
-def _ngram_signals(signals: dict[str, float], tokens: Tokens, characters: int) -> None:
+def _of_ngrams(measured: Measured) -> dict[str, float]:
     """Gopher's n-gram shares of a text's characters. What repeats as an n-gram does so as an (n-1)-gram."""
+    signals: dict[str, float] = {}
+    tokens, characters = measured.tokens, max(len(measured.text), 1)
     count = len(tokens.starts)
     lengths = np.zeros(count + 1, np.int64)
     np.cumsum(tokens.ends - tokens.starts, out=lengths[1:])
@@ -204,6 +208,7 @@ def _ngram_signals(signals: dict[str, float], tokens: Tokens, characters: int) -
             signals[f"duplicate_{n}_grams"] = _covered(at.tolist(), grams.tolist(), n, lengths) / characters
         else:
             break
+    return signals
 
 
 def _shared(at: np.ndarray, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -250,3 +255,60 @@ def _covered(at: list[int], numbers: list[int], n: int, lengths: np.ndarray) -> 
 def stop_word_hashes(words: str) -> np.ndarray:
     """The hashes of stop words with spaces between them, each once."""
     return np.unique(split(words).hashes)
+
+
+def _of_earlier_steps(measured: Measured) -> dict[str, float]:
+    return {"removed_words": measured.dropped, "foreign_text": measured.foreign}
+
+
+_MEANINGS: dict[Callable[[Measured], dict[str, float]], dict[str, str]] = {
+    _of_words: {
+        "words": "number of words: tokens with a letter or a digit",
+        "mean_word_length": "mean characters of a word",
+        "hashes_per_word": "hash signs per token",
+        "ellipses_per_word": "ellipses per token",
+        "alphabetic_words": "share of what stands between spaces with a letter in it",
+        "alphabetic_tokens": "share of tokens, signs included, with a letter in them: datatrove's reading",
+        "stop_words": "different stop words of the document's language",
+        "lorem_ipsum": "1 where `lorem ipsum` occurs",
+        "curly_brackets": "number of opening curly brackets",
+        "newlines_per_word": "line ends per token",
+    },
+    _of_sentences: {
+        "sentences": "number of sentences; every line ends one, also one of signs alone",
+        "list_sentences": "share of sentences of 12 words or more, over half of them with a capital",
+        "odd_sentences": "share of sentences under 20 or over 500 characters",
+        "technical_sentences": "share of sentences with over 20 % digits, round and curly brackets, +, /, >",
+    },
+    _of_lines: {
+        "bullet_lines": "share of lines that start with a bullet",
+        "ellipsis_lines": "share of lines that end with an ellipsis",
+        "punctuated_lines": "share of lines that end in a sign that ends a sentence",
+        "short_lines": "share of lines of 30 characters at most",
+        "long_lines": "number of lines of 200 characters and more",
+        "duplicate_lines": "share of lines that occurred before",
+        "duplicate_line_characters": "share of the text's characters in lines that occurred before",
+        "duplicate_characters_of_lines": "share of the lines' characters in lines that occurred before",
+        "duplicate_paragraphs": "share of paragraphs that occurred before",
+        "duplicate_paragraph_characters": "share of the text's characters in paragraphs that occurred before",
+    },
+    _of_ngrams: {
+        **{
+            f"top_{n}_gram": f"share of the text's characters in the most frequent {n}-gram, spaces included"
+            for n in (2, 3, 4)
+        },
+        **{
+            f"duplicate_{n}_grams": f"share of the text's characters in {n}-grams that occurred before"
+            for n in range(5, 11)
+        },
+    },
+    _of_earlier_steps: {
+        "removed_words": "share of the words that stood in lines dropped by `lines`",
+        "foreign_text": "share of the text in other languages than the document's",
+    },
+}
+SIGNALS: dict[str, Signal] = {
+    name: Signal(meaning, function)
+    for function, meanings in _MEANINGS.items()
+    for name, meaning in meanings.items()
+}

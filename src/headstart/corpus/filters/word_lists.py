@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.corpus.filters.urls import read_list
+from headstart.corpus.filters.entry_lists import read_list
 from headstart.corpus.text.words import Words, split
 from headstart.errors import HeadstartError
 

@@ -1,4 +1,8 @@
-"""Every figure of a corpus's report: what the steps measured, put together."""
+"""Every figure of a corpus's report: what a step counts of each task, and all of it put together.
+
+Samples are the documents with the least random numbers, drawn from seed and document, so that those of all
+tasks together are a sample of the corpus whatever the tasks.
+"""
 
 import base64
 import difflib
@@ -9,34 +13,136 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart import __version__
-from headstart.corpus.decide import rows_of
 from headstart.corpus.dedup.deduplicate import PAIR
+from headstart.corpus.dedup.documents import NEAR
 from headstart.corpus.dedup.recall import recall
-from headstart.corpus.filters.signals import SIGNALS
-from headstart.corpus.outcomes import reasons
-from headstart.corpus.report.count_outcomes import EXAMPLES, PAIRS, SAMPLE, quality_rules
-from headstart.corpus.report.funnel import funnel, totals
-from headstart.corpus.work import Work, load
+from headstart.corpus.filters.rules import Rule
+from headstart.corpus.filters.signal_spans import spans
+from headstart.corpus.judge import QUALITY, broken_rules
+from headstart.corpus.outcomes import Outcome, outcome
+from headstart.corpus.report.funnel import LedgerRow, funnel, read_ledger, totals
+from headstart.corpus.text.hashing import draws
+from headstart.corpus.work import Made, Work, load, rows_of, save_table, step
+from headstart.corpus_folder import CorpusFacts, FunnelRow
 from headstart.folder import read_json
 
+SAMPLE, EXAMPLES, PAIRS, EXCERPT = 4_000, 3, 8, 700
 GROUPS, EDGES, WORDS, BINS = 12, 120, 120, 48
 UNDEFINED = 255
+REPORT = 8  # the stream of random numbers
 
 
-def collect(work: Work, facts: dict[str, Any], ledger: list[dict[str, Any]], out: Path) -> dict[str, Any]:
+# What is counted of a task
+
+
+@step("counted", "json")
+def count_outcomes(work: Work, task: int) -> Made:
+    """What the report needs to know of a task: rules alone and together, a sample, examples."""
+    found = outcome(work, task)
+    table = work.columns(task, "page", "bytes", *work.recipe.signals)
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    language = work.columns(task, "language")["language"].to_numpy(zero_copy_only=False).astype(str)
+    order = draws(work.numbers(task), work.recipe.seed, REPORT)
+    came = 1 + list(work.stages).index(QUALITY) if QUALITY in work.stages else 0
+    judged = np.flatnonzero((found.stage == 0) | (found.stage >= came))
+    fires = broken_rules(work.recipe, columns, language)[:, judged]
+    _write_sample(work, task, table, judged[np.argsort(order[judged])[:SAMPLE]], order)
+    many = fires.astype(np.int64)
+    alone = fires & (fires.sum(axis=0) == 1)
+    size = columns["bytes"][judged]
+    return {
+        "judged": len(judged),
+        "fires": many.sum(axis=1).tolist(),
+        "bytes": (many @ size).tolist(),
+        "alone": alone.sum(axis=1).tolist(),
+        "alone_bytes": (alone @ size).tolist(),
+        "together": (many @ many.T).tolist(),
+        "any": [int(fires.any(axis=0).sum()), int(size[fires.any(axis=0)].sum())],
+        "examples": _examples_of(work, task, found, order),
+        "pairs": _pairs(work, task, found, order),
+    }
+
+
+def quality_rules(work: Work) -> list[tuple[str, Rule, bool]]:
+    """Name, rule and whether it holds for pages alone, in order; where languages differ, the general rule."""
+    found = []
+    for pages, rules in enumerate(work.recipe.quality_rules()):
+        for name in rules.names():
+            rule = rules.general.get(name) or next(own[name] for own in rules.own.values() if own.get(name))
+            assert rule is not None
+            found.append((name, rule, bool(pages)))
+    return found
+
+
+def _write_sample(work: Work, task: int, table: pa.Table, places: np.ndarray, order: np.ndarray) -> None:
+    sample = table.take(pa.array(places)).append_column("draw", pa.array(order[places]))
+    save_table(work.path("sampled", task, "parquet"), sample)
+
+
+def _examples_of(work: Work, task: int, found: Outcome, order: np.ndarray) -> list[dict[str, Any]]:
+    """Some removed documents for each rule, with what of their text the rule is about."""
+    gone = found.removed.select(["place", "stage", "rule", "detail"]).to_pylist()
+    by_rule: dict[tuple[str, str], list[int]] = {}
+    for row in np.argsort(order[found.removed["place"].to_numpy()]).tolist():
+        chosen = by_rule.setdefault((gone[row]["stage"], gone[row]["rule"]), [])
+        if len(chosen) < EXAMPLES:
+            chosen.append(row)
+    rows = [gone[row] for row in sorted(row for chosen in by_rule.values() for row in chosen)]
+    names = ["id", "url", "domain", "language", "text"]
+    places = pa.array([row["place"] for row in rows], pa.int64())
+    documents = work.columns(task, *names).take(places).to_pylist()
+    signal_of = {name: rule.signal for name, rule, _ in quality_rules(work)}
+    shown = []
+    for row, document in zip(rows, documents, strict=True):
+        text, place = document.pop("text"), row.pop("place")
+        signal = signal_of.get(row["rule"]) if row["stage"] == QUALITY else None
+        start, excerpt, marked = excerpted(text, spans(text, signal) if signal else [])
+        shown.append(
+            document | row | {"draw": int(order[place]), "start": start, "excerpt": excerpt, "spans": marked}
+        )
+    return shown
+
+
+def _pairs(work: Work, task: int, found: Outcome, order: np.ndarray) -> dict[str, Any]:
+    """How similar near duplicates are to what stays, in steps of 1/20, and some of them."""
+    near = found.removed.filter(pc.field("stage") == NEAR)
+    gone, alike = near["place"].to_numpy(), near["similarity"].to_numpy()
+    counts, _ = np.histogram(alike[~np.isnan(alike)], bins=20, range=(0, 1))
+    chosen = np.argsort(order[gone])[:PAIRS]
+    shown = [
+        [int(order[place]), int(work.starts[task]) + place, similarity]
+        for place, similarity in zip(gone[chosen].tolist(), alike[chosen].tolist(), strict=True)
+    ]
+    return {"similarity": counts.tolist(), "shown": shown}
+
+
+def excerpted(text: str, marked: list[tuple[int, int]]) -> tuple[int, str, list[list[int]]]:
+    """An excerpt around the first of some spans: its place in the text, itself, and the spans in it."""
+    start = max(0, marked[0][0] - EXCERPT // 4) if marked else 0
+    end = min(len(text), start + EXCERPT)
+    inside = [[max(a, start) - start, min(b, end) - start] for a, b in marked if b > start and a < end]
+    return start, text[start:end], inside
+
+
+# What all of it says
+
+
+def collect(work: Work, facts: CorpusFacts, out: Path) -> dict[str, Any]:
     """The report as one dictionary.
 
     Args:
         facts: what the manifest says too.
-        ledger: what became of every document, by domain and language.
         out: the corpus folder, for what was found of evaluations.
     """
-    measured = [read_json(path) for path in work.files("measured", "json")]
+    ledger = read_ledger(work, "dealt")
+    measured = [read_json(path) for path in work.files("counted", "json")]
     contamination = out / "contamination.json"
-    return facts | {
+    return {
+        **facts,
         "headstart": __version__,
         "recipe": (work.folder / "recipe.yaml").read_text(encoding="utf-8"),
         "by": {column: _by(work, ledger, column) for column in ("domain", "language")},
@@ -47,17 +153,17 @@ def collect(work: Work, facts: dict[str, Any], ledger: list[dict[str, Any]], out
     }
 
 
-def _by(work: Work, ledger: list[dict[str, Any]], column: str) -> dict[str, list[dict[str, Any]]]:
+def _by(work: Work, ledger: list[LedgerRow], column: str) -> dict[str, list[FunnelRow]]:
     """The funnel of each of the largest domains or languages."""
-    largest = list(totals([row for row in ledger if row["code"] >= 0], column))[:GROUPS]
+    largest = list(totals((row for row in ledger if row.rule or not row.stage), column))[:GROUPS]
     return {
-        name: funnel((row for row in ledger if row[column] == name), work.recipe, {})[1:] for name in largest
+        name: funnel((row for row in ledger if getattr(row, column) == name), work.stages) for name in largest
     }
 
 
 def _quality(work: Work, measured: list[dict[str, Any]]) -> dict[str, Any]:
     """What each rule removes, alone and with others, of the documents that came to the rules."""
-    rules = quality_rules(work)
+    rules, meanings = quality_rules(work), work.recipe.signals
 
     def summed(name: str) -> Any:
         return np.sum([one[name] for one in measured], axis=0, dtype=np.int64).tolist()
@@ -65,7 +171,7 @@ def _quality(work: Work, measured: list[dict[str, Any]]) -> dict[str, Any]:
     counts = {name: summed(name) for name in ("fires", "bytes", "alone", "alone_bytes")}
     listed = [
         {"rule": name, "signal": rule.signal, "op": rule.op, "threshold": rule.threshold, "pages": pages,
-         "meaning": SIGNALS.get(rule.signal, "")} | {kind: counts[kind][row] for kind in counts}
+         "meaning": meanings.get(rule.signal, "")} | {kind: counts[kind][row] for kind in counts}
         for row, (name, rule, pages) in enumerate(rules)
     ]  # fmt: skip
     return {
@@ -133,8 +239,8 @@ def _examples(work: Work, measured: list[dict[str, Any]]) -> list[dict[str, Any]
         for example in one["examples"]:
             by_rule.setdefault((example["stage"], example["rule"]), []).append(example)
     shown = []
-    order = {reason: place for place, reason in enumerate(reasons(work.recipe))}
-    for _, examples in sorted(by_rule.items(), key=lambda item: order[item[0]]):
+    order = [(stage, rule) for stage, rules in work.stages.items() for rule in rules]
+    for _, examples in sorted(by_rule.items(), key=lambda item: order.index(item[0])):
         shown += heapq.nsmallest(EXAMPLES, examples, key=lambda example: (example["draw"], example["id"]))
     return shown
 

@@ -1,139 +1,134 @@
 """The funnel: how many documents, bytes and words each stage left, in all, by domain and by language."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headstart.corpus import mix
-from headstart.corpus.filters.urls import BLOCKED
-from headstart.corpus.outcomes import PAGES, Verdict, reasons, stages, verdict
-from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.removed_spans import STEPS, writes
-from headstart.corpus.work import Work, open_work, save
-from headstart.folder import atomic
+from headstart.corpus.outcomes import Outcome
+from headstart.corpus.work import Work
+from headstart.corpus_folder import FunnelRow, Totals
 
 UNITS = ("documents", "bytes", "words")
 
 
-def weigh(folder: Path, task: int) -> None:
-    """Count a task's documents by what has become of them, and what the mix draws from."""
-    work = open_work(folder)
-    out = work.path("weighed", task, "parquet")
-    if out.exists():
-        return
-    decided = verdict(work, task)
-    left = decided.code == 0
-    key = work.columns(task, work.recipe.mix.by).column(0).to_numpy(zero_copy_only=False).astype(str)[left]
-    save(
-        work.path("histogram", task),
-        mix.histogram(key, decided.bytes[left], work.numbers(task)[left], work.recipe.seed),
-    )
-    write_ledger(work, task, decided, out)
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """Documents of one domain and language that met the same end.
 
-
-def write_ledger(work: Work, task: int, decided: Verdict, out: Path) -> None:
-    """Write what became of a task's documents, by domain and language.
-
-    `code` is a place in `reasons`, or -1, -2, … for what the first, the second cutting step took out of
-    documents that stay, in rows of no documents.
+    Attributes:
+        stage, rule: what removed them, both empty for those that stay; or the stage without a rule, for
+            what it cut out of documents that stay, in a row of no documents.
     """
+
+    domain: str
+    language: str
+    stage: str
+    rule: str
+    documents: int
+    bytes: int
+    words: int
+
+
+def ledger(work: Work, task: int, found: Outcome) -> pa.Table:
+    """What became of a task's documents, as rows of `LedgerRow`."""
     table = work.columns(task, "domain", "language")
-    parts = [_rows(table, decided.code, np.ones_like(decided.bytes), decided.bytes, decided.words)]
-    for number, stage in enumerate(STEPS):
-        if stage in decided.cut and len(at := np.flatnonzero(decided.cut[stage][0])):
-            code = np.full(len(at), -1 - number)
-            parts.append(_rows(table.take(pa.array(at)), code, np.zeros_like(at), *decided.cut[stage][:, at]))
-    with atomic(out) as temporary:
-        pq.write_table(_summed(pa.concat_tables(parts)), temporary)
+    stages = np.array(["", *work.stages], object)[found.stage]
+    rules = np.full(len(stages), "", object)
+    rules[found.removed["place"].to_numpy()] = found.removed["rule"].to_numpy(zero_copy_only=False)
+    parts = [_rows(table, stages, rules, np.ones_like(found.bytes), found.bytes, found.words)]
+    for stage, cut in found.cut.items():
+        at = np.flatnonzero(cut[0])
+        some = np.full(len(at), stage, object), np.full(len(at), "", object)
+        parts.append(_rows(table.take(pa.array(at)), *some, np.zeros_like(at), *cut[:, at]))
+    return _summed(pa.concat_tables(parts))
 
 
-def write_held(work: Work, task: int, decided: Verdict, count: np.ndarray, out: Path) -> None:
-    """Write what a task gives to the corpus, where each document occurs `count` times."""
+def ledger_of_copies(work: Work, task: int, found: Outcome, count: np.ndarray) -> pa.Table:
+    """What a task gives to the corpus, where each document occurs `count` times."""
     table = work.columns(task, "domain", "language")
-    rows = _rows(table, np.zeros_like(count), count, count * decided.bytes, count * decided.words)
-    with atomic(out) as temporary:
-        pq.write_table(_summed(rows.filter(pc.field("documents") > 0)), temporary)
+    empty = np.full(len(count), "", object)
+    rows = _rows(table, empty, empty, count, count * found.bytes, count * found.words)
+    return _summed(rows.filter(pc.field("documents") > 0))
 
 
-def _rows(table: pa.Table, code: np.ndarray, *sizes: np.ndarray) -> pa.Table:
-    columns = {"domain": table["domain"], "language": table["language"], "code": pa.array(code, pa.int64())}
-    return pa.table(columns | {unit: pa.array(of) for unit, of in zip(UNITS, sizes, strict=True)})
+def _rows(table: pa.Table, stages: np.ndarray, rules: np.ndarray, *sizes: np.ndarray) -> pa.Table:
+    columns = {"stage": pa.array(stages, pa.string()), "rule": pa.array(rules, pa.string())}
+    columns |= {unit: pa.array(of) for unit, of in zip(UNITS, sizes, strict=True)}
+    return pa.table({"domain": table["domain"], "language": table["language"]} | columns)
 
 
 def _summed(rows: pa.Table) -> pa.Table:
-    keys = ["domain", "language", "code"]
+    keys = ["domain", "language", "stage", "rule"]
     summed = rows.group_by(keys).aggregate([(unit, "sum") for unit in UNITS])
     return summed.rename_columns([*keys, *UNITS]).sort_by([(key, "ascending") for key in keys])
 
 
-def read_ledger(work: Work, step: str) -> list[dict[str, Any]]:
-    """The ledgers of all tasks as one, by domain, language and code."""
+def read_ledger(work: Work, kind: str) -> list[LedgerRow]:
+    """The ledgers of all tasks as one."""
     total: pa.Table | None = None
-    for path in work.files(step, "parquet"):
+    for path in work.files(kind, "parquet"):
         one = pq.read_table(path)
         total = one if total is None else _summed(pa.concat_tables([total, one]))
-    return [] if total is None else total.to_pylist()
+    return [] if total is None else [LedgerRow(**row) for row in total.to_pylist()]
 
 
 def funnel(
-    rows: Iterable[dict[str, Any]], recipe: CorpusRecipe, first: dict[str, int]
-) -> list[dict[str, Any]]:
-    """What was left after each stage that the recipe has.
+    rows: Iterable[LedgerRow], stages: Iterable[str], first: FunnelRow | None = None
+) -> list[FunnelRow]:
+    """What was left after each stage.
 
     Args:
         rows: of a ledger.
-        first: what the first row, `read`, says.
+        stages: all of them, in their order.
+        first: a row before them.
     """
     gone: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(UNITS), np.int64))
     left = np.zeros(len(UNITS), np.int64)
-    known = reasons(recipe)
     for row in rows:
-        sizes = np.array([row[unit] for unit in UNITS])
+        sizes = np.array([row.documents, row.bytes, row.words])
         left += sizes
-        code = row["code"]
-        gone[known[code][0] if code >= 0 else [*STEPS][-1 - code]] += sizes
-    held: list[dict[str, Any]] = [{"stage": "read"} | first]
-    for stage in stages(recipe):
+        gone[row.stage] += sizes
+    held = [] if first is None else [first]
+    for stage in stages:
         left = left - gone[stage]
-        if _takes_place(recipe, stage):
-            held.append({"stage": stage} | dict(zip(UNITS, left.tolist(), strict=True)))
+        documents, size, words = left.tolist()
+        held.append({"stage": stage, "documents": documents, "bytes": size, "words": words})
     return held
 
 
-def _takes_place(recipe: CorpusRecipe, stage: str) -> bool:
-    if stage == "decontamination":
-        return bool(recipe.decontaminate)
-    if stage == BLOCKED:
-        return bool(recipe.urls.lists())
-    if stage == PAGES:
-        return recipe.urls.same is not None or recipe.urls.per_host is not None
-    return writes(recipe, stage) if stage in STEPS else True
-
-
-def removed(rows: Iterable[dict[str, Any]], recipe: CorpusRecipe) -> dict[str, dict[str, int]]:
-    """Documents removed by stage and rule."""
-    known = reasons(recipe)
-    counts: dict[int, int] = defaultdict(int)
+def removed(rows: Iterable[LedgerRow], stages: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
+    """Documents removed by stage and rule, in their order."""
+    counts: dict[tuple[str, str], int] = defaultdict(int)
     for row in rows:
-        if row["code"] > 0:
-            counts[row["code"]] += row["documents"]
-    by_stage: dict[str, dict[str, int]] = {}
-    for code in sorted(counts):
-        stage, rule = known[code]
-        by_stage.setdefault(stage, {})[rule] = counts[code]
-    return by_stage
+        counts[row.stage, row.rule] += row.documents
+    by_stage = {
+        stage: {rule: counts[stage, rule] for rule in rules if counts[stage, rule]}
+        for stage, rules in stages.items()
+    }
+    return {stage: rules for stage, rules in by_stage.items() if rules}
 
 
-def totals(rows: Iterable[dict[str, Any]], column: str) -> dict[str, dict[str, int]]:
+def totals(rows: Iterable[LedgerRow], column: str) -> dict[str, Totals]:
     """Documents, bytes and words by domain or language, the largest first."""
-    sums: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(UNITS, 0))
+    sums: dict[str, Totals] = defaultdict(lambda: Totals(documents=0, bytes=0, words=0))
     for row in rows:
-        for unit in UNITS:
-            sums[row[column]][unit] += row[unit]
+        one = sums[getattr(row, column)]
+        one["documents"] += row.documents
+        one["bytes"] += row.bytes
+        one["words"] += row.words
     return dict(sorted(sums.items(), key=lambda item: (-item[1]["bytes"], item[0])))
+
+
+def added_up(rows: Iterable[LedgerRow]) -> Totals:
+    """All documents, bytes and words of some rows."""
+    every = list(rows)
+    return Totals(
+        documents=sum(row.documents for row in every),
+        bytes=sum(row.bytes for row in every),
+        words=sum(row.words for row in every),
+    )
