@@ -12,7 +12,6 @@ from headstart.errors import HeadstartError
 from headstart.models.parameters import block_parameters, parameters
 from headstart.models.registry import preset_config
 from headstart.scaling.hardware import device_named
-from headstart.scaling.local_machine import step_seconds
 from headstart.scaling.measure import peak_memory
 from headstart.scaling.memory import training_memory
 from headstart.scaling.plan import Question, answer, model_named
@@ -245,11 +244,6 @@ def test_models_standings_and_laws() -> None:
 
 
 # --- this machine ---------------------------------------------------------------------------------------
-
-
-def test_a_step_is_timed_here() -> None:
-    config = shape_for("headstart-decoder", 2e4, 300, 32)
-    assert 0 < step_seconds(config, 2, 32, "float32", updates=1) < 20
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ plan = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+PUBLISHED_LAW = "besiroglu-2024"
 LawName = Annotated[
     str,
     typer.Option("--law", help="A published law (see `plan laws`), or the JSON file of `plan fit --out`."),
@@ -42,7 +43,14 @@ def question(
     tokens: Annotated[str | None, typer.Option(help="Training tokens, as in 15T.")] = None,
     unique: Annotated[str | None, typer.Option(help="Different tokens at hand; more are repeats.")] = None,
     inference: Annotated[str | None, typer.Option(help="Tokens to be read and written in use.")] = None,
-    law: LawName = "besiroglu-2024",
+    law: Annotated[
+        str | None,
+        typer.Option(
+            "--law",
+            help=f"A published law (see `plan laws`) or the JSON file of `plan fit --out`; {PUBLISHED_LAW}. "
+            "With --hardware here: compare sizes by it; else the largest with a token a parameter.",
+        ),
+    ] = None,
     family: Family = "headstart-decoder",
     vocabulary: Vocabulary = 32_000,
     context_length: ContextLength = 2048,
@@ -85,7 +93,7 @@ def question(
     count, kind = read_devices(hardware) if hardware else (1, "")
     planned = answer(
         Question(
-            law=law_named(law),
+            law=law_named(law or PUBLISHED_LAW),
             compute=given(compute, "FLOPs"),
             seconds=seconds,
             hardware=device_named(kind, given(flops, "FLOP/s"), given(memory, "bytes")) if kind else None,
@@ -200,7 +208,7 @@ def describe_model(
 
 
 @plan.command()
-def standings(law: LawName = "besiroglu-2024", as_json: AsJson = False) -> None:
+def standings(law: LawName = PUBLISHED_LAW, as_json: AsJson = False) -> None:
     """Where published models stand: tokens a parameter, distance from the optimum, what it bought."""
     from headstart.scaling.plan import law_named
     from headstart.scaling.published import models
@@ -383,34 +391,30 @@ def measure(as_json: AsJson = False) -> None:
 
 
 def _here(
-    law: str, seconds: float, family: str, write: Path | None, data: Path | None, as_json: bool
+    law: str | None, seconds: float, family: str, write: Path | None, data: Path | None, as_json: bool
 ) -> None:
     """Measure this machine and say what fits into the time."""
     from headstart.page.numbers import amount, duration
-    from headstart.scaling.local_machine import CONTEXT, ROWS, plan_here
+    from headstart.scaling.local_machine import plan_here
     from headstart.scaling.plan import law_named
-    from headstart.scaling.shape import recipe_for, write_recipe
+    from headstart.scaling.shape import write_recipe
     from headstart.scaling.terminal import print_possible
 
-    best, found = plan_here(law_named(law), seconds, family)
+    plan = plan_here(seconds, family, data, law_named(law) if law else None)
     if write is not None:
-        precision = found["machine"]["precision"]
-        settings = recipe_for(best.config, best.tokens, ROWS * CONTEXT, precision, data)
-        write_recipe(
-            write,
-            settings,
-            [
-                f"Planned for this machine and {duration(seconds)}: {amount(best.parameters)} parameters at "
-                f"{best.tokens_per_second:,.0f} tokens a second, as measured."
-            ],
-        )
-        found["recipe"] = {"file": str(write), "settings": settings}
+        settings = plan.recipe.model_dump(mode="json", exclude_defaults=True)
+        if data is None:
+            del settings["tokens"]
+        best = plan.best
+        why = f"Planned for this machine and {duration(seconds)}: {amount(best.parameters)} parameters at "
+        why += f"{best.tokens_per_second:,.0f} tokens a second, as measured."
+        write_recipe(write, settings, [why])
     if as_json:
-        _print_json(found)
-        return
-    print_possible(found)
-    if write is not None:
-        typer.echo(f"written: {write}")
+        _print_json(plan.as_dict())
+    else:
+        print_possible(plan)
+        if write is not None:
+            typer.echo(f"written: {write}")
 
 
 def _pictures(figures: "list[Figure]", folder: Path | None) -> None:

@@ -4,25 +4,17 @@ from pathlib import Path
 from typing import Literal
 
 from headstart.recipe import Recipe
+from headstart.scaling.local_machine import Candidate, best_of, candidates
 from headstart.tasks.data.dataset import TaskData
 from headstart.tasks.finetuning.finetune_recipe import NARROW, FinetuneRecipe
 from headstart.tasks.kinds.registry import KINDS
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, PretrainRecipe
-from headstart.training.step_cost import step_cost
 
 Precision = Literal["float32", "bfloat16"]
 
 # How the time left after the corpus is shared out.
 ENCODER_SHARE, DECODER_SHARE, FINETUNE_SHARE = 0.42, 0.15, 0.43
-# The machine is measured at its best moment; the rest of the time it is a little slower.
-SUSTAINED = 0.85
-
-# Layers, width, heads, feed-forward width, from small to large. The largest one that still sees
-# `TOKENS_PER_PARAMETER` is taken: below that a smaller model learns more in the same time.
-SIZES = ((2, 192, 3, 512), (4, 256, 4, 704), (6, 384, 6, 1024), (8, 512, 8, 1408), (12, 768, 12, 2048))
-TOKENS_PER_PARAMETER = 1.0
-FEWEST_STEPS, EVALUATIONS, CHECKPOINT_SECONDS = 20, 8, 20.0
 
 LABELS = (100, 300, 1000)  # and all of them
 SEEDS = (0, 1, 2)
@@ -60,16 +52,15 @@ def make_plan(tokens: Path, tasks: list[TaskData], seconds: float, precision: Pr
         tasks: the labelled data; without any, pre-training gets all the time.
         precision: "float32" or "bfloat16", of the machine's faster sort.
     """
-    seconds *= SUSTAINED
     finetune_share = FINETUNE_SHARE if tasks else 0.0
     rest = seconds * (1 - finetune_share) / (ENCODER_SHARE + DECODER_SHARE)
-    encoder, step_seconds = _sized(tokens, "masked", rest * ENCODER_SHARE, precision, seed)
-    decoder, _ = _sized(tokens, "causal", rest * DECODER_SHARE, precision, seed)
-    speed = encoder.rows * encoder.context / step_seconds
+    encoder = _sized(tokens, "masked", rest * ENCODER_SHARE, precision, seed)
+    decoder = _sized(tokens, "causal", rest * DECODER_SHARE, precision, seed)
+    finetuning_tokens = encoder.tokens_per_second * seconds * finetune_share
     return Plan(
-        encoder=encoder,
-        decoder=decoder,
-        finetune=_finetuning(encoder, tasks, seconds * finetune_share, speed),
+        encoder=encoder.recipe,
+        decoder=decoder.recipe,
+        finetune=_finetuning(encoder.recipe, tasks, finetuning_tokens),
         labels=[*LABELS, None],
         seeds=list(SEEDS),
         test_examples=TEST_EXAMPLES,
@@ -78,51 +69,28 @@ def make_plan(tokens: Path, tasks: list[TaskData], seconds: float, precision: Pr
 
 def _sized(
     tokens: Path, objective: Literal["masked", "causal"], seconds: float, precision: Precision, seed: int
-) -> tuple[PretrainRecipe, float]:
-    """The largest model that sees enough tokens in `seconds`, with as many steps as fit; and the seconds
-    that one step of it takes."""
-    chosen: tuple[PretrainRecipe, float] | None = None
-    for layers, width, heads, feedforward_width in SIZES:
-        recipe = PretrainRecipe(
-            tokens=tokens,
-            model=ModelRecipe(
-                family="headstart-encoder" if objective == "masked" else "headstart-decoder",
-                layers=layers,
-                width=width,
-                heads=heads,
-                feedforward_width=feedforward_width,
-            ),
-            objective=ObjectiveRecipe(kind=objective),
-            start="static",
-            precision=precision,
-            seed=seed,
-            prompts=PROMPTS if objective == "causal" else [],
-        )
-        cost = step_cost(recipe)
-        steps = max(FEWEST_STEPS, int(seconds / cost.seconds))
-        seen = steps * recipe.rows * recipe.context
-        if chosen is not None and seen < TOKENS_PER_PARAMETER * cost.parameters:
-            break
-        settings = {
-            "steps": steps,
-            "evaluate_every": max(1, steps // EVALUATIONS),
-            "checkpoint_every": max(1, int(CHECKPOINT_SECONDS / cost.seconds)),
-        }
-        chosen = recipe.model_copy(update=settings), cost.seconds
-    assert chosen is not None
-    return chosen
+) -> Candidate:
+    """The largest model that sees enough tokens in `seconds`, with as many steps as fit."""
+    base = PretrainRecipe(
+        tokens=tokens,
+        model=ModelRecipe(family="headstart-encoder" if objective == "masked" else "headstart-decoder"),
+        objective=ObjectiveRecipe(kind=objective),
+        start="static",
+        precision=precision,
+        seed=seed,
+        prompts=PROMPTS if objective == "causal" else [],
+    )
+    return best_of(candidates(base, seconds))
 
 
-def _finetuning(
-    encoder: PretrainRecipe, tasks: list[TaskData], seconds: float, speed: float
-) -> FinetuneRecipe:
-    """How many examples each fine-tuning goes over, so that all of them together fit into `seconds`.
+def _finetuning(encoder: PretrainRecipe, tasks: list[TaskData], seen: float) -> FinetuneRecipe:
+    """How many examples each fine-tuning goes over, so that all of them together take their time.
 
     Every task is fine-tuned twice (pre-trained and random weights) for each number of labels and seed.
     With few labels a run sees `passes` examples, most of them many times; with more, `MORE_PASSES` as many.
 
     Args:
-        speed: tokens that all cores together train on in a second.
+        seen: tokens that all cores together train on in that time.
     """
     recipe = FinetuneRecipe(
         learning_rate=RATE_OF_FEW_STEPS if encoder.model.width <= NARROW else None,
@@ -142,7 +110,7 @@ def _finetuning(
         lengths += tokens / len(pieces)
     runs = 2 * len(SEEDS)
     scoring = runs * len(MORE_PASSES) * wholes * TEST_EXAMPLES / FORWARD_IS_CHEAPER
-    passes = (speed * seconds - scoring) / (runs * sum(MORE_PASSES) * lengths)
+    passes = (seen - scoring) / (runs * sum(MORE_PASSES) * lengths)
     passes = max(FEWEST_PASSES, min(MOST_PASSES, passes))
     return recipe.model_copy(
         update={

@@ -46,7 +46,7 @@ def shape_for(
         for width in _widths():
             if width / blocks < _aspect(count) / 4:
                 continue
-            config = _shaped(family, blocks, width, vocab_size, context)
+            config = shaped(family, blocks, width, vocab_size, context)
             found = counted(config)
             cost = abs(math.log(found / count)) + ASPECT_WEIGHT * abs(
                 math.log(width / blocks / _aspect(count))
@@ -76,7 +76,7 @@ def _aspect(count: float) -> float:
     return SMALL_ASPECT * (LARGE_ASPECT / SMALL_ASPECT) ** place
 
 
-def _shaped(family: str, layers: int, width: int, vocab_size: int, context: int) -> TransformerConfig:
+def shaped(family: str, layers: int, width: int, vocab_size: int, context: int) -> TransformerConfig:
     """Feed-forward layers of 4 D, with a gate of 8/3 D in whole 16s or, from a width of 128 on, 64s."""
     sizes: dict[str, Any] = {"vocab_size": vocab_size, "context": context, "layers": layers, "width": width}
     sizes |= {"heads": width // _head_width(width), "feedforward_width": 4 * width}

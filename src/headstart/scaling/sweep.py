@@ -14,17 +14,19 @@ from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, read_manifest, write_json
+from headstart.models.config import TransformerConfig
 from headstart.models.parameters import parameters
 from headstart.page.numbers import amount
 from headstart.scaling.fit import Fit
 from headstart.scaling.fit_report import fit_report
-from headstart.scaling.local_machine import MEASURED_SHARE, step_seconds
+from headstart.scaling.local_machine import SUSTAINED
 from headstart.scaling.runs import MeasuredRun, read_runs
 from headstart.scaling.shape import shape_for
 from headstart.scaling.width_rule import tuned_for_width
 from headstart.tokenizer.shards import KIND, VERSION
 from headstart.training.loop import pretrain
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
+from headstart.training.step_cost import step_cost
 
 LEVELS = (1e-2, 10**-1.5, 1e-1, 10**-0.5, 1.0)
 """Computes of the grid, as shares of its largest."""
@@ -101,8 +103,9 @@ def budget_in(base: PretrainRecipe, seconds: float) -> float:
     """
     guess = math.sqrt(2e10 * seconds / 6 / 20)
     config = shape_for(base.model.family, guess, _vocabulary(base), base.context)
-    step = step_seconds(config, base.rows, base.context, base.precision)
-    return 6.0 * parameters(config) * base.rows * base.context / step * seconds * MEASURED_SHARE
+    recipe = base.model_copy(update={"model": _sizes(config), "start": "random"})
+    step = step_cost(recipe).seconds
+    return 6.0 * parameters(config) * base.rows * base.context / step * seconds * SUSTAINED
 
 
 def sweep(base: PretrainRecipe, budget: float, out: Path) -> dict[str, Any]:
@@ -164,12 +167,8 @@ def _planned(base: PretrainRecipe, vocab_size: int, compute: float, ratio: float
         return None
     count = parameters(config)
     steps = round(compute / (6 * count) / (base.rows * base.context))
-    model = ModelRecipe(
-        family=family, layers=config.layers, width=config.width, heads=config.heads,
-        feedforward_width=config.feedforward_width,
-    )  # fmt: skip
     settings = {
-        "model": model,
+        "model": _sizes(config),
         "steps": max(1, steps),
         "start": "random",
         "evaluate_every": max(1, steps // 4),
@@ -179,6 +178,13 @@ def _planned(base: PretrainRecipe, vocab_size: int, compute: float, ratio: float
     name = f"{config.layers}x{config.width}-{steps}"
     recipe = tuned_for_width(base.model_copy(update=settings))
     return PlannedRun(name, recipe, count, recipe.steps * base.rows * base.context)
+
+
+def _sizes(config: TransformerConfig) -> ModelRecipe:
+    return ModelRecipe(
+        family=config.family, layers=config.layers, width=config.width, heads=config.heads,
+        feedforward_width=config.feedforward_width,
+    )  # fmt: skip
 
 
 def _vocabulary(base: PretrainRecipe) -> int:

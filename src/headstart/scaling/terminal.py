@@ -8,6 +8,7 @@ from rich.table import Table
 
 from headstart.page.numbers import amount, duration, size
 from headstart.scaling.hardware import Bill
+from headstart.scaling.local_machine import LocalPlan
 from headstart.scaling.memory import Memory
 from headstart.scaling.model_cost import ModelCost
 from headstart.scaling.plan import HardwareUsed, Plan
@@ -221,30 +222,29 @@ def print_model(name: str, cost: ModelCost, memory: dict[str, Memory], setting: 
     )
 
 
-def print_possible(found: dict[str, Any]) -> None:
+def print_possible(plan: LocalPlan) -> None:
     """What this machine can train."""
-    machine = found["machine"]
+    machine = plan.machine
     rate = machine["gemm_gflops"][machine["precision"]]
     table(
         f"{machine['cpu']}, {machine['cores']} cores, {rate:.0f} GFLOP/s in {machine['precision']}: "
-        f"{duration(found['seconds'])} of training",
+        f"{duration(plan.seconds)} of training",
         ["parameters", "layers x width", "tokens/s", "tokens", "tokens/parameter", "of that rate", "memory"],
         [
             [
-                amount(row["parameters"]), f"{row['layers']} x {row['width']}",
-                f"{row['tokens_per_second']:,.0f}", amount(row["tokens"]),
-                f"{row['tokens_per_parameter']:.3g}", f"{row['flops_per_second'] / rate / 1e9:.0%}",
-                size(row["peak_bytes"]),
+                amount(row.parameters), f"{row.layers} x {row.width}",
+                f"{row.tokens_per_second:,.0f}", amount(row.tokens),
+                f"{row.tokens_per_parameter:.3g}", f"{row.flops_per_second / rate / 1e9:.0%}",
+                size(row.peak_bytes),
             ]
-            for row in found["models"]
+            for row in plan.models
         ],
     )  # fmt: skip
-    best = found["best"]
+    best = plan.best
+    chosen = f"sizes compared by {plan.law}" if plan.law else "the largest that sees a token a parameter"
     print(
-        f"learns most in that time: {amount(best['parameters'])} parameters on {amount(best['tokens'])} "
-        "tokens "
-        f"(sizes compared by {found['law']}, below its reach; rows of {found['context']}, "
-        f"{found['rows']} a step)"
+        f"learns most in that time: {amount(best.parameters)} parameters on {amount(best.tokens)} tokens in "
+        f"{best.steps:,} steps ({chosen}; rows of {plan.context}, {plan.rows} a step)"
     )
 
 

@@ -34,6 +34,13 @@ def keep_freed_memory() -> None:
         library.mallopt(trim_threshold, 2**31 - 1)
 
 
+def memory_bytes(gpu: bool) -> int:
+    """Bytes that there are, of a GPU or of the machine."""
+    if gpu and torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def gemm_gflops(dtype: torch.dtype, device: str = "cpu", seconds: float = 0.4) -> float:
     """The best measured rate of a matrix product, in GFLOP/s: `[2048, 512] x [512, 1024]` on all threads of
     a processor, `[8192, 8192] x [8192, 8192]` of random numbers on a GPU."""

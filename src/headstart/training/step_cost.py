@@ -2,19 +2,27 @@
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
+from headstart.models.config import TransformerConfig
 from headstart.models.transformer import build
+from headstart.objectives.batch import Batch, loss_sum
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.configuration import configuration
 from headstart.training.distributed.parallel import start
 from headstart.training.machine import keep_freed_memory
+from headstart.training.optimiser import Optimiser
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.schedule import rate_at
 from headstart.training.trainer import Trainer
+
+SLOWEST_STEP = 20.0
+"""Seconds; a longer step is measured once, its warming up included."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +54,59 @@ def step_cost(recipe: PretrainRecipe, steps: int = 3) -> StepCost:
     Args:
         steps: that are measured, after one to warm up.
     """
-    fastest, is_number = math.inf, True
     with closing(trial(recipe)) as trainer:
-        for step in range(steps + 1):
-            started = time.perf_counter()
-            loss, norm = trainer.step(step, rate_at(step, recipe.steps, recipe.optimiser))
-            is_number &= math.isfinite(loss) and math.isfinite(norm)
-            if step:
-                fastest = min(fastest, time.perf_counter() - started)
-    return StepCost(fastest, sum(parameter.numel() for parameter in trainer.model.parameters()), is_number)
+
+        def step(number: int) -> tuple[float, float]:
+            return trainer.step(number, rate_at(number, recipe.steps, recipe.optimiser))
+
+        return _fastest(step, steps, trainer.model)
+
+
+def random_step_cost(config: TransformerConfig, recipe: PretrainRecipe, steps: int = 3) -> StepCost:
+    """The same where there is no text yet: a step of `config` with the recipe's rows, on random tokens.
+
+    As many tokens are predicted as the recipe's objective would predict.
+    """
+    keep_freed_memory()
+    model = build(config, recipe.seed, getattr(torch, recipe.precision))
+    optimiser, batch = Optimiser(model, recipe.optimiser), random_batch(config, recipe)
+
+    def step(number: int) -> tuple[float, float]:
+        loss = 0.0
+        for part in batch.split(recipe.micro_rows):
+            part_loss = loss_sum(model, part) / len(batch.targets)
+            part_loss.backward()
+            loss += float(part_loss.detach())
+        return loss, float(optimiser.step(rate_at(number, recipe.steps, recipe.optimiser)))
+
+    return _fastest(step, steps, model)
+
+
+def random_batch(config: TransformerConfig, recipe: PretrainRecipe) -> Batch:
+    """Rows of random tokens, each row one document, with the targets of the recipe's objective."""
+    rows, context = recipe.rows, recipe.context
+    ids = torch.randint(0, config.vocab_size, (rows, context))
+    segments = torch.zeros_like(ids)
+    share = recipe.objective.mask_rate if recipe.objective.kind in ("masked", "next-sentence") else 1.0
+    positions = torch.arange(rows * context)[: max(1, round(share * rows * context))]
+    read = {} if config.architecture != "encoder-decoder" else {"source": ids, "source_segments": segments}
+    return Batch(ids, segments, positions, ids.flatten()[positions], **read)
+
+
+def _fastest(step: Callable[[int], tuple[float, float]], steps: int, model: nn.Module) -> StepCost:
+    """Time `step`, which gives loss and gradient norm, after one to warm up."""
+    fastest, is_number = math.inf, True
+    for number in range(steps + 1):
+        started = time.perf_counter()
+        loss, norm = step(number)
+        elapsed = time.perf_counter() - started
+        is_number &= math.isfinite(loss) and math.isfinite(norm)
+        if number:
+            fastest = min(fastest, elapsed)
+        elif elapsed > SLOWEST_STEP:  # measuring more would take longer than anybody waits
+            return StepCost(elapsed, _size(model), is_number)
+    return StepCost(fastest, _size(model), is_number)
+
+
+def _size(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
