@@ -1,6 +1,7 @@
 """What `import headstart as hs` offers: load a model, use it, fine-tune it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -15,6 +16,7 @@ from headstart.generation.fill_mask import Answers, fill_mask
 from headstart.generation.incremental import Step
 from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
+from headstart.interchange.sentence_vectors import SentenceVectors
 from headstart.tasks.card import add_scores, task_card
 from headstart.tasks.data.dataset import Input
 from headstart.tasks.finetuning.compare import WAYS, Compared
@@ -31,9 +33,15 @@ from headstart.training.precision import dtype_named
 class Model:
     """A language model, which generates or fills gaps, or a task model, which predicts."""
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, predictor: Predictor | None = None) -> None:
+        """
+        Args:
+            predictor: of a task model, where it is there already; it knows what fine-tuning has changed.
+        """
         self.loaded = loaded
-        self.predictor = Predictor.of(loaded) if task_of(loaded) else None
+        if predictor is None and task_of(loaded):
+            predictor = Predictor.of(loaded)
+        self.predictor = predictor
         self.score: Score | None = None
         """Of a model just fine-tuned: its main figure on the test data."""
         self.notes: list[str] = []
@@ -109,13 +117,30 @@ class Model:
             return predictor.answers([inputs])[0]
         return predictor.answers(list(inputs))
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, texts: Sequence[str], prompt: str | None = None) -> np.ndarray:
         """A vector of length 1 for each text, `[texts, D]`: the mean of its tokens' states, of a decoder the
-        last one's. Any model has them; one fine-tuned for the task "embedding" has better ones."""
-        predictor = self.predictor
+        last one's; in a folder of sentence-transformers what the folder says. Any model has vectors; one
+        fine-tuned for the task "embedding" has better ones.
+
+        Args:
+            prompt: the name of one of the folder's prompts, which is written before each text; None: the
+                folder's default, if it has one.
+
+        Raises:
+            HeadstartError: the folder has no prompt of that name.
+        """
+        predictor, vectors = self.predictor, self.loaded.vectors
         if predictor is None or predictor.task != "embedding":
-            body = TaskModel(self.loaded.model, "embedding", 0).eval()
-            predictor = Predictor(body, self.loaded.tokenizer, [])
+            tokenizer = self.loaded.tokenizer
+            said = (vectors or SentenceVectors()).prompt(prompt)
+            texts = [said + text for text in texts]
+            if vectors is not None:
+                if vectors.lower:
+                    texts = [text.strip().lower() for text in texts]
+                before = len(tokenizer.with_special(tokenizer.encode(said))[0]) if said else 0
+                vectors = replace(vectors, skipped=0 if vectors.include_prompt else max(0, before - 1))
+            body = TaskModel(self.loaded.model, "embedding", 0, vectors=vectors).eval()
+            predictor = Predictor(body, tokenizer, [])
         return np.stack(predictor.predict(list(texts)))
 
     def evaluate(self, data: str | Path) -> list[Score]:
@@ -214,7 +239,7 @@ def finetune(
         seed=seed,
     )
     fitted = fit_task(source.loaded, found, recipe, seed=seed)
-    made = Model(fitted.predictor.as_loaded())
+    made = Model(fitted.predictor.as_loaded(), fitted.predictor)
     made.score, made.notes = fitted.measured[0].score, fitted.notes
     return made
 

@@ -16,8 +16,22 @@ from torch import Tensor
 from headstart import __version__
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
-from headstart.interchange.peft_adapter import CONFIG_FILE, Adapter, read_adapter
-from headstart.interchange.weights import fit, read_tensors, to_hf, weight_files, write_tensors
+from headstart.interchange.adapter_reading import Adapter, read_adapter
+from headstart.interchange.peft_adapter import CONFIG_FILE
+from headstart.interchange.published_config import (
+    generation_settings,
+    head_of_weights,
+    with_defaults,
+    with_model_type,
+    writing_head,
+)
+from headstart.interchange.sentence_vectors import (
+    SentenceVectors,
+    body_folder,
+    read_sentence_vectors,
+    write_sentence_vectors,
+)
+from headstart.interchange.weights import fit, read_tensors, tensor_names, to_hf, weight_files, write_tensors
 from headstart.models.config import TransformerConfig
 from headstart.models.registry import FAMILIES, family_named, make_config
 from headstart.models.transformer import Transformer
@@ -58,6 +72,8 @@ class LoadedModel:
     """What a classifier's scores are: of one label, of several, or numbers (transformers' names)."""
     folder: Path | None = None
     """Where it was read from; None: its weights are those of no one folder, as with an adapter."""
+    vectors: SentenceVectors | None = None
+    """How the folder makes a vector of a text, where it says so."""
     mean_is_vector: bool = False
     """Whether the mean of its tokens' states was trained to stand for a text."""
 
@@ -126,6 +142,8 @@ def save_model(
             kept = {name: fields[name] for name in ids if fields.get(name) is not None}
             write_json(temporary / "generation_config.json", kept | {"do_sample": False} | model.generation)
         write_for_transformers(tokenizer, temporary, config.architecture != "decoder", config.context)
+        if model.vectors is not None:
+            write_sentence_vectors(temporary, model.vectors, config.width)
         library = "transformers" if "architectures" in fields else "headstart"
         top = f"library_name: {library}\npipeline_tag: {PIPELINES[head]}\ntags: [headstart]"
         (temporary / "README.md").write_text(f"---\n{top}\n---\n\n{card}\n", encoding="utf-8")
@@ -216,20 +234,25 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
         raise HeadstartError(f"there is no model folder {folder}; check the path")
     if (folder / CONFIG_FILE).exists() and not (folder / "config.json").exists():
         adapter = read_adapter(folder)
-        return _read(adapter.base, dtype, adapter)
-    return _read(folder, dtype)
+        loaded = _read(adapter.base, dtype, adapter)
+        loaded.mean_is_vector = loaded.metadata.get("task") == "embedding"
+        return loaded
+    body = body_folder(folder)
+    loaded = _read(body, dtype)
+    loaded.folder = folder
+    loaded.vectors = read_sentence_vectors(folder, body)
+    pooled = loaded.vectors is not None and loaded.vectors.pooling == ("mean",)
+    loaded.mean_is_vector = pooled or loaded.metadata.get("task") == "embedding"
+    return loaded
 
 
 def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> LoadedModel:
     """The model in a folder with its own files, with an adapter's changes where there is one."""
     files = weight_files(folder)
-    fields = read_json(folder / "config.json")
-    if not isinstance(fields, dict):
-        raise HeadstartError(f"{folder / 'config.json'} is no JSON object; make or get the model again")
+    fields = with_defaults(with_model_type(read_json(folder / "config.json", dict[str, Any])))
     stamp = fields.get("headstart")
     own: dict[str, Any] = stamp if isinstance(stamp, dict) else {}
     family = _family(folder, fields, own)
-    head = adapter.head if adapter is not None else _head(folder, fields, own, family)
     try:
         config = make_config(family.NAME, family.from_hf(fields))
     except KeyError as error:
@@ -240,11 +263,14 @@ def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> L
         raise HeadstartError(
             f"{folder / 'config.json'} says {error}, which headstart does not compute"
         ) from None
+    names = tensor_names(files)
+    head = adapter.head if adapter is not None else _head(folder, fields, own, config, names)
     tensors = read_tensors(files)
     if adapter is not None:
         tensors = adapter.applied(tensors, config, family)
     fitted = fit(tensors, config, family, head, dtype, adapter.folder if adapter is not None else folder)
     tokenizer = open_tokenizer(folder)
+    tokenizer.leave_out_special(config.vocab_size)
     # Others pad their embedding to a round size; a tokenizer of ours comes with its own model.
     own_tokenizer = family.TOKENIZER == "headstart" and tokenizer.vocab_size != config.vocab_size
     if tokenizer.vocab_size > config.vocab_size or own_tokenizer:
@@ -254,24 +280,15 @@ def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> L
         )
     if adapter is not None:
         own = adapter.own
-        names = {str(index): label for index, label in enumerate(adapter.labels)}
-        fields |= {"id2label": names, "problem_type": own.get("problem_type")}
+        named = {str(index): label for index, label in enumerate(adapter.labels)}
+        fields |= {"id2label": named, "problem_type": own.get("problem_type")}
     labels = _labels(folder, fields, fitted.classifier)
-    settings = folder / "generation_config.json"
-    generation = read_json(settings) if settings.exists() else {}
+    generation = generation_settings(folder, fields, fitted.model.config)
     problem_type = fields.get("problem_type") or "single_label_classification"
     place = folder if adapter is None else None
-    means = own.get("task") == "embedding" or _pools_by_mean(folder)
     return LoadedModel(
-        fitted.model, tokenizer, head, fitted.classifier, labels, own, generation, problem_type, place, means
+        fitted.model, tokenizer, head, fitted.classifier, labels, own, generation, problem_type, place
     )
-
-
-def _pools_by_mean(folder: Path) -> bool:
-    """Whether sentence-transformers takes the mean of the states for this folder's vectors."""
-    file = folder / "1_Pooling" / "config.json"
-    said = read_json(file) if file.exists() else {}
-    return isinstance(said, dict) and said.get("pooling_mode_mean_tokens") is True
 
 
 def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> ModuleType:
@@ -294,13 +311,24 @@ def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> Module
     )
 
 
-def _head(folder: Path, fields: dict[str, Any], own: dict[str, Any], family: ModuleType) -> str:
+def _head(
+    folder: Path,
+    fields: dict[str, Any],
+    own: dict[str, Any],
+    config: TransformerConfig,
+    names: list[str],
+) -> str:
+    """What the folder's output is. A body that needs nothing more to write is taken for one that writes."""
+    family = family_named(config.family)
     if own.get("head") in family.HEADS:
         return str(own["head"])
-    architectures = fields.get("architectures") or [family.HEADS["features"].hf_class]
+    architectures = fields.get("architectures")
+    if not architectures:
+        return head_of_weights(config, family, names)
     for head, shape in family.HEADS.items():
         if shape.hf_class is not None and shape.hf_class == architectures[0]:
-            return str(head)
+            writing = writing_head(config, family, names) if head == "features" else None
+            return writing or str(head)
     known = ", ".join(shape.hf_class or head for head, shape in family.HEADS.items())
     raise HeadstartError(f"{folder} is a {architectures[0]}; of {family.NAME} models headstart knows {known}")
 

@@ -5,22 +5,18 @@ is not what was trained. A matrix that stacks several of ours (GPT-2's queries, 
 changes side by side: their narrow matrices above each other, the wide ones along a diagonal.
 """
 
-import re
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from headstart.errors import HeadstartError
-from headstart.folder import read_json, write_json
-from headstart.interchange.weights import hf_name, names_in_files, read_tensors
-from headstart.models.config import TransformerConfig
+from headstart.folder import write_json
+from headstart.interchange.weights import hf_name
 from headstart.models.family import HeadShape
 from headstart.models.registry import family_named
 from headstart.models.transformer import Transformer
@@ -161,118 +157,3 @@ def _side_by_side(changes: list[LowRank | None], outputs: list[int]) -> LowRank:
             column += rank
         row += count
     return LowRank(narrow, widen, there[0].scale)
-
-
-@dataclass
-class Adapter:
-    """An adapter folder, as headstart or PEFT wrote it."""
-
-    folder: Path
-    base: Path
-    """The folder of the model that it changes."""
-    head: str
-    changes: dict[str, LowRank] = field(default_factory=dict)
-    """By the modules' names in transformers."""
-    saved: dict[str, Tensor] = field(default_factory=dict)
-    """Weights that stand in the place of the model's, by their names in transformers."""
-    labels: list[str] = field(default_factory=list)
-    own: dict[str, Any] = field(default_factory=dict)
-
-    def applied(
-        self, tensors: Iterator[tuple[str, Tensor]], config: TransformerConfig, family: ModuleType
-    ) -> Iterator[tuple[str, Tensor]]:
-        """The base model's tensors with the changes, and the head.
-
-        Raises:
-            HeadstartError: a change of a matrix that the model does not have, or of another shape.
-        """
-        inside, stored = names_in_files(config, family, self.head), family.weights(config)
-        waiting = dict(self.changes)
-        for name, tensor in tensors:
-            own = inside.get(name, name)
-            theirs = hf_name(own, family, self.head)
-            if theirs in self.saved:
-                continue
-            change = waiting.pop(theirs.removesuffix(".weight"), None)
-            if change is not None:
-                delta = change.widen @ change.narrow * change.scale  # [outputs, inputs]
-                delta = delta.T if stored[own].transposed else delta
-                if delta.shape != tensor.shape:
-                    raise HeadstartError(
-                        f"{self.folder / WEIGHTS_FILE} changes {theirs} by {list(delta.shape)} numbers, but "
-                        f"{self.base} has {list(tensor.shape)}; the adapter belongs to another model"
-                    )
-                yield name, tensor.float() + delta
-            else:
-                yield name, tensor
-        if waiting:
-            raise HeadstartError(
-                f"{self.folder / WEIGHTS_FILE} changes {min(waiting)}, which {self.base} does not have; "
-                "the adapter belongs to another model"
-            )
-        yield from self.saved.items()
-
-
-def read_adapter(folder: Path) -> Adapter:
-    """Read an adapter folder.
-
-    Raises:
-        HeadstartError: no LoRA, a kind of it that is not known here, no base model, or damaged files.
-    """
-    config = read_json(folder / CONFIG_FILE)
-    kind = config.get("peft_type") if isinstance(config, dict) else None
-    if kind != "LORA":
-        raise HeadstartError(
-            f"{folder / CONFIG_FILE} is for {kind or 'nothing'}; headstart reads LORA adapters"
-        )
-    if config.get("use_dora") or config.get("bias", "none") != "none":
-        what = "use_dora" if config.get("use_dora") else f"bias={config['bias']}"
-        raise HeadstartError(
-            f"{folder / CONFIG_FILE} has {what}, which headstart does not compute; merge it with PEFT's "
-            "merge_and_unload, and give the folder that its save_pretrained writes"
-        )
-    base = Path(str(config.get("base_model_name_or_path")))
-    if not base.is_dir():
-        raise HeadstartError(
-            f"{folder / CONFIG_FILE} changes the model {str(base)!r}, which is no folder here; "
-            "write the path of that model there as base_model_name_or_path"
-        )
-    own = read_json(folder / OWN_FILE) if (folder / OWN_FILE).exists() else {}
-    heads = {task: head for head, task in TASKS.items()}
-    head = own.get("head") or heads.get(config.get("task_type"))
-    if head is None:
-        raise HeadstartError(
-            f"{folder / CONFIG_FILE} has the task_type {config.get('task_type')!r}; headstart knows "
-            f"{', '.join(heads)}"
-        )
-    if not (folder / WEIGHTS_FILE).exists():
-        raise HeadstartError(f"{folder} holds no {WEIGHTS_FILE}; an adapter in a pickle is not read")
-    adapter = Adapter(folder, base, str(head), labels=own.pop("labels", []), own=own)
-    narrow: dict[str, Tensor] = {}
-    widen: dict[str, Tensor] = {}
-    for name, tensor in read_tensors([folder / WEIGHTS_FILE]):
-        plain = name.removeprefix(PREFIX)
-        if plain.endswith(".lora_A.weight"):
-            narrow[plain.removesuffix(".lora_A.weight")] = tensor.float()
-        elif plain.endswith(".lora_B.weight"):
-            widen[plain.removesuffix(".lora_B.weight")] = tensor.float()
-        elif ".lora_" in plain:
-            raise HeadstartError(f"{folder / WEIGHTS_FILE} holds {name}, which headstart does not know")
-        else:
-            adapter.saved[plain] = tensor
-    if narrow.keys() != widen.keys():
-        alone = min(narrow.keys() ^ widen.keys())
-        raise HeadstartError(
-            f"{folder / WEIGHTS_FILE} has one matrix alone for {alone}; get the adapter again"
-        )
-    for module, matrix in narrow.items():
-        adapter.changes[module] = LowRank(matrix, widen[module], _scale(config, module, len(matrix)))
-    return adapter
-
-
-def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
-    """What a module's change is multiplied with."""
-    patterns = config.get("alpha_pattern") or {}
-    match = next((key for key in patterns if re.match(rf"(.*\.)?({key})$", module)), None)
-    alpha = patterns[match] if match is not None else config.get("lora_alpha", 8)
-    return float(alpha / (rank**0.5 if config.get("use_rslora") else rank))

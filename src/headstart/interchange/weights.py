@@ -68,6 +68,18 @@ def weight_files(folder: Path) -> list[Path]:
     raise HeadstartError(f"{folder} holds no {WEIGHTS_FILE}; it is not a model folder")
 
 
+def tensor_names(files: list[Path]) -> list[str]:
+    """The names of all tensors in the files; a damaged file is a `HeadstartError`."""
+    names: list[str] = []
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                names += tensors.keys()
+        except SafetensorError as error:
+            raise HeadstartError(f"{file} is damaged ({error}); make or get the model again") from None
+    return names
+
+
 def read_tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
     """Names and tensors, as the files hold them; a damaged file is a `HeadstartError`."""
     for file in files:

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
+from headstart.interchange.sentence_vectors import SentenceVectors
 from headstart.models.family import HeadKind
 from headstart.models.heads import Head
 from headstart.models.registry import family_named
@@ -24,7 +25,7 @@ class TaskModel(nn.Module):
     (`HeadShape`), so that the model folder computes the same in transformers. A decoder and the decoder of an
     encoder-decoder see a text up to the token they answer at. The vector of a piece is the mean of its
     states, in an encoder-decoder of the encoder's; of a decoder it is the state of the last token, which has
-    seen all.
+    seen all. A folder of sentence-transformers says itself how its vectors come about.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class TaskModel(nn.Module):
         decoder_start: int = 0,
         writes: bool = False,
         head: str | None = None,
+        vectors: SentenceVectors | None = None,
     ) -> None:
         """
         Args:
             decoder_start: the id with which the decoder of an encoder-decoder begins.
             writes: the answer is text, by the model's own output, and there is no head.
             head: a key of the family's `HEADS`; None: its own for the task.
+            vectors: how a vector comes about, where the model's folder says it.
 
         Raises:
             HeadstartError: the family has no head for the task.
@@ -53,6 +56,7 @@ class TaskModel(nn.Module):
         shape = family.HEADS[self.head_kind] if self.head_kind else None
         self.head = Head(body.config.width, shape, labels, dropout) if labels and shape else None
         self.mix: ScalarMix | None = None
+        self.vectors = vectors
 
     def forward(self, rows: Rows) -> Tensor:
         """Logits in float32, `[pieces, labels]` or `[heads, labels]`, in the order of the pieces packed; for
@@ -79,6 +83,8 @@ class TaskModel(nn.Module):
             layers = states.transpose(0, 1)[:, None]  # [layers, 1, N, D]
             states = self.mix(layers, torch.ones(1, len(states), dtype=torch.bool))[0]
             return states if self.head is None else self.head.output(self.head.dropout(states))
+        if self.vectors is not None:
+            return self.vectors.finished(states)
         return states if self.head is None else self.head(self.body, states)
 
     @property
@@ -127,6 +133,8 @@ class TaskModel(nn.Module):
         """Those of the states `[B, T, D]` that are scored, in float32: what follows is small, and its
         rounding stays out of the loss."""
         hidden = states.flatten(0, 1)  # [B*T, D]
+        if self.vectors is not None and self.mix is None:
+            return self.vectors.pooled(hidden, torch.stack([rows.first, rows.last + 1], 1))
         if self.head is not None:
             reads = self.head.shape.reads
         else:

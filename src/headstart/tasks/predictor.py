@@ -94,7 +94,8 @@ class Predictor:
             start = decoder_start(family_named(config.family), loaded.tokenizer)
         writes = not isinstance(kind, Scored)
         head = None if writes else loaded.head
-        model = TaskModel(loaded.model, task, len(labels), 0.0, start, writes, head)
+        vectors = loaded.vectors if task == "embedding" else None
+        model = TaskModel(loaded.model, task, len(labels), 0.0, start, writes, head, vectors)
         model.load_head(loaded.classifier)
         model.to(loaded.model.embedding.weight.device)
         return cls(model.eval(), loaded.tokenizer, labels, facts, generation=loaded.generation)
@@ -121,7 +122,14 @@ class Predictor:
         """How many tokens are read at once."""
         config = self.model.body.config
         most = config.context if config.position == "learned" else min(config.context, HF_TOKENS)
+        if self.model.vectors is not None:
+            return min(self.model.vectors.max_tokens or most, config.context)
         return most if self.facts.max_tokens is None else self.facts.max_tokens
+
+    @property
+    def cuts(self) -> bool:
+        """Whether a text ends at `max_tokens`, as in sentence-transformers, and is not read in windows."""
+        return self.model.vectors is not None
 
     def results(self, inputs: Sequence[Any]) -> list[Any]:
         """What the kind of task makes of each input; see `Kind.results`."""
@@ -200,6 +208,7 @@ class Predictor:
             metadata,
             longest | self.generation,
             self.kind.problem,
+            vectors=self.model.vectors,
         )
 
     def save(self, folder: Path, card: str) -> None:

@@ -34,6 +34,15 @@ class Tokenizer(ABC):
     pieces: list[bytes]
     """The text of each id, in bytes; special tokens have none. See `pieces.py` for what is approximate."""
 
+    def leave_out_special(self, size: int) -> None:
+        """Forget special tokens that a model with `size` rows in its embedding has no row for.
+
+        A padding token added to a published model is the usual one: it is never read nor written.
+        """
+        if all(index in self.special.all for index in range(size, len(self.tokens)) if self.tokens[index]):
+            self.tokens, self.pieces = self.tokens[:size], self.pieces[:size]
+            self.special = self.special.below(size)
+
     @abstractmethod
     def encode(self, text: str) -> list[int]:
         """Ids of one text, without special tokens."""

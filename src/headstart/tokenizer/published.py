@@ -162,10 +162,10 @@ def with_added_tokens(folder: Path, definition: dict[str, Any], config: Mapping[
             own = known.get(_content(said), int(index))
             added[own] = _token(own, said, special=bool(said.get("special")))
     elif (folder / ADDED).exists():
-        for content, index in read_json(folder / ADDED).items():
+        for content, index in read_json(folder / ADDED, dict[str, int]).items():
             if content not in names:
-                own = known.get(content, index)
-                added[own] = _token(own, roles.get(content, content), special=content in roles)
+                place = known.get(content, index)
+                added[place] = _token(place, roles.get(content, content), special=content in roles)
     names = {token["content"]: token["id"] for token in added.values()}
     for content, said in roles.items():
         if content not in names and content in vocabulary:

@@ -1,6 +1,7 @@
 """Special tokens: the ids of a vocabulary that stand for no text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,16 @@ class SpecialIds:
     """Those that take the blanks before them along (RoBERTa's mask)."""
     strips_behind: frozenset[int] = frozenset()
     """Those that take the blanks behind them along (Phi-3's turns)."""
+
+    def below(self, size: int) -> "SpecialIds":
+        """The same without ids from `size` on."""
+
+        def kept(value: Any) -> Any:
+            if value is None or isinstance(value, int):
+                return value if value is not None and value < size else None
+            return type(value)(index for index in value if index < size)
+
+        return replace(self, **{one.name: kept(getattr(self, one.name)) for one in fields(self)})
 
 
 BLANKS = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(

@@ -102,7 +102,10 @@ def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
     """The sizes in a `config.json`."""
     if fields.get("hidden_act", "gelu") != "gelu":
         raise ValueError(f"hidden_act {fields['hidden_act']!r} (known: gelu)")
-    offset = fields.get("pad_token_id", 1) + 1
+    padding = fields.get("pad_token_id", 1)
+    if not isinstance(padding, int):
+        raise ValueError(f"pad_token_id {padding}, which positions are counted from")
+    offset = padding + 1
     return bert.from_hf(fields) | {
         "context": fields["max_position_embeddings"] - offset,
         "position_offset": offset,

@@ -139,7 +139,10 @@ def start(
     if not scratch:
         begin_with(body, loaded.model, recipe.reinitialise)
     labels = len(kind.labels(train))
-    model = TaskModel(body, train.task, labels, recipe.dropout, begin, writes=head is None, head=head)
+    vectors = loaded.vectors if train.task == "embedding" else None
+    model = TaskModel(
+        body, train.task, labels, recipe.dropout, begin, writes=head is None, head=head, vectors=vectors
+    )
     if isinstance(kind, Scored) and model.head is not None:
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in model.head.named_parameters():

@@ -73,6 +73,10 @@ class Answering(Protocol):
     def max_tokens(self) -> int:
         """How many tokens are read at once."""
 
+    @property
+    def cuts(self) -> bool:
+        """Whether a text ends at `max_tokens` and is not read in windows."""
+
     def outputs(self, pieces: Sequence[EncodedWindow]) -> list[np.ndarray]:
         """The outputs of its head for each piece, `[labels]` or `[heads, labels]`."""
 
@@ -220,6 +224,8 @@ class Scored(Kind):
 
     def results(self, model: "Answering", inputs: Sequence[Any]) -> list[Any]:
         pieces = self.encode(model.tokenizer, inputs, model.max_tokens)
+        if model.cuts:
+            pieces = first_windows(pieces)
         return self.merge(pieces, model.outputs(pieces), inputs, model.facts)
 
     @abstractmethod
@@ -236,6 +242,11 @@ class Scored(Kind):
             outputs: of each piece, `[labels]` or `[heads, labels]`, as the model gives them.
             facts: what the model's folder says of its training.
         """
+
+
+def first_windows(pieces: Sequence[EncodedWindow]) -> list[EncodedWindow]:
+    """Of each text the window that begins it."""
+    return list({(piece.owner, piece.side): piece for piece in reversed(pieces)}.values())[::-1]
 
 
 def choose(row: Mapping[str, Any], names: str, taken: str | None = None) -> str | None:
