@@ -271,7 +271,7 @@ def test_spikes_that_are_noticed_late_are_gone_back_from(engine_recipe, tmp_path
     (spike,) = [e for e in events if e["kind"] == "spike"]
     assert (spike["action"], spike["step"], spike["at"]) == ("rollback", 6, 7)
     assert [e["step"] for e in events if e["kind"] == "evaluation"] == [0, 4, 8, 12, 16, 20]
-    with pytest.raises(loop.HeadstartError, match="the loss is nan, .* at step 7 of"):
+    with pytest.raises(loop.HeadstartError, match=r"the loss is nan, .* at step 7 of"):
         pretrain(engine_recipe(steps=20, on_spike="stop", figures_every=5), tmp_path / "stop")
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from headstart.cli.options import Replace
 from headstart.errors import HeadstartError
 
 
@@ -82,6 +83,7 @@ def finetune(
     ] = False,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
+    replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Fine-tune a pre-trained model on labelled data and score it, with counted words beside it."""
@@ -106,11 +108,13 @@ def finetune(
         for name, given in unused.items():
             if given:
                 raise HeadstartError(f"--compare takes no {name}; fine-tune the way that you choose with it")
-        compared = compare_run(model, data, out, settings, compare.split(","), seed=seed, **sources)
+        compared = compare_run(
+            model, data, out, settings, compare.split(","), seed=seed, replace=replace, **sources
+        )
         typer.echo(_json(compared.as_dict()) if as_json else f"{compared.text()}\n{out / 'compare.md'}")
         return
     figures = finetune_run(
-        model, data, out, settings, seed=seed, seeds=seeds, scratch=from_scratch, **sources
+        model, data, out, settings, seed=seed, seeds=seeds, scratch=from_scratch, replace=replace, **sources
     )
     typer.echo(_json(figures) if as_json else _text(figures))
 

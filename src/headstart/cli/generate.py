@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from headstart.cli.options import Replace
+
 if TYPE_CHECKING:
     from headstart.generation.config import GenerationConfig
     from headstart.generation.text import Generated, Prompt
@@ -76,6 +78,7 @@ def generate(
         ),
     ] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
+    replace: Replace = False,
 ) -> None:
     """Continue a text with a decoder, or answer one with an encoder-decoder, as it is written.
 
@@ -116,7 +119,9 @@ def generate(
         loaded, **{name: value for name, value in given.items() if value is not None}
     )
     if prompt is None:
-        _write_file(loaded, file or Path("-"), out, batch, config, chat)
+        _write_file(
+            loaded, file or Path("-"), (out, [model, *([file] if file else [])], replace), batch, config, chat
+        )
     elif as_json:
         text = generate_texts(loaded, [_read(loaded, prompt, chat)], config)[0]
         typer.echo(orjson.dumps(_answer(prompt, text)))
@@ -134,34 +139,35 @@ def _read(loaded: "LoadedModel", prompt: str, chat: bool) -> "Prompt":
 
 def _stream(loaded: "LoadedModel", prompt: str, config: "GenerationConfig", chat: bool) -> None:
     """Print the text as it is written, behind the prompt where it continues that."""
+    from headstart.console import exact_output
     from headstart.generation.cpu_decoder import decoding_step
     from headstart.generation.text import stream
 
+    out = exact_output()
     texts = stream(loaded, _read(loaded, prompt, chat), config, decoding_step(loaded.model))
     first = next(texts, "")  # before anything is printed, for the model may not write at all
     if loaded.model.config.architecture == "decoder" and not chat:
-        typer.echo(prompt, nl=False)
+        print(prompt, end="", file=out)
     for text in chain([first], texts):
-        typer.echo(text, nl=False)
-        sys.stdout.flush()
-    typer.echo()
+        print(text, end="", file=out, flush=True)
+    print(file=out)
 
 
 def _write_file(
     loaded: "LoadedModel",
     file: Path,
-    out: Path | None,
+    target: tuple[Path | None, list[Path], bool],
     batch: int,
     config: "GenerationConfig",
     chat: bool,
 ) -> None:
-    """A JSON line for each prompt of a file, in order."""
+    """A JSON line for each prompt of a file, in order; `target` is what `written_to` takes."""
     from headstart.cli.predict import written_to
     from headstart.generation.text import generate as generate_texts
     from headstart.progress import ProgressBar
 
     prompts = _prompts(file)
-    with written_to(out) as stream, ProgressBar("texts", None, "texts") as bar:
+    with written_to(*target) as stream, ProgressBar("texts", None, "texts") as bar:
         while rows := list(islice(prompts, batch)):
             texts = generate_texts(loaded, [_read(loaded, prompt, chat) for _, prompt in rows], config)
             for (identity, prompt), text in zip(rows, texts, strict=True):

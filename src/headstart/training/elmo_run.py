@@ -26,7 +26,7 @@ from headstart.tokenizer.sentences import count_words, sentences, write_text
 from headstart.training.checkpoint import Files, Stored
 from headstart.training.machine import keep_freed_memory
 from headstart.training.monitoring.capture import capture_elmo
-from headstart.training.run_folder import claim
+from headstart.training.run_folder import claim, run_output
 from headstart.training.run_frame import Pace, Progress, RunFrame
 
 TENSORS = "tensors.safetensors"
@@ -92,13 +92,21 @@ class ElmoRecipe(Recipe):
     }
 
 
-def train_elmo(recipe: ElmoRecipe, run: Path) -> Path:
+def train_elmo(recipe: ElmoRecipe, run: Path, replace: bool = False) -> Path:
     """Train as the recipe says, from the last checkpoint if there is one; returns `run/model`.
+
+    Args:
+        replace: delete what the run folder holds.
 
     Raises:
         HeadstartError: a run folder of another recipe, too little text, a loss that is no number.
         Stopped: a signal or the control file asked for it; everything is saved.
     """
+    with run_output(run, [recipe.corpus], replace):
+        return _train(recipe, run)
+
+
+def _train(recipe: ElmoRecipe, run: Path) -> Path:
     options = preset(recipe.model.size)
     claim(run, recipe, corpus_manifest(recipe.corpus)["funnel"], {"corpus"}, recipe.seed)
     if (run / "model").exists():

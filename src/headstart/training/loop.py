@@ -36,7 +36,7 @@ from headstart.training.monitoring.diagnostics import Diagnostics
 from headstart.training.monitoring.spikes import LARGEST, SpikeDetector
 from headstart.training.monitoring.statistics import Statistics
 from headstart.training.recipe import PretrainRecipe
-from headstart.training.run_folder import claim
+from headstart.training.run_folder import claim, run_output
 from headstart.training.run_frame import Pace, Progress, RunFrame
 from headstart.training.schedule import rate_at, rows_at, rows_before
 from headstart.training.trainer import Trainer
@@ -61,13 +61,14 @@ FREE = {
 Sampler = Callable[[Transformer, Tokenizer, str], str]
 
 
-def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -> Path:
+def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None, replace: bool = False) -> Path:
     """Train a model as the recipe says, from its last checkpoint if there is one.
 
     Args:
         recipe: everything that shapes the result.
         run: the run folder.
         sample: continues a prompt, for the samples over training of a causal model.
+        replace: delete what the run folder holds.
 
     Returns:
         The model folder, `run/model`.
@@ -79,7 +80,9 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -
     """
     layout = start(recipe.parallel, recipe.device)
     try:
-        return _pretrain(recipe, run, layout, sample)
+        inputs = [recipe.tokens, *([recipe.start] if isinstance(recipe.start, Path) else [])]
+        with run_output(run, inputs, replace) if layout.main else nullcontext():
+            return _pretrain(recipe, run, layout, sample)
     except torch.OutOfMemoryError:
         raise HeadstartError(
             f"the GPU has too little memory for micro_rows={recipe.micro_rows} of context={recipe.context}; "

@@ -23,7 +23,7 @@ from headstart.objectives.batch import generator
 from headstart.recipe import Recipe
 from headstart.tokenizer.sentences import count_words, lower_words, read_lines, write_text
 from headstart.training.checkpoint import Files, Stored
-from headstart.training.run_folder import claim
+from headstart.training.run_folder import claim, run_output
 from headstart.training.run_frame import Pace, Progress, RunFrame
 
 HELDOUT_PREDICTIONS = 20_000
@@ -129,8 +129,11 @@ class GloveRecipe(Recipe):
     }
 
 
-def train_word2vec(recipe: Word2VecRecipe, run: Path) -> Path:
+def train_word2vec(recipe: Word2VecRecipe, run: Path, replace: bool = False) -> Path:
     """Train skip-gram or CBOW vectors with negative sampling; returns the folder of the vectors, `run/model`.
+
+    Args:
+        replace: delete what the run folder holds.
 
     Raises:
         HeadstartError: gensim is missing, too little text, or a run folder of another recipe.
@@ -141,12 +144,18 @@ def train_word2vec(recipe: Word2VecRecipe, run: Path) -> Path:
         raise HeadstartError(
             "word2vec is trained by gensim, which is not installed; run `pip install 'headstart[static]'`"
         ) from None
+    with run_output(run, [recipe.corpus], replace):
+        return _train_word2vec(Word2Vec, recipe, run)
+
+
+def _train_word2vec(make: Any, recipe: Word2VecRecipe, run: Path) -> Path:
+    """Train with gensim's class, which is `make`."""
     if _is_done(recipe, run):
         return run / "model"
     settings = recipe.model
     totals = write_text(recipe.corpus, run / "text", lower_words, recipe.heldout_share)["train"]
     counts = count_words(run / "text" / "train.txt", settings.min_count, settings.most_words)
-    model = Word2Vec(
+    model = make(
         vector_size=settings.width,
         window=settings.window,
         sg=int(settings.algorithm == "skip-gram"),
@@ -167,12 +176,20 @@ def train_word2vec(recipe: Word2VecRecipe, run: Path) -> Path:
     return _finish(run, vectors)
 
 
-def train_glove(recipe: GloveRecipe, run: Path) -> Path:
+def train_glove(recipe: GloveRecipe, run: Path, replace: bool = False) -> Path:
     """Count co-occurrences and fit vectors to them; returns the folder of the vectors, `run/model`.
+
+    Args:
+        replace: delete what the run folder holds.
 
     Raises:
         HeadstartError: too little text, or a run folder of another recipe.
     """
+    with run_output(run, [recipe.corpus], replace):
+        return _train_glove(recipe, run)
+
+
+def _train_glove(recipe: GloveRecipe, run: Path) -> Path:
     if _is_done(recipe, run):
         return run / "model"
     write_text(recipe.corpus, run / "text", lower_words, heldout_share=0)

@@ -16,7 +16,7 @@ from headstart.tasks.finetuning.search import search
 from headstart.tasks.finetuning.seeds import SeedRun, finetune_seeds
 from headstart.tasks.metrics import Measurement, measure
 from headstart.tasks.predictor import Predictor
-from headstart.tasks.reload_check import keep
+from headstart.tasks.reload_check import keep, kept_before
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def fit_task(
         seeds: fine-tune from that many, counted from `seed`.
         scratch: start from random weights of the same architecture.
         out: keep the model in `out/model`, of LoRA in `out/adapter` too, and answer with what was read from
-            there; and show a bar.
+            there; and show a bar. Where a call with the same settings was stopped after it had learned, its
+            model is taken; several seeds and a search are gone through again.
 
     Raises:
         HeadstartError: see `search` and `finetune`.
@@ -113,9 +114,13 @@ def fit_task(
     if recipe.search:
         recipe, tried = search(loaded, data.train, recipe, seed, data.validation)
     chosen = range(seed, seed + seeds)
-    runs = finetune_seeds(loaded, data.train, recipe, chosen, scratch, out is not None, data.validation)
+    kept = kept_before(out, loaded.model.dtype) if out is not None and seeds == 1 and not tried else None
+    if kept is not None:  # by a call that was stopped while it scored
+        runs = [SeedRun(seed, kept, collapsed=False)]
+    else:
+        runs = finetune_seeds(loaded, data.train, recipe, chosen, scratch, out is not None, data.validation)
     best = max(runs, key=lambda run: run.rank)
-    predictor = best.predictor if out is None else keep(best.predictor, out)
+    predictor = best.predictor if out is None or kept is not None else keep(best.predictor, out)
     test = data.task.test
     measured = measure(data.task.kind, test.targets, predictor.predict(test.inputs))
     if out is not None:
