@@ -143,7 +143,9 @@ def check_inputs(out: Path, inputs: Iterable[Path]) -> None:
         if place == read or (place.exists() and read.exists() and place.samefile(read)):
             raise HeadstartError(f"{out} is what is read; choose another output")
         if place in read.parents:
-            raise HeadstartError(f"{out} holds {given}, which is read; choose another output")
+            raise HeadstartError(
+                f"{out} holds other files, {given} among them, which is read; choose an empty or a new folder"
+            )
 
 
 def identity(path: Path) -> str:
