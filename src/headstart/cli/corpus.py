@@ -10,6 +10,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from headstart.cli.options import Replace
+from headstart.cli.settings import settings_option
 from headstart.console import Console
 from headstart.errors import HeadstartError
 from headstart.output import identity, output, output_file
@@ -48,7 +49,13 @@ def build(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The corpus folder to write.")],
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
+        ),
+    ] = None,
+    list_settings: Annotated[bool, settings_option("corpus")] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; as many as there are cores by default.")
     ] = None,

@@ -7,6 +7,7 @@ import orjson
 import typer
 
 from headstart.cli.options import Replace
+from headstart.cli.settings import settings_option
 from headstart.errors import HeadstartError
 
 
@@ -82,7 +83,13 @@ def finetune(
         typer.Option("--from-scratch", help="Start from random weights, to see what pre-training is worth."),
     ] = False,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
+        ),
+    ] = None,
+    list_settings: Annotated[bool, settings_option("finetune")] = False,
     replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

@@ -10,6 +10,7 @@ import orjson
 import typer
 
 from headstart.cli.options import Replace
+from headstart.cli.settings import settings_option
 
 if TYPE_CHECKING:
     from headstart.generation.config import GenerationConfig
@@ -21,6 +22,10 @@ def generate(
     model: Annotated[Path, typer.Argument(help="A model or run folder: a decoder or an encoder-decoder.")],
     prompt: Annotated[
         str | None, typer.Argument(help="The text to continue or to answer; without one, as --file -.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as in temperature=0.7 top_p=0.9."),
     ] = None,
     file: Annotated[
         Path | None,
@@ -57,7 +62,7 @@ def generate(
     stop: Annotated[
         list[str] | None, typer.Option(help="End before this string; may be given several times.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same text.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same text; 0.")] = None,
     beams: Annotated[
         int | None, typer.Option(help="More than 1: search for the likeliest text with so many tries.")
     ] = None,
@@ -79,6 +84,7 @@ def generate(
     ] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
     replace: Replace = False,
+    list_settings: Annotated[bool, settings_option("generate")] = False,
 ) -> None:
     """Continue a text with a decoder, or answer one with an encoder-decoder, as it is written.
 
@@ -91,6 +97,7 @@ def generate(
     from headstart.interchange.model_folder import load_model
     from headstart.training.precision import dtype_named
 
+    prompt, overrides = _prompt_and_settings(prompt, overrides or [], file)
     if prompt is not None and file is not None:
         raise HeadstartError("a prompt and --file were given; leave one of them out")
     if prompt is None and file is None and sys.stdin.isatty():
@@ -108,16 +115,15 @@ def generate(
         "seed": seed,
         "beams": beams,
         "length_penalty": length_penalty,
-        "logprobs": logprobs,
+        "logprobs": logprobs or None,
     }
+    given = _settings({name: value for name, value in given.items() if value is not None}, overrides)
     loaded = load_model(model, dtype_named(precision))
     if chat is None:
         chat = loaded.metadata.get("task") == "chat"
-    if chat and temperature is None:
-        given["temperature"] = 0.0
-    config = GenerationConfig.of(
-        loaded, **{name: value for name, value in given.items() if value is not None}
-    )
+    if chat:
+        given.setdefault("temperature", 0.0)
+    config = GenerationConfig.of(loaded, **given)
     if prompt is None:
         _write_file(
             loaded, file or Path("-"), (out, [model, *([file] if file else [])], replace), batch, config, chat
@@ -127,6 +133,46 @@ def generate(
         typer.echo(orjson.dumps(_answer(prompt, text)))
     else:
         _stream(loaded, prompt, config, chat)
+
+
+def _prompt_and_settings(
+    prompt: str | None, overrides: list[str], file: Path | None
+) -> tuple[str | None, list[str]]:
+    """The first argument is the prompt, except beside a file of prompts, where it is a setting."""
+    from headstart.errors import HeadstartError
+    from headstart.generation.config import GenerationConfig
+    from headstart.setting_names import WrongKey, find_setting
+
+    if prompt is None or "=" not in prompt:
+        return prompt, overrides
+    if file is not None:
+        return None, [prompt, *overrides]
+    try:
+        find_setting(GenerationConfig, (prompt.partition("=")[0],))
+    except WrongKey:
+        return prompt, overrides
+    raise HeadstartError(
+        f"{prompt!r} is a setting and stands where the prompt belongs; write the prompt before the settings, "
+        "or give prompts with --file"
+    )
+
+
+def _settings(options: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """The settings of options and of `key=value`.
+
+    Raises:
+        HeadstartError: an unknown setting, or one that is given in both ways.
+    """
+    from headstart.errors import HeadstartError
+    from headstart.generation.config import GenerationConfig
+    from headstart.overrides import apply_override
+
+    given: dict[str, Any] = {}
+    for override in overrides:
+        apply_override(given, override, GenerationConfig)
+    for name in given.keys() & options.keys():
+        raise HeadstartError(f"{name} is given as an option and as {name}=; leave one of them out")
+    return options | given
 
 
 def _read(loaded: "LoadedModel", prompt: str, chat: bool) -> "Prompt":

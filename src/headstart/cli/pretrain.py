@@ -8,6 +8,7 @@ import orjson
 import typer
 
 from headstart.cli.options import Replace
+from headstart.cli.settings import settings_option
 
 
 def pretrain(
@@ -19,7 +20,13 @@ def pretrain(
         Path | None,
         typer.Option("--out", help="The run folder; one that exists goes on where it stopped."),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
+        ),
+    ] = None,
+    list_settings: Annotated[bool, settings_option("pretrain")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the run would cost, and write nothing.")
     ] = False,

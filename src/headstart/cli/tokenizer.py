@@ -9,13 +9,17 @@ import orjson
 import typer
 
 from headstart.cli.options import Replace
+from headstart.cli.settings import settings_option
 
 tokenizer = typer.Typer(
     help="Train a tokenizer on a corpus, and encode a corpus with it.", no_args_is_help=True
 )
 
 Corpus = Annotated[Path, typer.Argument(help="A corpus folder.")]
-Recipe = Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")]
+Recipe = Annotated[
+    Path | None,
+    typer.Option("--recipe", help="A YAML file of settings, or the name of one that headstart brings."),
+]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings.")]
 WORTH_SAYING = 0.005  # of unknown tokens
 
@@ -29,6 +33,7 @@ def train(
     overrides: Overrides = None,
     recipe: Recipe = None,
     replace: Replace = False,
+    list_settings: Annotated[bool, settings_option("tokenizer train")] = False,
     as_json: Json = False,
 ) -> None:
     """Learn a vocabulary from a corpus, in the manner of a family: kind=gpt2, bert, t5, llama3, ..."""
@@ -61,6 +66,7 @@ def encode(
     overrides: Overrides = None,
     recipe: Recipe = None,
     replace: Replace = False,
+    list_settings: Annotated[bool, settings_option("tokenizer encode")] = False,
     as_json: Json = False,
 ) -> None:
     """Turn a corpus into token shards with document boundaries."""

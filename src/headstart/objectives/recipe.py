@@ -25,6 +25,7 @@ class ObjectiveRecipe(Recipe):
     """What is learned from the rows."""
 
     kind: Kind = "masked"
+    """What has to be predicted: the next token, hidden tokens, hidden spans."""
     mask_rate: float = Field(0.4, gt=0, lt=1)
     """Share of the tokens that are hidden; left out: 0.4 for masked, 0.15 for next-sentence and
     span-corruption, 0.3 for denoising."""

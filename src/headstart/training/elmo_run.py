@@ -38,9 +38,11 @@ class ElmoModel(Recipe):
     """The model and what it predicts."""
 
     family: Literal["elmo"] = "elmo"
+    """The kind of model."""
     size: str = "laptop"
     """`original`, `medium`, `small` as published, or `laptop`."""
     dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of activations dropped while training."""
     min_count: int = Field(3, ge=1)
     """Words seen less often are predicted as <UNK>; as inputs all words are known."""
     most_words: int = Field(50_000, ge=2)
@@ -65,16 +67,23 @@ class ElmoRecipe(Recipe):
     longest: int = Field(100, ge=1)
     """Longer sentences are cut into pieces."""
     steps: int = Field(2000, ge=1)
+    """Updates of the weights in the whole run."""
     rate: float = Field(0.003, gt=0)
     """Peak learning rate of AdamW, reached after a twentieth of the steps; then it falls linearly."""
     clip: float = Field(10.0, gt=0)
     """Largest gradient norm."""
     heldout_share: float = Field(0.01, gt=0, lt=1)
+    """Share of the sentences that training never sees."""
     evaluate_every: int = Field(200, ge=1)
+    """Steps between two evaluations on held-out sentences."""
     evaluate_words: int = Field(20_000, ge=2)
+    """Held-out words that an evaluation reads, at most."""
     checkpoint_every: int = Field(200, ge=1)
+    """Steps between two checkpoints."""
     keep_checkpoints: int = Field(2, ge=1)
+    """How many of the newest checkpoints stay on the disk."""
     seed: int = Field(0, ge=0)
+    """Of the initial weights and of all that is drawn."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "longest": "max_seq_length seq_len max_length",

@@ -37,9 +37,11 @@ class Word2VecModel(Recipe):
     """What the vectors are fitted to (Mikolov et al. 2013)."""
 
     family: Literal["word2vec"] = "word2vec"
+    """The kind of model."""
     algorithm: Literal["skip-gram", "cbow"] = "skip-gram"
     """Predict a word from each neighbour, or from the mean of its neighbours."""
     width: int = Field(100, ge=1)
+    """Numbers of a vector."""
     window: int = Field(5, ge=1)
     """Largest distance of a neighbour; each place draws its own, up to this."""
     negatives: int = Field(5, ge=1)
@@ -47,6 +49,7 @@ class Word2VecModel(Recipe):
     subsample: float = Field(1e-3, ge=0)
     """Words more frequent than this share are left out at times; 0: never."""
     min_count: int = Field(5, ge=1)
+    """Words seen less often get no vector."""
     most_words: int | None = Field(None, ge=2)
     """Largest vocabulary; None: all that occur `min_count` times."""
 
@@ -70,14 +73,19 @@ class Word2VecRecipe(Recipe):
     """The corpus folder."""
     model: Word2VecModel = Word2VecModel()
     epochs: int = Field(5, ge=1)
+    """Passes over the corpus."""
     rate: float = Field(0.025, gt=0)
     """Learning rate; it falls linearly to `final_rate`."""
     final_rate: float = Field(0.0001, gt=0)
+    """Learning rate at the end."""
     workers: int = Field(1, ge=1)
     """Threads; with more than one the result changes a little from run to run."""
     heldout_share: float = Field(0.01, gt=0, lt=1)
+    """Share of the documents that training never sees."""
     seed: int = Field(0, ge=0)
+    """Of the initial vectors and of all that is drawn."""
     keep_checkpoints: int = Field(1, ge=1)
+    """How many of the newest checkpoints stay on the disk."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "epochs": "epoch num_train_epochs num_epochs iter",
@@ -92,10 +100,13 @@ class GloveModel(Recipe):
     """What the vectors are fitted to (Pennington et al. 2014)."""
 
     family: Literal["glove"] = "glove"
+    """The kind of model."""
     width: int = Field(100, ge=1)
+    """Numbers of a vector."""
     window: int = Field(10, ge=1, le=255)
     """Largest distance of a neighbour, which counts 1 / distance."""
     min_count: int = Field(5, ge=1)
+    """Words seen less often get no vector."""
     most_words: int | None = Field(None, ge=2)
     """Largest vocabulary; None: all that occur `min_count` times."""
 
@@ -114,12 +125,15 @@ class GloveRecipe(Recipe):
     """The corpus folder."""
     model: GloveModel = GloveModel()
     epochs: int = Field(25, ge=1)
+    """Passes over the counts."""
     rate: float = Field(0.05, gt=0)
     """Learning rate of AdaGrad."""
     workers: int = Field(1, ge=1)
     """Processes while counting, threads while training; the result does not depend on them."""
     seed: int = Field(0, ge=0)
+    """Of the initial vectors and of the order of the counts."""
     keep_checkpoints: int = Field(1, ge=1)
+    """How many of the newest checkpoints stay on the disk."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "epochs": "max_iter iter num_train_epochs num_epochs",
