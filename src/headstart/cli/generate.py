@@ -225,7 +225,8 @@ def _write_file(
 def _prompts(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """The prompts of a file, each with its row's `id` if it has one."""
     from headstart.errors import HeadstartError
-    from headstart.tasks.data.rows import TOO_LONG, read_rows
+    from headstart.tasks.data.lines import TOO_LONG
+    from headstart.tasks.data.rows import read_rows
 
     for line, row in read_rows(file):
         if row is TOO_LONG:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from headstart.recipe import Recipe
 from headstart.scaling.local_machine import Candidate, best_of, candidates
-from headstart.tasks.data.dataset import TaskData
+from headstart.tasks.examples import TaskData
 from headstart.tasks.finetuning.finetune_recipe import NARROW, FinetuneRecipe
 from headstart.tasks.kinds.registry import KINDS
 from headstart.tokenizer.folder import open_tokenizer

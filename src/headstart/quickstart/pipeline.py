@@ -17,7 +17,8 @@ from headstart.quickstart.funnel import count_funnel
 from headstart.quickstart.points import POINTS, fit_points, keep_model
 from headstart.quickstart.report import write
 from headstart.recipe import Recipe
-from headstart.tasks.data.dataset import TaskData, find_tasks
+from headstart.tasks.data.dataset import find_tasks
+from headstart.tasks.examples import TaskData
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode_corpus
 from headstart.tokenizer.train import TokenizerRecipe

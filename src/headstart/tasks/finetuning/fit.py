@@ -9,8 +9,10 @@ from typing import Any
 
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.card import add_scores
-from headstart.tasks.data.dataset import TaskData, load_examples, load_task, pair, sample_labels
-from headstart.tasks.examples import Examples
+from headstart.tasks.data.data_checks import shared
+from headstart.tasks.data.dataset import load_examples, load_task, pair
+from headstart.tasks.data.splitting import sample_labels
+from headstart.tasks.examples import Examples, TaskData
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.search import search
 from headstart.tasks.finetuning.seeds import SeedRun, finetune_seeds
@@ -28,7 +30,8 @@ class FinetuningData:
     train: Examples
     """What is learned from: the task's training data, or a sample of them."""
     validation: Examples | None
-    """What the best weights are chosen by; None: see `set_apart`."""
+    """What the best weights are chosen by: the part named for it, or that beside the data; None: see
+    `set_apart`."""
 
 
 def read_finetuning_data(
@@ -47,7 +50,7 @@ def read_finetuning_data(
 
     Args:
         test: data to score on; None: the file beside `data`, or a part of it that is set apart.
-        validation: data to choose the best weights by; None: see `set_apart`.
+        validation: data to choose the best weights by; None: the file beside `data`, or see `set_apart`.
         kind: see `TaskKind`; None to tell it from the columns.
         text_column, label_column, columns: where what is, see `load_examples`.
         labels: learn from a sample of that many examples.
@@ -58,8 +61,14 @@ def read_finetuning_data(
         task = load_task(data, kind, seed, **named)
     else:
         train = load_examples(data, kind, **named)
-        task = pair(data.name.split(".")[0], train, load_examples(test, train.task, **named))
-    judged = None if validation is None else load_examples(validation, task.kind, **named)
+        task = pair(
+            data.name.split(".")[0], train, load_examples(test, train.task, like=train.reading, **named)
+        )
+    judged = task.validation
+    if validation is not None:
+        judged = load_examples(validation, task.kind, like=task.train.reading, **named)
+        task.notes.extend(shared(judged, task.train, "validation examples also occur in the training data"))
+        task.notes.extend(shared(task.test, judged, "test examples also occur in the validation data"))
     return FinetuningData(task, sample_labels(task.train, labels, seed), judged)
 
 
