@@ -25,7 +25,6 @@ LAYERS = [
         "output",
         "overrides",
         "setting_names",
-        "settings_reference",
     },
     {"corpus", "tokenizer", "models"},
     {"objectives", "interchange"},

@@ -7,7 +7,7 @@ a text of its own. Nothing is cut: an input that the model cannot read whole get
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,12 +101,6 @@ class Writing(Kind):
     def head_of(self, architecture: str) -> HeadKind:
         return writing_head(architecture)
 
-    def lessons(
-        self, tokenizer: Tokenizer, given: Any, target: Any, labels: Sequence[str], decoder: bool
-    ) -> list[Lesson]:
-        """The same, where what is learned from an example takes several rows of tokens."""
-        return [self.lesson(tokenizer, given, target, labels, decoder)]
-
     def encode_examples(
         self,
         tokenizer: Tokenizer,
@@ -115,8 +109,7 @@ class Writing(Kind):
         max_tokens: int,
         begins: int | None,
     ) -> list[EncodedWindow]:
-        """A piece for each lesson of at most `max_tokens` tokens; longer ones are left out. The lessons of
-        one example are its sides, so that a step reads them together.
+        """One piece for each example of at most `max_tokens` tokens; longer ones are left out.
 
         A piece holds the tokens before each that is written; its heads are where one is foreseen, its items
         which.
@@ -125,17 +118,14 @@ class Writing(Kind):
             HeadstartError: all examples are longer.
         """
         every = [
-            self.lessons(tokenizer, given, target, labels, begins is None)
+            self.lesson(tokenizer, given, target, labels, begins is None)
             for given, target in zip(train.inputs, train.targets, strict=True)
         ]
         pieces = [
-            replace(lesson.piece(owner, begins), side=side)
-            for owner, lessons in enumerate(every)
-            for side, lesson in enumerate(lessons)
-            if lesson.length <= max_tokens
+            lesson.piece(owner, begins) for owner, lesson in enumerate(every) if lesson.length <= max_tokens
         ]
         if not pieces:
-            shortest = min(one.length for lessons in every for one in lessons)
+            shortest = min(one.length for one in every)
             raise HeadstartError(
                 f"all {len(every):,} examples are longer than max_tokens={max_tokens}, the shortest has "
                 f"{shortest}; raise max_tokens"
