@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from raw_files import page, prose, response, write_jsonl
 
 from headstart.corpus import CorpusRecipe, build, prepare
+from headstart.corpus.readers.charsets import decode
 from headstart.corpus.readers.read import read
-from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip, decode, decode_sized
+from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip
 from headstart.corpus.readers.sources import Task, find_sources
 from headstart.corpus_folder import corpus_documents
 
@@ -227,7 +228,12 @@ def test_bombs_are_counted_in_bounded_memory(tmp_path: Path, name: str) -> None:
     read_whole, reasons = done.stdout.splitlines()
     whole = {"line.jsonl.zst": 8, "member.warc.gz": 4, "frame.warc.zst": 1}
     assert int(read_whole) == whole.get(name, 0)
-    expected = {"text.txt.gz": "file too large for one text", "line.jsonl.zst": "line too long"}
+    expected = {
+        "text.txt.gz": "file too large for one text",
+        "line.jsonl.zst": "line too long",
+        "member.warc.gz": "wrong WARC record length",
+        "frame.warc.zst": "not a WARC record",
+    }
     assert reasons == expected.get(name, "record too large")
 
 
@@ -246,8 +252,8 @@ def test_a_plain_line_of_a_gigabyte(tmp_path: Path) -> None:
 def test_every_charset_declared_wrongly(charset: str) -> None:
     """Valid UTF-8 is read as such whatever was declared; other bytes become some text."""
     text = "Grüße aus Köln, смотри 漢字 \U0001f600"
-    assert decode(text.encode(), charset) == text
-    assert decode_sized(codecs.BOM_UTF8 + text.encode(), charset) == (text, len(text.encode()))
+    assert decode(text.encode(), charset) == (text, True)
+    assert decode(codecs.BOM_UTF8 + text.encode(), charset) == (text, True)
     declared = f"<meta charset='{charset}'>".encode()
     for payload in (
         text.encode("utf-16"),
@@ -255,9 +261,9 @@ def test_every_charset_declared_wrongly(charset: str) -> None:
         bytes(range(256)),
         declared + b"\xff\xfe\xe9",
     ):
-        assert isinstance(decode(payload, charset), str)
-        assert isinstance(decode(payload), str)
-        assert decode_sized(payload)[1] is None
+        assert isinstance(decode(payload, charset)[0], str)
+        assert isinstance(decode(payload)[0], str)
+        assert not decode(payload)[1]
 
 
 HTML = {

@@ -212,7 +212,7 @@ def test_truncated_gzip_keeps_what_came_before(tmp_path: Path) -> None:
     raws, skips = read_all(write(tmp_path / "b.jsonl.gz", whole[: len(whole) // 2]))
     assert 5 < len(raws) < 50
     assert skips[-1] == "truncated gzip"
-    assert read_all(write(tmp_path / "c.jsonl.gz", b"this is not gzip"))[1] == ["broken gzip"]
+    assert read_all(write(tmp_path / "c.jsonl.gz", b"this is not gzip"))[1] == ["invalid JSON"]
 
 
 def test_binary_empty_and_unknown_files(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_input_that_is_not_there_or_of_no_kind(tmp_path: Path) -> None:
     with pytest.raises(HeadstartError, match="nothing to read"):
         find_sources([tmp_path])
     with pytest.raises(HeadstartError, match=r"did you mean '\.jsonl'"):
-        find_sources([write(tmp_path / "a.json", b"{}")])
+        find_sources([write(tmp_path / "a.jsonlx", b"{}")])
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "a.txt").symlink_to(tmp_path / "nowhere")
     with pytest.raises(HeadstartError, match="cannot read"):
@@ -280,7 +280,7 @@ def test_input_that_is_not_there_or_of_no_kind(tmp_path: Path) -> None:
     sources, skipped = find_sources([tmp_path])
     assert [source.label for source in sources] == [f"{tmp_path.name}/b.txt"]
     assert {skip.source.rpartition("/")[2]: skip.reason for skip in skipped} == {
-        "a.json": "unknown file extension",
+        "a.jsonlx": "unknown file extension",
         "a.txt": "cannot be read: no such file or directory",
         "c.txt": "cannot be read: too many levels of symbolic links",
         "d.txt": "cannot be read: not a regular file",

@@ -30,13 +30,15 @@ def trace(corpus: Path, named: str) -> list[dict[str, Any]]:
         HeadstartError: the corpus has no such document.
     """
     corpus_manifest(corpus)
-    found: dict[str, dict[str, Any]] = {}
+    # By id and source: two files may number their rows alike.
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     for file, row, document in _rows(corpus / "documents", named, [*_DOCUMENT, "copies"]):
-        one = found.setdefault(document["id"], document | {"status": "kept", "places": []})
+        key = document["id"], document["source"]
+        one = found.setdefault(key, document | {"status": "kept", "places": []})
         one["places"].append({"file": file, "row": row})
     for _, _, document in _rows(corpus / "removed", named, [*_DOCUMENT, "stage", "rule", "detail"]):
-        found[document["id"]] = document | {"status": "removed"}
-    for identity, one in found.items():
+        found[document["id"], document["source"]] = document | {"status": "removed"}
+    for (identity, _), one in found.items():
         one["cut"] = list(_equal(corpus / "pieces", "id", identity))
         columns = ["id", "url", "detail"]
         one["duplicates"] = list(_equal(corpus / "removed", "kept", identity, columns))
@@ -44,7 +46,7 @@ def trace(corpus: Path, named: str) -> list[dict[str, Any]]:
     unread = [one | {"status": "skipped"} for one in skipped if one["source"] == named]
     if not found and not unread:
         raise HeadstartError(f"{corpus} has no document with the id, address or source {named!r}; check it")
-    return [found[identity] for identity in sorted(found)] + unread
+    return [found[key] for key in sorted(found)] + unread
 
 
 def _files(folder: Path) -> list[Path]:

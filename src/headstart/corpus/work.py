@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.corpus.readers.sources import Source, Task
-from headstart.corpus.readers.storage import is_remote
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
@@ -119,7 +118,7 @@ def make_work(
 
 
 def _absolute(address: str) -> str:
-    return address if is_remote(address) else str(Path(address).resolve())
+    return address if "://" in address else str(Path(address).resolve())
 
 
 def open_work(folder: Path) -> Work:

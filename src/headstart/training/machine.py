@@ -120,7 +120,6 @@ def package_versions() -> dict[str, str]:
         "tokenizers",
         "tiktoken",
         "resiliparse",
-        "fastwarc",
         "scikit-learn",
     ):
         try:

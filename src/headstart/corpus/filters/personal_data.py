@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
 Kind = Literal["email", "ip", "phone", "iban", "card"]
+Span = tuple[int, int]
 
 _EMAIL = re.compile(
     r"(?<![\w.+%-])[\w](?:[\w.+%'-]{0,62}[\w+-])?@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,24}(?![\w-])"
@@ -21,10 +22,34 @@ _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:|:(?=:))[0-9A-Fa-f:]{2,38}(?
 # What every address has in it, found much faster than that it begins where no other word does.
 _DOTS, _COLONS = re.compile(r"\.\d{1,3}\.\d"), re.compile(r":[0-9A-Fa-f]{0,4}:")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291
+# What stands before a version or a part of a book; and before or behind an address.
 _NUMBERED = re.compile(
-    r"\b(?:v|ver|version|release|build|firmware|section|chapter|clause|oid|§)[.:]?\s*$", re.IGNORECASE
+    r"(?:\b(?:v|ver|versions?|release|build|firmware|sections?|chapter|clause|appendix|annex|article|table|figure"
+    r"|fig|tab|eq|abschnitt|kapitel|tabelle|abbildung|oid)|§{1,2}|version\w*[(=]|[<>~!]=?|==|[^\W\d_][-_])"
+    r"[.:]?\s*[\"'(]{0,2}$",
+    re.IGNORECASE,
 )
-_NUMBERED_BEFORE = 16  # characters before a number that may name what it counts
+_ADDRESSED = re.compile(
+    r"(?:\b(?:ips?|ipv4|addr|address(?:es)?|adresse|hosts?|servers?|dns|nameservers?|resolvers?|ping|peer|client"
+    r"|gateway|router|proxy|from|to|at|via|on|by|connect\w*|listen\w*|traceroute|ssh|curl|whois)\b[^\w\n]{0,4}"
+    r"|//|@|\[)$",
+    re.IGNORECASE,
+)
+_BEHIND_ADDRESS = re.compile(r":\d{2,5}(?!\d)|/\d{1,2}(?![\d.])|\]| - - ")
+_LOW = 64  # numbers of versions are small; an address without one that is not is only told by its neighbours
+_NUMBERED_BEFORE = 24  # characters before a number that may name what it counts
+# Ends of names that are no domain: files, and attributes in programs.
+_NO_DOMAINS = """
+png jpg jpeg gif svg webp avif ico bmp tif tiff css html htm xml json yaml yml toml csv tsv txt pdf doc docx
+xls xlsx ppt pptx mp3 mp4 wav avi mkv exe dll bin dat log tmp bak zip tar shape dtype mean sum dot size
+transpose data value values item items append join inv reshape conj grad numpy length index
+"""
+# Set apart by signs of their own: numbers are set with spaces and hyphens at which no line may break.
+_SAME = str.maketrans(
+    "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+    "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d\uff0b\uff0e\uff20\uff08\uff09０１２３４５６７８９",
+    " " * 15 + "-" * 7 + "+.@()0123456789",
+)
 _IBAN = re.compile(r"[A-Z](?<![A-Z0-9][A-Z])[A-Z]\d{2}(?: ?[A-Z0-9]){11,28}")
 _CARD = re.compile(
     r"\d(?<![\w.,/-]\d)\d{3}(?:([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|([ -])\d{6}\2\d{4,5}|\d{9,15})"
@@ -44,14 +69,22 @@ _PHONES = (
     ),
     # after a word that says so
     re.compile(
-        r"(?i:\b(?:tel|telefon|telephone|phone|fax|telefax|mobile?|handy|tlf|tél|teléfono)\b[.:]{0,2} ?)"
-        r"(?P<number>\(?0?\d(?:[ ./()-]{0,2}\d){5,13})(?!\w|[.,/-]\d)"
+        r"(?i:\b(?:tel|tele(?:f|ph)on[eo]?|phone|fax|telefax|mobil[ei]?|mob|cell|handy|tlf|tfn|puh|tél|téléphone"
+        r"|teléfono|celular|móvil|telefoon|hotline|toll[ -]free|whatsapp"
+        r"|(?:ruf|telefon|fax|mobil|handy)nummer|тел|телефон)\b"
+        r"|电话|電話|전화|☎|📞)"
+        r"(?i:[ .-]{0,2}\b(?:nr|no|num|number|nummer|numéro|número)\b)?[.:：]{0,2} {0,2}"
+        r"(?P<number>\(?\+?0?\d(?:[ ./()-]{0,2}\d){5,13})(?!\w|[.,/-]\d)"
+    ),
+    # North America, with the 1 that is dialled first
+    re.compile(
+        r"1(?<![\w.,/+-]1)(?<!\d 1)([-. ])\(?[2-9]\d\d\)?[-. ]{1,2}[2-9]\d\d[-. ]\d{4}(?!\w|[.,/-]\d)"
     ),
 )
 _DIGITS = re.compile(r"\d(?:[ .()/-]{0,3}\d){6}")  # what every card and phone number has somewhere
 _NUMBER = re.compile(_DIGITS.pattern + r"(?:[ .()/-]{0,3}\d)*")
 # Characters of a telephone number, and of what it is told by, that may stand before and behind such a run.
-_BEFORE, _BEHIND = 16, 4
+_BEFORE, _BEHIND = 32, 4
 _SPACERS = re.compile(r"[ ./()-]")
 
 # Length by country, from the IBAN registry (ISO 13616).
@@ -67,43 +100,55 @@ _IBAN_LENGTHS = {entry[:2]: int(entry[2:]) for entry in _IBANS.split()}
 def replace(text: str, kinds: Iterable[Kind]) -> tuple[str, Counter[str]]:
     """A text with placeholders for the wanted kinds of personal data, and how many there were of each."""
     counts: Counter[str] = Counter()
+    # Signs that are written otherwise are looked at as if they were plain, each in its place.
+    plain = text if text.isascii() else text.translate(_SAME)
     for kind in ("email", "iban", "card", "ip", "phone"):
-        if kind in kinds:
-            text, count = _REPLACERS[kind](text)
-            if count:
-                counts[kind] += count
+        if kind in kinds and (spans := _FINDERS[kind](plain)):
+            counts[kind] += len(spans)
+            same = plain is text
+            plain = _put(plain, spans, f"<{kind.upper()}>")
+            text = plain if same else _put(text, spans, f"<{kind.upper()}>")
     return text, counts
 
 
-def _substitute(
-    pattern: re.Pattern[str], placeholder: str, is_one: Callable[[re.Match[str]], bool], text: str
-) -> tuple[str, int]:
-    count = 0
-
-    def put(match: re.Match[str]) -> str:
-        nonlocal count
-        if not is_one(match):
-            return match[0]
-        count += 1
-        if "number" in match.groupdict():
-            return match[0][: match.start("number") - match.start()] + placeholder
-        return placeholder
-
-    return pattern.sub(put, text), count
+def _put(text: str, spans: list[Span], placeholder: str) -> str:
+    """A text with a placeholder for each of some spans."""
+    pieces, at = [], 0
+    for start, end in spans:
+        pieces += [text[at:start], placeholder]
+        at = end
+    return "".join([*pieces, text[at:]])
 
 
-def _emails(text: str) -> tuple[str, int]:
-    return _substitute(_EMAIL, "<EMAIL>", lambda match: True, text) if "@" in text else (text, 0)
+def _matches(pattern: re.Pattern[str], is_one: Callable[[re.Match[str]], bool], text: str) -> list[Span]:
+    group = "number" if "number" in pattern.groupindex else 0
+    return [match.span(group) for match in pattern.finditer(text) if is_one(match)]
 
 
-def _ips(text: str) -> tuple[str, int]:
-    count = 0
-    if _DOTS.search(text):
-        text, count = _substitute(_IPV4, "<IP>", _is_public, text)
+def _apart(spans: list[Span]) -> list[Span]:
+    """Spans in order, without those that lie in one before."""
+    kept: list[Span] = []
+    for start, end in sorted(spans):
+        if not kept or start >= kept[-1][1]:
+            kept.append((start, end))
+    return kept
+
+
+def _emails(text: str) -> list[Span]:
+    return _matches(_EMAIL, _is_email, text) if "@" in text else []
+
+
+def _is_email(match: re.Match[str]) -> bool:
+    """Whether it is no file's name such as `icon@2x.png`, and no product of two matrices."""
+    end = match[0].rpartition(".")[2].lower()
+    return end not in _NO_DOMAINS.split() and match.string[match.end() : match.end() + 1] not in ("(", "[")
+
+
+def _ips(text: str) -> list[Span]:
+    found = _matches(_IPV4, _is_public, text) if _DOTS.search(text) else []
     if _COLONS.search(text):
-        text, more = _substitute(_IPV6, "<IP>", _is_public, text)
-        count += more
-    return text, count
+        found += _matches(_IPV6, _is_public, text)
+    return _apart(found)
 
 
 def _is_public(match: re.Match[str]) -> bool:
@@ -112,13 +157,20 @@ def _is_public(match: re.Match[str]) -> bool:
         address: IPv4Address | IPv6Address = ip_address(match[0])
     except ValueError:
         return False
+    if not address.is_global or address.is_multicast:
+        return False
     before = match.string[max(match.start() - _NUMBERED_BEFORE, 0) : match.start()]
-    public = address.is_global and not address.is_multicast
-    return public and (address.version == 4 or address in _GLOBAL_UNICAST) and not _NUMBERED.search(before)
+    if _NUMBERED.search(before):
+        return False
+    if address.version == 6:
+        return address in _GLOBAL_UNICAST
+    if max(address.packed) >= _LOW:
+        return True
+    return bool(_ADDRESSED.search(before) or _BEHIND_ADDRESS.match(match.string, match.end()))
 
 
-def _ibans(text: str) -> tuple[str, int]:
-    pieces, at, count = [], 0, 0
+def _ibans(text: str) -> list[Span]:
+    spans = []
     for match in _IBAN.finditer(text):
         length = _IBAN_LENGTHS.get(match[0][:2])
         if length is None or len(match[0].replace(" ", "")) < length:
@@ -128,9 +180,8 @@ def _ibans(text: str) -> tuple[str, int]:
             end = next(place for place in range(end, match.end()) if text[place] != " ") + 1
         whole = text[match.start() : end].replace(" ", "")
         if (end == len(text) or not text[end].isalnum()) and is_iban(whole):
-            pieces += [text[at : match.start()], "<IBAN>"]
-            at, count = end, count + 1
-    return "".join([*pieces, text[at:]]) if count else text, count
+            spans.append((match.start(), end))
+    return spans
 
 
 def is_iban(text: str) -> bool:
@@ -139,10 +190,10 @@ def is_iban(text: str) -> bool:
     return int(digits) % 97 == 1
 
 
-def _cards(text: str) -> tuple[str, int]:
+def _cards(text: str) -> list[Span]:
     if not _DIGITS.search(text):
-        return text, 0
-    return _substitute(_CARD, "<CARD>", lambda match: is_card(re.sub("[ -]", "", match[0])), text)
+        return []
+    return _matches(_CARD, lambda match: is_card(re.sub("[ -]", "", match[0])), text)
 
 
 def is_card(digits: str) -> bool:
@@ -170,7 +221,7 @@ def luhn(digits: str) -> bool:
     return (sum(doubled) + sum(map(int, digits[-1::-2]))) % 10 == 0
 
 
-def _phones(text: str) -> tuple[str, int]:
+def _phones(text: str) -> list[Span]:
     """Looked for around long numbers alone, which is several times faster than in the whole text."""
     places: list[list[int]] = []
     for number in _NUMBER.finditer(text):
@@ -179,15 +230,13 @@ def _phones(text: str) -> tuple[str, int]:
             places[-1][1] = end
         else:
             places.append([start, end])
-    pieces, at, count = [], 0, 0
-    for start, end in places:
-        piece = text[start:end]
-        for pattern in _PHONES:
-            piece, more = _substitute(pattern, "<PHONE>", _is_phone, piece)
-            count += more
-        pieces += [text[at:start], piece]
-        at = end
-    return "".join([*pieces, text[at:]]) if count else text, count
+    spans = [
+        (start + first, start + last)
+        for start, end in places
+        for pattern in _PHONES
+        for first, last in _matches(pattern, _is_phone, text[start:end])
+    ]
+    return _apart(spans)
 
 
 def _is_phone(match: re.Match[str]) -> bool:
@@ -197,7 +246,7 @@ def _is_phone(match: re.Match[str]) -> bool:
     return 7 <= len(digits) <= 15 and (spaced or len(digits) >= 10) and "00000" not in digits
 
 
-_REPLACERS: dict[str, Callable[[str], tuple[str, int]]] = {
+_FINDERS: dict[str, Callable[[str], list[Span]]] = {
     "email": _emails,
     "iban": _ibans,
     "card": _cards,

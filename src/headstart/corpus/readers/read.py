@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from headstart.corpus.readers.mediawiki import read_wiki
 from headstart.corpus.readers.records import Raw, Skip
 from headstart.corpus.readers.sources import Source, Task, find_sources, plan_tasks
+from headstart.corpus.readers.storage import is_remote, local_path, printable
 from headstart.corpus.readers.tables import read_csv, read_jsonl, read_parquet
 from headstart.corpus.readers.text_files import read_file
 from headstart.corpus.readers.web_records import read_web
@@ -58,9 +59,9 @@ def iterate_raw(inputs: Sequence[Path | str]) -> Iterator[str]:
 
 
 def _folder(source: Source) -> str:
-    if "://" in source.address:
+    if is_remote(source.address):
         return PurePosixPath(source.address).parent.name or "text"
-    return Path(source.address).resolve().parent.name or "text"
+    return printable(Path(local_path(source.address)).resolve().parent.name) or "text"
 
 
 def _domain(record: Raw, hosts: Mapping[str, str]) -> str | None:

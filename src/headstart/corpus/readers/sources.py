@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from headstart.corpus.readers.records import Skip
-from headstart.corpus.readers.storage import PACKINGS, filesystem, is_remote, local_path
+from headstart.corpus.readers.storage import PACKINGS, filesystem, is_remote, local_path, printable
 from headstart.errors import HeadstartError, nearest
 
 FORMATS = {
@@ -25,6 +26,7 @@ FORMATS = {
     ".md": "text",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "jsonl",
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
@@ -35,6 +37,7 @@ FORMATS = {
 LEAST_PART, MOST_PART, TASKS = 2_000_000, 64_000_000, 4_096
 PACKED_TEXT = 4  # bytes of text in a byte of Parquet or of packed text, about
 LEAST_WARC = 8_000_000  # most of which is no text
+_DIGESTED = 65_536  # bytes of each sample of a digest
 # A file that can only be read from its beginning is read so by every part; so it is cut less finely.
 SEQUENTIAL_PARTS = 8
 
@@ -100,11 +103,13 @@ def find_sources(
                 reason = (getattr(error, "strerror", None) or str(error)).lower()
                 if named:
                     raise HeadstartError(
-                        f"cannot read {given} ({reason}); make it readable or leave it out"
+                        f"cannot read {printable(str(given))} ({reason}); make it readable or leave it out"
                     ) from None
-                skipped.append(Skip(label, reason if format is None else f"cannot be read: {reason}"))
+                skipped.append(
+                    Skip(printable(label), reason if format is None else f"cannot be read: {reason}")
+                )
                 continue
-            sources.append(Source(path, label, format, size, digest))
+            sources.append(Source(_as_text(path), printable(label), format, size, digest))
     if not sources:
         where = ", ".join(str(given) for given in inputs) or "no input"
         raise HeadstartError(f"nothing to read in {where}: give files or folders of {', '.join(FORMATS)}")
@@ -114,6 +119,11 @@ def find_sources(
         for source in sources
     ]
     return sorted(sources, key=lambda source: source.label), skipped
+
+
+def _as_text(path: str) -> str:
+    """A path as text, which the bytes of a name need not be: as a `file://` address where they are none."""
+    return path if printable(path) == path else f"file://{quote(os.fsencode(Path(path).absolute()))}"
 
 
 Listed = tuple[str, str, bool]
@@ -179,7 +189,10 @@ def format_of(address: str) -> str | None:
 
 
 def _measured(address: str) -> tuple[int, str]:
-    """Size and digest of a file. The digest covers samples alone: terabytes need not be read twice."""
+    """Size and digest of a file.
+
+    Terabytes need not be read twice: of a large file the digest covers three samples, and when it changed.
+    """
     digest = hashlib.blake2b(digest_size=8)
     if is_remote(address):
         system, path = filesystem(address)
@@ -193,11 +206,14 @@ def _measured(address: str) -> tuple[int, str]:
     if not stat.S_ISREG(Path(address).stat().st_mode):
         raise ValueError("not a regular file")
     with Path(address).open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        facts = os.fstat(file.fileno())
+        size = facts.st_size
         digest.update(str(size).encode())
-        for offset in (0, size // 2, max(size - 65_536, 0)):
+        for offset in (0, size // 2, max(size - _DIGESTED, 0)):
             file.seek(offset)
-            digest.update(file.read(65_536))
+            digest.update(file.read(_DIGESTED))
+        if size > 2 * _DIGESTED:
+            digest.update(str(facts.st_mtime_ns).encode())
     return size, digest.hexdigest()
 
 
@@ -215,7 +231,9 @@ def plan_tasks(sources: list[Source]) -> list[Task]:
             continue
         parts = -(-source.size // part)
         packed_text = source.format == "parquet" or (source.packed and source.format != "warc")
-        if source.format in ("html", "text"):
+        if source.format in ("html", "text") or (
+            source.format == "warc" and source.address.lower().endswith((".bz2", ".xz"))
+        ):
             parts = 1
         elif source.format == "warc":
             parts = -(-source.size // max(part, LEAST_WARC))

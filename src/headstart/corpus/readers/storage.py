@@ -5,33 +5,66 @@ large file costs no more than that part.
 """
 
 import bz2
+import codecs
+import itertools
+import lzma
 import mmap
+import os
+import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import unquote_to_bytes
 
 import zstandard
 from isal import isal_zlib  # unpacks more than twice as fast as zlib
 
+from headstart.corpus.readers.charsets import MARKS
 from headstart.errors import HeadstartError
 
 _CHUNK = 1 << 20
-_PACKED_CHUNK = 1 << 16  # gzip unpacks this to 64 MB at the very most
-_ZSTD_CHUNK = 1 << 20
+# So much unpacks to some 100 MB at the very most.
+_PACKED_CHUNKS = {"gzip": 1 << 16, "zstd": 1 << 12, "bzip2": 1 << 12, "xz": 1 << 12}
+_UNPACKERS: dict[str, Callable[[], Any]] = {
+    "gzip": lambda: isal_zlib.decompressobj(wbits=31),
+    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lzma.LZMADecompressor,
+}
 BrokenGzip = cast(type[Exception], isal_zlib.error)
-PACKINGS = (".gz", ".zst", ".bz2")
+_FAULTS = (BrokenGzip, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError, ValueError)
+PACKINGS = (".gz", ".zst", ".bz2", ".xz")
+_MAGIC = re.compile(
+    rb"(?P<gzip>\x1f\x8b\x08)|(?P<zstd>\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)|(?P<bzip2>BZh[1-9](?:1AY&SY|\x17rE8P\x90))"
+    rb"|(?P<xz>\xfd7zXZ\x00)"
+)
+
+
+def packing_of(beginning: bytes) -> str | None:
+    """How a file is packed, by its first bytes, whatever its name: gzip, zstd, bzip2, xz; None: it is not."""
+    match = _MAGIC.match(beginning)
+    return match.lastgroup if match else None
 
 
 def is_remote(address: str) -> bool:
     """Whether an address names something that is not in this machine's file system."""
-    return "://" in address
+    return "://" in address and not address.startswith("file://")
+
+
+def printable(name: str) -> str:
+    """A name as it can be written, with bytes that are no UTF-8 escaped: `caf\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def local_path(address: str) -> str:
-    """`file:///a` as the path that it is; every other address as it was given."""
-    return address[7:] if address.startswith("file://") else address
+    """`file:///a%20b` as the path that it is, `/a b`; every other address as it was given."""
+    if not address.startswith("file://"):
+        return address
+    # A path that was written as an address by hand may hold a percent sign of its own.
+    path = address.removeprefix("file://").removeprefix("localhost")
+    return path if os.path.lexists(path) else os.fsdecode(unquote_to_bytes(path))
 
 
 def filesystem(address: str) -> tuple[Any, str]:
@@ -56,7 +89,7 @@ def open_file(address: str) -> BinaryIO:
     if is_remote(address):
         system, path = filesystem(address)
         return cast(BinaryIO, system.open(path, "rb"))
-    return Path(address).open("rb")
+    return Path(local_path(address)).open("rb")
 
 
 class Blocks:
@@ -99,7 +132,64 @@ class Blocks:
         return self._blocks[number]
 
 
+class Stream:
+    """Bytes that come one chunk after another, as if all were there; those long behind are forgotten.
+
+    Args:
+        chunks: the content; a string in place of a chunk names a fault, behind which there is nothing.
+    """
+
+    def __init__(self, chunks: Iterator[bytes | str]) -> None:
+        self._chunks = chunks
+        self._held, self._start = bytearray(), 0
+        self._whole = False
+        self.fault: str | None = None
+
+    def _read_to(self, stop: int) -> None:
+        while not self._whole and self._start + len(self._held) < stop:
+            chunk = next(self._chunks, None)
+            if isinstance(chunk, bytes):
+                self._held += chunk
+            else:
+                self._whole, self.fault = True, chunk
+
+    def holds(self, size: int) -> bool:
+        """Whether there are so many bytes."""
+        self._read_to(size)
+        return self._start + len(self._held) >= size
+
+    def forget(self, before: int) -> None:
+        """Nothing before this place will be asked for again."""
+        before = min(before, self._start + len(self._held))
+        if before - self._start > _CHUNK:
+            del self._held[: before - self._start]
+            self._start = before
+
+    def __getitem__(self, where: slice) -> bytes:
+        self._read_to(where.stop)
+        start = where.start - self._start
+        return bytes(self._held[start : max(where.stop - self._start, start)])
+
+    def find(self, wanted: bytes, start: int, stop: int | None = None) -> int:
+        """Like `bytes.find`."""
+        while stop is None or start < stop:
+            end = min(start + _CHUNK, stop or start + _CHUNK)
+            self._read_to(end)
+            at = self._held.find(wanted, start - self._start, end - self._start)
+            if at >= 0:
+                return at + self._start
+            if not self.holds(end):
+                return -1
+            start = max(end - len(wanted) + 1, start + 1)
+        return -1
+
+
 Content = bytes | mmap.mmap | Blocks
+
+
+def holds(data: Content | Stream, size: int) -> bool:
+    """Whether there are so many bytes."""
+    return data.holds(size) if isinstance(data, Stream) else len(data) >= size
 
 
 @contextmanager
@@ -114,52 +204,43 @@ def mapped(address: str) -> Iterator[Content]:
 
 
 def unpacked(address: str) -> Iterator[bytes | str]:
-    """The content of a plain, gzip, zstd or bzip2 file in chunks; after a fault, one string that names it."""
-    name = address.lower()
+    """The content of a file, packed or not, in chunks; after a fault, one string that names it."""
     with open_file(address) as file:
-        if name.endswith(".zst"):
-            try:
-                with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as stream:
-                    while chunk := stream.read(_ZSTD_CHUNK):
-                        yield chunk
-            except zstandard.ZstdError:
-                yield "broken zstd"
-        elif name.endswith(".gz"):
-            yield from _gunzipped(iter(lambda: file.read(_PACKED_CHUNK), b""))
-        elif name.endswith(".bz2"):
-            try:
-                with bz2.open(file) as stream:
-                    while chunk := stream.read(_CHUNK):
-                        yield chunk
-            except (OSError, EOFError):
-                yield "broken bzip2"
-        else:
+        packing = packing_of(file.read(16))
+        file.seek(0)
+        if packing is None:
             yield from iter(lambda: file.read(_CHUNK), b"")
+        else:
+            yield from _unpacked(packing, iter(lambda: file.read(_PACKED_CHUNKS[packing]), b""))
 
 
-def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes | str]:
-    """All members of a gzip stream; `gzip` would lose what precedes a fault."""
-    unpacker = isal_zlib.decompressobj(wbits=31)
-    try:
-        for chunk in chunks:
-            packed = chunk
-            while packed:
-                yield unpacker.decompress(packed)
-                if not (unpacker.eof and (packed := unpacker.unused_data.lstrip(b"\0"))):
-                    break
-                unpacker = isal_zlib.decompressobj(wbits=31)
-    except BrokenGzip:
-        yield "broken gzip"
-        return
-    if not unpacker.eof:
-        yield "truncated gzip"
+def _unpacked(packing: str, chunks: Iterator[bytes]) -> Iterator[bytes | str]:
+    """All members of a packed stream; the usual readers would lose what precedes a fault, or follows it."""
+    unpacker, fresh = _UNPACKERS[packing](), True
+    for chunk in chunks:
+        packed = chunk
+        while packed:
+            try:
+                content = unpacker.decompress(packed)
+            except _FAULTS:
+                yield f"broken {packing}"
+                return
+            yield content
+            fresh = False
+            if not unpacker.eof:
+                break
+            # Archives on tape are filled up with zeros.
+            packed = unpacker.unused_data.lstrip(b"\0")
+            unpacker, fresh = _UNPACKERS[packing](), True
+    if not fresh:
+        yield f"truncated {packing}"
 
 
 def numbered_lines(address: str, longest: int) -> Iterator[tuple[int, bytes | str]]:
     """Numbered lines of a file; a string in place of a line names what is wrong there."""
     number, rest = 0, bytearray()
     too_long = False
-    for chunk in unpacked(address):
+    for chunk in _without_mark(unpacked(address)):
         if isinstance(chunk, str):
             if rest and not too_long:
                 yield number + 1, bytes(rest)
@@ -175,3 +256,25 @@ def numbered_lines(address: str, longest: int) -> Iterator[tuple[int, bytes | st
             rest, too_long = bytearray(), True
     if rest or too_long:
         yield number + 1, "line too long" if too_long else bytes(rest)
+
+
+def _without_mark(chunks: Iterator[bytes | str]) -> Iterator[bytes | str]:
+    """The same content as UTF-8 where a mark says that it is UTF-8 or UTF-16, else as it is."""
+    beginning = b""
+    fault: str | None = None
+    for chunk in chunks:
+        if isinstance(chunk, str):
+            fault = chunk
+            break
+        beginning += chunk
+        if len(beginning) >= len(MARKS[0][0]):
+            break
+    mark, codec = next((one for one in MARKS if beginning.startswith(one[0])), (b"", "utf-8"))
+    rest = itertools.chain([beginning[len(mark) :]], [] if fault is None else [fault], chunks)
+    if codec == "utf-8":
+        yield from rest
+        return
+    decoder = codecs.getincrementaldecoder(codec)("replace")
+    for chunk in rest:
+        yield chunk if isinstance(chunk, str) else decoder.decode(chunk).encode("utf-8", "replace")
+    yield decoder.decode(b"", final=True).encode("utf-8", "replace")

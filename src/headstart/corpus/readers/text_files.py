@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip, decode, is_binary
+from headstart.corpus.readers.charsets import decode
+from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip, is_binary
 from headstart.corpus.readers.sources import Source
 from headstart.corpus.readers.storage import unpacked
 from headstart.errors import HeadstartError
@@ -27,7 +28,7 @@ def read_file(source: Source) -> Iterator[Raw | Skip]:
         yield Skip(source.label, failure)
     else:
         html = source.format == "html"
-        yield Raw(decode(bytes(content)), source.label, html=html, page=html)
+        yield Raw(decode(bytes(content))[0], source.label, html=html, page=html)
 
 
 def unpacked_text(address: str) -> str:
@@ -44,4 +45,4 @@ def unpacked_text(address: str) -> str:
             content += chunk
     except OSError as error:
         raise HeadstartError(f"cannot read {address} ({error.strerror or error}); check the path") from None
-    return decode(bytes(content))
+    return decode(bytes(content))[0]

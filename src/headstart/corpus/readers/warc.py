@@ -9,30 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from headstart.corpus.readers.compressed_members import GZIP, Broken, Members
+from headstart.corpus.readers.compressed_members import Broken, Members
 from headstart.corpus.readers.records import MAX_TEXT
-from headstart.corpus.readers.storage import PACKINGS, Content, mapped
+from headstart.corpus.readers.storage import PACKINGS, Content, Stream, holds, mapped, packing_of, unpacked
 
 _HEAD = 1 << 16
 _ADDRESS = 1 << 13
 _WINDOW = 1 << 20
+_BLANK = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\r?\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORECASE)
-
-
-def records(address: str, part: int, parts: int) -> Iterator[tuple[str, bytes | Broken]]:
-    """Position and bytes of each record whose start lies in this part of the file; ARC's as WARC records."""
-    kind = ARC if ".arc" in PurePosixPath(address.lower()).suffixes else WARC
-    with mapped(address) as data:
-        size = len(data)
-        first, last = size * part // parts, size * (part + 1) // parts
-        if data[:3] != GZIP and not address.lower().endswith(PACKINGS):
-            yield from _framed(data, first, last, "", kind)
-            return
-        for offset, content in Members(data, kind.begins).between(first, last):
-            if isinstance(content, Broken):
-                yield str(offset), content
-            else:
-                yield from _framed(content, 0, len(content), str(offset), kind)
 
 
 @dataclass(frozen=True)
@@ -43,19 +28,21 @@ class RecordKind:
     begins: tuple[bytes, ...]
     head: re.Pattern[bytes]
 
-    def starts(self, data: Content, at: int) -> bool:
+    def starts(self, data: Content | Stream, at: int) -> bool:
         """Whether a record starts here."""
         return self.head.match(data[at : at + _ADDRESS]) is not None
 
-    def next_start(self, data: Content, at: int) -> int | None:
+    def next_start(self, data: Content | Stream, at: int) -> int | None:
         """Where the next record starts at a line's beginning."""
         at = max(at - 1, 0)
-        while at < len(data):
-            window = min(at + _WINDOW, len(data))
+        while holds(data, at + 1):
+            window = at + _WINDOW
             places = [data.find(b"\n" + one, at, window + len(one)) for one in self.begins]
             found = min((place for place in places if place >= 0), default=None)
             if found is None:
                 at = window
+                if isinstance(data, Stream):
+                    data.forget(at - 1)
             elif self.starts(data, found + 1):
                 return found + 1
             else:
@@ -76,12 +63,50 @@ ARC = RecordKind(
 )
 
 
+def records(address: str, part: int, parts: int) -> Iterator[tuple[str, bytes | Broken]]:
+    """Position and bytes of each record whose start lies in this part of the file; ARC's as WARC records."""
+    kind = ARC if ".arc" in PurePosixPath(address.lower()).suffixes else WARC
+    with mapped(address) as data:
+        size, packing = len(data), packing_of(data[:16])
+        first, last = size * part // parts, size * (part + 1) // parts
+        if packing in ("bzip2", "xz"):
+            if part == 0:
+                yield from _streamed(Stream(unpacked(address)), "", kind)
+        elif packing is None and (kind.starts(data, 0) or not address.lower().endswith(PACKINGS)):
+            yield from _framed(data, first, last, "", kind)
+        else:
+            for offset, content in Members(data, kind.begins).between(first, last):
+                if isinstance(content, Broken):
+                    yield str(offset), content
+                elif isinstance(content, Stream):
+                    yield from _streamed(content, str(offset), kind)
+                else:
+                    yield from _framed(content, 0, len(content), str(offset), kind)
+
+
+def _streamed(stream: Stream, member: str, kind: RecordKind) -> Iterator[tuple[str, bytes | Broken]]:
+    """The records of a stream; where it is damaged, those before, and the damage in place of the rest."""
+    last: tuple[str, Broken] | None = None
+    for position, content in _framed(stream, 0, None, member, kind):
+        if last:
+            yield last
+        last = (position, content) if isinstance(content, Broken) else None
+        if not isinstance(content, Broken):
+            yield position, content
+    if stream.fault:
+        yield last[0] if last else f"{member}+", Broken(stream.fault)
+    elif last:
+        yield last
+
+
 def _framed(
-    data: Content, first: int, last: int, member: str, kind: RecordKind
+    data: Content | Stream, first: int, last: int | None, member: str, kind: RecordKind
 ) -> Iterator[tuple[str, bytes | Broken]]:
-    """The records of unpacked data that start in [first, last), by their lengths."""
+    """The records of unpacked data that start in [first, last), by their lengths; None: up to the end."""
     at = kind.next_start(data, first) if first else 0
-    while at is not None and at < last:
+    while at is not None and (last is None or at < last):
+        if isinstance(data, Stream):
+            data.forget(at)
         position = member if member and not at else f"{member}+{at}" if member else str(at)
         try:
             content, end = _frame(data, at, kind)
@@ -90,10 +115,10 @@ def _framed(
             at = kind.next_start(data, at + 5)
             continue
         yield position, content
-        at = end if end < len(data) else None
+        at = end if holds(data, end + 1) else None
 
 
-def _frame(data: Content, at: int, kind: RecordKind) -> tuple[bytes, int]:
+def _frame(data: Content | Stream, at: int, kind: RecordKind) -> tuple[bytes, int]:
     """The record at `at`, and where the next one starts behind the blank lines that follow."""
     if not data[at : at + 9].startswith(kind.begins):
         raise Broken(f"not a {kind.name} record")
@@ -101,20 +126,21 @@ def _frame(data: Content, at: int, kind: RecordKind) -> tuple[bytes, int]:
         match = kind.head.match(data[at : at + _ADDRESS])
         start, length = (at + match.end(), int(match[5])) if match else (0, -1)
     else:
-        head = data.find(b"\r\n\r\n", at, at + _HEAD)
-        match = _LENGTH.search(data[at : head + 2]) if head >= 0 else None
-        start, length = (head + 4, int(match[1])) if match else (0, -1)
+        head = data[at : at + _HEAD]
+        blank = _BLANK.search(head)
+        match = _LENGTH.search(head[: blank.start()] + b"\n") if blank else None
+        start, length = (at + blank.end(), int(match[1])) if blank and match else (0, -1)
     if match is None:
         raise Broken(f"broken {kind.name} header")
     body = start + length
-    if body > len(data):
-        raise Broken(f"truncated {kind.name} record")
     if body - at > MAX_TEXT:
         raise Broken("record too large")
+    if not holds(data, body):
+        raise Broken(f"truncated {kind.name} record")
     end = body
     while data[end : end + 1] in (b"\r", b"\n"):
         end += 1
-    if end < len(data) and not data[end : end + 9].startswith(kind.begins):
+    if holds(data, end + 1) and not data[end : end + 9].startswith(kind.begins):
         raise Broken(f"wrong {kind.name} record length")
     return _as_warc(match, data[start:body]) if kind is ARC else data[at:body], end
 
@@ -127,6 +153,9 @@ def _as_warc(arc: re.Match[bytes], content: bytes) -> bytes:
         b"WARC/1.0\r\nWARC-Type: %b\r\nWARC-Target-URI: %b\r\nWARC-Date: %b\r\nContent-Type: %b\r\n"
         b"Content-Length: %d\r\n\r\n"
     )
-    kind = (b"response", b"application/http; msgtype=response") if answered else (b"metadata", media_type)
+    # Early crawlers stored pages without what the server said.
+    kind = (b"response", b"application/http; msgtype=response") if answered else (b"resource", media_type)
+    if address.startswith((b"filedesc:", b"dns:")):
+        kind = (b"metadata", media_type)
     moment = b"%b-%b-%bT%b:%b:%bZ" % (date[:4], date[4:6], date[6:8], date[8:10], date[10:12], date[12:])
     return head % (kind[0], address, moment, kind[1], len(content)) + content

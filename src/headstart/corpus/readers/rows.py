@@ -1,0 +1,93 @@
+"""Rows with named fields as records."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from headstart.corpus.readers.language_codes import language_code
+from headstart.corpus.readers.records import FIELDS, MAX_TEXT, Raw, Skip
+
+_OTHER = {*FIELDS, "source", "metadata"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> Raw | Skip:
+    """A record from named fields. Where there is no text in `text`, `html` is extracted.
+
+    Args:
+        row: the fields. Those of an object `metadata` count where the row has none of that name.
+        place: where the row stands.
+        fields: for some of `FIELDS` the name that the row has for it; `meta.url` looks inside `meta`.
+    """
+    within = _metadata(row.get("metadata"))
+    named = {name: _looked_up(row, fields[name]) if name in fields else row.get(name) for name in FIELDS}
+    for name in ("url", "date", "language"):
+        if not named[name] and name not in fields and isinstance(within.get(name), str):
+            named[name] = within.pop(name)
+    html = _is_blank(named["text"]) and not _is_blank(named["html"])
+    text = named["html" if html else "text"]
+    if text is None:
+        wanted = " or ".join(fields.get(name, name) for name in ("text", "html"))
+        return Skip(place, f"no {wanted} field")
+    if not isinstance(text, str):
+        return Skip(place, "text is not a string")
+    if len(text) > MAX_TEXT:
+        return Skip(place, "text too long")
+    if _is_blank(text):
+        return Skip(place, "empty text")
+    known = {name: "" if named[name] is None else str(named[name]).strip() for name in ("id", "url", "date")}
+    domain = named["domain"] or row.get("source")
+    taken = {name.partition(".")[0] for name in fields.values()}
+    beside = {name: value for name, value in row.items() if name not in _OTHER and name not in taken}
+    rest = {
+        name: value for name, value in {**within, **beside}.items() if isinstance(value, str | int | float)
+    }
+    return Raw(
+        text,
+        place,
+        html=html,
+        page=html or bool(known["url"]),
+        id=known["id"],
+        url=known["url"],
+        date=known["date"],
+        domain=domain if isinstance(domain, str) else "",
+        language=language_code(str(named["language"] or "")),
+        metadata=rest,
+    )
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and (not value or value.isspace()))
+
+
+def _metadata(given: Any) -> dict[str, Any]:
+    """What a row says in `metadata`, as an object or as JSON: its own strings and numbers."""
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        try:
+            given = orjson.loads(given)
+        except orjson.JSONDecodeError:
+            return {"metadata": given}
+    if isinstance(given, Mapping):
+        return dict(given)
+    return {} if given is None else {"metadata": given}
+
+
+def without_half_pairs(value: Any) -> Any:
+    """A value of JSON, in its strings U+FFFD for each half of a surrogate pair without the other."""
+    if isinstance(value, str):
+        if not _SURROGATE.search(value):
+            return value
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {without_half_pairs(name): without_half_pairs(one) for name, one in value.items()}
+    return [without_half_pairs(one) for one in value] if isinstance(value, list) else value
+
+
+def _looked_up(row: Mapping[str, Any], name: str) -> Any:
+    if name in row:
+        return row[name]
+    first, _, rest = name.partition(".")
+    within = row.get(first)
+    return _looked_up(within, rest) if rest and isinstance(within, Mapping) else None

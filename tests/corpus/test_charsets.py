@@ -1,0 +1,90 @@
+"""Characters as browsers read them: labels, order, and one damaged character that costs itself alone."""
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.corpus.readers.charsets import CODECS, codec_of, decode
+
+RUSSIAN = "Вчера в городе открылась новая библиотека, и жители пришли посмотреть на книги и карты. "
+JAPANESE = "昨日、町に新しい図書館が開館した。①番目の部屋には㈱山田の寄贈した地図がある。"
+
+
+def test_every_label_has_a_codec() -> None:
+    assert len(CODECS) > 215
+    for codec in set(CODECS.values()):
+        codecs.lookup(codec)
+    assert codec_of(' "Latin1" ') == codec_of("us-ascii") == "cp1252"
+    assert codec_of("x-unknown") is None
+
+
+@pytest.mark.parametrize(
+    ("label", "codec", "text"),
+    [
+        ("gb2312", "gbk", "昨天城里新开了一座图书馆，朱镕基、陶喆等人的著作也在其中。"),
+        ("iso-8859-1", "cp1252", "“Smart quotes” — and the reader’s café cost €5 …"),
+        ("us-ascii", "cp1252", "“Smart quotes”"),
+        ("shift_jis", "cp932", JAPANESE),
+        ("iso-2022-jp", "iso2022_jp", "昨日、町に新しい図書館が開館した。"),
+        ("euc-kr", "cp949", "똠방각하와 펲시콜라를 썼다."),
+        ("iso-8859-9", "cp1254", "İstanbul’da “güzel” bir gün"),
+        ("tis-620", "cp874", "ภาษาไทย “คำ”"),
+        ("big5", "big5hkscs", "昨天，鎮上新開了一座圖書館。"),
+        ("koi8-r", "koi8_r", RUSSIAN),
+    ],
+)
+def test_a_label_means_the_set_in_use_under_it(label: str, codec: str, text: str) -> None:
+    assert decode(text.encode(codec), label) == (text, False)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '<meta charset="windows-1251">',
+        "<META content='text/html; charset=windows-1251' http-equiv=Content-Type>",
+        '<?xml version="1.0" encoding="windows-1251"?><html>',
+        '<script>var x = "<meta charset=utf-8>"</script><meta charset=windows-1251>',
+        "<!-- <meta charset=koi8-r> --><meta charset=windows-1251>",
+    ],
+)
+def test_what_a_page_says_of_itself(head: str) -> None:
+    text = head + "Книги"
+    assert decode(text.encode("cp1251")) == (text, False)
+
+
+def test_order() -> None:
+    assert decode(codecs.BOM_UTF16_LE + RUSSIAN.encode("utf-16-le"), "koi8-r")[0] == RUSSIAN
+    assert decode(codecs.BOM_UTF8 + b"abc", "utf-16") == ("abc", True)
+    page = f'<meta charset="koi8-r">{RUSSIAN}'
+    assert decode(page.encode("cp1251"), "windows-1251")[0] == page  # the header before the page
+    assert decode(page.encode(), "windows-1251")[0] == page  # and what is UTF-8 before both
+    assert decode((RUSSIAN * 3).encode("cp1251"))[0] == RUSSIAN * 3  # a guess
+    # A tag that could be read is in no charset of two bytes a letter.
+    assert "reader’s" in decode("<meta charset=utf-16>the reader’s café”".encode("cp1252"))[0]
+
+
+@given(st.integers(0, len(RUSSIAN.encode()) - 1), st.sampled_from([b"\xff", b"\xc3", b"\x80"]))
+def test_one_bad_byte_costs_one_character_of_utf8(place: int, byte: bytes) -> None:
+    payload = bytearray(RUSSIAN.encode())
+    payload[place : place + 1] = byte
+    text, valid = decode(bytes(payload), "windows-1252")
+    kept = sum(a == b for a, b in zip(text, RUSSIAN, strict=False))
+    behind = sum(a == b for a, b in zip(reversed(text), reversed(RUSSIAN), strict=False))
+    assert max(kept, behind) >= len(RUSSIAN) // 2 - 2
+    assert text.count("\ufffd") <= 2
+    assert not valid or "\ufffd" not in text
+
+
+@given(st.integers(0, len(JAPANESE) - 1), st.sampled_from(["cp932", "euc_jis_2004", "cp949", "gb18030"]))
+def test_one_bad_byte_eats_no_letter_behind_it(place: int, codec: str) -> None:
+    text = "ab" * place
+    payload = text.encode(codec) + b"\x81" + b"<p>" + b"cd"
+    label = {"cp932": "sjis", "euc_jis_2004": "euc-jp", "cp949": "euc-kr", "gb18030": "gbk"}[codec]
+    assert decode(payload, label)[0].endswith("<p>cd")
+
+
+def test_a_page_that_the_crawler_cut_inside_a_character() -> None:
+    text, _ = decode(f"<meta charset=utf-8>{RUSSIAN}".encode()[:-3], "iso-8859-1")
+    assert RUSSIAN[:-3] in text
