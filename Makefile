@@ -3,6 +3,7 @@
 #   make quickstart                    the main job: raw crawl -> corpus -> models -> report
 #   make quickstart ARGS="--minutes 3" with options of `headstart quickstart`
 #   make test | test-slow | lint       what has to pass before a commit
+#   make reference                     docs/reference-settings.md from the recipe classes
 #   make check-real-weights            published models against transformers; fetches 180 MB
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
@@ -21,7 +22,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart test test-slow check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
+.PHONY: quickstart test test-slow reference check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -31,6 +32,9 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow $(ARGS)
+
+reference: $(VENV)/.installed-dev
+	$(BIN)/python -m headstart.cli.settings > docs/reference-settings.md
 
 check-real-weights: $(VENV)/.installed-dev
 	tools/real-weights $(BIN)/pip .cache/real-weights

@@ -25,6 +25,7 @@ LAYERS = [
         "output",
         "overrides",
         "setting_names",
+        "settings_reference",
     },
     {"corpus", "tokenizer", "models"},
     {"objectives", "interchange"},

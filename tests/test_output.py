@@ -13,14 +13,14 @@ from headstart.output import MARK, REPLACED, identity, output, output_file
 def make(out: Path, text: str = "made", settings: object = 1, **how) -> dict:
     """A command that makes one file from its settings; returns its figures."""
     with output(out, "thing", settings=settings, **how) as made:
-        if made.finished is None:
+        if not made.finished:
             with atomic(out) as temporary:
                 temporary.mkdir(parents=True)
                 (temporary / "file").write_text(text)
                 (temporary / "sub").mkdir()
                 write_manifest(temporary, "thing", 1, {})
             made.finish({"text": text})
-        return made.finished
+        return made.facts
 
 
 def names(folder: Path) -> list[str]:
@@ -132,7 +132,7 @@ def test_a_folder_with_a_manifest_of_the_kind_is_its_own(tmp_path) -> None:
     with pytest.raises(HeadstartError, match="from other inputs or settings"):
         make(tmp_path / "old")
     with output(tmp_path / "old", "thing") as made:  # a command that compares its settings itself
-        assert made.finished is None
+        assert not made.finished
 
 
 def test_begun_and_killed_in_the_middle_goes_on(tmp_path) -> None:

@@ -12,8 +12,9 @@ from pretrained import Pretrained, minilm
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.baselines.word_counts import Majority, System, strongest_baseline
 from headstart.tasks.baselines.word_vectors import VectorClassifier, read_baseline
-from headstart.tasks.data.dataset import TaskData, load_examples, load_task, pair, sample_labels
-from headstart.tasks.examples import Examples
+from headstart.tasks.data.dataset import load_examples, load_task, pair
+from headstart.tasks.data.splitting import sample_labels
+from headstart.tasks.examples import Examples, TaskData
 from headstart.tasks.finetuning.finetune import FinetuneRecipe, finetune
 from headstart.tasks.metrics import score
 from headstart.tasks.predictor import Predictor

@@ -18,7 +18,7 @@ from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.interchange.sentence_vectors import SentenceVectors
 from headstart.tasks.card import add_scores, task_card
-from headstart.tasks.data.dataset import Input
+from headstart.tasks.examples import Input
 from headstart.tasks.finetuning.compare import WAYS, Compared
 from headstart.tasks.finetuning.compare import compare as compare_ways
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
@@ -146,7 +146,9 @@ class Model:
     def evaluate(self, data: str | Path) -> list[Score]:
         """The scores on a file of labelled examples, the main one first."""
         predictor = self._task_model()
-        return evaluate_predictor(predictor, evaluation_examples(Path(data), predictor.task))
+        return evaluate_predictor(
+            predictor, evaluation_examples(Path(data), predictor.task, predictor.facts.reading)
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder, as transformers reads it."""

@@ -50,6 +50,12 @@ class PrintableStream:
         return getattr(self.rich_proxied_file, name)
 
 
+def exact_output() -> TextIO:
+    """Standard output for what another program may read: as it is, unless it goes to a terminal."""
+    stream = sys.stdout
+    return stream if stream.isatty() else getattr(stream, "rich_proxied_file", stream)
+
+
 def guard_streams() -> None:
     """From here on nothing that is printed reaches a terminal raw."""
     sys.stdout, sys.stderr = PrintableStream(sys.stdout), PrintableStream(sys.stderr)

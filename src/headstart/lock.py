@@ -40,7 +40,15 @@ def locked(path: Path, what: Path) -> Iterator[None]:
     Raises:
         HeadstartError: another process, or another thread of this one, holds the lock.
     """
-    descriptor = _acquire(path, what)
+    try:
+        descriptor = _acquire(path, what)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        descriptor = None  # where nothing can be written, what is finished can still be looked at
+    if descriptor is None:
+        yield
+        return
     ended = threading.Event()
     renewal = threading.Thread(target=_renew, args=(descriptor, ended), daemon=True)
     renewal.start()

@@ -11,7 +11,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ REPLACED = ".replaced"
 """What `replace` set aside, until the new output is finished."""
 _OURS = (MARK, LOCK, REPLACED)
 _NOBODYS = ("lost+found", ".DS_Store")
+_PASSING = ("created", "seconds", "headstart")
+"""What a manifest says of the making, and not of what was made."""
 _NAMED = 4
 """So many names of what lies in a folder are said."""
 
@@ -36,12 +38,14 @@ class Output:
 
     place: Path
     """Where links lead."""
-    finished: dict[str, Any] | None = None
-    """The figures of an earlier call with the same settings, where `finish` has been told of them."""
+    finished: bool = False
+    """Whether it holds what the command would make."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """The figures of what it holds, of this call or of an earlier one."""
 
     def finish(self, facts: dict[str, Any]) -> None:
         """Keep the figures of a finished output for the next call with the same settings."""
-        self.finished = facts
+        self.finished, self.facts = True, facts
 
 
 @contextmanager
@@ -75,8 +79,8 @@ def output(
     check_inputs(out, inputs)
     identity = None if settings is None else fingerprint(settings)
     before = _mark(place)
-    if not replace and before.get("finished") and before == _made(kind, identity, before["finished"]):
-        yield Output(place, before["finished"])
+    if identity is not None and not replace and _is_finished(place, before, kind, identity):
+        yield Output(place, True, before["finished"])
         return
     new = [folder for folder in (place, *place.parents) if not folder.exists()]
     place.mkdir(parents=True, exist_ok=True)
@@ -89,8 +93,9 @@ def output(
             except BaseException:
                 _put_back(place)
                 raise
-            if identity is not None:
-                write_json(place / MARK, _made(kind, identity, made.finished))
+            if identity is not None and made.finished:
+                facts = {"finished": made.facts, "files": _sizes(place)}
+                write_json(place / MARK, _made(kind, identity) | facts)
             remove(place / REPLACED)
     finally:
         with suppress(OSError):  # something is in it
@@ -138,13 +143,16 @@ def check_inputs(out: Path, inputs: Iterable[Path]) -> None:
         if place == read or (place.exists() and read.exists() and place.samefile(read)):
             raise HeadstartError(f"{out} is what is read; choose another output")
         if place in read.parents:
-            raise HeadstartError(f"{out} holds {given}, which is read; choose another output")
+            raise HeadstartError(
+                f"{out} holds other files, {given} among them, which is read; choose an empty or a new folder"
+            )
 
 
 def identity(path: Path) -> str:
-    """A hash of what a file or a folder holds; of a folder with a manifest, of that."""
+    """A hash of what a file or a folder holds; of a folder with a manifest, of what that says."""
     if (path / MANIFEST).is_file():
-        path = path / MANIFEST
+        manifest = read_json(path / MANIFEST, dict[str, Any])
+        return fingerprint({key: value for key, value in manifest.items() if key not in _PASSING})
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -152,8 +160,21 @@ def identity(path: Path) -> str:
     return fingerprint([[str(file.relative_to(path)), identity(file)] for file in files])
 
 
-def _made(kind: str, settings: str | None, facts: dict[str, Any] | None) -> dict[str, Any]:
-    return {"format": "headstart.output", "version": 1, "kind": kind, "settings": settings, "finished": facts}
+def _made(kind: str, settings: str) -> dict[str, Any]:
+    """What the mark of a folder says from the beginning."""
+    return {"format": "headstart.output", "version": 1, "kind": kind, "settings": settings}
+
+
+def _is_finished(place: Path, mark: dict[str, Any], kind: str, settings: str) -> bool:
+    """Whether a folder is what the command would make, with no file gone or cut short since."""
+    made = {name: mark.get(name) for name in _made(kind, settings)} == _made(kind, settings)
+    return made and isinstance(mark.get("finished"), dict) and mark.get("files") == _sizes(place)
+
+
+def _sizes(place: Path) -> dict[str, int]:
+    """The bytes of every file in a folder, but for those of this module."""
+    files = (path for name in _held(place) for path in (place / name, *(place / name).rglob("*")))
+    return {str(path.relative_to(place)): path.stat().st_size for path in files if path.is_file()}
 
 
 def _mark(place: Path) -> dict[str, Any]:
@@ -193,7 +214,7 @@ def _claim(
                 "pass --replace to delete it"
             )
     if settings is not None:
-        write_json(place / MARK, _made(kind, settings, None))
+        write_json(place / MARK, _made(kind, settings))
 
 
 def _is_own(place: Path, kind: str, own: Iterable[str]) -> bool:

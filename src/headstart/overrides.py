@@ -26,7 +26,7 @@ class _Quoted(str):
     """A string that stood in quotes: it is no number and no truth value."""
 
 
-def apply_override(values: dict[Any, Any], override: str, cls: type[BaseModel]) -> None:
+def apply_override(values: dict[Any, Any], override: str, cls: type) -> None:
     """Set one `a.b.c=value` in `values`, which are to become a `cls`, where its setting stands.
 
     Raises:

@@ -73,6 +73,20 @@ class Recipe(BaseModel):
             temporary.write_text(text, encoding="utf-8")
 
 
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with headstart, by name: in its package, or beside the sources of a clone."""
+    here = Path(__file__).parent
+    folders = [folder for folder in (here / "recipes", here.parents[1] / "recipes") if folder.is_dir()]
+    return {path.stem: path for folder in folders[:1] for path in sorted(folder.glob("*.yaml"))}
+
+
+def shipped_recipe(path: Path) -> Path:
+    """The file at `path`; for the mere name of a shipped recipe, where no such file is, that recipe's."""
+    if path.suffix or path.exists() or len(path.parts) > 1:
+        return path
+    return shipped_recipes().get(path.name, path)
+
+
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
     """The mapping in a YAML file, and the line (from 1) of every key in it: the one way in which headstart
     opens them.
@@ -81,9 +95,12 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
         HeadstartError: the file is missing, no YAML, no mapping, or more than a person would write.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = shipped_recipe(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise HeadstartError(f"there is no recipe {path}; check the path") from None
+        known = ", ".join(sorted(shipped_recipes()))
+        raise HeadstartError(
+            f"there is no recipe {path}; check the path, or name one that comes with headstart: {known}"
+        ) from None
     except UnicodeDecodeError:
         raise HeadstartError(f"recipe {path} is not UTF-8 text") from None
     if len(text) > MOST_TEXT:

@@ -179,11 +179,12 @@ def test_command_line(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, command)
     assert shown.exit_code == 0, shown.output
     assert "F1" in shown.stdout
+    assert CliRunner().invoke(app, command).stdout == shown.stdout  # it is there already
     load_model(tmp_path / "model")
     report = json.loads((tmp_path / "model" / "report.json").read_text())
     assert (tmp_path / "model" / "report.html").read_text("utf-8") == render(report)
     for wrong, sentence in (
-        (command, "is not empty"),
+        ([*command, "--threshold", "keep=0.1"], "made from other inputs or settings"),
         ([*command[:4], "--out", str(tmp_path / "b"), "--field", "grade"], "'grade' is None"),
         ([*command[:2], "--out", str(tmp_path / "c")], "give either"),
     ):

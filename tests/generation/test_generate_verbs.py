@@ -69,6 +69,30 @@ def test_many_prompts(folders, tmp_path) -> None:
     assert [(one["id"], one["text"]) for one in answers] == list(enumerate(texts))
 
 
+AS_SETTINGS = ("temperature=1.1", "top_k=9", "top_p=0.9", "min_p=0.01", "max_tokens=12")
+AS_SETTINGS += ("repetition_penalty=1.2", "frequency_penalty=0.1", "presence_penalty=0.1")
+AS_SETTINGS += ("stop_strings=[zzz, qqq]", "seed=4")
+
+
+def test_settings_are_given_as_key_and_value_too(folders, tmp_path) -> None:
+    """The same texts, under usual names and beside options, after a prompt and beside a file of prompts."""
+    by_options = run("generate", folders / "decoder", "It was", *SETTINGS)
+    assert run("generate", folders / "decoder", "It was", *AS_SETTINGS) == by_options
+    assert (
+        run("generate", folders / "decoder", "It was", *AS_SETTINGS[1:], "--temperature", 1.1) == by_options
+    )
+    (tmp_path / "prompts.txt").write_text("It was\n")
+    line = run("generate", folders / "decoder", *AS_SETTINGS, "--file", tmp_path / "prompts.txt")
+    assert f"It was{json.loads(line)['text']}\n" == by_options
+    model = hs.load(folders / "decoder")
+    assert model.generate("It was", max_tokens=5, seed=4) == model.generate(
+        "It was", max_new_tokens=5, seed=4
+    )
+    assert run("generate", folders / "decoder", "a=b", "max_tokens=3").startswith("a=b"), (
+        "a prompt is no setting"
+    )
+
+
 def test_an_encoder_decoder_answers(twins, tmp_path) -> None:
     bart = twins("bart").ours
     save_model(tmp_path / "m", bart, "card")
@@ -91,6 +115,11 @@ def test_mistakes(folders, tmp_path) -> None:
         ((folders / "encoder", "x"), "use fill-mask"),
         ((folders / "decoder", "x", "--file", "y"), "leave one of them out"),
         ((folders / "decoder", "x", "--top-p", "2"), "top_p=2"),
+        ((folders / "decoder", "x", "top_p=2"), "top_p=2"),
+        ((folders / "decoder", "x", "max_length=9"), "unknown key 'max_length'; give max_new_tokens"),
+        ((folders / "decoder", "x", "num_samples=9"), "a prompt gets one text"),
+        ((folders / "decoder", "x", "top_p=0.5", "--top-p", "0.6"), "as an option and as top_p="),
+        ((folders / "decoder", "top_p=0.5"), "stands where the prompt belongs"),
         (
             (folders / "decoder", "--file", tmp_path / "other.jsonl"),
             "line 1 has no text under prompt or text",

@@ -3,7 +3,7 @@
 import pytest
 
 from headstart.interchange.model_folder import LoadedModel
-from headstart.tasks.data.dataset import Examples
+from headstart.tasks.examples import Examples
 
 SEA = ["captain", "ship", "harbour", "wave", "sailor", "anchor", "island", "storm", "deck", "voyage"]
 HOME = ["kitchen", "garden", "window", "table", "chair", "carpet", "curtain", "cupboard", "parlour", "hearth"]

@@ -110,10 +110,12 @@ def test_from_the_command_line(folders, tmp_path):
     figures = json.loads((out / "scores.json").read_text())
     assert json.loads(done.stdout) == figures
     assert {row["system"] for row in figures["scores"]} == {"fine-tuned", "tf-idf", "majority"}
-    assert {"recipe.yaml", "run.json", "scores.json", "model"} == {path.name for path in out.iterdir()}
+    written = {path.name for path in out.iterdir()}
+    assert written == {"recipe.yaml", "run.json", "scores.json", "model", ".output.json"}
     assert "95 % bootstrap interval" in (out / "model" / "README.md").read_text()
-    with pytest.raises(HeadstartError, match="holds a fine-tuned model already"):
-        run.invoke(app, command, catch_exceptions=False)
+    assert json.loads(run.invoke(app, command, catch_exceptions=False).stdout) == figures
+    with pytest.raises(HeadstartError, match="holds a fine-tuning folder made from other inputs or settings"):
+        run.invoke(app, [*command, "--seed", "1"], catch_exceptions=False)
 
     done = run.invoke(app, ["evaluate", str(out), "--data", str(folders / "places.jsonl"), "--json"])
     assert json.loads(done.stdout)["evaluations"][0]["scores"][0]["n"] == 120

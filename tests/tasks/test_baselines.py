@@ -1,7 +1,7 @@
 """The baselines do what they are there for."""
 
 from headstart.tasks.baselines.word_counts import Majority, shape, strongest_baseline
-from headstart.tasks.data.dataset import Examples
+from headstart.tasks.examples import Examples
 from headstart.tasks.metrics import score
 
 

@@ -13,16 +13,9 @@ from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
 from headstart.tasks.baselines.label_noise import doubtful_labels
-from headstart.tasks.data.dataset import (
-    Examples,
-    find_tasks,
-    load_examples,
-    load_task,
-    normalised,
-    pair,
-    sample_labels,
-    split,
-)
+from headstart.tasks.data.dataset import find_tasks, load_examples, load_task, pair
+from headstart.tasks.data.splitting import sample_labels, split
+from headstart.tasks.examples import Examples, normalised
 
 ROWS = [("Win a prize, now", "spam"), ('She said "no"', "ham"), ("Ça va?", "ham")]
 TAGGED = [(["The", "ship"], ["DET", "NOUN"]), (["Go", "home", "!"], ["VERB", "NOUN", "."])]

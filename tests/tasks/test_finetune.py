@@ -6,7 +6,7 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model
-from headstart.tasks.data.dataset import Examples, TaskData
+from headstart.tasks.examples import Examples, TaskData
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.learning_curve import run_point

@@ -220,9 +220,9 @@ def test_a_comparison_from_the_command_line(tmp_path, folders):
     assert again == {way: row | {"seconds": 0} for way, row in rows.items()}
     assert (out / "full" / "model" / "model.safetensors").stat().st_mtime_ns == trained
     (out / "compare.json").unlink()
-    with pytest.raises(HeadstartError, match="begun with other settings"):
+    with pytest.raises(HeadstartError, match="made from other inputs or settings"):
         CliRunner().invoke(app, [*command, *settings, "epochs=3"], catch_exceptions=False)
-    with pytest.raises(HeadstartError, match="begun with other labels"):
+    with pytest.raises(HeadstartError, match="made from other inputs or settings"):
         CliRunner().invoke(app, [*command, *settings, "--labels", "9"], catch_exceptions=False)
     for extra in (["--seeds", "2"], ["--from-scratch"]):
         with pytest.raises(HeadstartError, match="--compare takes no"):

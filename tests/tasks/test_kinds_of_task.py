@@ -13,7 +13,8 @@ from headstart.errors import HeadstartError
 from headstart.evaluation.label_evaluation import evaluate_labels
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.tasks.baselines.word_counts import baselines
-from headstart.tasks.data.dataset import load_examples, load_task, pair, split
+from headstart.tasks.data.dataset import load_examples, load_task, pair
+from headstart.tasks.data.splitting import split
 from headstart.tasks.examples import Answer, Choices, Examples
 from headstart.tasks.file_prediction import predict_file
 from headstart.tasks.finetuning.batches import WindowDraw

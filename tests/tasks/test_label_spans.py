@@ -1,5 +1,6 @@
 """Labels live on characters: words, spans and tags, with emoji and combining marks."""
 
+import json
 from collections import Counter
 from itertools import pairwise
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
+from headstart.tasks.data.dataset import load_examples
 from headstart.tasks.kinds.spans import (
     Span,
     as_bio,
@@ -18,7 +20,7 @@ from headstart.tasks.kinds.spans import (
     words_in,
 )
 from headstart.tasks.kinds.tagging import Tagging
-from headstart.tasks.metrics.entities import entities
+from headstart.tasks.metrics.entities import entities, entity_f1, entity_kinds, of_kind
 
 SIGNS = ["e\u0301", "👩🏽\u200d🚀", "🇩🇪", "☝️", "ö", "x", " ", ".", "n\u0303\u0323", "नि"]
 TEXTS = st.lists(st.sampled_from(SIGNS), max_size=12)
@@ -50,9 +52,11 @@ def test_words_hold_every_letter(signs, other):
 
 def test_words():
     assert words_in("The U.S. captain's ship, 3,000 t (e\u0301te\u0301) 👍🏽!") == [
-        "The", "U.S", ".", "captain's", "ship", ",", "3,000", "t", "(", "e\u0301te\u0301", ")", "👍🏽", "!",
+        "The", "U.S", ".", "captain", "'", "s", "ship", ",", "3,000", "t", "(", "e\u0301te\u0301", ")",
+        "👍🏽", "!",
     ]  # fmt: skip
-    assert words_in("Newtown", borders=[3]) == ["New", "town"]
+    assert words_in("Paris-based 3pm 1/2") == ["Paris", "-", "based", "3pm", "1", "/", "2"]
+    assert words_in("我住在北京。서울에서 ぼく x1") == [*"我住在北京。", *"서울에서", *"ぼく", "x1"]
 
 
 @given(st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "E-LOC", "S-PER"]), max_size=12))
@@ -73,9 +77,17 @@ def test_schemes_are_recognised_and_checked():
     assert sum(scheme_of([["B-PER", "O", "E-LOC"], ["I-PER", "E-PER"]])[1].values()) == 3
 
 
+def settled(text, spans):
+    """The example in a row, read as the only one of a file."""
+    row, columns, notes = {"text": text, "entities": spans}, {"text": "text", "label": "entities"}, []
+    Tagging().settle([("here", row)], columns, None, notes)
+    return *Tagging().read_example("here", row, columns, Counter()), notes
+
+
 @given(st.data())
 def test_spans_come_back_out_of_tags(data):
-    text = data.draw(st.text("ab c\u0301é👍🏽.", min_size=1, max_size=30))
+    """What is a span of whole words stands in the tags; what is not is counted, and stands in none."""
+    text = data.draw(st.text("ab c\u0301é👍🏽.北-", min_size=1, max_size=30))
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=6)))
     row = [
         {"start": a, "end": b, "label": data.draw(LABELS)}
@@ -83,20 +95,79 @@ def test_spans_come_back_out_of_tags(data):
     ]
     if not text.strip():
         return
-    words, tags = Tagging().read_example(
-        "here", {"text": text, "entities": row}, {"text": "text", "label": "entities"}, Counter()
-    )
+    words, tags, _ = settled(text, row)
     assert len(words) == len(tags)
-    found = [Span(words.spans[f][0], words.spans[last][1], kind) for kind, f, last in entities(tags)]
-    whole = [one for one in row if text[one["start"] : one["end"]].strip()]
-    wanted = []
-    for one in whole:
+    starts, ends = {start for start, _ in words.spans}, {end for _, end in words.spans}
+    wanted, cut = set(), []
+    for one in row:
         part = text[one["start"] : one["end"]]
-        start = one["start"] + len(part) - len(part.lstrip())
-        wanted.append(outside_graphemes(text, start, start + len(part.strip())))
-    if all(a[1] <= b[0] for a, b in pairwise(wanted)):
-        assert [(span.start, span.end) for span in found] == wanted
-        assert [span.label for span in found] == [one["label"] for one in whole]
+        if part.strip():
+            start = one["start"] + len(part) - len(part.lstrip())
+            start, end = outside_graphemes(text, start, start + len(part.strip()))
+            whole = start in starts and end in ends
+            wanted |= {Span(start, end, one["label"])} if whole else set()
+            cut += [] if whole else [one["label"]]
+    assert {Span(words.spans[f][0], words.spans[last][1], kind) for kind, f, last in tags.spans} == wanted
+    assert sorted(tags.unreachable) == sorted(cut)
+    if not cut and all(a.end <= b.start for a, b in pairwise(sorted(wanted))):
+        assert set(entities(tags)) == set(tags.spans)
+
+
+def test_spans_within_words_are_never_found():
+    """A span that no words stand for is missed, whatever is answered."""
+    words, tags, notes = settled("Parisreise und Oslo", [[0, 5, "LOC"], [15, 19, "LOC"]])
+    assert (words, tags) == (["Parisreise", "und", "Oslo"], ["B-LOC", "O", "B-LOC"])
+    assert any("1 of 2 spans begin or end within a word" in note for note in notes)
+    assert entity_f1([tags], [list(tags)]).value == 0.5
+    assert entity_f1([tags], [["O", "O", "B-LOC"]]).value == pytest.approx(2 / 3)
+    assert entity_kinds([tags], [["O", "O", "O"]]) == ["LOC"]
+    assert entity_f1([of_kind(tags, "LOC")], [list(tags)]).value == 0.5
+
+
+TEXTS_WITH_NAMES = [
+    "John Smith went to Paris 0.",
+    "In Rome , Anna saw 👍 Ben Bo .",
+    "né à Zürich, Ümit sah 😀 Bonn .",
+]
+NAMES = ["John Smith", "Paris", "Rome", "Anna", "Ben Bo", "Zürich", "Ümit", "Bonn"]
+UNITS = {"characters": ("utf-32-le", 4), "utf-16": ("utf-16-le", 2), "utf-8": ("utf-8", 1)}
+
+
+def counted(text, place, unit):
+    encoding, size = UNITS[unit]
+    return len(text[:place].encode(encoding)) // size
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("shift", [(0, 0), (0, -1), (1, 1), (1, 0)])
+def test_ways_to_count_are_recognised(tmp_path, unit, shift):
+    """Every way to count gives the same examples; the usual one is not mended."""
+    rows = []
+    for text in TEXTS_WITH_NAMES * 4:
+        spans = [(text.index(name), text.index(name) + len(name)) for name in NAMES if name in text]
+        spans = [
+            [counted(text, a, unit) + shift[0], counted(text, b, unit) + shift[1], "X"] for a, b in spans
+        ]
+        rows.append({"text": text, "label": spans})
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = load_examples(file)
+    for words, tags in zip(found.inputs, found.targets, strict=True):
+        said = [words.text[words.spans[f][0] : words.spans[last][1]] for _, f, last in entities(tags)]
+        assert said == sorted((name for name in NAMES if name in words.text), key=words.text.index)
+        assert not tags.unreachable
+    mended = any("spans began or ended within a word" in note for note in found.notes)
+    assert mended == ((unit, shift) != ("characters", (0, 0)))
+    again = load_examples(file, "tagging", like=found.reading)
+    assert again.targets == found.targets
+
+
+def test_spans_that_fit_no_words_are_refused(tmp_path):
+    file = tmp_path / "a.jsonl"
+    rows = [{"text": "John Smith went to Paris", "entities": [[2, 6, "X"]]}] * 8
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(HeadstartError, match="8 of 8 spans begin or end within a word, in whatever way"):
+        load_examples(file)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +181,7 @@ def test_spans_come_back_out_of_tags(data):
 )
 def test_wrong_spans_end_in_a_sentence(spans, words):
     with pytest.raises(HeadstartError, match=f"here: .*{words}"):
-        Tagging().read_example(
-            "here", {"text": "Anna ran.", "entities": spans}, {"text": "text", "label": "entities"}, None
-        )
+        settled("Anna ran.", spans)
 
 
 def test_overlapping_spans_keep_the_first():

@@ -228,11 +228,11 @@ def test_solved_examples_stand_before_a_problem(decoder, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"answer": "C"}, "line 1: the answer 'C' is none of the 2 choices"),
-        ({"answer": 2}, "is none of the 2 choices"),
-        ({"choices": ["ship"]}, "has to be a list of two texts"),
-        ({"choices": ["ship", " "]}, "none empty"),
-        ({"answer": None, "question": "?"}, "is none of the 2 choices"),
+        ({"answer": "C"}, "line 1: the answer 'C' is none of the 2 options"),
+        ({"answer": 3}, "is none of the 2 options"),
+        ({"choices": ["ship"]}, "has 1 options; multiple choice needs a list of 2"),
+        ({"choices": ["ship", " "]}, "line 1: empty option"),
+        ({"answer": None, "question": "?"}, "line 1: no answer"),
     ],
 )
 def test_bad_problems(decoder, tmp_path, change, said):
@@ -264,7 +264,7 @@ def test_what_a_model_cannot_do(encoder, answerer, tmp_path, monkeypatch):
         evaluate(answerer, str(path))
     with pytest.raises(HeadstartError, match="this model is masked"):
         evaluate(encoder, f"lambada:{path}")
-    monkeypatch.setattr("headstart.tasks.data.rows.MAX_LINE", 20)
+    monkeypatch.setattr("headstart.tasks.data.lines.MAX_LINE", 20)
     for name in ("long.txt", "long.jsonl"):
         jsonl(tmp_path / name, [{"text": "The captain saw the storm"}])
         with pytest.raises(HeadstartError, match="line 1 is over"):

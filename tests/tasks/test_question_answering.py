@@ -27,8 +27,9 @@ COLUMNS = {"question": "question", "context": "context", "answers": "answers"}
 
 def read(context, answers, remarks=None, **more):
     row = {"question": "Who?", "context": context, "answers": answers} | more
+    columns = COLUMNS | ({"impossible": "is_impossible"} if "is_impossible" in more else {})
     return QA.read_target(
-        "file line 7", row, COLUMNS, ("Who?", context), remarks if remarks is not None else Counter()
+        "file line 7", row, columns, ("Who?", context), remarks if remarks is not None else Counter()
     )
 
 

@@ -11,7 +11,7 @@ from headstart.evaluation.evaluation import EvaluationSettings, evaluate
 from headstart.models.vectors.elmo import CharacterOptions, ElmoOptions, LstmOptions, build
 from headstart.models.vectors.word_vectors import WordVectors
 from headstart.tasks.baselines.word_vectors import ElmoVectors, StaticVectors, VectorClassifier, read_baseline
-from headstart.tasks.data.dataset import Examples
+from headstart.tasks.examples import Examples
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score

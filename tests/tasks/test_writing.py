@@ -267,11 +267,14 @@ def test_conversations_as_data_sets_write_them(tmp_path):
     found = load_examples(data)
     assert (found.task, found.targets) == ("chat", [("Hello",), ("Ho",)])
     assert any("1 row with no answer of the assistant left out" in note for note in found.notes)
-    assert any("end without an answer" in note for note in found.notes)
+    assert any("end without an answer to learn from" in note for note in found.notes)
     data.write_text(json.dumps({"instruction": "Add", "input": "1 2", "output": "3"}) + "\n")
     found = load_examples(data)
     assert found.inputs == [Conversation((Message("user", "Add\n\n1 2"),))]
     data.write_text(json.dumps({"messages": [{"role": "tool", "content": "x"}]}) + "\n")
+    with pytest.raises(HeadstartError, match="no usable example: 1 row with calls of tools"):
+        load_examples(data)
+    data.write_text(json.dumps({"messages": [{"role": "narrator", "content": "x"}]}) + "\n")
     with pytest.raises(HeadstartError, match=r"line 1: a message has a role \(system, user or assistant\)"):
         load_examples(data)
 

@@ -1,5 +1,6 @@
 """The command line: one module a verb. Heavy packages are imported when a verb runs, not before."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -22,7 +23,8 @@ from headstart.cli.pretrain import pretrain
 from headstart.cli.quickstart import quickstart
 from headstart.cli.report import report
 from headstart.cli.tokenizer import tokenizer
-from headstart.errors import HeadstartError, Stopped, explain_os_error
+from headstart.console import guard_streams
+from headstart.errors import HeadstartError, Stopped, explain
 
 USER_MISTAKE, STOPPED = 2, 130
 
@@ -72,20 +74,52 @@ def _raise_stopped(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit code 2, never a traceback."""
+    _open_closed_streams()
+    guard_streams()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _raise_stopped)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except HeadstartError as error:
         _complain(str(error), USER_MISTAKE)
     except Stopped as stopped:
         _complain(str(stopped), STOPPED)
     except BrokenPipeError:  # the reader of our output has gone
+        _leave_standard_output()
         sys.exit(STOPPED)
-    except OSError as error:
-        _complain(explain_os_error(error), USER_MISTAKE)
+    except Exception as error:
+        if (sentence := explain(error)) is None:
+            raise
+        _leave_standard_output()
+        _complain(sentence, USER_MISTAKE)
+    finally:
+        # What was asked for is done, or is not: a signal while Python ends changes nothing of it.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _complain(sentence: str, code: int) -> None:
     print(f"headstart: {sentence}", file=sys.stderr)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Put something where a standard stream was closed, so that no other file gets its number. Standard input
+    is empty then; what is printed cannot be written, and is said to be so."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w"))
+
+
+def _leave_standard_output() -> None:
+    """What is still to be printed cannot be; without this Python would try again while it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

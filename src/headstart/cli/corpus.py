@@ -1,20 +1,25 @@
 """`headstart corpus`: make a clean corpus from raw files; and the verbs beside it."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from headstart.cli.options import Replace
+from headstart.cli.settings import settings_option
+from headstart.console import Console
 from headstart.errors import HeadstartError
+from headstart.output import identity, output, output_file
 
 if TYPE_CHECKING:
     from headstart.corpus_folder import CorpusManifest
 
 BUILD = "build"
+_SETTING = re.compile(r"[A-Za-z_][\w.-]*=")
 
 
 class _BuildsByDefault(TyperGroup):
@@ -44,13 +49,20 @@ def build(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The corpus folder to write.")],
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
+        ),
+    ] = None,
+    list_settings: Annotated[bool, settings_option("corpus")] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; as many as there are cores by default.")
     ] = None,
     engine: Annotated[
         str, typer.Option("--engine", help="Where it runs: local, ray (a Ray cluster), slurm (job arrays).")
     ] = "local",
+    replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Read raw text, clean it, remove duplicates, mix it, and say what became of every document."""
@@ -58,9 +70,10 @@ def build(
     from headstart.corpus import build as build_corpus
     from headstart.corpus.engine import engine_named
 
-    overrides = [given for given in inputs if "=" in given and not Path(given).exists()]
+    overrides = [given for given in inputs if _SETTING.match(given) and not Path(given).exists()]
     files = [given for given in inputs if given not in overrides]
-    manifest = build_corpus(files, out, CorpusRecipe.load(recipe, overrides), workers, engine_named(engine))
+    settings = CorpusRecipe.load(recipe, overrides)
+    manifest = build_corpus(files, out, settings, workers, engine_named(engine), replace)
     if as_json:
         typer.echo(orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -84,10 +97,11 @@ def train_quality(
         str, typer.Option("--threshold", help="How it is chosen: f1, precision=0.9 or keep=0.1.")
     ] = "f1",
     seed: Annotated[int, typer.Option("--seed", help="Of the division into parts.")] = 0,
+    replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a model of good text, calibrated and tested, for `quality_models` in a recipe."""
-    from headstart.corpus.filters.quality_model import save_model
+    from headstart.corpus.filters.quality_model import KIND, save_model
     from headstart.corpus.filters.train_quality import gather, labelled, train
     from headstart.corpus.filters.train_quality import scored as scored_examples
 
@@ -96,8 +110,16 @@ def train_quality(
     examples = (
         scored_examples(scored, field) if scored else labelled(list(positive or ()), list(negative or ()))
     )
-    model, report = train(gather(examples, seed), threshold)
-    save_model(out, model, report)
+    given = {"positive": positive, "negative": negative, "scored": scored}
+    made_from: dict[str, Any] = {"field": field, "threshold": threshold, "seed": seed}
+    made_from |= {name: [identity(path) for path in paths or ()] for name, paths in given.items()}
+    read = [path for paths in given.values() for path in paths or ()]
+    with output(out, KIND, settings=made_from, inputs=read, replace=replace) as claimed:
+        if not claimed.finished:
+            model, report = train(gather(examples, seed), threshold)
+            save_model(out, model, report)
+            claimed.finish(report)
+    report = claimed.facts
     if as_json:
         typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -105,7 +127,7 @@ def train_quality(
 
 
 def _print_quality(report: dict[str, Any], out: Path) -> None:
-    test, console = report["test"], Console(highlight=False)
+    test, console = report["test"], Console()
     for name, count in report["examples"].items():
         console.print(f"{name}: {count['good']:,} good and {count['bad']:,} bad examples")
     low, high = test["f1_95"]
@@ -169,7 +191,7 @@ def trace(
 
 
 def _print_trace(one: dict[str, Any]) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Console(soft_wrap=True)
     if one["status"] == "skipped":
         console.print(f"{one['source']}: could not be read: {one['reason']}")
         return
@@ -214,6 +236,7 @@ def train_extractor(
             "--score/--no-score", help="Train without a quarter of the sites first, and score on them."
         ),
     ] = True,
+    replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Train the classifier of a page's lines on pages whose main text is known."""
@@ -222,9 +245,10 @@ def train_extractor(
 
     if out.suffix != TRAINED:
         raise HeadstartError(f"--out {out} has to end in {TRAINED}: that is how `extractor=` knows it")
-    labelled = read_labelled(pages)
-    scores = held_out_scores(labelled) if score else {}
-    train(labelled).save(out)
+    with output_file(out, inputs=pages, replace=replace) as place:
+        labelled = read_labelled(pages)
+        scores = held_out_scores(labelled) if score else {}
+        train(labelled).save(place)
     figures = {"pages": len(labelled), "bytes": out.stat().st_size, "held_out": scores}
     if as_json:
         typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
@@ -252,13 +276,12 @@ def _print(manifest: "CorpusManifest", out: Path) -> None:
     console = Console()
     console.print(table)
     for reason, count in manifest["skipped"].items():
-        console.print(f"skipped {count:,}: {reason}", highlight=False)
+        console.print(f"skipped {count:,}: {reason}")
     for name, total in manifest["domains"].items():
-        console.print(f"{name}: {total['documents']:,} documents, {total['bytes']:,} bytes", highlight=False)
+        console.print(f"{name}: {total['documents']:,} documents, {total['bytes']:,} bytes")
     for name, mixed in manifest["mix"].items():
         asked, got = mixed["share"], mixed["result_share"]
         console.print(
             f"mix: {name} {got:.1%} (asked {asked:.1%}), {mixed['repeats']:.2f} epochs",
-            highlight=False,
         )
-    console.print(f"corpus in {out}, report in {out / 'report.html'}", highlight=False)
+    console.print(f"corpus in {out}, report in {out / 'report.html'}")

@@ -1,11 +1,14 @@
 """`headstart evaluate`: measure any model on labelled data, own text, or tasks by likelihood."""
 
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
+from headstart.cli.options import Replace
 from headstart.errors import HeadstartError
 
 
@@ -75,6 +78,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="A folder for evaluation.json and evaluation.md.")
     ] = None,
+    replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure a model; every figure has its n and a 95 % bootstrap interval, and a baseline beside it.
@@ -89,22 +93,30 @@ def evaluate(
     from headstart.evaluation.evaluation import evaluate as evaluate_on
     from headstart.evaluation.report import as_json as everything
     from headstart.evaluation.report import write_report
+    from headstart.output import output
     from headstart.training.precision import dtype_named
     from headstart.training.restore import load_any
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise HeadstartError(f"there is no device {device!r} here; leave --device out")
-    loaded = load_any(model, dtype_named(precision))
-    loaded.model.to(device)
     columns = roles(column) | {
         role: name for role, name in (("text", text_column), ("label", label_column)) if name
     }
     settings = EvaluationSettings(
         train, tuple(beside or ()), columns, stride, tuple(shots or (0,)), normalise, examples, limit, seed
     )
-    found = [evaluate_on(loaded, one, settings) for one in on]
-    if out is not None:
-        write_report(out, str(model), found)
+    asked = {"model": str(model), "on": on, "settings": asdict(settings), "precision": precision}
+    sources = [Path(one.partition(":")[2] if not Path(one).exists() else one) for one in on]
+    read = [path for path in (model, *sources, train, *(beside or ()), examples) if path is not None]
+    claimed = (
+        output(out, "evaluation", settings=asked, inputs=read, replace=replace) if out else nullcontext()
+    )
+    with claimed:
+        loaded = load_any(model, dtype_named(precision))
+        loaded.model.to(device)
+        found = [evaluate_on(loaded, one, settings) for one in on]
+        if out is not None:
+            write_report(out, str(model), found)
     if as_json:
         typer.echo(orjson.dumps(everything(str(model), found), option=orjson.OPT_INDENT_2).decode())
     else:

@@ -7,6 +7,8 @@ from typing import Annotated
 import orjson
 import typer
 
+from headstart.cli.options import Replace
+
 
 class Format(StrEnum):
     """What is written."""
@@ -36,12 +38,13 @@ def export(
     shard_size: Annotated[
         float, typer.Option(min=0.001, help="Gigabytes from which on a folder has several weight files.")
     ] = 5.0,
+    replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Write a model for other tools; it is read again and its outputs compared before it counts."""
     from headstart.interchange.transfer import export_model
 
-    facts = export_model(model, out, form.value, numbers.value, int(shard_size * 1e9))
+    facts = export_model(model, out, form.value, numbers.value, int(shard_size * 1e9), replace)
     if as_json:
         typer.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2).decode())
         return

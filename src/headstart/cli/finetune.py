@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from headstart.cli.options import Replace
+from headstart.cli.settings import settings_option
 from headstart.errors import HeadstartError
 
 
@@ -81,7 +83,14 @@ def finetune(
         typer.Option("--from-scratch", help="Start from random weights, to see what pre-training is worth."),
     ] = False,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
+        ),
+    ] = None,
+    list_settings: Annotated[bool, settings_option("finetune")] = False,
+    replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Fine-tune a pre-trained model on labelled data and score it, with counted words beside it."""
@@ -106,11 +115,13 @@ def finetune(
         for name, given in unused.items():
             if given:
                 raise HeadstartError(f"--compare takes no {name}; fine-tune the way that you choose with it")
-        compared = compare_run(model, data, out, settings, compare.split(","), seed=seed, **sources)
+        compared = compare_run(
+            model, data, out, settings, compare.split(","), seed=seed, replace=replace, **sources
+        )
         typer.echo(_json(compared.as_dict()) if as_json else f"{compared.text()}\n{out / 'compare.md'}")
         return
     figures = finetune_run(
-        model, data, out, settings, seed=seed, seeds=seeds, scratch=from_scratch, **sources
+        model, data, out, settings, seed=seed, seeds=seeds, scratch=from_scratch, replace=replace, **sources
     )
     typer.echo(_json(figures) if as_json else _text(figures))
 

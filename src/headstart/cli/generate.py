@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from headstart.cli.options import Replace
+from headstart.cli.settings import settings_option
+
 if TYPE_CHECKING:
     from headstart.generation.config import GenerationConfig
     from headstart.generation.text import Generated, Prompt
@@ -19,6 +22,10 @@ def generate(
     model: Annotated[Path, typer.Argument(help="A model or run folder: a decoder or an encoder-decoder.")],
     prompt: Annotated[
         str | None, typer.Argument(help="The text to continue or to answer; without one, as --file -.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as in temperature=0.7 top_p=0.9."),
     ] = None,
     file: Annotated[
         Path | None,
@@ -55,7 +62,7 @@ def generate(
     stop: Annotated[
         list[str] | None, typer.Option(help="End before this string; may be given several times.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same text.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same text; 0.")] = None,
     beams: Annotated[
         int | None, typer.Option(help="More than 1: search for the likeliest text with so many tries.")
     ] = None,
@@ -76,6 +83,8 @@ def generate(
         ),
     ] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
+    replace: Replace = False,
+    list_settings: Annotated[bool, settings_option("generate")] = False,
 ) -> None:
     """Continue a text with a decoder, or answer one with an encoder-decoder, as it is written.
 
@@ -88,6 +97,7 @@ def generate(
     from headstart.interchange.model_folder import load_model
     from headstart.training.precision import dtype_named
 
+    prompt, overrides = _prompt_and_settings(prompt, overrides or [], file)
     if prompt is not None and file is not None:
         raise HeadstartError("a prompt and --file were given; leave one of them out")
     if prompt is None and file is None and sys.stdin.isatty():
@@ -105,23 +115,64 @@ def generate(
         "seed": seed,
         "beams": beams,
         "length_penalty": length_penalty,
-        "logprobs": logprobs,
+        "logprobs": logprobs or None,
     }
+    given = _settings({name: value for name, value in given.items() if value is not None}, overrides)
     loaded = load_model(model, dtype_named(precision))
     if chat is None:
         chat = loaded.metadata.get("task") == "chat"
-    if chat and temperature is None:
-        given["temperature"] = 0.0
-    config = GenerationConfig.of(
-        loaded, **{name: value for name, value in given.items() if value is not None}
-    )
+    if chat:
+        given.setdefault("temperature", 0.0)
+    config = GenerationConfig.of(loaded, **given)
     if prompt is None:
-        _write_file(loaded, file or Path("-"), out, batch, config, chat)
+        _write_file(
+            loaded, file or Path("-"), (out, [model, *([file] if file else [])], replace), batch, config, chat
+        )
     elif as_json:
         text = generate_texts(loaded, [_read(loaded, prompt, chat)], config)[0]
         typer.echo(orjson.dumps(_answer(prompt, text)))
     else:
         _stream(loaded, prompt, config, chat)
+
+
+def _prompt_and_settings(
+    prompt: str | None, overrides: list[str], file: Path | None
+) -> tuple[str | None, list[str]]:
+    """The first argument is the prompt, except beside a file of prompts, where it is a setting."""
+    from headstart.errors import HeadstartError
+    from headstart.generation.config import GenerationConfig
+    from headstart.setting_names import WrongKey, find_setting
+
+    if prompt is None or "=" not in prompt:
+        return prompt, overrides
+    if file is not None:
+        return None, [prompt, *overrides]
+    try:
+        find_setting(GenerationConfig, (prompt.partition("=")[0],))
+    except WrongKey:
+        return prompt, overrides
+    raise HeadstartError(
+        f"{prompt!r} is a setting and stands where the prompt belongs; write the prompt before the settings, "
+        "or give prompts with --file"
+    )
+
+
+def _settings(options: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """The settings of options and of `key=value`.
+
+    Raises:
+        HeadstartError: an unknown setting, or one that is given in both ways.
+    """
+    from headstart.errors import HeadstartError
+    from headstart.generation.config import GenerationConfig
+    from headstart.overrides import apply_override
+
+    given: dict[str, Any] = {}
+    for override in overrides:
+        apply_override(given, override, GenerationConfig)
+    for name in given.keys() & options.keys():
+        raise HeadstartError(f"{name} is given as an option and as {name}=; leave one of them out")
+    return options | given
 
 
 def _read(loaded: "LoadedModel", prompt: str, chat: bool) -> "Prompt":
@@ -134,34 +185,35 @@ def _read(loaded: "LoadedModel", prompt: str, chat: bool) -> "Prompt":
 
 def _stream(loaded: "LoadedModel", prompt: str, config: "GenerationConfig", chat: bool) -> None:
     """Print the text as it is written, behind the prompt where it continues that."""
+    from headstart.console import exact_output
     from headstart.generation.cpu_decoder import decoding_step
     from headstart.generation.text import stream
 
+    out = exact_output()
     texts = stream(loaded, _read(loaded, prompt, chat), config, decoding_step(loaded.model))
     first = next(texts, "")  # before anything is printed, for the model may not write at all
     if loaded.model.config.architecture == "decoder" and not chat:
-        typer.echo(prompt, nl=False)
+        print(prompt, end="", file=out)
     for text in chain([first], texts):
-        typer.echo(text, nl=False)
-        sys.stdout.flush()
-    typer.echo()
+        print(text, end="", file=out, flush=True)
+    print(file=out)
 
 
 def _write_file(
     loaded: "LoadedModel",
     file: Path,
-    out: Path | None,
+    target: tuple[Path | None, list[Path], bool],
     batch: int,
     config: "GenerationConfig",
     chat: bool,
 ) -> None:
-    """A JSON line for each prompt of a file, in order."""
+    """A JSON line for each prompt of a file, in order; `target` is what `written_to` takes."""
     from headstart.cli.predict import written_to
     from headstart.generation.text import generate as generate_texts
     from headstart.progress import ProgressBar
 
     prompts = _prompts(file)
-    with written_to(out) as stream, ProgressBar("texts", None, "texts") as bar:
+    with written_to(*target) as stream, ProgressBar("texts", None, "texts") as bar:
         while rows := list(islice(prompts, batch)):
             texts = generate_texts(loaded, [_read(loaded, prompt, chat) for _, prompt in rows], config)
             for (identity, prompt), text in zip(rows, texts, strict=True):
@@ -173,7 +225,8 @@ def _write_file(
 def _prompts(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """The prompts of a file, each with its row's `id` if it has one."""
     from headstart.errors import HeadstartError
-    from headstart.tasks.data.rows import TOO_LONG, read_rows
+    from headstart.tasks.data.lines import TOO_LONG
+    from headstart.tasks.data.rows import read_rows
 
     for line, row in read_rows(file):
         if row is TOO_LONG:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from headstart.console import Console
 from headstart.errors import HeadstartError, nearest
 
 BERT = ("bert-base", "bert-large")
@@ -65,7 +65,7 @@ def models(
             figures["timeline"] = [asdict(row) for row in TIMELINE]
         typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
         return
-    console = Console(highlight=False)
+    console = Console()
     if names:
         tables = [_side_by_side("", chosen) if len(chosen) <= MOST_COLUMNS else _sizes("", chosen)]
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from headstart.cli.options import Replace
 from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def question(
     data: Annotated[Path | None, typer.Option(help="Tokens folder to name in that recipe.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write the plan as one HTML file.")] = None,
     png: Pictures = None,
+    may_replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
     """Plan from compute, from hardware and time, from a loss, or from a model.
@@ -76,6 +78,7 @@ def question(
     """
     if context.invoked_subcommand is not None:
         return
+    from headstart.output import output_file
     from headstart.page.numbers import amount
     from headstart.scaling.hardware import device_named
     from headstart.scaling.plan import Question, WrittenRecipe, answer, law_named, model_named
@@ -88,7 +91,7 @@ def question(
 
     seconds = None if time is None else read_duration(time)
     if hardware == "here":
-        _here(law, seconds or 600.0, family, write, data, as_json)
+        _here(law, seconds or 600.0, family, (write, may_replace), data, as_json)
         return
     count, kind = read_devices(hardware) if hardware else (1, "")
     planned = answer(
@@ -120,12 +123,14 @@ def question(
         settings = recipe_for(config, planned.tokens, planned.batch, "bfloat16", data)
         why = f"Planned for {amount(planned.compute)} FLOPs by {planned.law.name}: "
         why += f"{amount(planned.model.parameters)} parameters, {amount(planned.tokens)} tokens."
-        write_recipe(write, settings, [why])
+        with output_file(write, replace=may_replace) as place:
+            write_recipe(place, settings, [why])
         planned = replace(planned, recipe=WrittenRecipe(str(write), settings))
     if page is not None:
         from headstart.scaling.page import write_plan
 
-        _pictures(write_plan(planned, page), png)
+        with output_file(page, replace=may_replace) as place:
+            _pictures(write_plan(planned, place), png, may_replace)
     elif png is not None:
         raise HeadstartError(PNG_NEEDS_PAGE)
     if as_json:
@@ -148,23 +153,27 @@ def fit(
     ] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write the fit as one HTML file.")] = None,
     png: Pictures = None,
+    may_replace: Replace = False,
     samples: Annotated[int, typer.Option(min=100, help="Bootstrap samples.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Fit scaling laws to your own runs: constants with intervals, outliers, a test on larger runs."""
     from headstart.folder import write_json
+    from headstart.output import output_file
     from headstart.scaling.fit_report import fit_report
     from headstart.scaling.runs import read_runs
     from headstart.scaling.terminal import print_fit
 
     fitted, found = fit_report(read_runs(runs), samples, seed)
     if out is not None:
-        write_json(out, found)
+        with output_file(out, inputs=runs, replace=may_replace) as place:
+            write_json(place, found)
     if page is not None:
         from headstart.scaling.page import write_fit
 
-        _pictures(write_fit(fitted, found, page), png)
+        with output_file(page, inputs=runs, replace=may_replace) as place:
+            _pictures(write_fit(fitted, found, place), png, may_replace)
     elif png is not None:
         raise HeadstartError(PNG_NEEDS_PAGE)
     if as_json:
@@ -275,13 +284,15 @@ def sweep(
     budget: Annotated[str, typer.Option(help="FLOPs, as in 1e15, or time on this machine, as in `2 h`.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs; a stopped sweep goes on.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    may_replace: Replace = False,
     design_only: Annotated[
         bool, typer.Option("--design-only", help="Print the runs and train none.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a grid of small runs, foretell a larger one from them, train it, and score the forecast."""
-    from headstart.scaling.sweep import budget_in, design, remembered_budget
+    from headstart.output import output
+    from headstart.scaling.sweep import BUDGET, budget_in, design, remembered_budget
     from headstart.scaling.sweep import sweep as run_sweep
     from headstart.scaling.terminal import print_design, print_sweep
     from headstart.scaling.units import is_duration, read_duration, read_quantity
@@ -294,16 +305,20 @@ def sweep(
             budget_in(base, read_duration(budget)) if is_duration(budget) else read_quantity(budget, "FLOPs")
         )
 
-    compute = given() if design_only else remembered_budget(out, given)
-    grid, final = design(base, compute)
-    if not as_json:
-        print_design(grid, final)
     if design_only:
+        compute = given()
+        grid, final = design(base, compute)
         if as_json:
             runs = [{"name": run.name, "parameters": run.parameters, "tokens": run.tokens} for run in grid]
             _print_json({"grid": runs, "final": final.name, "budget": compute})
+        else:
+            print_design(grid, final)
         return
-    found = run_sweep(base, compute, out)
+    with output(out, "sweep", inputs=[recipe, base.tokens], own=(BUDGET,), replace=may_replace):
+        compute = remembered_budget(out, given)
+        if not as_json:
+            print_design(*design(base, compute))
+        found = run_sweep(base, compute, out)
     if as_json:
         _print_json(found)
     else:
@@ -323,12 +338,14 @@ def transfer(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the sweep's recipe.")
     ] = None,
+    may_replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
     """Do learning rates and initialisation stay right when the width grows? A coordinate check, and a sweep.
 
     The recipe's rates are those for the smallest width; both the same rates and the rule are tried.
     """
+    from headstart.output import output
     from headstart.scaling.terminal import print_rates, print_transfer
     from headstart.scaling.width_transfer import FACTORS, best_factor, coordinate_check, rate_sweep
     from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
@@ -348,10 +365,13 @@ def transfer(
         if out is None:
             raise HeadstartError("a sweep needs a folder for its runs; give --out")
         base = PretrainRecipe.load(sweep_recipe, [*(overrides or []), f"model.family={family}"])
-        losses = {
-            rule: rate_sweep(base, sizes, tuned, out / rule.replace(" ", "-"))
-            for rule, tuned in (("same rates", None), ("by the rule", sizes[0]))
-        }
+        made_from = {"recipe": base.model_dump(mode="json"), "widths": sizes}
+        read = [sweep_recipe, base.tokens]
+        with output(out, "rate sweep", settings=made_from, inputs=read, replace=may_replace):
+            losses = {
+                rule: rate_sweep(base, sizes, tuned, out / rule.replace(" ", "-"))
+                for rule, tuned in (("same rates", None), ("by the rule", sizes[0]))
+            }
     if as_json:
         checks = {rule: {"change": one.change, "slopes": one.slopes} for rule, one in found.items()}
         sweeps = {
@@ -391,15 +411,26 @@ def measure(as_json: AsJson = False) -> None:
 
 
 def _here(
-    law: str | None, seconds: float, family: str, write: Path | None, data: Path | None, as_json: bool
+    law: str | None,
+    seconds: float,
+    family: str,
+    target: tuple[Path | None, bool],
+    data: Path | None,
+    as_json: bool,
 ) -> None:
-    """Measure this machine and say what fits into the time."""
+    """Measure this machine and say what fits into the time.
+
+    Args:
+        target: the recipe to write, and whether it may replace one.
+    """
+    from headstart.output import output_file
     from headstart.page.numbers import amount, duration
     from headstart.scaling.local_machine import plan_here
     from headstart.scaling.plan import law_named
     from headstart.scaling.shape import write_recipe
     from headstart.scaling.terminal import print_possible
 
+    write, may_replace = target
     plan = plan_here(seconds, family, data, law_named(law) if law else None)
     if write is not None:
         settings = plan.recipe.model_dump(mode="json", exclude_defaults=True)
@@ -408,7 +439,8 @@ def _here(
         best = plan.best
         why = f"Planned for this machine and {duration(seconds)}: {amount(best.parameters)} parameters at "
         why += f"{best.tokens_per_second:,.0f} tokens a second, as measured."
-        write_recipe(write, settings, [why])
+        with output_file(write, replace=may_replace) as place:
+            write_recipe(place, settings, [why])
     if as_json:
         _print_json(plan.as_dict())
     else:
@@ -417,13 +449,13 @@ def _here(
             typer.echo(f"written: {write}")
 
 
-def _pictures(figures: "list[Figure]", folder: Path | None) -> None:
+def _pictures(figures: "list[Figure]", folder: Path | None, replace: bool) -> None:
     """The charts of a page as pictures, where they are asked for."""
     if folder is None:
         return
     from headstart.page.png import write_pngs
 
-    for file in write_pngs([(figure.heading, figure.chart) for figure in figures], folder):
+    for file in write_pngs([(figure.heading, figure.chart) for figure in figures], folder, replace):
         typer.echo(f"written: {file}", err=True)
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, BinaryIO
 import orjson
 import typer
 
+from headstart.cli.options import Replace
+
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A fine-tuned model or run folder.")],
@@ -31,6 +33,7 @@ def predict(
         ),
     ] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
+    replace: Replace = False,
 ) -> None:
     """Predict labels, tags, numbers, answers or vectors: a JSON line for every input, in order."""
     from headstart.interchange.model_folder import load_model
@@ -39,11 +42,11 @@ def predict(
     from headstart.tasks.reload_check import check
     from headstart.training.precision import dtype_named
 
-    loaded = load_model(model, dtype_named(precision))
-    predictor = Predictor.of(loaded)
-    if loaded.folder is not None:
-        check(loaded.folder, predictor)
-    with written_to(out) as stream:
+    with written_to(out, [model, file], replace) as stream:
+        loaded = load_model(model, dtype_named(precision))
+        predictor = Predictor.of(loaded)
+        if loaded.folder is not None:
+            check(loaded.folder, predictor)
         for answer in predict_file(predictor, file, text_column, roles(column)):
             stream.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
 
@@ -62,13 +65,18 @@ def roles(given: list[str] | None) -> dict[str, str]:
 
 
 @contextmanager
-def written_to(path: Path | None) -> Iterator[BinaryIO]:
+def written_to(path: Path | None, inputs: list[Path], replace: bool) -> Iterator[BinaryIO]:
     """A file that appears when it is whole, or standard output."""
     from headstart.folder import atomic
+    from headstart.output import output_file
 
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    with atomic(path) as temporary, temporary.open("wb") as stream:
+    with (
+        output_file(path, inputs=inputs, replace=replace) as place,
+        atomic(place) as temporary,
+        temporary.open("wb") as stream,
+    ):
         yield stream

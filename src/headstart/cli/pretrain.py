@@ -7,6 +7,9 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from headstart.cli.options import Replace
+from headstart.cli.settings import settings_option
+
 
 def pretrain(
     overrides: Annotated[
@@ -17,10 +20,17 @@ def pretrain(
         Path | None,
         typer.Option("--out", help="The run folder; one that exists goes on where it stopped."),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
+        ),
+    ] = None,
+    list_settings: Annotated[bool, settings_option("pretrain")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the run would cost, and write nothing.")
     ] = False,
+    replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Pre-train a model from random weights; interrupted runs go on exactly.
@@ -37,7 +47,7 @@ def pretrain(
         raise HeadstartError("say where the run is to be written: --out FOLDER")
     trainers = {"word2vec": _word2vec, "glove": _glove, "elmo": _elmo}
     train = trainers.get(_family(recipe, overrides or []), _transformer)
-    model, kind, sentence = train(recipe, overrides or [], out)
+    model, kind, sentence = train(recipe, overrides or [], out, replace)
     if os.environ.get("RANK", "0") != "0":  # torchrun starts many; one says how it ended
         return
     last = [event for event in read_metrics(out) if event["kind"] == kind][-1]
@@ -103,13 +113,14 @@ def _family(recipe: Path | None, overrides: list[str]) -> str:
 Trained = tuple[Path, str, str]
 
 
-def _transformer(recipe: Path | None, overrides: list[str], out: Path) -> Trained:
+def _transformer(recipe: Path | None, overrides: list[str], out: Path, replace: bool) -> Trained:
     from headstart.generation.text import sample_prompt
     from headstart.training.loop import pretrain as run_pretraining
     from headstart.training.recipe import PretrainRecipe
 
     settings = PretrainRecipe.load(recipe, overrides)
-    model = run_pretraining(settings, out, sample_prompt if settings.objective.kind == "causal" else None)
+    sampler = sample_prompt if settings.objective.kind == "causal" else None
+    model = run_pretraining(settings, out, sampler, replace)
     sentence = (
         "{tokens:,} tokens in {seconds:,.0f} s: held-out loss {loss:.3f} nats, "
         "{bits_per_byte:.3f} bits a byte (n = {targets:,} targets)"
@@ -117,28 +128,28 @@ def _transformer(recipe: Path | None, overrides: list[str], out: Path) -> Traine
     return model, "evaluation", sentence
 
 
-def _elmo(recipe: Path | None, overrides: list[str], out: Path) -> Trained:
+def _elmo(recipe: Path | None, overrides: list[str], out: Path, replace: bool) -> Trained:
     from headstart.training.elmo_run import ElmoRecipe, train_elmo
 
     sentence = (
         "{words:,} words in {seconds:,.0f} s: held-out perplexity {perplexity:,.1f} "
         "(n = {targets:,} words predicted, both directions)"
     )
-    return train_elmo(ElmoRecipe.load(recipe, overrides), out), "evaluation", sentence
+    return train_elmo(ElmoRecipe.load(recipe, overrides), out, replace), "evaluation", sentence
 
 
-def _word2vec(recipe: Path | None, overrides: list[str], out: Path) -> Trained:
+def _word2vec(recipe: Path | None, overrides: list[str], out: Path, replace: bool) -> Trained:
     from headstart.training.word_vectors_run import Word2VecRecipe, train_word2vec
 
     sentence = (
         "{step} passes in {seconds:,.0f} s: held-out loss {heldout_loss:.3f} nats "
         "(n = {predictions:,} predictions)"
     )
-    return train_word2vec(Word2VecRecipe.load(recipe, overrides), out), "step", sentence
+    return train_word2vec(Word2VecRecipe.load(recipe, overrides), out, replace), "step", sentence
 
 
-def _glove(recipe: Path | None, overrides: list[str], out: Path) -> Trained:
+def _glove(recipe: Path | None, overrides: list[str], out: Path, replace: bool) -> Trained:
     from headstart.training.word_vectors_run import GloveRecipe, train_glove
 
     sentence = "{step} passes in {seconds:,.0f} s: loss {loss:.5f} a cell (n = {cells:,})"
-    return train_glove(GloveRecipe.load(recipe, overrides), out), "step", sentence
+    return train_glove(GloveRecipe.load(recipe, overrides), out, replace), "step", sentence

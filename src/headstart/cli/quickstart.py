@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli.options import Replace
+
 
 def quickstart(
     minutes: Annotated[float, typer.Option(min=0.5, help="About how long the whole may take.")] = 10.0,
@@ -18,6 +20,7 @@ def quickstart(
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path("runs/quickstart"),
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report's figures as JSON.")] = False,
 ) -> None:
     """Turn raw text into a corpus, a tokenizer, an encoder, a decoder, fine-tuned models and a report.
@@ -27,6 +30,6 @@ def quickstart(
     """
     from headstart.quickstart.pipeline import QuickstartRecipe, run
 
-    report = run(QuickstartRecipe.of(minutes, data, labels, seed), out)
+    report = run(QuickstartRecipe.of(minutes, data, labels, seed), out, replace)
     if as_json:
         typer.echo((report.parent / "report.json").read_text())

@@ -8,12 +8,18 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from headstart.cli.options import Replace
+from headstart.cli.settings import settings_option
+
 tokenizer = typer.Typer(
     help="Train a tokenizer on a corpus, and encode a corpus with it.", no_args_is_help=True
 )
 
 Corpus = Annotated[Path, typer.Argument(help="A corpus folder.")]
-Recipe = Annotated[Path | None, typer.Option("--recipe", help="A YAML file of settings.")]
+Recipe = Annotated[
+    Path | None,
+    typer.Option("--recipe", help="A YAML file of settings, or the name of one that headstart brings."),
+]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings.")]
 WORTH_SAYING = 0.005  # of unknown tokens
 
@@ -26,23 +32,30 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The tokenizer folder to write.")],
     overrides: Overrides = None,
     recipe: Recipe = None,
+    replace: Replace = False,
+    list_settings: Annotated[bool, settings_option("tokenizer train")] = False,
     as_json: Json = False,
 ) -> None:
     """Learn a vocabulary from a corpus, in the manner of a family: kind=gpt2, bert, t5, llama3, ..."""
     from headstart.corpus_folder import corpus_documents
     from headstart.folder import read_manifest
+    from headstart.output import identity, output
     from headstart.tokenizer.train import MANIFEST_KIND, VERSION, TokenizerRecipe
     from headstart.tokenizer.train import train as train_tokenizer
 
     settings = TokenizerRecipe.load(recipe, overrides or [])
-    texts = (document["text"] for document in corpus_documents(corpus, ("text",)))
-    made = train_tokenizer(texts, settings, out)
+    read_manifest(corpus, "corpus", 1)
+    made_from = {"recipe": settings.model_dump(mode="json"), "corpus": identity(corpus)}
+    with output(out, MANIFEST_KIND, settings=made_from, inputs=[corpus], replace=replace) as claimed:
+        if not claimed.finished:
+            texts = (document["text"] for document in corpus_documents(corpus, ("text",)))
+            train_tokenizer(texts, settings, out)
+            claimed.finish(read_manifest(out, MANIFEST_KIND, VERSION))
+    figures = claimed.facts
     if as_json:
-        typer.echo(
-            orjson.dumps(read_manifest(out, MANIFEST_KIND, VERSION), option=orjson.OPT_INDENT_2).decode()
-        )
+        typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
     else:
-        typer.echo(f"{made.vocab_size:,} tokens in {out}")
+        typer.echo(f"{figures['vocab_size']:,} tokens in {out}")
 
 
 @tokenizer.command()
@@ -52,14 +65,29 @@ def encode(
     out: Annotated[Path, typer.Option("--out", help="The tokens folder to write.")],
     overrides: Overrides = None,
     recipe: Recipe = None,
+    replace: Replace = False,
+    list_settings: Annotated[bool, settings_option("tokenizer encode")] = False,
     as_json: Json = False,
 ) -> None:
     """Turn a corpus into token shards with document boundaries."""
+    from headstart.folder import read_manifest
+    from headstart.output import identity, output
     from headstart.tokenizer.folder import open_tokenizer
-    from headstart.tokenizer.shards import ShardRecipe, encode_corpus
+    from headstart.tokenizer.shards import KIND, ShardRecipe, encode_corpus
 
     settings = ShardRecipe.load(recipe, overrides or [])
-    figures = encode_corpus(corpus, open_tokenizer(tokenizer_folder), settings, out)
+    read_manifest(corpus, "corpus", 1)
+    chosen = open_tokenizer(tokenizer_folder)
+    made_from = {
+        "recipe": settings.model_dump(mode="json"),
+        "corpus": identity(corpus),
+        "tokenizer": chosen.sha256,
+    }
+    read = [corpus, tokenizer_folder]
+    with output(out, KIND, settings=made_from, inputs=read, replace=replace) as claimed:
+        if not claimed.finished:
+            claimed.finish(encode_corpus(corpus, chosen, settings, out))
+    figures = claimed.facts
     if as_json:
         typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -101,8 +129,9 @@ def _shortest_names(folders: list[Path]) -> list[str]:
 
 def _print_report(figures: dict[str, Any]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from headstart.console import Console
 
     found: dict[str, dict[str, Any]] = figures["tokenizers"]
     first = next(iter(found.values()))

@@ -25,6 +25,7 @@ from headstart.corpus.outcomes import most_common
 from headstart.corpus.prepare import PreparedTask, finished, prepare, task_fingerprint
 from headstart.corpus.readers.records import Skip
 from headstart.corpus.readers.sources import Source, find_sources, plan_tasks
+from headstart.corpus.readers.storage import is_remote
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.report import facts as report_facts
 from headstart.corpus.report import page as report_page
@@ -51,6 +52,7 @@ from headstart.folder import (
     write_json,
     write_manifest,
 )
+from headstart.output import output
 from headstart.progress import ProgressBar
 from headstart.workers import available_cores
 
@@ -69,6 +71,7 @@ def build(
     recipe: CorpusRecipe,
     workers: int | None = None,
     on: engine.Name = "local",
+    replace: bool = False,
 ) -> CorpusManifest:
     """Make a corpus folder from raw files, or go on with an interrupted one.
 
@@ -82,6 +85,7 @@ def build(
         workers: processes, or jobs of a Slurm array, at once; by default as many as there are cores. 0 runs
             everything in this process, which a record that crashes its parser then ends.
         on: the engine.
+        replace: delete what `out` holds.
 
     Returns:
         The folder's manifest.
@@ -89,6 +93,15 @@ def build(
     Raises:
         HeadstartError: bad input or settings, a folder in use for something else, or no document survives.
     """
+    read = [Path(given) for given in inputs if not is_remote(str(given))]
+    with output(out, KIND, inputs=read, own=(WORK,), replace=replace):
+        return _build(inputs, out, recipe, workers, on)
+
+
+def _build(
+    inputs: Sequence[Path | str], out: Path, recipe: CorpusRecipe, workers: int | None, on: engine.Name
+) -> CorpusManifest:
+    """The same, in a folder that is claimed."""
     started = time.monotonic()
     sources, unknown = find_sources(inputs, leave_out=out)
     made_from = _made_from(sources, recipe)
@@ -96,11 +109,10 @@ def build(
         manifest = corpus_manifest(out)
         if manifest["fingerprint"] != made_from:
             raise HeadstartError(
-                f"{out} holds a corpus made from other inputs or settings; choose another --out or delete it"
+                f"{out} holds a corpus made from other inputs or settings; choose another --out, or pass "
+                "--replace to delete it"
             )
         return manifest
-    if out.is_dir() and any(out.iterdir()) and not (out / WORK).is_dir():
-        raise HeadstartError(f"{out} holds other files; choose an empty or a new folder")
     stages = stages_of(recipe)
     work = make_work(out / WORK, recipe, plan_tasks(sources), {one.name: one.rules(recipe) for one in stages})
     _drop_stale(work, made_from)

@@ -107,9 +107,13 @@ class NearDuplicates(Recipe):
     """MinHash with locality-sensitive hashing: P(match) = 1 - (1 - s^rows)^bands at Jaccard similarity s."""
 
     enabled: bool = True
+    """Whether near duplicates are looked for."""
     words: int = Field(default=5, ge=1, le=32)
+    """Words of a shingle."""
     bands: int = Field(default=14, ge=1, le=256)
+    """Bands of hashes, of which two documents have to share one."""
     rows: int = Field(default=8, ge=1, le=64)
+    """Hashes in a band; more let only nearer copies match."""
     keep: Literal["longest", "newest"] = "longest"
     """Which document of a group stays; of equal ones the first."""
     check: float | None = Field(default=None, gt=0, le=1)
@@ -134,10 +138,13 @@ class Mix(Recipe):
     """How much of each domain goes into the corpus. Without shares, everything once."""
 
     by: Literal["domain", "language"] = "domain"
+    """What the groups are."""
     shares: dict[str, float] = Field(default={})
+    """Weight of every group by its name; a group that is left out is dropped."""
     temperature: float | None = Field(default=None, ge=0, le=1)
     """Shares in proportion to `bytes ** temperature`, as for languages: 1 as it comes, 0 all alike."""
     bytes: int | None = Field(default=None, gt=0)
+    """The budget in bytes; give this or `tokens`."""
     tokens: float | None = Field(default=None, gt=0)
     """The budget, in bytes or in tokens; None: what the groups with a share hold."""
     bytes_per_token: float = Field(default=4.0, gt=0)
@@ -175,14 +182,19 @@ class CorpusRecipe(Recipe):
     """Everything that decides which documents a corpus holds, and in which order."""
 
     seed: int = Field(default=0, ge=0)
+    """Of the final order and of all that is drawn."""
     domains: dict[str, str] = Field(default={})
+    """Patterns of file names, each with the domain of its documents."""
     fields: dict[str, str] = Field(default={})
     """What rows call text, html, id, url, language, date and domain, where they have other names."""
     extractor: str = "headstart"
     """What finds the main text of an HTML page: see `extract.EXTRACTORS`; or a trained classifier's file."""
     piece_characters: int = Field(default=20_000, ge=1_000)
+    """Longer texts of books and the like are cut into pieces of about so many characters."""
     languages: Literal["auto", "any"] | list[str] = "auto"
+    """Languages that stay; auto: the one with the most bytes; any: all of them."""
     language_score: float = Field(default=0.65, ge=0, le=1)
+    """How sure the language has to be."""
     lines: Lines = Lines()
     extensions: list[Path] = Field(default=[])
     """Python files with signals and filters of your own: see `extensions`."""
@@ -194,8 +206,11 @@ class CorpusRecipe(Recipe):
     personal_data: list[Kind] = Field(default=[])
     """What is replaced by a placeholder."""
     rules: dict[str, str | None] = RULES
+    """Rules over signals that remove a document, by name."""
     page_rules: dict[str, str | None] = PAGE_RULES
+    """Further rules, for web pages alone."""
     by_language: dict[str, LanguageRules] = Field(default={})
+    """What is different for the documents of one language."""
     against: list[Path] = Field(default=[])
     """Finished corpora whose documents are not to come again; only their index is read."""
     near_duplicates: NearDuplicates = NearDuplicates()
@@ -212,6 +227,7 @@ class CorpusRecipe(Recipe):
     """Files of evaluations whose text must not be in the corpus."""
     mix: Mix = Mix()
     shard_bytes: int = Field(default=64_000_000, ge=1_000)
+    """A file of the corpus is closed when it holds so many bytes."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "language_score": "language_threshold lang_threshold",

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from headstart.evaluation.report import Evaluation, Table, excerpt
-from headstart.tasks.data.dataset import Examples
-from headstart.tasks.examples import Choices, Conversation
+from headstart.tasks.examples import Choices, Conversation, Examples
 from headstart.tasks.metrics.answers import answer_f1, exact_match
 from headstart.tasks.metrics.bootstrap import Measurement, mean
 from headstart.tasks.metrics.entities import (

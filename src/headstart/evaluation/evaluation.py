@@ -8,12 +8,14 @@ from typing import Literal, get_args
 
 from headstart.errors import HeadstartError, nearest
 from headstart.evaluation.label_evaluation import evaluate_labels
-from headstart.evaluation.likelihood_tasks import CHOICES, evaluate_choices, evaluate_last_words
+from headstart.evaluation.likelihood_tasks import evaluate_choices, evaluate_last_words
 from headstart.evaluation.perplexity import evaluate_text
 from headstart.evaluation.prompt_evaluation import evaluate_prompted
 from headstart.evaluation.report import Evaluation
 from headstart.interchange.model_folder import LoadedModel
-from headstart.tasks.data.rows import TOO_LONG, read_rows
+from headstart.tasks.data.lines import TOO_LONG
+from headstart.tasks.data.rows import read_rows
+from headstart.tasks.kinds.multiple_choice import MultipleChoice
 from headstart.tasks.predictor import Predictor, task_of
 from headstart.tasks.reload_check import check
 
@@ -109,6 +111,6 @@ def _what(loaded: LoadedModel, on: str, settings: EvaluationSettings) -> tuple[W
     if task_of(loaded) or path.is_dir():
         return "labels", path
     _, row = next(read_rows(path), (0, {}))
-    if row is not TOO_LONG and any(name in row for name in CHOICES):
+    if row is not TOO_LONG and MultipleChoice().columns(row, {}, asked=False) is not None:
         return "choices", path
     return ("labels" if settings.shots != (0,) else "text"), path

@@ -9,8 +9,11 @@ from headstart.evaluation.error_tables import show_errors, words_in
 from headstart.evaluation.report import Evaluation, by_length, slices
 from headstart.tasks.baselines.word_counts import Majority, System, baselines
 from headstart.tasks.baselines.word_vectors import VectorClassifier, read_baseline
-from headstart.tasks.data.dataset import Examples, TaskKind, load_examples, load_task
-from headstart.tasks.data.rows import TOO_LONG, is_class_folder, read_rows
+from headstart.tasks.data.data_checks import shared
+from headstart.tasks.data.dataset import load_examples, load_task
+from headstart.tasks.data.lines import TOO_LONG
+from headstart.tasks.data.rows import is_class_folder, read_rows
+from headstart.tasks.examples import Examples, Reading, TaskKind
 from headstart.tasks.metrics import measure
 from headstart.tasks.metrics.bootstrap import Score
 from headstart.tasks.predictor import Predictor
@@ -19,11 +22,16 @@ from headstart.training.restore import load_any
 CHUNK = 512  # examples answered at once
 
 
-def evaluation_examples(path: Path, kind: TaskKind, **columns: Any) -> Examples:
-    """Every example of a file, or those of the test part of a folder."""
+def evaluation_examples(path: Path, kind: TaskKind, like: Reading | None = None, **columns: Any) -> Examples:
+    """Every example of a file, or those of the test part of a folder.
+
+    Args:
+        like: how the data were read that the model has learned from; these are read alike.
+        columns: see `load_examples`.
+    """
     if path.is_dir():
-        return load_task(path, kind, **columns).test
-    return load_examples(path, kind, **columns)
+        return load_task(path, kind, like=like, **columns).test
+    return load_examples(path, kind, like=like, **columns)
 
 
 def evaluate_predictor(predictor: Predictor, examples: Examples) -> list[Score]:
@@ -68,7 +76,8 @@ def evaluate_labels(
         HeadstartError: the model knows none of the labels in the data; see also `load_examples`.
     """
     task = predictor.task
-    examples = evaluation_examples(path, task, **columns)
+    like = predictor.facts.reading
+    examples = evaluation_examples(path, task, like, **columns)
     others = _other_columns(path, examples)
     if limit is not None:
         examples = examples.subset(range(min(limit, len(examples))))
@@ -76,11 +85,13 @@ def evaluate_labels(
     _check_labels(predictor, examples)
     learned = None
     if train is not None:
-        learned = load_examples(train, task, **columns)
+        learned = load_examples(train, task, like=like, **columns)
     elif path.is_dir() and not is_class_folder(path):
-        learned = load_task(path, task, **columns).train
+        learned = load_task(path, task, like=like, **columns).train
     systems = _beside(task, examples, learned, beside)
     result = Evaluation(path.name, task, _rule(learned), notes=list(examples.notes))
+    if learned is not None:
+        result.notes += shared(examples, learned, "examples also occur in the training data of the baselines")
     predicted, answers = _answers(predictor, examples)
     measured = measure(task, examples.targets, predicted)
     result.add("model", measured + show_errors(examples, predicted, answers, result))

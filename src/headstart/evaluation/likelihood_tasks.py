@@ -18,7 +18,11 @@ from headstart.errors import HeadstartError
 from headstart.evaluation.likelihood import Likelihood, asked_for, likelihoods
 from headstart.evaluation.report import Evaluation, by_length, excerpt, slices
 from headstart.interchange.model_folder import LoadedModel
-from headstart.tasks.data.rows import TOO_LONG, read_rows
+from headstart.tasks.data.columns import typical_row
+from headstart.tasks.data.lines import TOO_LONG
+from headstart.tasks.data.rows import read_rows
+from headstart.tasks.kinds.kind import Unusable
+from headstart.tasks.kinds.multiple_choice import MultipleChoice
 from headstart.tasks.metrics.bootstrap import Measurement, mean
 from headstart.tasks.metrics.labels import calibration_error
 from headstart.tasks.metrics.language import perplexity
@@ -27,10 +31,6 @@ CHUNK = 64  # tasks whose tokens are held at once
 SEPARATOR = "\n\n"
 """Between solved examples."""
 MOST_ERRORS = 20
-
-PROMPTS = ("prompt", "question", "context", "ctx", "premise", "text", "sentence", "query")
-CHOICES = ("choices", "options", "endings", "candidates")
-ANSWERS = ("answer", "label", "gold", "answerKey", "correct", "target")
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,12 @@ def evaluate_choices(
 
     Args: as in `evaluate_last_words`.
     """
-    problems = [_problem(where, row) for where, row in _rows(path)]
-    pool = problems if examples is None else [_problem(where, row) for where, row in _rows(examples)]
+    problems, notes = _problems(path)
+    pool = problems if examples is None else _problems(examples)[0]
+    if examples is not None:
+        known = {one.solved for one in pool}
+        same = sum(one.solved in known for one in problems)
+        notes += [f"{same:,} problems also occur among the solved examples"] if same else []
     problems = problems[:limit]
     prefixes = _prefixes(problems, pool, shots, seed, own=examples is None)
     texts = [(prefix + one.prompt, choice) for prefix, one in zip(prefixes, problems, strict=True)
@@ -132,7 +136,7 @@ def evaluate_choices(
         "choices",
         "A choice is picked by the log-probability of its tokens behind the prompt (accuracy), or by that "
         f"divided by its bytes (accuracy per byte); {_shots(shots)}.",
-        notes=_cut(cut, len(found)),
+        notes=notes + _cut(cut, len(found)),
     )
     result.add("model", [right, _accuracy(problems, for_bytes, "accuracy per byte"),
                          calibration_error(confidence, correct)])  # fmt: skip
@@ -180,35 +184,36 @@ def _last_word(where: str, row: dict[str, Any]) -> Problem:
     return Problem(prompt, (f" {word}",), 0, {name: row[name] for name in row if name != "text"})
 
 
-def _problem(where: str, row: dict[str, Any]) -> Problem:
-    names = [next((name for name in known if name in row), None) for known in (PROMPTS, CHOICES, ANSWERS)]
-    prompt_name, choices_name, answer_name = names
-    if prompt_name is None or choices_name is None or answer_name is None:
-        found = ", ".join(map(repr, list(row)[:12]))
-        raise HeadstartError(f"{where}: a task has 'prompt', 'choices' and 'answer'; found {found}")
-    choices: Any = row[choices_name]
-    labels = [str(number) for number in range(26)]
-    if isinstance(choices, dict):  # as in ARC: {"text": [...], "label": ["A", ...]}
-        choices, labels = choices.get("text"), [str(label) for label in choices.get("label", [])]
-    if not isinstance(choices, list) or len(choices) < 2 or not all(str(one).strip() for one in choices):
-        raise HeadstartError(f"{where}: {choices_name!r} has to be a list of two texts at least, none empty")
-    choices = [str(choice) for choice in choices]
-    answer = str(row[answer_name])
-    if answer in choices:
-        right = choices.index(answer)
-    elif answer in labels[: len(choices)]:
-        right = labels.index(answer)
-    elif len(answer) == 1 and answer.isalpha() and ord(answer.upper()) - ord("A") < len(choices):
-        right = ord(answer.upper()) - ord("A")
-    else:
-        raise HeadstartError(
-            f"{where}: the answer {answer[:40]!r} is none of the {len(choices)} choices, nor a place of one "
-            f"(0 to {len(choices) - 1}, or A to {chr(ord('A') + len(choices) - 1)})"
+def _problems(path: Path) -> tuple[list[Problem], list[str]]:
+    """The problems of a file, read as those of multiple choice are, and what there is to say of their
+    answers."""
+    rows = _rows(path)
+    kind, notes = MultipleChoice(), []
+    columns = kind.columns(typical_row([row for _, row in rows]), {}, asked=True)
+    if columns is None:
+        found = ", ".join(map(repr, list(rows[0][1])[:12]))
+        raise HeadstartError(f"{rows[0][0]}: a task has 'prompt', 'choices' and 'answer'; found {found}")
+    for where, row in rows:
+        lacking = [column for column in columns.values() if column not in row]
+        if lacking:
+            raise HeadstartError(
+                f"{where} has no {lacking[0]!r}; a task has 'prompt', 'choices' and 'answer'"
+            )
+    kind.settle(rows, columns, None, notes)
+    problems = []
+    for where, row in rows:
+        try:
+            given = kind.read_input(where, row, columns)
+            right = kind.read_target(where, row, columns, given, Counter())
+        except Unusable as reason:
+            raise HeadstartError(f"{where}: {reason}") from None
+        read = kind.columns_read(row, columns)
+        apart = "" if given.text[-1].isspace() else " "
+        choices = tuple(one if one[0].isspace() else f"{apart}{one}" for one in given.options)
+        problems.append(
+            Problem(given.text, choices, right, {name: row[name] for name in row if name not in read})
         )
-    prompt = str(row[prompt_name])
-    if not prompt or not prompt[-1].isspace():
-        choices = [choice if choice[0].isspace() else f" {choice}" for choice in choices]
-    return Problem(prompt, tuple(choices), right, {name: row[name] for name in row if name not in names})
+    return problems, notes
 
 
 def _prefixes(

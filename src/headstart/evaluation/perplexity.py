@@ -13,7 +13,8 @@ from headstart.evaluation.likelihood import likelihoods, windows
 from headstart.evaluation.pseudo_likelihood import pieces, pseudo_loss
 from headstart.evaluation.report import Evaluation, by_length, excerpt, slices
 from headstart.interchange.model_folder import LoadedModel
-from headstart.tasks.data.rows import MAX_LINE, TOO_LONG, format_of, read_rows
+from headstart.tasks.data.lines import MAX_LINE, TOO_LONG
+from headstart.tasks.data.rows import format_of, read_rows
 from headstart.tasks.metrics.language import bits_per_byte, perplexity
 
 CHUNK_DOCUMENTS = 64

@@ -10,10 +10,13 @@ from headstart.evaluation.prompting import Prompted
 from headstart.evaluation.report import Evaluation, Table
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.baselines.word_counts import System, baselines
+from headstart.tasks.data.data_checks import shared
 from headstart.tasks.data.dataset import load_examples, load_task
 from headstart.tasks.data.rows import is_class_folder
 from headstart.tasks.examples import Examples
 from headstart.tasks.metrics import measure
+
+ALSO = "test examples also occur among those that solved examples come from"
 
 
 def evaluate_prompted(
@@ -73,8 +76,8 @@ def _data(
     """What the solved examples come from, what is asked, and what there is to say."""
     if train is not None:
         learned = load_examples(train, columns=columns)
-        examples = load_examples(path, learned.task, columns=columns)
-        return learned, examples, list(examples.notes)
+        examples = load_examples(path, learned.task, columns=columns, like=learned.reading)
+        return learned, examples, [*examples.notes, *shared(examples, learned, ALSO)]
     if path.is_dir() and not is_class_folder(path):
         task = load_task(path, columns=columns)
         return task.train, task.test, task.notes
@@ -83,11 +86,8 @@ def _data(
     if not half:
         raise HeadstartError(f"{path} has one example alone; name a file with solved ones (--train)")
     note = f"no --train: solved examples come from the first {half:,} rows, and the others are asked"
-    return (
-        examples.subset(range(half)),
-        examples.subset(range(half, len(examples))),
-        [*examples.notes, note],
-    )
+    learned, asked = examples.subset(range(half)), examples.subset(range(half, len(examples)))
+    return learned, asked, [*examples.notes, note, *shared(asked, learned, ALSO)]
 
 
 def _beside(learned: Examples) -> dict[str, System]:

@@ -8,7 +8,7 @@ closes turns.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from headstart.errors import HeadstartError
 from headstart.generation.template_process import TemplateProcess
@@ -48,28 +48,77 @@ def chat_ids(
     Raises:
         HeadstartError: the tokenizer has no chat template, or the template refuses the messages.
     """
-    numbers = {tokenizer.tokens[index]: index for index in tokenizer.special.all}
-    pattern = _any_of(numbers)
+    filled = fill(tokenizer, messages, add_generation_prompt, tools, **variables)
+    return filled_ids(tokenizer, filled)[0]
+
+
+class Filled(NamedTuple):
+    """A conversation as its template writes it."""
+
+    text: str
+    mark: str
+    """Stands in special tokens that were typed, so that they are text."""
+    written: list[tuple[int, int]]
+    """The characters that the template marks as the assistant's, by `{% generation %}`."""
+
+
+def fill(
+    tokenizer: Tokenizer,
+    messages: Sequence[Mapping[str, Any]],
+    add_generation_prompt: bool = False,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    **variables: Any,
+) -> Filled:
+    """The text of a conversation in which the template's special tokens can be told from typed ones; see
+    `chat_ids`."""
     given = {"messages": list(messages), "tools": tools, **variables}
     held = set(_strings(given))
-    mark = next((one for one in _MARKS if not any(one in text for text in held)), None)
-    if mark is None:
+    free = [one for one in _MARKS if not any(one in text for text in held)]
+    if len(free) < 3:
         raise HeadstartError("the messages hold every noncharacter of Unicode; that is no text")
-    text = _fill(tokenizer, _marked(given, pattern, mark), add_generation_prompt)
+    mark, opened, closed = free[:3]
+    marked = _marked(given, _any_of(_special_numbers(tokenizer)), mark)
+    text = _fill(tokenizer, marked, add_generation_prompt, (opened, closed))
+    written, begin, length = [], 0, 0
+    parts = re.split(f"([{opened}{closed}])", text)
+    for part in parts:
+        if part == opened:
+            begin = length
+        elif part == closed:
+            written.append((begin, length))
+        else:
+            length += len(part)
+    return Filled("".join(part for part in parts if part not in (opened, closed)), mark, written)
+
+
+def filled_ids(tokenizer: Tokenizer, filled: Filled) -> tuple[list[int], list[tuple[int, int]]]:
+    """The tokens of a filled template, and the characters of its text that each stands for."""
+    numbers = _special_numbers(tokenizer)
     ids: list[int] = []
-    parts = pattern.split(text)  # text, token, text, ..., text
+    spans: list[tuple[int, int]] = []
+    parts = _any_of(numbers).split(filled.text)  # text, token, text, ..., text
+    begin = 0
     for place, part in enumerate(parts):
         if place % 2:
             ids.append(numbers[part])
+            spans.append((begin, begin + len(part)))
+            begin += len(part)
             continue
+        places = range(len(part))
         if place and numbers[parts[place - 1]] in tokenizer.special.strips_behind:
-            part = part.lstrip(BLANKS)
+            places = range(len(part) - len(part.lstrip(BLANKS)), len(part))
         if place + 1 < len(parts) and numbers[parts[place + 1]] in tokenizer.special.strips_before:
-            part = part.rstrip(BLANKS)
-        part = part.replace(mark, "")
-        if part:
-            ids += tokenizer.encode_behind(part) if place else tokenizer.encode(part)
-    return ids
+            places = range(places.start, max(places.start, len(part.rstrip(BLANKS))))
+        kept = [at for at in places if part[at] != filled.mark]
+        if kept:
+            own, its = tokenizer.encode_spans("".join(part[at] for at in kept), behind=place > 0)
+            ids += own
+            spans += [
+                (begin + kept[min(start, len(kept) - 1)], begin + (kept[end - 1] + 1 if end else 0))
+                for start, end in its.tolist()
+            ]
+        begin += len(part)
+    return ids, spans
 
 
 def render(
@@ -96,14 +145,24 @@ def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
     return found
 
 
-def _fill(tokenizer: Tokenizer, given: dict[str, Any], add_generation_prompt: bool) -> str:
+def _special_numbers(tokenizer: Tokenizer) -> dict[str, int]:
+    return {tokenizer.tokens[index]: index for index in tokenizer.special.all}
+
+
+def _fill(
+    tokenizer: Tokenizer,
+    given: dict[str, Any],
+    add_generation_prompt: bool,
+    around: tuple[str, str] = ("", ""),
+) -> str:
+    """The filled template; `around` are put around what it marks as the assistant's."""
     if not given["messages"]:
         raise HeadstartError("a conversation without a message leaves nothing to answer; give it one")
     given["messages"] = [_without_nothing(message) for message in given["messages"]]
     variables = {**special_tokens(tokenizer), "documents": None, **given}
     variables["add_generation_prompt"] = add_generation_prompt
     try:
-        return _process.fill(_template(tokenizer, given["tools"] is not None), variables)
+        return _process.fill(_template(tokenizer, given["tools"] is not None), variables, around)
     except ValueError as error:
         raise HeadstartError(
             f"the chat template of {tokenizer.path.parent} refuses the conversation: {error}"

@@ -5,8 +5,9 @@ files and from Python's inside, but not from loops without end or from texts of 
 fills it: the child may hold `MEMORY` bytes, and the system kills it when one conversation takes longer than
 `SECONDS`.
 
-The child reads one request a line, `{"template": ..., "variables": {...}}`, and writes one answer a line:
-`{"text": ...}` or `{"error": ...}`. It runs this file alone, so that it starts in a tenth of a second.
+The child reads one request a line, `{"template": ..., "variables": {...}, "around": [..., ...]}`, and writes
+one answer a line: `{"text": ...}` or `{"error": ...}`. It runs this file alone, so that it starts in a tenth
+of a second.
 """
 
 import json
@@ -32,16 +33,20 @@ class TemplateProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._owner = 0  # the process that started the child: a fork must not share its pipes
 
-    def fill(self, template: str, variables: dict[str, Any]) -> str:
+    def fill(self, template: str, variables: dict[str, Any], around: tuple[str, str] = ("", "")) -> str:
         """The text of a template.
+
+        Args:
+            around: what is put before and behind the parts that the template marks by `{% generation %}`.
 
         Raises:
             ValueError: the template fails, or takes too long or too much memory; says which.
         """
-        request = json.dumps({"template": template, "variables": variables}, default=_named).encode() + b"\n"
+        request = {"template": template, "variables": variables, "around": around}
+        encoded = json.dumps(request, default=_named).encode() + b"\n"
         with self._lock:
             try:
-                line = self._asked(request)
+                line = self._asked(encoded)
             except BaseException:  # Ctrl-C too: an answer that nobody read would be taken for the next one
                 self._stop()
                 raise
@@ -108,7 +113,7 @@ def serve() -> None:
 def _answer(line: bytes) -> bytes:
     try:
         request = json.loads(line)
-        text = compiled(request["template"]).render(request["variables"])
+        text = compiled(request["template"], *request["around"]).render(request["variables"])
         if len(text) > LONGEST:
             raise ValueError(f"it writes more than {LONGEST:,} characters")
         return json.dumps({"text": text}).encode()
@@ -120,14 +125,18 @@ def _answer(line: bytes) -> bytes:
 
 
 @lru_cache(maxsize=8)
-def compiled(template: str) -> Any:
-    """A template in Jinja's sandbox, with what transformers lends to templates."""
+def compiled(template: str, before: str = "", behind: str = "") -> Any:
+    """A template in Jinja's sandbox, with what transformers lends to templates.
+
+    Args:
+        before, behind: stand around what the template marks as written by the assistant.
+    """
     import jinja2
     from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """`{% generation %}` marks what the assistant wrote, for training; the text stays as it is."""
+        """`{% generation %}` marks what the assistant wrote, for training."""
 
         tags = {"generation"}
 
@@ -137,7 +146,7 @@ def compiled(template: str) -> Any:
             return jinja2.nodes.CallBlock(self.call_method("_written"), [], [], body).set_lineno(line)
 
         def _written(self, caller: Any) -> Any:
-            return caller()
+            return f"{before}{caller()}{behind}"
 
     def raise_exception(message: str) -> None:
         raise jinja2.TemplateError(message)

@@ -228,8 +228,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
         HeadstartError: no such folder, a pickle file instead of safetensors, another architecture,
             missing or damaged weights.
     """
-    if (folder / "model").is_dir() and not (folder / "config.json").exists():
-        folder = folder / "model"  # a run folder was given
+    folder = model_in(folder)
     if not folder.is_dir():
         raise HeadstartError(f"there is no model folder {folder}; check the path")
     if (folder / CONFIG_FILE).exists() and not (folder / "config.json").exists():
@@ -244,6 +243,12 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
     pooled = loaded.vectors is not None and loaded.vectors.pooling == ("mean",)
     loaded.mean_is_vector = pooled or loaded.metadata.get("task") == "embedding"
     return loaded
+
+
+def model_in(source: Path) -> Path:
+    """The model folder that is meant by a run folder; the folder itself where it is none."""
+    run = (source / "model").is_dir() and not (source / "config.json").exists()
+    return source / "model" if run else source
 
 
 def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> LoadedModel:

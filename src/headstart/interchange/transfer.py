@@ -11,9 +11,10 @@ from torch import Tensor
 from headstart.errors import HeadstartError
 from headstart.folder import atomic
 from headstart.interchange.gguf_file import read_gguf, rounded, write_gguf, write_tokenizer
-from headstart.interchange.model_folder import SHARD_BYTES, LoadedModel, load_model, save_model
+from headstart.interchange.model_folder import SHARD_BYTES, LoadedModel, load_model, model_in, save_model
 from headstart.models.registry import family_named
 from headstart.models.transformer import Transformer
+from headstart.output import identity, output, output_file
 from headstart.tokenizer.folder import open_tokenizer
 
 Format = Literal["hf", "gguf"]
@@ -27,8 +28,11 @@ PROBE_ROWS, PROBE_TOKENS = 2, 32
 TOLERANCE = 1e-5  # of the largest output: what another order of additions may change in float32
 
 
-def import_model(source: Path, out: Path) -> dict[str, Any]:
+def import_model(source: Path, out: Path, replace: bool = False) -> dict[str, Any]:
     """Read a Hugging Face folder or a GGUF file and write it as a model folder.
+
+    Args:
+        replace: delete what `out` holds.
 
     Returns:
         What it is: family, head, parameters, tokens.
@@ -36,6 +40,15 @@ def import_model(source: Path, out: Path) -> dict[str, Any]:
     Raises:
         HeadstartError: another architecture, pickles, missing or unknown weights, numbers that are none.
     """
+    made_from = {"source": identity(model_in(source))}
+    read = [source, model_in(source)]
+    with output(out, "imported model", settings=made_from, inputs=read, replace=replace) as claimed:
+        if not claimed.finished:
+            claimed.finish(_import(source, out))
+    return claimed.facts
+
+
+def _import(source: Path, out: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         if source.suffix == ".gguf":
             model, fields = read_gguf(source)
@@ -59,7 +72,12 @@ def import_model(source: Path, out: Path) -> dict[str, Any]:
 
 
 def export_model(
-    source: Path, out: Path, form: Format = "hf", numbers: str = "float32", shard_bytes: int = SHARD_BYTES
+    source: Path,
+    out: Path,
+    form: Format = "hf",
+    numbers: str = "float32",
+    shard_bytes: int = SHARD_BYTES,
+    replace: bool = False,
 ) -> dict[str, Any]:
     """Write a model for use elsewhere, read it again from disk, and compare what it computes.
 
@@ -69,6 +87,7 @@ def export_model(
         form: a Hugging Face folder, or one GGUF file.
         numbers: of the weights, a key of `NUMBERS`; q8_0 is for GGUF alone.
         shard_bytes: from this size on, a folder has several weight files and an index.
+        replace: delete what `out` holds.
 
     Returns:
         Where it is, its bytes, and the largest difference of its outputs: `difference` from the model
@@ -83,6 +102,18 @@ def export_model(
             f"an {form} export has no {numbers} weights; choose "
             + ", ".join(name for name in NUMBERS if form == "gguf" or name != "q8_0")
         )
+    read = [source, model_in(source)]
+    if form == "gguf":
+        with output_file(out, inputs=read, replace=replace):
+            return _export(source, out, form, numbers, shard_bytes)
+    made_from = {"source": identity(model_in(source)), "numbers": numbers, "shard_bytes": shard_bytes}
+    with output(out, "exported model", settings=made_from, inputs=read, replace=replace) as claimed:
+        if not claimed.finished:
+            claimed.finish(_export(source, out, form, numbers, shard_bytes))
+    return claimed.facts
+
+
+def _export(source: Path, out: Path, form: Format, numbers: str, shard_bytes: int) -> dict[str, Any]:
     loaded = load_model(source)
     dtype, kind = NUMBERS[numbers]
     body = f"Exported from {source.name}."

@@ -7,6 +7,7 @@ from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic
+from headstart.output import output_file
 from headstart.page.document import PAGE_STYLE
 from headstart.page.markup import Markup, element
 from headstart.page.plot import PLOT_STYLE, WIDTH
@@ -16,11 +17,14 @@ FONTS = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', 'Noto Sans', sans-s
 """By name: the renderer takes `sans-serif` for Arial, and draws no text where that is not installed."""
 
 
-def write_pngs(charts: Iterable[tuple[str, Markup]], folder: Path) -> list[Path]:
+def write_pngs(charts: Iterable[tuple[str, Markup]], folder: Path, replace: bool = False) -> list[Path]:
     """Write charts of `page.plot`, light, each named after its heading.
 
+    Args:
+        replace: take the place of pictures that are there.
+
     Raises:
-        HeadstartError: the package that draws is not installed.
+        HeadstartError: the package that draws is not installed, or a picture is there already.
     """
     renderer = _renderer()
     style = element("style", Markup(_light_style()))
@@ -33,7 +37,7 @@ def write_pngs(charts: Iterable[tuple[str, Markup]], folder: Path) -> list[Path]
         picture = renderer.svg_to_bytes(svg_string=svg, width=PIXELS, background="#ffffff")
         name = re.sub(r"\W+", "-", heading.lower()).strip("-")
         written.append(folder / f"{name}.png")
-        with atomic(written[-1]) as temporary:
+        with output_file(written[-1], replace=replace) as place, atomic(place) as temporary:
             temporary.write_bytes(bytes(picture))
     return written
 

@@ -9,6 +9,7 @@ from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, fingerprint, read_json, write_json
 from headstart.generation.text import sample_prompt
+from headstart.output import output
 from headstart.progress import stage
 from headstart.quickstart.budget import Plan, make_plan
 from headstart.quickstart.collect import collect
@@ -16,7 +17,8 @@ from headstart.quickstart.funnel import count_funnel
 from headstart.quickstart.points import POINTS, fit_points, keep_model
 from headstart.quickstart.report import write
 from headstart.recipe import Recipe
-from headstart.tasks.data.dataset import TaskData, find_tasks
+from headstart.tasks.data.dataset import find_tasks
+from headstart.tasks.examples import TaskData
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode_corpus
 from headstart.tokenizer.train import TokenizerRecipe
@@ -26,6 +28,7 @@ from headstart.training.machine import describe_machine
 from headstart.workers import available_cores
 
 SETTINGS, PLAN, STAGES, MACHINE = "quickstart.yaml", "plan.yaml", "stages.json", "machine.json"
+MARK = "quickstart.json"
 TOP_VOCABULARY, SMALLEST_VOCABULARY = 8192, 512
 BYTES_PER_TOKEN_TYPE = 1000  # a vocabulary entry should be worth at least that much text
 REPORT_SECONDS = 10.0
@@ -69,13 +72,22 @@ def _samples() -> Path:
     )
 
 
-def run(recipe: QuickstartRecipe, out: Path) -> Path:
+def run(recipe: QuickstartRecipe, out: Path, replace: bool = False) -> Path:
     """Run every stage that is not finished yet; returns the path of `report.html`.
+
+    Args:
+        replace: delete what `out` holds.
 
     Raises:
         HeadstartError: bad data, or `out` holds a quickstart with other settings.
         Stopped: interrupted; the same call goes on.
     """
+    read = [*recipe.data, *([recipe.labels] if recipe.labels else [])]
+    with output(out, "quickstart", inputs=read, own=(MARK,), replace=replace):
+        return _run(recipe, out)
+
+
+def _run(recipe: QuickstartRecipe, out: Path) -> Path:
     _claim(recipe, out)
     clock = _Clock(out / STAGES)
     tasks = find_tasks(recipe.labels, seed=recipe.seed) if recipe.labels else []
@@ -110,10 +122,8 @@ def run(recipe: QuickstartRecipe, out: Path) -> Path:
 
 def _claim(recipe: QuickstartRecipe, out: Path) -> None:
     """Take `out` for these settings, or go on with them; another quickstart's folder is refused."""
-    if out.exists() and not out.is_dir():
-        raise HeadstartError(f"--out {out} is a file; name a folder")
     identity = fingerprint(recipe.model_dump(mode="json"))
-    mark = out / "quickstart.json"
+    mark = out / MARK
     if mark.exists():
         if read_json(mark)["fingerprint"] != identity:
             raise HeadstartError(
@@ -121,8 +131,6 @@ def _claim(recipe: QuickstartRecipe, out: Path) -> None:
                 "--out, or remove the folder"
             )
         return
-    if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise HeadstartError(f"{out} holds other files; choose an empty or a new folder for --out")
     recipe.save(out / SETTINGS)
     write_json(mark, {"fingerprint": identity})
 

@@ -13,7 +13,9 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model
 from headstart.progress import ProgressBar
 from headstart.quickstart.budget import Plan
-from headstart.tasks.data.dataset import TaskData, find_tasks, sample_labels
+from headstart.tasks.data.dataset import find_tasks
+from headstart.tasks.data.splitting import sample_labels
+from headstart.tasks.examples import TaskData
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.learning_curve import SYSTEMS, run_point
 from headstart.workers import available_cores, worker_pool

@@ -3,9 +3,9 @@
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from headstart.console import Console
 from headstart.page.numbers import amount, duration, size
 from headstart.scaling.hardware import Bill
 from headstart.scaling.local_machine import LocalPlan

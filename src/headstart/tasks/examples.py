@@ -1,6 +1,6 @@
 """What labelled data is made of: inputs, what is right for each, and the task that they make up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Self
 
@@ -54,6 +54,8 @@ class Message(NamedTuple):
     role: str
     """"system", "user" or "assistant"."""
     content: str
+    learned: bool = True
+    """Whether an answer is one to learn from; data may hold wrong ones, with `"weight": 0`."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,36 @@ together."""
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How labelled data were read, so that other files of the same data are read alike."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Role to column."""
+    labels: tuple[str, ...] = ()
+    """The labels in their order."""
+    declared: bool = False
+    """Whether the data name their labels themselves, those too that do not occur."""
+    manner: str = ""
+    """How the answers are written, where that can be said in several ways; see `Kind.settle`."""
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Self:
+        """What `as_dict` gave."""
+        declared = bool(found.get("declared", False))
+        return cls(
+            dict(found.get("columns", {})), tuple(found.get("labels", ())), declared, found.get("manner", "")
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "columns": dict(self.columns),
+            "labels": list(self.labels),
+            "declared": self.declared,
+            "manner": self.manner,
+        }
+
+
+@dataclass(frozen=True)
 class Examples:
     """Inputs with what is right for each, and what had to be said while they were read."""
 
@@ -100,16 +132,27 @@ class Examples:
     """Examples of one group stay on one side of a split; empty: every example is a group."""
     in_words: bool = False
     """Whether the answers are to be written out as text, whatever the task is."""
+    reading: Reading = field(default_factory=Reading)
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     @property
     def labels(self) -> list[str]:
-        """The labels, or tags, that occur, in alphabetical order; none where answers are no labels."""
+        """The labels, or tags: those that the data declare, in that order, then others that occur, in the
+        order of numbers or of the alphabet; none where answers are no labels."""
+        occurring = self.occurring
+        known = list(self.reading.labels)
+        if not self.reading.declared:
+            known = [label for label in known if label in set(occurring)]
+        return known + [label for label in occurring if label not in set(known)]
+
+    @property
+    def occurring(self) -> list[str]:
+        """The labels, or tags, of these examples, in the order of numbers or of the alphabet."""
         if self.task not in ("classification", "multi-label", "tagging"):
             return []
-        return sorted(set(flatten(self.targets)))
+        return in_order(set(flatten(self.targets)))
 
     def subset(self, places: Iterable[int]) -> "Examples":
         """The examples at these places, in that order."""
@@ -130,10 +173,21 @@ class TaskData:
     train: Examples
     test: Examples
     notes: list[str] = field(default_factory=list)
+    validation: Examples | None = None
+    """What chooses the best weights, where the data have such a part."""
 
     @property
     def kind(self) -> TaskKind:
         return self.train.task
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Labels that are numbers by their size, others by the alphabet."""
+    found = sorted(labels)
+    try:
+        return sorted(found, key=float)
+    except ValueError:
+        return found
 
 
 def flatten(targets: Sequence[Any]) -> list[str]:

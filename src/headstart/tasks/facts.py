@@ -7,6 +7,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from headstart.errors import HeadstartError
+from headstart.tasks.examples import Reading
 
 VERSION = 1
 """Of the format; folders written before there were versions have 0, and the same keys."""
@@ -75,6 +76,9 @@ class TaskFacts:
     """What an answer that is no number counts as, of numbers in words."""
     commonest: str = "O"
     """What a word without a tag is tagged, of tags in words."""
+    reading: Reading | None = None
+    """Which columns were learned from, and how their answers were written; None: another library made the
+    model."""
     mix: LayerWeights | None = None
     training: Training | None = None
     """None: the folder does not say."""

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError, nearest
-from headstart.tasks.data.rows import TOO_LONG, Row, read_rows
+from headstart.tasks.data.columns import nested_columns, parsed, remembered
+from headstart.tasks.data.lines import TOO_LONG, Row
+from headstart.tasks.data.rows import format_of, names_columns, read_rows
 from headstart.tasks.examples import MAX_TEXT, Choices, Conversation
 from headstart.tasks.kinds.kind import TEXT_COLUMNS, Unusable, choose
 from headstart.tasks.predictor import Predictor
@@ -27,7 +29,9 @@ def predict_file(
 
     Args:
         path: text (an input a line), JSONL, JSON, CSV, TSV, Parquet or CoNLL; `-` for standard input.
-        text_column: the column with the text, or words; None to guess by its name.
+        text_column: the column with the text, or words; None for the one that was learned from, or to guess
+        by its
+            name.
         columns: role to column, for tasks that read more than a text.
 
     Raises:
@@ -49,13 +53,17 @@ def _chunks(
 ) -> Iterator[list[Asked]]:
     kind = predictor.kind
     columns: dict[str, str] | None = None
+    nested: list[str] = []
     chunk: list[Asked] = []
     size = 0
     for line, row in rows:
         if row is TOO_LONG:
             asked: Asked = ({"line": line}, None, "the line is too long")
         else:
-            columns = columns or _input_columns(path, line, row, predictor, mapped)
+            if columns is None:
+                columns = _input_columns(path, line, row, predictor, mapped)
+                nested = nested_columns([row]) if format_of(path) in ("csv", "tsv") else []
+            row = row | {column: parsed(row.get(column)) for column in nested}
             missing = [column for column in columns.values() if column not in row]
             if missing:
                 raise HeadstartError(
@@ -78,8 +86,12 @@ def _chunks(
 def _input_columns(
     path: Path, line: int, row: Mapping[str, Any], predictor: Predictor, mapped: dict[str, str]
 ) -> dict[str, str]:
-    """The columns that the task reads, of a row that need not hold its answer."""
+    """The columns that the task reads, of a row that need not hold its answer: those that it has learned
+    from."""
     kind = predictor.kind
+    own_names = names_columns(path) or (str(path) == "-" and set(row) != {"text"})
+    mapped = remembered(f"{path} line {line}", row, mapped, predictor.facts.reading if own_names else None)
+    mapped = {role: column for role, column in mapped.items() if role not in kind.answers}
     for column in mapped.values():
         if column not in row:
             raise HeadstartError(f"{path} line {line} has no column {column!r}{nearest(column, row)}")

@@ -49,6 +49,19 @@ def keep(predictor: Predictor, out: Path) -> Predictor:
     return again
 
 
+def kept_before(out: Path, dtype: torch.dtype) -> Predictor | None:
+    """The model that `keep` wrote to `out/model`, where it got to its end and nothing has happened to it."""
+    folder = out / "model"
+    if not (folder / FILE).exists():
+        return None
+    try:
+        predictor = Predictor.of(load_model(folder, dtype))
+        check(folder, predictor)
+    except HeadstartError:
+        return None
+    return predictor
+
+
 def write_check(folder: Path, predictor: Predictor) -> None:
     """Keep the batch and what the model makes of it in its folder."""
     ids, outputs = _batch(predictor)

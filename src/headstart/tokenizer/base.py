@@ -56,10 +56,13 @@ class Tokenizer(ABC):
         return [np.array(ids, np.uint32) for ids in self.encode_batch(texts)]
 
     @abstractmethod
-    def encode_spans(self, text: str) -> tuple[list[int], np.ndarray]:
+    def encode_spans(self, text: str, behind: bool = False) -> tuple[list[int], np.ndarray]:
         """Ids of one text as `encode` gives them, and the characters `[t, 2]` that each stands for.
 
         A token with a part of a character has the whole of it; blanks may belong to the token behind them.
+
+        Args:
+            behind: the text goes on behind a special token, see `encode_behind`.
         """
 
     @abstractmethod

@@ -212,7 +212,7 @@ class ByteLevelTokenizer(Tokenizer):
     def _rank_to_id(self) -> np.ndarray | None:
         return None if self._ids is None else np.array(self._ids, np.uint32)
 
-    def encode_spans(self, text: str) -> tuple[list[int], np.ndarray]:
+    def encode_spans(self, text: str, behind: bool = False) -> tuple[list[int], np.ndarray]:
         ids = self.encode(text)
         ends = np.cumsum(self.piece_bytes[ids])  # in bytes
         spans = np.stack([ends - self.piece_bytes[ids], ends], axis=1)

@@ -54,8 +54,9 @@ class EngineTokenizer(Tokenizer):
         )
         return [row.ids for row in encoded]
 
-    def encode_spans(self, text: str) -> tuple[list[int], np.ndarray]:
-        found = self._engine.encode(encodable(text), add_special_tokens=False)
+    def encode_spans(self, text: str, behind: bool = False) -> tuple[list[int], np.ndarray]:
+        engine = self._inside if behind else self._engine
+        found = engine.encode(encodable(text), add_special_tokens=False)
         return found.ids, np.array(found.offsets, dtype=np.int64).reshape(-1, 2)
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -22,6 +22,7 @@ import orjson
 
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import write_json
+from headstart.lock import locked
 
 FILE = "control.json"
 NUMBERS = {"scale_learning_rate": "factor", "set_learning_rate": "rate"}
@@ -49,6 +50,11 @@ def send(run: Path, action: str, **values: Any) -> None:
         raise HeadstartError(f"there is no control action {action!r}{nearest(action, ACTIONS)}")
     if not run.is_dir():
         raise HeadstartError(f"there is no run folder {run}; check the path")
+    with locked(run / f".{FILE}.lock", run / FILE):
+        _append(run, action, values)
+
+
+def _append(run: Path, action: str, values: dict[str, Any]) -> None:
     before = _read(run / FILE)
     command = {"seq": (before[-1]["seq"] if before else 0) + 1, "action": action} | values
     if not _is_command(command):

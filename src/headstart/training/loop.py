@@ -20,6 +20,7 @@ from headstart.folder import read_json, read_manifest, write_json
 from headstart.interchange.model_folder import save_model
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, batch_flops
+from headstart.objectives.registry import OBJECTIVES
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import KIND, VERSION
@@ -35,7 +36,7 @@ from headstart.training.monitoring.diagnostics import Diagnostics
 from headstart.training.monitoring.spikes import LARGEST, SpikeDetector
 from headstart.training.monitoring.statistics import Statistics
 from headstart.training.recipe import PretrainRecipe
-from headstart.training.run_folder import claim
+from headstart.training.run_folder import claim, run_output
 from headstart.training.run_frame import Pace, Progress, RunFrame
 from headstart.training.schedule import rate_at, rows_at, rows_before
 from headstart.training.trainer import Trainer
@@ -60,13 +61,14 @@ FREE = {
 Sampler = Callable[[Transformer, Tokenizer, str], str]
 
 
-def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -> Path:
+def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None, replace: bool = False) -> Path:
     """Train a model as the recipe says, from its last checkpoint if there is one.
 
     Args:
         recipe: everything that shapes the result.
         run: the run folder.
         sample: continues a prompt, for the samples over training of a causal model.
+        replace: delete what the run folder holds.
 
     Returns:
         The model folder, `run/model`.
@@ -78,7 +80,9 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None) -
     """
     layout = start(recipe.parallel, recipe.device)
     try:
-        return _pretrain(recipe, run, layout, sample)
+        inputs = [recipe.tokens, *([recipe.start] if isinstance(recipe.start, Path) else [])]
+        with run_output(run, inputs, replace) if layout.main else nullcontext():
+            return _pretrain(recipe, run, layout, sample)
     except torch.OutOfMemoryError:
         raise HeadstartError(
             f"the GPU has too little memory for micro_rows={recipe.micro_rows} of context={recipe.context}; "
@@ -110,7 +114,8 @@ def _pretrain(recipe: PretrainRecipe, run: Path, layout: ParallelContext, sample
         with torch.device("meta"):
             finished = Transformer(config)  # has no memory of its own: it takes the weights as they lie
         finished.load_state_dict(weights, assign=True)
-        save_model(folder, finished, tokenizer, recipe.objective.head, model_card(recipe, finished, run))
+        head = OBJECTIVES[recipe.objective.kind].head
+        save_model(folder, finished, tokenizer, head, model_card(recipe, finished, run))
     return folder
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import Field, model_validator
 
-from headstart.objectives.recipe import Masked, ObjectiveRecipe
+from headstart.objectives.recipe import ObjectiveRecipe
 from headstart.recipe import Recipe
 
 
@@ -13,12 +13,17 @@ class ModelRecipe(Recipe):
     """Which family, and its sizes."""
 
     family: str = "headstart-encoder"
+    """The architecture, one of `headstart models`."""
     layers: int = Field(4, ge=1)
+    """Blocks of the stack; in an encoder-decoder of each of both."""
     width: int = Field(256, ge=2)
+    """Numbers that stand for a token between the blocks."""
     heads: int = Field(4, ge=1)
+    """Attention heads; the width has to be a multiple."""
     kv_heads: int | None = Field(None, ge=1)
     """Key-value heads that the query heads share, in a decoder; None: as many as heads."""
     feedforward_width: int = Field(704, ge=1)
+    """Inner width of the feed-forward layers."""
     embedding_deviation: float | None = Field(None, gt=0)
     """Standard deviation of the initial embedding; None: the family's."""
     dropout: float | None = Field(None, ge=0, lt=1)
@@ -69,7 +74,9 @@ class OptimiserRecipe(Recipe):
     weight_decay: float = Field(0.05, ge=0)
     """On matrices and the embedding."""
     momentum: float = Field(0.95, ge=0, lt=1)
+    """Of Muon, for the blocks' matrices."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """Of AdamW: decay of the mean gradient and of the mean square."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
     schedule: Literal["wsd", "cosine", "linear", "constant"] = "wsd"
@@ -182,7 +189,7 @@ class PretrainRecipe(Recipe):
     tokens: Path
     """The tokens folder."""
     model: ModelRecipe = ModelRecipe()
-    objective: SerializeAsAny[ObjectiveRecipe] = Masked()
+    objective: ObjectiveRecipe = ObjectiveRecipe()
     optimiser: OptimiserRecipe = OptimiserRecipe()
     phases: list[PhaseRecipe] = []
     """Mixtures one after another, as in annealing; none: every row of every pass once."""
@@ -206,10 +213,12 @@ class PretrainRecipe(Recipe):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target that is spread over the vocabulary (Szegedy et al. 2016, section 7)."""
     steps: int = Field(1000, ge=1)
+    """Updates of the weights in the whole run."""
     start: Literal["random", "static"] | Path = "random"
     """What is there before the first step: random weights; these with an embedding from co-occurrence counts;
     or a model folder of any known family, which goes on learning. `model` then says nothing."""
     seed: int = Field(0, ge=0, lt=2**31)
+    """Of the initial weights, of the order of rows and of all that is drawn."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of activations and matrix products; weights and optimiser state are always float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -225,11 +234,15 @@ class PretrainRecipe(Recipe):
     spike_deviations: float = Field(8.0, gt=0)
     """How many standard deviations above the recent mean make a spike."""
     evaluate_every: int = Field(100, ge=1)
+    """Steps between two evaluations on held-out rows."""
     evaluate_rows: int = Field(128, ge=1)
+    """Held-out rows that an evaluation reads, at most."""
     early_stop: int | None = Field(None, ge=1)
     """Evaluations without a lower held-out loss that end the run; None: it runs to its last step."""
     checkpoint_every: int = Field(100, ge=1)
+    """Steps between two checkpoints."""
     keep_checkpoints: int = Field(2, ge=1)
+    """How many of the newest checkpoints stay on the disk."""
     keep_every: int | None = Field(None, ge=1)
     """Checkpoints whose step is a multiple of this are kept for good."""
     statistics_every: int | None = Field(None, ge=1)

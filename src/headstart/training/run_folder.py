@@ -3,8 +3,8 @@
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,9 +12,23 @@ from typing import Any
 import torch
 
 from headstart.errors import HeadstartError
-from headstart.folder import fingerprint, read_json, write_json
+from headstart.folder import WHOLE, fingerprint, read_json, write_json
+from headstart.output import Output, output
 from headstart.recipe import Recipe, read_yaml
 from headstart.training.machine import describe_machine, package_versions, source_commit
+
+
+def run_output(run: Path, inputs: Iterable[Path], replace: bool = False) -> AbstractContextManager[Output]:
+    """Claim a run folder while the block runs; `claim` then says whether it belongs to a recipe.
+
+    Args:
+        inputs: what the run reads.
+        replace: delete what the folder holds.
+
+    Raises:
+        HeadstartError: see `output`.
+    """
+    return output(run, "run", inputs=inputs, own=("run.json", "control.json"), replace=replace)
 
 
 def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> None:
@@ -27,7 +41,9 @@ def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> N
     Raises:
         HeadstartError: the folder holds a run with other settings or other text, or nobody knows which.
     """
-    facts = run / "run.json"
+    facts, model = run / "run.json", run / "model"
+    if model.is_dir() and any(model.iterdir()) and not any((model / name).exists() for name in WHOLE):
+        raise HeadstartError(f"{model} holds other files; choose another folder, or move them")
     identity = fingerprint([recipe.model_dump(mode="json", exclude=paths), data])
     if facts.exists():
         known = read_json(facts)["fingerprint"]

@@ -23,7 +23,7 @@ from headstart.objectives.batch import generator
 from headstart.recipe import Recipe
 from headstart.tokenizer.sentences import count_words, lower_words, read_lines, write_text
 from headstart.training.checkpoint import Files, Stored
-from headstart.training.run_folder import claim
+from headstart.training.run_folder import claim, run_output
 from headstart.training.run_frame import Pace, Progress, RunFrame
 
 HELDOUT_PREDICTIONS = 20_000
@@ -37,9 +37,11 @@ class Word2VecModel(Recipe):
     """What the vectors are fitted to (Mikolov et al. 2013)."""
 
     family: Literal["word2vec"] = "word2vec"
+    """The kind of model."""
     algorithm: Literal["skip-gram", "cbow"] = "skip-gram"
     """Predict a word from each neighbour, or from the mean of its neighbours."""
     width: int = Field(100, ge=1)
+    """Numbers of a vector."""
     window: int = Field(5, ge=1)
     """Largest distance of a neighbour; each place draws its own, up to this."""
     negatives: int = Field(5, ge=1)
@@ -47,6 +49,7 @@ class Word2VecModel(Recipe):
     subsample: float = Field(1e-3, ge=0)
     """Words more frequent than this share are left out at times; 0: never."""
     min_count: int = Field(5, ge=1)
+    """Words seen less often get no vector."""
     most_words: int | None = Field(None, ge=2)
     """Largest vocabulary; None: all that occur `min_count` times."""
 
@@ -70,14 +73,19 @@ class Word2VecRecipe(Recipe):
     """The corpus folder."""
     model: Word2VecModel = Word2VecModel()
     epochs: int = Field(5, ge=1)
+    """Passes over the corpus."""
     rate: float = Field(0.025, gt=0)
     """Learning rate; it falls linearly to `final_rate`."""
     final_rate: float = Field(0.0001, gt=0)
+    """Learning rate at the end."""
     workers: int = Field(1, ge=1)
     """Threads; with more than one the result changes a little from run to run."""
     heldout_share: float = Field(0.01, gt=0, lt=1)
+    """Share of the documents that training never sees."""
     seed: int = Field(0, ge=0)
+    """Of the initial vectors and of all that is drawn."""
     keep_checkpoints: int = Field(1, ge=1)
+    """How many of the newest checkpoints stay on the disk."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "epochs": "epoch num_train_epochs num_epochs iter",
@@ -92,10 +100,13 @@ class GloveModel(Recipe):
     """What the vectors are fitted to (Pennington et al. 2014)."""
 
     family: Literal["glove"] = "glove"
+    """The kind of model."""
     width: int = Field(100, ge=1)
+    """Numbers of a vector."""
     window: int = Field(10, ge=1, le=255)
     """Largest distance of a neighbour, which counts 1 / distance."""
     min_count: int = Field(5, ge=1)
+    """Words seen less often get no vector."""
     most_words: int | None = Field(None, ge=2)
     """Largest vocabulary; None: all that occur `min_count` times."""
 
@@ -114,12 +125,15 @@ class GloveRecipe(Recipe):
     """The corpus folder."""
     model: GloveModel = GloveModel()
     epochs: int = Field(25, ge=1)
+    """Passes over the counts."""
     rate: float = Field(0.05, gt=0)
     """Learning rate of AdaGrad."""
     workers: int = Field(1, ge=1)
     """Processes while counting, threads while training; the result does not depend on them."""
     seed: int = Field(0, ge=0)
+    """Of the initial vectors and of the order of the counts."""
     keep_checkpoints: int = Field(1, ge=1)
+    """How many of the newest checkpoints stay on the disk."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "epochs": "max_iter iter num_train_epochs num_epochs",
@@ -129,8 +143,11 @@ class GloveRecipe(Recipe):
     }
 
 
-def train_word2vec(recipe: Word2VecRecipe, run: Path) -> Path:
+def train_word2vec(recipe: Word2VecRecipe, run: Path, replace: bool = False) -> Path:
     """Train skip-gram or CBOW vectors with negative sampling; returns the folder of the vectors, `run/model`.
+
+    Args:
+        replace: delete what the run folder holds.
 
     Raises:
         HeadstartError: gensim is missing, too little text, or a run folder of another recipe.
@@ -141,12 +158,18 @@ def train_word2vec(recipe: Word2VecRecipe, run: Path) -> Path:
         raise HeadstartError(
             "word2vec is trained by gensim, which is not installed; run `pip install 'headstart[static]'`"
         ) from None
+    with run_output(run, [recipe.corpus], replace):
+        return _train_word2vec(Word2Vec, recipe, run)
+
+
+def _train_word2vec(make: Any, recipe: Word2VecRecipe, run: Path) -> Path:
+    """Train with gensim's class, which is `make`."""
     if _is_done(recipe, run):
         return run / "model"
     settings = recipe.model
     totals = write_text(recipe.corpus, run / "text", lower_words, recipe.heldout_share)["train"]
     counts = count_words(run / "text" / "train.txt", settings.min_count, settings.most_words)
-    model = Word2Vec(
+    model = make(
         vector_size=settings.width,
         window=settings.window,
         sg=int(settings.algorithm == "skip-gram"),
@@ -167,12 +190,20 @@ def train_word2vec(recipe: Word2VecRecipe, run: Path) -> Path:
     return _finish(run, vectors)
 
 
-def train_glove(recipe: GloveRecipe, run: Path) -> Path:
+def train_glove(recipe: GloveRecipe, run: Path, replace: bool = False) -> Path:
     """Count co-occurrences and fit vectors to them; returns the folder of the vectors, `run/model`.
+
+    Args:
+        replace: delete what the run folder holds.
 
     Raises:
         HeadstartError: too little text, or a run folder of another recipe.
     """
+    with run_output(run, [recipe.corpus], replace):
+        return _train_glove(recipe, run)
+
+
+def _train_glove(recipe: GloveRecipe, run: Path) -> Path:
     if _is_done(recipe, run):
         return run / "model"
     write_text(recipe.corpus, run / "text", lower_words, heldout_share=0)

@@ -43,7 +43,9 @@ class Lines(Recipe):
     unpunctuated: bool = False
     """Those that do not end like a sentence, or end in three dots."""
     min_words: int = Field(default=0, ge=0)
+    """Lines with fewer words are dropped."""
     max_word_characters: int | None = Field(default=None, ge=1)
+    """Lines with a longer word are dropped; None: none are."""
 
 
 def drop_lines(text: str, lines: Lines) -> tuple[str, float]:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from headstart.corpus.filters.quality_page import render
 from headstart.corpus.text.words import Words
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, read_manifest, remove, write_manifest
+from headstart.folder import atomic, read_manifest, write_manifest
 from headstart.page.document import write_report
 
 KIND, VERSION = "quality-model", 1
@@ -64,23 +64,15 @@ def buckets(words: Words, size: int) -> np.ndarray:
 
 def save_model(folder: Path, model: QualityModel, report: dict[str, Any]) -> None:
     """Write a model folder: weights, the report of its training (JSON and a page), and a manifest."""
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise HeadstartError(f"{folder} is not empty; choose another --out or delete it")
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with atomic(folder / WEIGHTS) as temporary:
-            arrays = {"weights": model.weights, "raw": model.raw, "calibrated": model.calibrated}
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
-        write_report(report, folder, render)
-        write_manifest(
-            folder,
-            KIND,
-            VERSION,
-            {"bias": model.bias, "threshold": model.threshold, "fingerprint": model.fingerprint},
-        )
-    except BaseException:
-        remove(folder)
-        raise
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        arrays = {"weights": model.weights, "raw": model.raw, "calibrated": model.calibrated}
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary / WEIGHTS)
+        write_report(report, temporary, render)
+        facts = {"bias": model.bias, "threshold": model.threshold, "fingerprint": model.fingerprint}
+        write_manifest(temporary, KIND, VERSION, facts)
 
 
 def load_model(folder: Path) -> QualityModel:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from headstart.tasks.data.dataset import Examples, Input, Target, flatten
+from headstart.tasks.examples import Examples, Input, Target, flatten
 
 TFIDF_C = 10.0
 """Inverse strength of the regularisation; rows have length 1, so little of it is needed."""

@@ -17,7 +17,7 @@ from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, read_json
 from headstart.models.vectors.elmo import Elmo, load_elmo
 from headstart.models.vectors.word_vectors import WordVectors, read_vectors
-from headstart.tasks.data.dataset import Examples, Input, Target
+from headstart.tasks.examples import Examples, Input, Target
 from headstart.tokenizer.sentences import lower_words, sentences
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)

@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.tasks.data.dataset import find_tasks, load_examples, sample_labels
+    from headstart.tasks.data.dataset import find_tasks, load_examples
+    from headstart.tasks.data.splitting import sample_labels
 
 __all__ = ["find_tasks", "load_examples", "sample_labels"]
 
-_HOMES = dict.fromkeys(__all__, "dataset")
+_HOMES = {"find_tasks": "dataset", "load_examples": "dataset", "sample_labels": "splitting"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,12 @@
 """What is wrong with labelled data, said before anything is trained on it."""
 
+import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.tasks.examples import Examples, flatten, normalised
+from headstart.tasks.examples import Examples, flatten, in_order, normalised
 
 FEW = 10
 """Examples; a label with fewer is hardly learned."""
@@ -17,7 +19,7 @@ CONFLICTS_SHOWN = 60
 def unlearnable(examples: Examples) -> str | None:
     """Why nothing can be learned from a training set; None where something can."""
     count = f"all {len(examples):,} examples"
-    labels = examples.labels
+    labels = examples.occurring
     if examples.task in ("classification", "tagging") and len(labels) < 2:
         what = "class" if examples.task == "classification" else "tag"
         return (
@@ -35,22 +37,39 @@ def unlearnable(examples: Examples) -> str | None:
     return None
 
 
+def shared(some: Examples, others: Examples, what: str) -> list[str]:
+    """A sentence on the inputs that two sets have in common, where they have any; `what` says what they
+    do."""
+    known = {normalised(example) for example in others.inputs}
+    count = sum(normalised(example) in known for example in some.inputs)
+    return [f"{count:,} of the {len(some):,} {what}"] if count else []
+
+
+def variants(labels: Sequence[str]) -> list[str]:
+    """A sentence on labels that differ in case, accents, or blanks and hyphens alone."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        plain = "".join(c for c in unicodedata.normalize("NFKD", label) if not unicodedata.combining(c))
+        alike["".join(c for c in plain.casefold() if c.isalnum()) or label].append(label)
+    groups = [", ".join(group) for group in alike.values() if len(group) > 1]
+    return [f"labels that differ in case, accents or signs alone: {'; '.join(groups)}"] if groups else []
+
+
 def faults(train: Examples, test: Examples) -> list[str]:
     """Sentences on duplicates, contradictions, labels that only the test has, and imbalance."""
     found = []
     places: dict[str, list[int]] = defaultdict(list)
     for place, example in enumerate(train.inputs):
         places[normalised(example)].append(place)
-    shared = sum(normalised(example) in places for example in test.inputs)
-    if shared:
-        found.append(f"{shared:,} of the {len(test):,} test examples also occur in the training data")
-    unseen = sorted(set(test.labels) - set(train.labels))
+    found += shared(test, train, "test examples also occur in the training data")
+    unseen = in_order(set(test.occurring) - set(train.occurring))
     if unseen:
         found.append(
             f"labels of the test data that the training data lacks, counted as wrong: {', '.join(unseen)}"
         )
     found += _duplicates(train, [group for group in places.values() if len(group) > 1])
     if train.task in ("classification", "multi-label"):
+        found += variants(train.occurring)
         found += _imbalance(train)
     if train.task == "question-answering":
         answered = sum(map(bool, train.targets))

@@ -1,43 +1,70 @@
-"""Labelled examples: read, checked, split and sampled.
+"""Labelled examples out of files: read, settled, checked, and put together to tasks.
 
-Which columns a task reads and what it makes of them is its kind's (`kinds`); what is wrong with the data as a
-whole is found in `faults`.
+Which columns a task reads and what it makes of them is its kind's (`kinds`); which files are one task's is
+found in `parts`; what is wrong with the data as a whole in `data_checks`.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from headstart.errors import HeadstartError, nearest
-from headstart.tasks.data.data_checks import faults, unlearnable
-from headstart.tasks.data.rows import TOO_LONG, format_of, is_class_folder, read_class_folder, read_rows
-from headstart.tasks.examples import Examples, Input, Target, TaskData, TaskKind, flatten, normalised
+from headstart.errors import HeadstartError
+from headstart.tasks.data.annotation_tools import has_decisions, indicated, indicator_columns, prodigy_choice
+from headstart.tasks.data.columns import (
+    choose_columns,
+    listed,
+    named_task,
+    nested_columns,
+    parsed,
+    refuse_half,
+    remembered,
+    typical_row,
+    unread,
+)
+from headstart.tasks.data.data_checks import faults, shared, unlearnable
+from headstart.tasks.data.features import class_names
+from headstart.tasks.data.lines import TOO_LONG
+from headstart.tasks.data.parts import described, find_parts
+from headstart.tasks.data.rows import (
+    format_of,
+    is_class_folder,
+    names_columns,
+    read_class_folder,
+    read_rows,
+)
+from headstart.tasks.data.splitting import split
+from headstart.tasks.examples import Examples, Reading, TaskData, flatten, in_order
 from headstart.tasks.kinds.kind import Kind, Unusable
-from headstart.tasks.kinds.registry import ALL, KINDS, WRITING, kind_named
+from headstart.tasks.kinds.labels import are_scores
+from headstart.tasks.kinds.registry import KINDS
 from headstart.tasks.kinds.spans import as_bio, scheme_of
 from headstart.tasks.metrics.entities import marks_entities
 
-__all__ = ["Examples", "Input", "Target", "TaskData", "TaskKind", "flatten", "normalised"]
-
-TEST_SHARE, TEST_MOST = 0.2, 1_000
+HEAD_ROWS = 200
+"""From which the columns are told."""
 _CONLL = ("tagging", "text-to-text:tagging")
-TRAIN_NAMES, TEST_NAMES = ("train",), ("test", "dev", "validation", "valid")
+
+
+class Unlabelled(HeadstartError):
+    """No example of a file has a label: the test part of a contest, for one."""
 
 
 def load_examples(
-    path: Path,
+    path: Path | Sequence[Path],
     task: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
     columns: Mapping[str, str] | None = None,
+    like: Reading | None = None,
 ) -> Examples:
-    """Read one file of labelled examples, or one folder of texts by class.
+    """Read labelled examples out of one file, the pieces of one, or a folder of texts by class.
 
     Args:
-        path: CSV, TSV, JSONL, JSON (SQuAD's too), Parquet or CoNLL, gzipped or not; or a folder with a folder
+        path: CSV, TSV, JSONL, JSON (SQuAD's too), Parquet, Arrow or CoNLL, gzipped or not; or a folder with a
+        folder
             of `.txt` files for every class.
         task: None to tell it from the columns. Where it is "text-to-text" and the data are labelled for
             another task, that one's answers are to be written in words; "text-to-text:tagging" names it.
@@ -45,126 +72,224 @@ def load_examples(
         label_column: the column with the label (or tags); None to guess by its name.
         columns: role to column for any of the task's roles, such as "pair", "question" or "options", and
             "group", whose rows stay on one side of a split.
+        like: how the data were read that a model has learned from; other columns than those need their name.
 
     Raises:
         HeadstartError: see `read_rows`; also missing columns, no usable example, or a row that is wrong.
+        Unlabelled: no row has an answer.
     """
-    mapped = dict(columns or {})
-    mapped |= {role: name for role, name in (("text", text_column), ("label", label_column)) if name}
-    group = mapped.pop("group", None)
-    in_words = False
-    inputs, targets, groups = [], [], []
-    skipped: Counter[str] = Counter()
-    first_skipped: dict[str, str] = {}
+    files = [path] if isinstance(path, Path) else list(path)
+    name = str(files[0]) if len(files) == 1 else f"{files[0].parent}: {described(files)}"
+    named = dict(columns or {})
+    named |= {role: name for role, name in (("text", text_column), ("label", label_column)) if name}
+    group = named.pop("group", None)
+    notes: list[str] = []
+    rows = _rows(files, task, notes)
+    head = list(islice(rows, HEAD_ROWS))
+    usable = [row for _, row in head if row is not TOO_LONG]
+    if not usable and not head:
+        raise HeadstartError(f"{name} holds no usable example")
+    tool = _Preparation(usable, files[0], named, task)
+    usable = [row for row in map(tool.prepared, usable) if row is not None] or usable
+    typical = typical_row(usable)
+    mapped = remembered(name, typical, named, like if names_columns(files[0]) else None)
+    asked, in_words = named_task(task, typical, mapped)
+    try:
+        kind, chosen = choose_columns(name, typical, asked, mapped, group, in_words)
+    except HeadstartError as error:
+        lacking = [column for column in (like.columns.values() if like else ()) if column not in typical]
+        raise (Unlabelled(f"{name} has no column {lacking[0]!r}") if lacking else error) from None
+    left_out = [column for column in unread(usable, kind, chosen) if column != group]
+    if not set(named) - set(kind.answers) - {"label"} and like is None:
+        refuse_half(name, usable, kind, chosen, left_out)
+    skipped = _Skipped(f"{name} ")
+    kept = list(_labelled_rows(chain(head, rows), tool, chosen, group, kind, skipped))
+    if (
+        kind.name == "classification"
+        and task is None
+        and are_scores(row[chosen["label"]] for _, row, _ in kept)
+    ):
+        kind = KINDS["regression"]
+        notes.append(
+            f"the labels in {chosen['label']!r} are numbers with fractions, so that it is a regression; "
+            f"for classes it "
+            "is --task classification"
+        )
+    manner = kind.settle([(where, row) for where, row, _ in kept], chosen, like, notes)
     remarks: Counter[str] = Counter()
-    kind: Kind | None = None
-    for where, row in _rows(path, task):
-        if row is TOO_LONG:
-            skipped["text over 1 MB"] += 1
-            continue
-        if kind is None:
-            task, in_words = _named(task, row, mapped)
-            kind, chosen = choose_columns(path, row, task, mapped, group, in_words)
-        missing = [column for column in [*chosen.values(), *([group] if group else [])] if column not in row]
-        if missing:
-            needed = " and ".join(repr(column) for column in chosen.values())
-            raise HeadstartError(f"{where} has no {missing[0]!r}; every example needs {needed}")
+    examples = Examples(kind.name, [], [], [], [], in_words)
+    for where, row, its_group in kept:
         try:
             given, target = kind.read_example(where, row, chosen, remarks)
         except Unusable as reason:
-            skipped[str(reason)] += 1
-            first_skipped.setdefault(str(reason), where.removeprefix(f"{path} "))
+            skipped.count(str(reason), where)
             continue
-        inputs.append(given)
-        targets.append(target)
-        if group or kind.name == "question-answering":
-            groups.append(str(row[group]) if group else given[1])
-    notes = [
-        f"{count:,} row{'s' if count > 1 else ''} with {what} left out"
-        + (f" (the first: {first_skipped[what]})" if what.startswith("an answer") else "")
-        for what, count in skipped.items()
-    ]
-    if not inputs:
-        raise HeadstartError(f"{path} holds no usable example" + (f": {', '.join(notes)}" if notes else ""))
-    assert kind is not None
-    said = ", ".join(f"{role} from {column!r}" for role, column in chosen.items())
-    words = ", in words" if in_words else ""
-    notes.insert(0, f"{kind.name}{words}: {said}, of {path.name}")
-    notes += [f"{count:,} {what}" for what, count in remarks.items()]
-    if kind.name == "tagging":
-        targets, found = _in_bio(targets)
-        notes += found
-    examples = Examples(kind.name, inputs, targets, notes, groups, in_words)
-    # Labels of nearly every row's own are no labels; several labels a text may be many.
-    labels = examples.labels if kind.name in ("classification", "tagging") else []
-    if labels and len(examples) > 20 and len(labels) > len(flatten(targets)) / 2:
-        raise HeadstartError(
-            f"{path}: column {chosen['label']!r} has {len(labels):,} different values in "
-            f"{len(examples):,} rows, so it is no class; name the right one with --label-column, or, where "
-            "it is a number to be predicted, say --task regression"
+        examples.inputs.append(given)
+        examples.targets.append(target)
+        if its_group is not None or kind.name == "question-answering":
+            examples.groups.append(str(its_group) if its_group is not None else given[1])
+    if not len(examples):
+        kind_of_error = Unlabelled if skipped.without_answer else HeadstartError
+        reasons = skipped.notes()
+        raise kind_of_error(
+            f"{name} holds no usable example" + (f": {', '.join(reasons)}" if reasons else "")
         )
+    examples.notes.append(_said(kind, in_words, chosen, files, left_out))
+    examples.notes.extend(
+        [*notes, *skipped.notes(), *(f"{count:,} {what}" for what, count in remarks.items())]
+    )
+    examples = _in_one_scheme(examples)
+    examples = replace(examples, reading=_reading(examples, files[0], chosen, like, manner))
+    if not named.get("label") and task is None and like is None:
+        _refuse_names(name, chosen, examples)
     return examples
 
 
-def _named(task: str | None, row: Mapping[str, Any], mapped: Mapping[str, str]) -> tuple[str | None, bool]:
-    """The task whose columns a file has, and whether its answers are to be put into words."""
-    if task is None or task.partition(":")[0] != "text-to-text":
-        return task, False
-    plain = WRITING["text-to-text"]
-    known = all(column in row for column in mapped.values())
-    if task == "text-to-text" and (not known or plain.columns(row, mapped, asked=True) is not None):
-        return task, False
-    return task.partition(":")[2] or None, True
+class _Skipped:
+    """The rows that are no example, by the reason."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.reasons: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+
+    def count(self, reason: str, where: str) -> None:
+        self.reasons[reason] += 1
+        self.first.setdefault(reason, where.removeprefix(self.file))
+
+    @property
+    def without_answer(self) -> bool:
+        """Whether no row had an answer, and nothing else was wrong."""
+        return bool(self.reasons) and all(reason.startswith("no ") for reason in self.reasons)
+
+    def notes(self) -> list[str]:
+        return [
+            f"{count:,} row{'s' if count > 1 else ''} with {what} left out"
+            + (f" (the first: {self.first[what]})" if what.startswith("an answer") else "")
+            for what, count in self.reasons.items()
+        ]
 
 
-def _rows(path: Path, task: str | None) -> Iterator[tuple[str, Any]]:
+class _Preparation:
+    """What has to be done to every row of a file before its columns are read, told from its first rows."""
+
+    def __init__(
+        self, head: Sequence[dict[str, Any]], file: Path, named: Mapping[str, str], task: str | None
+    ) -> None:
+        self.nested = nested_columns(head) if format_of(file) in ("csv", "tsv") else []
+        self.decided = bool(head) and has_decisions(head) and "answer" not in named.values()
+        self.indicators: list[str] = []
+        if task in (None, "multi-label") and "label" not in named and head:
+            row = typical_row(head)
+            text = {role: column for role, column in named.items() if column in row}
+            if all(kind.columns(row, text, asked=False) is None for kind in KINDS.values()):
+                self.indicators = indicator_columns(head, set(named.values()))
+
+    def prepared(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        """The row in its usual form; None for one that an annotator rejected."""
+        if self.decided:
+            if row.get("answer") != "accept":
+                return None
+            row = {column: cell for column, cell in row.items() if column != "answer"}
+        for column in self.nested:
+            row = row | {column: parsed(row.get(column))}
+        if self.indicators:
+            rest = {column: cell for column, cell in row.items() if column not in self.indicators}
+            return rest | {"labels": indicated(row, self.indicators)}
+        return prodigy_choice(row) or row
+
+
+def _rows(files: Sequence[Path], task: str | None, notes: list[str]) -> Iterator[tuple[str, Any]]:
     """Where each row stands, and the row."""
-    if is_class_folder(path):
-        yield from ((str(file), row) for file, row in read_class_folder(path))
-        return
-    for line, row in read_rows(path, text_as="conll" if task in _CONLL else "text"):
-        yield f"{path} line {line}", row
+    for file in files:
+        if is_class_folder(file):
+            yield from ((str(path), row) for path, row in read_class_folder(file))
+            continue
+        for line, row in read_rows(file, text_as="conll" if task in _CONLL else "text", said=notes):
+            yield f"{file.name if len(files) > 1 else file} line {line}", row
 
 
-def choose_columns(
-    path: Path,
-    row: Mapping[str, Any],
-    task: str | None,
-    mapped: Mapping[str, str],
-    group: str | None = None,
-    in_words: bool = False,
-) -> tuple[Kind, dict[str, str]]:
-    """The kind of task and the column of each of its roles, from what the first row has; `in_words`: of the
-    kinds that can be put into words."""
-    for column in [*mapped.values(), *([group] if group else [])]:
-        if column not in row:
-            raise HeadstartError(f"{path} has no column {column!r}{nearest(column, row)}")
-    kinds = [kind_named(task)] if task else list((KINDS if in_words else ALL).values())
-    for kind in kinds:
-        chosen = kind.columns(row, mapped, asked=task is not None)
-        if chosen is not None:
-            unknown = set(mapped) - set(kind.roles) - {"text", "label"}
-            if unknown and task:
-                role = min(unknown)
-                raise HeadstartError(f"{kind.name} has no column for {role!r}{nearest(role, kind.roles)}")
-            if not unknown:
-                return kind, chosen
-    wanted = "; or ".join(kind.wanted for kind in kinds if task or kind.name != "embedding")
-    found = ", ".join(repr(str(name)[:40]) for name in list(row)[:12])
-    raise HeadstartError(
-        f"{path}: no columns for {task or 'a task'}; wanted {wanted}; found {found}; the first line of "
-        "a table names its columns, and --text-column, --label-column and --column ROLE=NAME choose others"
-    )
+def _labelled_rows(
+    rows: Iterator[tuple[str, Any]],
+    tool: _Preparation,
+    chosen: Mapping[str, str],
+    group: str | None,
+    kind: Kind,
+    skipped: _Skipped,
+) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """Where each usable row stands, what it has in the chosen columns, and its group."""
+    needed = [column for role, column in chosen.items() if role not in kind.optional]
+    for where, row in rows:
+        if row is TOO_LONG:
+            skipped.count("text over 1 MB", where)
+            continue
+        row = tool.prepared(row)
+        if row is None:
+            skipped.count("an answer of an annotator other than accept (reject, ignore)", where)
+            continue
+        missing = [column for column in [*needed, *([group] if group else [])] if column not in row]
+        if missing:
+            names = " and ".join(repr(column) for column in needed)
+            raise HeadstartError(f"{where} has no {missing[0]!r}; every example needs {names}")
+        read = kind.columns_read(row, chosen)
+        yield where, {column: row[column] for column in read if column in row}, row[group] if group else None
 
 
-def _in_bio(targets: list[list[str]]) -> tuple[list[list[str]], list[str]]:
-    """Tags of spans in BIO, whatever scheme they were written in; and what there was to say."""
-    if not marks_entities(targets):
-        return targets, []
-    scheme, broken = scheme_of(targets)
+def _said(
+    kind: Kind, in_words: bool, chosen: Mapping[str, str], files: Sequence[Path], left_out: Sequence[str]
+) -> str:
+    """What is read and what is not, in one line."""
+    said = ", ".join(f"{role} from {column!r}" for role, column in chosen.items())
+    rest = f"; left out: {listed(left_out)}" if left_out else ""
+    return f"{kind.name}{', in words' if in_words else ''}: {said}, of {described(files)}{rest}"
+
+
+def _in_one_scheme(examples: Examples) -> Examples:
+    """Tags of spans in BIO, whatever scheme they were written in, and what there was to say."""
+    if examples.task != "tagging" or not marks_entities(examples.targets):
+        return examples
+    scheme, broken = scheme_of(examples.targets)
     notes = [f"tags in {scheme}, read as BIO"] if scheme != "BIO" else []
     notes += [f"{count:,} tags break the rules of {scheme}: {what}" for what, count in broken.items()]
-    return [as_bio(tags) for tags in targets] if notes else targets, notes
+    if not notes:
+        return examples
+    targets = [as_bio(tags) for tags in examples.targets]
+    return replace(examples, targets=targets, notes=[*examples.notes, *notes])
+
+
+def _reading(
+    examples: Examples, file: Path, chosen: Mapping[str, str], like: Reading | None, manner: str
+) -> Reading:
+    """How these examples were read; the labels in the order that the data, or those learned from, give
+    them."""
+    known: Sequence[str] = ()
+    if like is not None:
+        known, declared = like.labels, like.declared
+    else:
+        if not is_class_folder(file):
+            known = class_names(file).get(chosen.get("label", ""), [])
+        declared = bool(known)
+    found = set(examples.occurring)
+    if not found or not found.intersection(known):
+        known, declared = (), False
+    elif like is None and examples.task == "tagging" and found - set(known):
+        known = [label for label in known if label in found]  # tags of another scheme, read as BIO
+    columns = dict(chosen) if names_columns(file) else {}
+    return Reading(columns, (*known, *in_order(found - set(known))), declared, manner)
+
+
+def _refuse_names(name: str, chosen: Mapping[str, str], examples: Examples) -> None:
+    """Raise a `HeadstartError` where nearly every row has a label of its own, and nobody said that it is
+    one."""
+    labels = examples.occurring if examples.task in ("classification", "tagging") else []
+    if labels and len(examples) > 20 and len(labels) > len(flatten(examples.targets)) / 2:
+        raise HeadstartError(
+            f"{name}: column {chosen['label']!r} has {len(labels):,} different values in "
+            f"{len(examples):,} rows, so it is hardly a class; name the right one with --label-column, say "
+            f"--task "
+            "regression where it is a number to be predicted, or --task classification where these are the "
+            "classes"
+        )
 
 
 def check_trainable(examples: Examples, name: str) -> None:
@@ -174,206 +299,92 @@ def check_trainable(examples: Examples, name: str) -> None:
         raise HeadstartError(f"{name} has {reason}")
 
 
-def find_tasks(path: Path, task: str | None = None, seed: int = 0, **columns: Any) -> list[TaskData]:
-    """Every task that a file or folder holds.
+def find_tasks(
+    path: Path, task: str | None = None, seed: int = 0, like: Reading | None = None, **columns: Any
+) -> list[TaskData]:
+    """Every task that a file or folder holds; see `parts` for which files belong together.
 
-    A folder holds `train.*` with `test.*` or `dev.*`, or pairs `NAME.train.*` and `NAME.test.*`, or single
-    files, which are split (see `split`). A single `NAME.train.*` finds its partner beside it. A folder may
-    also hold a folder of texts for every class, or `train` and `test` with such folders in them.
+    A single training file finds its partners beside it. What has no test part is split (see `split`).
 
     Raises:
         HeadstartError: nothing there that is labelled data, or a file of it is wrong.
     """
-    if is_class_folder(path / "train"):
-        parts_by_class = {part.name: part for part in path.iterdir() if is_class_folder(part)}
-        return [_load_task(path.name, parts_by_class, task, seed, columns)]
-    if is_class_folder(path):
-        return [_load_task(path.name, {"": path}, task, seed, columns)]
-    if path.is_dir():
-        files = _data_files(path)
-        if not files:
-            raise HeadstartError(
-                f"{path} holds no labelled data; wanted files such as NAME.train.jsonl and NAME.test.jsonl"
-            )
-    elif path.exists():
-        name, part = _name_and_part(path)
-        files = [
-            file for file in _data_files(path.parent) if part == "train" and _name_and_part(file)[0] == name
-        ] or [path]
-    else:
-        raise HeadstartError(f"there is no file or folder {path}; check the path")
-    parts: dict[str, dict[str, Path]] = defaultdict(dict)
-    for file in files:
-        name, part = _name_and_part(file)
-        parts[name].setdefault(part, file)
-    if any("train" in found for found in parts.values()):  # what has no training part is something else
-        parts = {name: found for name, found in parts.items() if "train" in found}
-    return [_load_task(name, found, task, seed, columns) for name, found in sorted(parts.items())]
+    return [
+        _load_task(name, parts, task, seed, like, columns) for name, parts in sorted(find_parts(path).items())
+    ]
 
 
-def _data_files(folder: Path) -> list[Path]:
-    """Files that can hold labels: plain text is more likely a readme."""
-    return sorted(
-        file for file in folder.iterdir() if file.is_file() and format_of(file) not in (None, "text")
-    )
-
-
-def load_task(path: Path, task: str | None = None, seed: int = 0, **columns: Any) -> TaskData:
+def load_task(
+    path: Path, task: str | None = None, seed: int = 0, like: Reading | None = None, **columns: Any
+) -> TaskData:
     """The one task that a file or folder holds; see `find_tasks`."""
-    tasks = find_tasks(path, task, seed, **columns)
+    tasks = find_parts(path)
     if len(tasks) > 1:
-        names = ", ".join(found.name for found in tasks)
-        raise HeadstartError(f"{path} holds {len(tasks)} tasks ({names}); name the file of one")
-    return tasks[0]
+        raise HeadstartError(
+            f"{path} holds {len(tasks)} tasks ({', '.join(sorted(tasks))}); name the file of one"
+        )
+    return find_tasks(path, task, seed, like, **columns)[0]
 
 
-def pair(name: str, train: Examples, test: Examples) -> TaskData:
-    """A task out of two sets of examples, with notes on what they share and what only the test has."""
-    if train.task != test.task:
-        raise HeadstartError(f"{name}: the training data is for {train.task}, the test data for {test.task}")
+def pair(name: str, train: Examples, test: Examples, validation: Examples | None = None) -> TaskData:
+    """A task out of two or three sets of examples, with notes on what they share and what only the test
+    has."""
     check_trainable(train, name)
-    notes = [*train.notes, *(f"test: {note}" for note in test.notes[1:] if note not in train.notes)]
-    return TaskData(name, train, test, notes + faults(train, test))
-
-
-def _name_and_part(path: Path) -> tuple[str, str]:
-    """`spam.train.jsonl.gz` is the part `train` of `spam`; `train.csv` is that of its folder."""
-    stem = Path(path.name.lower().removesuffix(".gz")).stem
-    name, _, part = stem.rpartition(".")
-    if part in TRAIN_NAMES + TEST_NAMES:
-        return name or path.absolute().parent.name, part
-    return path.name[: len(stem)], ""
+    notes = list(train.notes)
+    for part, other in (("test", test), ("validation", validation)):
+        if other is None:
+            continue
+        if train.task != other.task:
+            raise HeadstartError(
+                f"{name}: the training data is for {train.task}, the {part} data for {other.task}"
+            )
+        notes += [f"{part}: {note}" for note in other.notes[1:] if note not in train.notes]
+    notes += faults(train, test)
+    if validation is not None:
+        notes.append(f"{len(validation):,} validation examples choose the weights")
+        notes += shared(validation, train, "validation examples also occur in the training data")
+        notes += shared(test, validation, "test examples also occur in the validation data")
+    return TaskData(name, train, test, notes, validation)
 
 
 def _load_task(
-    name: str, files: dict[str, Path], task: str | None, seed: int, columns: dict[str, Any]
+    name: str,
+    parts: dict[str, list[Path]],
+    task: str | None,
+    seed: int,
+    like: Reading | None,
+    columns: dict[str, Any],
 ) -> TaskData:
-    training = files.get("train") or next(iter(files.values()))
-    examples = load_examples(training, task, **columns)
-    check_trainable(examples, str(training))
-    test = next((files[part] for part in TEST_NAMES if part in files and files[part] != training), None)
-    if test is not None:
-        return pair(name, examples, load_examples(test, examples.task, **columns))
-    train_part, test_part = split(examples, seed)
-    if not len(test_part):
-        raise HeadstartError(
-            f"{training} has too few examples to set some apart for the test; name a test file"
-        )
-    made = pair(name, train_part, test_part)
-    made.notes.append(
-        f"no test file: {len(test_part):,} of the {len(examples):,} examples were set apart (seed {seed})"
-    )
-    return made
-
-
-def split(examples: Examples, seed: int, share: float | None = None) -> tuple[Examples, Examples]:
-    """Set a part aside, stratified by what is right for them: of that share, by default the 20 %, at most
-    1,000 examples, of a test part.
-
-    Examples of one group, or with the same normalised text, stay on one side, and every label stays in
-    training.
-    """
-    strata: dict[str, list[list[int]]] = defaultdict(list)
-    stratum = _strata(examples)
-    for group in _groups(examples):
-        strata[stratum[group[0]]].append(group)
-    share = min(TEST_SHARE, TEST_MOST / len(examples)) if share is None else share
-    random = np.random.Generator(np.random.Philox(key=seed))
-    test: list[int] = []
-    for label in sorted(strata):
-        members = strata[label]
-        wanted = share * sum(len(group) for group in members)
-        taken = 0
-        for index in random.permutation(len(members))[1:]:  # one group of every label is always left
-            if taken + len(members[index]) > wanted + 0.5:
+    training = parts.get("train") or next(iter(parts.values()))
+    examples = load_examples(training, task, like=like, **columns)
+    check_trainable(examples, str(training[0]))
+    notes: list[str] = []
+    found: dict[str, Examples] = {}
+    for part in ("test", "validation"):
+        if part in parts and parts[part] != training:
+            try:
+                its = load_examples(parts[part], examples.task, like=examples.reading, **columns)
+            except Unlabelled:
+                notes.append(f"the {part} part, {described(parts[part])}, has no labels and is not used")
                 continue
-            test += members[index]
-            taken += len(members[index])
-    held_out = set(test)
-    return examples.subset(i for i in range(len(examples)) if i not in held_out), examples.subset(
-        sorted(test)
-    )
-
-
-def _groups(examples: Examples) -> list[list[int]]:
-    """The examples that have to stay together, by place: they share a group or a text, or hang together
-    through others that do."""
-    names: list[list[str]] = [[f"text {normalised(one)}"] for one in examples.inputs]
-    for name, group in zip(names, examples.groups, strict=False):
-        name.append(f"group {group}")
-    root: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        while root.setdefault(name, name) != name:
-            root[name] = root[root[name]]
-            name = root[name]
-        return name
-
-    for mine in names:
-        for other in mine[1:]:
-            root[find(other)] = find(mine[0])
-    found: dict[str, list[int]] = defaultdict(list)
-    for place, mine in enumerate(names):
-        found[find(mine[0])].append(place)
-    return list(found.values())
-
-
-def _strata(examples: Examples) -> list[str]:
-    """What each example counts as when a split is balanced: its label, its rarest label, a fifth of the range
-    of numbers, or whether a question has an answer."""
-    targets = examples.targets
-    if examples.task == "classification":
-        return list(targets)
-    if examples.task == "multi-label":
-        seen = Counter(flatten(targets))
-        return [min(its, key=lambda label: (seen[label], label), default="") for its in targets]
-    if examples.task == "regression":
-        fifths = np.searchsorted(np.quantile(targets, [0.2, 0.4, 0.6, 0.8]), targets)
-        return [str(fifth) for fifth in fifths]
-    return (
-        ["answered" if target else "" for target in targets]
-        if examples.task == "question-answering"
-        else [""] * len(targets)
-    )
-
-
-def sample_labels(examples: Examples, count: int | None, seed: int) -> Examples:
-    """Choose `count` examples, the same ones for the same seed whoever asks; None: all of them.
-
-    Classification keeps the shares of the classes, each with one example at least.
-
-    Raises:
-        HeadstartError: fewer examples asked for than there are classes.
-    """
-    if count is None or count >= len(examples):
-        return examples
-    if count < 1:
-        raise HeadstartError(f"labels={count} leaves nothing to learn from; ask for 1 at least")
-    random = np.random.Generator(np.random.Philox(key=seed))
-    if examples.task != "classification":
-        return examples.subset(random.permutation(len(examples))[:count].tolist())
-    members: dict[str, list[int]] = defaultdict(list)
-    for place, label in enumerate(examples.targets):
-        members[str(label)].append(place)
-    names = sorted(members)
-    if count < len(names):
-        raise HeadstartError(
-            f"{count} labels cannot cover {len(names)} classes; ask for {len(names)} at least"
+            found[part] = its
+    test, validation = found.get("test"), found.get("validation")
+    if test is None and validation is not None:
+        test, validation = validation, None
+        notes.append(
+            f"scored on the validation part, {described(parts['validation'])}: there is no other with labels"
         )
-    quotas = _proportional([len(members[name]) for name in names], count)
-    chosen: list[int] = []
-    for name, quota in zip(names, quotas, strict=True):
-        chosen += np.array(members[name])[random.permutation(len(members[name]))[:quota]].tolist()
-    return examples.subset(chosen)
-
-
-def _proportional(sizes: list[int], count: int) -> list[int]:
-    """Share `count` out in proportion to `sizes`, at least 1 each: one after another goes to the
-    class that lags most behind its share (D'Hondt's highest averages, after the first round)."""
-    quotas = [1] * len(sizes)
-    for _ in range(count - len(sizes)):
-        most = max(
-            range(len(sizes)), key=lambda i: sizes[i] / (quotas[i] + 1) if quotas[i] < sizes[i] else 0.0
+    if test is None:
+        train_part, test = split(examples, seed)
+        if not len(test):
+            raise HeadstartError(
+                f"{training[0]} has too few examples to set some apart for the test; name a test file "
+                f"(--test)"
+            )
+        notes.append(
+            f"no test file: {len(test):,} of the {len(examples):,} examples were set apart (seed {seed})"
         )
-        quotas[most] += 1
-    return quotas
+        examples = train_part
+    made = pair(name, examples, test, validation)
+    made.notes.extend(notes)
+    return made

@@ -1,18 +1,15 @@
 """Rows out of the files in which people keep labelled text, one at a time.
 
-CSV, TSV, JSONL, JSON (a list of objects, or SQuAD's), Parquet, CoNLL columns and plain text, each also
-gzipped (told by its first bytes, not by its name), and folders of texts by class. Every row comes with its
-line, so that an error can name it.
+CSV, TSV, JSONL, JSON (a list of objects, SQuAD's, or an annotation tool's), Parquet, Arrow, CoNLL columns and
+plain text, each also gzipped, and folders of texts by class. Every row comes with its line, so that an error
+can name it.
 """
 
 import codecs
-import csv
-import gzip
 import io
 import sys
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.errors import HeadstartError
+from headstart.tasks.data.annotation_tools import label_studio_row
+from headstart.tasks.data.conll import looks_like_conll, read_conll
+from headstart.tasks.data.features import class_names, with_names
+from headstart.tasks.data.lines import TOO_LONG, Row, open_text, read_lines
+from headstart.tasks.data.tables import first_lines, read_table
 
-MAX_LINE = 8 << 20
-"""Bytes; a longer line is never held in memory. A text of 1 MB fits in, however it is escaped."""
-MAX_FIELD = 64 << 20
-"""Characters in one CSV field, which may span lines; more means a quotation mark left open."""
 PARQUET_BATCH = 1024
-
 FORMATS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -35,18 +32,20 @@ FORMATS = {
     ".ndjson": "jsonl",
     ".json": "json",
     ".parquet": "parquet",
+    ".arrow": "arrow",
     ".conll": "conll",
+    ".conllu": "conll",
+    ".conllup": "conll",
+    ".gold_conll": "conll",
+    ".v4_gold_conll": "conll",
     ".bio": "conll",
     ".iob": "conll",
     ".txt": "text",
 }
-TOO_LONG = object()
-"""Stands for a line that was longer than `MAX_LINE`."""
+OWN_NAMES = ("csv", "tsv", "jsonl", "json", "parquet", "arrow")
+"""Formats whose files name their columns themselves."""
 MAX_DOCUMENT = 2 << 30
 """Bytes of a JSON document, which has to be held as a whole."""
-
-Row = tuple[int, Any]
-"""The line (from 1; the row in Parquet and JSON lists) and a dict of its columns, or `TOO_LONG`."""
 
 
 def format_of(path: Path) -> str | None:
@@ -55,23 +54,33 @@ def format_of(path: Path) -> str | None:
     return FORMATS.get(Path(name).suffix)
 
 
-def read_rows(path: Path, strict: bool = True, text_as: str = "text") -> Iterator[Row]:
+def names_columns(path: Path) -> bool:
+    """Whether the columns of a file were named by whoever made it, and not by its format."""
+    return path.is_file() and format_of(path) in OWN_NAMES
+
+
+def read_rows(
+    path: Path, strict: bool = True, text_as: str = "text", said: list[str] | None = None
+) -> Iterator[Row]:
     """Yield the rows of a file, in constant memory.
 
-    CoNLL sentences become rows with `tokens` and `tags`, lines of plain text rows with `text`.
+    CoNLL sentences become rows with `tokens` and `tags`, lines of plain text rows with `text`; the numbers of
+    classes become their names where the data say them (see `features`).
 
     Args:
         path: a data file, or `-` for standard input: lines of text, or JSON lines where it begins with `{`.
         strict: bytes that are no UTF-8 are an error; otherwise they become U+FFFD.
         text_as: what a `.txt` file holds: "text", an input a line, or "conll".
+        said: takes up what there is to say of the format.
 
     Raises:
         HeadstartError: no such file, an unknown or broken format, a truncated archive, another encoding.
     """
+    said = said if said is not None else []
     if str(path) == "-":
         incoming = io.BufferedReader(sys.stdin.buffer)  # type: ignore[type-var]
         kind = "jsonl" if incoming.peek(1)[:1] == b"{" else "text"
-        yield from _parse(kind, "standard input", incoming, strict)
+        yield from _parse(kind, "standard input", incoming, strict, said)
         return
     named = format_of(path)
     if named is None:
@@ -82,68 +91,30 @@ def read_rows(path: Path, strict: bool = True, text_as: str = "text") -> Iterato
         raise HeadstartError(
             f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
         )
-    if named == "parquet":
-        yield from _parquet(path)
+    if named in ("parquet", "arrow"):
+        yield from with_names(_parquet(path) if named == "parquet" else _arrow(path), class_names(path))
         return
-    with _open(path) as stream:
-        yield from _parse(text_as if named == "text" else named, str(path), stream, strict)
+    names = class_names(path) if named in OWN_NAMES else {}
+    with open_text(path, named) as stream:
+        rows = _parse(text_as if named == "text" else named, str(path), stream, strict, said)
+        yield from with_names(rows, names)
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, unpacked where it is gzip; binary files are refused."""
-    with path.open("rb") as plain:
-        packed = plain.read(2) == b"\x1f\x8b"
-        plain.seek(0)
-        stream: Any = io.BufferedReader(gzip.GzipFile(fileobj=plain)) if packed else plain
-        try:
-            start = stream.peek(4096)[:4096] if packed else plain.read(4096)
-            if not packed:
-                plain.seek(0)
-            if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                raise HeadstartError(f"{path} is UTF-16 text; save it as UTF-8")
-            if b"\0" in start:
-                raise HeadstartError(f"{path} is a binary file, not {format_of(path)} text; check the path")
-            yield stream
-        except EOFError:
-            raise HeadstartError(f"{path} is a truncated gzip file; fetch it again") from None
-        except (zlib.error, gzip.BadGzipFile) as error:
-            raise HeadstartError(f"{path} is a damaged gzip file ({error}); fetch it again") from None
-
-
-def _parse(kind: str, name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
+def _parse(kind: str, name: str, stream: BinaryIO, strict: bool, said: list[str]) -> Iterator[Row]:
     if kind == "json":
         return _json(name, stream, strict)
-    lines = _lines(name, stream, strict)
+    lines = read_lines(name, stream, strict)
     if kind in ("csv", "tsv"):
-        return _table(name, lines, "\t" if kind == "tsv" else ",")
+        head = first_lines(lines)
+        if looks_like_conll([line for _, line in head if line is not TOO_LONG]):
+            said.append("a word a line with its tag, read as CoNLL")
+            return read_conll(name, chain(head, lines))
+        return read_table(name, chain(head, lines), "\t" if kind == "tsv" else ",", said)
     if kind == "jsonl":
         return _jsonl(name, lines)
     if kind == "conll":
-        return _conll(name, lines)
+        return read_conll(name, lines)
     return ((number, line if line is TOO_LONG else {"text": line}) for number, line in lines)
-
-
-def _lines(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
-    """Numbered lines without their ends; one over `MAX_LINE` passes as `TOO_LONG`."""
-    number = 0
-    while line := stream.readline(MAX_LINE):
-        number += 1
-        if len(line) == MAX_LINE and not line.endswith(b"\n"):
-            while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
-                pass
-            yield number, TOO_LONG
-            continue
-        if number == 1:
-            line = line.removeprefix(codecs.BOM_UTF8)
-        try:
-            text = line.decode("utf-8", errors="strict" if strict else "replace")
-        except UnicodeDecodeError as error:
-            raise HeadstartError(
-                f"{name} line {number}: byte {line[error.start]:#04x} at place {error.start + 1} is not "
-                "UTF-8; save the file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
-            ) from None
-        yield number, text.rstrip("\r\n")
 
 
 def _json(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
@@ -152,7 +123,7 @@ def _json(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError:
-        yield from _jsonl(name, _lines(name, io.BytesIO(content), strict))
+        yield from _jsonl(name, read_lines(name, io.BytesIO(content), strict))
         return
     if isinstance(document, dict) and isinstance(document.get("data"), list):
         rows = document["data"]
@@ -164,7 +135,7 @@ def _json(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise HeadstartError(f'{name}: item {number} of the list is no object, such as {{"text": ...}}')
-        yield number, row
+        yield number, label_studio_row(row)
 
 
 def _squad(name: str, articles: list[Any]) -> Iterator[dict[str, Any]]:
@@ -233,75 +204,7 @@ def _jsonl(name: str, lines: Iterator[Row]) -> Iterator[Row]:
             raise HeadstartError(
                 f'{name} line {number} holds no JSON object, such as {{"text": ..., "label": ...}}'
             )
-        yield number, row
-
-
-def _table(name: str, lines: Iterator[Row], delimiter: str) -> Iterator[Row]:
-    """Rows of CSV or TSV whose first line names the columns."""
-    long_lines: list[int] = []
-
-    def texts() -> Iterator[str]:
-        for number, line in lines:
-            if line is TOO_LONG:
-                long_lines.append(number)
-                line = ""
-            yield line + "\n"
-
-    csv.field_size_limit(MAX_FIELD)
-    # Tab-separated files seldom quote, and a lone quotation mark in a text must not swallow the rest.
-    reader = csv.reader(
-        texts(), delimiter=delimiter, quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    )
-    header: list[str] | None = None
-    try:
-        for fields in reader:
-            while long_lines:
-                yield long_lines.pop(0), TOO_LONG
-            if not fields:
-                continue
-            if header is None:
-                header = [field.strip() for field in fields]
-                continue
-            if len(fields) != len(header):
-                raise HeadstartError(
-                    f"{name} line {reader.line_num} has {len(fields)} columns, its first line {len(header)}; "
-                    "quote texts that hold the delimiter or line breaks"
-                )
-            yield reader.line_num, dict(zip(header, fields, strict=True))
-    except csv.Error as error:
-        raise HeadstartError(
-            f"{name} line {reader.line_num}: {error}; is a quotation mark left open?"
-        ) from None
-    while long_lines:
-        yield long_lines.pop(0), TOO_LONG
-
-
-def _conll(name: str, lines: Iterator[Row]) -> Iterator[Row]:
-    """Sentences of CoNLL: a word a line, the word first and its tag last, an empty line between sentences."""
-    tokens: list[str] = []
-    tags: list[str] = []
-    first = 1
-    for number, line in lines:
-        if line is TOO_LONG:
-            raise HeadstartError(
-                f"{name} line {number} is over {MAX_LINE >> 20} MB long; CoNLL has a word a line"
-            )
-        if not line.strip() or line.startswith("-DOCSTART-"):
-            if tokens:
-                yield first, {"tokens": tokens, "tags": tags}
-            tokens, tags = [], []
-            continue
-        columns = line.split("\t") if "\t" in line else line.split()
-        if len(columns) < 2:
-            raise HeadstartError(
-                f"{name} line {number} has one column; CoNLL has a word and its tag on a line"
-            )
-        if not tokens:
-            first = number
-        tokens.append(columns[0].strip())
-        tags.append(columns[-1].strip())
-    if tokens:
-        yield first, {"tokens": tokens, "tags": tags}
+        yield number, label_studio_row(row)
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -314,3 +217,22 @@ def _parquet(path: Path) -> Iterator[Row]:
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise HeadstartError(f"{path} is not a readable Parquet file ({reason})") from None
+
+
+def _arrow(path: Path) -> Iterator[Row]:
+    """The rows of an Arrow file or stream, as `save_to_disk` of Hugging Face's datasets writes it."""
+    try:
+        number = 0
+        with pa.memory_map(str(path)) as source:
+            try:
+                batches: Any = pa.ipc.open_stream(source)
+            except pa.ArrowInvalid:
+                file = pa.ipc.open_file(source)
+                batches = (file.get_batch(i) for i in range(file.num_record_batches))
+            for batch in batches:
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise HeadstartError(f"{path} is not a readable Arrow file ({reason})") from None

@@ -7,12 +7,13 @@ kind for the loss of what the model makes of them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.tasks.data.dataset import split
+from headstart.tasks.data.splitting import split
 from headstart.tasks.examples import Examples
 from headstart.tasks.finetuning.feature_cache import Features
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
@@ -49,12 +50,22 @@ class ExampleLoss:
         self.pieces = kind.encode_examples(
             predictor.tokenizer, examples, predictor.labels, predictor.max_tokens, predictor.begins
         )
-        self.targets = kind.targets(examples, self.pieces, predictor.labels)
-        self.draw = WindowDraw(self.pieces, seed, kind.telling(self.targets))
+        self.seed = seed
         self.hide = Hide(predictor.tokenizer, hidden_share)
         self.features = None if keep is None else keep(self.pieces)
         self.tokens = 0
         """Read so far."""
+
+    @cached_property
+    def targets(self) -> list[Tensor]:
+        """What is right for each piece. Whoever only asks for `goodness` of labels needs none: validation
+        data may have labels that the model does not know."""
+        return self.predictor.kind.targets(self.examples, self.pieces, self.predictor.labels)
+
+    @cached_property
+    def draw(self) -> "WindowDraw":
+        """Which pieces stand for examples in a step."""
+        return WindowDraw(self.pieces, self.seed, self.predictor.kind.telling(self.targets))
 
     def __len__(self) -> int:
         """How many examples can be read; a kind may leave out those that are too long."""
@@ -92,7 +103,7 @@ class ExampleLoss:
         total, count = 0.0, 0
         for first in range(0, len(self), AT_ONCE):
             places = range(first, min(first + AT_ONCE, len(self)))
-            targets = sum(len(self.targets[place]) for place in places)
+            targets = sum(len(self.targets[piece]) for piece in self.draw(places))
             total += float(self(places)) * targets
             count += targets
         return total / count

@@ -79,7 +79,7 @@ def finetune(
     reads_masks = loaded.head in MASKED and not scratch
     keep = partial(features, loaded.model, model, padding=predictor.padding) if recipe.is_probe else None
     loss = ExampleLoss(predictor, train, seed, recipe.hidden_tokens if reads_masks else 0.0, keep)
-    predictor.facts = replace(kind.facts(train, loss.pieces), max_tokens=most)
+    predictor.facts = replace(kind.facts(train, loss.pieces), max_tokens=most, reading=train.reading)
     judge = None
     if validation is not None:
         judge = ExampleLoss(predictor, validation, seed, keep=keep).goodness

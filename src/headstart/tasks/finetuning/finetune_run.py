@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from headstart.errors import HeadstartError
-from headstart.folder import read_json, write_json
-from headstart.interchange.model_folder import LoadedModel, load_model
+from headstart.folder import write_json
+from headstart.interchange.model_folder import LoadedModel, load_model, model_in
+from headstart.output import identity, output
 from headstart.tasks.baselines.label_noise import doubtful_labels
 from headstart.tasks.baselines.word_counts import baselines
 from headstart.tasks.finetuning.compare import Compared, compare
@@ -22,17 +22,9 @@ from headstart.training.precision import dtype_named
 
 
 def begin_run(
-    model: Path,
-    data: Path,
-    out: Path,
-    recipe: FinetuneRecipe,
-    *,
-    seed: int = 0,
-    precision: str = "auto",
-    **sources: Any,
-) -> tuple[LoadedModel, FinetuningData]:
-    """Read model and data, and write recipe.yaml and run.json into `out`, where a run that was stopped may
-    have left the same.
+    model: Path, data: Path, *, seed: int = 0, precision: str = "auto", **sources: Any
+) -> tuple[LoadedModel, FinetuningData, dict[str, Any]]:
+    """Read model and data; the facts are for run.json.
 
     Args:
         model: the pre-trained model or run folder.
@@ -40,33 +32,37 @@ def begin_run(
         precision: "auto", "float32" or "bfloat16".
 
     Raises:
-        HeadstartError: the folder holds a finished run, or another one; see also `find_tasks`.
+        HeadstartError: see `find_tasks` and `load_model`.
     """
-    if (out / "model").exists() or (out / "compare.json").exists():
-        raise HeadstartError(f"{out} holds a fine-tuned model already; choose another folder, or remove it")
-    asked = {"model": str(model), "data": str(data), "labels": sources.get("labels"), "seed": seed}
-    if any(out.glob("*/model")):  # what a comparison had finished
-        before = read_json(out / "run.json")
-        other = [key for key, value in asked.items() if before.get(key) != value]
-        other += [] if FinetuneRecipe.load(out / "recipe.yaml", []) == recipe else ["settings"]
-        if other:
-            raise HeadstartError(
-                f"{out} was begun with other {other[0]}; choose another folder, or remove it"
-            )
     found = read_finetuning_data(data, seed=seed, **sources)
     loaded = load_model(model, dtype_named(precision))
-    recipe.save(out / "recipe.yaml")
-    write_json(
-        out / "run.json",
+    facts = {
+        "model": str(model),
+        "data": str(data),
+        "labels": sources.get("labels"),
+        "seed": seed,
+        "precision": str(loaded.model.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "machine": describe_machine(),
+        "versions": package_versions(),
+    }
+    return loaded, found, facts
+
+
+def made_from(model: Path, data: Path, recipe: FinetuneRecipe, asked: dict[str, Any]) -> dict[str, Any]:
+    """What shapes a fine-tuning: all that was asked for, and what its files hold."""
+    files = {name: path for name, path in asked.items() if isinstance(path, Path)}
+    return (
         asked
-        | {
-            "precision": str(loaded.model.dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
-            "machine": describe_machine(),
-            "versions": package_versions(),
-        },
+        | {"recipe": recipe.model_dump(mode="json")}
+        | {"model": identity(model_in(model)), "data": identity(data)}
+        | {name: identity(path) for name, path in files.items()}
     )
-    return loaded, found
+
+
+def read_by(model: Path, data: Path, sources: dict[str, Any]) -> list[Path]:
+    """The files and folders that a fine-tuning reads."""
+    return [model, model_in(model), data, *(path for path in sources.values() if isinstance(path, Path))]
 
 
 def finetune_run(
@@ -78,6 +74,7 @@ def finetune_run(
     seed: int = 0,
     seeds: int = 1,
     scratch: bool = False,
+    replace: bool = False,
     **sources: Any,
 ) -> dict[str, Any]:
     """Fine-tune, score beside the baselines, and write `out`: recipe.yaml, run.json, model/, scores.json, of
@@ -85,15 +82,35 @@ def finetune_run(
 
     Args:
         seeds, scratch: of `fit_task`.
+        replace: delete what `out` holds.
         sources: of `begin_run`.
 
     Returns:
-        What scores.json holds.
+        What scores.json holds, also where a call with the same settings has finished it before.
 
     Raises:
-        HeadstartError: see `begin_run` and `fit_task`.
+        HeadstartError: `out` belongs to something else; see also `begin_run` and `fit_task`.
     """
-    loaded, found = begin_run(model, data, out, recipe, seed=seed, **sources)
+    settings = made_from(model, data, recipe, {"seed": seed, "seeds": seeds, "scratch": scratch} | sources)
+    read = read_by(model, data, sources)
+    with output(out, "fine-tuning", settings=settings, inputs=read, replace=replace) as claimed:
+        if not claimed.finished:
+            claimed.finish(_finetune_run(model, data, out, recipe, seed, seeds, scratch, sources))
+    return claimed.facts
+
+
+def _finetune_run(
+    model: Path,
+    data: Path,
+    out: Path,
+    recipe: FinetuneRecipe,
+    seed: int,
+    seeds: int,
+    scratch: bool,
+    sources: dict[str, Any],
+) -> dict[str, Any]:
+    """The same, in a folder that is claimed."""
+    loaded, found, facts = begin_run(model, data, seed=seed, **sources)
     fitted = fit_task(loaded, found, recipe, seed=seed, seeds=seeds, scratch=scratch, out=out)
     task, test = found.task, found.task.test
     system = "from-scratch" if scratch else "fine-tuned"
@@ -116,9 +133,10 @@ def finetune_run(
     }
     if fitted.tried:
         figures["search"] = fitted.tried
-        fitted.recipe.save(out / "recipe.yaml")
     if seeds > 1:
         figures["seeds"] = spread(fitted.runs, fitted.best, fitted.measured[0].score, task)
+    fitted.recipe.save(out / "recipe.yaml")
+    write_json(out / "run.json", facts)
     write_json(out / "scores.json", figures)
     return figures
 
@@ -131,6 +149,7 @@ def compare_run(
     ways: Sequence[str],
     *,
     seed: int = 0,
+    replace: bool = False,
     **sources: Any,
 ) -> Compared:
     """Fine-tune in several ways, and write `out`: compare.json, compare.md, a folder with `model` for each.
@@ -138,9 +157,15 @@ def compare_run(
 
     Args:
         ways: see `compare`.
+        replace: delete what `out` holds.
         sources: of `begin_run`.
     """
-    loaded, found = begin_run(model, data, out, recipe, seed=seed, **sources)
-    compared = compare(loaded, found, recipe, ways, seed, out)
-    compared.write(out)
+    settings = made_from(model, data, recipe, {"seed": seed, "ways": list(ways)} | sources)
+    read = read_by(model, data, sources)
+    with output(out, "comparison", settings=settings, inputs=read, replace=replace):
+        loaded, found, facts = begin_run(model, data, seed=seed, **sources)
+        compared = compare(loaded, found, recipe, ways, seed, out)
+        recipe.save(out / "recipe.yaml")
+        write_json(out / "run.json", facts)
+        compared.write(out)
     return compared

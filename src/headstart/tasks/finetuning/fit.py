@@ -9,14 +9,16 @@ from typing import Any
 
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.card import add_scores
-from headstart.tasks.data.dataset import TaskData, load_examples, load_task, pair, sample_labels
-from headstart.tasks.examples import Examples
+from headstart.tasks.data.data_checks import shared
+from headstart.tasks.data.dataset import load_examples, load_task, pair
+from headstart.tasks.data.splitting import sample_labels
+from headstart.tasks.examples import Examples, TaskData
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.search import search
 from headstart.tasks.finetuning.seeds import SeedRun, finetune_seeds
 from headstart.tasks.metrics import Measurement, measure
 from headstart.tasks.predictor import Predictor
-from headstart.tasks.reload_check import keep
+from headstart.tasks.reload_check import keep, kept_before
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class FinetuningData:
     train: Examples
     """What is learned from: the task's training data, or a sample of them."""
     validation: Examples | None
-    """What the best weights are chosen by; None: see `set_apart`."""
+    """What the best weights are chosen by: the part named for it, or that beside the data; None: see
+    `set_apart`."""
 
 
 def read_finetuning_data(
@@ -47,7 +50,7 @@ def read_finetuning_data(
 
     Args:
         test: data to score on; None: the file beside `data`, or a part of it that is set apart.
-        validation: data to choose the best weights by; None: see `set_apart`.
+        validation: data to choose the best weights by; None: the file beside `data`, or see `set_apart`.
         kind: see `TaskKind`; None to tell it from the columns.
         text_column, label_column, columns: where what is, see `load_examples`.
         labels: learn from a sample of that many examples.
@@ -58,8 +61,14 @@ def read_finetuning_data(
         task = load_task(data, kind, seed, **named)
     else:
         train = load_examples(data, kind, **named)
-        task = pair(data.name.split(".")[0], train, load_examples(test, train.task, **named))
-    judged = None if validation is None else load_examples(validation, task.kind, **named)
+        task = pair(
+            data.name.split(".")[0], train, load_examples(test, train.task, like=train.reading, **named)
+        )
+    judged = task.validation
+    if validation is not None:
+        judged = load_examples(validation, task.kind, like=task.train.reading, **named)
+        task.notes.extend(shared(judged, task.train, "validation examples also occur in the training data"))
+        task.notes.extend(shared(task.test, judged, "test examples also occur in the validation data"))
     return FinetuningData(task, sample_labels(task.train, labels, seed), judged)
 
 
@@ -103,7 +112,8 @@ def fit_task(
         seeds: fine-tune from that many, counted from `seed`.
         scratch: start from random weights of the same architecture.
         out: keep the model in `out/model`, of LoRA in `out/adapter` too, and answer with what was read from
-            there; and show a bar.
+            there; and show a bar. Where a call with the same settings was stopped after it had learned, its
+            model is taken; several seeds and a search are gone through again.
 
     Raises:
         HeadstartError: see `search` and `finetune`.
@@ -113,9 +123,13 @@ def fit_task(
     if recipe.search:
         recipe, tried = search(loaded, data.train, recipe, seed, data.validation)
     chosen = range(seed, seed + seeds)
-    runs = finetune_seeds(loaded, data.train, recipe, chosen, scratch, out is not None, data.validation)
+    kept = kept_before(out, loaded.model.dtype) if out is not None and seeds == 1 and not tried else None
+    if kept is not None:  # by a call that was stopped while it scored
+        runs = [SeedRun(seed, kept, collapsed=False)]
+    else:
+        runs = finetune_seeds(loaded, data.train, recipe, chosen, scratch, out is not None, data.validation)
     best = max(runs, key=lambda run: run.rank)
-    predictor = best.predictor if out is None else keep(best.predictor, out)
+    predictor = best.predictor if out is None or kept is not None else keep(best.predictor, out)
     test = data.task.test
     measured = measure(data.task.kind, test.targets, predictor.predict(test.inputs))
     if out is not None:

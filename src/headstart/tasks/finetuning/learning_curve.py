@@ -10,7 +10,9 @@ import torch
 from headstart.errors import HeadstartError, nearest
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.baselines.word_counts import Majority, System, strongest_baseline
-from headstart.tasks.data.dataset import Examples, TaskData, check_trainable, sample_labels
+from headstart.tasks.data.dataset import check_trainable
+from headstart.tasks.data.splitting import sample_labels
+from headstart.tasks.examples import Examples, TaskData
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score

@@ -11,15 +11,20 @@ from dataclasses import replace
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.generation.chat import TEMPLATE, chat_ids
+from headstart.generation.chat import TEMPLATE, chat_ids, filled_ids
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import MAX_TEXT, Conversation, Message, TaskKind
+from headstart.tasks.kinds.chat_answers import answer_spans, plain
 from headstart.tasks.kinds.generative import Lesson, Writing
 from headstart.tasks.kinds.kind import Columns, Unusable, choose, is_missing, read_text
 from headstart.tokenizer.base import Tokenizer
 
-MESSAGES = "messages conversations conversation dialog"
+MESSAGES = "messages conversations conversation dialog turns chosen"
 PROMPTS = ("prompt", "instruction")
+INPUTS = "input context"
+"""What stands beside an instruction (Alpaca, Dolly)."""
+WEIGHTS = ("weight", "train", "train_turn", "loss", "learn", "training")
+"""What data sets call it that an answer is to be learned from or not."""
 RESPONSES = "response completion output answer chosen"
 ROLES = {
     "system": "system",
@@ -28,8 +33,17 @@ ROLES = {
     "assistant": "assistant",
     "gpt": "assistant",
     "model": "assistant",
+    "bot": "assistant",
+    "chatgpt": "assistant",
+    "bard": "assistant",
+    "bing": "assistant",
+    "developer": "system",
+    "prompter": "user",
 }
 """What data sets call the speakers, and what they are called here."""
+SPEAKERS, CONTENTS = ("role", "from", "speaker"), ("content", "value", "text")
+UNREAD = ("reasoning_content", "reasoning", "thinking", "images", "audio", "name")
+"""What messages may hold beside their text."""
 
 
 class Chat(Writing):
@@ -38,6 +52,7 @@ class Chat(Writing):
     name: TaskKind = "chat"
     roles = ("messages", "prompt", "input", "system", "response")
     answers = ("response",)
+    optional = ("input", "system")
     wanted = "'messages' (a list of role and content), or 'prompt' and 'response'"
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
@@ -51,8 +66,8 @@ class Chat(Writing):
         if not asked and not all(isinstance(row[column], str) for column in (prompt, response)):
             return None
         found = {"prompt": prompt}
-        for role in ("input", "system"):
-            column = mapped.get(role) or choose(row, role)
+        for role, names in (("input", INPUTS), ("system", "system system_prompt")):
+            column = mapped.get(role) or choose(row, names)
             found |= {role: column} if column else {}
         return found | {"response": response}
 
@@ -92,7 +107,14 @@ class Chat(Writing):
         messages = _messages(where, row[columns["messages"]])
         last = _last_answer(messages)
         if last != len(messages) - 1:
-            remarks["conversations end without an answer, and were read up to their last one"] += 1
+            remarks[
+                "conversations end without an answer to learn from, and were read up to their last one"
+            ] += 1
+        unlearned = sum(one.role == "assistant" and not one.learned for one in messages)
+        if unlearned:
+            remarks["answers with weight 0 are read and not learned"] += unlearned
+        for name in sorted({name for one in row[columns["messages"]] for name in one if name in UNREAD}):
+            remarks[f"conversations have {name!r} in their messages, which is not read"] += 1
         if not last:
             raise Unusable("an answer to nothing")
         return Conversation(messages[:last]), target
@@ -121,22 +143,35 @@ class Chat(Writing):
     def prompt(self, tokenizer: Tokenizer, given: Conversation, decoder: bool) -> list[int]:
         if not decoder:
             raise HeadstartError("chat needs a decoder; an encoder-decoder learns text-to-text")
-        return chat_ids(tokenizer, _plain(given.messages), add_generation_prompt=True)
+        return chat_ids(tokenizer, plain(given.messages), add_generation_prompt=True)
 
     def lesson(
         self, tokenizer: Tokenizer, given: Conversation, target: Any, labels: Sequence[str], decoder: bool
     ) -> Lesson:
-        """The whole conversation; wanted is what each turn of the assistant adds to its opening."""
+        """The whole conversation; wanted are the answers that are to be learned."""
+        return self.lessons(tokenizer, given, target, labels, decoder)[0]
+
+    def lessons(
+        self, tokenizer: Tokenizer, given: Conversation, target: Any, labels: Sequence[str], decoder: bool
+    ) -> list[Lesson]:
+        """The whole conversation, and shorter ones that end with the answers that its template writes
+        otherwise once the talk goes on."""
+        if not decoder:
+            raise HeadstartError("chat needs a decoder; an encoder-decoder learns text-to-text")
         messages = [*given.messages, Message("assistant", target[0])]
-        row: list[int] = []
-        wanted: list[int] = []
-        for turn, message in enumerate(messages):
-            if message.role != "assistant":
-                continue
-            opening = self.prompt(tokenizer, Conversation(tuple(messages[:turn])), decoder)
-            row = chat_ids(tokenizer, _plain(messages[: turn + 1]))
-            wanted += range(_alike(opening, row), len(row))
-        return Lesson(None, row, wanted)
+        left = [turn for turn, one in enumerate(messages) if one.role == "assistant" and one.learned]
+        found = []
+        while left:
+            filled, spans = answer_spans(tokenizer, messages[: left[-1] + 1], left)
+            ids, places = filled_ids(tokenizer, filled)
+            wanted = [
+                place
+                for place, (start, end) in enumerate(places)
+                if any(end > first and start < last and end <= last for first, last in spans.values())
+            ]
+            found.append(Lesson(None, ids, wanted))
+            left = [turn for turn in left if turn not in spans]
+        return found
 
 
 def _messages(where: str, cell: Any) -> tuple[Message, ...]:
@@ -147,34 +182,60 @@ def _messages(where: str, cell: Any) -> tuple[Message, ...]:
         )
     if not cell:
         raise Unusable("no messages")
+    if any(isinstance(one, Mapping) and _calls_tools(one) for one in cell):
+        raise Unusable("calls of tools, which are not learned,")
     found = []
     for one in cell:
         said = one._asdict() if isinstance(one, Message) else one
-        role = ROLES.get(str(said.get("role", said.get("from"))))
-        content = said.get("content", said.get("value"))
+        role = ROLES.get(str(next((said[name] for name in SPEAKERS if name in said), "")).lower())
+        content = _text_of(next((said[name] for name in CONTENTS if name in said), None))
         if role is None or not isinstance(content, str):
             raise HeadstartError(
                 f"{where}: a message has a role (system, user or assistant) and a content in text, not "
                 f"{str(dict(said))[:60]}"
             )
-        found.append(Message(role, content))
+        found.append(Message(role, content, _is_learned(where, said)))
     if sum(len(message.content) for message in found) > MAX_TEXT:
         raise Unusable("text over 1 MB")
     return tuple(found)
 
 
 def _last_answer(messages: Sequence[Message]) -> int | None:
-    """Where the assistant speaks last."""
-    return next((i for i in reversed(range(len(messages))) if messages[i].role == "assistant"), None)
+    """Where the assistant says last what is to be learned."""
+    places = (i for i, one in enumerate(messages) if one.role == "assistant" and one.learned)
+    return max(places, default=None)
 
 
-def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [message._asdict() for message in messages]
+def _text_of(content: Any) -> Any:
+    """A message's text; OpenAI writes it as a list of parts too."""
+    if isinstance(content, list) and all(isinstance(one, Mapping) for one in content):
+        if any(one.get("type", "text") != "text" for one in content):
+            raise Unusable("a picture or a sound in it")
+        return "".join(str(one.get("text", "")) for one in content)
+    return content
 
 
-def _alike(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens two rows begin with together."""
-    for place, (one, other) in enumerate(zip(first, second, strict=False)):
-        if one != other:
-            return place
-    return min(len(first), len(second))
+def _is_learned(where: str, said: Mapping[str, Any]) -> bool:
+    """Whether a message is to be learned from: 0 and false say no."""
+    weight = next((said[name] for name in WEIGHTS if said.get(name) is not None), 1)
+    if weight not in (0, 1):
+        raise HeadstartError(
+            f"{where}: a message weighs {str(weight)[:20]!r}; answers are learned or not, with a weight of "
+            f"1 or 0"
+        )
+    return bool(weight)
+
+
+def _calls_tools(said: Mapping[str, Any]) -> bool:
+    """Whether a message calls a tool or holds what one has answered."""
+    role = str(next((said[name] for name in SPEAKERS if name in said), "")).lower()
+    called = any(said.get(name) for name in ("tool_calls", "function_call"))
+    return called or role in (
+        "tool",
+        "function",
+        "function_call",
+        "observation",
+        "tool_call",
+        "tool_response",
+        "ipython",
+    )

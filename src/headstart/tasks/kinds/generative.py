@@ -7,7 +7,7 @@ a text of its own. Nothing is cut: an input that the model cannot read whole get
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,6 +101,12 @@ class Writing(Kind):
     def head_of(self, architecture: str) -> HeadKind:
         return writing_head(architecture)
 
+    def lessons(
+        self, tokenizer: Tokenizer, given: Any, target: Any, labels: Sequence[str], decoder: bool
+    ) -> list[Lesson]:
+        """The same, where what is learned from an example takes several rows of tokens."""
+        return [self.lesson(tokenizer, given, target, labels, decoder)]
+
     def encode_examples(
         self,
         tokenizer: Tokenizer,
@@ -109,7 +115,8 @@ class Writing(Kind):
         max_tokens: int,
         begins: int | None,
     ) -> list[EncodedWindow]:
-        """One piece for each example of at most `max_tokens` tokens; longer ones are left out.
+        """A piece for each lesson of at most `max_tokens` tokens; longer ones are left out. The lessons of
+        one example are its sides, so that a step reads them together.
 
         A piece holds the tokens before each that is written; its heads are where one is foreseen, its items
         which.
@@ -118,14 +125,17 @@ class Writing(Kind):
             HeadstartError: all examples are longer.
         """
         every = [
-            self.lesson(tokenizer, given, target, labels, begins is None)
+            self.lessons(tokenizer, given, target, labels, begins is None)
             for given, target in zip(train.inputs, train.targets, strict=True)
         ]
         pieces = [
-            lesson.piece(owner, begins) for owner, lesson in enumerate(every) if lesson.length <= max_tokens
+            replace(lesson.piece(owner, begins), side=side)
+            for owner, lessons in enumerate(every)
+            for side, lesson in enumerate(lessons)
+            if lesson.length <= max_tokens
         ]
         if not pieces:
-            shortest = min(one.length for one in every)
+            shortest = min(one.length for lessons in every for one in lessons)
             raise HeadstartError(
                 f"all {len(every):,} examples are longer than max_tokens={max_tokens}, the shortest has "
                 f"{shortest}; raise max_tokens"

@@ -31,7 +31,7 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel
 from headstart.models.family import HeadKind
 from headstart.models.heads import Head
-from headstart.tasks.examples import MAX_TEXT, Examples, TaskKind
+from headstart.tasks.examples import MAX_TEXT, Examples, Reading, TaskKind
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.packing import EncodedWindow
 from headstart.tokenizer.base import Tokenizer
@@ -48,6 +48,13 @@ PAIR_COLUMNS = (
     "anchor positive",
     "query passage",
     "query document",
+    "question passage",
+    "question sentence",
+    "question context",
+    "question answer",
+    "claim evidence",
+    "text text_pair",
+    "text hypothesis",
     "a b",
 )
 """The same of two texts."""
@@ -92,6 +99,8 @@ class Kind(ABC):
     """What columns are there for, those of the answer last."""
     answers: tuple[str, ...] = ("label",)
     """The roles that a row to be predicted lacks."""
+    optional: tuple[str, ...] = ()
+    """The roles whose columns some rows may lack."""
     wanted: str
     """The columns in words, for a person whose file has none of them."""
     problem: str = "single_label_classification"
@@ -106,6 +115,33 @@ class Kind(ABC):
             mapped: roles whose column somebody named; all of those columns are there.
             asked: whether somebody named the task.
         """
+
+    def columns_read(self, row: Mapping[str, Any], columns: Columns) -> list[str]:
+        """All columns of a row that are read, where a role stands for several too."""
+        del row
+        return list(columns.values())
+
+    def settle(
+        self,
+        rows: Sequence[tuple[str, dict[str, Any]]],
+        columns: Columns,
+        like: Reading | None,
+        notes: list[str],
+    ) -> str:
+        """See how the answers of a whole file are written, where that can be said in several ways, and write
+        them in
+        one: 0.0 as 0, a place counted from 1 as one from 0. `read_target` then reads them row by row.
+
+        Args:
+            rows: where each stands, and what it holds in the columns read; changed in place.
+            like: how the data were read that a model has learned from.
+            notes: takes up what there is to say.
+
+        Returns:
+            The manner in which they were written.
+        """
+        del rows, columns, like, notes
+        return ""
 
     @abstractmethod
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> Any:
@@ -255,10 +291,10 @@ def choose(row: Mapping[str, Any], names: str, taken: str | None = None) -> str 
     return next((by_name[name] for name in names.split() if name in by_name), None)
 
 
-def choose_pair(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The columns of two texts, by their names."""
+def choose_pair(row: Mapping[str, Any], taken: str | None = None) -> tuple[str, str] | None:
+    """The columns of two texts, by their names; not the one taken."""
     for names in PAIR_COLUMNS:
-        first, second = (choose(row, name) for name in names.split())
+        first, second = (choose(row, name, taken) for name in names.split())
         if first is not None and second is not None:
             return first, second
     return None

@@ -1,7 +1,7 @@
 """Whole texts, or pairs of them, with one label, several, or a number."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.models.heads import Head
-from headstart.tasks.examples import Examples, TaskKind, flatten
+from headstart.tasks.examples import Examples, Reading, TaskKind, flatten
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     TEXT_COLUMNS,
@@ -27,10 +27,15 @@ from headstart.tasks.kinds.kind import (
     read_text,
     softmax,
 )
+from headstart.tasks.kinds.label_values import separator_seen, several, spelled
 from headstart.tasks.kinds.packing import EncodedWindow, encode_pairs, encode_texts
 from headstart.tokenizer.base import Tokenizer
 
-LABEL_COLUMNS = "label class category sentiment target topic intent spam rating stars gold_label"
+LABEL_COLUMNS = (
+    "label gold_label class category sentiment target topic intent spam rating stars is_duplicate "
+    "entailment_label "
+    "entailment_judgment labels"
+)
 SCORE_COLUMNS = "score similarity similarity_score relatedness relatedness_score value"
 
 
@@ -43,9 +48,11 @@ class WholeTexts(Scored):
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
         label = mapped.get("label") or choose(row, self.label_names, mapped.get("text"))
+        if label is None and (answer := choose(row, "answer")) is not None and _is_truth(row[answer]):
+            label = answer
         if "text" in mapped:
             texts = {"text": mapped["text"]} | ({"pair": mapped["pair"]} if "pair" in mapped else {})
-        elif (both := choose_pair(row)) is not None:
+        elif (both := choose_pair(row, label)) is not None:
             texts = {"text": both[0], "pair": mapped.get("pair", both[1])}
         else:
             text = choose(row, TEXT_COLUMNS, label)
@@ -65,7 +72,7 @@ class WholeTexts(Scored):
 
     def as_input(self, value: Any) -> Any:
         if isinstance(value, Mapping):
-            columns = self.columns(value, {"label": next(iter(value), "")}, asked=True)
+            columns = self.columns({**value, "no label": ""}, {"label": "no label"}, asked=True)
             if columns is None:
                 raise HeadstartError(
                     f"no text is known by the names {', '.join(map(repr, value))}; give a text, a tuple of "
@@ -92,6 +99,28 @@ class Classification(WholeTexts):
 
     name: TaskKind = "classification"
     wanted = "'text' and 'label'"
+
+    def settle(
+        self,
+        rows: Sequence[tuple[str, dict[str, Any]]],
+        columns: Columns,
+        like: Reading | None,
+        notes: list[str],
+    ) -> str:
+        """A label is written in one way; see `label_values.spelled`."""
+        column = columns["label"]
+        single = [row for _, row in rows if not isinstance(row[column], list | dict)]
+        written = spelled([row[column] for row in single], like.labels if like else (), column, notes)
+        for row, label in zip(single, written, strict=True):
+            row[column] = label
+        sign = separator_seen(written)
+        if sign:
+            notes.append(
+                f"some labels in {column!r} look like several, told apart by {sign!r}; where a text has "
+                f"several it is "
+                "--task multi-label"
+            )
+        return ""
 
     def read_target(
         self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
@@ -149,26 +178,40 @@ class MultiLabel(WholeTexts):
 
     def _likely(self, row: Mapping[str, Any], texts: Columns, label: str) -> bool:
         its = row[label]
+        if isinstance(its, str):
+            return "|" in its and super()._likely(row, texts, label)
         return (
             super()._likely(row, texts, label)
             and isinstance(its, list)
             and all(isinstance(one, str | int) for one in its)
         )
 
+    def settle(
+        self,
+        rows: Sequence[tuple[str, dict[str, Any]]],
+        columns: Columns,
+        like: Reading | None,
+        notes: list[str],
+    ) -> str:
+        """Every cell becomes a list of names; see `label_values.several`."""
+        column = columns["label"]
+        cells, manner = several([row[column] for _, row in rows], like.manner if like else "", column, notes)
+        flat = [one for cell in cells for one in cell or () if not isinstance(one, list | dict)]
+        names = iter(spelled(flat, like.labels if like else (), column, notes))
+        for (_, row), cell in zip(rows, cells, strict=True):
+            row[column] = cell and [one if isinstance(one, list | dict) else next(names) for one in cell]
+        return manner
+
     def read_target(
         self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
     ) -> tuple[str, ...]:
-        """The labels; in a table they are separated by `|` or `;`, and an empty cell has none."""
+        """The labels; an empty list or cell has none, one that is not there is not known."""
         found = row[columns["label"]]
-        if isinstance(found, str):
-            found = found.replace(";", "|").split("|")
-        elif found is None or found != found:
+        if found is None:
             raise Unusable("no labels")
-        elif not isinstance(found, list):
-            found = [found]
         if any(isinstance(label, list | dict) for label in found):
             raise HeadstartError(f"{where}: labels are a list of names, not of lists or objects")
-        return tuple(sorted({str(label).strip() for label in found} - {""}))
+        return tuple(sorted({str(label).strip() for label in found if label is not None} - {""}))
 
     def labels(self, train: Examples) -> list[str]:
         return train.labels
@@ -233,6 +276,21 @@ class Regression(WholeTexts):
         named = choose(row, SCORE_COLUMNS) == label and choose(row, LABEL_COLUMNS) is None
         return super()._likely(row, texts, label) and named and _number(row[label]) is not None
 
+    def settle(
+        self,
+        rows: Sequence[tuple[str, dict[str, Any]]],
+        columns: Columns,
+        like: Reading | None,
+        notes: list[str],
+    ) -> str:
+        """-1 in all rows says that there are no numbers, as in the test parts of GLUE."""
+        column = columns["label"]
+        if len(rows) > 1 and all(_number(row[column]) == -1 for _, row in rows):
+            notes.append(f"-1 in {column!r} says that there is no number")
+            for _, row in rows:
+                row[column] = None
+        return ""
+
     def read_target(
         self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
     ) -> float:
@@ -283,6 +341,17 @@ class Regression(WholeTexts):
 
     def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
         return {"score": float(result)}
+
+
+def are_scores(cells: Iterable[Any]) -> bool:
+    """Whether labels are numbers, some with a fraction: a similarity or a rating, and no class."""
+    numbers = [_number(cell) for cell in cells if not is_missing(cell) and not isinstance(cell, list | dict)]
+    return None not in numbers and any(number != int(number) for number in numbers if number is not None)
+
+
+def _is_truth(cell: Any) -> bool:
+    """Whether an answer is yes or no, so that it is a label."""
+    return isinstance(cell, bool) or str(cell).strip().lower() in ("true", "false", "yes", "no")
 
 
 def _number(cell: Any) -> float | None:

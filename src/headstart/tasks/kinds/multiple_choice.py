@@ -4,7 +4,6 @@ Each option is read together with the text and gets one score; the scores of all
 (Radford et al. 2018, section 3.3). The folder holds a classifier with one output, of a pair of texts.
 """
 
-import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
-from headstart.tasks.examples import Choices, Examples, TaskKind
+from headstart.tasks.examples import Choices, Examples, Reading, TaskKind
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     OPTION_COLUMNS,
@@ -30,10 +29,26 @@ from headstart.tasks.kinds.kind import (
     read_text,
     softmax,
 )
+from headstart.tasks.kinds.option_answers import (
+    FIRST_OPTIONS,
+    MOST_OPTIONS,
+    manner_of,
+    misfit,
+    named_options,
+    option_columns,
+    otherwise_placed,
+    place_of,
+)
 from headstart.tasks.kinds.packing import EncodedWindow, encode_pairs
 from headstart.tokenizer.base import Tokenizer
 
-MOST_OPTIONS = 26
+TEXTS = "prompt question question_stem sent2 text goal sentence ctx query premise context sent1"
+CONTEXTS = "context passage article premise sent1 paragraph support dialogue obs1"
+"""What is read before the question."""
+LABELS = (
+    "answer label gold target answer_index answer_idx answerkey answer_key correct correct_option cop "
+    "correct_answer_num"
+)
 
 
 class MultipleChoice(Scored):
@@ -48,27 +63,24 @@ class MultipleChoice(Scored):
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
         """`options` names the list, or the first of columns such as `ending0`, `ending1`; a question may have
         a context, which is read before it."""
-        text = mapped.get("text") or choose(
-            row, "question text context prompt premise sentence sent1 ctx query"
-        )
-        options = mapped.get("options") or choose(
-            row, f"{OPTION_COLUMNS} option0 ending0 choice0 option1 choice1 a"
-        )
-        label = mapped.get("label") or choose(row, "answer label gold target answer_index answerkey correct")
+        text = mapped.get("text") or choose(row, TEXTS)
+        options = mapped.get("options") or choose(row, f"{OPTION_COLUMNS} {FIRST_OPTIONS}")
+        if options is None and isinstance(row.get("answers"), list):
+            options = "answers"  # ReClor's name for them
+        label = mapped.get("label") or choose(row, LABELS, options)
         if text is None or options is None or label is None:
             return None
-        is_list = isinstance(row[options], list | dict)
-        if not asked and not is_list and not _numbered(row, options):
+        is_list = named_options(row[options]) is not None
+        if not asked and not is_list and not option_columns(row, options):
             return None
-        context = mapped.get("context") or choose(row, "context passage article", text)
+        context = mapped.get("context") or choose(row, CONTEXTS, text)
         return {"text": text, "options": options, "label": label} | ({"context": context} if context else {})
 
+    def columns_read(self, row: Mapping[str, Any], columns: Columns) -> list[str]:
+        return [*columns.values(), *option_columns(row, columns["options"])[1:]]
+
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> Choices:
-        cell = row[columns["options"]]
-        if isinstance(cell, dict):  # {"text": [...], "label": ["A", ...]}
-            cell = cell.get("text")
-        if not isinstance(cell, list):
-            cell = [row[name] for name in _numbered(row, columns["options"]) if not is_missing(row[name])]
+        cell, _ = self._options(row, columns)
         if not 2 <= len(cell) <= MOST_OPTIONS:
             raise HeadstartError(
                 f"{where} has {len(cell)} options; multiple choice needs a list of 2 to {MOST_OPTIONS}"
@@ -78,29 +90,53 @@ class MultipleChoice(Scored):
             text = f"{read_text(where, row[columns['context']], 'context')}\n{text}"
         return Choices(text, tuple(read_text(where, option, "option") for option in cell))
 
+    def _options(self, row: Mapping[str, Any], columns: Columns) -> tuple[list[Any], list[str]]:
+        """The options in a row, and their names where they have some."""
+        found = named_options(row[columns["options"]])
+        if found is not None:
+            return found
+        names = option_columns(row, columns["options"])
+        return [row[name] for name in names if not is_missing(row[name])], []
+
+    def settle(
+        self,
+        rows: Sequence[tuple[str, dict[str, Any]]],
+        columns: Columns,
+        like: Reading | None,
+        notes: list[str],
+    ) -> str:
+        """Every answer becomes the place of its option, from 0; see `option_answers`."""
+        column = columns["label"]
+        answered = []
+        for where, row in rows:
+            options, names = self._options(row, columns)
+            texts = [str(option).strip() for option in options]
+            if is_missing(row[column]) or (str(row[column]).strip() in ("-1", "-1.0") and "-1" not in texts):
+                row[column] = None  # hidden, as in test parts
+            else:
+                answered.append((where, row, texts, names))
+        problems = [(texts, names, row[column]) for _, row, texts, names in answered]
+        manner = (like.manner if like else "") or manner_of(problems, notes)
+        otherwise = 0
+        for where, row, texts, names in answered:
+            place = place_of(texts, names, row[column], manner)
+            if place is None:
+                place = otherwise_placed(texts, names, row[column], manner)
+                otherwise += 1
+            if place is None:
+                raise misfit(where, texts, row[column], manner)
+            row[column] = place
+        if otherwise:
+            notes.append(f"{otherwise:,} answers are written otherwise, and only one option can be meant")
+        return manner
+
     def read_target(
         self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
     ) -> int:
-        """The place of the right option, from 0; the answer is written so, as a letter, or in full."""
-        answer = row[columns["label"]]
-        if is_missing(answer):
+        """The place of the right option, from 0, as `settle` has written it."""
+        if row[columns["label"]] is None:
             raise Unusable("no answer")
-        written = str(answer).strip()
-        options = row[columns["options"]]
-        names = options.get("label") if isinstance(options, dict) else None
-        letters = string.ascii_uppercase[: len(given.options)]
-        if names and written in names:
-            return list(names).index(written)
-        if written in given.options:
-            return given.options.index(written)
-        if written.isdecimal() and int(written) < len(given.options):
-            return int(written)
-        if len(written) == 1 and written.upper() in letters:
-            return letters.index(written.upper())
-        raise HeadstartError(
-            f"{where}: the answer {written[:40]!r} is none of the {len(given.options)} options; write the "
-            f"option, its place from 0 to {len(given.options) - 1}, or its letter"
-        )
+        return int(row[columns["label"]])
 
     def as_input(self, value: Any) -> Choices:
         if isinstance(value, Choices):
@@ -165,14 +201,3 @@ class MultipleChoice(Scored):
             "probability": float(result[best]),
             "probabilities": result.tolist(),
         }
-
-
-def _numbered(row: Mapping[str, Any], first: str) -> list[str]:
-    """The columns that count on from `first`: `ending0`, `ending1`, ... or `A`, `B`, ..."""
-    if not first or not first[-1].isalnum():
-        return []
-    stem, names, sign = first[:-1], [], first[-1]
-    while stem + sign in row:
-        names.append(stem + sign)
-        sign = chr(ord(sign) + 1)
-    return names if len(names) > 1 else []

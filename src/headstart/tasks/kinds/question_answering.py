@@ -19,7 +19,16 @@ from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Answer, Examples, TaskKind
 from headstart.tasks.facts import TaskFacts
-from headstart.tasks.kinds.kind import OPTION_COLUMNS, Columns, Scored, Unusable, choose, read_text, softmax
+from headstart.tasks.kinds.kind import (
+    OPTION_COLUMNS,
+    Columns,
+    Scored,
+    Unusable,
+    choose,
+    is_missing,
+    read_text,
+    softmax,
+)
 from headstart.tasks.kinds.packing import EncodedWindow, pair_windows, room_for_text
 from headstart.tasks.kinds.spans import outside_graphemes
 from headstart.tokenizer.base import Tokenizer
@@ -50,8 +59,9 @@ class QuestionAnswering(Scored):
 
     name: TaskKind = "question-answering"
     head: HeadKind = "spans"
-    roles = ("question", "context", "answers")
-    answers = ("answers",)
+    roles = ("question", "context", "start", "impossible", "answers")
+    answers = ("start", "impossible", "answers")
+    optional = ("start", "impossible")
     wanted = "'question', 'context' and 'answers'"
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
@@ -62,9 +72,14 @@ class QuestionAnswering(Scored):
         answers = mapped.get("answers") or mapped.get("label") or choose(row, "answers answer")
         if question is None or context is None or answers is None:
             return None
-        if not asked and choose(row, OPTION_COLUMNS) is not None:
-            return None  # its answer is one of them
-        return {"question": question, "context": context, "answers": answers}
+        if not asked and (choose(row, OPTION_COLUMNS) is not None or not _may_be_answers(row, row[answers])):
+            return None  # its answer is one of them, or yes or no
+        found = {"question": question, "context": context}
+        start = mapped.get("start") or choose(row, "answer_start answer_starts start")
+        impossible = mapped.get("impossible") or choose(row, "is_impossible")
+        found |= {"start": start} if start and not isinstance(row[answers], dict) else {}
+        found |= {"impossible": impossible} if impossible else {}
+        return found | {"answers": answers}
 
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> tuple[str, str]:
         return (
@@ -78,8 +93,10 @@ class QuestionAnswering(Scored):
         """The answers as they stand in the context; an example without any is not answerable."""
         _, context = given
         said = _said(where, row[columns["answers"]])
-        if row.get("is_impossible"):
+        if _is_true(row.get(columns.get("impossible", ""))):
             return ()
+        if "start" in columns:
+            said = _with_starts(where, said, row.get(columns["start"]))
         found = []
         for text, start in said:
             answer = _placed(context, text, start)
@@ -250,10 +267,35 @@ def _heads_of(piece: EncodedWindow, answers: Sequence[Answer]) -> list[int]:
     return [1 + first, 1 + last] if inside and first <= last else [0, 0]
 
 
+def _may_be_answers(row: Mapping[str, Any], cell: Any) -> bool:
+    """Whether a cell may hold words of a context: a truth value, a number, or options with a label beside
+    them do not."""
+    if isinstance(cell, bool | int | float):
+        return False
+    texts = isinstance(cell, list) and len(cell) > 1 and all(isinstance(one, str) for one in cell)
+    return not texts or choose(row, "label answer_index correct gold") is None
+
+
+def _is_true(cell: Any) -> bool:
+    """Whether a cell says yes: tables write it as text."""
+    return cell is True or str(cell).strip().lower() in ("true", "1", "1.0", "yes")
+
+
+def _with_starts(where: str, said: list[tuple[str, int | None]], cell: Any) -> list[tuple[str, int | None]]:
+    """The answers with where they begin, which a column of its own says."""
+    starts = cell if isinstance(cell, list) else [cell]
+    if is_missing(cell) or len(starts) != len(said):
+        return said
+    try:
+        return [(text, int(float(start))) for (text, _), start in zip(said, starts, strict=True)]
+    except (TypeError, ValueError):
+        raise HeadstartError(f"{where}: {str(cell)[:40]!r} does not say where an answer begins") from None
+
+
 def _said(where: str, cell: Any) -> list[tuple[str, int | None]]:
     """Answers as data sets write them: `{"text": [...], "answer_start": [...]}`, a list of objects with
     `text` and `answer_start`, or a text alone."""
-    if cell is None or cell == "" or cell == []:
+    if cell == [] or is_missing(cell):
         return []
     if isinstance(cell, str):
         return [(cell, None)]
@@ -261,6 +303,8 @@ def _said(where: str, cell: Any) -> list[tuple[str, int | None]]:
         said = [(one["text"], one.get("answer_start")) for one in cell]
     elif isinstance(cell, list):
         said = [(one, None) for one in cell]
+    elif isinstance(cell, dict) and isinstance(cell.get("text"), str):
+        said = [(cell["text"], cell.get("answer_start"))]
     elif isinstance(cell, dict) and isinstance(cell.get("text"), list):
         starts = cell.get("answer_start") or [None] * len(cell["text"])
         if len(starts) != len(cell["text"]):

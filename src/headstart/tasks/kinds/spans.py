@@ -7,16 +7,24 @@ whoever reads; no word or span begins or ends inside of one.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from headstart.tasks.examples import WordSequence
-from headstart.tasks.metrics.entities import entities
+from headstart.tasks.metrics.entities import SPAN_TAG, Entity, SpanTags, entities
 
-Scheme = Literal["IOB1", "BIO", "BIOES"]
+Scheme = Literal["IO", "IOB1", "BIO", "BIOES"]
 
-_WORD = re.compile(r"\w+(?:[-'’.,:/]\w+)*|[^\w\s]")
+_ALONE = (
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7af\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
+)
+"""Letters of scripts that put no blanks between words, or hang endings on names (Thai, Lao, Tibetan, Burmese,
+Khmer, kana, Han, Hangul): each is a word, so that a span may begin and end at any."""
+_WORD = re.compile(
+    rf"[{_ALONE}]|\d+(?:[.,:]\d+)+(?!\w)|[^\W\d_](?:\.[^\W\d_])+(?!\w)|(?:(?![{_ALONE}])\w)+|[^\w\s]"
+)
 _JOINER = "\u200d"
 
 
@@ -64,13 +72,11 @@ def outside_graphemes(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def words_in(text: str, borders: Iterable[int] = ()) -> WordSequence:
-    """Runs of letters and digits, with what joins them, and every other sign for itself.
-
-    Args:
-        borders: characters before which a word ends besides.
-    """
-    cuts = {0, len(text), *borders}
+def words_in(text: str) -> WordSequence:
+    """Runs of letters and digits, numbers such as 3,000 and initials such as U.S as one, and every other sign
+    for
+    itself: a label may begin or end at a hyphen or an apostrophe (Paris-based, Anna's)."""
+    cuts = {0, len(text)}
     for match in _WORD.finditer(_without_marks(text)):
         cuts |= set(match.span())
     places = [place for place in sorted(cuts) if 0 <= place <= len(text) and not inside_grapheme(text, place)]
@@ -94,25 +100,33 @@ def _without_marks(text: str) -> str:
     return "".join(plain)
 
 
-def tags_of(words: WordSequence, spans: Sequence[Span]) -> list[str]:
-    """A BIO tag for every word from spans of the text; of spans that overlap, the first keeps the word."""
+def tags_of(words: WordSequence, spans: Sequence[Span]) -> SpanTags:
+    """A BIO tag for every word from spans of the text; a word belongs to the first span that holds any of
+    it."""
     tags = ["O"] * len(words)
+    first = {start: i for i, (start, _) in enumerate(words.spans)}
+    last = {end: i for i, (_, end) in enumerate(words.spans)}
+    whole = [Entity(label, first[a], last[b]) for a, b, label in spans if a in first and b in last]
     for span in spans:
         inside = [i for i, (start, end) in enumerate(words.spans) if start < span.end and end > span.start]
         inside = [i for i in inside if tags[i] == "O"]
         for place, i in enumerate(inside):
             tags[i] = f"{'I' if place and i == inside[place - 1] + 1 else 'B'}-{span.label}"
-    return tags
+    cut = [label for a, b, label in spans if a not in first or b not in last]
+    return SpanTags(tags, whole, cut)
 
 
 def scheme_of(sentences: Sequence[Sequence[str]]) -> tuple[Scheme, Counter[str]]:
     """In which scheme spans are tagged, and what breaks its rules, by what it is.
 
-    BIOES marks ends and single words (BILOU's `L-` and `U-` are `E-` and `S-`). BIO opens every span with
-    `B-`. IOB1 opens one with `B-` only where it follows another of the same label at once.
+    BIOES marks ends and single words (BILOU's `L-` and `U-` are `E-` and `S-`, the `M-` of BMES is `I-`). BIO
+    opens every span with `B-`. IOB1 opens one with `B-` only where it follows another of the same label at
+    once. IO has bare labels, of which a run is a span.
     """
+    if not all(SPAN_TAG.fullmatch(tag) for tags in sentences for tag in tags):
+        return "IO", Counter()
     marks = {tag[0] for tags in sentences for tag in tags}
-    if marks & set("ESLU"):
+    if marks & set("ESLUM"):
         return "BIOES", _faults_of_bioes(sentences)
     opened: Counter[str] = Counter()  # how spans begin: with B- or I-, and whether B- was needed in IOB1
     for tags in sentences:
@@ -131,7 +145,7 @@ def _faults_of_bioes(sentences: Sequence[Sequence[str]]) -> Counter[str]:
     for tags in sentences:
         open_label = ""
         for tag in [*tags, "O"]:
-            mark, label = {"L": "E", "U": "S"}.get(tag[0], tag[0]), tag[2:]
+            mark, label = {"L": "E", "U": "S", "M": "I"}.get(tag[0], tag[0]), tag[2:]
             if open_label and (mark in "OBS" or label != open_label):
                 faults["a span has no end, E-"] += 1
                 open_label = ""
@@ -145,5 +159,6 @@ def as_bio(tags: Sequence[str]) -> list[str]:
     """The same spans in BIO."""
     found = ["O"] * len(tags)
     for label, first, last in entities(tags):
-        found[first : last + 1] = [f"B-{label}", *[f"I-{label}"] * (last - first)]
+        kind = f"-{label}" if label else ""
+        found[first : last + 1] = [f"B{kind}", *[f"I{kind}"] * (last - first)]
     return found

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.models.family import HeadKind
-from headstart.tasks.examples import MAX_TEXT, Examples, TaskKind, WordSequence
+from headstart.tasks.examples import MAX_TEXT, Examples, Reading, TaskKind, WordSequence
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     TEXT_COLUMNS,
@@ -29,13 +29,16 @@ from headstart.tasks.kinds.kind import (
     softmax,
 )
 from headstart.tasks.kinds.packing import EncodedWindow, encode_words
+from headstart.tasks.kinds.span_borders import Counting, are_spans, counting_of, raw_spans
 from headstart.tasks.kinds.spans import Span, outside_graphemes, tags_of, words_in
 from headstart.tasks.metrics.entities import entities, marks_entities
 from headstart.tokenizer.base import Tokenizer
 
+MOST_CUT, FEW_CUT = 0.5, 5
+"""A larger share of spans that are no whole words, so many at least, is an error of the data."""
 WORD_COLUMNS = "tokens words"
 TAG_COLUMNS = "tags ner_tags pos_tags labels pos upos ner"
-SPAN_COLUMNS = "entities spans ents label labels annotations"
+SPAN_COLUMNS = "entities spans ents label labels annotations ner"
 
 
 class Tagging(Scored):
@@ -49,15 +52,15 @@ class Tagging(Scored):
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
         given = mapped.get("words") or mapped.get("text")
         words = given if given and isinstance(row[given], list) else choose(row, WORD_COLUMNS)
-        if words is not None and (asked or isinstance(row[words], list)):
+        if words is not None and (_are_words(row[words]) or (asked and not isinstance(row[words], list))):
             tags = mapped.get("label") or choose(row, f"{TAG_COLUMNS} {SPAN_COLUMNS}", words)
-            if tags is not None:
+            if tags is not None and not (are_spans(row[tags]) and row[tags]):
                 return {"words": words, "label": tags}
         text = given or choose(row, TEXT_COLUMNS)
         spans = mapped.get("label") or choose(row, SPAN_COLUMNS, text)
         if text is None or spans is None:
             return None
-        if not asked and (not _are_spans(row[spans]) or (not row[spans] and "label" in spans.lower())):
+        if not asked and (not are_spans(row[spans]) or (not row[spans] and "label" in spans.lower())):
             return None  # an empty list of labels is more likely one of the whole text
         return {"text": text, "label": spans}
 
@@ -74,14 +77,57 @@ class Tagging(Scored):
             raise Unusable("text over 1 MB")
         return words
 
+    def settle(
+        self,
+        rows: Sequence[tuple[str, dict[str, Any]]],
+        columns: Columns,
+        like: Reading | None,
+        notes: list[str],
+    ) -> str:
+        """Spans are counted in characters from 0, with ends behind the last one; see `span_borders`."""
+        if "text" not in columns:
+            return ""
+        read = []
+        for where, row in rows:
+            cell, text = row[columns["label"]], row[columns["text"]]
+            if cell is None:
+                continue  # a text that nobody has marked
+            spans = raw_spans(where, cell)
+            row[columns["label"]] = spans
+            if isinstance(text, str) and len(text) <= MAX_TEXT:
+                read.append((where, row, text, spans))
+        counting, mended, cut = counting_of([(text, spans) for _, _, text, spans in read])
+        if like is not None and like.manner:
+            counting = Counting.named(like.manner)
+        count = sum(len(spans) for _, _, _, spans in read)
+        if mended:
+            notes.append(f"{mended:,} of {count:,} spans began or ended within a word: {counting}")
+        if cut:
+            notes.append(
+                f"{cut:,} of {count:,} spans begin or end within a word; the words are learned whole, and "
+                f"no answer is "
+                "scored as such a span"
+            )
+        if cut > MOST_CUT * count and cut >= FEW_CUT:
+            raise HeadstartError(
+                f"{read[0][0]} and behind it: {cut:,} of {count:,} spans begin or end within a word, in "
+                f"whatever way "
+                "they are counted; correct the borders, or give words with their tags"
+            )
+        for where, row, text, spans in read:
+            row[columns["label"]] = [Span(*counting.within(where, text, span), span.label) for span in spans]
+        return counting.name
+
     def read_target(
         self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
     ) -> list[str]:
         cell = row[columns["label"]]
+        if "text" in columns and cell is None:
+            raise Unusable("no label")
         if not isinstance(cell, list):
             raise HeadstartError(f"{where}: tagging needs a list of words and a list of tags")
         if "text" in columns:
-            return tags_of(given, _read_spans(where, given.text, cell, remarks))
+            return tags_of(given, _whole_spans(given.text, cell, remarks))
         if len(given) != len(cell):
             raise HeadstartError(
                 f"{where} has {len(given)} words and {len(cell)} tags; every word needs one tag"
@@ -89,16 +135,6 @@ class Tagging(Scored):
         if None in cell:
             raise Unusable("no label")
         return [str(tag) for tag in cell]
-
-    def read_example(
-        self, where: str, row: Mapping[str, Any], columns: Columns, remarks: Counter[str]
-    ) -> tuple[WordSequence, list[str]]:
-        """A text is cut into words at the borders of its spans too, so that every span is whole words."""
-        given = self.read_input(where, row, columns)
-        if "text" in columns and isinstance(row[columns["label"]], list):
-            spans = _read_spans(where, given.text, row[columns["label"]], Counter())
-            given = words_in(given.text, (border for span in spans for border in span[:2]))
-        return given, self.read_target(where, row, columns, given, remarks)
 
     def as_input(self, value: Any) -> WordSequence:
         if isinstance(value, str):
@@ -166,35 +202,15 @@ class Tagging(Scored):
         return found
 
 
-def _are_spans(cell: Any) -> bool:
-    """Whether a cell is a list of labelled spans, or could be: an empty list is a text without any."""
-    return isinstance(cell, list) and all(
-        (isinstance(one, dict) and {"start", "end"} <= set(one))
-        or (isinstance(one, list) and len(one) == 3 and isinstance(one[0], int))
-        for one in cell
-    )
+def _are_words(cell: Any) -> bool:
+    """Whether a cell is a list of words; Prodigy's tokens are objects, and its spans count characters."""
+    return isinstance(cell, list) and not any(isinstance(one, dict) for one in cell)
 
 
-def _read_spans(where: str, text: str, cell: list[Any], remarks: Counter[str]) -> list[Span]:
-    """Labelled spans of characters, in order: `{"start", "end", "label"}`, or `[start, end, label]`."""
-    if not _are_spans(cell):
-        raise HeadstartError(
-            f'{where}: spans are written {{"start": 0, "end": 5, "label": "PER"}} or [0, 5, "PER"]'
-        )
-    spans = []
-    for one in cell:
-        if isinstance(one, dict):
-            start, end = one["start"], one["end"]
-            label = next((one[name] for name in ("label", "type", "entity", "tag") if name in one), None)
-        else:
-            start, end, label = one
-        if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(text):
-            raise HeadstartError(
-                f"{where}: the span {start} to {end} lies outside its text of {len(text):,} characters; "
-                "spans count characters from 0, and end behind their last one"
-            )
-        if label is None or not str(label).strip():
-            raise HeadstartError(f"{where}: the span {start} to {end} has no label")
+def _whole_spans(text: str, spans: Sequence[Span], remarks: Counter[str]) -> list[Span]:
+    """The spans in order, without blanks at their ends, and widened to whole signs."""
+    found = []
+    for start, end, label in spans:
         stripped = text[start:end].strip()
         if not stripped:
             remarks["spans of blanks alone left out"] += 1
@@ -203,8 +219,8 @@ def _read_spans(where: str, text: str, cell: list[Any], remarks: Counter[str]) -
         whole = outside_graphemes(text, start, start + len(stripped))
         if whole != (start, start + len(stripped)):
             remarks["spans began or ended within a character and its signs, and were widened"] += 1
-        spans.append(Span(*whole, str(label)))
-    spans.sort()
-    if any(before.end > after.start for before, after in pairwise(spans)):
+        found.append(Span(*whole, label))
+    found.sort()
+    if any(before.end > after.start for before, after in pairwise(found)):
         remarks["texts with spans that overlap, of which the first keeps its words"] += 1
-    return spans
+    return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from headstart.errors import HeadstartError
 from headstart.generation.text import opened
-from headstart.tasks.examples import Examples, TaskKind, WordSequence, flatten
+from headstart.tasks.examples import Examples, Reading, TaskKind, WordSequence, flatten
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.generative import Answered, Lesson, Writing
 from headstart.tasks.kinds.kind import TEXT_COLUMNS, Columns, Scored, Unusable, choose, is_missing, read_text
@@ -114,9 +114,22 @@ class InWords(TextBefore):
     def __init__(self, inner: Scored) -> None:
         self.inner, self.name = inner, inner.name
         self.roles, self.answers, self.wanted = inner.roles, inner.answers, inner.wanted
+        self.optional = inner.optional
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
         return self.inner.columns(row, mapped, asked)
+
+    def columns_read(self, row: Mapping[str, Any], columns: Columns) -> list[str]:
+        return self.inner.columns_read(row, columns)
+
+    def settle(
+        self,
+        rows: Sequence[tuple[str, dict[str, Any]]],
+        columns: Columns,
+        like: Reading | None,
+        notes: list[str],
+    ) -> str:
+        return self.inner.settle(rows, columns, like, notes)
 
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> Any:
         return self.inner.read_input(where, row, columns)

@@ -1,0 +1,204 @@
+"""Which columns of a file a task reads, and what it leaves unread.
+
+A choice is made from many rows: the first may lack what others have (doccano's first text without a label).
+"""
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from headstart.errors import HeadstartError, nearest
+from headstart.tasks.examples import Reading
+from headstart.tasks.kinds.kind import PAIR_COLUMNS, TEXT_COLUMNS, Kind, is_missing
+from headstart.tasks.kinds.registry import ALL, KINDS, WRITING, kind_named
+
+INPUT_NAMES = {
+    *TEXT_COLUMNS.split(),
+    *" ".join(PAIR_COLUMNS).split(),
+    *[
+        "context",
+        "passage",
+        "paragraph",
+        "article",
+        "premise",
+        "hypothesis",
+        "claim",
+        "evidence",
+        "dialogue",
+        "input",
+        "source",
+        "ctx",
+    ],
+} - {"a", "b"}
+"""What columns of inputs are called; one of these that is not read is missed."""
+MAY_LACK = {role for kind in ALL.values() for role in (*kind.answers, *kind.optional)}
+"""Roles of columns that another file of the same data may lack."""
+MOST_NAMED = 8
+_NUMPY = re.compile(r"array\((\[.*?\])(?:, dtype=\w+)?\)", re.DOTALL)
+
+
+def typical_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Every column of these rows with the first cell of it that holds something."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        for column, cell in row.items():
+            if column not in found or (_is_empty(found[column]) and not _is_empty(cell)):
+                found[column] = cell
+    return found
+
+
+def _is_empty(cell: Any) -> bool:
+    return is_missing(cell) or cell == [] or cell == {}
+
+
+def named_task(
+    task: str | None, row: Mapping[str, Any], mapped: Mapping[str, str]
+) -> tuple[str | None, bool]:
+    """The task whose columns a file has, and whether its answers are to be put into words."""
+    if task is None or task.partition(":")[0] != "text-to-text":
+        return task, False
+    plain = WRITING["text-to-text"]
+    known = all(column in row for column in mapped.values())
+    if task == "text-to-text" and (not known or plain.columns(row, mapped, asked=True) is not None):
+        return task, False
+    return task.partition(":")[2] or None, True
+
+
+def choose_columns(
+    name: str,
+    row: Mapping[str, Any],
+    task: str | None,
+    mapped: Mapping[str, str],
+    group: str | None = None,
+    in_words: bool = False,
+) -> tuple[Kind, dict[str, str]]:
+    """The kind of task and the column of each of its roles, from a typical row; `in_words`: of the kinds that
+    can be put into words."""
+    for column in [*mapped.values(), *([group] if group else [])]:
+        if column not in row:
+            raise HeadstartError(f"{name} has no column {column!r}{nearest(column, row)}")
+    kinds = [kind_named(task)] if task else list((KINDS if in_words else ALL).values())
+    for kind in kinds:
+        chosen = kind.columns(row, mapped, asked=task is not None)
+        if chosen is not None:
+            unknown = set(mapped) - set(kind.roles) - {"text", "label"}
+            if unknown and task:
+                role = min(unknown)
+                raise HeadstartError(f"{kind.name} has no column for {role!r}{nearest(role, kind.roles)}")
+            if not unknown:
+                return kind, chosen
+    wanted = "; or ".join(kind.wanted for kind in kinds if task or kind.name != "embedding")
+    found = ", ".join(repr(str(column)[:40]) for column in list(row)[:12])
+    raise HeadstartError(
+        f"{name}: no columns for {task or 'a task'}; wanted {wanted}; found {found}; the first line of "
+        "a table names its columns, and --text-column, --label-column and --column ROLE=NAME choose others"
+    )
+
+
+def remembered(
+    name: str, row: Mapping[str, Any], named: Mapping[str, str], like: Reading | None
+) -> dict[str, str]:
+    """The columns that were named, and of the other roles those that a model has learned from; of answers,
+    which a file may lack, those that are there.
+
+    Raises:
+        HeadstartError: a column of the input is not there, and no other was named.
+    """
+    mapped = dict(named)
+    for role, column in (like.columns if like else {}).items():
+        if role in named or (role in MAY_LACK and column not in row):
+            continue
+        if column not in row:
+            instead = "--text-column NAME" if role == "text" else f"--column {role}=NAME"
+            raise HeadstartError(
+                f"{name} has no column {column!r}, from which the model has learned{nearest(column, row)}; "
+                f"name the "
+                f"column to read instead: {instead}"
+            )
+        mapped[role] = column
+    return mapped
+
+
+def unread(rows: Sequence[Mapping[str, Any]], kind: Kind, chosen: Mapping[str, str]) -> list[str]:
+    """The columns of these rows that hold something and are not read."""
+    read = set(kind.columns_read(rows[0], chosen)) if rows else set()
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return [
+        column
+        for column in columns
+        if column not in read and any(not _is_empty(row.get(column)) for row in rows)
+    ]
+
+
+def refuse_half(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    kind: Kind,
+    chosen: Mapping[str, str],
+    left_out: Sequence[str],
+) -> None:
+    """Raise a `HeadstartError` where a column that is called an input, and holds no less text than what is
+    read, would be left out: then half of the input is."""
+    read = [column for role, column in chosen.items() if role not in kind.answers]
+    known = [column for column in left_out if str(column).strip().lower() in INPUT_NAMES]
+    texts = [_squeezed(row, read) for row in rows]
+    for column in known:
+        others = [_squeezed(row, [column]) for row in rows]
+        if any(
+            other in text or text in other
+            for text, other in zip(texts, others, strict=True)
+            if text and other
+        ):
+            continue  # the same text in another form
+        if sum(map(len, others)) >= sum(map(len, texts)):
+            named = " and ".join(map(repr, read))
+            role = "pair" if "pair" in kind.roles else next(iter(kind.roles))
+            raise HeadstartError(
+                f"{name}: {kind.name} reads {named} and would leave out {column!r}, which holds as much "
+                f"text; read it "
+                f"too (--column {role}={column}), or name what to read alone (--text-column {read[0]})"
+            )
+
+
+def _squeezed(row: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """The text in these columns without blanks; other cells hold none."""
+    cells = [row.get(column) for column in columns]
+    parts = [cell if isinstance(cell, str) else "".join(cell) if _is_words(cell) else "" for cell in cells]
+    return "".join("".join(parts).split()).lower()
+
+
+def _is_words(cell: Any) -> bool:
+    return isinstance(cell, list) and all(isinstance(one, str) for one in cell)
+
+
+def listed(columns: Sequence[str]) -> str:
+    """Names of columns for a person, the first few of many."""
+    more = f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else ""
+    return ", ".join(repr(str(column)[:40]) for column in columns[:MOST_NAMED]) + more
+
+
+def nested_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns of a table whose cells are lists or objects written as text, by JSON or by Python."""
+    found = []
+    for column in dict.fromkeys(column for row in rows for column in row):
+        cells = [row[column] for row in rows if not is_missing(row.get(column))]
+        if cells and all(isinstance(cell, str) and isinstance(parsed(cell), list | dict) for cell in cells):
+            found.append(column)
+    return found
+
+
+def parsed(cell: Any) -> Any:
+    """The list or object in a cell of a table; any other cell as it is."""
+    if not isinstance(cell, str) or cell.strip()[:1] not in ("[", "{"):
+        return cell
+    try:
+        return orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return ast.literal_eval(_NUMPY.sub(r"\1", cell.strip()))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return cell
