@@ -26,12 +26,13 @@ from headstart.models import parts
 from headstart.models.flops import training_flops
 from headstart.objectives.batch import generator
 from headstart.objectives.masked import masked_batch
+from headstart.objectives.recipe import Causal, Masked
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import TokenRows
 from headstart.training import step_cost
 from headstart.training.configuration import configuration
-from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, OptimiserRecipe, PretrainRecipe
+from headstart.training.recipe import ModelRecipe, OptimiserRecipe, PretrainRecipe
 from headstart.training.step_cost import trial
 
 LAYERS, WIDTH, HEADS = 6, 384, 6
@@ -95,11 +96,7 @@ def gemm(kind: str, tokens: Path) -> Step:
 def our_recipe(kind: str, tokens: Path, **settings: Any) -> PretrainRecipe:
     """What `headstart pretrain` is told: the sizes, AdamW as the others have it, bfloat16, compiled."""
     family, inner = ("headstart-decoder", 1024) if kind == "causal" else ("bert", 4 * WIDTH)
-    objective = (
-        ObjectiveRecipe(kind="causal")
-        if kind == "causal"
-        else ObjectiveRecipe(kind="masked", mask_rate=MASKED)
-    )
+    objective = Causal() if kind == "causal" else Masked(mask_rate=MASKED)
     return PretrainRecipe(
         tokens=tokens,
         model=ModelRecipe(

@@ -64,7 +64,8 @@ class Setting:
 def types_of(recipe: type) -> Mapping[str, Any]:
     """The types of the settings of a recipe class, or of a dataclass of settings."""
     if issubclass(recipe, BaseModel):
-        return {name: field.annotation for name, field in recipe.model_fields.items()}
+        kinds = (*recipe.__subclasses__(), recipe)  # where a group has several kinds, the settings of all
+        return {name: field.annotation for kind in kinds for name, field in kind.model_fields.items()}
     hints = get_type_hints(recipe)
     return {field.name: hints[field.name] for field in fields(recipe)}  # type: ignore[arg-type]
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from streams import PAD, assert_same, stream, streams, tiny_model, vocabulary
 
 from headstart.objectives.batch import Batch, generator, join, loss_sum
-from headstart.objectives.recipe import ObjectiveRecipe
-from headstart.objectives.registry import OBJECTIVES
+from headstart.objectives.recipe import OBJECTIVES
 
 ADDED = [{}, {"z_loss": 0.001, "label_smoothing": 0.1}]
 KINDS = list(OBJECTIVES)
@@ -19,8 +18,8 @@ CHANGES = {"denoising": {"delete_rate": 0.1}, "masked": {"whole_words": True}}
 
 
 def make(kind: str, rows: tuple[np.ndarray, np.ndarray], seed: int = 0, step: int = 0, **changes) -> Batch:
-    recipe = ObjectiveRecipe(kind=kind, **(CHANGES.get(kind, {}) | changes))
-    return OBJECTIVES[kind].batch(*rows, recipe, vocabulary(), generator(seed, step))
+    objective = OBJECTIVES[kind](**(CHANGES.get(kind, {}) | changes))
+    return objective.batch(*rows, vocabulary(), generator(seed, step))
 
 
 @pytest.mark.parametrize("kind", KINDS)

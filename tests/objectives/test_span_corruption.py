@@ -135,3 +135,18 @@ def test_spans_have_the_mean_length_and_lie_anywhere() -> None:
     inner = hidden[:, 15:85].mean(0)
     assert abs(inner - inner.mean()).max() < 5 * (0.16 * 0.84 / rows) ** 0.5
     assert hidden[:, [0, -1]].any(0).all(), "first and last token too"
+
+
+def test_the_example_of_the_docstring() -> None:
+    """Eight tokens of which "b" and "e f" are hidden; other draws hide others."""
+    a, b, c, d, e, f, g, h = range(10, 18)
+    rows = np.array([[a, b, c, d, e, f, g, h]]), np.zeros((1, 8), np.int64)
+    first, second = SENTINELS[:2]
+    for seed in range(1000):
+        batch = corrupted(rows, 0.375, 1.5, seed)
+        if batch.source.tolist() == [[a, first, c, d, second, g, h, PAD]]:
+            break
+    assert batch.source.tolist() == [[a, first, c, d, second, g, h, PAD]]
+    assert batch.ids.tolist() == [[PAD, first, b, second, e, f, PAD]]
+    assert batch.targets.tolist() == [first, b, second, e, f, END]
+    assert batch.positions.tolist() == list(range(6))

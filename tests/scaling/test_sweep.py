@@ -6,10 +6,11 @@ import pytest
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, write_manifest
+from headstart.objectives.recipe import Causal
 from headstart.scaling import sweep as sweep_module
 from headstart.scaling.sweep import LARGER, design, remembered_budget, sweep
 from headstart.tokenizer.shards import KIND, VERSION
-from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, PretrainRecipe
+from headstart.training.recipe import ModelRecipe, PretrainRecipe
 
 BUDGET = 1.2e11
 
@@ -19,7 +20,7 @@ def base(tokens: Path) -> PretrainRecipe:
     return PretrainRecipe(
         tokens=tokens,
         model=ModelRecipe(family="headstart-decoder"),
-        objective=ObjectiveRecipe(kind="causal"),
+        objective=Causal(),
         context=16,
         rows=4,
         micro_rows=4,

@@ -42,7 +42,10 @@ def cross_entropy_sum(
         loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
         return loss + z_loss * logits.logsumexp(1).square().sum() if z_loss else loss
     learning = torch.is_grad_enabled()
-    return _Chunked.apply(hidden, weight, bias, targets, z_loss, label_smoothing, compiled, learning)
+    total: Tensor = _Chunked.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, targets, z_loss, label_smoothing, compiled, learning
+    )
+    return total
 
 
 def _losses(scores: Tensor, answers: Tensor, z_loss: float, smoothing: float) -> tuple[Tensor, Tensor]:

@@ -76,4 +76,5 @@ def _choose_words(begins: np.ndarray, count: int, random: np.random.Generator) -
         count -= int(totals[fitting - 1]) if fitting else 0
         left = left[fitting:]
         left = left[lengths[left] <= count]
-    return chosen[word]
+    of_chosen: np.ndarray = chosen[word]
+    return of_chosen

@@ -1,46 +1,39 @@
-"""Settings of the objectives."""
+"""The objectives: the settings of each, which models can learn by it, and the batch that it makes of rows.
 
-from typing import Any, ClassVar, Literal, Self
+A new objective is a class here, and in a file of its own the function that makes its batches. That file is
+imported when the first batch is made: settings are read without torch.
+"""
 
-from pydantic import Field, model_validator
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
+
+from headstart.errors import HeadstartError
+from headstart.models.config import Architecture, TransformerConfig
+from headstart.models.family import HeadKind
 from headstart.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from headstart.objectives.batch import Batch
+    from headstart.objectives.vocabulary import Vocabulary
 
 Kind = Literal["causal", "prefix", "masked", "next-sentence", "span-corruption", "denoising"]
 
-# What is hidden unless the recipe says otherwise: for masking alone 40 % (Wettig et al. 2023), else as in the
-# papers of BERT, T5 and BART.
-RATES = {"masked": 0.4, "next-sentence": 0.15, "span-corruption": 0.15, "denoising": 0.3}
-USED = {
-    "causal": (),
-    "prefix": (),
-    "masked": ("mask_rate", "whole_words", "fixed_count", "static"),
-    "next-sentence": ("mask_rate", "whole_words"),
-    "span-corruption": ("mask_rate", "mean_span"),
-    "denoising": ("mask_rate", "mean_span", "permute_sentences", "delete_rate"),
-}
-
 
 class ObjectiveRecipe(Recipe):
-    """What is learned from the rows."""
+    """What is learned from the rows: validated, it is one of the classes below, the one that `kind` names."""
 
     kind: Kind = "masked"
     """What has to be predicted: the next token, hidden tokens, hidden spans."""
-    mask_rate: float = Field(0.4, gt=0, lt=1)
-    """Share of the tokens that are hidden; left out: 0.4 for masked, 0.15 for next-sentence and
-    span-corruption, 0.3 for denoising."""
-    whole_words: bool = False
-    """Hide all tokens of a word, or none."""
-    fixed_count: bool = False
-    """Hide the same number of tokens in every step: `mask_rate` of all places, special tokens included."""
-    static: bool = False
-    """Hide the same tokens of a row whenever it is read."""
-    mean_span: float = Field(3.0, ge=1)
-    """Mean number of tokens in a hidden span."""
-    permute_sentences: bool = True
-    """Show the sentences of a document in random order."""
-    delete_rate: float = Field(0.0, ge=0, lt=1)
-    """Share of the tokens left visible that are deleted without a trace."""
+
+    architecture: ClassVar[Architecture]
+    head: ClassVar[HeadKind]
+    """What a model that learned by it is saved as."""
+    roles: ClassVar[tuple[str, ...]] = ()
+    """Special tokens that it cannot do without."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "mask_rate": (
@@ -57,17 +50,303 @@ class ObjectiveRecipe(Recipe):
         "permute_sentence_ratio": "give {}permute_sentences, true or false: all sentences or none",
     }
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _fill_rate(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("kind") in RATES:
-            return {"mask_rate": RATES[values["kind"]]} | values
-        return values
+    def _of_its_kind(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
+        if not isinstance(values, dict):
+            return handler(values)
+        if cls is ObjectiveRecipe:
+            kind = values.get("kind", "masked")
+            chosen = OBJECTIVES.get(kind) if isinstance(kind, str) else None
+            return handler(values) if chosen is None else chosen.model_validate(values)
+        return handler({name: value for name, value in values.items() if not cls._is_idle(name, value)})
 
-    @model_validator(mode="after")
-    def _all_used(self) -> Self:
-        for name, setting in type(self).model_fields.items():
-            unused = name != "kind" and name not in USED[self.kind]
-            if unused and getattr(self, name) != setting.default:
-                raise ValueError(f"{name} means nothing to the {self.kind} objective; leave it out")
-        return self
+    @classmethod
+    def _is_idle(cls, name: str, value: Any) -> bool:
+        """Whether a setting of other kinds has their default: recipes of earlier versions hold all settings.
+
+        Raises:
+            ValueError: it has another value.
+        """
+        others = [one.model_fields[name] for one in OBJECTIVES.values() if name in one.model_fields]
+        if name in cls.model_fields or not others:
+            return False
+        if value != others[0].default:
+            kind = cls.model_fields["kind"].default
+            raise ValueError(f"{name} means nothing to the {kind} objective; leave it out")
+        return True
+
+    @property
+    def belongs_to_row(self) -> bool:
+        """Whether a row is always damaged in the same way, instead of anew in every pass."""
+        return False
+
+    @property
+    def scored_share(self) -> float:
+        """Share of the tokens of a row that are predicted."""
+        return 1.0
+
+    def row_length(self, context: int) -> int:
+        """How many tokens of the stream make a row for a model that reads `context`."""
+        return context
+
+    @abstractmethod
+    def batch(
+        self,
+        ids: "np.ndarray",
+        segments: "np.ndarray",
+        vocabulary: "Vocabulary",
+        random: "np.random.Generator",
+    ) -> "Batch":
+        """A batch of ids and document numbers `[B, T]`, T as `row_length` says."""
+
+    def check_fit(self, config: TransformerConfig, vocabulary: "Vocabulary") -> None:
+        """Whether a model and a tokenizer can learn by the objective.
+
+        Raises:
+            HeadstartError: the architecture, a head or special tokens that it needs are missing.
+        """
+        if config.architecture != self.architecture:
+            fitting = [name for name, one in OBJECTIVES.items() if one.architecture == config.architecture]
+            raise HeadstartError(
+                f"objective.kind={self.kind} is for {self.architecture}s, and {config.family} is one of the "
+                f"{config.architecture}s; change model.family, or objective.kind to {' or '.join(fitting)}"
+            )
+        for role in self.roles:
+            vocabulary.id(role)
+
+
+class Causal(ObjectiveRecipe):
+    """Predict each token from those before it."""
+
+    kind: Literal["causal"] = "causal"
+    architecture = "decoder"
+    head = "causal"
+
+    def row_length(self, context: int) -> int:
+        """One token more, which is only a target."""
+        return context + 1
+
+    def batch(
+        self,
+        ids: "np.ndarray",
+        segments: "np.ndarray",
+        vocabulary: "Vocabulary",
+        random: "np.random.Generator",
+    ) -> "Batch":
+        """Targets one token further."""
+        from headstart.objectives.causal import causal_batch
+
+        return causal_batch(ids, segments)
+
+
+class Prefix(ObjectiveRecipe):
+    """Read the beginning of a document at once, and predict the rest token by token."""
+
+    kind: Literal["prefix"] = "prefix"
+    architecture = "decoder"
+    head = "causal"
+
+    def row_length(self, context: int) -> int:
+        """One token more, which is only a target."""
+        return context + 1
+
+    def batch(
+        self,
+        ids: "np.ndarray",
+        segments: "np.ndarray",
+        vocabulary: "Vocabulary",
+        random: "np.random.Generator",
+    ) -> "Batch":
+        """Targets one token further, behind a prefix of each document."""
+        from headstart.objectives.prefix import prefix_batch
+
+        return prefix_batch(ids, segments, random)
+
+
+class Masked(ObjectiveRecipe):
+    """Predict hidden tokens from both sides."""
+
+    kind: Literal["masked"] = "masked"
+    mask_rate: float = Field(0.4, gt=0, lt=1)
+    """Share of the tokens that are hidden: 40 % (Wettig et al. 2023)."""
+    whole_words: bool = False
+    """Hide all tokens of a word, or none."""
+    fixed_count: bool = False
+    """Hide the same number of tokens in every step: `mask_rate` of all places, special tokens included."""
+    static: bool = False
+    """Hide the same tokens of a row whenever it is read."""
+
+    architecture = "encoder"
+    head = "masked"
+    roles = ("mask",)
+
+    @property
+    def belongs_to_row(self) -> bool:
+        """As `static` says."""
+        return self.static
+
+    @property
+    def scored_share(self) -> float:
+        """The hidden tokens alone."""
+        return self.mask_rate
+
+    def batch(
+        self,
+        ids: "np.ndarray",
+        segments: "np.ndarray",
+        vocabulary: "Vocabulary",
+        random: "np.random.Generator",
+    ) -> "Batch":
+        """Rows with some tokens hidden."""
+        from headstart.objectives.masked import masked_batch
+
+        count = round(self.mask_rate * ids.size) if self.fixed_count else None
+        return masked_batch(
+            ids, segments, self.mask_rate, vocabulary, random, whole_words=self.whole_words, count=count
+        )
+
+
+class NextSentence(ObjectiveRecipe):
+    """Predict hidden tokens in pairs of texts, and whether the second text follows the first."""
+
+    kind: Literal["next-sentence"] = "next-sentence"
+    mask_rate: float = Field(0.15, gt=0, lt=1)
+    """Share of the tokens that are hidden, as BERT's paper has it."""
+    whole_words: bool = False
+    """Hide all tokens of a word, or none."""
+
+    architecture = "encoder"
+    head = "pretraining"
+    roles = ("start", "end", "pad", "mask")
+
+    @property
+    def scored_share(self) -> float:
+        """The hidden tokens alone."""
+        return self.mask_rate
+
+    def row_length(self, context: int) -> int:
+        """Some tokens less, for those that a pair takes."""
+        from headstart.objectives.next_sentence import ROOM
+
+        return max(context - ROOM, context // 2)
+
+    def batch(
+        self,
+        ids: "np.ndarray",
+        segments: "np.ndarray",
+        vocabulary: "Vocabulary",
+        random: "np.random.Generator",
+    ) -> "Batch":
+        """Pairs with some tokens hidden."""
+        from headstart.objectives.next_sentence import next_sentence_batch
+
+        return next_sentence_batch(
+            ids, segments, self.mask_rate, vocabulary, random, whole_words=self.whole_words
+        )
+
+    def check_fit(self, config: TransformerConfig, vocabulary: "Vocabulary") -> None:
+        """The model must also tell first and second texts apart; see `ObjectiveRecipe.check_fit`."""
+        super().check_fit(config, vocabulary)
+        if not (config.next_sentence and config.token_types == 2):
+            raise HeadstartError(
+                f"objective.kind=next-sentence needs a model that tells first and second texts apart, which "
+                f"{config.family} does not; change model.family to bert, or objective.kind to masked"
+            )
+
+
+class SpanCorruption(ObjectiveRecipe):
+    """Write out the spans that are hidden behind sentinels."""
+
+    kind: Literal["span-corruption"] = "span-corruption"
+    mask_rate: float = Field(0.15, gt=0, lt=1)
+    """Share of the tokens that are hidden, as T5's paper has it."""
+    mean_span: float = Field(3.0, ge=1)
+    """Mean number of tokens in a hidden span."""
+
+    architecture = "encoder-decoder"
+    head = "text-to-text"
+    roles = ("end", "pad")
+
+    def row_length(self, context: int) -> int:
+        """More tokens than the encoder reads, for spans become sentinels."""
+        from headstart.objectives.span_corruption import row_length
+
+        return row_length(context, self.mask_rate, self.mean_span)
+
+    def batch(
+        self,
+        ids: "np.ndarray",
+        segments: "np.ndarray",
+        vocabulary: "Vocabulary",
+        random: "np.random.Generator",
+    ) -> "Batch":
+        """Sources with sentinels, targets with the spans."""
+        from headstart.objectives.span_corruption import span_corruption_batch
+
+        return span_corruption_batch(ids, segments, self.mask_rate, self.mean_span, vocabulary, random)
+
+    def check_fit(self, config: TransformerConfig, vocabulary: "Vocabulary") -> None:
+        """The tokenizer must also have a sentinel for each span; see `ObjectiveRecipe.check_fit`."""
+        from headstart.objectives.span_corruption import noise_counts
+
+        super().check_fit(config, vocabulary)
+        length = self.row_length(config.context)
+        spans = noise_counts(length, self.mask_rate, self.mean_span)[1]
+        sentinels = len(vocabulary.special.sentinels)
+        if spans > sentinels:
+            raise HeadstartError(
+                f"objective.kind=span-corruption hides {spans} spans in rows of {length} tokens, but the "
+                f"tokenizer has {sentinels} sentinels; lower context or objective.mask_rate, "
+                "raise objective.mean_span, or encode the corpus with a tokenizer that has more"
+            )
+
+
+class Denoising(ObjectiveRecipe):
+    """Write the text from a damaged one."""
+
+    kind: Literal["denoising"] = "denoising"
+    mask_rate: float = Field(0.3, gt=0, lt=1)
+    """Share of the tokens that are hidden, as BART's paper has it."""
+    mean_span: float = Field(3.0, ge=1)
+    """Mean number of tokens in a hidden span."""
+    permute_sentences: bool = True
+    """Show the sentences of a document in random order."""
+    delete_rate: float = Field(0.0, ge=0, lt=1)
+    """Share of the tokens left visible that are deleted without a trace."""
+
+    architecture = "encoder-decoder"
+    head = "text-to-text"
+    roles = ("end", "pad", "mask")
+
+    def batch(
+        self,
+        ids: "np.ndarray",
+        segments: "np.ndarray",
+        vocabulary: "Vocabulary",
+        random: "np.random.Generator",
+    ) -> "Batch":
+        """Damaged sources, whole texts as targets."""
+        from headstart.objectives.denoising import denoising_batch
+
+        return denoising_batch(
+            ids,
+            segments,
+            self.mask_rate,
+            self.mean_span,
+            vocabulary,
+            random,
+            permute_sentences=self.permute_sentences,
+            delete_rate=self.delete_rate,
+        )
+
+
+# In the order in which settings that several have get the default that earlier versions wrote for all.
+OBJECTIVES: dict[str, type[ObjectiveRecipe]] = {
+    "causal": Causal,
+    "prefix": Prefix,
+    "masked": Masked,
+    "next-sentence": NextSentence,
+    "span-corruption": SpanCorruption,
+    "denoising": Denoising,
+}

@@ -41,6 +41,14 @@ def span_corruption_batch(
 ) -> Batch:
     """The source has a sentinel for each hidden span, the target each sentinel with its span, then the end.
 
+    Of the eight tokens of a document "a b c d e f g h" the spans "b" and "e f" are hidden (rate 0.375: three
+    tokens; mean_span 1.5: two spans):
+
+        read          a    b    c    d    e    f    g    h
+        source        a   <0>   c    d   <1>   g    h   <pad>     5 visible, 2 sentinels, the padding
+        decoder     <pad> <0>   b   <1>   e    f   <pad>          the targets, one place later
+        target       <0>   b   <1>   e    f   </s>                `positions` are 0 to 5
+
     Sentinels are counted in each document. The decoder starts every document as the model's family does
     (T5: with padding).
     Lengths of spans are drawn as by T5's code: each way to cut the hidden tokens of a row into its spans is

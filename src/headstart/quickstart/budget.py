@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Literal
 
+from headstart.objectives.recipe import OBJECTIVES
 from headstart.recipe import Recipe
 from headstart.scaling.local_machine import Candidate, best_of, candidates
 from headstart.tasks.examples import TaskData
 from headstart.tasks.finetuning.finetune_recipe import NARROW, FinetuneRecipe
 from headstart.tasks.kinds.registry import KINDS
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.training.recipe import ModelRecipe, ObjectiveRecipe, PretrainRecipe
+from headstart.training.recipe import ModelRecipe, PretrainRecipe
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -74,7 +75,7 @@ def _sized(
     base = PretrainRecipe(
         tokens=tokens,
         model=ModelRecipe(family="headstart-encoder" if objective == "masked" else "headstart-decoder"),
-        objective=ObjectiveRecipe(kind=objective),
+        objective=OBJECTIVES[objective](),
         start="static",
         precision=precision,
         seed=seed,

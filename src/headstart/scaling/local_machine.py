@@ -203,7 +203,7 @@ def run_memory(recipe: PretrainRecipe, config: TransformerConfig) -> Memory:
         recipe.precision,
         recipe.optimiser.kind,
         "full" if recipe.checkpoint_activations else "none",
-        recipe.objective.mask_rate if recipe.objective.kind in ("masked", "next-sentence") else 1.0,
+        recipe.objective.scored_share,
         recipe.context if config.architecture == "encoder-decoder" else 0,
         "gpu" if gpu else "cpu",
         recipe.documents_apart and not gpu,

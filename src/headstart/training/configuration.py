@@ -7,7 +7,6 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, check_tokenizer, load_model
 from headstart.models.config import TransformerConfig
 from headstart.models.registry import make_config
-from headstart.objectives.registry import OBJECTIVES, check_fit
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
@@ -28,13 +27,13 @@ def configuration(recipe: PretrainRecipe) -> TransformerConfig:
         sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
         config = make_config(recipe.model.family, sizes)
     check_tokenizer(config, tokenizer)
-    check_fit(recipe.objective, config, read_vocabulary(tokenizer))
+    recipe.objective.check_fit(config, read_vocabulary(tokenizer))
     return config
 
 
 def _goes_on(start: LoadedModel, tokenizer: Tokenizer, recipe: PretrainRecipe) -> TransformerConfig:
     """The configuration of a model that is trained further."""
-    config, head = start.model.config, OBJECTIVES[recipe.objective.kind].head
+    config, head = start.model.config, recipe.objective.head
     if start.tokenizer.sha256 != tokenizer.sha256:
         raise HeadstartError(
             f"{recipe.tokens} was encoded with another tokenizer than {recipe.start} has; encode the corpus "

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError, nearest
 from headstart.objectives.batch import Batch, generator, join
-from headstart.objectives.registry import OBJECTIVES
 from headstart.objectives.vocabulary import Vocabulary
 from headstart.tokenizer.packing import PackedRows
 from headstart.tokenizer.shards import DomainRows, TokenRows
@@ -52,8 +51,8 @@ class DataLoader:
 
     def __init__(self, recipe: PretrainRecipe, vocabulary: Vocabulary) -> None:
         self.recipe, self.vocabulary = recipe, vocabulary
-        self.objective = OBJECTIVES[recipe.objective.kind]
-        self.length = self.objective.row_length(recipe.context, recipe.objective)
+        self.objective = recipe.objective
+        self.length = self.objective.row_length(recipe.context)
         self.train = self._rows()
         self.heldout = TokenRows(recipe.tokens, "heldout", self.length)
         self.order = RowOrder(len(self.train), recipe.seed)
@@ -142,7 +141,7 @@ class DataLoader:
         recipe = self.recipe
         if not recipe.documents_apart:
             segments = np.broadcast_to(np.arange(len(segments))[:, None], segments.shape).copy()
-        if not recipe.objective.static or stream == EVALUATION_STREAM:
+        if not self.objective.belongs_to_row or stream == EVALUATION_STREAM:
             return self._corrupted(ids, segments, stream)
         each = [
             self._corrupted(
@@ -154,7 +153,7 @@ class DataLoader:
 
     def _corrupted(self, ids: np.ndarray, segments: np.ndarray, stream: int) -> Batch:
         random = generator(self.recipe.seed, stream)
-        return self.objective.batch(ids, segments, self.recipe.objective, self.vocabulary, random)
+        return self.objective.batch(ids, segments, self.vocabulary, random)
 
     # Mixtures
 

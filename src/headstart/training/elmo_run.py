@@ -257,7 +257,7 @@ class ElmoRun(RunFrame[ElmoProgress]):
             samples = 0 if settings.samples >= len(model.vocabulary) else settings.samples
             total, count = model.loss_sum(pack(batch), settings.dropout, samples, random)
         loss = total / count
-        loss.backward()
+        torch.autograd.backward(loss)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise HeadstartError(

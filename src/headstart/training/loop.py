@@ -20,7 +20,6 @@ from headstart.folder import read_json, read_manifest, write_json
 from headstart.interchange.model_folder import save_model
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, batch_flops
-from headstart.objectives.registry import OBJECTIVES
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import KIND, VERSION
@@ -114,8 +113,7 @@ def _pretrain(recipe: PretrainRecipe, run: Path, layout: ParallelContext, sample
         with torch.device("meta"):
             finished = Transformer(config)  # has no memory of its own: it takes the weights as they lie
         finished.load_state_dict(weights, assign=True)
-        head = OBJECTIVES[recipe.objective.kind].head
-        save_model(folder, finished, tokenizer, head, model_card(recipe, finished, run))
+        save_model(folder, finished, tokenizer, recipe.objective.head, model_card(recipe, finished, run))
     return folder
 
 

@@ -12,4 +12,5 @@ def dtype_named(name: str) -> torch.dtype:
     """The dtype of that name; `auto` measures whether bfloat16 is worth its rounding on this machine."""
     if name not in PRECISIONS:
         raise HeadstartError(f"there is no precision {name!r}{nearest(name, PRECISIONS)}")
-    return getattr(torch, describe_machine()["precision"] if name == "auto" else name)
+    found: torch.dtype = getattr(torch, describe_machine()["precision"] if name == "auto" else name)
+    return found

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
-from headstart.objectives.recipe import ObjectiveRecipe
+from headstart.objectives.recipe import Masked, ObjectiveRecipe
 from headstart.recipe import Recipe
 
 
@@ -189,7 +189,7 @@ class PretrainRecipe(Recipe):
     tokens: Path
     """The tokens folder."""
     model: ModelRecipe = ModelRecipe()
-    objective: ObjectiveRecipe = ObjectiveRecipe()
+    objective: SerializeAsAny[ObjectiveRecipe] = Masked()
     optimiser: OptimiserRecipe = OptimiserRecipe()
     phases: list[PhaseRecipe] = []
     """Mixtures one after another, as in annealing; none: every row of every pass once."""

@@ -8,7 +8,6 @@ from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, read_json
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.models.transformer import Transformer
-from headstart.objectives.registry import OBJECTIVES
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.checkpoint import DAMAGE, Stored
 from headstart.training.configuration import configuration
@@ -67,7 +66,7 @@ def _checkpoint(folder: Path, dtype: torch.dtype) -> LoadedModel:
     except DAMAGE as error:
         raise HeadstartError(f"{folder} is damaged ({error}); take another checkpoint") from None
     model.load_state_dict(weights, assign=True)
-    return LoadedModel(model.eval(), open_tokenizer(tokens), OBJECTIVES[recipe.objective.kind].head)
+    return LoadedModel(model.eval(), open_tokenizer(tokens), recipe.objective.head)
 
 
 def _found(path: Path, recipe_file: Path) -> Path | None:

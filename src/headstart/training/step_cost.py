@@ -75,7 +75,7 @@ def random_step_cost(config: TransformerConfig, recipe: PretrainRecipe, steps: i
         loss = 0.0
         for part in batch.split(recipe.micro_rows):
             part_loss = loss_sum(model, part) / len(batch.targets)
-            part_loss.backward()
+            torch.autograd.backward(part_loss)
             loss += float(part_loss.detach())
         return loss, float(optimiser.step(rate_at(number, recipe.steps, recipe.optimiser)))
 
@@ -87,7 +87,7 @@ def random_batch(config: TransformerConfig, recipe: PretrainRecipe) -> Batch:
     rows, context = recipe.rows, recipe.context
     ids = torch.randint(0, config.vocab_size, (rows, context))
     segments = torch.zeros_like(ids)
-    share = recipe.objective.mask_rate if recipe.objective.kind in ("masked", "next-sentence") else 1.0
+    share = recipe.objective.scored_share
     positions = torch.arange(rows * context)[: max(1, round(share * rows * context))]
     read = {} if config.architecture != "encoder-decoder" else {"source": ids, "source_segments": segments}
     return Batch(ids, segments, positions, ids.flatten()[positions], **read)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.utils.checkpoint import checkpoint
 
 from headstart.errors import HeadstartError
@@ -85,7 +86,7 @@ class ParallelContext:
         if size > 1:
             shape = (recipe.pipeline, self.data_size // recipe.shard, recipe.shard, recipe.tensor)
             names = ("pipeline", "replicate", "shard", "tensor")
-            self.mesh = dist.init_device_mesh(device.type, shape, mesh_dim_names=names)
+            self.mesh = init_device_mesh(device.type, shape, mesh_dim_names=names)
         self.pipeline: Pipeline | None = None
         self.module: nn.Module | None = None
         """The loss of a batch, ready to train."""

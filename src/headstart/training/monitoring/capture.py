@@ -55,16 +55,17 @@ def capture(model: Transformer, batch: Batch, tokenizer: Tokenizer, folder: Path
         model.train(training)
     tensors["loss"] = F.cross_entropy(logits, batch.targets, reduction="none")
     tensors["positions"] = batch.positions
+    loss = total / max(len(batch.targets), 1)
     facts: dict[str, Any] = {
         "ids": batch.ids.tolist(),
         "tokens": [[tokenizer.token_text(token) for token in row] for row in batch.ids.tolist()],
         "targets": [tokenizer.token_text(token) for token in batch.targets.tolist()],
-        "loss": total / max(len(batch.targets), 1),
+        "loss": loss,
     }
     if batch.source is not None:
         facts["source"] = [[tokenizer.token_text(token) for token in row] for row in batch.source.tolist()]
     _write(folder, tensors, facts)
-    return facts["loss"]
+    return loss
 
 
 @torch.no_grad()

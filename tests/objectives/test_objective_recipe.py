@@ -10,8 +10,7 @@ from headstart.errors import HeadstartError
 from headstart.models.config import TransformerConfig
 from headstart.models.registry import FAMILIES
 from headstart.objectives.batch import generator, loss_sum
-from headstart.objectives.recipe import RATES, USED, ObjectiveRecipe
-from headstart.objectives.registry import OBJECTIVES, check_fit
+from headstart.objectives.recipe import OBJECTIVES, ObjectiveRecipe
 from headstart.objectives.vocabulary import Vocabulary, read_vocabulary
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode
@@ -22,6 +21,8 @@ from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
 
+RATES = {"masked": 0.4, "next-sentence": 0.15, "span-corruption": 0.15, "denoising": 0.3}
+
 
 def test_every_family_names_an_objective_that_fits() -> None:
     for family in FAMILIES.values():
@@ -29,15 +30,54 @@ def test_every_family_names_an_objective_that_fits() -> None:
 
 
 def test_settings_are_those_of_the_kind() -> None:
-    assert set(USED) == set(OBJECTIVES)
+    assert {kind: one.model_fields["kind"].default for kind, one in OBJECTIVES.items()} == {
+        kind: kind for kind in OBJECTIVES
+    }
     for kind, rate in RATES.items():
-        recipe = ObjectiveRecipe(kind=kind)
+        recipe = ObjectiveRecipe.model_validate({"kind": kind})
+        assert type(recipe) is OBJECTIVES[kind]
         assert recipe.mask_rate == rate
         assert ObjectiveRecipe.model_validate(recipe.model_dump()) == recipe
-        assert ObjectiveRecipe(kind=kind, mask_rate=0.2).mask_rate == 0.2
+        assert OBJECTIVES[kind](mask_rate=0.2).mask_rate == 0.2
     for kind, setting in (("causal", {"mask_rate": 0.1}), ("masked", {"mean_span": 4.0})):
         with pytest.raises(ValidationError, match=f"means nothing to the {kind} objective"):
-            ObjectiveRecipe(kind=kind, **setting)
+            OBJECTIVES[kind](**setting)
+
+
+def test_settings_in_a_whole_recipe(tmp_path) -> None:
+    """Its default, its settings on the command line, and sentences that name file, line and key."""
+    assert PretrainRecipe.load(None, ["tokens=t"]).objective == OBJECTIVES["masked"]()
+    given = ["tokens=t", "objective.kind=denoising", "objective.delete_rate=0.1", "permute_sentences=false"]
+    recipe = PretrainRecipe.load(None, given)
+    assert recipe.objective == OBJECTIVES["denoising"](delete_rate=0.1, permute_sentences=False)
+    recipe.save(tmp_path / "recipe.yaml")
+    assert PretrainRecipe.load(tmp_path / "recipe.yaml", []) == recipe
+    assert PretrainRecipe.load(None, ["tokens=t", "objective.mask_rate=0.2"]).objective.mask_rate == 0.2
+    for overrides, sentence in [
+        (["objective.kind=mask"], r"settings: objective.kind = 'mask' is wrong: input should be 'causal', "),
+        (["objective.mask_rat=0.2"], r"unknown key 'objective.mask_rat'; did you mean 'mask_rate'"),
+        (["objective.mask_rate=2"], r"settings: objective.mask_rate = 2 is wrong: input should be less"),
+        (
+            ["objective.kind=causal", "objective.whole_words=true"],
+            r"settings: objective: whole_words means nothing to the causal objective; leave it out",
+        ),
+    ]:
+        with pytest.raises(HeadstartError, match=sentence):
+            PretrainRecipe.load(None, ["tokens=t", *overrides])
+    path = tmp_path / "wrong.yaml"
+    path.write_text("tokens: t\nobjective:\n  kind: span-corruption\n  mean_span: 0\n")
+    with pytest.raises(HeadstartError, match=r"wrong.yaml line 4: objective.mean_span = 0 is wrong"):
+        PretrainRecipe.load(path, [])
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_recipes_of_earlier_versions_load(kind) -> None:
+    """They hold the settings of all kinds, those that mean nothing with their defaults."""
+    everything = {
+        "whole_words": False, "fixed_count": False, "static": False, "mean_span": 3.0,
+        "permute_sentences": True, "delete_rate": 0.0, "mask_rate": RATES.get(kind, 0.4),
+    }  # fmt: skip
+    assert ObjectiveRecipe.model_validate({"kind": kind} | everything) == OBJECTIVES[kind]()
 
 
 def sizes(architecture: str, **changes) -> TransformerConfig:
@@ -49,12 +89,12 @@ def test_what_fits(kind) -> None:
     for architecture in ("encoder", "decoder", "encoder-decoder"):
         config = sizes(architecture)
         if architecture == OBJECTIVES[kind].architecture:
-            check_fit(ObjectiveRecipe(kind=kind), config, vocabulary())
+            OBJECTIVES[kind]().check_fit(config, vocabulary())
         else:
             with pytest.raises(
                 HeadstartError, match=rf"{kind} is for .*s; change model\.family, or"
             ) as caught:
-                check_fit(ObjectiveRecipe(kind=kind), config, vocabulary())
+                OBJECTIVES[kind]().check_fit(config, vocabulary())
             assert not str(caught.value).endswith("to ")
 
 
@@ -66,12 +106,12 @@ def without(**changes) -> Vocabulary:
 
 def test_what_does_not_fit_is_said() -> None:
     with pytest.raises(HeadstartError, match="next-sentence needs a model that tells"):
-        check_fit(ObjectiveRecipe(kind="next-sentence"), sizes("encoder", next_sentence=False), vocabulary())
+        OBJECTIVES["next-sentence"]().check_fit(sizes("encoder", next_sentence=False), vocabulary())
     with pytest.raises(HeadstartError, match="special token for 'mask'"):
-        check_fit(ObjectiveRecipe(kind="masked"), sizes("encoder"), without(mask=None))
+        OBJECTIVES["masked"]().check_fit(sizes("encoder"), without(mask=None))
     few = without(sentinels=SPECIAL.sentinels[:3])
     with pytest.raises(HeadstartError, match=r"hides 7 spans in rows of 141 tokens.* has 3 sentinels"):
-        check_fit(ObjectiveRecipe(kind="span-corruption"), sizes("encoder-decoder"), few)
+        OBJECTIVES["span-corruption"]().check_fit(sizes("encoder-decoder"), few)
 
 
 SENTENCE = 'He said: nothing was lost." The unbelievable storms, Emma, came back!'
@@ -116,12 +156,12 @@ def test_models_learn_by_it(kind) -> None:
     """Which eight of the hundred tokens there are is learned in a few steps."""
     ids, segments = stream(16, 48, 40, np.random.default_rng(0))
     ids = np.where(vocabulary().ordinary[ids], 5 + ids % 8, ids)
-    recipe = ObjectiveRecipe(kind=kind)
+    objective = OBJECTIVES[kind]()
     model = tiny_model(OBJECTIVES[kind].architecture)
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.03)
     losses = []
     for step in range(25):
-        batch = OBJECTIVES[kind].batch(ids, segments, recipe, vocabulary(), generator(0, step))
+        batch = objective.batch(ids, segments, vocabulary(), generator(0, step))
         loss = loss_sum(model, batch) / len(batch.targets)
         optimiser.zero_grad()
         loss.backward()
