@@ -7,7 +7,7 @@ import ast
 import inspect
 import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from itertools import pairwise
@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from headstart.setting_names import answers_of, group_in, types_of
+from headstart.setting_names import answers_of, group_in, kinds_of, types_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ class SettingFacts:
 def facts_of(recipe: type, at: str = "") -> Iterator[SettingFacts]:
     """All settings of a recipe class, those of groups by their full names."""
     usual: dict[str, str] = getattr(recipe, "USUAL_NAMES", {})
-    meanings, defaults = meanings_of(recipe), _defaults(recipe)
+    kinds = kinds_of(recipe)
+    meanings = {name: text for kind in reversed(kinds) for name, text in meanings_of(kind).items()}
+    defaults = {name: value for kind in reversed(kinds) for name, value in _defaults(kind).items()}
     for name, annotation in types_of(recipe).items():
         group = group_in(annotation)
         if group is not None and defaults[name] is not None:
@@ -43,7 +45,17 @@ def facts_of(recipe: type, at: str = "") -> Iterator[SettingFacts]:
             continue
         default = "" if defaults[name] is MISSING else _written(defaults[name])
         names = tuple(usual.get(name, "").split())
-        yield SettingFacts(f"{at}{name}", type_name(annotation), default, meanings.get(name, ""), names)
+        meaning = f"{meanings.get(name, '')} {_other_defaults(kinds[1:], name, defaults[name])}".strip()
+        yield SettingFacts(f"{at}{name}", type_name(annotation), default, meaning, names)
+
+
+def _other_defaults(kinds: Sequence[type], name: str, default: Any) -> str:
+    """The defaults of a setting in those kinds of a group that have another one."""
+    of_kinds = [(_defaults(kind)["kind"], _defaults(kind).get(name, default)) for kind in kinds]
+    others = [
+        f"{_written(value)} for {kind}" for kind, value in of_kinds if value != default and name != "kind"
+    ]
+    return f"Default {', '.join(others)}." if others else ""
 
 
 @cache
