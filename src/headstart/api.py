@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.evaluation.label_evaluation import evaluate_predictor, evaluation_examples
 from headstart.generation.chat import chat_ids
-from headstart.generation.config import GenerationConfig
+from headstart.generation.config import GenerationConfig, ignored_settings
 from headstart.generation.cpu_decoder import decoding_step
 from headstart.generation.fill_mask import Answers, fill_mask
 from headstart.generation.incremental import Step
@@ -45,7 +45,8 @@ class Model:
         self.score: Score | None = None
         """Of a model just fine-tuned: its main figure on the test data."""
         self.notes: list[str] = []
-        """Of a model just fine-tuned: what was found in the data."""
+        """Of a model just fine-tuned: what was found in the data; of one that was read: what of its folder is
+        not obeyed."""
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.loaded.model.parameters())
@@ -190,7 +191,11 @@ def load(folder: str | Path, precision: str = "float32") -> Model:
     Args:
         precision: what it computes in, "float32" or "bfloat16".
     """
-    return Model(load_model(Path(folder), dtype_named(precision)))
+    model = Model(load_model(Path(folder), dtype_named(precision)))
+    ignored = ignored_settings(model.loaded)
+    if ignored:
+        model.notes.append(f"generation_config.json sets {', '.join(ignored)}, which is not obeyed")
+    return model
 
 
 def finetune(

@@ -60,7 +60,7 @@ class Setting:
         return (self.path[-1], *self.usual)
 
 
-def kinds_of(recipe: type) -> tuple[type, ...]:
+def kinds_of(recipe: type[Any]) -> tuple[type[Any], ...]:
     """The classes that hold a group's settings: where the group has several kinds, those of all kinds."""
     return (recipe, *recipe.__subclasses__()) if issubclass(recipe, BaseModel) else (recipe,)
 
@@ -69,8 +69,10 @@ def kinds_of(recipe: type) -> tuple[type, ...]:
 def types_of(recipe: type) -> Mapping[str, Any]:
     """The types of the settings of a recipe class, or of a dataclass of settings."""
     if issubclass(recipe, BaseModel):
-        kinds = reversed(kinds_of(recipe))  # what the group itself says goes last and counts
-        return {name: field.annotation for kind in kinds for name, field in kind.model_fields.items()}
+        found: dict[str, Any] = {}
+        for kind in reversed(kinds_of(recipe)):  # what the group itself says goes last and counts
+            found |= {name: field.annotation for name, field in kind.model_fields.items()}
+        return found
     hints = get_type_hints(recipe)
     return {field.name: hints[field.name] for field in fields(recipe)}  # type: ignore[arg-type]
 

@@ -3,17 +3,22 @@
 import gguf
 import numpy as np
 import pytest
+import sentencepiece
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.interchange.gguf_file import read_gguf, write_gguf
+from headstart.generation.chat import chat_ids
+from headstart.generation.config import ModelIds
+from headstart.interchange.gguf_file import write_gguf
+from headstart.interchange.gguf_reading import read_gguf
 from headstart.interchange.model_folder import load_model, save_model
 from headstart.interchange.transfer import export_model, import_model
 from headstart.models.config import RotaryScaling
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer, build
+from headstart.tokenizer.sentencepiece_file import read_sentencepiece
 
 LLAMAS = {
     "llama": {"kv_heads": 2},
@@ -119,3 +124,161 @@ def test_what_gguf_does_not_know(tokenizer, tmp_path) -> None:
         read_gguf(tmp_path / "text.gguf")
     with pytest.raises(HeadstartError, match="there is no file"):
         read_gguf(tmp_path / "nowhere.gguf")
+
+
+# --- Files of others --------------------------------------------------------------------------------
+
+
+def foreign(path, tokens, kinds, fields=(), merges=None, scores=None, kind="gpt2", pre="gpt-2", **how):
+    """A file of a small Llama as llama.cpp's converter writes it, by the reference's writer."""
+    random = np.random.default_rng(0)
+    writer = gguf.GGUFWriter(path, "llama", **how)
+    for add, value in (
+        (writer.add_context_length, 64),
+        (writer.add_embedding_length, 64),
+        (writer.add_block_count, 1),
+        (writer.add_feed_forward_length, 96),
+        (writer.add_head_count, 4),
+        (writer.add_rope_freq_base, 10_000.0),
+        (writer.add_layer_norm_rms_eps, 1e-5),
+        (writer.add_tokenizer_model, kind),
+        (writer.add_tokenizer_pre, pre),
+        (writer.add_token_list, tokens),
+        (writer.add_token_types, kinds),
+    ):
+        add(value)
+    if merges is not None:
+        writer.add_token_merges(merges)
+    if scores is not None:
+        writer.add_token_scores(scores)
+    for name, value in fields:
+        getattr(writer, f"add_{name}")(value)
+    shapes = {"token_embd": (len(tokens), 64), "output_norm": (64,)} | {
+        f"blk.0.{name}": shape
+        for name, shape in {
+            "attn_norm": (64,), "ffn_norm": (64,), "attn_q": (64, 64), "attn_k": (64, 64), "attn_v": (64, 64),
+            "attn_output": (64, 64), "ffn_gate": (96, 64), "ffn_up": (96, 64), "ffn_down": (64, 96),
+        }.items()
+    }  # fmt: skip
+    weights = {}
+    for name, shape in shapes.items():
+        weights[name] = random.normal(size=shape).astype(np.float32)
+        writer.add_tensor(f"{name}.weight", weights[name])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return weights
+
+
+@pytest.fixture
+def bytes_tokenizer(kinds):
+    """Tokens, their types and merges of a GPT-2 tokenizer."""
+    model = kinds["gpt2"].definition["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    types = [3 if token == "<|endoftext|>" else 1 for token in tokens]
+    return tokens, types, [" ".join(pair) for pair in model["merges"]]
+
+
+def test_the_rules_of_splitting_are_those_of_the_published_tokenizers(bytes_tokenizer, tmp_path) -> None:
+    """Each rule loads, and cuts as the words of its own name do."""
+    from headstart.interchange.gguf_tokenizer import SPLITS
+
+    tokens, types, merges = bytes_tokenizer
+    text = "Hello  WORLD'S 12345 x's\n\n don't—café 你好 a_b(c) !ab"
+    for pre in SPLITS:
+        foreign(tmp_path / "m.gguf", tokens, types, merges=merges, pre=pre)
+        loaded = load_model(tmp_path / "m.gguf")
+        assert loaded.tokenizer.decode(loaded.tokenizer.encode(text)) == text, pre
+    foreign(tmp_path / "m.gguf", tokens, types, merges=merges, pre="unheard-of")
+    with pytest.raises(HeadstartError, match=r"splits text by the rule unheard-of.*known: gpt-2"):
+        load_model(tmp_path / "m.gguf")
+
+
+def test_words_of_the_user_and_ends_of_turns(bytes_tokenizer, tmp_path) -> None:
+    tokens, types, merges = bytes_tokenizer
+    size = len(tokens)
+    more = [*tokens, "<think>", "<|im_end|>", "[PAD702]"]
+    end = tokens.index("<|endoftext|>")
+    fields = [("eos_token_id", end), ("chat_template", "{{ messages[0].content }}<|im_end|>")]
+    foreign(tmp_path / "m.gguf", more, [*types, 4, 3, 5], fields, merges)
+    loaded = load_model(tmp_path / "m.gguf")
+    assert loaded.tokenizer.encode("<think>so<|im_end|>")[0] == size
+    assert size + 1 not in loaded.tokenizer.encode("<|im_end|>")
+    assert ModelIds.of(loaded).stop == {end, size + 1}
+    assert chat_ids(loaded.tokenizer, [{"role": "user", "content": "a"}])[-1] == size + 1
+    import_model(tmp_path / "m.gguf", tmp_path / "m")
+    assert ModelIds.of(load_model(tmp_path / "m")).stop == {end, size + 1}
+    assert load_model(tmp_path / "m").tokenizer.encode("<think>so") == loaded.tokenizer.encode("<think>so")
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_sentencepiece_in_a_file(tmp_path, kind) -> None:
+    lines = [f"The quick brown fox number {n} jumps over the dog, naïve {n * 37}." for n in range(200)]
+    normal = (
+        {"remove_extra_whitespaces": False, "normalization_rule_name": "identity"} if kind == "bpe" else {}
+    )
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_prefix=str(tmp_path / "m"), vocab_size=380, minloglevel=2,
+        model_type=kind, byte_fallback=True, user_defined_symbols=["<think>"], **normal,
+    )  # fmt: skip
+    model = read_sentencepiece(tmp_path / "m.model")
+    library = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "m.model"))
+    fields = [("bos_token_id", 1), ("eos_token_id", 2), ("unk_token_id", 0)]
+    if model.characters:
+        fields.append(("precompiled_charsmap", model.characters))
+    what = "llama" if kind == "bpe" else "t5"
+    foreign(tmp_path / "m.gguf", model.tokens, model.kinds, fields, scores=model.scores, kind=what)
+    tokenizer = load_model(tmp_path / "m.gguf").tokenizer
+    for text in ["The quick fox", "Größe 你好", *lines[:4]]:
+        assert tokenizer.encode(text) == library.encode(text)
+    ids = tokenizer.encode("a<think>b")
+    assert library.piece_to_id("<think>") in ids
+    assert tokenizer.special.all == {0, 1, 2}
+    framed = tokenizer.with_special([9])[0]
+    assert framed == ([1, 9] if kind == "bpe" else [9, 2])
+
+
+def test_a_kind_of_tokenizer_that_is_not_read(bytes_tokenizer, tmp_path) -> None:
+    tokens, types, merges = bytes_tokenizer
+    foreign(tmp_path / "m.gguf", tokens, types, merges=merges, kind="bert")
+    with pytest.raises(HeadstartError, match="of the kind 'bert'"):
+        load_model(tmp_path / "m.gguf")
+
+
+def test_a_model_in_parts(bytes_tokenizer, tmp_path) -> None:
+    tokens, types, merges = bytes_tokenizer
+    weights = foreign(tmp_path / "m.gguf", tokens, types, merges=merges, split_max_tensors=4)
+    parts = sorted(tmp_path.glob("m-*.gguf"))
+    assert len(parts) == 3
+    for part in parts:
+        found = load_model(part).model.embedding.weight.detach().numpy()
+        assert np.array_equal(found, weights["token_embd"])
+    parts[1].rename(tmp_path / "elsewhere.gguf")
+    with pytest.raises(HeadstartError, match="is a part of a model in 3 files, and m-00002-of-00003"):
+        load_model(parts[0])
+    with pytest.raises(HeadstartError, match="part of a model in 3 files, but not named"):
+        load_model(tmp_path / "elsewhere.gguf")
+
+
+def test_the_other_byte_order(bytes_tokenizer, tmp_path) -> None:
+    tokens, types, merges = bytes_tokenizer
+    weights = foreign(tmp_path / "m.gguf", tokens, types, merges=merges, endianess=gguf.GGUFEndian.BIG)
+    found = load_model(tmp_path / "m.gguf").model.state_dict()
+    assert np.array_equal(found["embedding.weight"].numpy(), weights["token_embd"])
+    assert np.array_equal(found["decoder.blocks.0.feedforward.up.weight"].numpy(), weights["blk.0.ffn_up"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ([("rope_scaling_type", gguf.RopeScalingType.LINEAR), ("rope_scaling_factor", 4.0)], "by linear"),
+        ([("rope_scaling_type", gguf.RopeScalingType.YARN), ("rope_scaling_factor", 2.0)], "by yarn"),
+        ([("expert_count", 8)], "mixture of experts"),
+    ],
+)
+def test_what_is_not_computed_is_said(bytes_tokenizer, tmp_path, fields, what) -> None:
+    tokens, types, merges = bytes_tokenizer
+    foreign(tmp_path / "m.gguf", tokens, types, fields, merges)
+    with pytest.raises(HeadstartError, match=what):
+        load_model(tmp_path / "m.gguf")

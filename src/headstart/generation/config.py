@@ -139,9 +139,35 @@ class GenerationConfig:
             settings.pop("beams", None)
         if given.get("beams", 1) != 1:
             settings["temperature"] = 0.0
-        if "max_new_tokens" in given:
-            settings.pop("min_new_tokens", None)
+        if "max_new_tokens" in given and "min_new_tokens" in settings:
+            settings["min_new_tokens"] = min(settings["min_new_tokens"], given["max_new_tokens"])
         return cls(**settings | given)
+
+
+_OBEYED = {
+    *("eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id"),
+    *("forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias"),
+    *("max_new_tokens", "min_new_tokens", "repetition_penalty", "no_repeat_ngram_size", "stop_strings"),
+    *("num_beams", "length_penalty", "early_stopping", "do_sample", "temperature", "top_k", "top_p", "min_p"),
+}
+_ABOUT_SPEED = {  # or about what is returned: the text stays the same
+    *("transformers_version", "use_cache", "cache_implementation", "cache_config", "return_dict_in_generate"),
+    *("output_attentions", "output_hidden_states", "output_scores", "output_logits", "_from_model_config"),
+    *("prompt_lookup_num_tokens", "max_matching_ngram_size", "is_assistant", "num_assistant_tokens"),
+    *("num_assistant_tokens_schedule", "assistant_confidence_threshold", "assistant_lookbehind"),
+    *("target_lookbehind", "disable_compile", "compile_config", "low_memory", "max_cache_len"),
+}
+
+
+def ignored_settings(loaded: LoadedModel) -> list[str]:
+    """The settings of the folder's `generation_config.json` that would change the text and are not obeyed."""
+    answers = loaded.model.config.architecture == "encoder-decoder"
+    lengths = {"max_length", "min_length"} if answers else set()
+    known = _OBEYED | _ABOUT_SPEED | lengths
+    neutral: tuple[Any, ...] = (None, False, 0, 1, "", [], {})
+    return sorted(
+        key for key, value in loaded.generation.items() if key not in known and value not in neutral
+    )
 
 
 def _from_folder(loaded: LoadedModel) -> dict[str, Any]:
@@ -158,6 +184,8 @@ def _from_folder(loaded: LoadedModel) -> dict[str, Any]:
         "early_stopping": "early_stopping",
     }
     settings = {ours: said[theirs] for theirs, ours in names.items() if theirs in said}
+    if said.get("stop_strings"):
+        settings["stop"] = said["stop_strings"]
     if answers:  # its lengths count the token before the first
         if "max_length" in said:
             settings.setdefault("max_new_tokens", said["max_length"] - 1)
@@ -210,6 +238,10 @@ class ModelIds:
     """What an encoder-decoder has to write first (BART)."""
     last: int | None
     """What it has to write where its text may not become longer."""
+    not_first: tuple[int, ...] = ()
+    """Ids that a text does not begin with."""
+    biases: tuple[tuple[tuple[int, ...], float], ...] = ()
+    """Runs of ids, and what is added to the logit of their last one behind the others: -inf forbids a run."""
 
     @classmethod
     def of(cls, loaded: LoadedModel, stop_tokens: tuple[int, ...] = ()) -> Self:
@@ -222,6 +254,7 @@ class ModelIds:
         config = loaded.model.config
         stop = said.get("eos_token_id", special.end)
         stop = {stop} if isinstance(stop, int) else set(stop or ())
+        stop = {index for index in stop if 0 <= index < config.vocab_size}
         answers = config.architecture == "encoder-decoder"
         never: Iterable[int | None] | None = said.get("suppress_tokens")
         if never is None:
@@ -238,4 +271,22 @@ class ModelIds:
             decoder_start=begin,
             first=said.get("forced_bos_token_id") if answers else None,
             last=said.get("forced_eos_token_id") if answers else None,
+            not_first=tuple(said.get("begin_suppress_tokens") or ()),
+            biases=_biases(said, stop, config.vocab_size),
         )
+
+
+def _biases(said: dict[str, Any], stop: set[int], size: int) -> tuple[tuple[tuple[int, ...], float], ...]:
+    """`bad_words_ids` and `sequence_bias`, as transformers writes them down."""
+    try:
+        found = [(tuple(ids), -math.inf) for ids in said.get("bad_words_ids") or []]
+        found = [(ids, bias) for ids, bias in found if ids not in {(end,) for end in stop}]
+        found += [(tuple(ids), float(bias)) for ids, bias in said.get("sequence_bias") or []]
+        if all(ids and all(0 <= index < size for index in ids) for ids, _ in found):
+            return tuple(found)
+    except (TypeError, ValueError):
+        pass
+    raise HeadstartError(
+        "generation_config.json has a bad_words_ids or sequence_bias that is no list of the model's tokens; "
+        "correct it there"
+    )

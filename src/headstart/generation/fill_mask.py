@@ -62,6 +62,8 @@ def fill_mask(loaded: LoadedModel, text: str, count: int = 5) -> list[Answers]:
         token_types = torch.tensor([types], device=device) if model.config.token_types else None
         hidden = model(torch.tensor([framed], device=device), token_types=token_types)  # [1, T, D]
         chances = model.logits(hidden[0, gaps]).float().softmax(-1)  # [gaps, V]
+    if not chances.isfinite().all():
+        raise HeadstartError("the model gives no probabilities: its weights hold NaN; get it again")
     best, indices = chances[:, : tokenizer.vocab_size].topk(min(count, tokenizer.vocab_size))
     return [
         [(tokenizer.token_text(index), chance) for index, chance in zip(row, own, strict=True)]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from headstart.errors import HeadstartError
 from headstart.generation.config import GenerationConfig, ModelIds
 
 NEVER = float("-inf")
@@ -40,6 +41,12 @@ def constrain(
             logits[row, repeating([*prompt, *own], config.no_repeat_ngram)] = NEVER
         if len(own) < config.min_new_tokens:
             logits[row, stop] = NEVER
+    for row, (prompt, own) in enumerate(zip(prompts, written, strict=True)):
+        for (*before, last), bias in ids.biases:
+            if not before or [*prompt, *own][-len(before) :] == before:
+                logits[row, last] += bias
+        if ids.not_first and len(own) == (ids.first is not None):
+            logits[row, list(ids.not_first)] = NEVER
     logits[:, list(ids.never)] = NEVER
     for row, own in enumerate(written):
         forced = ids.last if len(own) == longest - 1 else None
@@ -48,6 +55,11 @@ def constrain(
         if forced is not None:
             logits[row] = NEVER
             logits[row, forced] = 0.0
+    if not logits.amax(-1).isfinite().all():
+        raise HeadstartError(
+            "the model gives no probabilities: its weights hold NaN or infinity, or its settings forbid "
+            "every token; get the model again, or read its generation_config.json"
+        )
     return logits
 
 

@@ -17,6 +17,8 @@ from headstart import __version__
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
 from headstart.interchange.adapter_reading import Adapter, read_adapter
+from headstart.interchange.gguf_reading import read_gguf
+from headstart.interchange.gguf_tokenizer import ends, read_tokenizer
 from headstart.interchange.peft_adapter import CONFIG_FILE
 from headstart.interchange.published_config import (
     generation_settings,
@@ -221,13 +223,15 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
     """Read a model folder: one that headstart wrote, or transformers for a family known here.
 
     Args:
-        folder: a model folder, or a run folder that holds one.
+        folder: a model folder, or a run folder that holds one; or a GGUF file.
         dtype: what activations are computed in; weights are float32.
 
     Raises:
         HeadstartError: no such folder, a pickle file instead of safetensors, another architecture,
             missing or damaged weights.
     """
+    if folder.suffix == ".gguf" and not folder.is_dir():
+        return _read_gguf(folder, dtype)
     folder = model_in(folder)
     if not folder.is_dir():
         raise HeadstartError(f"there is no model folder {folder}; check the path")
@@ -249,6 +253,15 @@ def model_in(source: Path) -> Path:
     """The model folder that is meant by a run folder; the folder itself where it is none."""
     run = (source / "model").is_dir() and not (source / "config.json").exists()
     return source / "model" if run else source
+
+
+def _read_gguf(file: Path, dtype: torch.dtype) -> LoadedModel:
+    """The model in a GGUF file, which writes."""
+    model, fields = read_gguf(file, dtype)
+    tokenizer = read_tokenizer(file, fields)
+    tokenizer.leave_out_special(model.config.vocab_size)
+    generation: dict[str, Any] = {"eos_token_id": ids} if len(ids := ends(fields)) > 1 else {}
+    return LoadedModel(model, tokenizer, "causal", generation=generation)
 
 
 def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> LoadedModel:

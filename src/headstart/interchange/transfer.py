@@ -1,6 +1,5 @@
 """Models from elsewhere and to elsewhere; what was written is read again and compared before it counts."""
 
-import tempfile
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +9,12 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic
-from headstart.interchange.gguf_file import read_gguf, rounded, write_gguf, write_tokenizer
+from headstart.interchange.gguf_file import rounded, write_gguf
+from headstart.interchange.gguf_reading import read_gguf
 from headstart.interchange.model_folder import SHARD_BYTES, LoadedModel, load_model, model_in, save_model
 from headstart.models.registry import family_named
 from headstart.models.transformer import Transformer
 from headstart.output import identity, output, output_file
-from headstart.tokenizer.folder import open_tokenizer
 
 Format = Literal["hf", "gguf"]
 NUMBERS = {
@@ -49,19 +48,13 @@ def import_model(source: Path, out: Path, replace: bool = False) -> dict[str, An
 
 
 def _import(source: Path, out: Path) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as scratch:
-        if source.suffix == ".gguf":
-            model, fields = read_gguf(source)
-            write_tokenizer(source, fields, Path(scratch))
-            loaded = LoadedModel(model, open_tokenizer(Path(scratch)), "causal")
-        else:
-            loaded = load_model(source)
-        for name, tensor in loaded.model.state_dict().items():
-            if not tensor.isfinite().all():
-                raise HeadstartError(f"{source}: {name} holds NaN or infinity; get it again")
-        with atomic(out) as temporary:
-            save_model(temporary, loaded, f"Imported from {source.name}.")
-            _compare(loaded, load_model(temporary), source)
+    loaded = load_model(source)
+    for name, tensor in loaded.model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise HeadstartError(f"{source}: {name} holds NaN or infinity; get it again")
+    with atomic(out) as temporary:
+        save_model(temporary, loaded, f"Imported from {source.name}.")
+        _compare(loaded, load_model(temporary), source)
     return {
         "family": loaded.model.config.family,
         "head": loaded.head,

@@ -4,7 +4,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from headstart.folder import atomic, read_json, write_json
 from headstart.page.charts import shapes
@@ -15,6 +15,9 @@ REPORT_STYLE = Path(__file__).with_name("report.css")
 """Rules for the pages about corpora and quality models: funnels and examples of text."""
 # Nothing may be loaded and nothing may run, even if hostile text found a way into the page.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+Facts = TypeVar("Facts")
+"""What a report holds: what JSON can hold."""
 
 Chapter = tuple[str, str, Iterable[Markup]]
 """The name of a section in addresses, its title, and what stands in it."""
@@ -76,7 +79,7 @@ def document(
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def write_report(report: dict[str, Any], folder: Path, render: Callable[[dict[str, Any]], str]) -> None:
+def write_report(report: Facts, folder: Path, render: Callable[[Facts], str]) -> None:
     """Write `report.json`, and the `report.html` that `render` makes from what was written."""
     write_json(folder / "report.json", report)
     page = render(read_json(folder / "report.json"))

@@ -1,9 +1,9 @@
-"""All figures of a quickstart folder in one dictionary: `report.json`."""
+"""All figures of a quickstart folder: `report.json`."""
 
 import statistics
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,6 +15,18 @@ from headstart.folder import MANIFEST, read_json, read_manifest
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.models.flops import training_flops
 from headstart.quickstart.budget import Plan
+from headstart.quickstart.facts import (
+    Asked,
+    Cost,
+    FilledGap,
+    HeadStartPoint,
+    LossPoint,
+    PretrainedModel,
+    Price,
+    Report,
+    TaskFacts,
+    TokenizerFacts,
+)
 from headstart.quickstart.points import POINTS, read_points
 from headstart.tasks.data.dataset import find_tasks
 from headstart.tokenizer.base import Tokenizer
@@ -27,7 +39,7 @@ CURVE_POINTS = 300
 FILL_EXAMPLES, FILL_TOKENS = 6, 28
 
 
-def collect(folder: Path) -> dict[str, Any]:
+def collect(folder: Path) -> Report:
     """Read every stage's folder; what a stage did not write is left empty.
 
     Raises:
@@ -37,7 +49,7 @@ def collect(folder: Path) -> dict[str, Any]:
         raise HeadstartError(
             f"{folder} holds no quickstart; make one with `headstart quickstart --out {folder}`"
         )
-    asked = yaml.safe_load((folder / "quickstart.yaml").read_text())
+    asked: Asked = yaml.safe_load((folder / "quickstart.yaml").read_text())
     corpus = read_json(folder / "corpus" / MANIFEST) if (folder / "corpus" / MANIFEST).exists() else {}
     stages = read_json(folder / "stages.json") if (folder / "stages.json").exists() else {}
     plan = Plan.load(folder / "plan.yaml", []) if (folder / "plan.yaml").exists() else None
@@ -76,14 +88,14 @@ def collect(folder: Path) -> dict[str, Any]:
     }
 
 
-def _points(folder: Path) -> list[dict[str, Any]]:
+def _points(folder: Path) -> list[HeadStartPoint]:
     """The head-start points in a fixed order, whatever the order in which they were computed."""
     return sorted(
         read_points(folder / POINTS), key=lambda p: (p["task"], p["labels"], p["system"], p["seed"])
     )
 
 
-def _domains(folder: Path) -> dict[str, Any]:
+def _domains(folder: Path) -> dict[str, dict[str, int]]:
     if not (folder / "tokens" / MANIFEST).exists():
         return {}
     totals: dict[str, dict[str, int]] = {}
@@ -106,7 +118,7 @@ def _heldout_texts(folder: Path, tokenizer: Tokenizer, count: int) -> list[list[
     return texts[:: max(1, len(texts) // count)][:count]
 
 
-def _tokenizer(folder: Path) -> dict[str, Any]:
+def _tokenizer(folder: Path) -> TokenizerFacts:
     if not (folder / "tokens" / MANIFEST).exists():
         return {}
     tokenizer = open_tokenizer(folder / "tokens")
@@ -121,7 +133,7 @@ def _tokenizer(folder: Path) -> dict[str, Any]:
     }
 
 
-def _pretraining(run: Path, name: str) -> dict[str, Any]:
+def _pretraining(run: Path, name: str) -> PretrainedModel:
     """What a run reached, its curve, and what the model says."""
     loaded = load_model(run)
     events = read_metrics(run)
@@ -145,9 +157,15 @@ def _pretraining(run: Path, name: str) -> dict[str, Any]:
         "loss": evaluations[-1]["loss"],
         "first_loss": evaluations[0]["loss"],
         "ln_vocab": float(np.log(config.vocab_size)),
-        "curve": _thinned(steps),
+        "curve": _thinned(cast(list[LossPoint], steps)),
         "evals": [
-            {key: event[key] for key in ("step", "tokens", "seconds", "loss", "bits_per_byte")}
+            LossPoint(
+                step=event["step"],
+                tokens=event["tokens"],
+                seconds=event["seconds"],
+                loss=event["loss"],
+                bits_per_byte=event["bits_per_byte"],
+            )
             for event in evaluations
         ],
         "samples": [
@@ -159,21 +177,25 @@ def _pretraining(run: Path, name: str) -> dict[str, Any]:
     }
 
 
-def _thinned(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _thinned(steps: list[LossPoint]) -> list[LossPoint]:
     """At most `CURVE_POINTS` points, each the mean of its neighbours."""
     size = -(-len(steps) // CURVE_POINTS)
     groups = [steps[first : first + size] for first in range(0, len(steps), size)]
     return [
-        {key: group[-1][key] for key in ("step", "tokens", "seconds")}
-        | {"loss": statistics.fmean(step["loss"] for step in group)}
+        LossPoint(
+            step=group[-1]["step"],
+            tokens=group[-1]["tokens"],
+            seconds=group[-1]["seconds"],
+            loss=statistics.fmean(step["loss"] for step in group),
+        )
         for group in groups
     ]
 
 
 @torch.no_grad()
-def _fills(folder: Path, loaded: LoadedModel) -> list[dict[str, Any]]:
+def _fills(folder: Path, loaded: LoadedModel) -> list[FilledGap]:
     """What the encoder puts into gaps of texts that it never saw: one word each, from both sides."""
-    fills = []
+    fills: list[FilledGap] = []
     for ids in _heldout_texts(folder, loaded.tokenizer, FILL_EXAMPLES):
         words = [
             place
@@ -202,7 +224,7 @@ def _fills(folder: Path, loaded: LoadedModel) -> list[dict[str, Any]]:
     return fills
 
 
-def _tasks(asked: dict[str, Any], points: list[dict[str, Any]], plan: Plan | None) -> dict[str, Any]:
+def _tasks(asked: Asked, points: list[HeadStartPoint], plan: Plan | None) -> dict[str, TaskFacts]:
     if not asked["labels"] or not points or plan is None:
         return {}
     by_task = {point["task"]: point for point in points}
@@ -227,7 +249,7 @@ def _tasks(asked: dict[str, Any], points: list[dict[str, Any]], plan: Plan | Non
     }
 
 
-def _passes(points: list[dict[str, Any]], task: str) -> list[str]:
+def _passes(points: list[HeadStartPoint], task: str) -> list[str]:
     """How many examples the fine-tunings that are finished saw."""
     seen = [p["facts"]["passes"] for p in points if p["task"] == task and "passes" in p["facts"]]
     if not seen:
@@ -239,17 +261,17 @@ def _sentence(note: str) -> str:
     return f"{note[0].upper()}{note[1:].rstrip('.')}."
 
 
-def _cost(folder: Path, pretraining: list[dict[str, Any]], points: list[dict[str, Any]]) -> dict[str, Any]:
+def _cost(folder: Path, pretraining: list[PretrainedModel], points: list[HeadStartPoint]) -> Cost:
     """What is paid once, and what every task pays: the mean of its fine-tunings."""
     encoder = next((model for model in pretraining if model["model"] == "encoder"), None)
-    shared = (
+    shared: Price = (
         {"seconds": encoder["seconds"], "flops": encoder["flops"]} if encoder else {"seconds": 0, "flops": 0}
     )
     if encoder is None or not points:
         return {"shared": shared, "per_task": []}
     config = load_model(folder / "encoder").model.config
     row = Plan.load(folder / "plan.yaml", []).finetune.max_tokens
-    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, int], list[HeadStartPoint]] = {}
     for point in points:
         if point["system"] == "fine-tuned":
             groups.setdefault((point["task"], point["labels"]), []).append(point)
@@ -267,7 +289,7 @@ def _cost(folder: Path, pretraining: list[dict[str, Any]], points: list[dict[str
     }
 
 
-def _notes(points: list[dict[str, Any]]) -> list[str]:
+def _notes(points: list[HeadStartPoint]) -> list[str]:
     if not points:
         return ["No labelled data was given, so there is no head start to show."]
     seeds = len({point["seed"] for point in points})

@@ -8,12 +8,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
-from typing import Any
 
 from headstart.page.markup import listed
 from headstart.page.numbers import duration, known, significant
-
-Report = dict[str, Any]
+from headstart.quickstart.facts import HeadStartPoint, Report
 
 FINE_TUNED, FROM_SCRATCH, TF_IDF, MAJORITY = "fine-tuned", "from-scratch", "tf-idf", "majority"
 ORDER = {FINE_TUNED: 0, FROM_SCRATCH: 1, TF_IDF: 2, MAJORITY: 3}
@@ -43,7 +41,7 @@ Scores = dict[int, dict[str, ShownScore]]
 
 def scores(report: Report) -> dict[str, Scores]:
     """The scores by task, number of labels and system."""
-    entries: dict[str, dict[int, dict[str, list[dict[str, Any]]]]] = {}
+    entries: dict[str, dict[int, dict[str, list[HeadStartPoint]]]] = {}
     for entry in report.get("head_start") or []:
         if known(entry.get("score")) and known(entry.get("labels")):
             by_labels = entries.setdefault(str(entry["task"]), {})
@@ -62,7 +60,7 @@ def in_order(systems: Iterable[str]) -> list[str]:
     return sorted(systems, key=lambda system: (ORDER.get(system, len(ORDER)), system))
 
 
-def _score(entries: Sequence[dict[str, Any]]) -> ShownScore:
+def _score(entries: Sequence[HeadStartPoint]) -> ShownScore:
     values = tuple(100 * entry["score"] for entry in entries)
     tests = [entry["test_examples"] for entry in entries if known(entry.get("test_examples"))]
     times = [entry["seconds"] for entry in entries if known(entry.get("seconds"))]

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -11,6 +10,7 @@ from headstart.corpus import iterate_raw
 from headstart.corpus_folder import corpus_documents, corpus_manifest
 from headstart.folder import write_json
 from headstart.progress import ProgressBar
+from headstart.quickstart.facts import CountedStage
 from headstart.tokenizer.base import Tokenizer
 
 BATCH = 256
@@ -22,7 +22,7 @@ def count_funnel(inputs: list[Path], corpus: Path, tokenizer: Tokenizer, out: Pa
     What a stage held is what the end holds plus what was removed behind that stage; the first stage
     is read again, because raw pages are not kept.
     """
-    funnel: list[dict[str, Any]] = [{**row} for row in corpus_manifest(corpus)["funnel"]]
+    funnel: list[CountedStage] = [{**row} for row in corpus_manifest(corpus)["funnel"]]
     with ProgressBar("count tokens", None, "documents") as bar:
         held = _count(tokenizer, (document["text"] for document in corpus_documents(corpus, ("text",))), bar)
         removed: Counter[str] = Counter()

@@ -4,7 +4,7 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import torch
@@ -13,6 +13,7 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model
 from headstart.progress import ProgressBar
 from headstart.quickstart.budget import Plan
+from headstart.quickstart.facts import HeadStartPoint
 from headstart.tasks.data.dataset import find_tasks
 from headstart.tasks.data.splitting import sample_labels
 from headstart.tasks.examples import TaskData
@@ -39,8 +40,9 @@ def shorten_test(task: TaskData, most: int) -> TaskData:
 
 def _point(
     task: str, labels: int | None, system: Any, seed: int, encoder: Path, plan: Plan
-) -> dict[str, Any]:
-    return run_point(encoder, _TASKS[task], labels, system, seed, plan.finetune, plan.encoder.precision)
+) -> HeadStartPoint:
+    found = run_point(encoder, _TASKS[task], labels, system, seed, plan.finetune, plan.encoder.precision)
+    return cast(HeadStartPoint, found)
 
 
 def fit_points(labels: Path, tasks: list[TaskData], plan: Plan, encoder: Path, path: Path, seed: int) -> None:
@@ -87,7 +89,7 @@ def _counts(task: TaskData, plan: Plan) -> list[int | None]:
     return [count for count in plan.labels if count is None or count < len(task.train)]
 
 
-def read_points(path: Path) -> list[dict[str, Any]]:
+def read_points(path: Path) -> list[HeadStartPoint]:
     """The finished points; a line that a kill left unfinished is no point."""
     if not path.exists():
         return []

@@ -15,9 +15,9 @@ from headstart.page.numbers import duration, known
 from headstart.quickstart.chapters import corpus, cost, head_start, making, pretraining, tokenizer
 from headstart.quickstart.chapters.head_start import comparison
 from headstart.quickstart.chapters.making import moment
+from headstart.quickstart.facts import Report
 from headstart.quickstart.findings import (
     Headline,
-    Report,
     ShownScore,
     caveats,
     headline,

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import closing
-from typing import Any
+from typing import TypedDict
 
 from headstart.models.parameters import parameters_by_part
 from headstart.models.registry import family_named
@@ -19,14 +19,29 @@ from headstart.training.schedule import rows_at, rows_before
 from headstart.training.step_cost import step_cost
 
 
-def dry_run(recipe: PretrainRecipe) -> dict[str, Any]:
-    """Parameters, operations, memory and time of a run; some steps are made, of a model that is thrown away.
+class RunCost(TypedDict):
+    """What a run is going to cost."""
 
-    Returns:
-        `parameters` by part, `tokens` of the run and `passes` over the text, `flops`, `memory` in bytes by
-        part of the fullest process with its `peak` and what there `is`, `checkpoint_bytes`, `seconds`,
-        and `loss_is_number`, whether the loss of the measured steps was one; these two are None where the
-        layout asks for more processes than this one.
+    parameters: dict[str, int]
+    """By part, and `all`."""
+    steps: int
+    tokens: int
+    tokens_per_parameter: float
+    passes: float
+    """Over the text."""
+    flops: int
+    memory: dict[str, float]
+    """Bytes by part of the fullest process, its `peak`, and what there `is`."""
+    checkpoint_bytes: int
+    processes: int
+    seconds: float | None
+    """None where the layout asks for more processes than this one."""
+    loss_is_number: bool | None
+    """Whether the loss of the measured steps was one."""
+
+
+def dry_run(recipe: PretrainRecipe) -> RunCost:
+    """Parameters, operations, memory and time of a run; some steps are made, of a model that is thrown away.
 
     Raises:
         HeadstartError: what `pretrain` would refuse.

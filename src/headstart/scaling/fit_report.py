@@ -1,13 +1,14 @@
 """Everything that a table of runs says about scaling, as plain numbers."""
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 
 from headstart.scaling.fit import DELTA, LEVEL, Fit, fit, held_out
 from headstart.scaling.frontier import Frontier, envelope_frontier, isoflop_frontier, profiles
-from headstart.scaling.laws import Parametric
+from headstart.scaling.laws import Interval, Parametric
 from headstart.scaling.published import LOSS_LAWS
 from headstart.scaling.runs import MeasuredRun, RunTable
 
@@ -15,7 +16,91 @@ PRINTED_WIDTH = 0.001
 """Of the interval that Hoffmann et al. 2022 print for a (table 2, approach 3: 0.454 to 0.455)."""
 
 
-def fit_report(table: RunTable, samples: int, seed: int) -> tuple[Fit, dict[str, Any]]:
+class FittedOutlier(TypedDict):
+    """A run that was left out, and what the law says of it."""
+
+    name: str
+    parameters: float
+    tokens: float
+    loss: float
+    predicted: float
+    misses_by: float
+
+
+class Approach(TypedDict):
+    """What one approach says of the size by compute: N ~ C^exponent."""
+
+    approach: str
+    exponent: float
+    interval: Interval | None
+    tokens_per_parameter: float
+    points: NotRequired[list[tuple[float, float]]]
+
+
+class Misses(TypedDict):
+    """By how much a law misses runs."""
+
+    bias: float
+    bias_in_standard_errors: float
+    mean_error: float
+
+
+class HeldOutRuns(TypedDict):
+    """How the largest runs came out that the others predicted."""
+
+    fitted: int
+    runs: int
+    factor: float
+    mean_error: float
+    bias: float
+    inside: int
+
+
+class AtCompute(TypedDict):
+    """A figure at a compute."""
+
+    at: float
+    value: float
+    interval: Interval | None
+
+
+class PrintedInterval(TypedDict):
+    """How many runs an interval would take that is as narrow as the printed one."""
+
+    width: float
+    width_here: float
+    runs_needed: float
+
+
+class FitReport(TypedDict):
+    """What `plan fit` says and writes; `plan.law_named` reads it again."""
+
+    E: float
+    A: float
+    B: float
+    alpha: float
+    beta: float
+    intervals: dict[str, Interval]
+    errors: dict[str, float]
+    level: float
+    exponent_a: float
+    exponent_a_interval: Interval | None
+    runs: int
+    outliers: list[FittedOutlier]
+    left_out: dict[str, str]
+    noise: float
+    method: str
+    reach: dict[str, Interval]
+    covariance: list[list[float]]
+    tokens_per_parameter: AtCompute
+    approaches: list[Approach]
+    isoflop_profiles: int
+    held_out: HeldOutRuns | None
+    published_laws_on_these_runs: dict[str, Misses]
+    printed_interval: PrintedInterval
+
+
+def fit_report(table: RunTable, samples: int, seed: int) -> tuple[Fit, FitReport]:
     """Fit by all approaches that the runs allow.
 
     Raises:
@@ -26,8 +111,12 @@ def fit_report(table: RunTable, samples: int, seed: int) -> tuple[Fit, dict[str,
     exponent = law.interval(lambda one: one.parameter_exponent, LEVEL)
     middle = float(np.exp(np.mean([np.log(run.compute) for run in found.runs])))
     check = held_out(found.runs)
-    report: dict[str, Any] = {constant: getattr(law, constant) for constant in Parametric.CONSTANTS}
-    report |= {
+    report: FitReport = {
+        "E": law.E,
+        "A": law.A,
+        "B": law.B,
+        "alpha": law.alpha,
+        "beta": law.beta,
         "intervals": {constant: found.interval(constant) for constant in Parametric.CONSTANTS},
         "errors": {constant: found.error(constant) for constant in Parametric.CONSTANTS},
         "level": LEVEL,
@@ -55,7 +144,7 @@ def fit_report(table: RunTable, samples: int, seed: int) -> tuple[Fit, dict[str,
             }
         ],
         "isoflop_profiles": len(profiles(found.runs)),
-        "held_out": asdict(check) if check else None,
+        "held_out": cast(HeldOutRuns, asdict(check)) if check else None,
         "published_laws_on_these_runs": {
             name: _misses(other.loss, found.runs) for name, other in LOSS_LAWS.items()
         }
@@ -84,7 +173,7 @@ def _frontiers(table: RunTable, found: Fit) -> list[Frontier]:
     return [one for one in candidates if one is not None]
 
 
-def _approach(frontier: Frontier) -> dict[str, Any]:
+def _approach(frontier: Frontier) -> Approach:
     middle = float(np.exp(np.mean([np.log(compute) for compute, _ in frontier.points])))
     return {
         "approach": frontier.approach,
@@ -95,7 +184,7 @@ def _approach(frontier: Frontier) -> dict[str, Any]:
     }
 
 
-def _outlier(found: Fit, run: MeasuredRun) -> dict[str, Any]:
+def _outlier(found: Fit, run: MeasuredRun) -> FittedOutlier:
     return {
         "name": run.name,
         "parameters": run.parameters,
@@ -106,7 +195,7 @@ def _outlier(found: Fit, run: MeasuredRun) -> dict[str, Any]:
     }
 
 
-def _misses(loss: Any, runs: list[MeasuredRun]) -> dict[str, float]:
+def _misses(loss: Callable[[float, float], float], runs: list[MeasuredRun]) -> Misses:
     """Mean of predicted over measured loss less 1, in standard errors too, and of its size."""
     errors = [loss(run.parameters, run.tokens) / run.loss - 1 for run in runs]
     bias = float(np.mean(errors))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from headstart.page.markup import Markup, chart_figure, prose, table
 from headstart.page.numbers import amount, power, short, size
 from headstart.page.plot import PLOT_STYLE, Plot, stacked_bars
 from headstart.scaling.fit import Fit
+from headstart.scaling.fit_report import FitReport
 from headstart.scaling.frontier import Profile, profiles
 from headstart.scaling.laws import LossLaw, Parametric
 from headstart.scaling.plan import Plan, law_named
@@ -60,7 +60,7 @@ def write_plan(plan: Plan, path: Path) -> list[Figure]:
     return _write_page(path, f"A plan for {power(compute)} FLOPs", lead, figures)
 
 
-def write_fit(fitted: Fit, found: dict[str, Any], path: Path) -> list[Figure]:
+def write_fit(fitted: Fit, found: FitReport, path: Path) -> list[Figure]:
     """Write the page of `headstart plan fit`; returns its figures."""
     law = fitted.law
     largest = max(run.compute for run in fitted.runs)

@@ -25,6 +25,10 @@ WORST_LOSS = 20.0
 """Nats a token; ln V of any vocabulary is far below."""
 
 
+Row = dict[str, Any]
+"""A row of a table of runs: column and what stands there."""
+
+
 @dataclass(frozen=True)
 class MeasuredRun:
     """One training run, at its end."""
@@ -104,7 +108,7 @@ def _read_table(path: Path, runs: list[MeasuredRun], left_out: dict[str, str]) -
         runs.append(MeasuredRun(name, parameters, tokens, values["loss"]))
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _rows(path: Path) -> list[Row]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -119,7 +123,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [dict(row) for row in csv.DictReader(text.splitlines(), delimiter=separator)]
 
 
-def _object(line: str, path: Path, number: int) -> dict[str, Any]:
+def _object(line: str, path: Path, number: int) -> Row:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, read_manifest, write_json
@@ -18,7 +18,7 @@ from headstart.models.config import TransformerConfig
 from headstart.models.parameters import parameters
 from headstart.page.numbers import amount
 from headstart.scaling.fit import Fit
-from headstart.scaling.fit_report import fit_report
+from headstart.scaling.fit_report import FitReport, fit_report
 from headstart.scaling.local_machine import SUSTAINED
 from headstart.scaling.runs import MeasuredRun, read_runs
 from headstart.scaling.shape import shape_for
@@ -37,6 +37,36 @@ LARGER = 5.0
 FEWEST_STEPS = 60
 SAMPLES = 1000
 BUDGET, FORECAST, SCORE = "budget.json", "forecast.json", "score.json"
+
+
+class Forecast(TypedDict):
+    """What the fit says of the larger run."""
+
+    name: str
+    parameters: int
+    tokens: int
+    compute: float
+    times_the_largest_run: float
+    loss: float
+    band: tuple[float, float]
+    level: float
+    runs: int
+
+
+class ForecastScore(TypedDict):
+    """How the forecast came out."""
+
+    measured: float
+    error: float
+    inside: bool
+
+
+class SweepReport(TypedDict):
+    """What a sweep found."""
+
+    fit: FitReport
+    forecast: Forecast
+    score: ForecastScore
 
 
 @dataclass(frozen=True)
@@ -108,7 +138,7 @@ def budget_in(base: PretrainRecipe, seconds: float) -> float:
     return 6.0 * parameters(config) * base.rows * base.context / step * seconds * SUSTAINED
 
 
-def sweep(base: PretrainRecipe, budget: float, out: Path) -> dict[str, Any]:
+def sweep(base: PretrainRecipe, budget: float, out: Path) -> SweepReport:
     """Train the grid, foretell the larger run, train it, and score the forecast.
 
     Returns:
@@ -127,13 +157,13 @@ def sweep(base: PretrainRecipe, budget: float, out: Path) -> dict[str, Any]:
     return {"fit": report, "forecast": forecast, "score": score}
 
 
-def _forecast(fitted: Fit, final: PlannedRun, out: Path) -> dict[str, Any]:
+def _forecast(fitted: Fit, final: PlannedRun, out: Path) -> Forecast:
     """What the fit says of the larger run; once written it is never changed."""
     path = out / FORECAST
     if path.exists():
-        return dict(read_json(path))
+        return cast(Forecast, read_json(path))
     loss, band = fitted.forecast(final.parameters, final.tokens)
-    made = {
+    made: Forecast = {
         "name": final.name,
         "parameters": final.parameters,
         "tokens": final.tokens,
@@ -148,7 +178,7 @@ def _forecast(fitted: Fit, final: PlannedRun, out: Path) -> dict[str, Any]:
     return made
 
 
-def _score(forecast: dict[str, Any], measured: MeasuredRun) -> dict[str, Any]:
+def _score(forecast: Forecast, measured: MeasuredRun) -> ForecastScore:
     low, high = forecast["band"]
     return {
         "measured": measured.loss,

@@ -1,18 +1,20 @@
 """Plans, fits and models as tables and sentences for a terminal."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import cast
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from headstart.console import Console
 from headstart.page.numbers import amount, duration, size
+from headstart.scaling.fit_report import FitReport
 from headstart.scaling.hardware import Bill
 from headstart.scaling.local_machine import LocalPlan
 from headstart.scaling.memory import Memory
 from headstart.scaling.model_cost import ModelCost
 from headstart.scaling.plan import HardwareUsed, Plan
-from headstart.scaling.sweep import PlannedRun
+from headstart.scaling.sweep import PlannedRun, SweepReport
 from headstart.scaling.width_transfer import FACTORS, CoordinateCheck, best_factor
 
 FILE_WIDTH = 120
@@ -135,12 +137,17 @@ def _print_cost(plan: Plan, bill: Bill, hardware: HardwareUsed) -> None:
     print("utilisation of: " + "; ".join(bill.sources[:4]))
 
 
-def print_fit(found: dict[str, Any]) -> None:
+def _between(interval: tuple[float, float] | None) -> str:
+    return "{:.3f} to {:.3f}".format(*interval) if interval else ""
+
+
+def print_fit(found: FitReport) -> None:
+    constants = cast(Mapping[str, float], found)  # E, A, B, alpha and beta are among its keys
     table(
         f"L = E + A / N^alpha + B / D^beta, fitted to {found['runs']} runs",
         ["constant", "value", "90 % interval", "error"],
         [
-            [name, f"{found[name]:.4g}", "{:.4g} to {:.4g}".format(*found["intervals"][name]),
+            [name, f"{constants[name]:.4g}", "{:.4g} to {:.4g}".format(*found["intervals"][name]),
              f"{found['errors'][name]:.2g}"]
             for name in found["intervals"]
         ],
@@ -157,7 +164,7 @@ def print_fit(found: dict[str, Any]) -> None:
         "N ~ C^a, by each approach",
         ["approach", "a", "90 % interval", "tokens/parameter"],
         [
-            [each["approach"], f"{each['exponent']:.3f}", "{:.3f} to {:.3f}".format(*each["interval"]),
+            [each["approach"], f"{each['exponent']:.3f}", _between(each["interval"]),
              f"{each['tokens_per_parameter']:.3g}"]
             for each in found["approaches"]
         ],
@@ -261,7 +268,7 @@ def print_design(grid: list[PlannedRun], final: PlannedRun) -> None:
     )  # fmt: skip
 
 
-def print_sweep(found: dict[str, Any]) -> None:
+def print_sweep(found: SweepReport) -> None:
     """The fit of a sweep, its forecast and how that came out."""
     print_fit(found["fit"])
     forecast, score = found["forecast"], found["score"]

@@ -1,6 +1,6 @@
 """What became of a corpus's documents, as figures: its own report shows them, and the quickstart's."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from headstart.page.charts import Bar, bar_chart, funnel_chart
@@ -8,7 +8,7 @@ from headstart.page.markup import Markup, absent, chart_figure, element, listed,
 from headstart.page.numbers import amount, exact, known, significant, size
 
 
-def funnel_figure(funnel: Sequence[dict[str, Any]]) -> Iterable[Markup]:
+def funnel_figure(funnel: Sequence[Mapping[str, Any]]) -> Iterable[Markup]:
     """The stages three times over, in documents, bytes and tokens; radio buttons choose, without a script."""
     if not funnel:
         return

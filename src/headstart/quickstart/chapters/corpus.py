@@ -4,9 +4,7 @@ from collections.abc import Iterable
 
 from headstart.corpus.report.figures import funnel_figure, removed_figure, shares_figure, skipped_figure
 from headstart.page.markup import Markup, absent, element, prose
-from headstart.quickstart.findings import (
-    Report,
-)
+from headstart.quickstart.facts import Report
 
 
 def chapter(report: Report) -> Iterable[Markup]:

@@ -1,20 +1,20 @@
 """What it cost: pre-training once, fine-tuning for each task."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Literal
 
 from headstart.page.charts import Bar, bar_chart
 from headstart.page.markup import Markup, absent, chart_figure, element, prose, table
 from headstart.page.numbers import duration, exact, known, power
+from headstart.quickstart.facts import Cost, Price, Report
 from headstart.quickstart.findings import (
-    Report,
     break_even,
 )
 
 
 def chapter(report: Report) -> Iterable[Markup]:
-    cost = report.get("cost") or {}
-    shared, runs = cost.get("shared") or {}, cost.get("per_task") or []
+    cost: Cost = report.get("cost") or {}
+    shared, runs = cost.get("shared") or Price(), cost.get("per_task") or []
     if not shared and not runs:
         yield absent("No cost was recorded in this run.")
         return
@@ -36,8 +36,8 @@ def chapter(report: Report) -> Iterable[Markup]:
 
 def _bill(
     names: Sequence[str],
-    parts: Sequence[dict[str, Any]],
-    unit: str,
+    parts: Sequence[Price],
+    unit: Literal["seconds", "flops"],
     heading: str,
     label: Callable[[float | None], str],
 ) -> Markup:

@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from headstart.page.charts import Axis, Bar, Series, bar_chart, line_chart
 from headstart.page.markup import Markup, absent, element, prose, table
 from headstart.page.numbers import MISSING, significant
+from headstart.quickstart.facts import Report, TaskFacts
 from headstart.quickstart.findings import (
     FINE_TUNED,
     FROM_SCRATCH,
     MAJORITY,
     ORDER,
     Headline,
-    Report,
     Scores,
     ShownScore,
     both,
@@ -52,7 +51,7 @@ def comparison(report: Report, best: Headline) -> Iterable[Markup]:
     yield element("p", _sampling(best, task), class_="small")
 
 
-def _sampling(best: Headline, task: dict[str, Any]) -> str:
+def _sampling(best: Headline, task: TaskFacts) -> str:
     """How the headline's numbers were obtained, and what they do not cover."""
     metric = task.get("metric") or "score"
     seeds = _seeds([best.tuned, best.scratch])

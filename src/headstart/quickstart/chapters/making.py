@@ -6,9 +6,7 @@ from datetime import datetime
 from headstart.page.charts import Bar, bar_chart
 from headstart.page.markup import Markup, absent, chart_figure, element, join, table
 from headstart.page.numbers import duration, exact, known, short, significant
-from headstart.quickstart.findings import (
-    Report,
-)
+from headstart.quickstart.facts import Report
 
 
 def chapter(report: Report) -> Iterable[Markup]:

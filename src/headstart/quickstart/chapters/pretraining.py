@@ -9,9 +9,7 @@ from headstart.page.charts import Axis, Series, line_chart
 from headstart.page.markup import Markup, absent, chart_figure, element, join, key_facts, prose, table
 from headstart.page.numbers import amount, duration, exact, known, power, short, significant
 from headstart.quickstart.chapters.tokenizer import visible
-from headstart.quickstart.findings import (
-    Report,
-)
+from headstart.quickstart.facts import Guess, LossPoint, PretrainedModel, Report, WrittenText
 
 
 def chapter(report: Report) -> Iterable[Markup]:
@@ -41,7 +39,7 @@ def chapter(report: Report) -> Iterable[Markup]:
             yield absent(f"No {missing} was pre-trained in this run.")
 
 
-def _loss_figure(index: int, model: dict[str, Any]) -> Markup:
+def _loss_figure(index: int, model: PretrainedModel) -> Markup:
     name = str(model.get("model") or "model")
     curve, evals = _plottable(model.get("curve")), _plottable(model.get("evals"))
     bits = [point["bits_per_byte"] for point in evals if known(point.get("bits_per_byte"))]
@@ -113,12 +111,12 @@ def _loss_figure(index: int, model: dict[str, Any]) -> Markup:
     return chart_figure(join([facts, drawing]), caption, data, heading)
 
 
-def _plottable(points: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:
+def _plottable(points: Sequence[LossPoint] | None) -> list[LossPoint]:
     """The points of a curve that have a place: a loss that overflowed has none."""
     return [point for point in points or [] if known(point.get("tokens")) and known(point.get("loss"))]
 
 
-def _thinned(curve: Sequence[dict[str, Any]], most: int) -> tuple[list[tuple[float, float]], int]:
+def _thinned(curve: Sequence[LossPoint], most: int) -> tuple[list[tuple[float, float]], int]:
     """At most so many points of a curve, each the mean of as many neighbours as the second value says."""
     width = max(1, math.ceil(len(curve) / most))
     groups = [curve[start : start + width] for start in range(0, len(curve), width)]
@@ -132,11 +130,11 @@ def _evenly(values: Sequence[Any], most: int) -> list[Any]:
     return [values[round(index * (len(values) - 1) / (most - 1))] for index in range(most)]
 
 
-def _samples(model: dict[str, Any]) -> Iterable[Markup]:
+def _samples(model: PretrainedModel) -> Iterable[Markup]:
     samples = model.get("samples") or []
     if not samples:
         return
-    steps: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
+    steps: dict[tuple[Any, Any], list[WrittenText]] = {}
     for sample in samples:
         steps.setdefault((sample.get("step"), sample.get("tokens")), []).append(sample)
     chosen = _evenly(list(steps.items()), 7)
@@ -161,7 +159,7 @@ def _samples(model: dict[str, Any]) -> Iterable[Markup]:
     yield element("ol", *moments, class_="timeline")
 
 
-def _fills(model: dict[str, Any]) -> Iterable[Markup]:
+def _fills(model: PretrainedModel) -> Iterable[Markup]:
     fills = model.get("fills") or []
     if not fills:
         return
@@ -175,7 +173,7 @@ def _fills(model: dict[str, Any]) -> Iterable[Markup]:
     yield element("ul", *rows, class_="fills")
 
 
-def _guess(guess: dict[str, Any]) -> Markup:
+def _guess(guess: Guess) -> Markup:
     percent = 100 * guess["probability"] if known(guess.get("probability")) else 0.0
     token = element("i", visible(str(guess.get("token"))), dir="auto")
     share = element("span", f"{significant(percent, 2)} %", class_="note")

@@ -4,9 +4,7 @@ from collections.abc import Iterable
 
 from headstart.page.markup import Markup, absent, element, key_facts, prose
 from headstart.page.numbers import exact, significant
-from headstart.quickstart.findings import (
-    Report,
-)
+from headstart.quickstart.facts import Report
 
 
 def chapter(report: Report) -> Iterable[Markup]:

@@ -1,0 +1,194 @@
+"""What a quickstart's report holds: `report.json`, typed. What a run did not come to is missing or empty."""
+
+from typing import TypedDict
+
+from headstart.corpus_folder import Totals
+
+
+class Asked(TypedDict):
+    """What the user asked for, as `quickstart.yaml` has it."""
+
+    minutes: float
+    data: list[str]
+    labels: str | None
+    seed: int
+
+
+class StageTime(TypedDict):
+    """A stage and how long it took, in seconds."""
+
+    stage: str
+    seconds: float
+
+
+class CountedStage(TypedDict, total=False):
+    """What a stage left."""
+
+    stage: str
+    documents: int
+    bytes: int
+    words: int
+    tokens: int | None
+
+
+class TokenizedText(TypedDict):
+    """A text and its tokens, as they are shown."""
+
+    text: str
+    tokens: list[str]
+
+
+class TokenizerFacts(TypedDict, total=False):
+    """The tokenizer, and how it cuts some texts."""
+
+    vocab_size: int
+    bytes_per_token: float
+    examples: list[TokenizedText]
+
+
+class LossPoint(TypedDict, total=False):
+    """The loss at a moment of a run; in evaluations with bits a byte."""
+
+    step: int
+    tokens: int
+    seconds: float
+    loss: float
+    bits_per_byte: float
+
+
+class WrittenText(TypedDict, total=False):
+    """What a model wrote behind a prompt after so many steps."""
+
+    step: int
+    tokens: int
+    prompt: str
+    text: str
+
+
+class Guess(TypedDict):
+    """A token for a gap, with its probability."""
+
+    token: str
+    probability: float
+
+
+class FilledGap(TypedDict, total=False):
+    """A text with `[MASK]` in it, the token that stood there, and the model's guesses."""
+
+    text: str
+    truth: str
+    predictions: list[Guess]
+
+
+class PretrainedModel(TypedDict, total=False):
+    """What a pre-training run reached."""
+
+    model: str
+    """encoder or decoder"""
+    family: str
+    objective: str
+    layers: int
+    width: int
+    parameters: int
+    tokens: int
+    seconds: float
+    flops: float
+    bits_per_byte: float
+    loss: float
+    first_loss: float
+    ln_vocab: float
+    curve: list[LossPoint]
+    evals: list[LossPoint]
+    samples: list[WrittenText]
+    fills: list[FilledGap]
+
+
+class FitFacts(TypedDict, total=False):
+    """What the report reads of a fine-tuning's own facts."""
+
+    passes: int
+    seconds: float
+    tokens: int
+
+
+class HeadStartPoint(TypedDict, total=False):
+    """A system's score on a task, with so many labels and one seed."""
+
+    task: str
+    metric: str
+    labels: int
+    asked: int | None
+    """Labels that were asked for; None: all."""
+    system: str
+    seed: int
+    score: float
+    interval: list[float]
+    n: int
+    seconds: float
+    test_examples: int
+    facts: FitFacts
+
+
+class TaskFacts(TypedDict, total=False):
+    """A task and its data."""
+
+    kind: str
+    labels: list[str]
+    train_examples: int
+    test_examples: int
+    metric: str
+    notes: list[str]
+
+
+class Price(TypedDict, total=False):
+    """What something cost; of a fine-tuning with its task and number of labels."""
+
+    task: str
+    labels: int
+    seconds: float
+    flops: float
+
+
+class Cost(TypedDict, total=False):
+    """What is paid once, and what every task pays."""
+
+    shared: Price
+    per_task: list[Price]
+
+
+class Machine(TypedDict, total=False):
+    """The machine, as `training.machine` describes it."""
+
+    cpu: str
+    cores: int
+    memory_gb: float
+    gemm_gflops: dict[str, float]
+    precision: str
+    platform: str
+    python: str
+    torch: str
+
+
+class Report(TypedDict, total=False):
+    """All that a quickstart found."""
+
+    headstart: str
+    """The version that measured."""
+    created: str
+    seconds: float
+    minutes_asked: float
+    machine: Machine
+    stages: list[StageTime]
+    funnel: list[CountedStage]
+    removed: dict[str, dict[str, int]]
+    skipped: dict[str, int]
+    domains: dict[str, dict[str, int]]
+    languages: dict[str, Totals]
+    tokenizer: TokenizerFacts
+    pretraining: list[PretrainedModel]
+    head_start: list[HeadStartPoint]
+    tasks: dict[str, TaskFacts]
+    cost: Cost
+    recipe: str
+    versions: dict[str, str]
+    notes: list[str]
