@@ -129,8 +129,8 @@ def start(
     begin = decoder_start(family, loaded.tokenizer) if config.architecture == "encoder-decoder" else 0
     head = None
     if isinstance(kind, Scored):
-        head = head_kind(family.NAME, train.task, _reads_mean(loaded, recipe))
-        config = _body_config(config, family.HEADS[head], recipe)
+        head = head_kind(family.name, train.task, _reads_mean(loaded, recipe))
+        config = _body_config(config, family.heads[head], recipe)
     elif loaded.head != kind.head_of(config.architecture):
         raise HeadstartError(f"this model was fine-tuned for {loaded.head}, and writes no text; take another")
     else:
@@ -158,7 +158,7 @@ def _reads_mean(loaded: LoadedModel, recipe: FinetuneRecipe) -> bool:
     """What the recipe's pooling comes to. PEFT knows an adapter's head by transformers' class alone."""
     if recipe.pooling != "auto":
         return recipe.pooling == "mean"
-    has_one = "mean-classification" in family_named(loaded.model.config.family).HEADS
+    has_one = "mean-classification" in family_named(loaded.model.config.family).heads
     return loaded.mean_is_vector and has_one and recipe.adapt != "lora"
 
 
