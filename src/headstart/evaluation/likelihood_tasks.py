@@ -18,7 +18,7 @@ from headstart.errors import HeadstartError
 from headstart.evaluation.likelihood import Likelihood, asked_for, likelihoods
 from headstart.evaluation.report import Evaluation, by_length, excerpt, slices
 from headstart.interchange.model_folder import LoadedModel
-from headstart.tasks.data.rows import TOO_LONG, read_rows
+from headstart.tasks.data.rows import TOO_LONG, TableRow, read_rows
 from headstart.tasks.metrics.bootstrap import Measurement, mean
 from headstart.tasks.metrics.labels import calibration_error
 from headstart.tasks.metrics.language import perplexity
@@ -40,7 +40,7 @@ class Problem:
     prompt: str
     choices: tuple[str, ...]
     right: int
-    other: dict[str, Any]
+    other: TableRow
     """The remaining columns."""
 
     @property
@@ -162,7 +162,7 @@ def evaluate_choices(
     return result
 
 
-def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
+def _rows(path: Path) -> list[tuple[str, TableRow]]:
     """Rows with what an error names them by."""
     rows = [(f"{path} line {line}", row) for line, row in read_rows(path) if row is not TOO_LONG]
     if not rows:
@@ -170,7 +170,7 @@ def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
     return rows
 
 
-def _last_word(where: str, row: dict[str, Any]) -> Problem:
+def _last_word(where: str, row: TableRow) -> Problem:
     text = row.get("text")
     if not isinstance(text, str):
         raise HeadstartError(f"{where} has no 'text' whose last word could be foreseen")
@@ -180,7 +180,7 @@ def _last_word(where: str, row: dict[str, Any]) -> Problem:
     return Problem(prompt, (f" {word}",), 0, {name: row[name] for name in row if name != "text"})
 
 
-def _problem(where: str, row: dict[str, Any]) -> Problem:
+def _problem(where: str, row: TableRow) -> Problem:
     names = [next((name for name in known if name in row), None) for known in (PROMPTS, CHOICES, ANSWERS)]
     prompt_name, choices_name, answer_name = names
     if prompt_name is None or choices_name is None or answer_name is None:

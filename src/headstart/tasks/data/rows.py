@@ -45,6 +45,8 @@ TOO_LONG = object()
 MAX_DOCUMENT = 2 << 30
 """Bytes of a JSON document, which has to be held as a whole."""
 
+TableRow = dict[str, Any]
+"""The columns of a row of a table or JSON file, with what stands in them."""
 Row = tuple[int, Any]
 """The line (from 1; the row in Parquet and JSON lists) and a dict of its columns, or `TOO_LONG`."""
 
