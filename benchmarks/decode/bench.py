@@ -33,7 +33,8 @@ from headstart.generation.cpu_decoder import compiled, decoding_step
 from headstart.interchange.gguf_file import write_gguf
 from headstart.interchange.weights import to_hf
 from headstart.models.families import gpt2
-from headstart.models.parts import KeyValueCache, Linear
+from headstart.models.parts.cache import KeyValueCache
+from headstart.models.parts.linear import Linear
 from headstart.models.registry import preset_config
 from headstart.models.transformer import Transformer, build
 from headstart.tokenizer.base import Tokenizer

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.models import parts
 from headstart.models.flops import training_flops
+from headstart.models.parts import attention
 from headstart.objectives.batch import generator
 from headstart.objectives.masked import masked_batch
 from headstart.objectives.recipe import Causal, Masked
@@ -136,7 +136,7 @@ def plain_blocks(run: Any) -> None:
 
 
 def fused_attention(run: Any) -> None:
-    parts.SHORT_ROW = 0
+    attention.SHORT_ROW = 0
 
 
 def loop_adamw(run: Any) -> None:

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from headstart.generation import cpu_decoder
 from headstart.generation.cpu_decoder import compiled, covers, decoding_step
-from headstart.models.config import RotaryScaling, TransformerConfig
-from headstart.models.parts import KeyValueCache
+from headstart.models.config import LayerPlan, RotaryScaling, TransformerConfig
+from headstart.models.parts.cache import KeyValueCache
 from headstart.models.transformer import Transformer, build
 
 DECODER = TransformerConfig(
@@ -76,6 +76,15 @@ def some_ids(tokens: int, vocab_size: int = DECODER.vocab_size) -> Tensor:
     return torch.randint(vocab_size, (1, tokens), generator=torch.Generator().manual_seed(7))
 
 
+PLANS = [
+    *((LayerPlan(),),) * 3,
+    (LayerPlan(), LayerPlan(window=5)),
+    (LayerPlan(window=4),),
+    (LayerPlan(window=4, rotary_base=50.0), LayerPlan()),
+    (LayerPlan(), LayerPlan(rotary_base=0)),
+]
+
+
 @st.composite
 def configs(draw) -> TransformerConfig:
     kv_heads = draw(st.integers(1, 3))
@@ -98,7 +107,7 @@ def configs(draw) -> TransformerConfig:
         rotary_base=draw(st.sampled_from([100.0, 10_000.0])),
         rotary_scaling=draw(st.sampled_from([None, RotaryScaling(original_context=32)])),
         norm=norm,
-        norm_place=draw(st.sampled_from(["pre", "post"])),
+        norm_place=draw(st.sampled_from(["pre", "pre", "post", "post", "sandwich", "output"])),
         norm_bias=norm == "layernorm" and draw(st.booleans()),
         norm_epsilon=draw(st.sampled_from([1e-5, 1e-2])),
         feedforward=draw(st.sampled_from(["relu", "gelu", "gelu_tanh", "swiglu", "geglu", "geglu_tanh"])),
@@ -106,7 +115,11 @@ def configs(draw) -> TransformerConfig:
         qkv_bias=draw(st.booleans()),
         out_bias=draw(st.booleans()),
         scaled_attention=draw(st.booleans()),
-        window=draw(st.sampled_from([0, 0, 5])),
+        plan=draw(st.sampled_from(PLANS)),
+        query_scalar=draw(st.sampled_from([0.0, 30.0])),
+        query_key_norm=draw(st.sampled_from(["none", "none", "none", "head", "width"])),
+        output_cap=draw(st.sampled_from([0.0, 0.0, 0.0, 2.0])),
+        parallel=draw(st.sampled_from([False, False, False, True])),
         embedding_norm=draw(st.booleans()),
         embedding_scale=draw(st.booleans()),
         output_bias=draw(st.booleans()),
@@ -154,6 +167,7 @@ def test_bfloat16_rounds_the_weights_and_little_else(config):
 @given(config=configs())
 def test_int8_rounds_rows_of_weights_and_nothing_else(config):
     model, rounded = random_model(config), random_model(replace(config, tied=False))
+    assume(covers(model))
     rounded.load_state_dict(model.state_dict(), strict=False)
     with torch.no_grad():
         rounded.output.weight.copy_(model.output_weight)  # the embedding keeps its precision

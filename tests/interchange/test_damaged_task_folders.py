@@ -13,7 +13,7 @@ from headstart.models.registry import family_named
 @pytest.fixture
 def folder(tmp_path, tiny, tokenizer):
     model = tiny("bert", pooler=True)
-    head = Head(32, family_named("bert").HEADS["classification"], 3)
+    head = Head(32, family_named("bert").heads["classification"], 3)
     labels, metadata = ["a", "b", "c"], {"task": "classification"}
     task = LoadedModel(model, tokenizer, "classification", head.weights(), labels, metadata)
     save_model(tmp_path / "model", task, "# Task")

@@ -239,10 +239,10 @@ def edit(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"hidden_size": None}, "hidden_size"),
+        ({"hidden_size": None}, "config.json says [600, 768]"),
         ({"hidden_size": "32"}, "config.json"),
         ({"hidden_size": 64}, "do not belong together"),
-        ({"num_hidden_layers": 3}, "lacks the weights"),
+        ({"num_hidden_layers": 3}, "layer_types"),
         ({"vocab_size": 500}, "do not belong together"),
         ({"headstart": {"family": "bert", "head": "masked"}}, "is a modernbert model"),
         ({"architectures": ["Oracle"], "headstart": {"family": "headstart-encoder"}}, "is a Oracle"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.family import Stored
 from headstart.models.heads import Head
-from headstart.models.parts import KeyValueCache
+from headstart.models.parts.cache import KeyValueCache
 from headstart.models.registry import family_named, make_config
 from headstart.models.transformer import Transformer, build
 
@@ -134,7 +134,7 @@ def assert_folder(
 ) -> None:
     """A folder of the model loads whole, here and in transformers, and gives the same numbers."""
     module = family_named(model.config.family)
-    shape = module.HEADS[head]
+    shape = module.heads[head]
     own_head = None
     if shape.weights:
         own_head = stir(Head(model.config.width, shape, 2))
@@ -180,6 +180,6 @@ def assert_folder(
 def every_weight_has_a_name(model: Transformer) -> None:
     """The family's map names each weight of the model once."""
     stored: dict[str, Stored] = family_named(model.config.family).weights(model.config)
-    named = [name for names in stored.values() for name in names]
+    named = [name for held in stored.values() for name in held.names]
     assert len(named) == len(set(named))
     assert set(model.state_dict()) <= set(named)

@@ -49,8 +49,10 @@ def pair(source: int, target: int, padded: tuple[int, int], seed: int, left: boo
 def states(model: Transformer, given: Pair) -> Tensor:
     """Our decoder's hidden states `[B, T, D]`."""
     source_segments = given.source_mask - 1
-    memory = model.encode(given.source, source_segments)
-    return model(given.target, given.target_mask - 1, memory=memory, memory_segments=source_segments)
+    encoder_states = model.encode(given.source, source_segments)
+    return model(
+        given.target, given.target_mask - 1, encoder_states=encoder_states, encoder_segments=source_segments
+    )
 
 
 def _collect(modules: list[torch.nn.Module]) -> list[Tensor]:

@@ -35,7 +35,7 @@ def ours_from(theirs: PreTrainedModel, family: str, head: str) -> tuple[Transfor
     fitted = fit(iter(theirs.state_dict().items()), config, module, head, torch.float32, Path("theirs"))
     own_head = None
     if fitted.classifier:
-        own_head = Head(config.width, module.HEADS[head], len(fitted.classifier["weight"]))
+        own_head = Head(config.width, module.heads[head], len(fitted.classifier["weight"]))
         own_head.load(fitted.classifier)
         own_head.eval()
     return fitted.model.eval(), own_head

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
-from headstart.models.families import bart
+from headstart.models.families.bart import BART
 from headstart.models.heads import Head
 
 START = END  # the decoder begins with the end of a text
@@ -119,7 +119,7 @@ def test_folders_of_heads(tiny, tokenizer, tmp_path) -> None:
     ours = stir(tiny("bart"))
     ids = torch.randint(4, 600, (2, 15), generator=torch.Generator().manual_seed(0))
     ids[:, -1] = tokenizer.special.end
-    head = Head(32, bart.HEADS["classification"], 3).eval()
+    head = Head(32, BART.heads["classification"], 3).eval()
     task = LoadedModel(ours, tokenizer, "classification", head.weights(), ["a", "b", "c"])
     save_model(tmp_path / "c", task, "card")
     theirs = in_transformers(transformers.AutoModelForSequenceClassification, tmp_path / "c")

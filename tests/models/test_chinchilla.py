@@ -18,7 +18,7 @@ from parity import assert_close
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model, save_model
-from headstart.models.parts import Attention
+from headstart.models.parts.attention import Attention
 from headstart.models.registry import make_config
 from headstart.models.transformer import build
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from parity import stir
 
 from headstart.errors import HeadstartError
-from headstart.models.parts import KeyValueCache
+from headstart.models.parts.cache import KeyValueCache
 from headstart.models.registry import FAMILIES, count_parameters, make_config, preset_config
 from headstart.models.transformer import Transformer, build
 
@@ -23,7 +23,7 @@ def ids(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def decoded(model: Transformer, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return model(target, memory=model.encode(source))
+    return model(target, encoder_states=model.encode(source))
 
 
 def assert_same(one: torch.Tensor, other: torch.Tensor) -> None:
@@ -37,10 +37,15 @@ def assert_packed_pairs_equal_alone(model: Transformer, documents: list[tuple[in
         torch.cat([torch.full((1, row.shape[1]), number) for number, row in enumerate(rows)], 1)
         for rows in (sources, targets)
     )
-    memory = model.encode(torch.cat(sources, 1), source_segments)
-    packed = model(torch.cat(targets, 1), target_segments, memory=memory, memory_segments=source_segments)
+    encoder_states = model.encode(torch.cat(sources, 1), source_segments)
+    packed = model(
+        torch.cat(targets, 1),
+        target_segments,
+        encoder_states=encoder_states,
+        encoder_segments=source_segments,
+    )
     for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        assert_same(memory[source_segments == number], model.encode(source)[0])
+        assert_same(encoder_states[source_segments == number], model.encode(source)[0])
         assert_same(packed[target_segments == number], decoded(model, source, target)[0])
 
 
@@ -71,8 +76,8 @@ def test_padded_batches_equal_single_rows(tiny, family, left) -> None:
         place = place.flip(0) if left else place
         segments.append(torch.stack([(place < length).long() - 1 for length in lengths]))
     seen_source, seen = segments[0] == 0, segments[1] == 0
-    memory = model.encode(source, segments[0])
-    batch = model(target, segments[1], memory=memory, memory_segments=segments[0])
+    encoder_states = model.encode(source, segments[0])
+    batch = model(target, segments[1], encoder_states=encoder_states, encoder_segments=segments[0])
     assert batch.isfinite().all()
     for row in range(3):
         alone = decoded(model, source[row, seen_source[row]][None], target[row, seen[row]][None])
@@ -88,7 +93,7 @@ def test_padding_beside_a_whole_source_has_finite_gradients(tiny, family, dtype)
     source, target = ids(2, 12), ids(2, 10, seed=1)
     whole, cut = torch.zeros_like(source), torch.zeros_like(target)
     cut[1, 4:] = -1
-    hidden = model(target, cut, memory=model.encode(source, whole), memory_segments=whole)
+    hidden = model(target, cut, encoder_states=model.encode(source, whole), encoder_segments=whole)
     model.logits(hidden[cut == 0]).float().logsumexp(-1).sum().backward()
     assert all(
         parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None
@@ -101,15 +106,15 @@ def test_padding_beside_a_whole_source_has_finite_gradients(tiny, family, dtype)
 def test_the_cache_gives_what_reading_everything_again_gives(tiny, family, cuts) -> None:
     model = stir(tiny(family, encoder_layers=1))
     source, target = ids(2, 9), ids(2, 12, seed=1)
-    memory = model.encode(source)
+    encoder_states = model.encode(source)
     calls = []
     for block in model.decoder.blocks:
         block.cross_attention.key.register_forward_hook(lambda *_: calls.append(1))
-    whole = model(target, memory=memory)
+    whole = model(target, encoder_states=encoder_states)
     assert len(calls) == len(model.decoder.blocks)
     cache, pieces, done = KeyValueCache(), [], 0
     for width in cuts:
-        pieces.append(model(target[:, done : done + width], cache=cache, memory=memory))
+        pieces.append(model(target[:, done : done + width], cache=cache, encoder_states=encoder_states))
         done += width
     assert_same(torch.cat(pieces, 1), whole)
     assert len(calls) == 2 * len(model.decoder.blocks)  # once more, however many steps
@@ -124,11 +129,15 @@ def test_the_cache_of_unequal_pairs_and_of_chosen_rows(tiny, family) -> None:
     source_segments, target_segments = torch.zeros_like(source), torch.zeros_like(target)
     source_segments[0, 5:] = source_segments[1, 8:] = -1
     target_segments[1, :3] = -1
-    memory = model.encode(source, source_segments)
-    whole = model(target, target_segments, memory=memory, memory_segments=source_segments)
+    encoder_states = model.encode(source, source_segments)
+    whole = model(target, target_segments, encoder_states=encoder_states, encoder_segments=source_segments)
     cache = KeyValueCache()
     first = model(
-        target[:, :5], target_segments[:, :5], cache, memory=memory, memory_segments=source_segments
+        target[:, :5],
+        target_segments[:, :5],
+        cache,
+        encoder_states=encoder_states,
+        encoder_segments=source_segments,
     )
     assert_same(first[0], whole[0, :5])
     assert_same(first[1, 3:], whole[1, 3:5])
@@ -138,8 +147,8 @@ def test_the_cache_of_unequal_pairs_and_of_chosen_rows(tiny, family) -> None:
         one = model(
             target[rows, step : step + 1],
             cache=cache,
-            memory=memory[rows],
-            memory_segments=source_segments[rows],
+            encoder_states=encoder_states[rows],
+            encoder_segments=source_segments[rows],
         )
         assert_same(one[:, 0], whole[rows, step])
 
@@ -184,7 +193,7 @@ def test_first_loss_is_near_that_of_a_guess(family) -> None:
     assert abs(float(loss) - math.log(2000)) < 1.0, loss
 
 
-PUBLISHED = [(family, name) for family in ("roberta", *NAMES) for name in sorted(FAMILIES[family].PRESETS)]
+PUBLISHED = [(family, name) for family in ("roberta", *NAMES) for name in sorted(FAMILIES[family].presets)]
 
 
 @pytest.mark.parametrize(("family", "name"), PUBLISHED)
@@ -205,4 +214,4 @@ def test_presets_have_the_parameters_of_the_reference(family, name) -> None:
     reference = sum(parameter.numel() for parameter in theirs.parameters() if parameter.requires_grad)
     if not config.tied:  # which transformers would see in the files
         reference += config.vocab_size * config.width
-    assert count_parameters(config) == module.PRESETS[name].parameters == reference
+    assert count_parameters(config) == module.presets[name].parameters == reference

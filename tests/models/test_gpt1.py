@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from parity import stir
 
 from headstart.errors import HeadstartError
-from headstart.models.families import gpt1
+from headstart.models.families.gpt1 import GPT1
 from headstart.models.registry import make_config
 
 SHAPES = st.fixed_dictionaries(
@@ -84,6 +84,6 @@ def test_sizes_that_its_folders_cannot_hold_are_refused(sizes) -> None:
 
 
 def test_an_activation_that_is_not_computed_is_named() -> None:
-    fields = gpt1.to_hf(model_of("gpt1").config) | {"afn": "swish"}
+    fields = GPT1.to_hf(model_of("gpt1").config) | {"afn": "swish"}
     with pytest.raises(ValueError, match="afn 'swish'"):
-        gpt1.from_hf(fields)
+        GPT1.from_hf(fields)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from parity import assert_close, ours_from, stir
 
 from headstart.errors import HeadstartError
-from headstart.models.families import gpt2
+from headstart.models.families.gpt2 import GPT2
 from headstart.models.registry import make_config
 
 SHAPES = st.fixed_dictionaries(
@@ -116,7 +116,7 @@ def test_heads_that_do_not_share_the_width_are_refused() -> None:
     ],
 )
 def test_what_is_not_computed_is_named(change, words) -> None:
-    fields = gpt2.to_hf(model_of("gpt2").config)
-    gpt2.from_hf(fields)
+    fields = GPT2.to_hf(model_of("gpt2").config)
+    GPT2.from_hf(fields)
     with pytest.raises(ValueError, match=words):
-        gpt2.from_hf(fields | change)
+        GPT2.from_hf(fields | change)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import stir
 
-from headstart.models.families import gpt3
+from headstart.models.families.gpt3 import GPT3
 from headstart.models.registry import make_config
 from headstart.models.transformer import build
 
@@ -110,15 +110,28 @@ def test_folder(head, auto, tokenizer, tmp_path) -> None:
 @pytest.mark.parametrize("window", [0, 7])
 def test_the_order_of_layers_survives_a_folder(layers, window) -> None:
     config = model_of("gpt3", layers=layers, window=window).config
-    again = gpt3.from_hf(gpt3.to_hf(config))
-    assert (again["layers"], again["window"]) == (layers, window)
+    again = make_config("gpt3", GPT3.from_hf(GPT3.to_hf(config)))
+    windows = [[one.layer(layer).window for layer in range(layers)] for one in (config, again)]
+    assert windows[0] == windows[1] == [window if layer % 2 else 0 for layer in range(layers)]
 
 
 @pytest.mark.parametrize("types", [[[["local"], 3]], [[["local", "global"], 1], [["local"], 1]]])
-def test_other_orders_of_layers_are_not_computed(types) -> None:
-    fields = gpt3.to_hf(model_of("gpt3").config) | {"attention_types": types}
+@settings(max_examples=4)
+@given(rows=ROWS)
+def test_other_orders_of_layers(types, rows) -> None:
+    config = transformers.GPTNeoConfig(
+        vocab_size=VOCABULARY, hidden_size=24, num_heads=3, num_layers=3, intermediate_size=96,
+        max_position_embeddings=40, attention_types=types, window_size=5,
+    )  # fmt: skip
+    compare_causal(stir(transformers.GPTNeoForCausalLM(config)), "gpt3", **rows)
+
+
+@pytest.mark.parametrize(
+    "change", [{"attention_types": [[["ring"], 3]]}, {"attention_types": [[["local"], 2]]}]
+)
+def test_unknown_kinds_of_layers_are_not_computed(change) -> None:
     with pytest.raises(ValueError, match="attention_types"):
-        gpt3.from_hf(fields)
+        GPT3.from_hf(GPT3.to_hf(model_of("gpt3").config) | change)
 
 
 def test_queries_start_smaller_as_scores_are_not_scaled() -> None:

@@ -19,8 +19,8 @@ from parity import assert_close, ours_from, stir
 
 from headstart.errors import HeadstartError
 from headstart.models.config import RotaryScaling
-from headstart.models.families import llama
-from headstart.models.parts import rotary_table
+from headstart.models.families.llama import LLAMA
+from headstart.models.parts.positions import rotary_table
 from headstart.models.registry import make_config, preset_config
 
 # The original context is short, so that rows of 40 tokens go far beyond it.
@@ -107,12 +107,12 @@ def test_reading_in_pieces_padded_and_packed(scaling) -> None:
 def test_rotary_angles_of_the_presets_over_the_whole_context(preset) -> None:
     config = preset_config(preset)
     theirs = transformers.models.llama.modeling_llama.LlamaRotaryEmbedding(
-        transformers.LlamaConfig(**llama.to_hf(config))
+        transformers.LlamaConfig(**LLAMA.to_hf(config))
     )
     places = torch.arange(0, config.context, 997)
     places = torch.cat((places, torch.tensor([config.context - 1])))
     cosine, sine = theirs(torch.zeros(1), places[None])
-    own = rotary_table(places, config.head_width, config.rotary_base, torch.float32, config.rotary_scaling)
+    own = rotary_table(places, config.rotaries[0], torch.float32)
     assert config.context in (4096, 8192, 131_072)
     # An angle of up to 131,071 radians has a rounding error of 2^-8 in float32, in both.
     torch.testing.assert_close(own[0], cosine[0], rtol=0, atol=1e-2)
@@ -155,12 +155,12 @@ def test_folder(head, auto, tokenizer, tmp_path) -> None:
 
 def test_folders_before_and_after_the_renaming_of_rotary_fields() -> None:
     config = preset_config("llama-3.1-8b")
-    new = llama.to_hf(config)
+    new = LLAMA.to_hf(config)
     old = {name: value for name, value in new.items() if name != "rope_parameters"}
     older = old | {"rope_scaling": {**old["rope_scaling"], "type": "llama3"}}
     del older["rope_scaling"]["rope_type"], older["head_dim"]
     for fields in (new, old, older):
-        again = llama.from_hf(fields)
+        again = LLAMA.from_hf(fields)
         assert again["rotary_scaling"] == RotaryScaling(8.0, 1.0, 4.0, 8192)
         assert (again["rotary_base"], again["kv_heads"], again["context"]) == (500_000.0, 8, 131_072)
 
@@ -171,7 +171,7 @@ def test_folders_before_and_after_the_renaming_of_rotary_fields() -> None:
 )
 def test_what_is_not_computed_is_named(change, words) -> None:
     with pytest.raises(ValueError, match=words):
-        llama.from_hf(llama.to_hf(model_of("llama").config) | change)
+        LLAMA.from_hf(LLAMA.to_hf(model_of("llama").config) | change)
 
 
 def test_a_width_that_transformers_refuses_is_refused() -> None:

@@ -34,14 +34,14 @@ def test_counts_are_exact(name) -> None:
     assert presets()[name][1].parameters == count_parameters(config)
 
 
-@pytest.mark.parametrize("name", [n for n, (family, _) in presets().items() if FAMILIES[family].MODEL_TYPE])
+@pytest.mark.parametrize("name", [n for n, (family, _) in presets().items() if FAMILIES[family].model_type])
 def test_counts_are_those_of_transformers(name) -> None:
     config = preset_config(name)
     family = FAMILIES[config.family]
-    head = next(head for head in PRETRAINED if head in family.HEADS)
-    fields = CONFIG_MAPPING[family.MODEL_TYPE](**({"pad_token_id": 0} | family.to_hf(config)))
+    head = next(head for head in PRETRAINED if head in family.heads)
+    fields = CONFIG_MAPPING[family.model_type](**({"pad_token_id": 0} | family.to_hf(config)))
     with torch.device("meta"):
-        theirs = getattr(transformers, family.HEADS[head].hf_class)(fields)
+        theirs = getattr(transformers, family.heads[head].hf_class)(fields)
     trained = sum(parameter.numel() for parameter in theirs.parameters() if parameter.requires_grad)
     if not config.tied and theirs.get_output_embeddings().weight is theirs.get_input_embeddings().weight:
         trained += config.vocab_size * config.width  # T5 v1.1: untied only once two tables were read
@@ -75,7 +75,7 @@ HEAD_WIDTHS = {
 @pytest.mark.parametrize("family", HEAD_WIDTHS)
 def test_heads_are_as_wide_as_published(family) -> None:
     """A number of heads that is wrong does not show in the count."""
-    assert [preset_config(name).head_width for name in FAMILIES[family].PRESETS] == HEAD_WIDTHS[family]
+    assert [preset_config(name).head_width for name in FAMILIES[family].presets] == HEAD_WIDTHS[family]
 
 
 def test_chinchilla_needs_a_projection_of_distances_to_have_70_billion() -> None:
@@ -92,8 +92,8 @@ def test_every_preset_says_where_it_comes_from(name) -> None:
     assert 2017 <= preset.year <= 2024
     assert preset.data
     assert properties(name)["year"] == str(preset.year)
-    assert FAMILIES[family].OBJECTIVE in OBJECTIVES
-    assert (preset.tokenizer or FAMILIES[family].TOKENIZER) in TOKENIZERS
+    assert FAMILIES[family].objective in OBJECTIVES
+    assert (preset.tokenizer or FAMILIES[family].tokenizer) in TOKENIZERS
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_family_is_all_of_its_models(capsys, monkeypatch) -> None:
     figures = json.loads(printed(capsys, monkeypatch, "llama", "gpt1", "--json"))
     assert set(figures) == {"models"}
     names = [model["name"] for model in figures["models"]]
-    assert names == [*FAMILIES["llama"].PRESETS, "gpt1"]
+    assert names == [*FAMILIES["llama"].presets, "gpt1"]
     assert figures["models"][0]["tokenizer"] == "llama2"
     assert figures["models"][names.index("llama-3.1-8b")]["config"]["rotary_scaling"]["factor"] == 8.0
     assert figures["models"][-1]["tokens_per_parameter"] is None

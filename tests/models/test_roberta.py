@@ -10,7 +10,7 @@ from parity import assert_close, assert_gradients, assert_weights_go_back, ours_
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
-from headstart.models.families import roberta
+from headstart.models.families.roberta import ROBERTA
 from headstart.models.heads import Head
 
 SHAPES = st.fixed_dictionaries(
@@ -125,7 +125,7 @@ def test_folders(tiny, tokenizer, tmp_path) -> None:
     assert again.config == ours.config
     assert_close(again.logits(again(ids, mask - 1))[mask.bool()], expected)
 
-    head = Head(32, roberta.HEADS["classification"], 3)
+    head = Head(32, ROBERTA.heads["classification"], 3)
     labels = ["ham", "spam", "ünknown"]
     save_model(tmp_path / "c", LoadedModel(ours, tokenizer, "classification", head.weights(), labels), "card")
     theirs = in_transformers(transformers.AutoModelForSequenceClassification, tmp_path / "c")

@@ -20,7 +20,7 @@ from pairs import (
 from parity import assert_close, assert_gradients, assert_weights_go_back, ours_from, stir
 
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
-from headstart.models.families import t5
+from headstart.models.families.t5 import T5
 from headstart.models.heads import Head
 
 SHAPES = st.fixed_dictionaries(
@@ -141,7 +141,7 @@ def test_folders_of_heads(tiny, tokenizer, tmp_path) -> None:
     ids[:, -1] = tokenizer.special.end
     labels = ["ham", "spam", "ünknown"]
 
-    tagger = Head(32, t5.HEADS["tagging"], 3).eval()
+    tagger = Head(32, T5.heads["tagging"], 3).eval()
     save_model(
         tmp_path / "tagging", LoadedModel(ours, tokenizer, "tagging", tagger.weights(), labels), "card"
     )
@@ -157,7 +157,7 @@ def test_folders_of_heads(tiny, tokenizer, tmp_path) -> None:
         expected,
     )
 
-    classifier = Head(32, t5.HEADS["classification"], 3).eval()
+    classifier = Head(32, T5.heads["classification"], 3).eval()
     save_model(
         tmp_path / "c", LoadedModel(ours, tokenizer, "classification", classifier.weights(), labels), "card"
     )
@@ -177,4 +177,4 @@ def test_folders_of_heads(tiny, tokenizer, tmp_path) -> None:
 def test_other_activations_are_refused(changes) -> None:
     fields = {"vocab_size": 9, "d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
     with pytest.raises(ValueError, match="feed_forward_proj"):
-        t5.from_hf(fields | changes)
+        T5.from_hf(fields | changes)

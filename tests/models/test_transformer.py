@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.models import parts
-from headstart.models.config import TransformerConfig
-from headstart.models.parts import KeyValueCache, attend, rotary_table, rotate
+from headstart.models.config import Rotary, TransformerConfig
+from headstart.models.parts import attention
+from headstart.models.parts.attention import attend
+from headstart.models.parts.cache import KeyValueCache
+from headstart.models.parts.positions import rotary_table, rotate
 from headstart.models.registry import FAMILIES, make_config
 from headstart.models.transformer import Transformer, build
 
@@ -98,7 +100,8 @@ def test_rotary_products_depend_on_distance_alone(shift, first, second, half, se
 
     def product(at: int, to: int) -> float:
         tables = [
-            rotary_table(torch.tensor([place]), 2 * half, 10_000.0, torch.float32) for place in (at, to)
+            rotary_table(torch.tensor([place]), Rotary(2 * half, 10_000.0), torch.float32)
+            for place in (at, to)
         ]
         return float((rotate(query, tables[0]) * rotate(key, tables[1])).sum())
 
@@ -109,7 +112,7 @@ def test_rotary_products_depend_on_distance_alone(shift, first, second, half, se
 
 def test_rotation_keeps_lengths() -> None:
     x = torch.randn(2, 3, 50, 8)
-    turned = rotate(x, rotary_table(torch.arange(50), 8, 10_000.0, torch.float32))
+    turned = rotate(x, rotary_table(torch.arange(50), Rotary(8, 10_000.0), torch.float32))
     torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
     assert torch.equal(turned[:, :, 0], x[:, :, 0])
 
@@ -123,7 +126,7 @@ def test_bfloat16_attention_is_close_to_the_fused_kernel(kv_heads, masked, monke
     mask = torch.ones(40, 40).tril().bool() if masked else None
     exact = attend(query, key, value, mask)
     short = attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), mask)
-    monkeypatch.setattr(parts, "SHORT_ROW", 0)
+    monkeypatch.setattr(attention, "SHORT_ROW", 0)
     fused = attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), mask)
     assert short.dtype == fused.dtype == torch.bfloat16
     torch.testing.assert_close(short.float(), exact, rtol=0.02, atol=0.04)
@@ -206,5 +209,5 @@ def test_a_family_fixes_what_the_configuration_leaves_open() -> None:
     for name, family in FAMILIES.items():
         config = make_config(name, SIZES)
         assert isinstance(config, TransformerConfig)
-        assert family.HEADS
+        assert family.heads
         assert build(config, 0).config == config

@@ -10,8 +10,8 @@ from parity import assert_close, assert_weights_go_back, ours_from, stir
 from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding
 
 from headstart.interchange.model_folder import load_model, save_model
-from headstart.models.families import transformer_2017
-from headstart.models.parts import sinusoids
+from headstart.models.families.transformer_2017 import TRANSFORMER_2017
+from headstart.models.parts.positions import sinusoids
 
 SHAPES = st.fixed_dictionaries(
     {
@@ -110,4 +110,4 @@ def test_folders(tiny, tokenizer, tmp_path) -> None:
 
 def test_two_vocabularies_are_refused() -> None:
     with pytest.raises(ValueError, match="share_encoder_decoder_embeddings"):
-        transformer_2017.from_hf({"share_encoder_decoder_embeddings": False})
+        TRANSFORMER_2017.from_hf({"share_encoder_decoder_embeddings": False})

@@ -26,7 +26,7 @@ RATES = {"masked": 0.4, "next-sentence": 0.15, "span-corruption": 0.15, "denoisi
 
 def test_every_family_names_an_objective_that_fits() -> None:
     for family in FAMILIES.values():
-        assert OBJECTIVES[family.OBJECTIVE].architecture == family.FIXED["architecture"], family.NAME
+        assert OBJECTIVES[family.objective].architecture == family.fixed["architecture"], family.name
 
 
 def test_settings_are_those_of_the_kind() -> None:
@@ -232,7 +232,7 @@ def assert_resumes(recipe: PretrainRecipe, folder) -> None:
 )
 def test_families_learn_by_their_objectives_in_the_loop(family, objective, documents, tmp_path) -> None:
     few = documents[:60]
-    recipe = TokenizerRecipe(kind=FAMILIES[family].TOKENIZER, vocab_size=500)
+    recipe = TokenizerRecipe(kind=FAMILIES[family].tokenizer, vocab_size=500)
     made = train((d["text"] for d in few), recipe, tmp_path / "tokenizer")
     encode(few, made, ShardRecipe(heldout_share=0.2), tmp_path / "tokens")
     model = run(tmp_path / "tokens", family, {"kind": objective})

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from headstart.models.config import TransformerConfig
+from headstart.models.config import LayerPlan, TransformerConfig
 from headstart.models.flops import flops_by_part, forward_flops, six_n_d, training_flops
 from headstart.models.parameters import block_parameters, cache_bytes, parameters, parameters_by_part
 from headstart.models.registry import FAMILIES, count_parameters, make_config, preset_config, presets
@@ -42,10 +42,11 @@ def configurations(draw: st.DrawFn) -> TransformerConfig:
         ),
         position_offset=draw(st.sampled_from([0, 2])),
         norm=draw(st.sampled_from(["layernorm", "rmsnorm"])),
-        norm_place=draw(st.sampled_from(["pre", "post"])),
+        norm_place=draw(st.sampled_from(["pre", "post", "sandwich", "output"])),
         feedforward=draw(st.sampled_from(["relu", "gelu", "swiglu", "geglu_tanh"])),
         token_types=draw(st.sampled_from([0, 2])),
-        window=draw(st.sampled_from([0, 4])),
+        plan=draw(st.sampled_from([(LayerPlan(),), (LayerPlan(), LayerPlan(window=4))])),
+        query_key_norm=draw(st.sampled_from(["none", "head", "width"])),
         **{flag: draw(st.booleans()) for flag in flags},
     )
 
@@ -76,7 +77,7 @@ def counted(config: TransformerConfig, rows: int, row: int, source: int, targets
             memory = None
             if config.architecture == "encoder-decoder":
                 memory = model.encode(torch.randint(0, config.vocab_size, (rows, source)))
-            hidden = model(ids, memory=memory).flatten(0, 1)[:targets]
+            hidden = model(ids, encoder_states=memory).flatten(0, 1)[:targets]
             loss = model.logits(hidden).sum()
         with FlopCounterMode(display=False) as backward:
             loss.backward()
@@ -173,7 +174,7 @@ def test_the_cache_shrinks_with_the_key_value_heads() -> None:
 
 
 def test_the_cache_is_as_large_as_the_real_one() -> None:
-    from headstart.models.parts import KeyValueCache
+    from headstart.models.parts.cache import KeyValueCache
 
     config = make_config("llama", SIZES | {"kv_heads": 2})
     cache = KeyValueCache()

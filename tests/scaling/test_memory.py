@@ -33,7 +33,9 @@ def kept_by_autograd(config: TransformerConfig, rows: int, row: int, dtype: torc
     segments = (torch.arange(row) * 3 // row).expand(rows, row)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         memory = model.encode(ids, segments) if config.encoder_layers else None
-        hidden = model(ids, segments, memory=memory, memory_segments=None if memory is None else segments)
+        hidden = model(
+            ids, segments, encoder_states=memory, encoder_segments=None if memory is None else segments
+        )
     assert hidden.requires_grad
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 

@@ -108,9 +108,9 @@ def test_a_mix_is_the_weighted_mean_of_all_layers(tmp_path, encoder, places):
     x = body.embed(torch.from_numpy(text.ids)[None])
     stack = body.encoder
     layers = [stack.enter(x, None)]
-    sight = stack.sight(0, x.shape[1], None, None, x)
+    context = stack.attention_context(0, x.shape[1], None, None, x)
     for block in stack.blocks:
-        layers.append(block(layers[-1], sight))
+        layers.append(block(layers[-1], context))
     layers[-1] = stack.final_norm(layers[-1])
     means = [layer[0].mean(0) for layer in layers]
     normed = [(mean - mean.mean()) / torch.sqrt(mean.var(correction=0) + 1e-5) for mean in means]

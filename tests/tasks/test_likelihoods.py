@@ -39,7 +39,7 @@ def plainly(loaded, asked):
         else:
             memory = model.encode(torch.tensor([asked.context]))
             start = loaded.tokenizer.special.pad
-            hidden = model(torch.tensor([[start, *asked.target[:place]]]), memory=memory)
+            hidden = model(torch.tensor([[start, *asked.target[:place]]]), encoder_states=memory)
         scores = model.logits(hidden[0, -1]).log_softmax(-1)
         total += float(scores[token])
         greedy &= int(scores.argmax()) == token

@@ -108,7 +108,7 @@ def test_peft_loads_models_that_write(tmp_path, base, places, family):
     with torch.no_grad():
         if family == "t5":
             theirs = adapted(input_ids=ids, decoder_input_ids=ids).logits
-            states = body(ids, memory=body.encode(ids))
+            states = body(ids, encoder_states=body.encode(ids))
         else:
             theirs, states = adapted(ids).logits, body(ids)
         own = body.logits(states)

@@ -68,7 +68,7 @@ def test_every_family_classifies_and_tags(tmp_path, pretrained, places, speech, 
         (speech, transformers.AutoModelForTokenClassification),
     ):
         folder = tmp_path / examples.task
-        if examples.task not in FAMILY_MODULES[family].HEADS:
+        if examples.task not in FAMILY_MODULES[family].heads:
             continue
         finetune(pretrained(family), examples, RECIPE, seed=1).save(folder, "# A task")
         predictor = Predictor.of(load_model(folder))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from headstart.models import parts
+from headstart.models.parts import attention
 from headstart.models.transformer import Block
 from headstart.objectives.batch import loss_sum
 from headstart.tokenizer.folder import open_tokenizer
@@ -73,7 +73,7 @@ def test_a_capture_shows_the_batch_and_changes_nothing(
 
     ((batch, loss, model),) = seen
     assert not any(module._forward_hooks for module in model.modules())
-    assert parts.attend.__name__ == "attend"
+    assert attention.attend.__name__ == "attend"
     (folder,) = (run / "captures").iterdir()
     assert folder.name == "step-000003"
     facts = json.loads((folder / "capture.json").read_text())
@@ -123,7 +123,7 @@ def test_a_capture_that_fails_leaves_the_model_as_it_was(engine_recipe, tmp_path
     monkeypatch.setattr(capture, "loss_sum", failing)
     pretrain(engine_recipe(steps=3), run)
     assert not any(module._forward_hooks for module in models[0].modules())
-    assert parts.attend.__name__ == "attend"
+    assert attention.attend.__name__ == "attend"
     assert not (run / "captures").exists()
     (note,) = [event for event in read_metrics(run) if event["kind"] == "note"]
     assert note["text"] == "the capture could not be written (No space left on device); the run goes on"

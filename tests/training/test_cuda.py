@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from headstart.models import parts
+from headstart.models.parts import attention
 from headstart.models.registry import make_config
 from headstart.models.transformer import build
 from headstart.objectives import cross_entropy
@@ -37,7 +37,7 @@ def segments_of(rows: int, tokens: int) -> torch.Tensor:
 )
 def test_documents_end_to_end_are_documents_behind_a_mask(family, monkeypatch) -> None:
     """States and gradients in bfloat16 are as near to float32's as with a mask."""
-    assert parts.DOCUMENT_KERNEL is not None
+    assert attention.DOCUMENT_KERNEL is not None
     sizes = SIZES | {"kv_heads": 1 if family == "llama" else 2, "dropout": 0.0}
     config = make_config(family, sizes)
     ids, segments = torch.randint(0, 600, (4, 64)), segments_of(4, 64)
@@ -51,7 +51,7 @@ def test_documents_end_to_end_are_documents_behind_a_mask(family, monkeypatch) -
 
     right = run(torch.float32, "cpu")
     fast = run(torch.bfloat16, "cuda")
-    monkeypatch.setattr(parts, "DOCUMENT_KERNEL", None)
+    monkeypatch.setattr(attention, "DOCUMENT_KERNEL", None)
     masked = run(torch.bfloat16, "cuda")
     for ours, theirs, reference in zip(fast, masked, right, strict=True):
         assert off(ours, reference) < 1.2 * off(theirs, reference) + 1e-4

@@ -287,7 +287,7 @@ def gradients(engine_recipe):
             model = build(configuration(recipe), 0)
             layout = parallel.ParallelContext(ParallelRecipe(), torch.device("cpu"))
             layout.parallelize(model, recipe)
-            start = getattr(family_named(recipe.model.family), "DECODER_START", "end")
+            start = family_named(recipe.model.family).decoder_start
             runs[kind] = DataLoader(recipe, read_vocabulary(tokenizer, start)), model.eval(), layout
         feed, model, layout = runs[kind]
         batch = feed.batch(step)

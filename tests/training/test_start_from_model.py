@@ -9,6 +9,7 @@ from headstart.interchange.model_folder import load_model
 from headstart.training import loop, run_folder
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
+from headstart.training.recipe import PretrainRecipe
 from headstart.training.restore import load_any
 
 
@@ -92,3 +93,19 @@ def test_checkpoints_of_nobody_knows_what_are_not_taken_up(engine_recipe, tmp_pa
     (tmp_path / "run" / "run.json").unlink()
     with pytest.raises(HeadstartError, match=r"holds checkpoints, and no run\.json"):
         pretrain(engine_recipe(), tmp_path / "run")
+
+
+def test_rates_of_a_model_that_goes_on(tmp_path):
+    """A tenth of a new model's, unless a rate is given; and the saved recipe says which they are."""
+    new = PretrainRecipe.load(None, ["tokens=t"]).optimiser
+    for start in ("static", "random"):
+        assert PretrainRecipe.load(None, ["tokens=t", f"start={start}"]).optimiser == new
+    on = PretrainRecipe.load(None, ["tokens=t", "start=runs/model"])
+    assert on.optimiser.matrix_rate == pytest.approx(new.matrix_rate / 10)
+    assert on.optimiser.vector_rate == pytest.approx(new.vector_rate / 10)
+    on.save(tmp_path / "recipe.yaml")
+    assert PretrainRecipe.load(tmp_path / "recipe.yaml", []) == on
+    given = ["tokens=t", "start=runs/model", "optimiser.matrix_rate=0.004", "optimiser.clip=2"]
+    asked = PretrainRecipe.load(None, given).optimiser
+    assert (asked.matrix_rate, asked.clip) == (0.004, 2.0)
+    assert asked.vector_rate == on.optimiser.vector_rate

@@ -101,8 +101,8 @@ def _chosen(names: Sequence[str]) -> list[str]:
     for name in names:
         if name in known:
             found.append(name)
-        elif name in FAMILIES and FAMILIES[name].PRESETS:
-            found += FAMILIES[name].PRESETS
+        elif name in FAMILIES and FAMILIES[name].presets:
+            found += FAMILIES[name].presets
         elif name in FAMILIES:
             raise HeadstartError(f"of {name} there are no published models; you choose its sizes in a recipe")
         else:

@@ -144,7 +144,7 @@ def _questions(
     }
     measured = [answer_f1(truth, predicted), exact_match(truth, predicted)]
     tables["answerable or not"] = [
-        {"questions": name} | one.subset(places).score.as_dict()
+        {"questions": name, **one.subset(places).score.as_dict()}
         for name, places in parts.items() if places and len(places) < len(truth)
         for one in measured
     ]  # fmt: skip

@@ -123,8 +123,8 @@ def _hidden(loaded: LoadedModel, batch: list[_Read]) -> Tensor:
     if loaded.model.config.architecture != "encoder-decoder":
         return loaded.model(ids)
     source, source_segments = _padded([read.source for read in batch], device)
-    memory = loaded.model.encode(source, source_segments)
-    return loaded.model(ids, segments, memory=memory, memory_segments=source_segments)
+    encoder_states = loaded.model.encode(source, source_segments)
+    return loaded.model(ids, segments, encoder_states=encoder_states, encoder_segments=source_segments)
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from headstart.evaluation.report import Evaluation, by_length, excerpt, slices
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.data.columns import typical_row
 from headstart.tasks.data.lines import TOO_LONG
-from headstart.tasks.data.rows import read_rows
+from headstart.tasks.data.rows import TableRow, read_rows
 from headstart.tasks.kinds.kind import Unusable
 from headstart.tasks.kinds.multiple_choice import MultipleChoice
 from headstart.tasks.metrics.bootstrap import Measurement, mean
@@ -40,7 +40,7 @@ class Problem:
     prompt: str
     choices: tuple[str, ...]
     right: int
-    other: dict[str, Any]
+    other: TableRow
     """The remaining columns."""
 
     @property
@@ -166,7 +166,7 @@ def evaluate_choices(
     return result
 
 
-def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
+def _rows(path: Path) -> list[tuple[str, TableRow]]:
     """Rows with what an error names them by."""
     rows = [(f"{path} line {line}", row) for line, row in read_rows(path) if row is not TOO_LONG]
     if not rows:
@@ -174,7 +174,7 @@ def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
     return rows
 
 
-def _last_word(where: str, row: dict[str, Any]) -> Problem:
+def _last_word(where: str, row: TableRow) -> Problem:
     text = row.get("text")
     if not isinstance(text, str):
         raise HeadstartError(f"{where} has no 'text' whose last word could be foreseen")

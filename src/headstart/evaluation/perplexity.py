@@ -14,7 +14,7 @@ from headstart.evaluation.pseudo_likelihood import pieces, pseudo_loss
 from headstart.evaluation.report import Evaluation, by_length, excerpt, slices
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.data.lines import MAX_LINE, TOO_LONG
-from headstart.tasks.data.rows import format_of, read_rows
+from headstart.tasks.data.rows import TableRow, format_of, read_rows
 from headstart.tasks.metrics.language import bits_per_byte, perplexity
 
 CHUNK_DOCUMENTS = 64
@@ -47,7 +47,7 @@ def evaluate_text(
     context = loaded.model.config.context
     stride = max(1, context // 2) if stride is None else stride
     units: list[tuple[int, float, float, float, float]] = []  # document, loss, tokens, words, bytes
-    rows: list[dict[str, Any]] = []
+    rows: list[TableRow] = []
     xz = lzma.LZMACompressor(preset=6)
     packed = 0
     documents = islice(corpus_documents(path), limit)
@@ -129,7 +129,7 @@ def _hidden_in_turn(loaded: LoadedModel, encoded: Sequence[list[int]]) -> Iterat
             yield place, pseudo_loss(loaded, piece), len(piece)
 
 
-def corpus_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def corpus_documents(path: Path) -> Iterator[tuple[str, TableRow]]:
     """Texts that are not empty, each with the other columns of its row."""
     if format_of(path) == "text":
         text = "\n".join(_short(path, line, row)["text"] for line, row in read_rows(path))
@@ -152,7 +152,7 @@ def corpus_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield text, {name: value for name, value in row.items() if name != column}
 
 
-def _short(path: Path, line: int, row: Any) -> dict[str, Any]:
+def _short(path: Path, line: int, row: Any) -> TableRow:
     """The row, unless its line was too long to be read."""
     if row is TOO_LONG:
         raise HeadstartError(

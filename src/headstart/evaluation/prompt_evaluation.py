@@ -61,7 +61,7 @@ def evaluate_prompted(
         result.rule = f"{prompted.rule()} Examples are chosen by seed {seed}, of each class as many."
         result.add(name, measured)
         result.notes += prompted.notes()
-        by_shots.append({"solved examples": count} | measured[0].score.as_dict())
+        by_shots.append({"solved examples": count, **measured[0].score.as_dict()})
         result.tables[f"errors with {name}"] = _errors(examples, predicted)
     result.tables = {"score against solved examples": by_shots} | result.tables
     for name, its in systems.items():

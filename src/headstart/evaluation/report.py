@@ -3,17 +3,50 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from headstart.folder import atomic, write_json
 from headstart.page.markdown import markdown_table, score_text
-from headstart.tasks.metrics.bootstrap import Measurement, compare
+from headstart.tasks.metrics.bootstrap import ComparisonRow, Measurement, ScoreRow, compare
 
 FEWEST = 5  # examples in a slice
 MOST_VALUES = 12  # of a column that makes slices
 EXCERPT = 160
 
 Table = list[dict[str, Any]]
+"""Rows of one of the further tables; each has columns of its own."""
+
+
+class SystemScore(ScoreRow):
+    """A figure of the model (`system` "model") or of something beside it."""
+
+    system: str
+
+
+class AgainstSystem(ComparisonRow):
+    """The model minus another system."""
+
+    against: str
+
+
+class EvaluationJson(TypedDict):
+    """An evaluation in `evaluation.json`."""
+
+    on: str
+    kind: str
+    rule: str
+    scores: list[SystemScore]
+    comparisons: list[AgainstSystem]
+    tables: dict[str, Table]
+    notes: list[str]
+    seconds: float
+
+
+class ReportJson(TypedDict):
+    """All of `evaluation.json`."""
+
+    model: str
+    evaluations: list[EvaluationJson]
 
 
 @dataclass
@@ -24,9 +57,9 @@ class Evaluation:
     kind: str
     rule: str
     """How the figures come about, in a sentence or two."""
-    scores: Table = field(default_factory=list)
+    scores: list[SystemScore] = field(default_factory=list)
     """Of the model (`system` "model") and of what stands beside it."""
-    comparisons: Table = field(default_factory=list)
+    comparisons: list[AgainstSystem] = field(default_factory=list)
     """The model minus each of the others, on the same examples."""
     tables: dict[str, Table] = field(default_factory=dict)
     """Slices, labels, confusion, errors."""
@@ -35,7 +68,7 @@ class Evaluation:
 
     def add(self, system: str, measured: Sequence[Measurement]) -> None:
         """Take up the scores of a system."""
-        self.scores += [{"system": system} | one.score.as_dict() for one in measured]
+        self.scores += [{"system": system, **one.score.as_dict()} for one in measured]
 
     def add_plain(self, system: str, metric: str, value: float, n: int) -> None:
         """Take up a figure that is computed, not sampled."""
@@ -45,10 +78,10 @@ class Evaluation:
 
     def against(self, system: str, model: Measurement, other: Measurement) -> None:
         """Take up how much better the model is than another system."""
-        self.comparisons.append({"against": system} | compare(model, other).as_dict())
+        self.comparisons.append({"against": system, **compare(model, other).as_dict()})
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_dict(self) -> EvaluationJson:
+        return cast(EvaluationJson, asdict(self))
 
     def text(self) -> str:
         """Scores and comparisons, for a terminal."""
@@ -84,7 +117,7 @@ def write_report(folder: Path, model: str, evaluations: Sequence[Evaluation]) ->
         temporary.write_text(text, encoding="utf-8")
 
 
-def as_json(model: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+def as_json(model: str, evaluations: Sequence[Evaluation]) -> ReportJson:
     return {"model": model, "evaluations": [one.as_dict() for one in evaluations]}
 
 
@@ -108,7 +141,7 @@ def slices(measured: Measurement, columns: Mapping[str, Sequence[Any]]) -> Table
                 for value, chosen in sorted(places.items()):
                     if len(chosen) >= FEWEST:
                         score = measured.subset(chosen).score.as_dict()
-                        table.append({"slice": name, "is": value, "examples": len(chosen)} | score)
+                        table.append({"slice": name, "is": value, "examples": len(chosen), **score})
     return table
 
 
@@ -128,6 +161,7 @@ def excerpt(text: str) -> str:
     return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
 
 
-def _figure(row: dict[str, Any]) -> str:
-    interval = "" if row["low"] is None else f"{score_text(row['low'])} to {score_text(row['high'])}, "
+def _figure(row: ScoreRow) -> str:
+    low, high = row["low"], row["high"]
+    interval = "" if low is None or high is None else f"{score_text(low)} to {score_text(high)}, "
     return f"{row['metric']} {score_text(row['value'])} ({interval}n = {row['n']:,})"

@@ -16,6 +16,7 @@ import platform
 import shlex
 import subprocess
 import threading
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
@@ -24,9 +25,14 @@ from torch import Tensor, nn
 
 from headstart.folder import atomic
 from headstart.generation.incremental import Step
-from headstart.models import parts, transformer
-from headstart.models.config import TransformerConfig
-from headstart.models.parts import KeyValueCache
+from headstart.models import transformer
+from headstart.models.config import Rotary, TransformerConfig
+from headstart.models.parts.attention import Attention, attention_scale
+from headstart.models.parts.cache import KeyValueCache
+from headstart.models.parts.feedforward import FeedForward
+from headstart.models.parts.linear import Linear
+from headstart.models.parts.norms import LayerNorm, RMSNorm
+from headstart.models.parts.positions import rotary_table
 from headstart.models.transformer import Transformer
 
 SOURCE = Path(__file__).with_name("cpu_decoder.cpp")
@@ -39,11 +45,22 @@ COVERED = {
     Transformer,
     transformer.Stack,
     transformer.Block,
-    parts.Attention,
-    parts.FeedForward,
-    parts.Linear,
+    Attention,
+    FeedForward,
+    Linear,
 }
-COVERED |= {parts.LayerNorm, parts.RMSNorm, nn.Embedding, nn.ModuleList, nn.Dropout, nn.Identity}
+COVERED |= {LayerNorm, RMSNorm, nn.Embedding, nn.ModuleList, nn.Dropout, nn.Identity}
+
+# The fields of a configuration that the compiled code heeds, or that change nothing in what it computes. A
+# model in which another one differs from its default goes through the model itself.
+READ = {
+    *("family", "architecture", "vocab_size", "layers", "width", "heads", "kv_heads", "head_width"),
+    *("feedforward_width", "context", "plan", "position", "position_offset", "rotary_base"),
+    *("rotary_scaling", "relative_buckets", "relative_distance", "norm", "norm_place", "norm_bias"),
+    *("norm_epsilon", "feedforward", "feedforward_bias", "qkv_bias", "out_bias", "scaled_attention"),
+    *("query_scalar", "embedding_norm", "embedding_scale", "output_bias", "tied", "dropout"),
+    *("initial_deviation", "embedding_deviation"),
+}
 
 log = logging.getLogger(__name__)
 _compiling = threading.Lock()
@@ -81,12 +98,22 @@ def covers(model: Transformer) -> bool:
     config = model.config
     return (
         config.architecture == "decoder"
-        and not (config.token_types or config.output_scale)
+        and config.norm_place in ("pre", "post")
+        and all(
+            field.default == getattr(config, field.name) for field in fields(config) if field.name not in READ
+        )
+        # One table of rotary positions for all layers, over whole heads.
+        and (config.position != "rotary" or _alike(config))
         and model.dtype in (torch.float32, torch.bfloat16)
         and model.embedding.weight.device.type == "cpu"
         # No other part, be it one of ours or an adapter's in the place of one of ours.
         and {type(part) for part in model.modules()} <= COVERED
     )
+
+
+def _alike(config: TransformerConfig) -> bool:
+    layers = {config.rotary(layer) for layer in range(config.layers)}
+    return layers == {Rotary(config.head_width, config.rotary_base, config.rotary_scaling)}
 
 
 @cache
@@ -240,7 +267,7 @@ class OneRowDecoder:
             activation=ACTIVATIONS[config.feedforward],
             cache_kind=KINDS[model.dtype],
             epsilon=config.norm_epsilon,
-            attention_scale=config.head_width**-0.5 if config.scaled_attention else 1.0,
+            attention_scale=attention_scale(config),
         )
 
     def _block(self, block: nn.Module) -> BlockWeights:
@@ -254,7 +281,7 @@ class OneRowDecoder:
             self._rows(attention.out),
             self._rows(*up),
             self._rows(feedforward.down),
-            self.model.config.window if attention.banded else 0,
+            attention.window,
         )
 
     def _rows(self, *linears: nn.Linear) -> Matrix:
@@ -268,13 +295,8 @@ class OneRowDecoder:
         x = self.stack.embedding_norm(x).float().contiguous()  # [1, 1, D]
         cosine = sine = x  # not read unless positions are rotary
         if config.position == "rotary":
-            cosine, sine = parts.rotary_table(
-                torch.tensor([position]),
-                config.head_width,
-                config.rotary_base,
-                torch.float32,
-                config.rotary_scaling,
-            )  # [1, C]
+            (rotary,) = config.rotaries
+            cosine, sine = rotary_table(torch.tensor([position]), rotary, torch.float32)  # [1, C]
         keys = [keys.reserve() for keys, _ in cache.layers]
         values = [values.reserve() for _, values in cache.layers]
         pointers = ctypes.c_void_p * config.layers

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from headstart.models.parts import KeyValueCache
+from headstart.models.parts.cache import KeyValueCache
 from headstart.models.transformer import Transformer
 
 Step = Callable[[Tensor, KeyValueCache], Tensor]
@@ -32,13 +32,13 @@ class Reader:
         self.model, self.step = model, step
         self.device = model.embedding.weight.device
         self.cache = KeyValueCache()
-        self.memory: Tensor | None = None  # [B, S, D]
-        self.memory_segments: Tensor | None = None  # [B, S]
+        self.encoder_states: Tensor | None = None  # [B, S, D]
+        self.encoder_segments: Tensor | None = None  # [B, S]
         self.source_of: list[int] | None = None
         """Which source each row answers."""
         if sources is not None:
-            ids, self.memory_segments = self._batch(sources, left=False)
-            self.memory = model.encode(ids, self.memory_segments)
+            ids, self.encoder_segments = self._batch(sources, left=False)
+            self.encoder_states = model.encode(ids, self.encoder_segments)
             self.source_of = list(range(len(sources)))
 
     def read(self, tokens: Sequence[Sequence[int]]) -> Tensor:
@@ -50,14 +50,18 @@ class Reader:
         if self.step is not None and segments is None and self.cache.segments is None:
             return self.step(ids, self.cache)
         hidden = self.model(
-            ids, segments, self.cache, memory=self.memory, memory_segments=self.memory_segments
+            ids,
+            segments,
+            self.cache,
+            encoder_states=self.encoder_states,
+            encoder_segments=self.encoder_segments,
         )  # [B, T, D]
         return self.model.logits(hidden[:, -1]).float()
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows, in this order; a row may be taken more than once."""
         index = torch.tensor(rows, device=self.device)
-        if self.memory is None or self.source_of is None:
+        if self.encoder_states is None or self.source_of is None:
             self.cache.reorder(index)
             return
         cross, sources = self.cache.cross, [self.source_of[row] for row in rows]
@@ -67,9 +71,9 @@ class Reader:
             self.cache.cross = cross
             return
         self.cache.reorder(index)
-        self.memory, self.source_of = self.memory[index], sources
-        if self.memory_segments is not None:
-            self.memory_segments = self.memory_segments[index]
+        self.encoder_states, self.source_of = self.encoder_states[index], sources
+        if self.encoder_segments is not None:
+            self.encoder_segments = self.encoder_segments[index]
 
     def forget(self) -> None:
         """Start again with nothing read."""

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from headstart.folder import read_json
 from headstart.interchange.peft_adapter import CONFIG_FILE, OWN_FILE, PREFIX, TASKS, WEIGHTS_FILE, LowRank
 from headstart.interchange.weights import hf_name, names_in_files, read_tensors
 from headstart.models.config import TransformerConfig
+from headstart.models.family import Family
 
 PLAIN_BEGINNINGS = (True, False, None, "true", "gaussian", "eva", "orthogonal")
 """Values of `init_lora_weights` that leave the base as it is."""
@@ -93,7 +93,7 @@ class Adapter:
     own: dict[str, Any] = field(default_factory=dict)
 
     def applied(
-        self, tensors: Iterator[tuple[str, Tensor]], config: TransformerConfig, family: ModuleType
+        self, tensors: Iterator[tuple[str, Tensor]], config: TransformerConfig, family: Family
     ) -> Iterator[tuple[str, Tensor]]:
         """The base model's tensors with the changes, and the head.
 
@@ -139,14 +139,18 @@ class Adapter:
         self,
         tensors: Iterator[tuple[str, Tensor]],
         config: TransformerConfig,
-        family: ModuleType,
+        family: Family,
         inside: Mapping[str, str],
     ) -> Iterator[tuple[str, Tensor]]:
         """The base's tensors; where the embedding or the output alone changes, both of them.
 
         PEFT changes one of two tied matrices and leaves the other as it was.
         """
-        places = {stored[0]: theirs for theirs, stored in family.weights(config).items() if len(stored) == 1}
+        places = {
+            stored.names[0]: theirs
+            for theirs, stored in family.weights(config).items()
+            if len(stored.names) == 1
+        }
         pair = [places.get("embedding.weight"), places.get("output.weight")]
         touched = {module + ".weight" for module in self.changes} | set(self.saved)
         both = [hf_name(name, family, self.head) for name in pair if name is not None]

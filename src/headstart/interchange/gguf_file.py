@@ -15,8 +15,8 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic
-from headstart.models.config import TransformerConfig
-from headstart.models.parts import rotary_frequencies
+from headstart.models.config import Rotary, TransformerConfig
+from headstart.models.parts.positions import rotary_frequencies
 from headstart.models.transformer import Transformer
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.byte_level import (
@@ -144,8 +144,10 @@ def write_gguf(
             heads = paired_heads(theirs, config)
             _add(writer, theirs, _neighbours(tensor, heads) if heads else tensor, kind)
         if config.rotary_scaling is not None:
-            plain = rotary_frequencies(config.head_width, config.rotary_base)
-            stretched = rotary_frequencies(config.head_width, config.rotary_base, config.rotary_scaling)
+            plain = rotary_frequencies(Rotary(config.head_width, config.rotary_base))
+            stretched = rotary_frequencies(
+                Rotary(config.head_width, config.rotary_base, config.rotary_scaling)
+            )
             _add(writer, "rope_freqs.weight", plain / stretched, "f32")
         writer.write_header_to_file()
         writer.write_kv_data_to_file()

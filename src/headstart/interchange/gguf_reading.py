@@ -11,8 +11,8 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.interchange.gguf_file import half_apart, names, package, paired_heads
-from headstart.models.config import RotaryScaling, TransformerConfig
-from headstart.models.parts import rotary_frequencies
+from headstart.models.config import Rotary, RotaryScaling, TransformerConfig
+from headstart.models.parts.positions import rotary_frequencies
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer
 
@@ -201,10 +201,10 @@ def _scaling(path: Path, factors: Tensor, sizes: dict[str, Any]) -> RotaryScalin
     if bool((factors == 1).all()):
         return None
     head_width = sizes["head_width"] or sizes["width"] // sizes["heads"]
-    plain = rotary_frequencies(head_width, sizes["rotary_base"])
+    plain = rotary_frequencies(Rotary(head_width, sizes["rotary_base"]))
     for context in _CONTEXTS:
         scaling = RotaryScaling(factor=_short(float(factors.max())), original_context=context)
-        expected = plain / rotary_frequencies(head_width, sizes["rotary_base"], scaling)
+        expected = plain / rotary_frequencies(Rotary(head_width, sizes["rotary_base"], scaling))
         if factors.shape == expected.shape and torch.allclose(factors, expected, rtol=1e-4):
             return scaling
     raise HeadstartError(f"{path} stretches its positions in another way than Llama 3.1; it is not read")

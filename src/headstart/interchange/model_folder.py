@@ -7,7 +7,6 @@ and what transformers saved for a family of `models` is read here.
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, overload
 
 import torch
@@ -35,6 +34,7 @@ from headstart.interchange.sentence_vectors import (
 )
 from headstart.interchange.weights import fit, read_tensors, tensor_names, to_hf, weight_files, write_tensors
 from headstart.models.config import TransformerConfig
+from headstart.models.family import Family
 from headstart.models.registry import FAMILIES, family_named, make_config
 from headstart.models.transformer import Transformer
 from headstart.tokenizer.base import Tokenizer
@@ -125,9 +125,9 @@ def save_model(
         model = LoadedModel(model, *parts)
     config, tokenizer, head = model.model.config, model.tokenizer, model.head
     family = family_named(config.family)
-    if head not in family.HEADS:
+    if head not in family.heads:
         raise HeadstartError(
-            f"a {config.family} model has no head for {head}; it has {', '.join(sorted(family.HEADS))}"
+            f"a {config.family} model has no head for {head}; it has {', '.join(sorted(family.heads))}"
         )
     check_tokenizer(config, tokenizer)
     with atomic(folder) as temporary:
@@ -155,10 +155,11 @@ def _config_fields(model: LoadedModel, dtype: torch.dtype) -> dict[str, Any]:
     """What stands in `config.json`."""
     config, head, special = model.model.config, model.head, model.tokenizer.special
     family = family_named(config.family)
-    hf_class = None if "mix.weights" in model.classifier else family.HEADS[head].hf_class
+    hf_class = None if "mix.weights" in model.classifier else family.heads[head].hf_class
     fields: dict[str, Any] = {
-        **({"architectures": [hf_class], "model_type": family.MODEL_TYPE} if hf_class else {}),
+        **({"architectures": [hf_class], "model_type": family.model_type} if hf_class else {}),
         **family.to_hf(config),
+        **family.heads[head].says,
         "dtype": str(dtype).removeprefix("torch."),
         "bos_token_id": special.start,
         "eos_token_id": special.end,
@@ -201,20 +202,20 @@ def check_tokenizer(config: TransformerConfig, tokenizer: Tokenizer) -> None:
         raise HeadstartError(
             f"with position_offset={config.position_offset} padding has the id {expected} in transformers' "
             f"{config.family}, but {tokenizer.path} pads with {pad}; take a tokenizer of the kind "
-            f"{family.TOKENIZER}, or an offset one above its padding"
+            f"{family.tokenizer}, or an offset one above its padding"
         )
 
 
-def decoder_start(family: ModuleType, tokenizer: Tokenizer) -> int:
+def decoder_start(family: Family, tokenizer: Tokenizer) -> int:
     """The id before the first token that an encoder-decoder writes.
 
     Raises:
         HeadstartError: the tokenizer has no such token.
     """
-    start: int | None = getattr(tokenizer.special, family.DECODER_START)
+    start: int | None = getattr(tokenizer.special, family.decoder_start)
     if start is None:
         raise HeadstartError(
-            f"{tokenizer.path} has no {family.DECODER_START} token, with which a {family.NAME} decoder begins"
+            f"{tokenizer.path} has no {family.decoder_start} token, with which a {family.name} decoder begins"
         )
     return start
 
@@ -272,7 +273,7 @@ def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> L
     own: dict[str, Any] = stamp if isinstance(stamp, dict) else {}
     family = _family(folder, fields, own)
     try:
-        config = make_config(family.NAME, family.from_hf(fields))
+        config = make_config(family.name, family.from_hf(fields))
     except KeyError as error:
         raise HeadstartError(f"{folder / 'config.json'} lacks {error}; make or get the model again") from None
     except HeadstartError as error:
@@ -290,7 +291,7 @@ def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> L
     tokenizer = open_tokenizer(folder)
     tokenizer.leave_out_special(config.vocab_size)
     # Others pad their embedding to a round size; a tokenizer of ours comes with its own model.
-    own_tokenizer = family.TOKENIZER == "headstart" and tokenizer.vocab_size != config.vocab_size
+    own_tokenizer = family.tokenizer == "headstart" and tokenizer.vocab_size != config.vocab_size
     if tokenizer.vocab_size > config.vocab_size or own_tokenizer:
         raise HeadstartError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}; "
@@ -309,20 +310,20 @@ def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> L
     )
 
 
-def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> ModuleType:
+def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> Family:
     kind = fields.get("model_type")
     if own.get("family") in FAMILIES:
         family = FAMILIES[own["family"]]
-        shape = family.HEADS.get(own.get("head"))
+        shape = family.heads.get(str(own.get("head")))
         # transformers is not told what it cannot compute
         untold = kind is None and ("mix" in own or (shape is not None and shape.hf_class is None))
-        if kind == family.MODEL_TYPE or untold:
+        if kind == family.model_type or untold:
             return family
-    others = [family for family in FAMILIES.values() if not family.NAME.startswith("headstart")]
+    others = [family for family in FAMILIES.values() if not family.name.startswith("headstart")]
     for family in others:
-        if kind is not None and kind == family.MODEL_TYPE:
+        if kind is not None and kind == family.model_type:
             return family
-    known = sorted({family.MODEL_TYPE for family in others if family.MODEL_TYPE})
+    known = sorted({family.model_type for family in others if family.model_type})
     raise HeadstartError(
         f"{folder} is a {kind or 'nameless'} model; this headstart reads {', '.join(known)} "
         "and the folders that it wrote"
@@ -338,17 +339,18 @@ def _head(
 ) -> str:
     """What the folder's output is. A body that needs nothing more to write is taken for one that writes."""
     family = family_named(config.family)
-    if own.get("head") in family.HEADS:
+    if own.get("head") in family.heads:
         return str(own["head"])
     architectures = fields.get("architectures")
     if not architectures:
         return head_of_weights(config, family, names)
-    for head, shape in family.HEADS.items():
-        if shape.hf_class is not None and shape.hf_class == architectures[0]:
+    for head, shape in family.heads.items():
+        told = all(fields.get(key, value) == value for key, value in shape.says.items())
+        if shape.hf_class is not None and shape.hf_class == architectures[0] and told:
             writing = writing_head(config, family, names) if head == "features" else None
             return writing or str(head)
-    known = ", ".join(shape.hf_class or head for head, shape in family.HEADS.items())
-    raise HeadstartError(f"{folder} is a {architectures[0]}; of {family.NAME} models headstart knows {known}")
+    known = ", ".join(shape.hf_class or head for head, shape in family.heads.items())
+    raise HeadstartError(f"{folder} is a {architectures[0]}; of {family.name} models headstart knows {known}")
 
 
 def _labels(folder: Path, fields: dict[str, Any], classifier: dict[str, Tensor]) -> list[str]:

@@ -7,7 +7,7 @@ changes side by side: their narrow matrices above each other, the wide ones alon
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from headstart.folder import write_json
 from headstart.interchange.weights import hf_name
-from headstart.models.family import HeadShape
+from headstart.models.config import TransformerConfig
+from headstart.models.family import HeadShape, Stored
 from headstart.models.registry import family_named
 from headstart.models.transformer import Transformer
 
@@ -119,10 +120,12 @@ def _in_files(
     family, state = family_named(model.config.family), model.state_dict()
     found, transposed = {}, False
     for theirs, stored in family.weights(model.config).items():
-        its = [changes.get(name.removesuffix(".weight")) for name in stored]
+        its = [changes.get(name.removesuffix(".weight")) for name in stored.names]
         if any(change is not None for change in its):
             module = hf_name(theirs, family, head).removesuffix(".weight")
-            found[module] = _side_by_side(its, [len(state[name]) for name in stored])
+            found[module] = _side_by_side(
+                its, [len(state[name]) for name in stored.names], stored, model.config
+            )
             transposed |= stored.transposed
     return found, transposed
 
@@ -132,28 +135,32 @@ def _head_in_files(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The head's weights and what it borrows, under transformers' names, and the modules that hold them."""
     family, state = family_named(model.config.family), model.state_dict()
-    shape: HeadShape = family.HEADS[head]
+    shape: HeadShape = family.heads[head]
     tensors = {theirs: classifier[ours] for theirs, ours in shape.weights.items() if ours in classifier}
     modules = {name.split(".")[0] for name in tensors}
     borrowed = {"pooler": "pooler.", "prediction head": "prediction_head."}.get(shape.through)
     for theirs, stored in family.weights(model.config).items():
-        if borrowed is not None and stored[0].startswith(borrowed) and stored[0] in state:
+        if borrowed is not None and stored.names[0].startswith(borrowed) and stored.names[0] in state:
             name = hf_name(theirs, family, head)
-            tensors[name] = state[stored[0]]
+            tensors[name] = state[stored.names[0]]
             modules.add(name.rpartition(".")[0])
     return tensors, sorted(modules)
 
 
-def _side_by_side(changes: list[LowRank | None], outputs: list[int]) -> LowRank:
-    """One change of a matrix that stacks several along its outputs; None: that part does not change."""
+def _side_by_side(
+    changes: list[LowRank | None], outputs: list[int], stored: Stored, config: TransformerConfig
+) -> LowRank:
+    """One change of a matrix that holds several of ours; None: that part does not change."""
     there = [change for change in changes if change is not None]
     narrow = torch.cat([change.narrow for change in there])
-    widen = torch.zeros(sum(outputs), len(narrow))
-    row = column = 0
+    widen = []
+    column = 0
     for change, count in zip(changes, outputs, strict=True):
+        rows = torch.zeros(count, len(narrow))
         if change is not None:
             rank = len(change.narrow)
-            widen[row : row + count, column : column + rank] = change.widen
+            rows[:, column : column + rank] = change.widen
             column += rank
-        row += count
-    return LowRank(narrow, widen, there[0].scale)
+        widen.append(rows)
+    outputs_first = replace(stored, transposed=False)
+    return LowRank(narrow, outputs_first.join(widen, config), there[0].scale)

@@ -7,12 +7,12 @@ those of transformers' configuration classes; a test compares them.
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from headstart.folder import read_json
 from headstart.interchange.weights import hf_name
 from headstart.models.config import TransformerConfig
+from headstart.models.family import Family
 from headstart.models.registry import FAMILIES
 
 GENERATION_FILE = "generation_config.json"
@@ -129,9 +129,9 @@ def with_model_type(fields: dict[str, Any]) -> dict[str, Any]:
     named = fields.get("architectures")
     if fields.get("model_type") is None and isinstance(named, list) and named:
         for family in FAMILIES.values():
-            classes = [shape.hf_class for shape in family.HEADS.values()]
-            if named[0] in classes and not family.NAME.startswith("headstart"):
-                return fields | {"model_type": family.MODEL_TYPE}
+            classes = [shape.hf_class for shape in family.heads.values()]
+            if named[0] in classes and not family.name.startswith("headstart"):
+                return fields | {"model_type": family.model_type}
     return fields
 
 
@@ -148,29 +148,29 @@ def generation_settings(folder: Path, fields: Mapping[str, Any], config: Transfo
     return said
 
 
-def writing_head(config: TransformerConfig, family: ModuleType, names: Collection[str]) -> str | None:
+def writing_head(config: TransformerConfig, family: Family, names: Collection[str]) -> str | None:
     """The head with which a body alone writes: with tied weights nothing is missing; None: it cannot."""
     head = WRITES.get(config.architecture, "")
-    if head not in family.HEADS:
+    if head not in family.heads:
         return None
     output = {
         hf_name(name, family, head)
         for name, own in family.weights(config).items()
-        if own[0] == "output.weight"
+        if own.names[0] == "output.weight"
     }
     return head if config.tied or output & set(names) else None
 
 
-def head_of_weights(config: TransformerConfig, family: ModuleType, names: Collection[str]) -> str:
+def head_of_weights(config: TransformerConfig, family: Family, names: Collection[str]) -> str:
     """The head that a folder's weights belong to, where its `config.json` names no class.
 
     Args:
         names: of all tensors in the folder.
     """
     held = set(names)
-    ours = {theirs: own[0] for theirs, own in family.weights(config).items()}
+    ours = {theirs: own.names[0] for theirs, own in family.weights(config).items()}
     pooled = any(own.startswith("pooler.") and theirs in held for theirs, own in ours.items())
-    for head, shape in family.HEADS.items():
+    for head, shape in family.heads.items():
         if (
             shape.hf_class
             and shape.weights
@@ -184,6 +184,6 @@ def head_of_weights(config: TransformerConfig, family: ModuleType, names: Collec
     filled = ("prediction_head.", "output_bias", "output.")
     masked = any(own.startswith(filled) and theirs in held for theirs, own in ours.items())
     follows = any(own.startswith("next_sentence.") and theirs in held for theirs, own in ours.items())
-    if follows and "pretraining" in family.HEADS:
+    if follows and "pretraining" in family.heads:
         return "pretraining"
-    return "masked" if masked and "masked" in family.HEADS else "features"
+    return "masked" if masked and "masked" in family.heads else "features"

@@ -173,8 +173,8 @@ def _outputs(loaded: LoadedModel) -> Tensor:
     random = torch.Generator().manual_seed(0)
     length = min(PROBE_TOKENS, config.context)
     ids = torch.randint(0, config.vocab_size, (2, PROBE_ROWS, length), generator=random)
-    memory = model.encode(ids[1]) if config.architecture == "encoder-decoder" else None
-    hidden = model(ids[0], memory=memory)  # [B, T, D]
-    head = family_named(config.family).HEADS[loaded.head]
+    encoder_states = model.encode(ids[1]) if config.architecture == "encoder-decoder" else None
+    hidden = model(ids[0], encoder_states=encoder_states)  # [B, T, D]
+    head = family_named(config.family).heads[loaded.head]
     outputs = hidden if head.weights or loaded.head == "features" else model.logits(hidden)
     return outputs.float()

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,7 +12,7 @@ from torch import Tensor
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, write_json
 from headstart.models.config import TransformerConfig
-from headstart.models.family import HeadShape
+from headstart.models.family import OUTPUTS, Family, HeadShape
 from headstart.models.transformer import Transformer
 
 WEIGHTS_FILE = "model.safetensors"
@@ -25,6 +24,8 @@ _BUFFERS = ("position_ids", "inv_freq", ".masked_bias", ".attn.bias", ".attentio
 # Which parts of a model a head leaves aside, by the beginning of their names.
 _OUTPUT = ("prediction_head.", "output.", "output_bias")
 _POOLER = ("pooler.", "next_sentence.")
+COMPILED = "_orig_mod."
+"""Before all names in the files of a model that was saved behind `torch.compile`."""
 MIX = "mix."
 """Before the weights of a head that reads a mix of all layers, which transformers cannot compute: it must not
 find the head under the names that it knows."""
@@ -113,18 +114,17 @@ def write_tensors(tensors: dict[str, Tensor], folder: Path, shard_bytes: int) ->
 
 
 def to_hf(
-    model: Transformer, family: ModuleType, head: str, classifier: dict[str, Tensor] | None
+    model: Transformer, family: Family, head: str, classifier: dict[str, Tensor] | None
 ) -> dict[str, Tensor]:
     """A model's weights under Hugging Face's names, as the transformers class of its head has them."""
-    shape: HeadShape = family.HEADS[head]
+    shape: HeadShape = family.heads[head]
     left_out = _left_out(head, shape)
     state = model.state_dict()
     tensors = {}
     for theirs, stored in family.weights(model.config).items():
-        if all(name in state and not name.startswith(left_out) for name in stored):
-            parts = [state[name] for name in stored]
-            tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
-            tensors[hf_name(theirs, family, head)] = tensor.T if stored.transposed else tensor
+        if all(name in state and not name.startswith(left_out) for name in stored.names):
+            parts = [state[name] for name in stored.names]
+            tensors[hf_name(theirs, family, head)] = stored.join(parts, model.config)
     mixed = any(name.startswith(MIX) for name in classifier or {})
     names = {ours: f"{MIX}head.{ours}" if mixed else theirs for theirs, ours in shape.weights.items()}
     for ours, tensor in (classifier or {}).items():
@@ -145,23 +145,23 @@ def _left_out(head: str, shape: HeadShape) -> tuple[str, ...]:
     return (*output, *_POOLER)
 
 
-def hf_name(name: str, family: ModuleType, head: str) -> str:
+def hf_name(name: str, family: Family, head: str) -> str:
     """A weight's name in the files of a head: the family's, but for what stands before it."""
-    shape: HeadShape = family.HEADS[head]
-    if name.startswith(family.PREFIX):
+    shape: HeadShape = family.heads[head]
+    if name.startswith(family.prefix):
         if head == "features":
-            return name.removeprefix(family.PREFIX)
+            return name.removeprefix(family.prefix)
         if shape.prefix is not None:
-            return shape.prefix + name.removeprefix(family.PREFIX)
+            return shape.prefix + name.removeprefix(family.prefix)
     return name
 
 
-def names_in_files(config: TransformerConfig, family: ModuleType, head: str) -> dict[str, str]:
+def names_in_files(config: TransformerConfig, family: Family, head: str) -> dict[str, str]:
     """What a file may call a weight -> what the family calls it."""
     inside = {}
     for name in family.weights(config):
         inside[name] = name
-        inside[name.removeprefix(family.PREFIX)] = name
+        inside[name.removeprefix(family.prefix)] = name
         inside[hf_name(name, family, head)] = name
     return inside
 
@@ -169,7 +169,7 @@ def names_in_files(config: TransformerConfig, family: ModuleType, head: str) -> 
 def fit(
     tensors: Iterator[tuple[str, Tensor]],
     config: TransformerConfig,
-    family: ModuleType,
+    family: Family,
     head: str,
     dtype: torch.dtype,
     where: Path,
@@ -183,15 +183,15 @@ def fit(
     Raises:
         HeadstartError: weights are missing, of another shape, or unknown to the family.
     """
-    shape: HeadShape = family.HEADS[head]
+    shape: HeadShape = family.heads[head]
     expected = family.weights(config)
     inside = names_in_files(config, family, head)
-    ignored = (*_BUFFERS, *getattr(family, "IGNORED", ()))
-    zeros = getattr(family, "ZEROS", ())
+    ignored = (*_BUFFERS, *family.ignored)
     found: dict[str, Tensor] = {}
     classifier: dict[str, Tensor] = {}
     unknown = []
     for name, tensor in tensors:
+        name = name.removeprefix(COMPILED)
         plain = name.replace(".gamma", ".weight").replace(".beta", ".bias")  # TensorFlow's names
         if name in shape.weights:
             classifier[shape.weights[name]] = tensor.float()
@@ -199,14 +199,13 @@ def fit(
             classifier[name.removeprefix(f"{MIX}head.")] = tensor.float()
         elif plain in inside:
             stored = expected[inside[plain]]
-            tensor = tensor.T.contiguous() if stored.transposed else tensor
-            for ours, part in zip(stored, tensor.chunk(len(stored)), strict=False):
-                found[ours] = part.clone().float() if len(stored) > 1 else part.float()
-        elif name.endswith(zeros) and tensor.any():
+            for ours, part in zip(stored.names, stored.split(tensor, config), strict=False):
+                found[ours] = part.clone().float() if len(stored.names) > 1 else part.float()
+        elif name.endswith(family.zeros) and tensor.any():
             raise HeadstartError(
-                f"{where} has a {name} that is not all zeros, which a {family.NAME} model here does not add"
+                f"{where} has a {name} that is not all zeros, which a {family.name} model here does not add"
             )
-        elif not name.endswith((*ignored, *zeros)):
+        elif not name.endswith((*ignored, *family.zeros)):
             unknown.append(name)
     if shape.encoder_alone:
         config = replace(config, architecture="encoder", layers=config.encoder_layers, encoder_layers=0)
@@ -254,7 +253,7 @@ def _without_missing_parts(
             pooler=config.pooler and "pooler" in held,
             next_sentence=config.next_sentence and "next_sentence" in held,
         )
-    if head not in ("masked", "causal", "text-to-text", "pretraining"):
+    if head not in OUTPUTS:
         config = replace(
             config,
             prediction_head=config.prediction_head and "prediction_head" in held,

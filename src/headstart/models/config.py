@@ -6,7 +6,8 @@ from typing import Any, Literal
 from headstart.errors import HeadstartError
 
 Architecture = Literal["encoder", "decoder", "encoder-decoder"]
-Position = Literal["learned", "sinusoidal", "rotary", "relative", "relative-xl", "none"]
+Position = Literal["learned", "sinusoidal", "rotary", "relative", "relative-xl", "disentangled", "none"]
+NormPlace = Literal["pre", "post", "sandwich", "output"]
 Feedforward = Literal["relu", "gelu", "gelu_tanh", "swiglu", "geglu", "geglu_tanh"]
 
 
@@ -16,15 +17,45 @@ SHORT_ROW = 512
 
 @dataclass(frozen=True)
 class RotaryScaling:
-    """How Llama 3.1 stretches rotary positions beyond the context it was first trained on.
+    """How rotary positions are scaled to reach beyond the context that a model was first trained on.
 
-    Source: Dubey et al. 2024, section 3.4.2, with the constants of the released models.
+    llama3: slow pairs turn `factor` times slower, fast ones as before (Dubey et al. 2024, section 3.4.2, with
+    the constants of the released models). linear: all pairs turn `factor` times slower (Chen et al. 2023,
+    section 3.2). longrope: every pair turns slower by a factor of its own (Ding et al. 2024, section 3).
     """
 
     factor: float = 8.0
     low_frequency: float = 1.0
     high_frequency: float = 4.0
     original_context: int = 8192
+    kind: Literal["llama3", "linear", "longrope"] = "llama3"
+    short_factors: tuple[float, ...] = ()
+    """longrope: of each pair, in texts up to `original_context`."""
+    long_factors: tuple[float, ...] = ()
+    """longrope: of each pair, in longer texts."""
+    magnitude: float = 1.0
+    """longrope: cosine and sine are multiplied by it."""
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """The rotary positions of one layer (Su et al. 2021, section 3.2.2)."""
+
+    width: int
+    """How many of a head's numbers are turned."""
+    base: float
+    scaling: RotaryScaling | None = None
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What a layer has of its own; everything else is the same in all layers."""
+
+    window: int = 0
+    """How many latest tokens a token sees, itself among them, in an encoder as many to both sides; 0: all."""
+    rotary_base: float | None = None
+    """Base of this layer's rotary positions, without scaling; None: the model's base and scaling; 0: it has
+    no rotary positions."""
 
 
 # Far beyond any model; a damaged or hostile file that says more ends in a sentence, not in hours of work.
@@ -40,11 +71,18 @@ BOUNDS = {
     "context": (1, 10**9),
     "position_offset": (0, 10**5),
     "token_types": (0, 10**4),
-    "window": (0, 10**9),
+    "rotary_width": (0, 10**5),
     "relative_buckets": (4, 10**5),
     "relative_distance": (2, 10**9),
 }
-RANGES = {"dropout": (0, 1), "norm_epsilon": (0, 1), "rotary_base": (1, 1e12)}
+RANGES = {
+    "dropout": (0, 1),
+    "norm_epsilon": (0, 1),
+    "rotary_base": (1, 1e12),
+    "query_scalar": (0, 1e9),
+    "attention_cap": (0, 1e9),
+    "output_cap": (0, 1e9),
+}
 
 
 @dataclass(frozen=True)
@@ -72,20 +110,29 @@ class TransformerConfig:
     """Blocks of the encoder, in an encoder-decoder."""
     head_width: int = 0
     """Of one head; 0 becomes `width / heads`."""
+    plan: tuple[LayerPlan, ...] = (LayerPlan(),)
+    """What differs from layer to layer, as a pattern that repeats: layer n has `plan[n % len(plan)]`."""
 
     position: Position = "none"
     position_offset: int = 0
     """Rows of the position table before the first position (RoBERTa, BART)."""
     rotary_base: float = 10_000.0
     rotary_scaling: RotaryScaling | None = None
+    rotary_width: int = 0
+    """How many of a head's numbers rotary positions turn, the first ones; 0: all."""
     relative_buckets: int = 32
     """Buckets of T5's relative positions."""
     relative_distance: int = 128
     """From this distance on, all fall into the last bucket."""
 
     norm: Literal["layernorm", "rmsnorm"] = "layernorm"
-    norm_place: Literal["pre", "post"] = "pre"
-    """Before each part of a block, or after its sum with the stream."""
+    norm_place: NormPlace = "pre"
+    """Where the norms of a block's parts are: before the part; after its sum with the stream (post); before
+    the part and on its output (sandwich); on the output alone."""
+    norm_plus_one: bool = False
+    """A norm multiplies by one plus its weight (Gemma)."""
+    parallel: bool = False
+    """Attention and feed-forward layer read the same stream, each through its norm, and are added to it."""
     norm_bias: bool = False
     norm_epsilon: float = 1e-5
 
@@ -96,8 +143,12 @@ class TransformerConfig:
     """Of the attention's output projection."""
     scaled_attention: bool = True
     """Divide attention scores by the root of the head width."""
-    window: int = 0
-    """Every second block sees only that many latest tokens, its own among them; 0: all see all."""
+    query_scalar: float = 0.0
+    """Divide attention scores by the root of this number; 0: of the head width."""
+    query_key_norm: Literal["none", "head", "width"] = "none"
+    """An RMSNorm of queries and keys: of each head, or over the width of all heads."""
+    attention_cap: float = 0.0
+    """Attention scores s become cap * tanh(s / cap); 0: they stay."""
 
     embedding_norm: bool = False
     """Normalise the embeddings; a pre-norm stack then starts without a norm of its own."""
@@ -110,6 +161,8 @@ class TransformerConfig:
     output_bias: bool = False
     output_scale: bool = False
     """Divide the states by the root of the width before the output (T5 v1.0)."""
+    output_cap: float = 0.0
+    """Scores over the vocabulary s become cap * tanh(s / cap); 0: they stay."""
     tied: bool = True
     """The output shares the embedding's weights."""
     pooler: bool = False
@@ -140,10 +193,15 @@ class TransformerConfig:
             object.__setattr__(self, "head_width", self.width // self.heads)
         if self.heads % self.kv_heads:
             raise HeadstartError(f"{self.heads} heads cannot share {self.kv_heads} key-value heads evenly")
-        if self.position == "rotary" and self.head_width % 2:
-            raise HeadstartError(
-                f"rotary positions need an even head width, not {self.head_width}; change width or heads"
-            )
+        if self.position == "rotary":
+            turned = self.rotary_width or self.head_width
+            if turned % 2 or turned > self.head_width:
+                raise HeadstartError(
+                    f"rotary positions need an even head width, not {turned} of {self.head_width}; change "
+                    "width or heads"
+                )
+        if not self.plan or any(not 0 <= layer.window < 10**9 for layer in self.plan):
+            raise HeadstartError(f"plan={self.plan!r} is not possible; a window is a whole number from 0 on")
         if self.position == "relative-xl" and self.architecture != "decoder":
             raise HeadstartError(
                 "positions relative as in Transformer-XL look to the left: a decoder's alone"
@@ -153,6 +211,29 @@ class TransformerConfig:
                 f"encoder_layers={self.encoder_layers} does not fit an {self.architecture}: "
                 "an encoder-decoder has some, the others none"
             )
+
+    def layer(self, number: int) -> LayerPlan:
+        """What layer `number`, counted from 0, has of its own."""
+        return self.plan[number % len(self.plan)]
+
+    def rotary(self, number: int) -> Rotary | None:
+        """The rotary positions of layer `number`; None: it has none."""
+        own = self.layer(number).rotary_base
+        if self.position != "rotary" or own == 0:
+            return None
+        width = self.rotary_width or self.head_width
+        return Rotary(width, self.rotary_base, self.rotary_scaling) if own is None else Rotary(width, own)
+
+    @property
+    def rotaries(self) -> list[Rotary]:
+        """The different rotary positions that layers have."""
+        found = [self.rotary(number) for number in range(len(self.plan))]
+        return list(dict.fromkeys(rotary for rotary in found if rotary is not None))
+
+    @property
+    def final_norm(self) -> bool:
+        """Whether a norm follows the last block: the stream of a post-norm stack is normed already."""
+        return self.norm_place != "post"
 
     @property
     def generates(self) -> bool:

@@ -1,11 +1,16 @@
 """What a task puts on top of a Transformer's states."""
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.models.family import HeadShape
-from headstart.models.parts import Linear
+from headstart.models.parts.linear import Linear
 from headstart.models.transformer import Transformer
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "gelu": F.gelu}
 
 
 class Head(nn.Module):
@@ -29,7 +34,7 @@ class Head(nn.Module):
         elif self.shape.through == "prediction head":
             states = model.prediction_head(states)
         elif self.dense is not None:
-            states = torch.tanh(self.dense(self.dropout(states)))
+            states = ACTIVATIONS[self.shape.activation](self.dense(self.dropout(states)))
         return self.output(self.dropout(states))
 
     def weights(self) -> dict[str, Tensor]:

@@ -26,10 +26,11 @@ def parameters_by_part(config: TransformerConfig) -> dict[str, int]:
         parts["attention"] += layers * _attention(config, cross=False)
         parts["cross-attention"] += layers * _attention(config, cross=True) * cross
         parts["feed-forward"] += layers * _feed_forward(config)
-        norms = layers * (3 if cross else 2) + config.embedding_norm
+        each = (4 if config.norm_place == "sandwich" else 2) + cross
+        norms = layers * each + config.embedding_norm + config.final_norm
         if config.norm_place == "pre":
-            norms += 1 - config.embedding_norm  # the last; the first block then starts without one
-        parts["norms"] += norms * norm
+            norms -= config.embedding_norm  # the first block then starts without one
+        parts["norms"] += norms * norm + layers * (1 + cross) * _query_key_norms(config)
     if config.prediction_head:
         parts["output"] += D * D + D * config.feedforward_bias + norm
     parts["output"] += V * D * (not config.tied) + V * config.output_bias
@@ -77,6 +78,11 @@ def _attention(config: TransformerConfig, cross: bool) -> int:
     if config.position == "relative-xl" and not cross:
         count += D * all_heads + 2 * all_heads
     return count
+
+
+def _query_key_norms(config: TransformerConfig) -> int:
+    widths = {"none": 0, "head": 2, "width": config.heads + config.kv_heads}
+    return widths[config.query_key_norm] * config.head_width
 
 
 def _feed_forward(config: TransformerConfig) -> int:

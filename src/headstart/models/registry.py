@@ -1,47 +1,48 @@
 """The families, by name. A new family is one file and one line here."""
 
-from types import ModuleType
+from dataclasses import fields as fields_of
 from typing import Any
 
 from headstart.errors import HeadstartError, nearest
-from headstart.models.config import TransformerConfig
-from headstart.models.families import (
-    bart,
-    bert,
-    chinchilla,
-    gpt1,
-    gpt2,
-    gpt3,
-    headstart_decoder,
-    headstart_encoder,
-    llama,
-    roberta,
-    t5,
-    transformer_2017,
-)
-from headstart.models.family import Preset
+from headstart.models.config import LayerPlan, TransformerConfig
+from headstart.models.families.bart import BART
+from headstart.models.families.bert import BERT
+from headstart.models.families.chinchilla import CHINCHILLA
+from headstart.models.families.gpt1 import GPT1
+from headstart.models.families.gpt2 import GPT2
+from headstart.models.families.gpt3 import GPT3
+from headstart.models.families.headstart_decoder import HEADSTART_DECODER
+from headstart.models.families.headstart_encoder import HEADSTART_ENCODER
+from headstart.models.families.llama import LLAMA
+from headstart.models.families.roberta import ROBERTA
+from headstart.models.families.t5 import T5
+from headstart.models.families.transformer_2017 import TRANSFORMER_2017
+from headstart.models.family import Family, Preset
 
-FAMILIES: dict[str, ModuleType] = {
-    family.NAME: family
+FAMILIES: dict[str, Family] = {
+    family.name: family
     for family in (
-        headstart_encoder,
-        headstart_decoder,
-        transformer_2017,
-        bert,
-        roberta,
-        t5,
-        bart,
-        gpt1,
-        gpt2,
-        gpt3,
-        chinchilla,
-        llama,
+        HEADSTART_ENCODER,
+        HEADSTART_DECODER,
+        TRANSFORMER_2017,
+        BERT,
+        ROBERTA,
+        T5,
+        BART,
+        GPT1,
+        GPT2,
+        GPT3,
+        CHINCHILLA,
+        LLAMA,
     )
 }
 
+# What a folder need not hold: how a model was trained and began, and parts that a head may lack.
+_NOT_IN_FOLDERS = {"dropout", "initial_deviation", "embedding_deviation", "pooler", "next_sentence", "tied"}
 
-def family_named(name: str) -> ModuleType:
-    """The module of a family; an unknown name is a `HeadstartError`."""
+
+def family_named(name: str) -> Family:
+    """A family; an unknown name is a `HeadstartError`."""
     if name not in FAMILIES:
         raise HeadstartError(f"there is no model family {name!r}{nearest(name, FAMILIES)}")
     return FAMILIES[name]
@@ -51,29 +52,42 @@ def make_config(name: str, sizes: dict[str, Any]) -> TransformerConfig:
     """A family's configuration: what the family fixes, and the sizes given.
 
     Without `kv_heads` there are as many as heads; an encoder-decoder without `encoder_layers` has as
-    many as `layers`.
+    many as `layers`. `window` is the older way to say a plan: every second layer sees that many tokens.
 
     Raises:
         HeadstartError: sizes that do not fit together, or that the family does not have.
     """
     family = family_named(name)
-    fields = family.FIXED | {"family": name, "kv_heads": sizes.get("heads")} | sizes
-    if fields["architecture"] == "encoder-decoder":
-        fields.setdefault("encoder_layers", fields["layers"])
-    config = TransformerConfig(**fields)
-    if config.kv_heads != config.heads and not family.GROUPED_QUERY:
+    config = _configuration(family, sizes)
+    if config.kv_heads != config.heads and not family.grouped_query:
         raise HeadstartError(
             f"{name} has as many key-value heads as heads; leave kv_heads={config.kv_heads} "
             f"with {config.heads} heads to decoders"
         )
-    family.to_hf(config)  # sizes that no folder of the family can hold are refused here, before any training
+    # What no folder of the family can hold is refused here, before any training.
+    again = _configuration(family, family.from_hf(family.to_hf(config)))
+    for field in fields_of(config):
+        own, held = getattr(config, field.name), getattr(again, field.name)
+        if field.name == "plan":
+            own, held = ([one.layer(layer) for layer in range(one.layers)] for one in (config, again))
+        if own != held and field.name not in _NOT_IN_FOLDERS:
+            raise HeadstartError(f"a {name} model has {field.name}={held}, not {own}; leave it out")
     return config
+
+
+def _configuration(family: Family, sizes: dict[str, Any]) -> TransformerConfig:
+    fields = {**family.fixed, "family": family.name, "kv_heads": sizes.get("heads"), **sizes}
+    if "window" in fields:
+        fields["plan"] = (LayerPlan(), LayerPlan(window=fields.pop("window")))
+    if fields["architecture"] == "encoder-decoder":
+        fields.setdefault("encoder_layers", fields["layers"])
+    return TransformerConfig(**fields)
 
 
 def presets() -> dict[str, tuple[str, Preset]]:
     """Every published model: its name, its family's name, and its preset."""
     return {
-        name: (family.NAME, preset) for family in FAMILIES.values() for name, preset in family.PRESETS.items()
+        name: (family.name, preset) for family in FAMILIES.values() for name, preset in family.presets.items()
     }
 
 

@@ -4,67 +4,87 @@ The forward pass has no branch on a family's name: what differs stands in the co
 """
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
-from headstart.models import parts
 from headstart.models.config import TransformerConfig
-from headstart.models.parts import (
+from headstart.models.parts import attention
+from headstart.models.parts.attention import (
     Attention,
-    FeedForward,
-    KeyValueCache,
-    Linear,
-    PredictionHead,
-    RelativeBias,
-    Sight,
-    document_borders,
-    make_norm,
-    places,
-    rotary_table,
-    sinusoids,
+    AttentionContext,
+    attention_mask,
+    cumulative_lengths,
 )
+from headstart.models.parts.cache import KeyValueCache
+from headstart.models.parts.feedforward import FeedForward, PredictionHead
+from headstart.models.parts.linear import Linear
+from headstart.models.parts.norms import make_norm
+from headstart.models.parts.positions import RelativeBias, position_ids, rotary_table, sinusoids
 
 
 class Block(nn.Module):
     """Attention, in a decoder with an encoder cross-attention, then feed-forward.
 
-    Each part is added to the stream: pre-norm reads the stream through a norm, post-norm normalises
-    the sum.
+    Each part is added to the stream. Pre-norm reads the stream through a norm, post-norm normalises the sum,
+    an output norm what the part gives, and a sandwich has a norm before the part and one on its output.
     """
 
     def __init__(self, config: TransformerConfig, layer: int, cross: bool) -> None:
         super().__init__()
-        self.pre_norm = config.norm_place == "pre"
-        normed_already = self.pre_norm and config.embedding_norm and layer == 0
+        self.place, self.parallel = config.norm_place, config.parallel
+        normed_already = self.place == "pre" and config.embedding_norm and layer == 0
         self.attention_norm = nn.Identity() if normed_already else make_norm(config)
         self.attention = Attention(config, layer)
         self.cross_norm = make_norm(config) if cross else None
         self.cross_attention = Attention(config, layer, cross=True) if cross else None
         self.feedforward_norm = make_norm(config)
         self.feedforward = FeedForward(config)
+        self.attention_out_norm = self.feedforward_out_norm = None
+        if self.place == "sandwich":
+            self.attention_out_norm, self.feedforward_out_norm = make_norm(config), make_norm(config)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
         self,
         x: Tensor,
-        sight: Sight,
+        context: AttentionContext,
         cache: KeyValueCache | None = None,
-        memory: Tensor | None = None,
-        memory_sight: Sight | None = None,
+        encoder_states: Tensor | None = None,
+        cross_context: AttentionContext | None = None,
     ) -> Tensor:
-        x = self._add(x, self.attention_norm, self.attention, sight, cache)  # [B, T, D]
+        if self.parallel:
+            mixed = self.attention(self.attention_norm(x), context, cache)  # [B, T, D]
+            return x + self.dropout(mixed) + self.dropout(self.feedforward(self.feedforward_norm(x)))
+        mixed = self.attention(self._before(self.attention_norm, x), context, cache)
+        x = self._add(x, mixed, self.attention_norm, self.attention_out_norm)
         if self.cross_attention is not None and self.cross_norm is not None:
-            x = self._add(x, self.cross_norm, self.cross_attention, memory_sight, cache, memory)
-        return self._add(x, self.feedforward_norm, self.feedforward)
+            mixed = self.cross_attention(
+                self._before(self.cross_norm, x), cross_context, cache, encoder_states
+            )
+            x = self._add(x, mixed, self.cross_norm)
+        return self._add(
+            x,
+            self.feedforward(self._before(self.feedforward_norm, x)),
+            self.feedforward_norm,
+            self.feedforward_out_norm,
+        )
 
-    def _add(self, x: Tensor, norm: nn.Module, part: nn.Module, *arguments: Any) -> Tensor:
-        if self.pre_norm:
-            return x + self.dropout(part(norm(x), *arguments))
-        return norm(x + self.dropout(part(x, *arguments)))
+    def _before(self, norm: nn.Module, x: Tensor) -> Tensor:
+        """What a part reads of the stream."""
+        normed: Tensor = norm(x) if self.place in ("pre", "sandwich") else x
+        return normed
+
+    def _add(self, x: Tensor, part: Tensor, norm: nn.Module, out_norm: nn.Module | None = None) -> Tensor:
+        """The stream with what a part gives."""
+        if self.place == "output":
+            part = norm(part)
+        elif out_norm is not None:
+            part = out_norm(part)
+        x = x + self.dropout(part)
+        return norm(x) if self.place == "post" else x
 
 
 class Stack(nn.Module):
@@ -80,7 +100,8 @@ class Stack(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.relative_bias = RelativeBias(config, causal) if config.position == "relative" else None
         self.blocks = nn.ModuleList(Block(config, layer, cross) for layer in range(layers))
-        self.final_norm = make_norm(config) if config.norm_place == "pre" else nn.Identity()
+        self.final_norm = make_norm(config) if config.final_norm else nn.Identity()
+        self.windows = sorted({config.layer(number).window for number in range(layers)})
 
     def forward(
         self,
@@ -89,8 +110,8 @@ class Stack(nn.Module):
         cache: KeyValueCache | None = None,
         token_types: Tensor | None = None,
         prefix: Tensor | None = None,
-        memory: Tensor | None = None,
-        memory_segments: Tensor | None = None,
+        encoder_states: Tensor | None = None,
+        encoder_segments: Tensor | None = None,
     ) -> Tensor:
         """Embedded tokens `[B, T, D]` to hidden states `[B, T, D]`; arguments as in `Transformer`."""
         tokens = x.shape[1]
@@ -98,17 +119,17 @@ class Stack(nn.Module):
         if cache is not None:
             segments = cache.extend_segments(segments, tokens)
         x = self.enter(x, segments, token_types, start)
-        sight = self.sight(start, tokens, segments, prefix, x)
-        memory_sight = Sight()
-        if memory_segments is not None:
+        context = self.attention_context(start, tokens, segments, prefix, x)
+        cross_context = AttentionContext()
+        if encoder_segments is not None:
             if segments is None:
                 segments = x.new_zeros(len(x), start + tokens, dtype=torch.long)
             asking = segments[:, start:]
-            same = asking[:, :, None] == memory_segments[:, None, :]  # [B, T, S]
+            same = asking[:, :, None] == encoder_segments[:, None, :]  # [B, T, S]
             # Padding may look anywhere, for a query that sees nothing has no softmax.
-            memory_sight.mask = (same | (asking[:, :, None] < 0))[:, None]  # [B, 1, T, S]
+            cross_context.masks[0] = (same | (asking[:, :, None] < 0))[:, None]  # [B, 1, T, S]
         for block in self.blocks:
-            x = block(x, sight, cache, memory, memory_sight)
+            x = block(x, context, cache, encoder_states, cross_context)
         return self.final_norm(x)
 
     def enter(
@@ -131,7 +152,7 @@ class Stack(nn.Module):
         if segments is None:
             positions = torch.arange(start, start + tokens, device=x.device)  # [T]
         else:
-            positions = places(segments)[:, start:]  # [B, T]
+            positions = position_ids(segments)[:, start:]  # [B, T]
         if self.positions is None:
             return sinusoids(positions, self.config.width, x.dtype)
         longest = start + tokens
@@ -144,51 +165,39 @@ class Stack(nn.Module):
             )
         return self.positions(positions + self.config.position_offset).to(x.dtype)
 
-    def sight(
+    def attention_context(
         self, start: int, tokens: int, segments: Tensor | None, prefix: Tensor | None, x: Tensor
-    ) -> Sight:
-        """Who sees whom, and from how far: queries are the last `tokens` of `start + tokens` keys."""
-        config, sight = self.config, Sight()
-        if config.position == "rotary":
-            queries = torch.arange(start, start + tokens, device=x.device)
-            sight.rotary = rotary_table(
-                queries, config.head_width, config.rotary_base, x.dtype, config.rotary_scaling
-            )
-        if segments is not None and prefix is None and not start and self._end_to_end(x):
-            sight.borders = document_borders(segments)
-            return sight
+    ) -> AttentionContext:
+        """What the blocks attend to: queries are the last `tokens` of `start + tokens` keys."""
         keys = torch.arange(start + tokens, device=x.device)  # [S]
         queries = keys[start:]  # [T]
-        if self.causal:
-            if segments is None and prefix is None and not start:
-                sight.causal = True
-            elif tokens > 1:
-                sight.mask = queries[:, None] >= keys
-        if prefix is not None:
-            sight.mask = prefix[:, None, None, :] | (queries[:, None] >= keys)  # [B, 1, T, S]
-        if segments is not None:
-            same = (segments[:, start:, None] == segments[:, None, :])[:, None]  # [B, 1, T, S]
-            sight.mask = same if sight.mask is None else same & sight.mask
-        if config.window:
-            near = (queries[:, None] - keys).abs() < config.window
-            if sight.causal:
-                near = near & (queries[:, None] >= keys)
-            sight.banded = near if sight.mask is None else near & sight.mask
-        if config.position == "relative-xl":
-            sight.distances = queries[:, None] - keys
-        needs_bias = self.relative_bias is not None or sight.distances is not None
-        if needs_bias and sight.causal:
-            sight.causal, sight.mask = False, queries[:, None] >= keys
+        context = AttentionContext(
+            rotary=[rotary_table(queries, rotary, x.dtype) for rotary in self.config.rotaries]
+        )
+        if segments is not None and prefix is None and not start and self._end_to_end(x):
+            context.cu_seqlens = cumulative_lengths(segments)
+            return context
+        if self.config.position == "relative-xl":
+            context.distances = queries[:, None] - keys
         if self.relative_bias is not None:
-            sight.bias = self.relative_bias(queries, keys).to(x.dtype)
-        return sight
+            context.bias = self.relative_bias(queries, keys).to(x.dtype)
+        rows_alike = segments is None and prefix is None and not start
+        context.causal = self.causal and rows_alike and context.bias is None and context.distances is None
+        documents = None if segments is None else (segments[:, start:], segments)
+        causal = self.causal and tokens > 1  # one token, the newest, sees all others
+        for window in self.windows:
+            if window or not context.causal:
+                context.masks[window] = attention_mask(queries, keys, causal, prefix, documents, window)
+        return context
 
     def _end_to_end(self, x: Tensor) -> bool:
         """Whether a fused kernel can read the documents of `x` laid end to end."""
-        kept = not (self.training and self.config.dropout)
-        alone = self.config.position not in ("relative", "relative-xl") and not self.config.encoder_layers
+        config = self.config
+        kept = not (self.training and config.dropout)
+        plain = config.position not in ("relative", "relative-xl") and not config.attention_cap
         sixteen = x.is_cuda and x.dtype in (torch.bfloat16, torch.float16)
-        return sixteen and kept and alone and parts.DOCUMENT_KERNEL is not None
+        alone = not config.encoder_layers
+        return sixteen and kept and plain and alone and attention.DOCUMENT_KERNEL is not None
 
 
 class Transformer(nn.Module):
@@ -224,8 +233,8 @@ class Transformer(nn.Module):
         *,
         token_types: Tensor | None = None,
         prefix: Tensor | None = None,
-        memory: Tensor | None = None,
-        memory_segments: Tensor | None = None,
+        encoder_states: Tensor | None = None,
+        encoder_segments: Tensor | None = None,
     ) -> Tensor:
         """Hidden states `[B, T, D]` after the last norm.
 
@@ -236,17 +245,17 @@ class Transformer(nn.Module):
             cache: keys and values of earlier tokens (decoders); `ids` then continue them.
             token_types: first or second sentence, `[B, T]`; None: all first.
             prefix: true for tokens of a decoder that all of their document sees (prefix LM), `[B, T]`.
-            memory: the encoder's hidden states `[B, S, D]`, in an encoder-decoder.
-            memory_segments: document numbers of the memory `[B, S]`; None: all of it is seen.
+            encoder_states: the encoder's hidden states `[B, S, D]`, in an encoder-decoder.
+            encoder_segments: document numbers of the encoder states `[B, S]`; None: all of it is seen.
         """
         stack = self.decoder if self.decoder is not None else self.encoder
         assert stack is not None
-        if self.encoder is not None and self.decoder is not None and memory is None:
+        if self.encoder is not None and self.decoder is not None and encoder_states is None:
             raise HeadstartError(
                 f"{self.config.family} is an encoder-decoder: it also needs the states of the encoder "
-                "(memory), which `encode` makes of the source text"
+                "(encoder_states), which `encode` makes of the source text"
             )
-        return stack(self.embed(ids), segments, cache, token_types, prefix, memory, memory_segments)
+        return stack(self.embed(ids), segments, cache, token_types, prefix, encoder_states, encoder_segments)
 
     def encode(self, source: Tensor, source_segments: Tensor | None = None) -> Tensor:
         """The encoder's hidden states `[B, S, D]` of source ids `[B, S]`, in an encoder-decoder."""
@@ -272,7 +281,9 @@ class Transformer(nn.Module):
         """Scores over the vocabulary for hidden states of any leading shape: `[..., V]`."""
         hidden = self.transform(hidden)
         bias = None if self.output_bias is None else self.output_bias.to(hidden.dtype)
-        return F.linear(hidden, self.output_weight.to(hidden.dtype), bias)
+        scores = F.linear(hidden, self.output_weight.to(hidden.dtype), bias)
+        cap = self.config.output_cap
+        return cap * torch.tanh(scores / cap) if cap else scores
 
     def pooled(self, first: Tensor) -> Tensor:
         """The pooler's reading of the first tokens' states `[..., D]` (Devlin et al. 2018)."""
@@ -284,7 +295,7 @@ class Transformer(nn.Module):
 def initialise(model: Transformer, seed: int) -> None:
     """Draw the initial weights, the same for the same seed.
 
-    Matrices are normal with the family's standard deviation, or D^-0.5. In a pre-norm stack what
+    Matrices are normal with the family's standard deviation, or D^-0.5. In a stack without post-norm what
     writes into the residual stream is smaller by sqrt(2 * layers), so that the stream's variance
     does not grow with depth (Radford et al. 2019, section 2.3). Where attention scores are not
     scaled, the queries are smaller instead. An embedding that is the output too keeps the first
@@ -302,7 +313,7 @@ def initialise(model: Transformer, seed: int) -> None:
             deviation = config.embedding_deviation or config.width**-0.5
         elif not config.scaled_attention and name.endswith(".query.weight"):
             deviation = matrix * config.head_width**-0.5
-        elif config.norm_place == "pre" and name.endswith((".out.weight", ".down.weight")):
+        elif config.final_norm and name.endswith((".out.weight", ".down.weight")):
             deviation = matrix / math.sqrt(2 * config.layers)
         else:
             deviation = matrix

@@ -90,14 +90,14 @@ def generator(seed: int, step: int) -> np.random.Generator:
 
 def hidden_states(model: Transformer, batch: Batch) -> Tensor:
     """The model's hidden states of a batch, `[B, T, D]`."""
-    memory = None if batch.source is None else model.encode(batch.source, batch.source_segments)
+    encoder_states = None if batch.source is None else model.encode(batch.source, batch.source_segments)
     hidden: Tensor = model(
         batch.ids,
         batch.segments,
         token_types=batch.token_types,
         prefix=batch.prefix,
-        memory=memory,
-        memory_segments=batch.source_segments,
+        encoder_states=encoder_states,
+        encoder_segments=batch.source_segments,
     )
     return hidden
 

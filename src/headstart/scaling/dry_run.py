@@ -50,7 +50,7 @@ def dry_run(recipe: PretrainRecipe) -> RunCost:
     counts = parameters_by_part(config)
     tokens = rows_before(recipe.steps, recipe) * recipe.context
     family = family_named(config.family)
-    vocabulary = read_vocabulary(open_tokenizer(recipe.tokens), getattr(family, "DECODER_START", "end"))
+    vocabulary = read_vocabulary(open_tokenizer(recipe.tokens), family.decoder_start)
     with closing(DataLoader(recipe, vocabulary)) as feed:
         rows, batch = len(feed.train), feed.batch(recipe.steps - 1)  # behind all warm-ups
     flops = batch_flops(config, batch) / rows_at(recipe.steps - 1, recipe) * rows_before(recipe.steps, recipe)

@@ -175,7 +175,7 @@ def plan_here(
     base = PretrainRecipe(
         tokens=tokens or Path("TOKENS"),
         model=ModelRecipe(family=family),
-        objective=ObjectiveRecipe.checked({"kind": family_named(family).OBJECTIVE}),
+        objective=ObjectiveRecipe.checked({"kind": family_named(family).objective}),
         precision=machine["precision"],
     )
     found = candidates(base, seconds, None if tokens else VOCABULARY)

@@ -256,7 +256,7 @@ def _attention_bytes(config: TransformerConfig, row: int, keys: int, setting: _S
     if kernel:
         total += 4 * config.heads
         if setting.device == "cpu":  # the mask as numbers; without documents that of a window, for all rows
-            banded = 0.5 / setting.rows if config.window and not cross else 0.0
+            banded = _windowed(config) / setting.rows if not cross else 0.0
             total += keys * a * (1.0 if setting.documents else banded)
         return total
     if not setting.scores:
@@ -268,6 +268,11 @@ def _attention_bytes(config: TransformerConfig, row: int, keys: int, setting: _S
     if setting.documents:
         total += keys
     return total
+
+
+def _windowed(config: TransformerConfig) -> float:
+    """The share of layers that see a window alone."""
+    return sum(config.layer(number).window > 0 for number in range(config.layers)) / config.layers
 
 
 def _logits(config: TransformerConfig, targets: int, a: int, device: Device) -> float:

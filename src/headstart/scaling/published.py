@@ -228,7 +228,7 @@ def models() -> list[PublishedModel]:
             ),
         )
         for name, (family, preset) in presets().items()
-        if preset.tokens and preset.parameters > SMALLEST_SHOWN and family_named(family).OBJECTIVE == "causal"
+        if preset.tokens and preset.parameters > SMALLEST_SHOWN and family_named(family).objective == "causal"
     ]
     found += [(2022, model) for model in OTHERS]
     return [model for _, model in sorted(found, key=lambda each: each[0])]

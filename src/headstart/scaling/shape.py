@@ -121,7 +121,7 @@ def recipe_for(
     settings: dict[str, Any] = {"tokens": str(folder)} if folder else {}
     settings |= {
         "model": model,
-        "objective": {"kind": family_named(config.family).OBJECTIVE},
+        "objective": {"kind": family_named(config.family).objective},
         "context": config.context,
         "rows": rows,
         "micro_rows": min(rows, MOST_ROWS_AT_ONCE),

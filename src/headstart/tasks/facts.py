@@ -50,6 +50,13 @@ class Training:
     """Examples that are longer than `max_tokens`, of a model that writes."""
     windowed_examples: int = 0
     """Examples that are longer than `max_tokens` and were read in windows."""
+    embedding_held: bool = False
+    """Whether the vectors of tokens stayed as they were while the other weights learned."""
+    vectors_told: float | None = None
+    """Share of the labels' entropy that the pre-trained vectors tell of held-out examples; None: not
+    asked."""
+    counts_told: float | None = None
+    """The same of counted tokens."""
     kept_step: int | None = None
     """After how many steps the weights were as the folder has them; None: there was nothing to choose by."""
     validation: list[dict[str, float]] | None = None

@@ -52,8 +52,8 @@ class TaskModel(nn.Module):
         super().__init__()
         self.body, self.task, self.decoder_start, self.writes = body, task, decoder_start, writes
         family = family_named(body.config.family)
-        self.head_kind = None if writes else head or head_kind(family.NAME, task)
-        shape = family.HEADS[self.head_kind] if self.head_kind else None
+        self.head_kind = None if writes else head or head_kind(family.name, task)
+        shape = family.heads[self.head_kind] if self.head_kind else None
         self.head = Head(body.config.width, shape, labels, dropout) if labels and shape else None
         self.mix: ScalarMix | None = None
         self.vectors = vectors
@@ -154,14 +154,16 @@ class TaskModel(nn.Module):
                 rows.ids, rows.segments, token_types=rows.types if body.config.token_types > 1 else None
             )
         if rows.source is not None:
-            memory = body.encode(rows.source, rows.source_segments)
-            return body(rows.ids, rows.segments, memory=memory, memory_segments=rows.source_segments)
-        memory = body.encode(rows.ids, rows.segments)
+            encoder_states = body.encode(rows.source, rows.source_segments)
+            return body(
+                rows.ids, rows.segments, encoder_states=encoder_states, encoder_segments=rows.source_segments
+            )
+        encoder_states = body.encode(rows.ids, rows.segments)
         if self.head is None:
-            return memory
+            return encoder_states
         begun = rows.ids.roll(1, 1)
         begun.view(-1)[rows.first] = self.decoder_start
-        return body(begun, rows.segments, memory=memory, memory_segments=rows.segments)
+        return body(begun, rows.segments, encoder_states=encoder_states, encoder_segments=rows.segments)
 
     def _states_of_layers(self, rows: Rows) -> list[Tensor]:
         """What each block of the upper stack reads, and what `_states` gives: `[B, T, D]` each."""
@@ -187,7 +189,7 @@ def head_kind(family: str, task: TaskKind, reads_mean: bool = False) -> HeadKind
     Raises:
         HeadstartError: the family has no such head.
     """
-    heads, kind = family_named(family).HEADS, KINDS[task].head
+    heads, kind = family_named(family).heads, KINDS[task].head
     if kind not in heads:
         raise HeadstartError(f"a {family} model has no head for {task}; take another family")
     if not reads_mean or kind != "classification" or heads[kind].reads == "mean":

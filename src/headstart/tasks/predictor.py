@@ -104,18 +104,26 @@ class Predictor:
     def notes(self) -> list[str]:
         """What was noticed while it was trained, for people."""
         made = self.facts.training
-        if made is not None and made.left_out:
-            return [
+        if made is None:
+            return []
+        found = []
+        if made.left_out:
+            found.append(
                 f"{made.left_out:,} training examples were over {self.max_tokens} tokens (max_tokens) and "
                 "left out"
-            ]
-        if made is None or not made.windowed_examples:
-            return []
-        share = 100 * made.windowed_examples / made.examples
-        return [
-            f"{share:.0f} % of the training texts were over {self.max_tokens} tokens and were read in "
-            "windows that overlap"
-        ]
+            )
+        elif made.windowed_examples:
+            share = 100 * made.windowed_examples / made.examples
+            found.append(
+                f"{share:.0f} % of the training texts were over {self.max_tokens} tokens and were read in "
+                "windows that overlap"
+            )
+        if made.embedding_held and made.vectors_told is not None and made.counts_told is not None:
+            found.append(
+                "the embedding stayed as pre-training left it, since it tells more of these labels than "
+                f"counted tokens do ({made.vectors_told:.2f} and {made.counts_told:.2f} of their entropy)"
+            )
+        return found
 
     @property
     def max_tokens(self) -> int:

@@ -68,9 +68,10 @@ class OptimiserRecipe(Recipe):
     kind: Literal["muon", "adamw"] = "muon"
     """muon (Jordan 2024): for the matrices of the blocks, AdamW for the rest; adamw: for everything."""
     matrix_rate: float = Field(0.005, gt=0)
-    """Peak learning rate of the blocks' matrices; Muon's updates are scaled to the size that AdamW's have."""
+    """Peak learning rate of the blocks' matrices; Muon's updates are scaled to the size that AdamW's have.
+    With `start=MODEL` the default is a tenth."""
     vector_rate: float = Field(0.001, gt=0)
-    """Peak learning rate of embedding, norms and biases."""
+    """Peak learning rate of embedding, norms and biases; with `start=MODEL` by default a tenth."""
     weight_decay: float = Field(0.05, ge=0)
     """On matrices and the embedding."""
     momentum: float = Field(0.95, ge=0, lt=1)
@@ -181,6 +182,11 @@ class ParallelRecipe(Recipe):
         ),
         "fsdp": "give {}shard, a number of processes",
     }
+
+
+GOES_ON = 0.1
+"""Of a new model's rates, where a model goes on learning: at the whole rates 40 steps on other text lose half
+a nat of what it knew; see docs/research-log.md, section 12."""
 
 
 class PretrainRecipe(Recipe):
@@ -339,3 +345,17 @@ class PretrainRecipe(Recipe):
         "eval.max_iters": "give evaluate_rows, a number of rows",
         "activation_checkpoint.mode": "did you mean 'checkpoint_activations'?",
     }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _go_on_gently(cls, values: Any) -> Any:
+        """A model that goes on learning takes a tenth of the rates that a new one takes, if none are
+        given."""
+        if not isinstance(values, dict) or values.get("start", "random") in ("random", "static"):
+            return values
+        given = values.get("optimiser", {})
+        if not isinstance(given, dict):
+            return values
+        fields = OptimiserRecipe.model_fields
+        rates = {name: fields[name].default * GOES_ON for name in ("matrix_rate", "vector_rate")}
+        return values | {"optimiser": rates | given}

@@ -43,7 +43,7 @@ class Trainer:
     ) -> None:
         self.recipe, self.model, self.layout = recipe, model, layout
         family = family_named(model.config.family)
-        self.data = DataLoader(recipe, read_vocabulary(tokenizer, getattr(family, "DECODER_START", "end")))
+        self.data = DataLoader(recipe, read_vocabulary(tokenizer, family.decoder_start))
         if begin and isinstance(recipe.start, Path):
             model.load_state_dict(load_model(recipe.start).model.state_dict())
         elif begin and recipe.start == "static":

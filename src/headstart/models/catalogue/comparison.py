@@ -41,6 +41,12 @@ ACTIVATIONS = {
     "geglu": "GeGLU",
     "geglu_tanh": "GeGLU",
 }
+NORM_PLACES = {
+    "pre": "before each part",
+    "post": "after each part",
+    "sandwich": "before and after each part",
+    "output": "on the output of each part",
+}
 NORMS = {"layernorm": "LayerNorm", "rmsnorm": "RMSNorm"}
 
 
@@ -63,8 +69,8 @@ def facts(name: str) -> dict[str, Any]:
         "data": preset.data,
         "open_weights": preset.open_weights,
         "source": preset.source,
-        "objective": FAMILIES[family].OBJECTIVE,
-        "tokenizer": preset.tokenizer or FAMILIES[family].TOKENIZER,
+        "objective": FAMILIES[family].objective,
+        "tokenizer": preset.tokenizer or FAMILIES[family].tokenizer,
         "config": config.as_dict(),
     }
 
@@ -90,7 +96,7 @@ def properties(name: str) -> dict[str, str]:
         "feed-forward width": f"{config.feedforward_width:,}",
         "context": f"{config.context:,}",
         "positions": _positions(config),
-        "norm": f"{NORMS[config.norm]}, {'before' if config.norm_place == 'pre' else 'after'} each part",
+        "norm": f"{NORMS[config.norm]}, {NORM_PLACES[config.norm_place]}",
         "activation": ACTIVATIONS[config.feedforward],
         "writes text": "yes" if config.generates else "no",
         "open weights": "yes" if known["open_weights"] else "no",
@@ -127,8 +133,11 @@ def _attention(config: TransformerConfig) -> str:
         "encoder-decoder": "both directions, decoder to the left",
     }
     words = [sees[config.architecture]]
-    if config.window:
-        words.append(f"every second layer {config.window} tokens")
+    windows = [config.layer(number).window for number in range(config.layers)]
+    if any(windows):
+        seen = f"{max(windows):,} tokens"
+        count = sum(window > 0 for window in windows)
+        words.append(f"{seen} back" if all(windows) else f"{seen} in {count} of {config.layers} layers")
     if config.kv_heads < config.heads:
         words.append("grouped queries")
     return ", ".join(words)

@@ -6,20 +6,22 @@ Positions are counted from 2, as RoBERTa's are.
 
 from typing import Any
 
-from headstart.errors import HeadstartError
 from headstart.models.config import TransformerConfig
-from headstart.models.family import HeadShape, Preset, Stored, activation_from_hf, activation_to_hf
+from headstart.models.family import (
+    ACTIVATIONS,
+    Computed,
+    Constant,
+    Copy,
+    Family,
+    HeadShape,
+    Key,
+    Preset,
+    heads_fill_width,
+    linear,
+    module,
+)
 
-NAME = "bart"
-MODEL_TYPE = "bart"
-OBJECTIVE = "denoising"
-TOKENIZER = "bart"
-GROUPED_QUERY = False
-DECODER_START = "end"
-PREFIX = "model."
-IGNORED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # tied
-ZEROS = ("final_logits_bias",)
-FIXED = {
+_FIXED = {
     "architecture": "encoder-decoder",
     "context": 1024,
     "position": "learned",
@@ -38,7 +40,7 @@ FIXED = {
 
 _SOURCE = "Lewis et al. 2019, sections 2.1 and 5.1; sizes: fairseq, examples/bart"
 _DATA = "as RoBERTa: books, Wikipedia, news, stories and web text, 160 GB"
-PRESETS = {
+_PRESETS = {
     "bart-base": Preset(
         {"vocab_size": 50_265, "layers": 6, "width": 768, "heads": 12, "feedforward_width": 3072},
         parameters=139_420_416,
@@ -57,98 +59,86 @@ PRESETS = {
     ),
 }
 
-HEADS = {
+_HEADS = {
     "text-to-text": HeadShape("BartForConditionalGeneration"),
     "features": HeadShape("BartModel"),
     "classification": HeadShape(
         "BartForSequenceClassification",
         "end",
         through="dense",
-        weights={
-            "classification_head.dense.weight": "dense.weight",
-            "classification_head.dense.bias": "dense.bias",
-            "classification_head.out_proj.weight": "weight",
-            "classification_head.out_proj.bias": "bias",
-        },
+        weights=linear("classification_head.dense", "dense") | linear("classification_head.out_proj"),
     ),
-    "spans": HeadShape(
-        "BartForQuestionAnswering", weights={"qa_outputs.weight": "weight", "qa_outputs.bias": "bias"}
-    ),
+    "spans": HeadShape("BartForQuestionAnswering", weights=linear("qa_outputs")),
 }
 
 
-def weights(config: TransformerConfig) -> dict[str, Stored]:
-    """Hugging Face's name for a weight: ours."""
-    names = {"model.shared.weight": Stored("embedding.weight"), "lm_head.weight": Stored("output.weight")}
-    attention = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "out"}
-    block = {f"self_attn.{theirs}": f"attention.{ours}" for theirs, ours in attention.items()} | {
-        "self_attn_layer_norm": "attention_norm",
-        "fc1": "feedforward.up",
-        "fc2": "feedforward.down",
-        "final_layer_norm": "feedforward_norm",
-    }
-    cross = {f"encoder_attn.{theirs}": f"cross_attention.{ours}" for theirs, ours in attention.items()} | {
-        "encoder_attn_layer_norm": "cross_norm"
-    }
-    for stack, layers, parts in (
-        ("encoder", config.encoder_layers, block),
-        ("decoder", config.layers, block | cross),
-    ):
-        names[f"model.{stack}.embed_positions.weight"] = Stored(f"{stack}.positions.weight")
-        for kind in ("weight", "bias"):
-            names[f"model.{stack}.layernorm_embedding.{kind}"] = Stored(f"{stack}.embedding_norm.{kind}")
-            for layer in range(layers):
-                for theirs, ours in parts.items():
-                    names[f"model.{stack}.layers.{layer}.{theirs}.{kind}"] = Stored(
-                        f"{stack}.blocks.{layer}.{ours}.{kind}"
-                    )
-    return names
+def _write_training(config: TransformerConfig) -> dict[str, Any]:
+    return {"init_std": config.initial_deviation or config.width**-0.5, "forced_eos_token_id": None}
 
 
-def to_hf(config: TransformerConfig) -> dict[str, Any]:
-    """`config.json` fields for transformers; it sees for itself whether the files hold an own output."""
-    if config.heads * config.head_width != config.width:
-        raise HeadstartError(
-            f"the heads of a {config.family} model share its width: {config.heads} of {config.head_width} "
-            f"do not fill {config.width}; leave head_width out"
-        )
-    fields: dict[str, Any] = {
-        "vocab_size": config.vocab_size,
-        "d_model": config.width,
-        "max_position_embeddings": config.context,
-        "activation_function": activation_to_hf(config.feedforward),
-        "scale_embedding": config.embedding_scale,
-        "dropout": config.dropout,
-        "attention_dropout": config.dropout,
-        "activation_dropout": config.dropout,
-        "init_std": config.initial_deviation or config.width**-0.5,
-        "forced_eos_token_id": None,
-        "tie_word_embeddings": True,
-    }
-    for stack, layers in (("encoder", config.encoder_layers), ("decoder", config.layers)):
-        fields[f"{stack}_layers"] = layers
-        fields[f"{stack}_attention_heads"] = config.heads
-        fields[f"{stack}_ffn_dim"] = config.feedforward_width
-    return fields
+SIZES = (
+    Key("width", "d_model", 1024),
+    Key("encoder_layers", "encoder_layers", 12),
+    Key("layers", "decoder_layers", 12),
+    Key("heads", "encoder_attention_heads", 16),
+    Key("heads", "decoder_attention_heads", 16),
+    Key("feedforward_width", "encoder_ffn_dim", 4096),
+    Key("feedforward_width", "decoder_ffn_dim", 4096),
+    Key("feedforward", "activation_function", "gelu", values=ACTIVATIONS),
+    Key("context", "max_position_embeddings", 1024),
+    Key("embedding_scale", "scale_embedding", False),
+    Key("dropout", "dropout", 0.1),
+    Copy("dropout", "attention_dropout"),
+    Copy("dropout", "activation_dropout"),
+    Computed(_write_training, lambda fields: {}),
+    # transformers sees for itself whether the files hold an own output.
+    Constant("tie_word_embeddings", True),
+)
+"""What BART and Marian have in common."""
 
+MODULES = {
+    "model.shared": module("embedding"),
+    "lm_head": module("output"),
+    "model.encoder.embed_positions": module("encoder.positions"),
+    "model.encoder.layernorm_embedding": module("encoder.embedding_norm"),
+    "model.encoder.layers.{}.self_attn.q_proj": module("encoder.blocks.{}.attention.query"),
+    "model.encoder.layers.{}.self_attn.k_proj": module("encoder.blocks.{}.attention.key"),
+    "model.encoder.layers.{}.self_attn.v_proj": module("encoder.blocks.{}.attention.value"),
+    "model.encoder.layers.{}.self_attn.out_proj": module("encoder.blocks.{}.attention.out"),
+    "model.encoder.layers.{}.self_attn_layer_norm": module("encoder.blocks.{}.attention_norm"),
+    "model.encoder.layers.{}.fc1": module("encoder.blocks.{}.feedforward.up"),
+    "model.encoder.layers.{}.fc2": module("encoder.blocks.{}.feedforward.down"),
+    "model.encoder.layers.{}.final_layer_norm": module("encoder.blocks.{}.feedforward_norm"),
+    "model.decoder.embed_positions": module("decoder.positions"),
+    "model.decoder.layernorm_embedding": module("decoder.embedding_norm"),
+    "model.decoder.layers.{}.self_attn.q_proj": module("decoder.blocks.{}.attention.query"),
+    "model.decoder.layers.{}.self_attn.k_proj": module("decoder.blocks.{}.attention.key"),
+    "model.decoder.layers.{}.self_attn.v_proj": module("decoder.blocks.{}.attention.value"),
+    "model.decoder.layers.{}.self_attn.out_proj": module("decoder.blocks.{}.attention.out"),
+    "model.decoder.layers.{}.self_attn_layer_norm": module("decoder.blocks.{}.attention_norm"),
+    "model.decoder.layers.{}.encoder_attn.q_proj": module("decoder.blocks.{}.cross_attention.query"),
+    "model.decoder.layers.{}.encoder_attn.k_proj": module("decoder.blocks.{}.cross_attention.key"),
+    "model.decoder.layers.{}.encoder_attn.v_proj": module("decoder.blocks.{}.cross_attention.value"),
+    "model.decoder.layers.{}.encoder_attn.out_proj": module("decoder.blocks.{}.cross_attention.out"),
+    "model.decoder.layers.{}.encoder_attn_layer_norm": module("decoder.blocks.{}.cross_norm"),
+    "model.decoder.layers.{}.fc1": module("decoder.blocks.{}.feedforward.up"),
+    "model.decoder.layers.{}.fc2": module("decoder.blocks.{}.feedforward.down"),
+    "model.decoder.layers.{}.final_layer_norm": module("decoder.blocks.{}.feedforward_norm"),
+}
+"""Their names of weights."""
 
-def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
-    """The sizes in a `config.json`."""
-    for name in ("attention_heads", "ffn_dim"):
-        encoder, decoder = fields[f"encoder_{name}"], fields[f"decoder_{name}"]
-        if encoder != decoder:
-            raise ValueError(f"encoder_{name} {encoder} and decoder_{name} {decoder}")
-    if not fields.get("tie_word_embeddings", True):
-        raise ValueError("tie_word_embeddings false")
-    return {
-        "vocab_size": fields["vocab_size"],
-        "layers": fields["decoder_layers"],
-        "encoder_layers": fields["encoder_layers"],
-        "width": fields["d_model"],
-        "heads": fields["decoder_attention_heads"],
-        "feedforward_width": fields["decoder_ffn_dim"],
-        "feedforward": activation_from_hf(fields.get("activation_function", "gelu")),
-        "context": fields["max_position_embeddings"],
-        "embedding_scale": fields.get("scale_embedding", False),
-        "dropout": fields.get("dropout", 0.1),
-    }
+BART = Family(
+    name="bart",
+    model_type="bart",
+    objective="denoising",
+    tokenizer="bart",
+    fixed=_FIXED,
+    rows=(Key("vocab_size", "vocab_size", 50_265), *SIZES),
+    modules=MODULES,
+    heads=_HEADS,
+    presets=_PRESETS,
+    prefix="model.",
+    ignored=("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"),  # tied
+    zeros=("final_logits_bias",),
+    check=heads_fill_width,
+)

@@ -8,18 +8,9 @@ name the activation, nor whether there are biases: GELU and none here.
 transformers has no such model: folders of this family are read by headstart alone.
 """
 
-from typing import Any
+from headstart.models.family import Family, HeadShape, Key, Preset, linear, module
 
-from headstart.models.config import TransformerConfig
-from headstart.models.family import HeadShape, Preset, Stored
-
-NAME = "chinchilla"
-MODEL_TYPE = None
-OBJECTIVE = "causal"
-TOKENIZER = "llama2"
-GROUPED_QUERY = False
-PREFIX = ""
-FIXED = {
+_FIXED = {
     "architecture": "decoder",
     "context": 2048,
     "position": "relative-xl",
@@ -49,7 +40,7 @@ def _preset(
     )
 
 
-PRESETS = {
+_PRESETS = {
     "gopher-44m": _preset(8, 512, 16, 43_663_872, "44M"),
     "gopher-117m": _preset(12, 768, 12, 116_626_176, "117M"),
     "gopher-417m": _preset(12, 1536, 12, 417_277_440, "417M"),
@@ -58,36 +49,6 @@ PRESETS = {
     "gopher-280b": _preset(80, 16_384, 128, 279_702_421_504, "280B"),
     "chinchilla-70b": _preset(80, 8192, 64, 70_057_992_192, "70B", chinchilla=True),
 }
-
-HEADS = {
-    "causal": HeadShape(None),
-    "features": HeadShape(None),
-    "classification": HeadShape(None, "last", bias=False, weights={"score.weight": "weight"}),
-    "tagging": HeadShape(None, weights={"score.weight": "weight", "score.bias": "bias"}),
-    "spans": HeadShape(None, weights={"score.weight": "weight", "score.bias": "bias"}),
-}
-
-
-def weights(config: TransformerConfig) -> dict[str, Stored]:
-    """The names in a folder are ours."""
-    names = ["embedding.weight", "decoder.final_norm.weight", "output.weight"]
-    for layer in range(config.layers):
-        block = f"decoder.blocks.{layer}"
-        names += [
-            f"{block}.attention_norm.weight",
-            f"{block}.attention.query.weight",
-            f"{block}.attention.key.weight",
-            f"{block}.attention.value.weight",
-            f"{block}.attention.out.weight",
-            f"{block}.attention.relative.key.weight",
-            f"{block}.attention.relative.content_bias",
-            f"{block}.attention.relative.distance_bias",
-            f"{block}.feedforward_norm.weight",
-            f"{block}.feedforward.up.weight",
-            f"{block}.feedforward.down.weight",
-        ]
-    return {name: Stored(name) for name in names}
-
 
 _SIZES = (
     "vocab_size",
@@ -101,13 +62,41 @@ _SIZES = (
     "norm_epsilon",
     "tied",
 )
+_MODULES = (
+    "embedding",
+    "decoder.final_norm",
+    "output",
+    "decoder.blocks.{}.attention_norm",
+    "decoder.blocks.{}.attention.query",
+    "decoder.blocks.{}.attention.key",
+    "decoder.blocks.{}.attention.value",
+    "decoder.blocks.{}.attention.out",
+    "decoder.blocks.{}.attention.relative.key",
+    "decoder.blocks.{}.feedforward_norm",
+    "decoder.blocks.{}.feedforward.up",
+    "decoder.blocks.{}.feedforward.down",
+)
+_BIASES = (
+    "decoder.blocks.{}.attention.relative.content_bias",
+    "decoder.blocks.{}.attention.relative.distance_bias",
+)
 
-
-def to_hf(config: TransformerConfig) -> dict[str, Any]:
-    """`config.json` fields: those of `TransformerConfig`."""
-    return {name: getattr(config, name) for name in _SIZES}
-
-
-def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
-    """The sizes in a `config.json` that `to_hf` wrote."""
-    return {name: fields[name] for name in _SIZES}
+CHINCHILLA = Family(
+    name="chinchilla",
+    model_type=None,
+    objective="causal",
+    tokenizer="llama2",
+    fixed=_FIXED,
+    # The names in a folder are ours.
+    rows=tuple(Key(name, name) for name in _SIZES),
+    modules={name: module(name) for name in _MODULES},
+    tensors={name: name for name in _BIASES},
+    heads={
+        "causal": HeadShape(None),
+        "features": HeadShape(None),
+        "classification": HeadShape(None, "last", bias=False, weights=linear("score", bias=False)),
+        "tagging": HeadShape(None, weights=linear("score")),
+        "spans": HeadShape(None, weights=linear("score")),
+    },
+    presets=_PRESETS,
+)

@@ -10,20 +10,25 @@ heads of 128 in a width of 5140 (13B). With 16 heads and with a width of 5120 th
 table D.1, 1,320M and 12,850M.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from headstart.errors import HeadstartError
-from headstart.models.config import TransformerConfig
-from headstart.models.family import HeadShape, Preset, Stored, activation_from_hf, activation_to_hf
+from headstart.models.config import LayerPlan, TransformerConfig
+from headstart.models.families.layers import one_window, shortest
+from headstart.models.family import (
+    ACTIVATIONS,
+    Computed,
+    Copy,
+    Family,
+    HeadShape,
+    Key,
+    Preset,
+    heads_fill_width,
+    linear,
+    module,
+)
 
-NAME = "gpt3"
-MODEL_TYPE = "gpt_neo"
-OBJECTIVE = "causal"
-TOKENIZER = "gpt2"
-GROUPED_QUERY = False
-PREFIX = "transformer."
-IGNORED = ("lm_head.weight",)  # tied
-FIXED = {
+_FIXED = {
     "architecture": "decoder",
     "context": 2048,
     "position": "learned",
@@ -33,7 +38,7 @@ FIXED = {
     "feedforward_bias": True,
     "out_bias": True,
     "scaled_attention": False,
-    "window": 256,
+    "plan": (LayerPlan(), LayerPlan(window=256)),
     "initial_deviation": 0.02,
 }
 
@@ -57,7 +62,7 @@ def _preset(layers: int, width: int, heads: int, parameters: int, published: str
     )
 
 
-PRESETS = {
+_PRESETS = {
     "gpt3-small": _preset(12, 768, 12, 125_198_592, "125M"),
     "gpt3-medium": _preset(24, 1024, 16, 355_798_016, "350M"),
     "gpt3-large": _preset(24, 1536, 16, 760_189_440, "760M"),
@@ -68,101 +73,74 @@ PRESETS = {
     "gpt3-175b": _preset(96, 12_288, 96, 174_600_720_384, "175.0B"),
 }
 
-HEADS = {
-    "causal": HeadShape("GPTNeoForCausalLM"),
-    "features": HeadShape("GPTNeoModel"),
-    "classification": HeadShape(
-        "GPTNeoForSequenceClassification", "last", bias=False, weights={"score.weight": "weight"}
-    ),
-    "tagging": HeadShape(
-        "GPTNeoForTokenClassification", weights={"classifier.weight": "weight", "classifier.bias": "bias"}
-    ),
-    "spans": HeadShape(
-        "GPTNeoForQuestionAnswering", weights={"qa_outputs.weight": "weight", "qa_outputs.bias": "bias"}
-    ),
-}
 
-
-def weights(config: TransformerConfig) -> dict[str, Stored]:
-    """Hugging Face's name for a weight: ours."""
-    names = {
-        "transformer.wte.weight": Stored("embedding.weight"),
-        "transformer.wpe.weight": Stored("decoder.positions.weight"),
-        "lm_head.weight": Stored("output.weight"),
-    }
-    pairs = {"transformer.ln_f": "decoder.final_norm"}
-    for layer in range(config.layers):
-        theirs, ours = f"transformer.h.{layer}", f"decoder.blocks.{layer}"
-        pairs |= {
-            f"{theirs}.ln_1": f"{ours}.attention_norm",
-            f"{theirs}.attn.attention.out_proj": f"{ours}.attention.out",
-            f"{theirs}.ln_2": f"{ours}.feedforward_norm",
-            f"{theirs}.mlp.c_fc": f"{ours}.feedforward.up",
-            f"{theirs}.mlp.c_proj": f"{ours}.feedforward.down",
-        }
-        for part, own in (("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value")):
-            names[f"{theirs}.attn.attention.{part}.weight"] = Stored(f"{ours}.attention.{own}.weight")
-    for theirs, ours in pairs.items():
-        names |= {f"{theirs}.{kind}": Stored(f"{ours}.{kind}") for kind in ("weight", "bias")}
-    return names
-
-
-def to_hf(config: TransformerConfig) -> dict[str, Any]:
-    """`config.json` fields for transformers.
-
-    Raises:
-        HeadstartError: sizes that transformers' class of this family cannot have.
-    """
-    if config.heads * config.head_width != config.width:
-        raise HeadstartError(
-            f"the heads of a {NAME} model share its width: {config.heads} heads of {config.head_width} do "
-            f"not fill {config.width}; leave head_width out"
-        )
-    kinds = _kinds(config.layers, config.window)
+def _write_layers(config: TransformerConfig) -> dict[str, Any]:
+    windows = [config.layer(number).window for number in range(config.layers)]
     return {
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.context,
-        "hidden_size": config.width,
-        "num_layers": config.layers,
-        "num_heads": config.heads,
-        "intermediate_size": config.feedforward_width,
-        "attention_types": [[[kind], 1] for kind in kinds],
-        "window_size": config.window,
-        "activation_function": activation_to_hf(config.feedforward),
-        "resid_dropout": config.dropout,
-        "embed_dropout": config.dropout,
-        "attention_dropout": config.dropout,
-        "layer_norm_epsilon": config.norm_epsilon,
-        "initializer_range": config.initial_deviation,
-        "tie_word_embeddings": config.tied,
+        "attention_types": [[["local" if window else "global"], 1] for window in windows],
+        "window_size": one_window(config),
     }
 
 
-def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
-    """The sizes in a `config.json`."""
-    layers, window = fields["num_layers"], fields.get("window_size", 256)
-    kinds = [kind for group, count in fields["attention_types"] for kind in group * count]
-    if kinds == ["global"] * layers and layers > 1:
-        window = 0
-    elif kinds != _kinds(layers, window):
-        raise ValueError(
-            f"attention_types {fields['attention_types']} (known: all global, or local every second)"
-        )
-    return {
-        "vocab_size": fields["vocab_size"],
-        "layers": layers,
-        "width": fields["hidden_size"],
-        "heads": fields["num_heads"],
-        "feedforward_width": fields.get("intermediate_size") or 4 * fields["hidden_size"],
-        "feedforward": activation_from_hf(fields.get("activation_function", "gelu_new")),
-        "context": fields["max_position_embeddings"],
-        "window": window,
-        "norm_epsilon": fields.get("layer_norm_epsilon", 1e-5),
-        "dropout": fields.get("resid_dropout", 0.0),
-        "tied": fields.get("tie_word_embeddings", True),
-    }
+def _read_layers(fields: Mapping[str, Any]) -> dict[str, Any]:
+    layers, window = fields.get("num_layers", 24), fields.get("window_size", 256)
+    types = fields.get("attention_types", [[["global", "local"], 12]])
+    kinds = [kind for group, count in types for kind in group * count]
+    if set(kinds) - {"global", "local"} or len(kinds) != layers or ("local" in kinds and not window):
+        raise ValueError(f"attention_types {types} with {layers} layers and window_size {window}")
+    return {"plan": shortest([LayerPlan(window if kind == "local" else 0) for kind in kinds])}
 
 
-def _kinds(layers: int, window: int) -> list[str]:
-    """What each layer sees, in GPT-Neo's words."""
-    return ["local" if window and layer % 2 else "global" for layer in range(layers)]
+def _inner(fields: Mapping[str, Any]) -> int:
+    return 4 * int(fields.get("hidden_size", 2048))
+
+
+GPT3 = Family(
+    name="gpt3",
+    model_type="gpt_neo",
+    objective="causal",
+    tokenizer="gpt2",
+    fixed=_FIXED,
+    rows=(
+        Key("vocab_size", "vocab_size", 50_257),
+        Key("context", "max_position_embeddings", 2048),
+        Key("width", "hidden_size", 2048),
+        Key("layers", "num_layers", 24),
+        Key("heads", "num_heads", 16),
+        Key("feedforward_width", "intermediate_size", _inner, null=_inner),
+        Key("feedforward", "activation_function", "gelu_new", values=ACTIVATIONS),
+        Key("dropout", "resid_dropout", 0.0),
+        Copy("dropout", "embed_dropout"),
+        Copy("dropout", "attention_dropout"),
+        Key("norm_epsilon", "layer_norm_epsilon", 1e-5),
+        Key("initial_deviation", "initializer_range", 0.02),
+        Key("tied", "tie_word_embeddings", True),
+        Computed(_write_layers, _read_layers),
+    ),
+    modules={
+        "transformer.wte": module("embedding"),
+        "transformer.wpe": module("decoder.positions"),
+        "transformer.h.{}.ln_1": module("decoder.blocks.{}.attention_norm"),
+        "transformer.h.{}.attn.attention.q_proj": module("decoder.blocks.{}.attention.query"),
+        "transformer.h.{}.attn.attention.k_proj": module("decoder.blocks.{}.attention.key"),
+        "transformer.h.{}.attn.attention.v_proj": module("decoder.blocks.{}.attention.value"),
+        "transformer.h.{}.attn.attention.out_proj": module("decoder.blocks.{}.attention.out"),
+        "transformer.h.{}.ln_2": module("decoder.blocks.{}.feedforward_norm"),
+        "transformer.h.{}.mlp.c_fc": module("decoder.blocks.{}.feedforward.up"),
+        "transformer.h.{}.mlp.c_proj": module("decoder.blocks.{}.feedforward.down"),
+        "transformer.ln_f": module("decoder.final_norm"),
+        "lm_head": module("output"),
+    },
+    heads={
+        "causal": HeadShape("GPTNeoForCausalLM"),
+        "features": HeadShape("GPTNeoModel"),
+        "classification": HeadShape(
+            "GPTNeoForSequenceClassification", "last", bias=False, weights=linear("score", bias=False)
+        ),
+        "tagging": HeadShape("GPTNeoForTokenClassification", weights=linear("classifier")),
+        "spans": HeadShape("GPTNeoForQuestionAnswering", weights=linear("qa_outputs")),
+    },
+    presets=_PRESETS,
+    prefix="transformer.",
+    check=heads_fill_width,
+)

@@ -3,19 +3,14 @@
 The shape is Llama's (Touvron et al. 2023), so its folders load in transformers as `LlamaForCausalLM`.
 """
 
-from headstart.models.families.llama import HEADS, MODEL_TYPE, PREFIX, from_hf, to_hf, weights
-from headstart.models.family import Preset
+from dataclasses import replace
 
-__all__ = ["HEADS", "MODEL_TYPE", "PREFIX", "from_hf", "to_hf", "weights"]
+from headstart.models.families.llama import LLAMA
 
-NAME = "headstart-decoder"
-OBJECTIVE = "causal"
-TOKENIZER = "headstart"
-GROUPED_QUERY = True
-PRESETS: dict[str, Preset] = {}
-FIXED = {
-    "architecture": "decoder",
-    "position": "rotary",
-    "norm": "rmsnorm",
-    "feedforward": "swiglu",
-}
+HEADSTART_DECODER = replace(
+    LLAMA,
+    name="headstart-decoder",
+    tokenizer="headstart",
+    presets={},
+    fixed={"architecture": "decoder", "position": "rotary", "norm": "rmsnorm", "feedforward": "swiglu"},
+)

@@ -4,19 +4,24 @@ Sources: Touvron et al. 2023a (Llama 1), 2023b (Llama 2: grouped-query attention
 (Llama 3: grouped-query attention everywhere, a rotary base of 500,000, 128K tokens of vocabulary).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from headstart.errors import HeadstartError
-from headstart.models.config import RotaryScaling, TransformerConfig
-from headstart.models.family import HeadShape, Preset, Stored
+from headstart.models.config import RotaryScaling
+from headstart.models.families.layers import Rope
+from headstart.models.family import (
+    Constant,
+    Family,
+    HeadShape,
+    Key,
+    Preset,
+    Row,
+    heads_divide_width,
+    linear,
+    module,
+)
 
-NAME = "llama"
-MODEL_TYPE = "llama"
-OBJECTIVE = "causal"
-TOKENIZER = "llama3"
-GROUPED_QUERY = True
-PREFIX = "model."
-FIXED = {
+_FIXED = {
     "architecture": "decoder",
     "position": "rotary",
     "norm": "rmsnorm",
@@ -85,7 +90,7 @@ def _llama_3(
     )  # fmt: skip
 
 
-PRESETS = {
+_PRESETS = {
     "llama-1-7b": _llama_1(32, 4096, 32, 11_008, 6_738_415_616, "6.7B", 1e12),
     "llama-1-13b": _llama_1(40, 5120, 40, 13_824, 13_015_864_320, "13.0B", 1e12),
     "llama-1-33b": _llama_1(60, 6656, 52, 17_920, 32_528_943_616, "32.5B", 1.4e12),
@@ -111,123 +116,93 @@ PRESETS = {
     ),
 }  # fmt: skip
 
-HEADS = {
-    "causal": HeadShape("LlamaForCausalLM"),
-    "features": HeadShape("LlamaModel"),
-    "classification": HeadShape(
-        "LlamaForSequenceClassification", "last", bias=False, weights={"score.weight": "weight"}
-    ),
-    "tagging": HeadShape(
-        "LlamaForTokenClassification", weights={"score.weight": "weight", "score.bias": "bias"}
-    ),
-    "spans": HeadShape(
-        "LlamaForQuestionAnswering",
-        weights={"qa_outputs.weight": "weight", "qa_outputs.bias": "bias"},
-        prefix="transformer.",
-    ),
-}
 
-
-def weights(config: TransformerConfig) -> dict[str, Stored]:
-    """Hugging Face's name for a weight: ours."""
-    names = {
-        "model.embed_tokens.weight": Stored("embedding.weight"),
-        "model.norm.weight": Stored("decoder.final_norm.weight"),
-        "lm_head.weight": Stored("output.weight"),
+def decoder_heads(name: str) -> dict[str, HeadShape]:
+    """The heads of a decoder whose classes transformers calls `name`."""
+    return {
+        "causal": HeadShape(f"{name}ForCausalLM"),
+        "features": HeadShape(f"{name}Model"),
+        "classification": HeadShape(
+            f"{name}ForSequenceClassification", "last", bias=False, weights=linear("score", bias=False)
+        ),
+        "tagging": HeadShape(f"{name}ForTokenClassification", weights=linear("score")),
+        "spans": HeadShape(
+            f"{name}ForQuestionAnswering", weights=linear("qa_outputs"), prefix="transformer."
+        ),
     }
-    for layer in range(config.layers):
-        theirs, ours = f"model.layers.{layer}", f"decoder.blocks.{layer}"
-        pairs = {
-            "self_attn.q_proj": "attention.query",
-            "self_attn.k_proj": "attention.key",
-            "self_attn.v_proj": "attention.value",
-            "self_attn.o_proj": "attention.out",
-            "mlp.gate_proj": "feedforward.gate",
-            "mlp.up_proj": "feedforward.up",
-            "mlp.down_proj": "feedforward.down",
-        }
-        names[f"{theirs}.input_layernorm.weight"] = Stored(f"{ours}.attention_norm.weight")
-        names[f"{theirs}.post_attention_layernorm.weight"] = Stored(f"{ours}.feedforward_norm.weight")
-        for kind in ("weight", "bias"):  # biases are there in derivatives of Llama alone
-            names |= {
-                f"{theirs}.{part}.{kind}": Stored(f"{ours}.{own}.{kind}") for part, own in pairs.items()
-            }
-    return names
 
 
-def to_hf(config: TransformerConfig) -> dict[str, Any]:
-    """`config.json` fields for transformers, old and new names of the rotary base included.
+def decoder_rows(
+    vocab_size: int = 32_000,
+    width: int = 4096,
+    feedforward_width: int = 11_008,
+    layers: int = 32,
+    heads: int = 32,
+    kv_heads: int | None = None,
+    context: int = 2048,
+    norm_epsilon: float = 1e-6,
+    activation: tuple[str, str] = ("hidden_act", "silu"),
+) -> tuple[Row, ...]:
+    """The keys that Llama's relatives share, with what transformers takes where a folder leaves them out.
 
-    Raises:
-        HeadstartError: sizes that transformers' class of this family cannot have.
+    Args:
+        kv_heads: None: as many as the folder's heads.
+        activation: its key and the one value that the family computes.
     """
-    if config.width % config.heads:
-        raise HeadstartError(
-            f"model width {config.width} is not a multiple of its {config.heads} heads, which transformers "
-            f"asks of a {config.family} model even where head_width is given; change width or heads"
-        )
-    rotary: dict[str, Any] = {"rope_type": "default", "rope_theta": config.rotary_base}
-    scaling = config.rotary_scaling
-    if scaling is not None:
-        rotary |= {
-            "rope_type": "llama3",
-            "factor": scaling.factor,
-            "low_freq_factor": scaling.low_frequency,
-            "high_freq_factor": scaling.high_frequency,
-            "original_max_position_embeddings": scaling.original_context,
-        }
-    return {
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.width,
-        "intermediate_size": config.feedforward_width,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_width,
-        "hidden_act": "silu",
-        "max_position_embeddings": config.context,
-        "rms_norm_eps": config.norm_epsilon,
-        "rope_theta": config.rotary_base,
-        "rope_scaling": None if scaling is None else rotary,
-        "rope_parameters": rotary,
-        "attention_bias": config.qkv_bias,
-        "mlp_bias": config.feedforward_bias,
-        "attention_dropout": 0.0,
-        "tie_word_embeddings": config.tied,
-    }
+
+    def as_many(fields: Mapping[str, Any]) -> int:
+        return int(fields.get("num_attention_heads", heads))
+
+    return (
+        Key("vocab_size", "vocab_size", vocab_size),
+        Key("width", "hidden_size", width),
+        Key("feedforward_width", "intermediate_size", feedforward_width),
+        Key("layers", "num_hidden_layers", layers),
+        Key("heads", "num_attention_heads", heads),
+        Key("kv_heads", "num_key_value_heads", kv_heads or as_many, null=as_many),
+        Key("context", "max_position_embeddings", context),
+        Key("norm_epsilon", "rms_norm_eps", norm_epsilon),
+        Constant(*activation),
+    )
 
 
-def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
-    """The sizes in a `config.json`, of this or an older transformers."""
-    rotary = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
-    kind = rotary.get("rope_type", rotary.get("type", "default"))
-    if kind not in ("default", "llama3"):
-        raise ValueError(f"rope_type {kind!r} (known: default, llama3)")
-    if fields.get("hidden_act", "silu") != "silu":
-        raise ValueError(f"hidden_act {fields['hidden_act']!r} (known: silu)")
-    scaling = None
-    if kind == "llama3":
-        scaling = RotaryScaling(
-            rotary["factor"],
-            rotary["low_freq_factor"],
-            rotary["high_freq_factor"],
-            rotary["original_max_position_embeddings"],
-        )
-    biased = fields.get("attention_bias", False)
-    return {
-        "vocab_size": fields["vocab_size"],
-        "layers": fields["num_hidden_layers"],
-        "width": fields["hidden_size"],
-        "heads": fields["num_attention_heads"],
-        "kv_heads": fields.get("num_key_value_heads") or fields["num_attention_heads"],
-        "head_width": fields.get("head_dim") or 0,
-        "feedforward_width": fields["intermediate_size"],
-        "context": fields["max_position_embeddings"],
-        "norm_epsilon": fields["rms_norm_eps"],
-        "rotary_base": rotary.get("rope_theta") or fields.get("rope_theta", 10_000.0),
-        "rotary_scaling": scaling,
-        "qkv_bias": biased,
-        "out_bias": biased,
-        "feedforward_bias": fields.get("mlp_bias", False),
-        "tied": fields.get("tie_word_embeddings", False),
-    }
+HEAD_WIDTH = Key("head_width", "head_dim", 0, null=0)
+ATTENTION_BIAS = (Key("qkv_bias", "attention_bias", False), Key("out_bias", "attention_bias", False))
+
+MODULES = {
+    "model.embed_tokens": module("embedding"),
+    "model.layers.{}.input_layernorm": module("decoder.blocks.{}.attention_norm"),
+    "model.layers.{}.self_attn.q_proj": module("decoder.blocks.{}.attention.query"),
+    "model.layers.{}.self_attn.k_proj": module("decoder.blocks.{}.attention.key"),
+    "model.layers.{}.self_attn.v_proj": module("decoder.blocks.{}.attention.value"),
+    "model.layers.{}.self_attn.o_proj": module("decoder.blocks.{}.attention.out"),
+    "model.layers.{}.post_attention_layernorm": module("decoder.blocks.{}.feedforward_norm"),
+    "model.layers.{}.mlp.gate_proj": module("decoder.blocks.{}.feedforward.gate"),
+    "model.layers.{}.mlp.up_proj": module("decoder.blocks.{}.feedforward.up"),
+    "model.layers.{}.mlp.down_proj": module("decoder.blocks.{}.feedforward.down"),
+    "model.norm": module("decoder.final_norm"),
+    "lm_head": module("output"),
+}
+"""The names of Llama's weights, which most later decoders share; biases are there in derivatives alone."""
+
+LLAMA = Family(
+    name="llama",
+    model_type="llama",
+    objective="causal",
+    tokenizer="llama3",
+    fixed=_FIXED,
+    rows=(
+        *decoder_rows(),
+        HEAD_WIDTH,
+        *ATTENTION_BIAS,
+        Key("feedforward_bias", "mlp_bias", False),
+        Key("tied", "tie_word_embeddings", False),
+        Rope(),
+    ),
+    modules=MODULES,
+    heads=decoder_heads("Llama"),
+    presets=_PRESETS,
+    prefix="model.",
+    grouped_query=True,
+    check=heads_divide_width,
+)

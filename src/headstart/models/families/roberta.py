@@ -2,24 +2,29 @@
 
 The stack is BERT's. Positions are counted from 2, since the first implementation numbered padding 1;
 there is one token type, whose embedding transformers keeps; a classifier has a dense layer of its own
-instead of the pooler.
+instead of the pooler. XLM-R (Conneau et al. 2020) and CamemBERT (Martin et al. 2020) are the same models with
+other vocabularies, which transformers calls by names of their own.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from headstart.errors import HeadstartError
 from headstart.models.config import TransformerConfig
-from headstart.models.families import bert
-from headstart.models.family import HeadShape, Preset, Stored
+from headstart.models.families.bert import BERT, BODY, SIZES
+from headstart.models.family import (
+    Computed,
+    Constant,
+    Family,
+    HeadShape,
+    Preset,
+    heads_fill_width,
+    linear,
+    module,
+)
 
-NAME = "roberta"
-MODEL_TYPE = "roberta"
-OBJECTIVE = "masked"
-TOKENIZER = "roberta"
-GROUPED_QUERY = False
-PREFIX = "roberta."
-IGNORED = ("lm_head.decoder.weight", "lm_head.decoder.bias")  # tied
-FIXED = bert.FIXED | {
+_FIXED = {
+    **BERT.fixed,
     "position_offset": 2,
     "token_types": 1,
     "norm_epsilon": 1e-5,
@@ -30,7 +35,7 @@ FIXED = bert.FIXED | {
 _DATA = "BookCorpus, English Wikipedia, CC-News, OpenWebText and Stories, 160 GB"
 # 500,000 steps of 8K rows of at most 512 tokens (section 5 and appendix, table 9).
 _TOKENS = 500_000 * 8192 * 512
-PRESETS = {
+_PRESETS = {
     "roberta-base": Preset(
         {"vocab_size": 50_265, "layers": 12, "width": 768, "heads": 12, "feedforward_width": 3072},
         parameters=124_697_433,
@@ -51,63 +56,110 @@ PRESETS = {
     ),
 }
 
-_CLASSIFIER = {"classifier.weight": "weight", "classifier.bias": "bias"}
-HEADS = {
-    "masked": HeadShape("RobertaForMaskedLM"),
-    "features": HeadShape("RobertaModel"),
-    "classification": HeadShape(
-        "RobertaForSequenceClassification",
-        "first",
-        through="dense",
-        weights={
-            "classifier.dense.weight": "dense.weight",
-            "classifier.dense.bias": "dense.bias",
-            "classifier.out_proj.weight": "weight",
-            "classifier.out_proj.bias": "bias",
-        },
-    ),
-    "mean-classification": HeadShape(None, "mean", weights=_CLASSIFIER),
-    "tagging": HeadShape("RobertaForTokenClassification", weights=_CLASSIFIER),
-    "spans": HeadShape(
-        "RobertaForQuestionAnswering", weights={"qa_outputs.weight": "weight", "qa_outputs.bias": "bias"}
-    ),
-}
+_CLASSIFIER = linear("classifier")
 
 
-def weights(config: TransformerConfig) -> dict[str, Stored]:
-    """Hugging Face's name for a weight: ours. Up to the output they are BERT's."""
-    names = {
-        PREFIX + theirs.removeprefix(bert.PREFIX): ours
-        for theirs, ours in bert.weights(config).items()
-        if theirs.startswith(bert.PREFIX)
+def _heads(name: str) -> dict[str, HeadShape]:
+    """The heads of a family whose classes transformers calls `name`."""
+    dense = linear("classifier.dense", "dense") | linear("classifier.out_proj")
+    return {
+        "masked": HeadShape(f"{name}ForMaskedLM"),
+        "features": HeadShape(f"{name}Model"),
+        "classification": HeadShape(
+            f"{name}ForSequenceClassification", "first", through="dense", weights=dense
+        ),
+        "mean-classification": HeadShape(None, "mean", weights=_CLASSIFIER),
+        "tagging": HeadShape(f"{name}ForTokenClassification", weights=_CLASSIFIER),
+        "spans": HeadShape(f"{name}ForQuestionAnswering", weights=linear("qa_outputs")),
     }
-    names["lm_head.bias"] = Stored("output_bias")
-    for kind in ("weight", "bias"):
-        names[f"lm_head.dense.{kind}"] = Stored(f"prediction_head.dense.{kind}")
-        names[f"lm_head.layer_norm.{kind}"] = Stored(f"prediction_head.norm.{kind}")
-    return names
 
 
-def to_hf(config: TransformerConfig) -> dict[str, Any]:
-    """`config.json` fields for transformers, which counts positions from the id of padding on."""
-    if config.feedforward != "gelu":  # in transformers the output's dense layer has GELU anyway
-        raise HeadstartError(f"roberta's feed-forward layer has gelu, not {config.feedforward}; leave it out")
-    return bert.to_hf(config) | {
+def _write_positions(config: TransformerConfig) -> dict[str, Any]:
+    """transformers counts positions from the id of padding on."""
+    return {
         "max_position_embeddings": config.context + config.position_offset,
         "pad_token_id": config.position_offset - 1,
     }
 
 
-def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
-    """The sizes in a `config.json`."""
-    if fields.get("hidden_act", "gelu") != "gelu":
-        raise ValueError(f"hidden_act {fields['hidden_act']!r} (known: gelu)")
+def _read_positions(fields: Mapping[str, Any]) -> dict[str, Any]:
     padding = fields.get("pad_token_id", 1)
     if not isinstance(padding, int):
         raise ValueError(f"pad_token_id {padding}, which positions are counted from")
-    offset = padding + 1
-    return bert.from_hf(fields) | {
-        "context": fields["max_position_embeddings"] - offset,
-        "position_offset": offset,
+    return {
+        "context": fields.get("max_position_embeddings", 512) - padding - 1,
+        "position_offset": padding + 1,
         "pooler": True,  # where a model without an output has one
     }
+
+
+ROBERTA = Family(
+    name="roberta",
+    model_type="roberta",
+    objective="masked",
+    tokenizer="roberta",
+    fixed=_FIXED,
+    rows=(
+        *SIZES,
+        Computed(_write_positions, _read_positions),
+        Constant("hidden_act", "gelu"),  # in transformers the output's dense layer has GELU anyway
+    ),
+    modules={f"roberta.{theirs}": ours for theirs, ours in BODY.items()}
+    | {
+        "lm_head.dense": module("prediction_head.dense"),
+        "lm_head.layer_norm": module("prediction_head.norm"),
+    },
+    tensors={"lm_head.bias": "output_bias", "lm_head.decoder.weight": "output.weight"},
+    heads=_heads("Roberta"),
+    presets=_PRESETS,
+    prefix="roberta.",
+    ignored=("lm_head.decoder.bias",),  # tied
+    check=heads_fill_width,
+)
+
+XLM_ROBERTA = replace(
+    ROBERTA,
+    name="xlm-roberta",
+    model_type="xlm-roberta",
+    tokenizer="xlm-roberta",
+    heads=_heads("XLMRoberta"),
+    presets={
+        "xlm-roberta-base": Preset(
+            {"vocab_size": 250_002, "layers": 12, "width": 768, "heads": 12, "feedforward_width": 3072},
+            parameters=0,
+            published="270M",
+            source="Conneau et al. 2020, section 3 and appendix C",
+            year=2019,
+            data="CC-100, Common Crawl in 100 languages, 2.5 TB",
+            tokens=1_500_000 * 8192 * 512,
+        ),
+        "xlm-roberta-large": Preset(
+            {"vocab_size": 250_002, "layers": 24, "width": 1024, "heads": 16, "feedforward_width": 4096},
+            parameters=0,
+            published="550M",
+            source="Conneau et al. 2020, section 3 and appendix C",
+            year=2019,
+            data="CC-100, Common Crawl in 100 languages, 2.5 TB",
+            tokens=1_500_000 * 8192 * 512,
+        ),
+    },
+)
+
+CAMEMBERT = replace(
+    ROBERTA,
+    name="camembert",
+    model_type="camembert",
+    tokenizer="xlm-roberta",
+    heads=_heads("Camembert"),
+    presets={
+        "camembert-base": Preset(
+            {"vocab_size": 32_005, "layers": 12, "width": 768, "heads": 12, "feedforward_width": 3072},
+            parameters=0,
+            published="110M",
+            source="Martin et al. 2020, section 4.1 and appendix A",
+            year=2019,
+            data="the French part of OSCAR, 138 GB",
+            tokens=100_000 * 8192 * 512,
+        ),
+    },
+)

@@ -5,24 +5,21 @@ Version 1.0 has ReLU and one matrix for embedding and output, before which the s
 version 1.1 has a gated GELU (Shazeer 2020) and an output of its own.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from headstart.models.config import TransformerConfig
-from headstart.models.family import HeadShape, Preset, Stored
-
-NAME = "t5"
-MODEL_TYPE = "t5"
-OBJECTIVE = "span-corruption"
-TOKENIZER = "t5"
-GROUPED_QUERY = False
-DECODER_START = "pad"
-PREFIX = ""
-IGNORED = (
-    "encoder.embed_tokens.weight",  # tied
-    "decoder.embed_tokens.weight",
-    "EncDecAttention.relative_attention_bias.weight",  # in the first published files, never read
+from headstart.models.family import (
+    Computed,
+    Family,
+    HeadShape,
+    Key,
+    Preset,
+    linear,
+    module,
 )
-FIXED = {
+
+_FIXED = {
     "architecture": "encoder-decoder",
     "context": 512,
     "position": "relative",
@@ -82,7 +79,7 @@ def _second(layers: int, width: int, inner: int, heads: int, parameters: int, pu
     )
 
 
-PRESETS = {
+_PRESETS = {
     "t5-small": _first(6, 512, 2048, 8, 60_506_624, "60M"),
     "t5-base": _first(12, 768, 3072, 12, 222_903_552, "220M"),
     "t5-large": _first(24, 1024, 4096, 16, 737_668_096, "770M"),
@@ -95,30 +92,23 @@ PRESETS = {
     "t5-v1.1-xxl": _second(24, 4096, 10_240, 64, 11_135_332_352, "11B"),
 }
 
-HEADS = {
+_HEADS = {
     "text-to-text": HeadShape("T5ForConditionalGeneration"),
     "features": HeadShape("T5Model"),
     "classification": HeadShape(
         "T5ForSequenceClassification",
         "end",
         through="dense",
-        weights={
-            "classification_head.dense.weight": "dense.weight",
-            "classification_head.dense.bias": "dense.bias",
-            "classification_head.out_proj.weight": "weight",
-            "classification_head.out_proj.bias": "bias",
-        },
+        weights=linear("classification_head.dense", "dense") | linear("classification_head.out_proj"),
         prefix="transformer.",
     ),
     "tagging": HeadShape(
         "T5ForTokenClassification",
-        weights={"classifier.weight": "weight", "classifier.bias": "bias"},
+        weights=linear("classifier"),
         prefix="transformer.",
         encoder_alone=True,
     ),
-    "spans": HeadShape(
-        "T5ForQuestionAnswering", weights={"qa_outputs.weight": "weight", "qa_outputs.bias": "bias"}
-    ),
+    "spans": HeadShape("T5ForQuestionAnswering", weights=linear("qa_outputs")),
 }
 
 # What `feed_forward_proj` says; its gated-gelu has always been the tanh approximation.
@@ -133,82 +123,89 @@ _FEEDFORWARD = {
 }
 
 
-def weights(config: TransformerConfig) -> dict[str, Stored]:
-    """Hugging Face's name for a weight: ours."""
-    names = {"shared.weight": Stored("embedding.weight"), "lm_head.weight": Stored("output.weight")}
-    letters = {"q": "query", "k": "key", "v": "value", "o": "out"}
-    # Their name, ours, and our norm before it, in the order in which they number a block's parts.
-    attention = [
-        ("SelfAttention", "attention", "attention_norm"),
-        ("EncDecAttention", "cross_attention", "cross_norm"),
-    ]
-    feedforward = {"gate": "wi_0", "up": "wi_1", "down": "wo"} if config.gated else {"up": "wi", "down": "wo"}
-    for stack, layers, parts in (
-        ("encoder", config.encoder_layers or config.layers, attention[:1]),
-        ("decoder", config.layers, attention),
-    ):
-        names[f"{stack}.final_layer_norm.weight"] = Stored(f"{stack}.final_norm.weight")
-        names[f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"] = Stored(
-            f"{stack}.relative_bias.weight"
-        )
-        for layer in range(layers):
-            theirs, ours = f"{stack}.block.{layer}.layer", f"{stack}.blocks.{layer}"
-            for number, (part, own, norm) in enumerate(parts):
-                names[f"{theirs}.{number}.layer_norm.weight"] = Stored(f"{ours}.{norm}.weight")
-                for letter, full in letters.items():
-                    names[f"{theirs}.{number}.{part}.{letter}.weight"] = Stored(f"{ours}.{own}.{full}.weight")
-            last = f"{theirs}.{len(parts)}"
-            names[f"{last}.layer_norm.weight"] = Stored(f"{ours}.feedforward_norm.weight")
-            for own, part in feedforward.items():
-                names[f"{last}.DenseReluDense.{part}.weight"] = Stored(f"{ours}.feedforward.{own}.weight")
-    return names
-
-
-def to_hf(config: TransformerConfig) -> dict[str, Any]:
-    """`config.json` fields for transformers.
-
-    Its older versions take `tie_word_embeddings` for both the tied output and the scaled states.
-    """
+def _write_layers(config: TransformerConfig) -> dict[str, Any]:
     return {
-        "vocab_size": config.vocab_size,
-        "d_model": config.width,
-        "d_kv": config.head_width,
-        "d_ff": config.feedforward_width,
-        "num_heads": config.heads,
         "num_layers": config.encoder_layers or config.layers,
         "num_decoder_layers": config.layers,
         "is_encoder_decoder": config.architecture == "encoder-decoder",
-        "n_positions": config.context,
-        "relative_attention_num_buckets": config.relative_buckets,
-        "relative_attention_max_distance": config.relative_distance,
-        "feed_forward_proj": next(name for name, own in _FEEDFORWARD.items() if own == config.feedforward),
-        "layer_norm_epsilon": config.norm_epsilon,
-        "dropout_rate": config.dropout,
-        "tie_word_embeddings": config.tied,
-        "scale_decoder_outputs": config.output_scale,
     }
 
 
-def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
-    """The sizes in a `config.json`."""
-    feedforward = fields.get("feed_forward_proj", "relu")
-    if feedforward not in _FEEDFORWARD:
-        raise ValueError(f"feed_forward_proj {feedforward!r} (known: {', '.join(_FEEDFORWARD)})")
-    tied = fields.get("tie_word_embeddings", True)
-    return {
-        "vocab_size": fields["vocab_size"],
-        "layers": fields.get("num_decoder_layers") or fields["num_layers"],
-        "encoder_layers": fields["num_layers"],
-        "width": fields["d_model"],
-        "heads": fields["num_heads"],
-        "head_width": fields["d_kv"],
-        "feedforward_width": fields["d_ff"],
-        "feedforward": _FEEDFORWARD[feedforward],
-        "context": fields.get("n_positions", 512),
-        "relative_buckets": fields.get("relative_attention_num_buckets", 32),
-        "relative_distance": fields.get("relative_attention_max_distance", 128),
-        "norm_epsilon": fields.get("layer_norm_epsilon", 1e-6),
-        "dropout": fields.get("dropout_rate", 0.1),
-        "tied": tied,
-        "output_scale": fields.get("scale_decoder_outputs", tied),
-    }
+def _read_layers(fields: Mapping[str, Any]) -> dict[str, Any]:
+    layers = fields.get("num_layers", 6)
+    return {"layers": fields.get("num_decoder_layers") or layers, "encoder_layers": layers}
+
+
+T5 = Family(
+    name="t5",
+    model_type="t5",
+    objective="span-corruption",
+    tokenizer="t5",
+    fixed=_FIXED,
+    rows=(
+        Key("vocab_size", "vocab_size", 32_128),
+        Key("width", "d_model", 512),
+        Key("head_width", "d_kv", 64),
+        Key("feedforward_width", "d_ff", 2048),
+        Key("heads", "num_heads", 8),
+        Computed(_write_layers, _read_layers),
+        Key("context", "n_positions", 512),
+        Key("relative_buckets", "relative_attention_num_buckets", 32),
+        Key("relative_distance", "relative_attention_max_distance", 128),
+        Key("feedforward", "feed_forward_proj", "relu", values=_FEEDFORWARD),
+        Key("norm_epsilon", "layer_norm_epsilon", 1e-6),
+        Key("dropout", "dropout_rate", 0.1),
+        Key("tied", "tie_word_embeddings", True),
+        # Older versions of transformers take `tie_word_embeddings` for the scaled states, too.
+        Key("output_scale", "scale_decoder_outputs", lambda fields: fields.get("tie_word_embeddings", True)),
+    ),
+    modules={
+        "shared": module("embedding"),
+        "lm_head": module("output"),
+        "encoder.block.{}.layer.0.layer_norm": module("encoder.blocks.{}.attention_norm"),
+        "encoder.block.{}.layer.0.SelfAttention.q": module("encoder.blocks.{}.attention.query"),
+        "encoder.block.{}.layer.0.SelfAttention.k": module("encoder.blocks.{}.attention.key"),
+        "encoder.block.{}.layer.0.SelfAttention.v": module("encoder.blocks.{}.attention.value"),
+        "encoder.block.{}.layer.0.SelfAttention.o": module("encoder.blocks.{}.attention.out"),
+        "encoder.block.{}.layer.1.layer_norm": module("encoder.blocks.{}.feedforward_norm"),
+        "encoder.block.{}.layer.1.DenseReluDense.wi": module("encoder.blocks.{}.feedforward.up", gated=False),
+        "encoder.block.{}.layer.1.DenseReluDense.wi_0": module(
+            "encoder.blocks.{}.feedforward.gate", gated=True
+        ),
+        "encoder.block.{}.layer.1.DenseReluDense.wi_1": module(
+            "encoder.blocks.{}.feedforward.up", gated=True
+        ),
+        "encoder.block.{}.layer.1.DenseReluDense.wo": module("encoder.blocks.{}.feedforward.down"),
+        "encoder.block.0.layer.0.SelfAttention.relative_attention_bias": module("encoder.relative_bias"),
+        "encoder.final_layer_norm": module("encoder.final_norm"),
+        "decoder.block.{}.layer.0.layer_norm": module("decoder.blocks.{}.attention_norm"),
+        "decoder.block.{}.layer.0.SelfAttention.q": module("decoder.blocks.{}.attention.query"),
+        "decoder.block.{}.layer.0.SelfAttention.k": module("decoder.blocks.{}.attention.key"),
+        "decoder.block.{}.layer.0.SelfAttention.v": module("decoder.blocks.{}.attention.value"),
+        "decoder.block.{}.layer.0.SelfAttention.o": module("decoder.blocks.{}.attention.out"),
+        "decoder.block.{}.layer.1.layer_norm": module("decoder.blocks.{}.cross_norm"),
+        "decoder.block.{}.layer.1.EncDecAttention.q": module("decoder.blocks.{}.cross_attention.query"),
+        "decoder.block.{}.layer.1.EncDecAttention.k": module("decoder.blocks.{}.cross_attention.key"),
+        "decoder.block.{}.layer.1.EncDecAttention.v": module("decoder.blocks.{}.cross_attention.value"),
+        "decoder.block.{}.layer.1.EncDecAttention.o": module("decoder.blocks.{}.cross_attention.out"),
+        "decoder.block.{}.layer.2.layer_norm": module("decoder.blocks.{}.feedforward_norm"),
+        "decoder.block.{}.layer.2.DenseReluDense.wi": module("decoder.blocks.{}.feedforward.up", gated=False),
+        "decoder.block.{}.layer.2.DenseReluDense.wi_0": module(
+            "decoder.blocks.{}.feedforward.gate", gated=True
+        ),
+        "decoder.block.{}.layer.2.DenseReluDense.wi_1": module(
+            "decoder.blocks.{}.feedforward.up", gated=True
+        ),
+        "decoder.block.{}.layer.2.DenseReluDense.wo": module("decoder.blocks.{}.feedforward.down"),
+        "decoder.block.0.layer.0.SelfAttention.relative_attention_bias": module("decoder.relative_bias"),
+        "decoder.final_layer_norm": module("decoder.final_norm"),
+    },
+    heads=_HEADS,
+    presets=_PRESETS,
+    ignored=(
+        "encoder.embed_tokens.weight",  # tied
+        "decoder.embed_tokens.weight",
+        "EncDecAttention.relative_attention_bias.weight",  # in the first published files, never read
+    ),
+    decoder_start="pad",
+)

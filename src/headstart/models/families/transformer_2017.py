@@ -5,21 +5,10 @@ source, target and output. Its weights are kept as transformers' Marian model. T
 biases, which the paper does not have: less than 0.1 % of the parameters.
 """
 
-from typing import Any
+from headstart.models.families.bart import BART, MODULES, SIZES
+from headstart.models.family import Constant, Family, HeadShape, Key, Preset, heads_fill_width
 
-from headstart.models.families import bart
-from headstart.models.family import HeadShape, Preset
-
-NAME = "transformer-2017"
-MODEL_TYPE = "marian"
-OBJECTIVE = "denoising"  # of running text; the paper had pairs of sentences
-TOKENIZER = "transformer"
-GROUPED_QUERY = False
-DECODER_START = "pad"
-PREFIX = "model."
-IGNORED = (*bart.IGNORED, "embed_positions.weight")  # sinusoids are computed
-ZEROS = bart.ZEROS
-FIXED = {
+_FIXED = {
     "architecture": "encoder-decoder",
     "context": 512,
     "position": "sinusoidal",
@@ -38,7 +27,7 @@ FIXED = {
 _SOURCE = "Vaswani et al. 2017, sections 5.1 to 5.4 and table 3"
 _DATA = "WMT 2014 English-German, 4.5M pairs of sentences"
 _BATCH = 25_000 + 25_000  # source and target tokens of one step
-PRESETS = {
+_PRESETS = {
     "transformer-base": Preset(
         {"vocab_size": 37_000, "layers": 6, "width": 512, "heads": 8, "feedforward_width": 2048},
         parameters=63_082_496,
@@ -66,16 +55,25 @@ PRESETS = {
     ),
 }
 
-# Of a bare model transformers says that the tables of sinusoids are missing, and computes them all the same.
-HEADS = {"text-to-text": HeadShape("MarianMTModel"), "features": HeadShape("MarianModel")}
-
-# Marian's names are BART's, of which it has no learned positions and no norm of the embeddings.
-weights = bart.weights
-to_hf = bart.to_hf
-
-
-def from_hf(fields: dict[str, Any]) -> dict[str, Any]:
-    """The sizes in a `config.json`."""
-    if not fields.get("share_encoder_decoder_embeddings", True):
-        raise ValueError("share_encoder_decoder_embeddings false")
-    return bart.from_hf(fields)
+TRANSFORMER_2017 = Family(
+    name="transformer-2017",
+    model_type="marian",
+    objective="denoising",  # of running text; the paper had pairs of sentences
+    tokenizer="transformer",
+    fixed=_FIXED,
+    rows=(
+        Key("vocab_size", "vocab_size", 58_101),
+        *SIZES,
+        Constant("share_encoder_decoder_embeddings", True),
+    ),
+    modules=MODULES,  # it has no learned positions and no norm of the embeddings
+    # Of a bare model transformers says that the tables of sinusoids are missing, and computes them all the
+    # same.
+    heads={"text-to-text": HeadShape("MarianMTModel"), "features": HeadShape("MarianModel")},
+    presets=_PRESETS,
+    prefix="model.",
+    ignored=(*BART.ignored, "embed_positions.weight"),  # sinusoids are computed
+    zeros=BART.zeros,
+    decoder_start="pad",
+    check=heads_fill_width,
+)

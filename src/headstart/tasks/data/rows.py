@@ -47,6 +47,9 @@ OWN_NAMES = ("csv", "tsv", "jsonl", "json", "parquet", "arrow")
 MAX_DOCUMENT = 2 << 30
 """Bytes of a JSON document, which has to be held as a whole."""
 
+TableRow = dict[str, Any]
+"""The columns of a row of a table or JSON file, with what stands in them."""
+
 
 def format_of(path: Path) -> str | None:
     """What a file's name says that it holds; None for names that are no data."""

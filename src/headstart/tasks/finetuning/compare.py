@@ -49,7 +49,7 @@ class Way:
         against = None if self.against is None else self.against.as_dict()
         return (
             {"adapt": self.adapt}
-            | self.score.as_dict()
+            | {**self.score.as_dict()}
             | {"weights": self.weights, "bytes": self.bytes, "seconds": self.seconds}
             | {"against_first": against, "mix": None if self.mix is None else asdict(self.mix)}
         )

@@ -18,6 +18,7 @@ from headstart.tasks.examples import Examples
 from headstart.tasks.facts import TaskFacts, Training
 from headstart.tasks.finetuning.adaptation import adapt, layers_above, learning, parameter_groups
 from headstart.tasks.finetuning.batches import ExampleLoss, set_apart
+from headstart.tasks.finetuning.embedding_choice import Evidence, weigh_evidence
 from headstart.tasks.finetuning.feature_cache import features
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.learn import learn
@@ -59,6 +60,8 @@ def finetune(
     check_trainable(train, "the training data")
     if scratch and recipe.adapt != "full":
         raise HeadstartError(f"random weights know nothing to keep, as adapt={recipe.adapt} does; take full")
+    if scratch and recipe.embedding == "hold":
+        raise HeadstartError("random vectors know nothing to keep, as embedding=hold does; leave it out")
     if recipe.is_probe and recipe.reinitialise:
         raise HeadstartError(
             f"reinitialised layers would never learn with adapt={recipe.adapt}; leave one out"
@@ -72,7 +75,6 @@ def finetune(
     with torch.random.fork_rng(devices=[]):  # torch fills new layers with random numbers of its own
         model = start(loaded, train, recipe, seed, scratch)
         adapt(model, recipe, seed)
-    learning_weights = learning(model)
     predictor = Predictor(model, loaded.tokenizer, kind.labels(train), base=loaded.folder)
     most = _most_tokens(loaded.model.config, recipe.max_tokens)
     predictor.facts = TaskFacts(max_tokens=most, in_words=train.in_words)
@@ -80,6 +82,13 @@ def finetune(
     keep = partial(features, loaded.model, model, padding=predictor.padding) if recipe.is_probe else None
     loss = ExampleLoss(predictor, train, seed, recipe.hidden_tokens if reads_masks else 0.0, keep)
     predictor.facts = replace(kind.facts(train, loss.pieces), max_tokens=most, reading=train.reading)
+    evidence = None
+    if recipe.embedding == "auto" and recipe.adapt == "full" and not scratch:
+        evidence = _evidence(loaded, loss, train, seed)
+    held = recipe.embedding == "hold" or (evidence is not None and evidence.hold)
+    if held:
+        model.body.embedding.weight.requires_grad_(False)
+    learning_weights = learning(model)
     judge = None
     if validation is not None:
         judge = ExampleLoss(predictor, validation, seed, keep=keep).goodness
@@ -103,11 +112,23 @@ def finetune(
         last_loss=round(learned.loss, 4),
         left_out=len(train) - len(loss),
         windowed_examples=loss.draw.windowed,
+        embedding_held=held and recipe.adapt == "full",
+        vectors_told=None if evidence is None else round(evidence.vectors, 4),
+        counts_told=None if evidence is None else round(evidence.counts, 4),
         kept_step=learned.kept if learned.curve else None,
         validation=learned.curve or None,
     )
     predictor.facts = replace(predictor.facts, mix=model.layer_weights(), training=training)
     return predictor
+
+
+def _evidence(loaded: LoadedModel, loss: ExampleLoss, train: Examples, seed: int) -> Evidence | None:
+    """What the labels say of the pre-trained vectors; None: the labels are not those of single texts (neither
+    a mean nor counts tell how two texts relate), or too few."""
+    if train.task != "classification" or train.in_words or isinstance(train.inputs[0], tuple):
+        return None
+    table = loaded.model.embedding.weight.detach().cpu().float().numpy()
+    return weigh_evidence(table, loss.pieces, train.targets, seed)
 
 
 def _most_tokens(config: TransformerConfig, wanted: int) -> int:
@@ -129,8 +150,8 @@ def start(
     begin = decoder_start(family, loaded.tokenizer) if config.architecture == "encoder-decoder" else 0
     head = None
     if isinstance(kind, Scored):
-        head = head_kind(family.NAME, train.task, _reads_mean(loaded, recipe))
-        config = _body_config(config, family.HEADS[head], recipe)
+        head = head_kind(family.name, train.task, _reads_mean(loaded, recipe))
+        config = _body_config(config, family.heads[head], recipe)
     elif loaded.head != kind.head_of(config.architecture):
         raise HeadstartError(f"this model was fine-tuned for {loaded.head}, and writes no text; take another")
     else:
@@ -158,7 +179,7 @@ def _reads_mean(loaded: LoadedModel, recipe: FinetuneRecipe) -> bool:
     """What the recipe's pooling comes to. PEFT knows an adapter's head by transformers' class alone."""
     if recipe.pooling != "auto":
         return recipe.pooling == "mean"
-    has_one = "mean-classification" in family_named(loaded.model.config.family).HEADS
+    has_one = "mean-classification" in family_named(loaded.model.config.family).heads
     return loaded.mean_is_vector and has_one and recipe.adapt != "lora"
 
 

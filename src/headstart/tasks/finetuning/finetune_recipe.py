@@ -54,6 +54,9 @@ class FinetuneRecipe(Recipe):
     """On matrices and the embedding."""
     layer_decay: float = Field(0.8, gt=0, le=1)
     """The rate of every layer, as a share of the next higher one's (Howard & Ruder 2018); 1: all alike."""
+    embedding: Literal["auto", "learn", "hold"] = "auto"
+    """Whether the vectors of tokens learn with all other weights (adapt=full), or stay as pre-training left
+    them; auto: what up to 1,000 labels of whole texts say for it (`embedding_choice`), else they learn."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """On what the classifier reads."""
     hidden_tokens: float = Field(0.15, ge=0, lt=1)

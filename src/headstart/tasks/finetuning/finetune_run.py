@@ -114,10 +114,10 @@ def _finetune_run(
     fitted = fit_task(loaded, found, recipe, seed=seed, seeds=seeds, scratch=scratch, out=out)
     task, test = found.task, found.task.test
     system = "from-scratch" if scratch else "fine-tuned"
-    rows = [{"system": system} | one.score.as_dict() for one in fitted.measured]
+    rows = [{"system": system, **one.score.as_dict()} for one in fitted.measured]
     for name, baseline in baselines(found.train).items():
         scores = score(task.kind, test.targets, baseline.predict(test.inputs))
-        rows += [{"system": name} | each.as_dict() for each in scores]
+        rows += [{"system": name, **each.as_dict()} for each in scores]
     figures = {
         "task": task.name,
         "kind": task.kind,

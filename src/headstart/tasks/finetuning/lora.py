@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
 from headstart.interchange.peft_adapter import LowRank
-from headstart.models.parts import Linear
+from headstart.models.parts.linear import Linear
 from headstart.models.transformer import Transformer
 
 

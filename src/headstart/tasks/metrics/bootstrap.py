@@ -9,9 +9,9 @@ numbers, never logits, so that millions of examples fit into memory.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -20,6 +20,26 @@ from headstart.errors import HeadstartError
 
 RESAMPLES = 1000
 CHUNK = 2**22  # weights held at once
+
+
+class ScoreRow(TypedDict):
+    """A figure as JSON and tables have it; one that was not resampled has no interval."""
+
+    metric: str
+    value: float
+    n: int
+    low: float | None
+    high: float | None
+
+
+class ComparisonRow(TypedDict):
+    """A difference as JSON and tables have it."""
+
+    metric: str
+    difference: float
+    low: float
+    high: float
+    p: float
 
 
 @dataclass(frozen=True)
@@ -33,8 +53,10 @@ class Score:
     low: float
     high: float
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_dict(self) -> ScoreRow:
+        return {
+            "metric": self.metric, "value": self.value, "n": self.n, "low": self.low, "high": self.high
+        }  # fmt: skip
 
     def __str__(self) -> str:
         return f"{self.metric} {self.value:.3f} ({self.low:.3f} to {self.high:.3f}, n = {self.n:,})"
@@ -98,8 +120,11 @@ class Comparison:
     p: float
     """How likely so large a difference would be, to either side, if the systems were equally good."""
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_dict(self) -> ComparisonRow:
+        return {
+            "metric": self.metric, "difference": self.difference, "low": self.low, "high": self.high,
+            "p": self.p,
+        }  # fmt: skip
 
     def __str__(self) -> str:
         return f"{self.metric} {self.difference:+.3f} ({self.low:+.3f} to {self.high:+.3f}, p = {self.p:.3g})"

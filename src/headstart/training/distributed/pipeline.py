@@ -75,9 +75,9 @@ class Stage(nn.Module):
         batch, stack = self.parts[int(number)], self.stack
         if self.first:
             x = stack.enter(self.model.embed(x), batch.segments, batch.token_types)
-        sight = stack.sight(0, x.shape[1], batch.segments, batch.prefix, x)
+        context = stack.attention_context(0, x.shape[1], batch.segments, batch.prefix, x)
         for block in self.blocks:
-            x = block(x, sight)
+            x = block(x, context)
         x = stack.final_norm(x)
         if self.last:
             x = self.losses(batch, self.groups, self.count, hidden=x) * self.scale

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from headstart.folder import atomic, write_json
-from headstart.models import parts
+from headstart.models.parts import attention
 from headstart.models.transformer import Block, Transformer
 from headstart.models.vectors.elmo import UNKNOWN, ElmoLanguageModel, pack
 from headstart.objectives.batch import Batch, loss_sum, to_device
@@ -119,7 +119,7 @@ def _attention(tensors: dict[str, Tensor]) -> Iterator[None]:
 
     Documents stand behind a mask for it, for the kernel that lays them end to end has no weights to show.
     """
-    attend, kernel = parts.attend, parts.DOCUMENT_KERNEL
+    attend, kernel = attention.attend, attention.DOCUMENT_KERNEL
 
     def noted(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **named: Any) -> Tensor:
         # The weights are what attention makes of the unit vectors of the places looked at.
@@ -130,8 +130,8 @@ def _attention(tensors: dict[str, Tensor]) -> Iterator[None]:
         ).float()
         return attend(query, key, value, *rest, **named)
 
-    parts.attend, parts.DOCUMENT_KERNEL = noted, None
+    attention.attend, attention.DOCUMENT_KERNEL = noted, None
     try:
         yield
     finally:
-        parts.attend, parts.DOCUMENT_KERNEL = attend, kernel
+        attention.attend, attention.DOCUMENT_KERNEL = attend, kernel

@@ -1,0 +1,226 @@
+"""Rows of `config.json` about positions and layers: the rotary base, its scaling, and what a layer sees."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+from headstart.errors import HeadstartError
+from headstart.models.config import LayerPlan, RotaryScaling, TransformerConfig
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Rotary positions, the same in all layers, under their names in transformers 5 and before."""
+
+    base: float = 10_000.0
+    """What transformers takes where the folder does not say it."""
+    base_key: str = "rope_theta"
+    scalings: tuple[str, ...] = ("llama3", "linear")
+    """Kinds of scaling that transformers' class and ours compute alike."""
+    share_key: str = ""
+    """Of the key that says which share of a head is turned; "": the whole head is."""
+    share: float = 1.0
+    """What transformers takes where the folder does not say that."""
+
+    def write(self, config: TransformerConfig) -> dict[str, Any]:
+        rope = rope_fields(config.rotary_base, config.rotary_scaling)
+        fields: dict[str, Any] = {}
+        if self.share_key:
+            share = (config.rotary_width or config.head_width) / config.head_width
+            rope["partial_rotary_factor"] = fields[self.share_key] = share
+        scaled = config.rotary_scaling is not None
+        return fields | {
+            self.base_key: config.rotary_base,
+            "rope_scaling": rope if scaled else None,
+            "rope_parameters": rope,
+        }
+
+    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
+        sizes: dict[str, Any] = {
+            "rotary_base": float(rope.get("rope_theta") or fields.get(self.base_key) or self.base),
+            "rotary_scaling": read_scaling(rope, self.scalings, fields),
+        }
+        if self.share_key:
+            share = rope.get("partial_rotary_factor") or fields.get(self.share_key) or self.share
+            width = int(_head_width(fields) * share)
+            sizes["rotary_width"] = 0 if width == _head_width(fields) else width
+        return sizes
+
+
+def _head_width(fields: Mapping[str, Any]) -> int:
+    return int(fields.get("head_dim") or fields["hidden_size"] // fields["num_attention_heads"])
+
+
+def rope_fields(base: float, scaling: RotaryScaling | None) -> dict[str, Any]:
+    """`rope_parameters` of one kind of layer."""
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": base}
+    if scaling is None:
+        return rope
+    rope |= {"rope_type": scaling.kind, "factor": scaling.factor}
+    if scaling.kind == "llama3":
+        rope |= {
+            "low_freq_factor": scaling.low_frequency,
+            "high_freq_factor": scaling.high_frequency,
+            "original_max_position_embeddings": scaling.original_context,
+        }
+    if scaling.kind == "longrope":
+        rope |= {
+            "short_factor": list(scaling.short_factors),
+            "long_factor": list(scaling.long_factors),
+            "attention_factor": scaling.magnitude,
+            "original_max_position_embeddings": scaling.original_context,
+        }
+    return rope
+
+
+def read_scaling(
+    rope: Mapping[str, Any], known: tuple[str, ...], fields: Mapping[str, Any]
+) -> RotaryScaling | None:
+    """The scaling that `rope_parameters` mean; a `ValueError` for a kind that is not in `known`."""
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "default":
+        return None
+    if kind not in known:
+        raise ValueError(f"rope_type {kind!r} (known: {', '.join(('default', *known))})")
+    if kind == "linear":
+        return RotaryScaling(factor=float(rope["factor"]), kind="linear")
+    if kind == "longrope":
+        return _read_longrope(rope, fields)
+    return RotaryScaling(
+        rope["factor"],
+        rope["low_freq_factor"],
+        rope["high_freq_factor"],
+        rope["original_max_position_embeddings"],
+    )
+
+
+def _read_longrope(rope: Mapping[str, Any], fields: Mapping[str, Any]) -> RotaryScaling:
+    context = fields["max_position_embeddings"]
+    original = rope.get("original_max_position_embeddings") or fields.get("original_max_position_embeddings")
+    original = original or context
+    factor = rope.get("factor") or context / original
+    magnitude = rope.get("attention_factor")
+    if magnitude is None:
+        magnitude = 1.0 if factor <= 1 else (1 + log(factor) / log(original)) ** 0.5
+    return RotaryScaling(
+        factor=factor,
+        original_context=original,
+        kind="longrope",
+        short_factors=tuple(rope["short_factor"]),
+        long_factors=tuple(rope["long_factor"]),
+        magnitude=magnitude,
+    )
+
+
+def layer_types(config: TransformerConfig) -> list[str]:
+    """What each layer sees, in transformers' words."""
+    return [SLIDING if config.layer(number).window else FULL for number in range(config.layers)]
+
+
+def one_window(config: TransformerConfig) -> int:
+    """The window of the layers that have one, 0 if none has; a `HeadstartError` where they differ."""
+    windows = {config.layer(number).window for number in range(config.layers)} - {0}
+    if len(windows) > 1:
+        raise HeadstartError(
+            f"a folder of the {config.family} family has one window for all layers, not {sorted(windows)}"
+        )
+    return max(windows, default=0)
+
+
+def shortest(plan: list[LayerPlan]) -> tuple[LayerPlan, ...]:
+    """The shortest pattern that, repeated, begins like a plan of all layers."""
+    for length in range(1, len(plan)):
+        if all(layer == plan[number % length] for number, layer in enumerate(plan)):
+            return tuple(plan[:length])
+    return tuple(plan)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Which layers see a window alone, from `layer_types` or from what older folders say instead."""
+
+    types: Callable[[Mapping[str, Any]], list[str]]
+    """What transformers takes without `layer_types`."""
+    key: str = "sliding_window"
+    default: int | None = 4096
+
+    def write(self, config: TransformerConfig) -> dict[str, Any]:
+        return {"layer_types": layer_types(config), self.key: one_window(config) or None}
+
+    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        window = fields.get(self.key, self.default)
+        return {"plan": read_plan(fields, self.types, LayerPlan(), LayerPlan(window or 0))}
+
+
+def read_plan(
+    fields: Mapping[str, Any],
+    types: Callable[[Mapping[str, Any]], list[str]],
+    full: LayerPlan,
+    sliding: LayerPlan,
+) -> tuple[LayerPlan, ...]:
+    """The plan that `layer_types` mean; `types` says them where the folder does not."""
+    kinds = fields.get("layer_types") or types(fields)
+    if set(kinds) - {FULL, SLIDING} or len(kinds) != fields["num_hidden_layers"]:
+        raise ValueError(f"layer_types {kinds} (known: {FULL}, {SLIDING}, one for each layer)")
+    if SLIDING in kinds and not sliding.window:
+        raise ValueError(f"layer_types with {SLIDING} and no window")
+    return shortest([sliding if kind == SLIDING else full for kind in kinds])
+
+
+@dataclass(frozen=True)
+class LocalRope:
+    """Windows and rotary positions of two kinds: layers with a window have a base of their own."""
+
+    types: Callable[[Mapping[str, Any]], list[str]]
+    key: str
+    default: int
+    """Of the window, in transformers' way of counting."""
+    base: float
+    base_key: str
+    local_base: float
+    local_base_key: str
+    both_sides: bool = False
+    """Whether the window counts the tokens to both sides of a token, the token itself not among them."""
+    scalings: tuple[str, ...] = ()
+
+    def write(self, config: TransformerConfig) -> dict[str, Any]:
+        window = one_window(config)
+        bases = {config.layer(number).rotary_base for number in range(config.layers) if window}
+        local = next((base for base in bases if base is not None), self.local_base)
+        kinds = layer_types(config)
+        said = [LayerPlan(window, local) if kind == SLIDING else LayerPlan() for kind in kinds]
+        if said != [config.layer(number) for number in range(config.layers)]:
+            raise HeadstartError(
+                f"in a folder of the {config.family} family layers with a window have one rotary base, those "
+                f"without another; plan={config.plan} is something else"
+            )
+        fields = {
+            "layer_types": kinds,
+            self.base_key: config.rotary_base,
+            self.local_base_key: local,
+            "rope_parameters": {
+                FULL: rope_fields(config.rotary_base, config.rotary_scaling),
+                SLIDING: rope_fields(local, None),
+            },
+        }
+        if window:
+            fields[self.key] = 2 * (window - 1) if self.both_sides else window
+        return fields
+
+    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        ropes = fields.get("rope_parameters") or {}
+        full, local = ropes.get(FULL) or {}, ropes.get(SLIDING) or {}
+        older = fields.get("rope_scaling") or {}
+        read_scaling(local, (), fields)  # none
+        window = fields.get(self.key) or self.default
+        window = window // 2 + 1 if self.both_sides else window
+        base = local.get("rope_theta") or fields.get(self.local_base_key) or self.local_base
+        return {
+            "rotary_base": float(full.get("rope_theta") or fields.get(self.base_key) or self.base),
+            "rotary_scaling": read_scaling(full or older, self.scalings, fields),
+            "plan": read_plan(fields, self.types, LayerPlan(), LayerPlan(window, float(base))),
+        }

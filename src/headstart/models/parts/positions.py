@@ -1,0 +1,154 @@
+"""Where a token stands: position ids, sinusoids, rotary and relative positions."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from headstart.models.config import Rotary, RotaryScaling, TransformerConfig
+from headstart.models.parts.linear import Linear
+
+
+def position_ids(segments: Tensor) -> Tensor:
+    """How far each token is into its document: `[B, T]` from document numbers `[B, T]`."""
+    index = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
+    begins = torch.ones_like(segments, dtype=torch.bool)
+    begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    return index - torch.where(begins, index, 0).cummax(1).values
+
+
+def sinusoids(positions: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+    """Sines, then cosines, of wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5).
+
+    The paper writes sine and cosine in turns; its released code puts all sines first, as here.
+
+    Args:
+        positions: of any shape.
+
+    Returns:
+        `[..., width]`.
+    """
+    pairs = width // 2 + width % 2
+    # In float32 the angle of position 1000 would be off by 1e-4.
+    frequencies = 10_000.0 ** (-torch.arange(pairs, device=positions.device, dtype=torch.float64) * 2 / width)
+    angles = positions.double()[..., None] * frequencies
+    return torch.cat((angles.sin(), angles.cos()), -1)[..., :width].to(dtype)
+
+
+def rotary_table(positions: Tensor, rotary: Rotary, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of every position's angles (Su et al. 2021, section 3.2.2): two `[T, R]`.
+
+    Pair i of the R numbers that are turned turns by `position * base ** (-2 i / R)`; the pairs are
+    (i, i + R/2).
+    """
+    longest = int(positions.max()) + 1 if _by_length(rotary.scaling) else 0
+    frequencies = rotary_frequencies(rotary, longest).to(positions.device)
+    angles = positions.float()[:, None] * frequencies  # [T, R/2]
+    angles = torch.cat((angles, angles), dim=-1)  # [T, R]
+    magnitude = 1.0 if rotary.scaling is None else rotary.scaling.magnitude
+    return (angles.cos() * magnitude).to(dtype), (angles.sin() * magnitude).to(dtype)
+
+
+def _by_length(scaling: RotaryScaling | None) -> bool:
+    return scaling is not None and scaling.kind == "longrope"
+
+
+def rotary_frequencies(rotary: Rotary, longest: int = 0) -> Tensor:
+    """By which angle each pair turns from one position to the next, in radians: `[R/2]`.
+
+    Args:
+        longest: tokens of the text, by which longrope chooses its factors.
+    """
+    pairs = torch.arange(0, rotary.width, 2, dtype=torch.float32) / rotary.width
+    frequencies = 1.0 / rotary.base**pairs
+    return frequencies if rotary.scaling is None else scale_rope(frequencies, rotary.scaling, longest)
+
+
+def scale_rope(frequencies: Tensor, scaling: RotaryScaling, longest: int = 0) -> Tensor:
+    """The frequencies `[R/2]` of a longer context; see `RotaryScaling`.
+
+    llama3: a pair is fast when it turns more than `high_frequency` times within the original context, slow
+    when less than `low_frequency` times, and in between its speed is interpolated.
+    """
+    if scaling.kind == "linear":
+        return frequencies / scaling.factor
+    if scaling.kind == "longrope":
+        long = longest > scaling.original_context
+        return frequencies / torch.tensor(scaling.long_factors if long else scaling.short_factors)
+    turns = scaling.original_context * frequencies / (2 * math.pi)
+    share = (turns - scaling.low_frequency) / (scaling.high_frequency - scaling.low_frequency)
+    share = share.clamp(0, 1)
+    return frequencies * (share + (1 - share) / scaling.factor)
+
+
+def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn every pair of `x` `[B, H, T, C]` by its position's angle; with a table of R < C the first R."""
+    cosine, sine = table
+    turned = cosine.shape[-1]
+    if turned < x.shape[-1]:
+        return torch.cat((rotate(x[..., :turned], table), x[..., turned:]), -1)
+    first, second = x.chunk(2, dim=-1)
+    return x * cosine + torch.cat((-second, first), dim=-1) * sine
+
+
+class RelativeBias(nn.Module):
+    """A learned number per head for how far apart two tokens are (Raffel et al. 2020, section 2.1).
+
+    Small distances have a bucket each; larger ones share buckets that widen logarithmically up to
+    `relative_distance`. An encoder gives half of its buckets to each direction.
+    """
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(config.relative_buckets, config.heads))
+        self.causal, self.most = causal, config.relative_distance
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """The bias `[1, H, T, S]` between positions `[T]` and `[S]`."""
+        distance = queries[:, None] - keys  # [T, S]; positive: the key is to the left
+        buckets = len(self.weight)
+        first = torch.zeros_like(distance)
+        if not self.causal:
+            buckets //= 2
+            first = (distance < 0) * buckets
+            distance = distance.abs()
+        distance = distance.clamp(min=0)
+        exact = buckets // 2
+        far = (distance.float().clamp(min=1) / exact).log() / math.log(self.most / exact)
+        far = (exact + (far * (buckets - exact)).long()).clamp(max=buckets - 1)
+        bucket = first + torch.where(distance < exact, distance, far)
+        return self.weight[bucket].permute(2, 0, 1)[None]
+
+
+class RelativeKeys(nn.Module):
+    """Relative positions of Transformer-XL (Dai et al. 2019, section 3.3), which Gopher and Chinchilla use.
+
+    The score of query i and key j is (q_i + u) k_j + (q_i + v) r_{i-j}: r is a learned map of the
+    sinusoids of the distance; u and v are learned, as if queries asked for content and for distance.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.width, self.heads, self.head_width = config.width, config.heads, config.head_width
+        self.scale = config.head_width**-0.5
+        self.key = Linear(config.width, config.heads * config.head_width)
+        self.content_bias = nn.Parameter(torch.zeros(config.heads * config.head_width))
+        self.distance_bias = nn.Parameter(torch.zeros(config.heads * config.head_width))
+
+    def forward(self, query: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """The query to use for content `[B, H, T, C]`, and what distance adds to the scores `[B, H, T, S]`.
+
+        Args:
+            query: `[B, H, T, C]`.
+            distances: `[T, S]`; those to the right are masked by the caller.
+        """
+        table = torch.arange(distances.shape[1], device=query.device)  # a key is at most S - 1 to the left
+        keys = self.key(sinusoids(table, self.width, query.dtype))  # [S, H*C]
+        keys = keys.unflatten(-1, (self.heads, self.head_width)).transpose(0, 1)  # [H, S, C]
+        asking = query + self._by_head(self.distance_bias, query)
+        scores = (asking @ keys.transpose(-1, -2)) * self.scale  # [B, H, T, S], by distance
+        index = distances.clamp(min=0).expand(scores.shape)
+        return query + self._by_head(self.content_bias, query), scores.gather(-1, index)
+
+    def _by_head(self, bias: Tensor, query: Tensor) -> Tensor:
+        return bias.to(query.dtype).view(self.heads, 1, self.head_width)
