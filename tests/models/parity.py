@@ -16,6 +16,7 @@ from headstart.models.transformer import Transformer
 TOLERANCE = 1e-5
 
 M = TypeVar("M", bound=torch.nn.Module)
+V = TypeVar("V")
 
 
 def stir(theirs: PreTrainedModel, seed: int = 0) -> PreTrainedModel:
@@ -32,13 +33,27 @@ def ours_from(theirs: PreTrainedModel, family: str, head: str) -> tuple[Transfor
     module = family_named(family)
     fields = theirs.config.to_diff_dict() | theirs.config.to_dict()
     config = make_config(family, module.from_hf(fields))
-    fitted = fit(iter(theirs.state_dict().items()), config, module, head, torch.float32, Path("theirs"))
+    fitted = fit(
+        iter(in_files(theirs.state_dict(), family).items()),
+        config,
+        module,
+        head,
+        torch.float32,
+        Path("theirs"),
+    )
     own_head = None
     if fitted.classifier:
         own_head = Head(config.width, module.heads[head], len(fitted.classifier["weight"]))
         own_head.load(fitted.classifier)
         own_head.eval()
     return fitted.model.eval(), own_head
+
+
+def in_files(state: dict[str, V], family: str) -> dict[str, V]:
+    """Weights by their names in the files that transformers writes: GPT-NeoX's output has another here."""
+    if family != "gpt-neox":
+        return state
+    return {name.replace("lm_head.", "embed_out."): value for name, value in state.items()}
 
 
 def assert_close(ours: Tensor, theirs: Tensor, what: str = "", tolerance: float = TOLERANCE) -> None:
@@ -58,8 +73,9 @@ def assert_weights_go_back(
     """
     module = family_named(ours.config.family)
     written = to_hf(ours, module, head, own_head.weights() if own_head else None)
-    state = theirs.state_dict()
-    parameters = {name for name, parameter in theirs.named_parameters() if parameter.requires_grad}
+    state = in_files(theirs.state_dict(), ours.config.family)
+    own = in_files(dict(theirs.named_parameters()), ours.config.family)
+    parameters = {name for name, parameter in own.items() if parameter.requires_grad}
     assert set(written) <= set(state), sorted(set(written) - set(state))
     assert parameters <= set(written), sorted(parameters - set(written))
     for name, tensor in written.items():
@@ -82,7 +98,7 @@ def assert_gradients(
         written |= {name: grown[part] for name, part in own_head.shape.weights.items()}
     gradients = {
         name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        for name, parameter in theirs.named_parameters()
+        for name, parameter in in_files(dict(theirs.named_parameters()), ours.config.family).items()
         if parameter.requires_grad
     }
     assert gradients.keys() <= written.keys()

@@ -8,13 +8,22 @@ from headstart.models.config import LayerPlan, TransformerConfig
 from headstart.models.families.bart import BART
 from headstart.models.families.bert import BERT
 from headstart.models.families.chinchilla import CHINCHILLA
+from headstart.models.families.distilbert import DISTILBERT
+from headstart.models.families.gemma import GEMMA2, GEMMA3
 from headstart.models.families.gpt1 import GPT1
 from headstart.models.families.gpt2 import GPT2
 from headstart.models.families.gpt3 import GPT3
+from headstart.models.families.gpt_neox import GPT_NEOX
 from headstart.models.families.headstart_decoder import HEADSTART_DECODER
 from headstart.models.families.headstart_encoder import HEADSTART_ENCODER
 from headstart.models.families.llama import LLAMA
-from headstart.models.families.roberta import ROBERTA
+from headstart.models.families.mistral import MISTRAL
+from headstart.models.families.modernbert import MODERNBERT
+from headstart.models.families.olmo2 import OLMO2
+from headstart.models.families.phi3 import PHI3
+from headstart.models.families.qwen import QWEN2, QWEN3
+from headstart.models.families.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
+from headstart.models.families.smollm3 import SMOLLM3
 from headstart.models.families.t5 import T5
 from headstart.models.families.transformer_2017 import TRANSFORMER_2017
 from headstart.models.family import Family, Preset
@@ -27,6 +36,10 @@ FAMILIES: dict[str, Family] = {
         TRANSFORMER_2017,
         BERT,
         ROBERTA,
+        XLM_ROBERTA,
+        CAMEMBERT,
+        DISTILBERT,
+        MODERNBERT,
         T5,
         BART,
         GPT1,
@@ -34,6 +47,15 @@ FAMILIES: dict[str, Family] = {
         GPT3,
         CHINCHILLA,
         LLAMA,
+        GPT_NEOX,
+        MISTRAL,
+        QWEN2,
+        QWEN3,
+        OLMO2,
+        PHI3,
+        GEMMA2,
+        GEMMA3,
+        SMOLLM3,
     )
 }
 

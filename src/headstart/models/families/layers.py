@@ -82,6 +82,7 @@ def read_scaling(
 ) -> RotaryScaling | None:
     """The scaling that `rope_parameters` mean; a `ValueError` for a kind that is not in `known`."""
     kind = rope.get("rope_type", rope.get("type", "default"))
+    kind = "longrope" if kind == "su" else kind  # its name when Phi-3 was published
     if kind == "default":
         return None
     if kind not in known:
@@ -164,7 +165,7 @@ def read_plan(
 ) -> tuple[LayerPlan, ...]:
     """The plan that `layer_types` mean; `types` says them where the folder does not."""
     kinds = fields.get("layer_types") or types(fields)
-    if set(kinds) - {FULL, SLIDING} or len(kinds) != fields["num_hidden_layers"]:
+    if set(kinds) - {FULL, SLIDING} or len(kinds) != fields.get("num_hidden_layers", len(kinds)):
         raise ValueError(f"layer_types {kinds} (known: {FULL}, {SLIDING}, one for each layer)")
     if SLIDING in kinds and not sliding.window:
         raise ValueError(f"layer_types with {SLIDING} and no window")

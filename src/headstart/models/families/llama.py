@@ -117,17 +117,30 @@ _PRESETS = {
 }  # fmt: skip
 
 
-def decoder_heads(name: str) -> dict[str, HeadShape]:
-    """The heads of a decoder whose classes transformers calls `name`."""
+def decoder_heads(
+    name: str, tagging: bool = True, spans: str | None = "transformer.", text: str = ""
+) -> dict[str, HeadShape]:
+    """The heads of a decoder whose classes transformers calls `name`.
+
+    Args:
+        tagging: whether transformers has a class for it.
+        spans: what stands before the names of weights in the class for spans; None: there is no such class.
+        text: what the classes without an output are called, where `name` is a model of images and text.
+    """
     return {
         "causal": HeadShape(f"{name}ForCausalLM"),
-        "features": HeadShape(f"{name}Model"),
+        "features": HeadShape(f"{text or name}Model"),
         "classification": HeadShape(
-            f"{name}ForSequenceClassification", "last", bias=False, weights=linear("score", bias=False)
+            f"{text or name}ForSequenceClassification",
+            "last",
+            bias=False,
+            weights=linear("score", bias=False),
         ),
-        "tagging": HeadShape(f"{name}ForTokenClassification", weights=linear("score")),
+        "tagging": HeadShape(f"{name}ForTokenClassification" if tagging else None, weights=linear("score")),
         "spans": HeadShape(
-            f"{name}ForQuestionAnswering", weights=linear("qa_outputs"), prefix="transformer."
+            None if spans is None else f"{name}ForQuestionAnswering",
+            weights=linear("qa_outputs"),
+            prefix=spans,
         ),
     }
 

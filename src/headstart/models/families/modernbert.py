@@ -66,7 +66,7 @@ MODERNBERT = Family(
     name="modernbert",
     model_type="modernbert",
     objective="masked",
-    tokenizer="modernbert",
+    tokenizer="roberta",
     fixed=SHAPE
     | {
         "rotary_base": 160_000.0,
@@ -128,7 +128,7 @@ MODERNBERT = Family(
     presets={
         "modernbert-base": Preset(
             _SIZES | {"layers": 22, "width": 768, "heads": 12, "feedforward_width": 1152},
-            parameters=0,
+            parameters=149_655_232,
             published="149M",
             source=_SOURCE,
             year=2024,
@@ -137,7 +137,7 @@ MODERNBERT = Family(
         ),
         "modernbert-large": Preset(
             _SIZES | {"layers": 28, "width": 1024, "heads": 16, "feedforward_width": 2624},
-            parameters=0,
+            parameters=395_881_664,
             published="395M",
             source=_SOURCE,
             year=2024,
