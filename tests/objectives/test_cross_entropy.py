@@ -26,19 +26,21 @@ def inputs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
     return hidden, weight, bias, torch.randint(V, (N,), generator=random)
 
 
-def plain(hidden, weight, bias, targets, z_loss=0.0, label_smoothing=0.0) -> torch.Tensor:
+def plain(hidden, weight, bias, targets, z_loss=0.0, label_smoothing=0.0, cap=0.0) -> torch.Tensor:
     """In float64, from what the scores are computed of."""
     bias = None if bias is None else bias.to(hidden.dtype).double()
     logits = F.linear(hidden.double(), weight.to(hidden.dtype).double(), bias)
+    logits = cap * torch.tanh(logits / cap) if cap else logits
     drift = (logits.exp().sum(1).log() ** 2).sum()
     return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing) + z_loss * drift
 
 
 @pytest.mark.parametrize("way", ["plain", "chunked"])
 @pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("cap", [0.0, 3.0])
 @pytest.mark.parametrize("added", [(0.0, 0.0), (0.01, 0.0), (0.0, 0.1), (0.01, 0.1)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
-def test_value_and_gradients(request, way, dtype, tolerance, added, with_bias) -> None:
+def test_value_and_gradients(request, way, dtype, tolerance, added, cap, with_bias) -> None:
     """`added`: the weight of the z-loss, and the label smoothing."""
     if way == "chunked":
         request.getfixturevalue("chunked")
@@ -48,7 +50,7 @@ def test_value_and_gradients(request, way, dtype, tolerance, added, with_bias) -
     found, expected = [], []
     for way, grads in ((cross_entropy_sum, found), (plain, expected)):
         leaves = [None if tensor is None else tensor.clone().requires_grad_() for tensor in tensors]
-        loss = way(*leaves, targets, *added)
+        loss = way(*leaves, targets, *added, cap=cap)
         (loss / 3).backward()
         grads += [loss.detach(), *(leaf.grad for leaf in leaves if leaf is not None)]
     for ours, theirs in zip(found, expected, strict=True):

@@ -127,7 +127,10 @@ def loss_sum(model: Transformer, batch: Batch, hidden: Tensor | None = None, **o
     """
     hidden = hidden_states(model, batch) if hidden is None else hidden
     states = target_states(model, batch, hidden)
-    loss = cross_entropy_sum(states, model.output_weight, model.output_bias, batch.targets, **options)
+    cap = model.config.output_cap
+    loss = cross_entropy_sum(
+        states, model.output_weight, model.output_bias, batch.targets, cap=cap, **options
+    )
     if batch.pair_positions is None:
         return loss
     assert model.next_sentence is not None

@@ -23,6 +23,7 @@ def cross_entropy_sum(
     z_loss: float = 0.0,
     label_smoothing: float = 0.0,
     compiled: bool = False,
+    cap: float = 0.0,
 ) -> Tensor:
     """Summed cross-entropy, in nats, of `targets` under the scores `hidden @ weight.T + bias`.
 
@@ -35,26 +36,32 @@ def cross_entropy_sum(
         label_smoothing: share of each target that is spread evenly over the vocabulary (Szegedy et al.
             2016, section 7).
         compiled: pass over the scores in one compiled kernel.
+        cap: scores s become cap * tanh(s / cap); 0: they stay.
     """
     if not compiled and targets.numel() * len(weight) <= LARGE:
         logits = F.linear(hidden, weight.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype))
         logits = logits.float()
+        logits = cap * torch.tanh(logits / cap) if cap else logits
         loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
         return loss + z_loss * logits.logsumexp(1).square().sum() if z_loss else loss
     learning = torch.is_grad_enabled()
     total: Tensor = _Chunked.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, bias, targets, z_loss, label_smoothing, compiled, learning
+        hidden, weight, bias, targets, z_loss, label_smoothing, compiled, learning, cap
     )
     return total
 
 
-def _losses(scores: Tensor, answers: Tensor, z_loss: float, smoothing: float) -> tuple[Tensor, Tensor]:
+def _losses(
+    scores: Tensor, answers: Tensor, z_loss: float, smoothing: float, cap: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """The summed loss of a chunk, and its gradient for the scores, in their dtype and maybe their place.
 
     Args:
         scores: `[n, V]`; answers: `[n, 1]`.
     """
     kind, scores = scores.dtype, scores.float()
+    scores = cap * torch.tanh(scores / cap) if cap else scores
+    slope_of_cap = 1.0 - (scores / cap).square() if cap else None
     score = scores.gather(1, answers)  # [n, 1]
     right = (1.0 - smoothing) * score + smoothing * scores.mean(1, keepdim=True) if smoothing else score
     highest = scores.amax(1, keepdim=True)
@@ -69,7 +76,8 @@ def _losses(scores: Tensor, answers: Tensor, z_loss: float, smoothing: float) ->
         gradient.sub_(smoothing / scores.shape[1])
     at_answer = (score - highest).exp() * slope - smoothing / scores.shape[1] - (1.0 - smoothing)
     gradient = gradient.to(kind)
-    return loss, gradient.scatter_(1, answers, at_answer.to(kind))
+    gradient = gradient.scatter_(1, answers, at_answer.to(kind))
+    return loss, gradient if slope_of_cap is None else gradient.mul_(slope_of_cap)
 
 
 @cache
@@ -91,6 +99,7 @@ class _Chunked(torch.autograd.Function):
         smoothing: float,
         compiled: bool,
         learning: bool,
+        cap: float,
     ) -> Tensor:
         wanted = [learning and needed for needed in ctx.needs_input_grad[:3]]
         cast_weight = weight.to(hidden.dtype)
@@ -107,7 +116,7 @@ class _Chunked(torch.autograd.Function):
             answers = targets[first : first + rows, None]  # [n, 1]
             scores = F.linear(states, cast_weight, cast_bias)  # [n, V]
             losses = _compiled_losses() if compiled else _losses
-            loss, gradient = losses(scores, answers, z_loss, smoothing)
+            loss, gradient = losses(scores, answers, z_loss, smoothing, cap)
             total += loss
             if not any(wanted):
                 continue
@@ -130,4 +139,4 @@ class _Chunked(torch.autograd.Function):
         (scale,) = outputs
         gradients, ctx.gradients = ctx.gradients, None
         scaled = [None if gradient is None else gradient.mul_(scale) for gradient in gradients]
-        return (*scaled, None, None, None, None, None)
+        return (*scaled, None, None, None, None, None, None)

@@ -59,8 +59,9 @@ class Loss(nn.Module):
         hidden = hidden_states(self.model, batch) if hidden is None else hidden
         states = target_states(self.model, batch, hidden)
         weight, bias = self.model.output_weight, self.model.output_bias
+        cap = self.model.config.output_cap
         sums = [
-            cross_entropy_sum(states[groups == group], weight, bias, batch.targets[groups == group])
+            cross_entropy_sum(states[groups == group], weight, bias, batch.targets[groups == group], cap=cap)
             for group in range(count)
         ]
         return torch.stack(sums)
