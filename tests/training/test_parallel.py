@@ -66,9 +66,21 @@ def train(tokens: Path, run: Path, size: int, **changes: Any) -> list[float]:
     return [e["loss"] for e in read_metrics(run) if e["kind"] in ("step", "evaluation")]
 
 
+def norms(run: Path) -> list[float]:
+    """The norms of the gradients of all steps, by which they are clipped."""
+    return [event["gradient_norm"] for event in read_metrics(run) if event["kind"] == "step"]
+
+
 @pytest.fixture(scope="module")
-def alone(tokens, tmp_path_factory) -> list[float]:
-    return train(tokens, tmp_path_factory.mktemp("alone") / "run", 1)
+def alone_folder(tokens, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("alone") / "run"
+    train(tokens, run, 1)
+    return run
+
+
+@pytest.fixture(scope="module")
+def alone(alone_folder) -> list[float]:
+    return [e["loss"] for e in read_metrics(alone_folder) if e["kind"] in ("step", "evaluation")]
 
 
 LAYOUTS = [
@@ -89,9 +101,10 @@ LAYOUTS = [
 @pytest.mark.parametrize(
     "parallel", LAYOUTS, ids=lambda layout: "-".join(f"{k}{v}" for k, v in layout.items())
 )
-def test_every_layout_goes_the_same_way(parallel, alone, tokens, tmp_path) -> None:
+def test_every_layout_goes_the_same_way(parallel, alone, alone_folder, tokens, tmp_path) -> None:
     losses = train(tokens, tmp_path / "run", math.prod(parallel.values()), parallel=parallel)
     assert losses == pytest.approx(alone, rel=2e-4)
+    assert norms(tmp_path / "run") == pytest.approx(norms(alone_folder), rel=2e-3)
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
 
 
@@ -112,6 +125,69 @@ def test_a_checkpoint_goes_on_under_another_layout(before, after, alone, tokens,
     shutil.rmtree(run / "checkpoints" / "step-6")
     losses = train(tokens, run, math.prod(after.values()), parallel=after)
     assert losses[-4:] == pytest.approx(alone[-4:], rel=2e-4)
+
+
+COUNTING = """
+import json, sys
+from pathlib import Path
+from headstart.training import checkpoint
+
+class Counted:
+    read, hashed = 0, 0
+    def __init__(self, stored): self.stored = stored
+    def __enter__(self):
+        self.stored.__enter__()
+        return self
+    def __exit__(self, *given): return self.stored.__exit__(*given)
+    def keys(self): return self.stored.keys()
+    def get_tensor(self, name): return self.count(self.stored.get_tensor(name))
+    def get_slice(self, name):
+        part = self.stored.get_slice(name)
+        return type("Slice", (), {
+            "get_shape": lambda _: part.get_shape(), "__getitem__": lambda _, at: self.count(part[at])})()
+    def count(self, tensor):
+        Counted.read += tensor.nbytes
+        return tensor
+
+honest, sha256 = checkpoint.safe_open, checkpoint._sha256
+checkpoint.safe_open = lambda *given: Counted(honest(*given))
+def hashed(path):
+    Counted.hashed += path.stat().st_size
+    return sha256(path)
+checkpoint._sha256 = hashed
+load_last = checkpoint.Checkpoints.load_last
+def loaded(self, restore):
+    found = load_last(self, restore)
+    Path(sys.argv[2] + f".{self.rank}").write_text(json.dumps([Counted.read, Counted.hashed]))
+    return found
+checkpoint.Checkpoints.load_last = loaded
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({"shard": 2}, {"shard": 2}), ({"shard": 2}, {"tensor": 2}), ({}, {"pipeline": 2})],
+    ids=["same", "another", "from one process"],
+)
+def test_every_process_reads_its_own_part_of_a_checkpoint(
+    before, after, alone, tokens, tmp_path, monkeypatch
+) -> None:
+    """Of 840 GB nobody reads more: the blocks of its own weights and moments, and its share of the hashes."""
+    run = tmp_path / "run"
+    train(tokens, run, math.prod(before.values()), parallel=before)
+    shutil.rmtree(run / "model")
+    shutil.rmtree(run / "checkpoints" / "step-6")
+    files = list((run / "checkpoints" / "step-3").glob("*.safetensors"))
+    size = sum(file.stat().st_size for file in files)
+    monkeypatch.setattr(sys.modules[__name__], "WORKER", COUNTING + WORKER)
+    losses = train(tokens, run, 2, parallel=after)
+    assert losses[-4:] == pytest.approx(alone[-4:], rel=2e-4)
+    counts = [json.loads(Path(f"{run}.{rank}").read_text()) for rank in (0, 1)]
+    for read, hashed in counts:
+        assert 0.3 * size < read < 0.75 * size, "tied embeddings and norms are in both"
+        assert hashed < (0.6 if before else 0.99) * size
+    if before == after:
+        assert sum(read for read, _ in counts) < 1.05 * size
 
 
 @pytest.mark.parametrize("parallel", [{"replicate": 2}, {"shard": 2}])

@@ -1,15 +1,19 @@
 """A run that was cut off ends bitwise as the uninterrupted one, whatever its recipe keeps in memory."""
 
+import hashlib
 import itertools
 import json
 import math
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headstart.folder import fingerprint
 from headstart.models.registry import family_named
 from headstart.models.transformer import build
 from headstart.objectives.vocabulary import read_vocabulary
@@ -19,9 +23,12 @@ from headstart.training.configuration import configuration
 from headstart.training.control import send
 from headstart.training.data_loader import DataLoader
 from headstart.training.distributed import parallel
+from headstart.training.elmo_run import ElmoProgress
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
+from headstart.training.monitoring.spikes import Running, SpikeDetector
 from headstart.training.recipe import ParallelRecipe, PretrainRecipe
+from headstart.training.run_frame import Progress
 
 # What differs between two runs that are the same: when it was, and how long it took.
 TIMES = {
@@ -143,6 +150,60 @@ def test_cut_off_in_every_phase_of_a_mixture(engine_recipe, tmp_path, monkeypatc
     assert sum(one["targets"] for one in last["domains"].values()) == last["targets"]
     loss = sum(one["loss"] * one["targets"] for one in last["domains"].values()) / last["targets"]
     assert loss == pytest.approx(last["loss"])
+
+
+def test_run_folders_of_earlier_versions_go_on(engine_recipe, tmp_path, monkeypatch) -> None:
+    """Their recipe holds the settings of all objectives and lacks newer keys; their state has other names."""
+    recipe = engine_recipe("causal")
+    pretrain(recipe, tmp_path / "whole")
+    run = tmp_path / "cut"
+    cut(recipe, run, 5, monkeypatch)
+    values = yaml.safe_load((run / "recipe.yaml").read_text())
+    del values["figures_every"]
+    values["objective"] = {
+        "kind": "causal", "mask_rate": 0.4, "whole_words": False, "fixed_count": False, "static": False,
+        "mean_span": 3.0, "permute_sentences": True, "delete_rate": 0.0,
+    }  # fmt: skip
+    (run / "recipe.yaml").write_text(yaml.safe_dump(values))
+    facts = json.loads((run / "run.json").read_text())
+    manifest = json.loads((recipe.tokens / "manifest.json").read_text())
+    dump = {key: value for key, value in values.items() if key not in loop.FREE}
+    identity = fingerprint([dump, [manifest["tokenizer_sha256"], manifest["splits"]]])
+    assert facts["fingerprint"] != identity
+    (run / "run.json").write_text(json.dumps(facts | {"fingerprint": identity}))
+    state_file = run / "checkpoints" / "step-3" / "state.json"
+    state = json.loads(state_file.read_text())
+    state["guard"] = state.pop("spikes")
+    state_file.write_text(json.dumps(state))
+    digest = hashlib.sha256(state_file.read_bytes()).hexdigest()
+    (state_file.parent / "state.sha256").write_text(f"{digest}  state.json\n")
+    with pytest.raises(loop.HeadstartError, match="holds a run with other settings"):
+        pretrain(recipe.model_copy(update={"seed": 1}), run)
+    pretrain(recipe, run)
+    assert account(run) == account(tmp_path / "whole")
+    ours, theirs = (folder / "model" / "model.safetensors" for folder in (run, tmp_path / "whole"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_progress_is_saved_and_restored_whole() -> None:
+    """Field by field, those of subclasses and the spike detector among them; unknown keys are left."""
+    numbers = itertools.count(1)
+    spikes = SpikeDetector(5.0, Running(1.0, 2.0, 3), Running(4.0, 5.0, 6), 7)
+    for kind in (Progress, ElmoProgress, loop.PretrainProgress):
+        values = {
+            field.name: {"changed": True, "spikes": spikes}.get(field.name, next(numbers))
+            for field in fields(kind)
+        }
+        progress = kind(**values)
+        state = json.loads(json.dumps(asdict(progress)))
+        assert kind.from_state(state | {"sha256": {}}) == progress
+        back = progress.back_to(kind())
+        lasting = {"seconds", "core_seconds", "rate_factor", "changed", "control_seq", "metrics_seq"}
+        for field in fields(kind):
+            kept = progress if field.name in lasting else kind()
+            assert getattr(back, field.name) == getattr(kept, field.name), field.name
+    earlier = {"step": 3, "epoch": 1, "place": 2, "words": 9, "seconds": 1.5, "rate_factor": 0.5}
+    assert ElmoProgress.from_state(earlier).changed is True, "ELMo's checkpoints did not say it once"
 
 
 def spoil(monkeypatch, steps: set[int]) -> None:

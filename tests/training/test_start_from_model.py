@@ -5,8 +5,10 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json
-from headstart.interchange.model_folder import load_model
+from headstart.interchange import model_folder
+from headstart.interchange.model_folder import load_model, save_model
 from headstart.training import loop, run_folder
+from headstart.training.configuration import configuration
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
@@ -45,6 +47,48 @@ def test_it_begins_where_the_other_ended(engine_recipe, tmp_path, kind) -> None:
     assert "Pre-trained from the weights of `model`" in (second / "model" / "README.md").read_text()
     checkpoint = load_any(second / "checkpoints" / "step-12")
     assert checkpoint.model.config == after.model.config
+
+
+def test_its_configuration_needs_no_weights(engine_recipe, tmp_path, monkeypatch) -> None:
+    """They are read once, by the run, and not at all by a dry run or for a checkpoint."""
+    pretrain(engine_recipe("causal"), tmp_path / "first")
+    recipe = engine_recipe("causal", start=tmp_path / "first")
+    loaded = load_model(tmp_path / "first")
+    read, reads = model_folder.read_tensors, []
+
+    def noted(files):
+        reads.append(files)
+        return read(files)
+
+    monkeypatch.setattr(model_folder, "read_tensors", noted)
+    assert configuration(recipe) == loaded.model.config
+    assert reads == []
+    pretrain(recipe, tmp_path / "second")
+    assert len(reads) == 1
+
+
+WITH_HEADS = {
+    "headstart-encoder": ("masked", {}),
+    "headstart-decoder": ("causal", {}),
+    "bert": ("features", {}),
+    "gpt2": ("causal", {"feedforward_width": 128}),
+    "llama": ("causal", {"tied": False}),
+    "t5": ("text-to-text", {"tied": False}),
+}
+
+
+@pytest.mark.parametrize("family", WITH_HEADS)
+def test_an_outline_is_the_model_without_its_weights(family, tiny, tokenizer, tmp_path) -> None:
+    """Whatever decides about a configuration beside `config.json`: heads, an output of its own."""
+    head, sizes = WITH_HEADS[family]
+    model = tiny(family, vocab_size=tokenizer.vocab_size, **sizes)
+    save_model(tmp_path / "model", model, tokenizer, head, "card")
+    whole, outline = (load_model(tmp_path / "model", weights=weights) for weights in (True, False))
+    assert outline.model.config == whole.model.config
+    assert outline.head == whole.head
+    assert outline.tokenizer.sha256 == whole.tokenizer.sha256
+    shapes = {name: tensor.shape for name, tensor in whole.model.state_dict().items()}
+    assert {name: tensor.shape for name, tensor in outline.model.state_dict().items()} == shapes
 
 
 def test_longer_rows_than_before(engine_recipe, tmp_path) -> None:

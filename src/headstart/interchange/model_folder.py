@@ -32,7 +32,15 @@ from headstart.interchange.sentence_vectors import (
     read_sentence_vectors,
     write_sentence_vectors,
 )
-from headstart.interchange.weights import fit, read_tensors, tensor_names, to_hf, weight_files, write_tensors
+from headstart.interchange.weights import (
+    fit,
+    read_outlines,
+    read_tensors,
+    tensor_names,
+    to_hf,
+    weight_files,
+    write_tensors,
+)
 from headstart.models.config import TransformerConfig
 from headstart.models.family import Family
 from headstart.models.registry import FAMILIES, family_named, make_config
@@ -220,12 +228,15 @@ def decoder_start(family: Family, tokenizer: Tokenizer) -> int:
     return start
 
 
-def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
+def load_model(folder: Path, dtype: torch.dtype = torch.float32, weights: bool = True) -> LoadedModel:
     """Read a model folder: one that headstart wrote, or transformers for a family known here.
 
     Args:
         folder: a model folder, or a run folder that holds one; or a GGUF file.
         dtype: what activations are computed in; weights are float32.
+        weights: whether the weights are read; without them the model is on the device `meta`, and of the
+            files only the heads are read. A LoRA adapter and a GGUF file
+            are read whole.
 
     Raises:
         HeadstartError: no such folder, a pickle file instead of safetensors, another architecture,
@@ -242,7 +253,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> LoadedModel:
         loaded.mean_is_vector = loaded.metadata.get("task") == "embedding"
         return loaded
     body = body_folder(folder)
-    loaded = _read(body, dtype)
+    loaded = _read(body, dtype, weights=weights)
     loaded.folder = folder
     loaded.vectors = read_sentence_vectors(folder, body)
     pooled = loaded.vectors is not None and loaded.vectors.pooling == ("mean",)
@@ -265,7 +276,9 @@ def _read_gguf(file: Path, dtype: torch.dtype) -> LoadedModel:
     return LoadedModel(model, tokenizer, "causal", generation=generation)
 
 
-def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> LoadedModel:
+def _read(
+    folder: Path, dtype: torch.dtype, adapter: Adapter | None = None, weights: bool = True
+) -> LoadedModel:
     """The model in a folder with its own files, with an adapter's changes where there is one."""
     files = weight_files(folder)
     fields = with_defaults(with_model_type(read_json(folder / "config.json", dict[str, Any])))
@@ -284,7 +297,7 @@ def _read(folder: Path, dtype: torch.dtype, adapter: Adapter | None = None) -> L
         ) from None
     names = tensor_names(files)
     head = adapter.head if adapter is not None else _head(folder, fields, own, config, names)
-    tensors = read_tensors(files)
+    tensors = read_tensors(files) if weights else read_outlines(files, config, family, head)
     if adapter is not None:
         tensors = adapter.applied(tensors, config, family)
     fitted = fit(tensors, config, family, head, dtype, adapter.folder if adapter is not None else folder)

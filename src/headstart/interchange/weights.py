@@ -30,6 +30,9 @@ MIX = "mix."
 """Before the weights of a head that reads a mix of all layers, which transformers cannot compute: it must not
 find the head under the names that it knows."""
 
+Tensors = Iterator[tuple[str, Tensor]]
+"""Names and tensors, one after another."""
+
 
 @dataclass
 class Fitted:
@@ -81,7 +84,7 @@ def tensor_names(files: list[Path]) -> list[str]:
     return names
 
 
-def read_tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
+def read_tensors(files: list[Path]) -> Tensors:
     """Names and tensors, as the files hold them; a damaged file is a `HeadstartError`."""
     for file in files:
         try:
@@ -90,6 +93,31 @@ def read_tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
                     yield name, tensors.get_tensor(name)
         except SafetensorError as error:
             raise HeadstartError(f"{file} is damaged ({error}); make or get the model again") from None
+
+
+def read_outlines(files: list[Path], config: TransformerConfig, family: Family, head: str) -> Tensors:
+    """Names and tensors without numbers, on the device `meta`: the heads of the files say their shapes.
+
+    Those that decide about the configuration are read: an output that may differ from the embedding, and what
+    has to be all zeros.
+    """
+    inside, expected = names_in_files(config, family, head), family.weights(config)
+    names = tensor_names(files)
+    ends = {
+        ours: name
+        for name in names
+        if (plain := name.removeprefix(COMPILED)) in inside
+        for ours in expected[inside[plain]].names
+        if ours in ("output.weight", "embedding.weight")
+    }
+    read = {*(ends.values() if len(ends) > 1 else ())}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - no mapping
+                if name in read or name.endswith(family.zeros):
+                    yield name, tensors.get_tensor(name)
+                else:
+                    yield name, torch.empty(tensors.get_slice(name).get_shape(), device="meta")
 
 
 def write_tensors(tensors: dict[str, Tensor], folder: Path, shard_bytes: int) -> None:

@@ -21,7 +21,7 @@ def configuration(recipe: PretrainRecipe) -> TransformerConfig:
     """
     tokenizer = open_tokenizer(recipe.tokens)
     if isinstance(recipe.start, Path):
-        config = _goes_on(load_model(recipe.start), tokenizer, recipe)
+        config = _goes_on(load_model(recipe.start, weights=False), tokenizer, recipe)
     else:
         sizes = recipe.model.model_dump(exclude={"family"}, exclude_none=True)
         sizes |= {"vocab_size": tokenizer.vocab_size, "context": recipe.context}
