@@ -1,14 +1,17 @@
 """Token shards: every token is there once, and documents keep their borders."""
 
 import itertools
+import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
+from headstart.folder import read_json, write_json
 from headstart.tokenizer import shards
 from headstart.tokenizer.shards import ShardRecipe, TokenRows, encode, is_heldout
 
@@ -172,3 +175,48 @@ def test_what_goes_into_shards_comes_out_of_decode(tmp_path_factory, tokenizer, 
         for row in rows:
             found[row["id"]] = tokenizer.decode(ids[row["start"] : row["start"] + row["tokens"]].tolist())
     assert found == {d["id"]: d["text"].encode(errors="replace").decode() for d in documents}
+
+
+@pytest.fixture
+def copied(tokens, tmp_path):
+    """A tokens folder that may be damaged."""
+    shutil.copytree(tokens, tmp_path / "tokens")
+    return tmp_path / "tokens"
+
+
+def test_ids_beyond_the_vocabulary_are_a_sentence(copied) -> None:
+    ids = np.load(copied / "train-00000.npy")
+    ids[5] = 60_000
+    np.save(copied / "train-00000.npy", ids)
+    rows = TokenRows(copied, "train", 16)
+    with pytest.raises(HeadstartError, match="holds the id 60,000, but its tokenizer has"):
+        rows.read(np.array([0]))
+    with pytest.raises(HeadstartError, match="holds the id 60,000"):
+        rows.beginning(100)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"splits": {}},
+        {"splits": None},
+        {"splits": []},
+        {"vocab_size": "x"},
+        {"splits": {"train": {"shards": "1"}, "heldout": {}}},
+    ],
+)
+def test_a_manifest_that_says_something_else_is_a_sentence(copied, change) -> None:
+    write_json(copied / "manifest.json", read_json(copied / "manifest.json") | change)
+    with pytest.raises(HeadstartError, match=r"manifest\.json"):
+        TokenRows(copied, "train", 16)
+
+
+@pytest.mark.parametrize("column", ["start", "tokens", "domain"])
+def test_documents_that_do_not_fit_the_shard_are_a_sentence(copied, column) -> None:
+    path = copied / "train-00000.documents.parquet"
+    table = pq.read_table(path)
+    numbers = table["start" if column == "domain" else column].to_numpy()
+    changed = pa.array(["elsewhere"] * len(table)) if column == "domain" else pa.array(numbers + 1)
+    pq.write_table(table.set_column(table.column_names.index(column), column, changed), path)
+    with pytest.raises(HeadstartError, match="encode again"):
+        TokenRows(copied, "train", 16)

@@ -1,6 +1,7 @@
 """`metrics.jsonl`: one line an event, numbers that only grow, whole after any kill."""
 
 import struct
+from contextlib import closing
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
@@ -86,3 +87,29 @@ def test_tensorboard_reads_the_numbers(tmp_path) -> None:
     metrics.write("evaluation", 2, loss=0.25)
     metrics.close()
     assert board(tmp_path) == [("step/loss", 1, 0.5), ("evaluation/loss", 2, 0.25)]
+
+
+@pytest.mark.parametrize(
+    "broken", [b"\n", b"\0" * 64 + b"\n", b"[]\n", b'{"seq": "x"}\n', b'{"seq": 9}\n', b'{"s\n\n']
+)
+def test_a_broken_last_line_is_passed_over(tmp_path, broken, capsys) -> None:
+    with closing(Metrics(tmp_path, 0, [])) as metrics:
+        metrics.write("step", 1, loss=1.0)
+    with (tmp_path / FILE).open("ab") as file:
+        file.write(broken)
+    assert [event["seq"] for event in read_metrics(tmp_path)] == [1]
+    with closing(Metrics(tmp_path, 1, [])) as metrics:
+        metrics.write("step", 2, loss=0.5)
+    assert "bytes that are no event; they are cut off" in capsys.readouterr().err
+    assert [event["seq"] for event in read_metrics(tmp_path)] == [1, 2]
+
+
+def test_a_broken_line_in_the_middle_is_passed_over(tmp_path) -> None:
+    with closing(Metrics(tmp_path, 0, [])) as metrics:
+        metrics.write("step", 1, loss=1.0)
+        with (tmp_path / FILE).open("ab") as file:
+            file.write(b"\0\0\n")
+        metrics.write("step", 2, loss=0.5)
+    assert [event["seq"] for event in read_metrics(tmp_path)] == [1, 2]
+    with closing(Metrics(tmp_path, 2, [])) as metrics:
+        assert metrics.seq == 2

@@ -11,7 +11,7 @@ import yaml
 
 from headstart import __version__
 from headstart.errors import HeadstartError
-from headstart.folder import MANIFEST, read_json, read_manifest
+from headstart.folder import MANIFEST, read_json
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.models.flops import training_flops
 from headstart.quickstart.budget import Plan
@@ -31,7 +31,7 @@ from headstart.quickstart.points import POINTS, read_points
 from headstart.tasks.data.dataset import find_tasks
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.tokenizer.shards import KIND, VERSION, TokenRows
+from headstart.tokenizer.shards import TokenRows, tokens_manifest
 from headstart.training.machine import package_versions
 from headstart.training.metrics import read_metrics
 
@@ -99,7 +99,7 @@ def _domains(folder: Path) -> dict[str, dict[str, int]]:
     if not (folder / "tokens" / MANIFEST).exists():
         return {}
     totals: dict[str, dict[str, int]] = {}
-    for split in read_manifest(folder / "tokens", KIND, VERSION)["splits"].values():
+    for split in tokens_manifest(folder / "tokens")["splits"].values():
         for domain, counts in split["domains"].items():
             total = totals.setdefault(domain, dict.fromkeys(counts, 0))
             for key, count in counts.items():
@@ -122,7 +122,7 @@ def _tokenizer(folder: Path) -> TokenizerFacts:
     if not (folder / "tokens" / MANIFEST).exists():
         return {}
     tokenizer = open_tokenizer(folder / "tokens")
-    splits = read_manifest(folder / "tokens", KIND, VERSION)["splits"].values()
+    splits = tokens_manifest(folder / "tokens")["splits"].values()
     return {
         "vocab_size": tokenizer.vocab_size,
         "bytes_per_token": sum(s["bytes"] for s in splits) / sum(s["tokens"] for s in splits),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json, read_manifest, write_json
+from headstart.folder import read_json, write_json
 from headstart.models.config import TransformerConfig
 from headstart.models.parameters import parameters
 from headstart.page.numbers import amount
@@ -23,7 +23,7 @@ from headstart.scaling.local_machine import SUSTAINED
 from headstart.scaling.runs import MeasuredRun, read_runs
 from headstart.scaling.shape import shape_for
 from headstart.scaling.width_rule import tuned_for_width
-from headstart.tokenizer.shards import KIND, VERSION
+from headstart.tokenizer.shards import tokens_manifest
 from headstart.training.loop import pretrain
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
 from headstart.training.step_cost import step_cost
@@ -109,7 +109,7 @@ def design(base: PretrainRecipe, budget: float) -> tuple[list[PlannedRun], Plann
     final = _planned(base, vocab_size, largest * LARGER, math.sqrt(RATIOS[1] * RATIOS[2]))
     assert final is not None
     longest = max(run.tokens for run in (*grid.values(), final))
-    held = int(read_manifest(base.tokens, KIND, VERSION)["splits"]["train"]["tokens"])
+    held = tokens_manifest(base.tokens)["splits"]["train"]["tokens"]
     if longest > held:
         raise HeadstartError(
             f"the longest run reads {amount(longest)} tokens and {base.tokens} has {amount(held)}, so that "
@@ -218,4 +218,4 @@ def _sizes(config: TransformerConfig) -> ModelRecipe:
 
 
 def _vocabulary(base: PretrainRecipe) -> int:
-    return int(read_manifest(base.tokens, KIND, VERSION)["vocab_size"])
+    return tokens_manifest(base.tokens)["vocab_size"]

@@ -6,8 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_manifest
-from headstart.tokenizer.shards import KIND, SPLITS, VERSION
+from headstart.tokenizer.shards import SPLITS, tokens_manifest
 
 
 def document_at(folder: Path, split: str, token: int) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def document_at(folder: Path, split: str, token: int) -> dict[str, Any]:
     Raises:
         HeadstartError: there is no such split or token.
     """
-    splits = read_manifest(folder, KIND, VERSION)["splits"]
+    splits = tokens_manifest(folder)["splits"]
     if split not in splits:
         raise HeadstartError(f"{folder} has no split {split!r}; it has {' and '.join(splits)}")
     before = 0
@@ -44,7 +43,7 @@ def document_at(folder: Path, split: str, token: int) -> dict[str, Any]:
 def places_of(folder: Path, identity: str) -> list[dict[str, Any]]:
     """Where the tokens of a document lie, for every copy: as `document_at`, with the split."""
     found = []
-    splits = read_manifest(folder, KIND, VERSION)["splits"]
+    splits = tokens_manifest(folder)["splits"]
     for split in SPLITS:
         before = 0
         for number in range(splits[split]["shards"]):

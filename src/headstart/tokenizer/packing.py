@@ -73,7 +73,7 @@ class PackedRows(TokenRows):
         self.filler = filler
         shards, starts, sizes, domains = [], [], [], []
         for number, shard in enumerate(self.shards):
-            lengths = np.diff(shard.starts, append=len(shard.ids))
+            lengths = np.diff(shard.starts, append=len(shard))
             pieces = -(-lengths // length)
             which = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)  # 0 for the first
             starts.append(np.repeat(shard.starts, pieces) + which * length)
@@ -108,7 +108,9 @@ class PackedRows(TokenRows):
             at = 0
             for piece in range(self._borders[row], self._borders[row + 1]):
                 start, size = int(self._starts[piece]), int(self._sizes[piece])
-                ids[index, at : at + size] = self.shards[self._shard_of[piece]].ids[start : start + size]
+                ids[index, at : at + size] = self.shards[self._shard_of[piece]].ids(
+                    slice(start, start + size)
+                )
                 segments[index, at : at + size] = piece
                 at += size
         return ids, segments

@@ -17,10 +17,11 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, read_manifest, write_json, write_manifest
+from headstart.folder import MANIFEST, atomic, checked, read_manifest, write_json, write_manifest
 from headstart.progress import ProgressBar
 from headstart.recipe import Recipe
 from headstart.tokenizer.base import Tokenizer
@@ -31,6 +32,36 @@ SPLITS = ("train", "heldout")
 BATCH = 512
 
 Item = TypeVar("Item")
+
+
+class SplitFacts(TypedDict):
+    """What the manifest says of a split."""
+
+    shards: int
+    documents: int
+    bytes: int
+    tokens: int
+    domains: dict[str, dict[str, int]]
+
+
+class TokensManifest(TypedDict):
+    """What the manifest of a tokens folder says."""
+
+    tokenizer_sha256: str
+    vocab_size: int
+    splits: dict[str, SplitFacts]
+
+
+def tokens_manifest(folder: Path) -> TokensManifest:
+    """The manifest of a finished tokens folder.
+
+    Raises:
+        HeadstartError: the folder is none, is unfinished or damaged, or has another version of the format.
+    """
+    manifest = checked(read_manifest(folder, KIND, VERSION), TokensManifest, folder / MANIFEST)
+    if missing := [split for split in SPLITS if split not in manifest["splits"]]:
+        raise HeadstartError(f"{folder / MANIFEST} has no split {missing[0]!r}; encode again")
+    return manifest
 
 
 class ShardRecipe(Recipe):
@@ -161,12 +192,31 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 @dataclass(frozen=True)
 class _Shard:
-    ids: np.ndarray
+    path: Path
+    _ids: np.ndarray
     starts: np.ndarray
     """Where each document begins, ascending."""
     domains: np.ndarray
     """The domain of each document, a place in `TokenRows.domains`."""
     first_row: int
+    vocab_size: int
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def ids(self, places: slice | np.ndarray) -> np.ndarray:
+        """Some ids.
+
+        Raises:
+            HeadstartError: one of them is none of the vocabulary.
+        """
+        found = self._ids[places]
+        if len(found) and found.max() >= self.vocab_size:
+            raise HeadstartError(
+                f"{self.path} holds the id {found.max():,}, but its tokenizer has {self.vocab_size:,} "
+                "tokens; the file is damaged or of another folder: encode again"
+            )
+        return found
 
 
 class TokenRows:
@@ -177,14 +227,14 @@ class TokenRows:
     """
 
     def __init__(self, folder: Path, split: str, length: int) -> None:
-        manifest = read_manifest(folder, KIND, VERSION)
-        self.length = length
+        manifest = tokens_manifest(folder)
+        self.length, self.vocab_size = length, manifest["vocab_size"]
         self.domains: list[str] = sorted(manifest["splits"][split]["domains"])
         self.shards: list[_Shard] = []
         self.count = 0
         for number in range(manifest["splits"][split]["shards"]):
             self.shards.append(self._open(folder / f"{split}-{number:05d}.npy"))
-            self.count += len(self.shards[-1].ids) // length
+            self.count += len(self.shards[-1]) // length
         self.first_rows = [shard.first_row for shard in self.shards]
         if not self.count:
             raise HeadstartError(
@@ -199,12 +249,17 @@ class TokenRows:
             table = pq.read_table(documents, columns=["start", "tokens", "domain"])
         except (OSError, ValueError, pa.ArrowInvalid) as error:
             raise HeadstartError(f"{path} or {documents.name} is damaged ({error}); encode again") from None
-        starts = table["start"].to_numpy()
-        if len(ids) != int(starts[-1]) + table["tokens"][-1].as_py():
+        starts, tokens = table["start"].to_numpy(), table["tokens"].to_numpy()
+        ends = np.cumsum(tokens)
+        whole = len(starts) and ids.ndim == 1 and ids.dtype.kind == "u" and len(ids) == ends[-1]
+        if not whole or tokens.min() < 0 or not np.array_equal(starts, ends - tokens):
             raise HeadstartError(f"{path} does not hold the tokens of its documents; encode again")
         encoded = table["domain"].combine_chunks().dictionary_encode()
-        places = np.array([self.domains.index(name) for name in encoded.dictionary.to_pylist()])
-        return _Shard(ids, starts, places[encoded.indices.to_numpy()], self.count)
+        names = encoded.dictionary.to_pylist()
+        if unknown := set(names) - set(self.domains):
+            raise HeadstartError(f"{documents} has a domain that the manifest lacks, {unknown}; encode again")
+        places = np.array([self.domains.index(name) for name in names])
+        return _Shard(path, ids, starts, places[encoded.indices.to_numpy()], self.count, self.vocab_size)
 
     def __len__(self) -> int:
         return self.count
@@ -222,7 +277,7 @@ class TokenRows:
     def beginning(self, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Ids and document numbers of the first `most` tokens of the split, or of its first shard if that is
         shorter: two `[N]` arrays."""
-        ids, starts = self.shards[0].ids[:most], self.shards[0].starts
+        ids, starts = self.shards[0].ids(slice(most)), self.shards[0].starts
         return ids, np.searchsorted(starts, np.arange(len(ids)), side="right")
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -235,7 +290,7 @@ class TokenRows:
         for index, row in enumerate(rows):
             shard = self.shards[bisect_right(self.first_rows, row) - 1]
             start = (int(row) - shard.first_row) * self.length
-            ids[index] = shard.ids[start : start + self.length]
+            ids[index] = shard.ids(slice(start, start + self.length))
             segments[index] = np.searchsorted(
                 shard.starts, np.arange(start, start + self.length), side="right"
             )
@@ -256,7 +311,7 @@ class DomainRows:
         for index, shard in enumerate(rows.shards):
             mine = np.flatnonzero(shard.domains == number)
             starts.append(shard.starts[mine])
-            sizes.append(np.diff(shard.starts, append=len(shard.ids))[mine])
+            sizes.append(np.diff(shard.starts, append=len(shard))[mine])
             shards.append(np.full(len(mine), index))
         self.starts, self.shard_of = np.concatenate(starts), np.concatenate(shards)
         self.ends = np.cumsum(np.concatenate(sizes))  # of each document, in the domain's stream
@@ -276,5 +331,5 @@ class DomainRows:
         ids = np.empty(places.shape, np.int64)
         for shard in np.unique(self.shard_of[document]):
             here = self.shard_of[document] == shard
-            ids[here] = self.shards[shard].ids[where[here]]
+            ids[here] = self.shards[shard].ids(where[here])
         return ids, document

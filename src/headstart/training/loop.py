@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json, read_manifest, write_json
+from headstart.folder import read_json, write_json
 from headstart.interchange.model_folder import save_model
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, batch_flops
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.tokenizer.shards import KIND, VERSION
+from headstart.tokenizer.shards import tokens_manifest
 from headstart.training.checkpoint import Files, Stored
 from headstart.training.configuration import configuration
 from headstart.training.distributed.parallel import ParallelContext, lost_contact, start
@@ -95,7 +95,7 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None, r
 
 def _pretrain(recipe: PretrainRecipe, run: Path, layout: ParallelContext, sample: Sampler | None) -> Path:
     folder = run / "model"
-    tokens = read_manifest(recipe.tokens, KIND, VERSION)
+    tokens = tokens_manifest(recipe.tokens)
     tokenizer = open_tokenizer(recipe.tokens)
     config = configuration(recipe)
     if layout.main:

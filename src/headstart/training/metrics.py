@@ -84,15 +84,22 @@ class Metrics:
 
 
 def _mend(path: Path) -> int:
-    """Cut off a line that a kill left unfinished; returns the last number used."""
+    """Cut off what a kill or a power cut left behind the last whole event; returns that one's number."""
     if not path.exists():
         return 0
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return orjson.loads(whole.splitlines()[-1])["seq"] if whole else 0
+    seq, end, place = 0, 0, 0
+    with path.open("r+b") as file:
+        for line in file:
+            place += len(line)
+            if (event := _event(line)) is not None:
+                seq, end = event["seq"], place
+        if end < place:
+            file.truncate(end)
+            print(
+                f"headstart: {path} ended in {place - end:,} bytes that are no event; they are cut off",
+                file=sys.stderr,
+            )
+    return seq
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
@@ -114,5 +121,15 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
         return
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
-                yield orjson.loads(line)
+            if (event := _event(line)) is not None:
+                yield event
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """The event in a line; None: it is unfinished, or damaged."""
+    try:
+        event = orjson.loads(line) if line.endswith(b"\n") else None
+    except orjson.JSONDecodeError:
+        return None
+    whole = isinstance(event, dict) and isinstance(event.get("seq"), int) and {"kind", "step"} <= event.keys()
+    return event if whole else None
