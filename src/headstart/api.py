@@ -182,7 +182,15 @@ class Model:
         return None if folder is None else check(folder, self._task_model())
 
     def _task_model(self) -> Predictor:
-        return self.predictor or Predictor.of(self.loaded)  # which says what a language model lacks
+        return self.predictor or self._read_task_model
+
+    @cached_property
+    def _read_task_model(self) -> Predictor:
+        """The task model in the folder, once it has computed what it did when it was trained."""
+        predictor = Predictor.of(self.loaded)  # which says what a language model lacks
+        if self.loaded.folder is not None:
+            check(self.loaded.folder, predictor)
+        return predictor
 
 
 def load(folder: str | Path, precision: str = "float32") -> Model:

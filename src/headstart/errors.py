@@ -4,9 +4,14 @@ import difflib
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_MEMORY = re.compile(
@@ -63,10 +68,35 @@ def _disk_error(error: Exception) -> int | None:
     return found if found in FULL else None
 
 
+def gives_up_in_words(method: Callable[P, R]) -> Callable[P, R]:
+    """A method that calls a native library: its panics, no `Exception`, become a `HeadstartError`."""
+
+    @wraps(method)
+    def guarded(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return method(*arguments, **named)
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            raise HeadstartError(
+                f"the tokenizer gave up on a text ({str(error)[:200]}); its tokenizer.json has a rule that "
+                "takes too long, or is damaged: get it again"
+            ) from None
+
+    return guarded
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a native library gave up; its error is no `Exception`."""
+    return type(error).__name__ == "PanicException"
+
+
 def explain(error: BaseException) -> str | None:
     """One sentence for what the machine refused, and what to do about it; None: it is a bug."""
     if isinstance(error, OSError):
         return explain_os_error(error)
+    if is_panic(error):
+        return f"a native library gave up ({str(error)[:200]}); what it read is damaged, or too much for it"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
         return (
             "there is not enough memory; close other programs, raise the limit (ulimit -v), or take smaller "

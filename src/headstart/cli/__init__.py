@@ -90,7 +90,7 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone
         _leave_standard_output()
         sys.exit(STOPPED)
-    except Exception as error:
+    except BaseException as error:  # panics of native libraries are no Exception
         if (sentence := explain(error)) is None:
             raise
         _leave_standard_output()

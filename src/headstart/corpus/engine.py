@@ -6,7 +6,9 @@ a step has written stays, so an engine may lose workers or die, and another may 
 
 import multiprocessing
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -28,6 +30,8 @@ Name = Literal["local", "ray", "slurm"]
 ATTEMPTS = 4
 # Tasks that Ray holds, and jobs of a Slurm array, at once: Slurm allows 1,001 unless told otherwise.
 AT_ONCE = 1_000
+# Seconds between two looks at the workers, and how many that find nothing done end one.
+LOOK_EVERY, MOST_LOOKS = 5.0, 8
 
 
 def engine_named(name: str) -> Name:
@@ -86,15 +90,18 @@ def _here(step: Step, folder: Path, numbers: Sequence[int], workers: int) -> Ite
                 worker = idle.pop() if idle else _Worker(context)
                 worker.start(step.name, folder, waiting.popleft())
                 busy[worker.pipe] = worker
-            for pipe in wait(list(busy)):
+            for pipe in wait(list(busy), LOOK_EVERY):
                 worker = busy.pop(cast(Connection, pipe))
                 done = worker.result()
                 if done is None:
-                    deaths.count(worker.number)
+                    deaths.count(worker.number, worker.process.exitcode)
                     waiting.append(worker.number)
                 else:
                     idle.append(worker)
+                    deaths.none_over(done)
                     yield done
+            for worker in busy.values():
+                worker.look()
     finally:
         for worker in (*idle, *busy.values()):
             worker.stop()
@@ -107,11 +114,31 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self.number = -1
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self.process.start()
+        try:
+            self.process.start()
+        except (EOFError, ConnectionError):  # the server that forks them is gone
+            raise HeadstartError(
+                "no worker process can be started, for lack of memory, as it seems; raise the limit "
+                "(ulimit -v), close other programs, or take fewer workers"
+            ) from None
         theirs.close()
+        self._seen = ""
+        self._still = 0
+        """How many looks in a row found nothing done."""
+
+    def look(self) -> None:
+        """End a process that stands still: it has used no processor and read nothing since many looks.
+
+        Looks are counted and not seconds, so that a run that was suspended does not end its workers.
+        """
+        seen = _activity(self.process.pid)
+        self._still = self._still + 1 if seen and seen == self._seen else 0
+        self._seen = seen
+        if self._still >= MOST_LOOKS:
+            self.process.kill()
 
     def start(self, name: str, folder: Path, number: int) -> None:
-        self.number = number
+        self.number, self._still = number, 0
         # A process that is dead already is found so when its result is asked for.
         with suppress(BrokenPipeError):
             self.pipe.send((name, str(folder), number))
@@ -131,6 +158,17 @@ class _Worker:
         self.pipe.close()
         self.process.terminate()
         self.process.join()
+
+
+def _activity(pid: int | None) -> str:
+    """The processor time and the bytes read and written of a process, in whatever form; empty where they are
+    not to be had, or while it waits for a disk."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        amounts = Path(f"/proc/{pid}/io").read_text()
+    except OSError:
+        return ""
+    return "" if state == "D" else f"{fields[10:12]} {amounts}"
 
 
 def _serve(pipe: Connection) -> None:
@@ -157,9 +195,18 @@ class Deaths:
         self._name, self._folder = name, folder
         self._times: dict[int, int] = {}
         self._places: dict[int, bytes] = {}
+        self._starved = 0
+        """Deaths that look like a lack of memory, since a number was last finished."""
 
-    def count(self, number: int) -> None:
+    def none_over(self, number: int) -> None:
+        """Note that a number is finished."""
+        self._starved = 0
+
+    def count(self, number: int, exit_code: int | None = None) -> None:
         """Note one more death.
+
+        Args:
+            exit_code: of the process; it is negative for the number of a signal.
 
         Raises:
             HeadstartError: it was the last one that is put up with.
@@ -170,6 +217,15 @@ class Deaths:
         again = place == self._places.get(number)
         self._places[number] = place
         self._times[number] = self._times.get(number, 0) + 1 if again else 1
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        limited = limit != resource.RLIM_INFINITY
+        self._starved += limited or exit_code == -signal.SIGKILL  # which the kernel sends where memory ends
+        if self._starved >= 2 * ATTEMPTS:
+            said = f"with the limit of {limit >> 20:,} MB that is set (ulimit -v) " if limited else ""
+            raise HeadstartError(
+                f"worker processes of {self._name} died {self._starved} times {said}and finished nothing: "
+                "there is not enough memory; raise the limit, close other programs, or take fewer workers"
+            )
         if self._times[number] >= ATTEMPTS:
             raise HeadstartError(
                 f"worker processes ended before their time {ATTEMPTS} times over part {number} of "

@@ -8,6 +8,7 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.generation.config import GenerationConfig
 from headstart.generation.incremental import at_rest
+from headstart.generation.sampling import NO_NUMBERS
 from headstart.generation.text import generate
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tokenizer.special import BLANKS
@@ -63,7 +64,7 @@ def fill_mask(loaded: LoadedModel, text: str, count: int = 5) -> list[Answers]:
         hidden = model(torch.tensor([framed], device=device), token_types=token_types)  # [1, T, D]
         chances = model.logits(hidden[0, gaps]).float().softmax(-1)  # [gaps, V]
     if not chances.isfinite().all():
-        raise HeadstartError("the model gives no probabilities: its weights hold NaN; get it again")
+        raise HeadstartError(NO_NUMBERS)
     best, indices = chances[:, : tokenizer.vocab_size].topk(min(count, tokenizer.vocab_size))
     return [
         [(tokenizer.token_text(index), chance) for index, chance in zip(row, own, strict=True)]

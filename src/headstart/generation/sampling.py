@@ -13,6 +13,10 @@ from headstart.errors import HeadstartError
 from headstart.generation.config import GenerationConfig, ModelIds
 
 NEVER = float("-inf")
+NO_NUMBERS = (
+    "the model's outputs are NaN, so that it says nothing; it was trained too fast, or its weights are "
+    "damaged: make or get it again, or try --precision float32"
+)
 
 
 def constrain(
@@ -29,7 +33,12 @@ def constrain(
         prompts: what each row read before its first own token; in an encoder-decoder the start token.
         written: what each row has written.
         longest: how many tokens may be written; the last one may be fixed.
+
+    Raises:
+        HeadstartError: the logits are no numbers.
     """
+    if logits.isnan().any():
+        raise HeadstartError(NO_NUMBERS)
     logits = logits.clone()
     stop = sorted(ids.stop)
     for row, (prompt, own) in enumerate(zip(prompts, written, strict=True)):

@@ -6,17 +6,18 @@ first: PiSSA (Meng et al. 2024) its largest singular directions, OLoRA (Büyüka
 its QR decomposition.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import regex
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
+from headstart.folder import checked, read_json
 from headstart.interchange.peft_adapter import CONFIG_FILE, OWN_FILE, PREFIX, TASKS, WEIGHTS_FILE, LowRank
 from headstart.interchange.weights import hf_name, names_in_files, read_tensors
 from headstart.models.config import TransformerConfig
@@ -24,7 +25,32 @@ from headstart.models.family import Family
 
 PLAIN_BEGINNINGS = (True, False, None, "true", "gaussian", "eva", "orthogonal")
 """Values of `init_lora_weights` that leave the base as it is."""
+_NESTED = regex.compile(r"[*+}]\)[*+{]")
+PATTERN_SECONDS = 1.0
+"""How long a pattern of module names may search."""
 PRINCIPAL, ORTHONORMAL = "pissa", "olora"
+
+
+class AdapterFields(TypedDict, total=False):
+    """The fields of `adapter_config.json` that are computed with."""
+
+    peft_type: str
+    task_type: str | None
+    base_model_name_or_path: str | None
+    r: int
+    lora_alpha: float
+    alpha_pattern: dict[str, float] | None
+    use_rslora: bool | None
+    use_dora: bool | None
+
+
+class OwnFields(TypedDict, total=False):
+    """The fields of headstart's own file in an adapter folder."""
+
+    head: str
+    labels: list[str]
+
+
 _HANDLED = {
     *(
         "peft_type",
@@ -172,8 +198,9 @@ def read_adapter(folder: Path) -> Adapter:
     Raises:
         HeadstartError: no LoRA, a kind of it that is not known here, no base model, or damaged files.
     """
-    config = read_json(folder / CONFIG_FILE)
-    kind = config.get("peft_type") if isinstance(config, dict) else None
+    config = read_json(folder / CONFIG_FILE, dict[str, Any])
+    checked(config, AdapterFields, folder / CONFIG_FILE)
+    kind = config.get("peft_type")
     if kind != "LORA":
         raise HeadstartError(
             f"{folder / CONFIG_FILE} is for {kind or 'nothing'}; headstart reads LORA adapters"
@@ -185,9 +212,10 @@ def read_adapter(folder: Path) -> Adapter:
             f"{folder / CONFIG_FILE} changes the model {str(base)!r}, which is no folder here; "
             "write the path of that model there as base_model_name_or_path"
         )
-    own = read_json(folder / OWN_FILE) if (folder / OWN_FILE).exists() else {}
+    own = read_json(folder / OWN_FILE, dict[str, Any]) if (folder / OWN_FILE).exists() else {}
+    checked(own, OwnFields, folder / OWN_FILE)
     heads = {task: head for head, task in TASKS.items()}
-    head = own.get("head") or heads.get(config.get("task_type"))
+    head = own.get("head") or heads.get(str(config.get("task_type")))
     if head is None:
         raise HeadstartError(
             f"{folder / CONFIG_FILE} has the task_type {config.get('task_type')!r}; headstart knows "
@@ -272,9 +300,26 @@ def _read_weights(adapter: Adapter, config: Mapping[str, Any], begins: str) -> N
             adapter.saved[name] = adapter.bases.pop(name)
 
 
+def _matches(pattern: str, module: str) -> bool:
+    """Whether a module is meant, as PEFT asks it; a pattern from elsewhere may take for ever.
+
+    Raises:
+        TimeoutError: it does, or would in PEFT: a group that repeats what repeats.
+    """
+    if _NESTED.search(pattern):
+        raise TimeoutError(f"{pattern[:60]!r} repeats what repeats")
+    return bool(regex.match(rf"(.*\.)?({pattern})$", module, timeout=PATTERN_SECONDS))
+
+
 def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
     """What a module's change is multiplied with."""
     patterns = config.get("alpha_pattern") or {}
-    match = next((key for key in patterns if re.match(rf"(.*\.)?({key})$", module)), None)
+    try:
+        match = next((key for key in patterns if _matches(key, module)), None)
+    except (TimeoutError, regex.error) as error:
+        raise HeadstartError(
+            f"an alpha_pattern of the adapter takes too long, or is none ({error or 'no end'}); name the "
+            "modules in adapter_config.json as they are"
+        ) from None
     alpha = patterns[match] if match is not None else config.get("lora_alpha", 8)
     return float(alpha / (rank**0.5 if config.get("use_rslora") else rank))

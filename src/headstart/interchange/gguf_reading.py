@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.interchange.gguf_file import half_apart, names, package, paired_heads
+from headstart.interchange.gguf_header import check_header
 from headstart.models.config import Rotary, RotaryScaling, TransformerConfig
 from headstart.models.parts.positions import rotary_frequencies
 from headstart.models.registry import make_config
@@ -39,9 +40,14 @@ def read_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[Transform
         fields |= _fields(path, reader)
     swapped = readers[0].byte_order == "S"
     tensors = {tensor.name: tensor for reader in readers for tensor in reader.tensors}
-    config = _read_sizes(path, fields, tensors, swapped)
-    with torch.device("meta"):
-        model = Transformer(config, dtype)
+    try:
+        config = _read_sizes(path, fields, tensors, swapped)
+        with torch.device("meta"):
+            model = Transformer(config, dtype)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
+        raise HeadstartError(
+            f"{path} has sizes that make no model ({str(error)[:120]}); get it again"
+        ) from None
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     state: dict[str, Tensor] = {}
     architecture = fields["general.architecture"]
@@ -91,6 +97,7 @@ def _parts(path: Path) -> list[Path]:
 
 def _open(path: Path) -> "GGUFReader":
     gguf = package()
+    check_header(path)
     try:
         reader: GGUFReader = gguf.GGUFReader(path)
     except (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError, MemoryError) as error:
@@ -149,10 +156,14 @@ def _read_sizes(
             raise HeadstartError(f"{path} does not say its {architecture}.{name}; get it again")
         return value
 
-    heads = size("attention.head_count")
+    heads, layers = size("attention.head_count"), size("block_count")
+    if not isinstance(layers, int) or not 0 < layers <= len(tensors):
+        raise HeadstartError(
+            f"{path} says {architecture}.block_count = {layers!r}, but has {len(tensors):,} weights"
+        )
     sizes = {
         "vocab_size": int(tensors["token_embd.weight"].shape[1]) if "token_embd.weight" in tensors else 0,
-        "layers": size("block_count"),
+        "layers": layers,
         "width": size("embedding_length"),
         "heads": heads,
         "feedforward_width": size("feed_forward_length"),

@@ -11,10 +11,11 @@ from typing import Any, overload
 
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from headstart import __version__
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, read_json, write_json
+from headstart.folder import atomic, checked, read_json, write_json
 from headstart.interchange.adapter_reading import Adapter, read_adapter
 from headstart.interchange.gguf_reading import read_gguf
 from headstart.interchange.gguf_tokenizer import ends, read_tokenizer
@@ -61,6 +62,24 @@ PIPELINES = {
     "spans": "question-answering",
     "features": "feature-extraction",
 }
+
+
+class Stamp(TypedDict, total=False):
+    """What headstart writes into `config.json` for itself: the parts by which a folder is known."""
+
+    family: str
+    head: str
+    task: str
+
+
+class NamedFields(TypedDict, total=False):
+    """Those fields of `config.json` that say what a model is; its sizes are the family's to read."""
+
+    model_type: str | None
+    architectures: list[str] | None
+    headstart: Stamp | None
+    id2label: dict[str, Any] | None
+    problem_type: str | None
 
 
 @dataclass
@@ -282,8 +301,15 @@ def _read(
     """The model in a folder with its own files, with an adapter's changes where there is one."""
     files = weight_files(folder)
     fields = with_defaults(with_model_type(read_json(folder / "config.json", dict[str, Any])))
-    stamp = fields.get("headstart")
-    own: dict[str, Any] = stamp if isinstance(stamp, dict) else {}
+    checked(fields, NamedFields, folder / "config.json")
+    own: dict[str, Any] = fields.get("headstart") or {}
+    names = tensor_names(files)
+    for key, value in fields.items():
+        if "layer" in key and isinstance(value, int) and value > len(names):
+            raise HeadstartError(
+                f"{folder / 'config.json'} says {key} = {value:,}, but the folder has {len(names):,} "
+                "weights; get it again"
+            )
     family = _family(folder, fields, own)
     try:
         config = make_config(family.name, family.from_hf(fields))
@@ -295,7 +321,6 @@ def _read(
         raise HeadstartError(
             f"{folder / 'config.json'} says {error}, which headstart does not compute"
         ) from None
-    names = tensor_names(files)
     head = adapter.head if adapter is not None else _head(folder, fields, own, config, names)
     tensors = read_tensors(files) if weights else read_outlines(files, config, family, head)
     if adapter is not None:

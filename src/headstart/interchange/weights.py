@@ -1,6 +1,7 @@
 """Weights of a Hugging Face folder: read from its files, and fitted to our names and back."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, write_json
@@ -26,12 +28,20 @@ _OUTPUT = ("prediction_head.", "output.", "output_bias")
 _POOLER = ("pooler.", "next_sentence.")
 COMPILED = "_orig_mod."
 """Before all names in the files of a model that was saved behind `torch.compile`."""
+_BLOCK = re.compile(r".*?\.\d+(?=\.)")
 MIX = "mix."
 """Before the weights of a head that reads a mix of all layers, which transformers cannot compute: it must not
 find the head under the names that it knows."""
 
 Tensors = Iterator[tuple[str, Tensor]]
 """Names and tensors, one after another."""
+
+
+class WeightIndex(TypedDict):
+    """What the index of several weight files says."""
+
+    weight_map: dict[str, str]
+    """The file that each tensor is in."""
 
 
 @dataclass
@@ -52,11 +62,7 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS_FILE).exists():
         return [folder / WEIGHTS_FILE]
     if (folder / INDEX_FILE).exists():
-        index = read_json(folder / INDEX_FILE)
-        try:
-            names = sorted(set(index["weight_map"].values()))
-        except (KeyError, TypeError, AttributeError):
-            raise HeadstartError(f"{folder / INDEX_FILE} has no weight_map; get the folder again") from None
+        names = sorted(set(read_json(folder / INDEX_FILE, WeightIndex)["weight_map"].values()))
         for name in names:
             if Path(name).name != name or not (folder / name).exists():
                 raise HeadstartError(
@@ -87,6 +93,7 @@ def tensor_names(files: list[Path]) -> list[str]:
 def read_tensors(files: list[Path]) -> Tensors:
     """Names and tensors, as the files hold them; a damaged file is a `HeadstartError`."""
     for file in files:
+        file.open("rb").close()  # which says why a file cannot be read; safetensors calls all of it missing
         try:
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - no mapping
@@ -222,11 +229,12 @@ def fit(
         name = name.removeprefix(COMPILED)
         plain = name.replace(".gamma", ".weight").replace(".beta", ".bias")  # TensorFlow's names
         if name in shape.weights:
-            classifier[shape.weights[name]] = tensor.float()
+            classifier[shape.weights[name]] = _checked(name, tensor, where).float()
         elif name.startswith(MIX):
-            classifier[name.removeprefix(f"{MIX}head.")] = tensor.float()
+            classifier[name.removeprefix(f"{MIX}head.")] = _checked(name, tensor, where).float()
         elif plain in inside:
             stored = expected[inside[plain]]
+            tensor = _checked(name, tensor, where, 1)
             for ours, part in zip(stored.names, stored.split(tensor, config), strict=False):
                 found[ours] = part.clone().float() if len(stored.names) > 1 else part.float()
         elif name.endswith(family.zeros) and tensor.any():
@@ -247,8 +255,16 @@ def fit(
             f"{where} lacks {headless[0]}, without which a model for {head} gives no answers; it was saved "
             "without its head, so fine-tune it again or get it whole"
         )
-    with torch.device("meta"):
-        model = Transformer(config, dtype)
+    stored_names = [name for stored in family.weights(config).values() for name in stored.names]
+    if lacking := sorted(_blocks(stored_names) - _blocks(found)):  # before thousands of them are built
+        raise HeadstartError(f"{where} lacks all weights of {lacking[0]}; the folder is not whole")
+    try:
+        with torch.device("meta"):
+            model = Transformer(config, dtype)
+    except (RuntimeError, ValueError, OverflowError) as error:
+        raise HeadstartError(
+            f"{where}: the sizes of its config.json make no model ({str(error)[:120]}); get it again"
+        ) from None
     state = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     missing = sorted(set(state) - set(found))
     if missing:
@@ -268,6 +284,29 @@ def fit(
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return Fitted(model, classifier)
+
+
+def _blocks(names: Iterable[str]) -> set[str]:
+    """The blocks that weights belong to, as `encoder.blocks.3`."""
+    return {match.group() for name in names if (match := _BLOCK.match(name))}
+
+
+def _checked(name: str, tensor: Tensor, where: Path, dimensions: int = 0) -> Tensor:
+    """A tensor that weights can be read from.
+
+    Raises:
+        HeadstartError: it holds other things than numbers, NaN or infinity, or has too few dimensions.
+    """
+    if not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise HeadstartError(f"{where}: {name} holds {kind} values, which are no weights; get it again")
+    if tensor.ndim < dimensions:
+        raise HeadstartError(
+            f"{where}: {name} has {tensor.ndim} dimensions where {dimensions} or more belong; get it again"
+        )
+    if tensor.numel() and not all(part.isfinite() for part in tensor.float().aminmax()):
+        raise HeadstartError(f"{where}: {name} holds NaN or infinity; make or get the model again")
+    return tensor
 
 
 def _without_missing_parts(

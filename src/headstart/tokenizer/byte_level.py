@@ -13,6 +13,7 @@ import numpy as np
 import tiktoken
 import tokenizers
 
+from headstart.errors import gives_up_in_words
 from headstart.tokenizer.base import Tokenizer, encodable
 from headstart.tokenizer.engine import text_engine
 from headstart.tokenizer.pieces import is_byte_level
@@ -185,6 +186,7 @@ class ByteLevelTokenizer(Tokenizer):
     def _engine(self) -> tokenizers.Tokenizer:
         return text_engine(self.definition, self.special)
 
+    @gives_up_in_words
     def encode(self, text: str) -> list[int]:
         if not text.isascii():
             text = encodable(text)
@@ -199,6 +201,7 @@ class ByteLevelTokenizer(Tokenizer):
     def encode_arrays(self, texts: list[str]) -> list[np.ndarray]:
         return _on_all_cores(self._encode_array, texts)
 
+    @gives_up_in_words
     def _encode_array(self, text: str) -> np.ndarray:
         if len(text) >= LONG and _LONG_RUN.search(text):
             return np.array(self.encode(text), np.uint32)

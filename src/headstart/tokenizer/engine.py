@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import tokenizers
 
+from headstart.errors import gives_up_in_words
 from headstart.tokenizer.base import Tokenizer, encodable
 from headstart.tokenizer.special import SpecialIds
 from headstart.tokenizer.template import Template
@@ -33,9 +34,11 @@ class EngineTokenizer(Tokenizer):
         self.tokens, self.pieces = tokens, pieces
         self._engine = text_engine(definition, special)
 
+    @gives_up_in_words
     def encode(self, text: str) -> list[int]:
         return self._engine.encode(encodable(text), add_special_tokens=False).ids
 
+    @gives_up_in_words
     def encode_behind(self, text: str) -> list[int]:
         return self._inside.encode(encodable(text), add_special_tokens=False).ids
 
@@ -48,17 +51,20 @@ class EngineTokenizer(Tokenizer):
             return self._engine
         return text_engine(definition | {"pre_tokenizer": changed}, self.special)
 
+    @gives_up_in_words
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         encoded = self._engine.encode_batch_fast(
             [encodable(text) for text in texts], add_special_tokens=False
         )
         return [row.ids for row in encoded]
 
+    @gives_up_in_words
     def encode_spans(self, text: str, behind: bool = False) -> tuple[list[int], np.ndarray]:
         engine = self._inside if behind else self._engine
         found = engine.encode(encodable(text), add_special_tokens=False)
         return found.ids, np.array(found.offsets, dtype=np.int64).reshape(-1, 2)
 
+    @gives_up_in_words
     def decode(self, ids: Iterable[int]) -> str:
         return self._engine.decode([index for index in ids if index not in self.special.all])
 
