@@ -5,7 +5,9 @@ names the setting; `-> ! words`: refused with those words, because there is noth
 """
 
 import pytest
+from typer.testing import CliRunner
 
+from headstart.cli import app
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.errors import HeadstartError
 from headstart.generation.config import GenerationConfig
@@ -417,3 +419,28 @@ def test_one_setting_under_two_names_is_refused_and_a_later_override_wins(tmp_pa
     recipe.save(tmp_path / "saved.yaml")
     assert "batch_size" not in (tmp_path / "saved.yaml").read_text()
     assert PretrainRecipe.load(tmp_path / "saved.yaml", []) == recipe
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["pretrain", "tokens=t", "--batch_size", "32"], "written without dashes: batch_size=32"),
+        (["pretrain", "tokens=t", "--n-layer=3"], "written without dashes: n_layer=3"),
+        (["pretrain", "--warmup_steps", "9"], "give optimiser.warmup_share = warmup_steps / steps"),
+        (["finetune", "m", "--data", "d", "--out", "o", "--epochs", "3"], "without dashes: epochs=3"),
+        (["generate", "m", "hello", "--max_tokens", "3"], "without dashes: max_tokens=3"),
+        (["tokenizer", "train", "c", "--out", "o", "--vocab_size", "900"], "without dashes: vocab_size=900"),
+        (["corpus", "c", "--out", "o", "--language_score", "0.5"], "without dashes: language_score=0.5"),
+    ],
+)
+def test_a_setting_that_is_written_as_an_option_is_answered(typed, said) -> None:
+    with pytest.raises(HeadstartError) as caught:
+        CliRunner().invoke(app, typed, catch_exceptions=False)
+    assert "there is no option --" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_an_option_that_nothing_is_called_stays_a_mistake_of_the_command_line() -> None:
+    answer = CliRunner().invoke(app, ["pretrain", "tokens=t", "--outt", "x"])
+    assert answer.exit_code == 2
+    assert "--outt" in answer.output

@@ -82,8 +82,8 @@ def test_a_law_compares_sizes_where_one_is_given(tokens, machine) -> None:
 
 def test_the_command_needs_no_tokens_and_writes_a_recipe(tmp_path, machine) -> None:
     file = tmp_path / "recipe.yaml"
-    arguments = ["plan", "--hardware", "here", "--time", "10 min", "--write", str(file)]
-    answer = CliRunner().invoke(app, arguments)
+    arguments = ["plan", "--hardware", "here", "--time", "10 min"]
+    answer = CliRunner().invoke(app, [*arguments, "--write", str(file)])
     assert answer.exit_code == 0, answer.output
     assert re.search(r"learns most in that time: [\d.]+M parameters on [\d.]+M tokens", answer.output)
     found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)

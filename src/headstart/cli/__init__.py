@@ -22,6 +22,7 @@ from headstart.cli.predict import predict
 from headstart.cli.pretrain import pretrain
 from headstart.cli.quickstart import quickstart
 from headstart.cli.report import report
+from headstart.cli.settings import command_with_settings
 from headstart.cli.tokenizer import tokenizer
 from headstart.console import guard_streams
 from headstart.errors import HeadstartError, Stopped, explain
@@ -40,12 +41,12 @@ app.command()(quickstart)
 app.add_typer(corpus, name="corpus")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(plan, name="plan")
-app.command()(pretrain)
+app.command(cls=command_with_settings("pretrain"))(pretrain)
 app.command()(control)
-app.command()(finetune)
+app.command(cls=command_with_settings("finetune"))(finetune)
 app.command()(evaluate)
 app.command()(predict)
-app.command()(generate)
+app.command(cls=command_with_settings("generate"))(generate)
 app.command()(fill_mask)
 app.command("import")(import_model)
 app.command()(export)

@@ -10,7 +10,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from headstart.cli.options import Replace
-from headstart.cli.settings import settings_option
+from headstart.cli.settings import command_with_settings, settings_option
 from headstart.console import Console
 from headstart.errors import HeadstartError
 from headstart.output import identity, output, output_file
@@ -38,7 +38,7 @@ corpus = typer.Typer(
 )
 
 
-@corpus.command(BUILD)
+@corpus.command(BUILD, cls=command_with_settings("corpus"))
 def build(
     inputs: Annotated[
         list[str],

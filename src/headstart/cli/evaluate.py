@@ -20,6 +20,7 @@ def evaluate(
         list[str],
         typer.Option(
             "--on",
+            "--tasks",
             "--data",
             help="A file, or a folder with a test part; may be repeated. What it holds is guessed, or said "
             "before it: labels:mails.csv, text:book.txt, lambada:dev.jsonl, choices:quiz.jsonl, "
@@ -56,6 +57,7 @@ def evaluate(
         list[int] | None,
         typer.Option(
             "--shots",
+            "--num_fewshot",
             min=0,
             help="Solved examples before each problem; several numbers for a language model that is prompted "
             "with labelled data.",

@@ -332,7 +332,7 @@ def transfer(
     seeds: Annotated[int, typer.Option(min=1, help="Of the coordinate check.")] = 3,
     sweep_recipe: Annotated[
         Path | None,
-        typer.Option("--sweep", help="Also train each width at five rates, by this recipe (minutes)."),
+        typer.Option("--sweep", help="Also train each width at six rates, by this recipe (minutes)."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the sweep's runs.")] = None,
     overrides: Annotated[

@@ -5,6 +5,9 @@ from importlib import import_module
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
+
+from headstart.errors import HeadstartError
 
 RECIPES = {
     "corpus": ("Corpus", "headstart.corpus.recipe", "CorpusRecipe"),
@@ -47,6 +50,40 @@ def _printer(verb: str) -> Callable[[bool], None]:
         raise typer.Exit
 
     return show
+
+
+def command_with_settings(verb: str) -> type[TyperCommand]:
+    """A command whose settings are `key=value`: one that is written as an option is answered so."""
+
+    class WithSettings(TyperCommand):
+        def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+            given = list(arguments)
+            try:
+                return super().parse_args(context, arguments)
+            except Exception as wrong:  # of click, or of the copy of it that some versions of typer bring
+                sentence = _as_setting(verb, getattr(wrong, "option_name", ""), given)
+                if sentence and type(wrong).__name__ == "NoSuchOption":
+                    raise HeadstartError(sentence) from None
+                raise
+
+    return WithSettings
+
+
+def _as_setting(verb: str, option: str, arguments: list[str]) -> str:
+    """How to write an unknown option that is a setting's name, or stands for one; empty: it is neither."""
+    from headstart.setting_names import WrongKey, answers_of, find_setting
+
+    recipe, name = recipe_class(verb), option.lstrip("-").replace("-", "_")
+    if name in answers_of(recipe):
+        return f"there is no option {option}; {answers_of(recipe)[name]}"
+    try:
+        find_setting(recipe, tuple(name.split(".")))
+    except WrongKey:
+        return ""
+    place = next((at for at, one in enumerate(arguments) if one.split("=")[0] == option), len(arguments))
+    _, separator, value = "".join(arguments[place : place + 1]).partition("=")
+    value = value if separator else next(iter(arguments[place + 1 :]), "VALUE")
+    return f"there is no option {option}; settings are written without dashes: {name}={value}"
 
 
 def reference() -> str:

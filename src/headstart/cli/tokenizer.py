@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from headstart.cli.options import Replace
-from headstart.cli.settings import settings_option
+from headstart.cli.settings import command_with_settings, settings_option
 
 tokenizer = typer.Typer(
     help="Train a tokenizer on a corpus, and encode a corpus with it.", no_args_is_help=True
@@ -26,7 +26,7 @@ WORTH_SAYING = 0.005  # of unknown tokens
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 
-@tokenizer.command()
+@tokenizer.command(cls=command_with_settings("tokenizer train"))
 def train(
     corpus: Corpus,
     out: Annotated[Path, typer.Option("--out", help="The tokenizer folder to write.")],
@@ -58,7 +58,7 @@ def train(
         typer.echo(f"{figures['vocab_size']:,} tokens in {out}")
 
 
-@tokenizer.command()
+@tokenizer.command(cls=command_with_settings("tokenizer encode"))
 def encode(
     corpus: Corpus,
     tokenizer_folder: Annotated[Path, typer.Option("--tokenizer", help="A tokenizer folder.")],

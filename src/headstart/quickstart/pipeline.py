@@ -1,6 +1,8 @@
 """The main job: its stages in order, each on folders of its own, each of which goes on where it stopped."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -146,25 +148,17 @@ class _Clock:
     def total(self) -> float:
         return sum(self.seconds.values())
 
-    def stage(self, name: str, title: str) -> "_Timed":
-        return _Timed(self, name, title)
-
-
-class _Timed:
-    """Announces a stage and adds its time to the clock, also when it is interrupted."""
-
-    def __init__(self, clock: _Clock, name: str, title: str) -> None:
-        self.clock, self.name, self.announced = clock, name, stage(title)
-
-    def __enter__(self) -> None:
-        self.started = time.monotonic()
-        self.announced.__enter__()
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        spent = self.clock.seconds.get(self.name, 0.0) + time.monotonic() - self.started
-        self.clock.seconds[self.name] = round(spent, 2)
-        write_json(self.clock.path, self.clock.seconds)
-        self.announced.__exit__(kind, error, trace)
+    @contextmanager
+    def stage(self, name: str, title: str) -> Iterator[None]:
+        """Announce a stage and add its time to the clock, also when it is interrupted."""
+        with stage(title):
+            started = time.monotonic()
+            try:
+                yield
+            finally:
+                spent = self.seconds.get(name, 0.0) + time.monotonic() - started
+                self.seconds[name] = round(spent, 2)
+                write_json(self.path, self.seconds)
 
 
 def _vocabulary(corpus: Path) -> int:
