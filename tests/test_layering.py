@@ -1,6 +1,7 @@
 """Imports run one way, rooms form no circle, modules are named for what they are, and none only forwards."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -160,3 +161,17 @@ def test_the_check_sees_what_it_should() -> None:
     assert "tasks.kinds" in rooms_of("tasks")["tasks.model"]
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})
     assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+
+
+def test_architecture_says_which_parts_know_nothing_of_each_other() -> None:
+    """Its table has the parts from the ground up, and names those of one layer."""
+    page = (SOURCE.parent.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    parts = [re.findall(r"`(\w+)/?`", row) for row in rows]
+    heights = [HEIGHT[part] for row in parts for part in row if part in HEIGHT]
+    assert heights == sorted(heights)
+    (said,) = re.findall(r"Some neighbours know nothing of each other: (.*?)\.\n", page, re.DOTALL)
+    groups = {frozenset(re.findall(r"`(\w+)`", group)) for group in said.split(";")}
+    there = {part_of(file) for file in FILES}
+    layers = {frozenset(layer & there) for layer in LAYERS[1:]}
+    assert groups == {layer for layer in layers if len(layer) > 1}
