@@ -1,5 +1,6 @@
 """`headstart plan`: what a training run will cost and reach, before it is begun."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -165,17 +166,20 @@ def fit(
     from headstart.scaling.runs import read_runs
     from headstart.scaling.terminal import print_fit
 
-    fitted, found = fit_report(read_runs(runs), samples, seed)
-    if out is not None:
-        with output_file(out, inputs=runs, replace=may_replace) as place:
+    with ExitStack() as claimed:
+        place, page_place = (
+            claimed.enter_context(output_file(one, inputs=runs, replace=may_replace)) if one else None
+            for one in (out, page)
+        )
+        fitted, found = fit_report(read_runs(runs), samples, seed)
+        if place is not None:
             write_json(place, found)
-    if page is not None:
-        from headstart.scaling.page import write_fit
+        if page_place is not None:
+            from headstart.scaling.page import write_fit
 
-        with output_file(page, inputs=runs, replace=may_replace) as place:
-            _pictures(write_fit(fitted, found, place), png, may_replace)
-    elif png is not None:
-        raise HeadstartError(PNG_NEEDS_PAGE)
+            _pictures(write_fit(fitted, found, page_place), png, may_replace)
+        elif png is not None:
+            raise HeadstartError(PNG_NEEDS_PAGE)
     if as_json:
         _print_json(found)
         return
