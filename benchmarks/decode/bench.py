@@ -29,11 +29,12 @@ from transformers.generation.streamers import BaseStreamer
 
 import headstart
 from headstart.folder import write_json
-from headstart.generation.cpu_decoder import compiled, decoding_step
+from headstart.generation.cpu_decoder import make_decoder
+from headstart.generation.cpu_library import compiled
+from headstart.generation.incremental import CPUReader, ModelReader, Reader
 from headstart.interchange.gguf_file import write_gguf
 from headstart.interchange.weights import to_hf
 from headstart.models.families import gpt2
-from headstart.models.parts.cache import KeyValueCache
 from headstart.models.parts.linear import Linear
 from headstart.models.registry import preset_config
 from headstart.models.transformer import Transformer, build
@@ -100,20 +101,25 @@ def by_transformers(model: transformers.GPT2LMHeadModel, **settings: Any) -> Wri
     return write
 
 
-def by_step(step: Callable[[Tensor, KeyValueCache], Tensor]) -> Writer:
+def by_reader(reader_of: Callable[[], Reader]) -> Writer:
     def write(tokens: int) -> tuple[list[int], float]:
-        cache, ids, written, times = KeyValueCache(), prompt_ids(), [], []
+        reader, unread, written, times = reader_of(), prompt_ids()[0].tolist(), [], []
         for _ in range(tokens):
-            ids = step(ids, cache).argmax(-1, keepdim=True)
-            written.append(int(ids))
+            unread = reader.read([unread])[0].argmax(-1, keepdim=True).tolist()
+            written += unread
             times.append(time.perf_counter())
         return written, rate(times)
 
     return write
 
 
-def eager(model: Transformer) -> Callable[[Tensor, KeyValueCache], Tensor]:
-    return lambda ids, cache: model.logits(model(ids, cache=cache)[:, -1])
+def compiled_decoder(model: Transformer, weights: torch.dtype | None = None) -> Writer:
+    decoder = make_decoder(model, weights)
+    return by_reader(lambda: CPUReader(decoder) if decoder is not None else ModelReader(model))
+
+
+def eager(model: Transformer) -> Writer:
+    return by_reader(lambda: ModelReader(model))
 
 
 @torch.compile(dynamic=False)
@@ -189,11 +195,11 @@ def make_writers(model: Transformer, threads: int, folder: Path) -> dict[str, Wr
         "transformers bf16, static cache": by_transformers(theirs, cache_implementation="static"),
         "transformers fp16": by_transformers(reference(model, torch.float16)),
         "transformers fp32": by_transformers(reference(model, torch.float32)),
-        "headstart bf16, eager": by_step(eager(half)),
-        OURS: by_step(decoding_step(half)),
-        "headstart fp32, eager": by_step(eager(model)),
-        "headstart fp32, compiled step": by_step(decoding_step(model)),
-        "headstart int8, compiled step": by_step(decoding_step(half, torch.int8)),
+        "headstart bf16, eager": eager(half),
+        OURS: compiled_decoder(half),
+        "headstart fp32, eager": eager(model),
+        "headstart fp32, compiled step": compiled_decoder(model),
+        "headstart int8, compiled step": compiled_decoder(half, torch.int8),
     }
     if compiled() is not None:  # torch.compile needs a C++ compiler too
         plain, everywhere = writers["headstart bf16, eager"], transformers.CompileConfig(mode="default")

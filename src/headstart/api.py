@@ -11,9 +11,8 @@ import numpy as np
 from headstart.evaluation.label_evaluation import evaluate_predictor, evaluation_examples
 from headstart.generation.chat import chat_ids
 from headstart.generation.config import GenerationConfig, ignored_settings
-from headstart.generation.cpu_decoder import decoding_step
+from headstart.generation.cpu_decoder import CPUDecoder, make_decoder
 from headstart.generation.fill_mask import Answers, fill_mask
-from headstart.generation.incremental import Step
 from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.interchange.sentence_vectors import SentenceVectors
@@ -67,12 +66,12 @@ class Model:
         """
         config = GenerationConfig.of(self.loaded, **settings)
         if isinstance(prompt, str):
-            return generate(self.loaded, [prompt], config, self._step)[0].text
-        return [one.text for one in generate(self.loaded, prompt, config)]
+            return generate(self.loaded, [prompt], config, self._decoder)[0].text
+        return [one.text for one in generate(self.loaded, prompt, config, self._decoder)]
 
     def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
         """The text that `generate` gives, as it is written."""
-        return stream(self.loaded, prompt, GenerationConfig.of(self.loaded, **settings), self._step)
+        return stream(self.loaded, prompt, GenerationConfig.of(self.loaded, **settings), self._decoder)
 
     def chat(self, messages: str | Sequence[Mapping[str, str]], **settings: Any) -> str:
         """The assistant's answer to a conversation, as the model's chat template writes it.
@@ -87,12 +86,12 @@ class Model:
         said = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
         prompt = chat_ids(self.loaded.tokenizer, said, add_generation_prompt=True)
         config = GenerationConfig.of(self.loaded, **({"temperature": 0.0} | settings))
-        return generate(self.loaded, [prompt], config, self._step)[0].text.strip()
+        return generate(self.loaded, [prompt], config, self._decoder)[0].text.strip()
 
     @cached_property
-    def _step(self) -> Step:
-        """One token of one text; what it needs is laid out once."""
-        return decoding_step(self.loaded.model)
+    def _decoder(self) -> CPUDecoder | None:
+        """The model as compiled code reads it, laid out once; None where there is none."""
+        return make_decoder(self.loaded.model)
 
     def fill_mask(self, text: str, count: int = 5) -> list[Answers]:
         """For each mask in `text`, in order, the likeliest tokens with their probabilities."""

@@ -1,4 +1,4 @@
-"""The compiled step computes what the model does, for every configuration that it covers."""
+"""The compiled decoder computes what the model does, and for each text the same whatever stands beside it."""
 
 import os
 import subprocess
@@ -11,10 +11,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from headstart.generation import cpu_decoder
-from headstart.generation.cpu_decoder import compiled, covers, decoding_step
+from headstart.errors import HeadstartError
+from headstart.generation import cpu_library
+from headstart.generation.config import GenerationConfig
+from headstart.generation.cpu_decoder import ROWS, CPUDecoder, covers, make_decoder
+from headstart.generation.cpu_library import compiled
+from headstart.generation.incremental import CPUReader, ModelReader
+from headstart.generation.text import generate
+from headstart.interchange.model_folder import LoadedModel
 from headstart.models.config import LayerPlan, RotaryScaling, TransformerConfig
-from headstart.models.parts.cache import KeyValueCache
 from headstart.models.transformer import Transformer, build
 
 DECODER = TransformerConfig(
@@ -59,21 +64,32 @@ def random_model(config: TransformerConfig, dtype: torch.dtype = torch.float32, 
     return model
 
 
-def through_model(model: Transformer):
-    return lambda ids, cache: model.logits(model(ids, cache=cache)[:, -1]).float()
-
-
 @torch.no_grad()
-def all_logits(step, ids: Tensor, prompt: int) -> Tensor:
+def all_logits(reader: CPUReader | ModelReader, ids: list[int], prompt: int) -> Tensor:
     """Logits `[T - prompt + 1, V]` of a row that is read as a prompt and then token by token."""
-    cache = KeyValueCache()
-    logits = [step(ids[:, :prompt], cache)]
-    logits += [step(ids[:, place : place + 1], cache) for place in range(prompt, ids.shape[1])]
+    logits = [reader.read([ids[:prompt]])]
+    logits += [reader.read([[token]]) for token in ids[prompt:]]
     return torch.cat(logits)
 
 
-def some_ids(tokens: int, vocab_size: int = DECODER.vocab_size) -> Tensor:
-    return torch.randint(vocab_size, (1, tokens), generator=torch.Generator().manual_seed(7))
+def decoder_of(model: Transformer, weights: torch.dtype | None = None) -> CPUDecoder:
+    decoder = make_decoder(model, weights)
+    assert decoder is not None
+    return decoder
+
+
+def compiled_logits(
+    model: Transformer, ids: list[int], prompt: int, weights: torch.dtype | None = None
+) -> Tensor:
+    return all_logits(CPUReader(decoder_of(model, weights)), ids, prompt)
+
+
+def model_logits(model: Transformer, ids: list[int], prompt: int) -> Tensor:
+    return all_logits(ModelReader(model), ids, prompt)
+
+
+def some_ids(tokens: int, vocab_size: int = DECODER.vocab_size) -> list[int]:
+    return torch.randint(vocab_size, (tokens,), generator=torch.Generator().manual_seed(7)).tolist()
 
 
 PLANS = [
@@ -133,10 +149,47 @@ def configs(draw) -> TransformerConfig:
 @given(config=configs(), prompt=st.integers(1, 8))
 def test_logits_are_the_models(config, prompt):
     model = random_model(config)
+    assume(covers(model))
     ids = some_ids(prompt + 6, config.vocab_size)
-    ours = all_logits(decoding_step(model), ids, prompt)
-    theirs = all_logits(through_model(model), ids, prompt)
+    ours, theirs = compiled_logits(model, ids, prompt), model_logits(model, ids, prompt)
     assert (ours - theirs).abs().max() <= 2e-5 * theirs.abs().max()
+
+
+@pytest.mark.usefixtures("compiler")
+@settings(max_examples=60, deadline=None)
+@given(config=configs(), weights=st.sampled_from([torch.float32, torch.bfloat16, torch.int8]), data=st.data())
+def test_a_text_is_bitwise_the_same_in_any_schedule(config, weights, data):
+    """Prompts in parts of any size, any texts side by side, one ending while others go on."""
+    model = random_model(config, torch.bfloat16 if weights == torch.bfloat16 else torch.float32)
+    assume(covers(model))
+    decoder = decoder_of(model, weights)
+    lengths = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=20), "lengths")
+    texts = [some_ids(number + length, config.vocab_size)[number:] for number, length in enumerate(lengths)]
+    alone = [decoder.read([decoder.cache()], [text])[0] for text in texts]
+
+    caches, read = [decoder.cache() for _ in texts], [0] * len(texts)
+    while unfinished := [text for text in range(len(texts)) if read[text] < lengths[text]]:
+        chosen = data.draw(st.lists(st.sampled_from(unfinished), min_size=1, unique=True), "texts of a step")
+        ends = [data.draw(st.integers(read[text] + 1, lengths[text]), "up to") for text in chosen]
+        parts = [texts[text][read[text] : end] for text, end in zip(chosen, ends, strict=True)]
+        logits = decoder.read([caches[text] for text in chosen], parts)
+        for row, (text, end) in enumerate(zip(chosen, ends, strict=True)):
+            read[text] = end
+            if end == lengths[text]:
+                assert torch.equal(logits[row], alone[text])
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16, torch.int8])
+def test_more_rows_than_one_call_takes(weights):
+    model = random_model(replace(DECODER, context=2 * ROWS), torch.float32)
+    decoder = decoder_of(model, weights)
+    long, short = some_ids(ROWS + 30), some_ids(9)
+    together = decoder.read([decoder.cache() for _ in range(3)], [short, long, short])
+    assert torch.equal(together[1], decoder.read([decoder.cache()], [long])[0])
+    assert torch.equal(together[0], together[2])
+    step_by_step = compiled_logits(model, long, 1, weights)
+    assert torch.equal(step_by_step[-1], together[1])
 
 
 @pytest.mark.usefixtures("compiler")
@@ -153,13 +206,13 @@ def test_bfloat16_rounds_the_weights_and_little_else(config):
     model = random_model(config, torch.bfloat16)
     exact = Transformer(config, torch.float64).double()
     exact.load_state_dict({name: tensor.bfloat16().double() for name, tensor in model.state_dict().items()})
-    ids, step = some_ids(60), decoding_step(model)
-    true = all_logits(through_model(exact), ids, 4)[1:]
+    ids = some_ids(60)
+    true = model_logits(exact, ids, 4)
 
     def off(found: Tensor) -> float:
         return float((found - true).square().mean().sqrt())
 
-    assert off(all_logits(step, ids, 4)[1:]) < 0.8 * off(all_logits(through_model(model), ids, 4)[1:])
+    assert off(compiled_logits(model, ids, 4)) < 0.8 * off(model_logits(model, ids, 4))
 
 
 @pytest.mark.usefixtures("compiler")
@@ -176,45 +229,36 @@ def test_int8_rounds_rows_of_weights_and_nothing_else(config):
                 scale = part.weight.abs().amax(1, keepdim=True) / 127
                 part.weight.copy_((part.weight / scale).round() * scale)
     ids = some_ids(8, config.vocab_size)
-    # The step reads the prompt through the model as it is; here both read it so, and one token otherwise.
-    cache, other = KeyValueCache(), KeyValueCache()
-    step = decoding_step(model, torch.int8)
-    with torch.no_grad():
-        for through in (cache, other):
-            model(ids[:, :7], cache=through)
-        ours, theirs = step(ids[:, 7:], cache), through_model(rounded)(ids[:, 7:], other)
+    ours, theirs = compiled_logits(model, ids, 4, torch.int8), model_logits(rounded, ids, 4)
     assert (ours - theirs).abs().max() <= 2e-5 * theirs.abs().max()
 
 
 @pytest.mark.usefixtures("compiler")
-def test_same_greedy_text_and_same_cache():
-    """Past several doublings of the cache, and whoever reads the next token."""
+@torch.no_grad()
+def test_same_greedy_text():
+    """Past several doublings of the cache."""
     model = random_model(replace(DECODER, tied=False, initial_deviation=0.4))
-    step, slow = decoding_step(model), through_model(model)
 
-    def text(steps) -> list[int]:
-        cache, ids, written = KeyValueCache(), some_ids(5), []
-        with torch.no_grad():
-            for number in range(200):
-                ids = steps[number % len(steps)](ids, cache).argmax(-1, keepdim=True)
-                written.append(int(ids))
-        assert cache.length == 204
+    def text(reader) -> list[int]:
+        token, written = reader.read([some_ids(5)]).argmax(-1), []
+        for _ in range(200):
+            written.append(int(token))
+            token = reader.read([written[-1:]]).argmax(-1)
         return written
 
-    expected = text([slow])
+    expected = text(ModelReader(model))
     assert len(set(expected)) > 5
-    assert text([step]) == expected
-    assert text([step, slow, slow, step]) == expected
+    assert text(CPUReader(decoder_of(model))) == expected
 
 
 @pytest.mark.usefixtures("compiler")
 def test_threads_do_not_change_a_bit():
     model, ids, before = random_model(replace(DECODER, width=100)), some_ids(12), torch.get_num_threads()
-    step, found = decoding_step(model), []
+    decoder, found = decoder_of(model), []
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            found.append(all_logits(step, ids, 1)[1:])
+            found.append(all_logits(CPUReader(decoder), ids, 3))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found[0], found[1])
@@ -222,23 +266,46 @@ def test_threads_do_not_change_a_bit():
 
 
 @pytest.mark.usefixtures("compiler")
-def test_batches_and_several_documents_go_through_the_model():
-    model = random_model(DECODER)
-    step, ids = decoding_step(model), some_ids(10).view(2, 5)
-    cache = KeyValueCache()
-    with torch.no_grad():
-        step(ids[:, :4], cache)
-        together = step(ids[:, 4:], cache)
-    for row in range(2):
-        alone = all_logits(step, ids[row : row + 1], 4)[-1]
-        assert torch.allclose(together[row], alone, atol=1e-5)
+def test_rows_are_kept_copied_and_left():
+    """As beam search does: two beams that go on from one have caches of their own."""
+    decoder, ids = decoder_of(random_model(DECODER)), some_ids(20)
+    reader = CPUReader(decoder)
+    reader.read([ids[:6], ids[3:5], ids[2:10]])
+    reader.keep([2, 0, 0])
+    logits = reader.read([ids[10:11], ids[6:7], ids[8:9]])
+    for row, text in enumerate([ids[2:11], ids[:7], [*ids[:6], ids[8]]]):
+        assert torch.equal(logits[row], decoder.read([decoder.cache()], [text])[0])
+    reader.forget()
+    assert torch.equal(reader.read([ids[:4]])[0], decoder.read([decoder.cache()], [ids[:4]])[0])
 
-    one, two = some_ids(4), some_ids(9)[:, 4:]
-    cache = KeyValueCache()
-    with torch.no_grad():
-        model(torch.cat((one, two), 1), torch.tensor([[0] * 4 + [1] * 5]), cache=cache)
-        after = step(some_ids(1), cache)
-    assert torch.allclose(after, all_logits(step, torch.cat((two, some_ids(1)), 1), 5)[-1], atol=1e-5)
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("settings_", [{}, {"temperature": 1.3, "seed": 3}, {"beams": 3}], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_generated_texts_do_not_depend_on_each_other(tokenizer, settings_, dtype):
+    """Some end early, some slide past the context."""
+    config = replace(DECODER, vocab_size=tokenizer.vocab_size, context=24, initial_deviation=0.4)
+    loaded = LoadedModel(random_model(config, dtype), tokenizer, "causal")
+    decoder = make_decoder(loaded.model)
+    length = 8 if "beams" in settings_ else 40
+    given = GenerationConfig(**{"max_new_tokens": length, "temperature": 0.0, "logprobs": True} | settings_)
+    prompts = [
+        "It was a",
+        "The ship sailed to the harbour and",
+        "A",
+        "Nobody knew the name of it",
+    ]
+    together = generate(loaded, prompts, given, decoder)
+    assert together == [generate(loaded, [prompt], given, decoder)[0] for prompt in prompts]
+    assert len({one.text for one in together}) > 1
+
+
+def test_a_place_that_was_not_learned_is_refused():
+    model = random_model(replace(DECODER, position="learned", context=8))
+    if (decoder := make_decoder(model)) is None:
+        pytest.skip("no C++ compiler here")
+    with pytest.raises(HeadstartError, match="a text of 9 tokens is longer than this model's 8 learned"):
+        decoder.read([decoder.cache()], [some_ids(9)])
 
 
 def test_only_what_is_covered():
@@ -260,8 +327,7 @@ def test_only_what_is_covered():
     attention = model.decoder.blocks[1].attention
     attention.query = Adapted(attention.query)
     assert not covers(model)
-    ids = some_ids(6)
-    assert torch.equal(all_logits(decoding_step(model), ids, 2), all_logits(through_model(model), ids, 2))
+    assert make_decoder(model) is None
 
 
 @pytest.mark.parametrize("broken", ["missing", "failing"])
@@ -272,13 +338,11 @@ def test_without_a_compiler_the_model_does_it(broken, tmp_path, monkeypatch, cap
     monkeypatch.setenv("CXX", str(tmp_path / broken))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     compiled.cache_clear()
-    model, ids = random_model(DECODER), some_ids(6)
     try:
         for _ in range(2):
-            ours = all_logits(decoding_step(model), ids, 2)
+            assert make_decoder(random_model(DECODER)) is None
     finally:
         compiled.cache_clear()
-    assert torch.equal(ours, all_logits(through_model(model), ids, 2))
     assert len(caplog.records) == 1
     said = caplog.records[0].getMessage()
     assert ("no such processor" if broken == "failing" else "No such file") in said
@@ -288,7 +352,7 @@ def test_without_a_compiler_the_model_does_it(broken, tmp_path, monkeypatch, cap
 
 @pytest.mark.usefixtures("compiler")
 def test_processes_that_compile_at_once(tmp_path):
-    script = "from headstart.generation.cpu_decoder import compiled; assert compiled() is not None"
+    script = "from headstart.generation.cpu_library import compiled; assert compiled() is not None"
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
     processes = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
@@ -301,5 +365,5 @@ def test_compiled_once(monkeypatch):
         raise AssertionError("compiled again")
 
     compiled.cache_clear()
-    monkeypatch.setattr(cpu_decoder.subprocess, "run", fail)
+    monkeypatch.setattr(cpu_library.subprocess, "run", fail)
     assert compiled() is not None

@@ -188,11 +188,11 @@ def _read(loaded: "LoadedModel", prompt: str, chat: bool) -> "Prompt":
 def _stream(loaded: "LoadedModel", prompt: str, config: "GenerationConfig", chat: bool) -> None:
     """Print the text as it is written, behind the prompt where it continues that."""
     from headstart.console import exact_output
-    from headstart.generation.cpu_decoder import decoding_step
+    from headstart.generation.cpu_decoder import make_decoder
     from headstart.generation.text import stream
 
     out = exact_output()
-    texts = stream(loaded, _read(loaded, prompt, chat), config, decoding_step(loaded.model))
+    texts = stream(loaded, _read(loaded, prompt, chat), config, make_decoder(loaded.model))
     first = next(texts, "")  # before anything is printed, for the model may not write at all
     if loaded.model.config.architecture == "decoder" and not chat:
         print(prompt, end="", file=out)
@@ -211,13 +211,15 @@ def _write_file(
 ) -> None:
     """A JSON line for each prompt of a file, in order; `target` is what `written_to` takes."""
     from headstart.cli.predict import written_to
+    from headstart.generation.cpu_decoder import make_decoder
     from headstart.generation.text import generate as generate_texts
     from headstart.progress import ProgressBar
 
-    prompts = _prompts(file)
+    prompts, decoder = _prompts(file), make_decoder(loaded.model)
     with written_to(*target) as stream, ProgressBar("texts", None, "texts") as bar:
         while rows := list(islice(prompts, batch)):
-            texts = generate_texts(loaded, [_read(loaded, prompt, chat) for _, prompt in rows], config)
+            given = [_read(loaded, prompt, chat) for _, prompt in rows]
+            texts = generate_texts(loaded, given, config, decoder)
             for (identity, prompt), text in zip(rows, texts, strict=True):
                 line = identity | _answer(prompt, text)
                 stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

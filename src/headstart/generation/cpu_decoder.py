@@ -1,44 +1,32 @@
-"""Decoding one row, nearly as fast as memory gives its weights.
+"""A decoder on a CPU: tokens of many texts in one compiled call, nearly as fast as memory gives its weights.
 
-A decoder that writes one text reads all its weights for every token and does little with each. PyTorch's
-products of a matrix and one row reach a third of the memory's speed in bfloat16, and time goes by between one
-operation and the next. `cpu_decoder.cpp` computes a whole token in one call. It is compiled when it is first
-used and kept in the user's cache folder. Without a compiler, and for models and inputs that it does not
-cover, the model itself computes the same.
+A decoder that writes reads all its weights for every token and does little with each. PyTorch's products of a
+matrix and few rows reach a third of the memory's speed in bfloat16, and time goes by between one operation
+and the next. `cpu_decoder.cpp` computes k rows in one call: a row is one token of one text, with a cache and
+a place of its own, so prompts and next tokens go the same way. What a text gets is bitwise the same alone and
+beside others. Without a compiler, and for models that the code does not cover, `make_decoder` gives None and
+the model itself computes, see `incremental`.
 """
 
 import ctypes
-import hashlib
-import logging
 import mmap
-import os
-import platform
-import shlex
-import subprocess
-import threading
+from collections.abc import Sequence
 from dataclasses import fields
-from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from headstart.folder import atomic
-from headstart.generation.incremental import Step
+from headstart.errors import HeadstartError
+from headstart.generation.cpu_library import LINE, BlockWeights, Decoder, Matrix, Norm, Row, compiled
 from headstart.models import transformer
 from headstart.models.config import Rotary, TransformerConfig
 from headstart.models.parts.attention import Attention, attention_scale
-from headstart.models.parts.cache import KeyValueCache
 from headstart.models.parts.feedforward import FeedForward
 from headstart.models.parts.linear import Linear
 from headstart.models.parts.norms import LayerNorm, RMSNorm
-from headstart.models.parts.positions import rotary_table
+from headstart.models.parts.positions import rotary_table, sinusoids
 from headstart.models.transformer import Transformer
 
-SOURCE = Path(__file__).with_name("cpu_decoder.cpp")
-MATHEMATICS = ("-fno-math-errno", "-fno-trapping-math")  # nobody reads errno; loops become vector code
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", *MATHEMATICS, "-shared", "-fPIC")
-LINE = 64  # bytes of a cache line, as in cpu_decoder.cpp
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 ACTIVATIONS = {"relu": 0, "gelu": 1, "geglu": 1, "gelu_tanh": 2, "geglu_tanh": 2, "swiglu": 3}
 COVERED = {
@@ -61,36 +49,22 @@ READ = {
     *("query_scalar", "embedding_norm", "embedding_scale", "output_bias", "tied", "dropout"),
     *("initial_deviation", "embedding_deviation"),
 }
+ROWS = 256
+"""The most rows of one call: with more, a prompt is read in parts."""
 
-log = logging.getLogger(__name__)
-_compiling = threading.Lock()
 
+def make_decoder(model: Transformer, weights: torch.dtype | None = None) -> "CPUDecoder | None":
+    """The model as the compiled code reads it, or None where only the model itself can compute.
 
-def decoding_step(model: Transformer, weights: torch.dtype | None = None) -> Step:
-    """What to call once a token: from ids `[B, T]` and a cache to the last token's logits `[B, V]`, float32.
-
-    Single tokens of a single row go through the compiled code, prompts and batches through the model; both
-    fill the same cache. The compiled code has a copy of the weights as they are now: after more training,
-    make another step.
+    The decoder has a copy of the weights as they are now: after more training, make another one.
 
     Args:
         weights: what the copy is kept in; None: the model's own dtype. `torch.int8`, half the bytes of
             bfloat16, rounds each row to whole numbers up to 127 and a scale, so its logits are others.
     """
-
-    def through_model(ids: Tensor, cache: KeyValueCache) -> Tensor:
-        return model.logits(model(ids, cache=cache)[:, -1]).float()
-
-    if not covers(model) or (library := compiled()) is None:
-        return through_model
-    one_row = OneRowDecoder(model, weights or model.dtype, library)
-
-    @torch.no_grad()
-    def step(ids: Tensor, cache: KeyValueCache) -> Tensor:
-        single = ids.shape == (1, 1) and cache.length and cache.segments is None
-        return one_row(ids, cache) if single else through_model(ids, cache)
-
-    return step
+    if not covers(model) or compiled() is None:
+        return None
+    return CPUDecoder(model, weights or model.dtype)
 
 
 def covers(model: Transformer) -> bool:
@@ -112,86 +86,35 @@ def covers(model: Transformer) -> bool:
 
 
 def _alike(config: TransformerConfig) -> bool:
+    if config.rotary_scaling is not None and config.rotary_scaling.kind == "longrope":
+        return False  # a text's angles depend on its length
     layers = {config.rotary(layer) for layer in range(config.layers)}
     return layers == {Rotary(config.head_width, config.rotary_base, config.rotary_scaling)}
 
 
-@cache
-def compiled() -> ctypes.CDLL | None:
-    """The compiled code, or None, after a line in the log, where there can be none."""
-    with _compiling:
-        try:
-            library = ctypes.CDLL(str(_compile()))
-        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-            reason = getattr(error, "stderr", None) or repr(error)
-            log.warning(
-                "text is written at PyTorch's speed, a third of what this processor can: cpu_decoder.cpp was "
-                "not compiled (%s); install g++, or name a C++ compiler with OpenMP in CXX",
-                reason.strip().splitlines()[0],
-            )
-            return None
-    library.decode.restype = None
-    library.decode.argtypes = [ctypes.c_void_p] * 6 + [ctypes.c_int64] * 2 + [ctypes.c_int, ctypes.c_void_p]
-    return library
+class TextCache:
+    """Keys and values of the tokens that one text has read, in every layer."""
 
+    def __init__(self, config: TransformerConfig, dtype: torch.dtype) -> None:
+        self.length = 0
+        self.memory = torch.empty(config.layers, 2, config.kv_heads, 0, config.head_width, dtype=dtype)
+        """`[L, 2, K, room, C]`: keys, then values."""
 
-def _compile() -> Path:
-    """Compile for this processor, unless that is done already: the library in the user's cache folder."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    key = hashlib.sha256(SOURCE.read_bytes() + " ".join((*FLAGS, _processor())).encode()).hexdigest()[:16]
-    library = home / "headstart" / f"one_row-{key}.so"
-    if not library.exists():
-        compiler = shlex.split(os.environ.get("CXX", "c++"))
-        with atomic(library) as temporary:
-            command = [*compiler, *FLAGS, "-o", str(temporary), str(SOURCE)]
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    return library
+    def reserve(self, tokens: int) -> None:
+        """Have room for so many more tokens, by doubling."""
+        room = self.memory.shape[3]
+        if self.length + tokens <= room:
+            return
+        layers, pair, heads, _, width = self.memory.shape
+        grown = self.memory.new_empty(layers, pair, heads, max(self.length + tokens, 2 * room), width)
+        grown[:, :, :, : self.length] = self.memory[:, :, :, : self.length]
+        self.memory = grown
 
-
-def _processor() -> str:
-    """What `-march=native` depends on: homes are shared by machines that differ."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    return " ".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-
-
-# --- The structures of cpu_decoder.cpp, field by field in the same order ----------------------------------
-
-
-class Matrix(ctypes.Structure):
-    _fields_ = [
-        *[(name, ctypes.c_void_p) for name in ("weights", "scales", "bias")],
-        *[(name, ctypes.c_int64) for name in ("outputs", "inputs", "kind")],
-    ]
-
-
-class Norm(ctypes.Structure):
-    _fields_ = [("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p)]
-
-
-class BlockWeights(ctypes.Structure):
-    _fields_ = [
-        *[(name, Norm) for name in ("attention_norm", "feedforward_norm")],
-        *[(name, Matrix) for name in ("query_key_value", "out", "up", "down")],
-        ("window", ctypes.c_int64),
-    ]
-
-
-class Decoder(ctypes.Structure):
-    _fields_ = [
-        ("blocks", ctypes.POINTER(BlockWeights)),
-        ("final_norm", Norm),
-        ("output", Matrix),
-        *[(name, ctypes.c_int64) for name in ("layers", "width", "heads", "kv_heads", "head_width")],
-        *[(name, ctypes.c_int64) for name in ("feedforward_width", "rms", "pre_norm", "rotary", "gated")],
-        *[(name, ctypes.c_int64) for name in ("activation", "cache_kind")],
-        *[(name, ctypes.c_float) for name in ("epsilon", "attention_scale")],
-    ]
-
-
-# --- A model in these structures ----------------------------------------------------------------------
+    def copy(self) -> "TextCache":
+        """Another text that has read the same."""
+        other = object.__new__(TextCache)
+        other.length, other.memory = self.length, self.memory.clone()
+        return other
 
 
 class Weights:
@@ -226,6 +149,8 @@ class Weights:
         place[:panels] = whole.view(panels, self.lanes, inputs).transpose(1, 2)
         if len(rest):
             place[panels, :, : len(rest)] = rest.T
+        for panel in place:  # word w has the outputs w, w + 16, ...: as `widen` takes them apart
+            panel.copy_(panel.view(inputs, -1, LINE // 4).transpose(1, 2).reshape(inputs, -1))
         return Matrix(
             place.data_ptr(), self.vector(scales), self.vector(bias), outputs, inputs, KINDS[self.dtype]
         )
@@ -242,11 +167,13 @@ class Weights:
         return Norm(self.vector(weights.get("weight")), self.vector(weights.get("bias")))
 
 
-class OneRowDecoder:
+class CPUDecoder:
     """A decoder as `cpu_decoder.cpp` reads it."""
 
-    def __init__(self, model: Transformer, dtype: torch.dtype, library: ctypes.CDLL) -> None:
+    def __init__(self, model: Transformer, dtype: torch.dtype) -> None:
+        library = compiled()
         assert model.decoder is not None
+        assert library is not None
         self.model, self.stack, self.library = model, model.decoder, library
         config = model.config
         self.weights = Weights(dtype, _shapes(config))
@@ -287,29 +214,82 @@ class OneRowDecoder:
     def _rows(self, *linears: nn.Linear) -> Matrix:
         return self.weights.matrix([part.weight for part in linears], [part.bias for part in linears])
 
-    def __call__(self, ids: Tensor, cache: KeyValueCache) -> Tensor:
-        """Logits `[1, V]` after the token `[1, 1]`, whose keys and values enter the cache."""
-        config, position = self.model.config, cache.length
-        x = self.model.embed(ids)
-        x = x + self.stack.embedded_positions(None, position, 1, x)
-        x = self.stack.embedding_norm(x).float().contiguous()  # [1, 1, D]
+    def cache(self) -> TextCache:
+        """Of a text that has read nothing yet."""
+        return TextCache(self.model.config, self.model.dtype)
+
+    @torch.no_grad()
+    def read(self, caches: Sequence[TextCache], tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Read some tokens of each text, at least one; returns the logits after the last of them, `[B, V]`.
+
+        Raises:
+            HeadstartError: a text has more tokens than the model has learned positions.
+        """
+        rows = [
+            (text, place, token, place == len(own) - 1)
+            for text, own in enumerate(tokens)
+            for place, token in enumerate(own)
+        ]
+        starts = [cache.length for cache in caches]
+        for cache, own in zip(caches, tokens, strict=True):
+            cache.reserve(len(own))
+        logits = torch.empty(len(caches), self.model.config.vocab_size)
+        for first in range(0, len(rows), ROWS):
+            part = rows[first : first + ROWS]
+            ended = [text for text, _, _, last in part if last]
+            logits[ended] = self._call(
+                [caches[text] for text, *_ in part],
+                [starts[text] + place for text, place, *_ in part],
+                [token for _, _, token, _ in part],
+                [row for row, (*_, last) in enumerate(part) if last],
+            )
+        for cache, own in zip(caches, tokens, strict=True):
+            cache.length += len(own)
+        return logits
+
+    def _entered(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """Tokens `[k]` at their places `[k]` as the first block reads them, `[k, D]` in float32."""
+        config = self.model.config
+        x = self.model.embed(tokens[None])[0]
+        if self.stack.positions is not None:
+            if int(places.max()) >= config.context:
+                raise HeadstartError(
+                    f"a text of {int(places.max()) + 1} tokens is longer than this model's {config.context} "
+                    "learned positions; cut it, or split it into windows"
+                )
+            x = x + self.stack.positions(places + config.position_offset).to(x.dtype)
+        elif config.position == "sinusoidal":
+            x = x + sinusoids(places, config.width, x.dtype)
+        entered: Tensor = self.stack.embedding_norm(x)
+        return entered.float().contiguous()
+
+    def _call(
+        self, caches: list[TextCache], positions: list[int], tokens: list[int], wanted: list[int]
+    ) -> Tensor:
+        """One call of the library: a token for each cache, logits `[n, V]` after the wanted ones."""
+        config = self.model.config
+        places = torch.tensor(positions)  # [k]
+        x = self._entered(torch.tensor(tokens), places)  # [k, D]
         cosine = sine = x  # not read unless positions are rotary
         if config.position == "rotary":
             (rotary,) = config.rotaries
-            cosine, sine = rotary_table(torch.tensor([position]), rotary, torch.float32)  # [1, C]
-        keys = [keys.reserve() for keys, _ in cache.layers]
-        values = [values.reserve() for _, values in cache.layers]
-        pointers = ctypes.c_void_p * config.layers
-        logits = torch.empty(1, config.vocab_size)
+            cosine, sine = rotary_table(places, rotary, torch.float32)  # [k, C]
+        rows = (Row * len(tokens))(
+            *[
+                Row(cache.memory.data_ptr(), position, cache.memory.shape[3])
+                for cache, position in zip(caches, positions, strict=True)
+            ]
+        )
+        logits = torch.empty(len(wanted), config.vocab_size)
         self.library.decode(
             ctypes.byref(self.decoder),
+            len(tokens),
             x.data_ptr(),
             cosine.data_ptr(),
             sine.data_ptr(),
-            pointers(*[room.data_ptr() for room in keys]),
-            pointers(*[room.data_ptr() for room in values]),
-            position,
-            keys[0].shape[2],
+            rows,
+            len(wanted),
+            (ctypes.c_int64 * len(wanted))(*wanted),
             torch.get_num_threads(),
             logits.data_ptr(),
         )

@@ -1,35 +1,78 @@
-"""The model's side of generation: it reads tokens and says what may come next."""
+"""The model's side of generation: it reads tokens and says what may come next.
 
-from collections.abc import Callable, Iterator, Sequence
+A `Reader` holds rows of tokens in the middle of being read. `ModelReader` computes through the model, all
+rows as one padded batch; `CPUReader` through the compiled decoder, each row with a cache of its own.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from headstart.generation.cpu_decoder import CPUDecoder, TextCache
 from headstart.models.parts.cache import KeyValueCache
 from headstart.models.transformer import Transformer
-
-Step = Callable[[Tensor, KeyValueCache], Tensor]
-"""Ids `[B, T]` and the cache of what was read before: logits after the last of them, `[B, V]`, in float32."""
 
 PADDING = -1  # its document number: other tokens neither see it nor count it
 
 
-class Reader:
-    """Rows of tokens in the middle of being read, and a cache of all that was.
+class Reader(Protocol):
+    """Rows of tokens in the middle of being read, and a cache of all that was."""
+
+    def read(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Read these tokens after those that each row has read; returns the logits after them, `[B, V]`.
+
+        Only the first call, or the first after `forget`, may have rows of unequal lengths.
+        """
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows, in this order; a row may be taken more than once."""
+
+    def forget(self) -> None:
+        """Start again with nothing read."""
+
+
+class CPUReader:
+    """Rows that the compiled decoder reads: what one gets is bitwise the same beside any others."""
+
+    def __init__(self, decoder: CPUDecoder) -> None:
+        self.decoder = decoder
+        self.caches: list[TextCache] = []
+
+    def read(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """See `Reader`."""
+        if not self.caches:
+            self.caches = [self.decoder.cache() for _ in tokens]
+        return self.decoder.read(self.caches, tokens)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """See `Reader`."""
+        taken: set[int] = set()
+        kept = []
+        for row in rows:
+            kept.append(self.caches[row].copy() if row in taken else self.caches[row])
+            taken.add(row)
+        self.caches = kept
+
+    def forget(self) -> None:
+        """See `Reader`."""
+        self.caches = []
+
+
+class ModelReader:
+    """Rows that the model reads as one batch, padded on the left.
 
     An encoder-decoder reads its sources once, here; what cross-attention needs of them is cached too.
     """
 
-    def __init__(
-        self, model: Transformer, sources: Sequence[Sequence[int]] | None = None, step: Step | None = None
-    ) -> None:
+    def __init__(self, model: Transformer, sources: Sequence[Sequence[int]] | None = None) -> None:
         """
         Args:
             sources: what an encoder-decoder answers, a row each.
-            step: what computes a decoder's logits; None: the model itself.
         """
-        self.model, self.step = model, step
+        self.model = model
         self.device = model.embedding.weight.device
         self.cache = KeyValueCache()
         self.encoder_states: Tensor | None = None  # [B, S, D]
@@ -42,13 +85,8 @@ class Reader:
             self.source_of = list(range(len(sources)))
 
     def read(self, tokens: Sequence[Sequence[int]]) -> Tensor:
-        """Read these tokens after those that each row has read; returns the logits after them, `[B, V]`.
-
-        Rows of unequal lengths, which only the first call may have, are padded on the left.
-        """
+        """See `Reader`."""
         ids, segments = self._batch(tokens, left=True)  # [B, T] both
-        if self.step is not None and segments is None and self.cache.segments is None:
-            return self.step(ids, self.cache)
         hidden = self.model(
             ids,
             segments,
@@ -59,7 +97,7 @@ class Reader:
         return self.model.logits(hidden[:, -1]).float()
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows, in this order; a row may be taken more than once."""
+        """See `Reader`."""
         index = torch.tensor(rows, device=self.device)
         if self.encoder_states is None or self.source_of is None:
             self.cache.reorder(index)
@@ -76,7 +114,7 @@ class Reader:
             self.encoder_segments = self.encoder_segments[index]
 
     def forget(self) -> None:
-        """Start again with nothing read."""
+        """See `Reader`."""
         self.cache = KeyValueCache()
 
     def _batch(self, rows: Sequence[Sequence[int]], left: bool) -> tuple[Tensor, Tensor | None]:

@@ -11,7 +11,8 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.generation.beam import beam_search
 from headstart.generation.config import GenerationConfig, ModelIds
-from headstart.generation.incremental import Reader, Step, at_rest
+from headstart.generation.cpu_decoder import CPUDecoder
+from headstart.generation.incremental import CPUReader, ModelReader, Reader, at_rest
 from headstart.generation.sampling import choose, constrain
 from headstart.generation.text_stream import TextStream
 from headstart.interchange.model_folder import LoadedModel
@@ -56,18 +57,21 @@ def generate(
     loaded: LoadedModel,
     prompts: Sequence[Prompt],
     config: GenerationConfig | None = None,
-    step: Step | None = None,
+    decoder: CPUDecoder | None = None,
 ) -> list[Generated]:
     """Continue each prompt, all of them together; or answer it, in an encoder-decoder.
 
-    What is written for a prompt does not depend on the others. A decoder is only good for rows as long as
-    those it was trained on: of a longer prompt it reads the end, and when a row is full it goes on from the
-    second half of it. (Beam search does not: it reads as much of the prompt's end as leaves room.) An
-    encoder-decoder with learned positions stops when they are used up.
+    With a compiled decoder, what is written for a prompt is bitwise what is written for it alone. Through the
+    model the prompts are one padded batch. Its rounding depends on the batch, so of two tokens that are
+    nearly equally likely another one may be written, in bfloat16 sooner than in float32.
+
+    A decoder is only good for rows as long as those it was trained on. Of a longer prompt it reads the end,
+    and when a row is full it goes on from the second half of it. (Beam search does not: it reads as much of
+    the prompt's end as leaves room.) An encoder-decoder with learned positions stops when they are used up.
 
     Args:
         config: None: what the model's folder says.
-        step: computes a decoder's logits, see `reader.Step`; None: the model itself.
+        decoder: the model as compiled code reads it, see `make_decoder`; None: through the model itself.
 
     Raises:
         HeadstartError: the model does not write, or a source is longer than it can read.
@@ -76,7 +80,7 @@ def generate(
     ids: list[list[int]] = [[] for _ in prompts]
     logprobs: list[list[float]] = [[] for _ in prompts]
     finish: list[Finish] = ["length"] * len(prompts)
-    for piece in pieces(loaded, prompts, config, step):
+    for piece in pieces(loaded, prompts, config, decoder):
         texts[piece.row] += piece.text
         if piece.token is not None:
             ids[piece.row].append(piece.token)
@@ -91,10 +95,13 @@ def generate(
 
 
 def stream(
-    loaded: LoadedModel, prompt: Prompt, config: GenerationConfig | None = None, step: Step | None = None
+    loaded: LoadedModel,
+    prompt: Prompt,
+    config: GenerationConfig | None = None,
+    decoder: CPUDecoder | None = None,
 ) -> Iterator[str]:
     """The same text for one prompt, as it is written. Beam search gives it at the end, in one piece."""
-    for piece in pieces(loaded, [prompt], config, step):
+    for piece in pieces(loaded, [prompt], config, decoder):
         if piece.text:
             yield piece.text
 
@@ -104,7 +111,7 @@ def pieces(
     loaded: LoadedModel,
     prompts: Sequence[Prompt],
     config: GenerationConfig | None = None,
-    step: Step | None = None,
+    decoder: CPUDecoder | None = None,
 ) -> Iterator[TextChunk]:
     """What `generate` puts together, as it comes: a piece for every unfinished text after each step."""
     _must_write(loaded)
@@ -118,10 +125,10 @@ def pieces(
     with at_rest(model):
         if answers:
             assert ids.decoder_start is not None
-            reader = Reader(model, read)
+            reader: Reader = ModelReader(model, read)
             starts = [[ids.decoder_start] for _ in prompts]
         else:
-            reader = Reader(model, step=step)
+            reader = CPUReader(decoder) if decoder is not None else ModelReader(model)
             starts = read
         rows = [
             _Row(number, start, TextStream(config.stop, opens=answers)) for number, start in enumerate(starts)

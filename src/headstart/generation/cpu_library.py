@@ -1,0 +1,118 @@
+"""`cpu_decoder.cpp`, compiled for this processor, and the structures that it reads.
+
+The library is compiled when it is first used and kept in the user's cache folder.
+"""
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import subprocess
+import threading
+from functools import cache
+from pathlib import Path
+
+from headstart.folder import atomic
+
+SOURCE = Path(__file__).with_name("cpu_decoder.cpp")
+MATHEMATICS = ("-fno-math-errno", "-fno-trapping-math")  # nobody reads errno; loops become vector code
+ROUNDING = "-ffp-contract=fast"  # every product of a sum is a fused multiply-add, in all loops alike
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", *MATHEMATICS, ROUNDING, "-Wno-psabi")
+OUTPUT = ("-shared", "-fPIC")
+
+LINE = 64
+"""Bytes of a cache line, as in cpu_decoder.cpp."""
+
+log = logging.getLogger(__name__)
+_compiling = threading.Lock()
+
+
+@cache
+def compiled() -> ctypes.CDLL | None:
+    """The compiled code, or None, after a line in the log, where there can be none."""
+    with _compiling:
+        try:
+            library = ctypes.CDLL(str(_compile()))
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            reason = getattr(error, "stderr", None) or repr(error)
+            log.warning(
+                "text is written at PyTorch's speed, a third of what this processor can: cpu_decoder.cpp was "
+                "not compiled (%s); install g++, or name a C++ compiler with OpenMP in CXX",
+                reason.strip().splitlines()[0],
+            )
+            return None
+    pointer, whole = ctypes.c_void_p, ctypes.c_int64
+    library.decode.restype = library.sizes.restype = None
+    library.decode.argtypes = [pointer, whole, *[pointer] * 4, whole, pointer, ctypes.c_int, pointer]
+    sizes = (ctypes.c_int64 * len(STRUCTURES))()
+    library.sizes(sizes)
+    expected = [ctypes.sizeof(structure) for structure in STRUCTURES]
+    assert list(sizes) == expected, f"cpu_decoder.cpp has structures of {list(sizes)} bytes, not {expected}"
+    return library
+
+
+def _compile() -> Path:
+    """Compile for this processor, unless that is done already: the library in the user's cache folder."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = hashlib.sha256(
+        SOURCE.read_bytes() + " ".join((*FLAGS, *OUTPUT, _processor())).encode()
+    ).hexdigest()[:16]
+    library = home / "headstart" / f"cpu_decoder-{key}.so"
+    if not library.exists():
+        compiler = shlex.split(os.environ.get("CXX", "c++"))
+        with atomic(library) as temporary:
+            command = [*compiler, *FLAGS, *OUTPUT, "-o", str(temporary), str(SOURCE)]
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    return library
+
+
+def _processor() -> str:
+    """What `-march=native` depends on: homes are shared by machines that differ."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return " ".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+# --- The structures of cpu_decoder.cpp, field by field in the same order ----------------------------------
+
+
+class Matrix(ctypes.Structure):
+    _fields_ = [
+        *[(name, ctypes.c_void_p) for name in ("weights", "scales", "bias")],
+        *[(name, ctypes.c_int64) for name in ("outputs", "inputs", "kind")],
+    ]
+
+
+class Norm(ctypes.Structure):
+    _fields_ = [("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p)]
+
+
+class BlockWeights(ctypes.Structure):
+    _fields_ = [
+        *[(name, Norm) for name in ("attention_norm", "feedforward_norm")],
+        *[(name, Matrix) for name in ("query_key_value", "out", "up", "down")],
+        ("window", ctypes.c_int64),
+    ]
+
+
+class Decoder(ctypes.Structure):
+    _fields_ = [
+        ("blocks", ctypes.POINTER(BlockWeights)),
+        ("final_norm", Norm),
+        ("output", Matrix),
+        *[(name, ctypes.c_int64) for name in ("layers", "width", "heads", "kv_heads", "head_width")],
+        *[(name, ctypes.c_int64) for name in ("feedforward_width", "rms", "pre_norm", "rotary", "gated")],
+        *[(name, ctypes.c_int64) for name in ("activation", "cache_kind")],
+        *[(name, ctypes.c_float) for name in ("epsilon", "attention_scale")],
+    ]
+
+
+class Row(ctypes.Structure):
+    _fields_ = [("cache", ctypes.c_void_p), ("position", ctypes.c_int64), ("room", ctypes.c_int64)]
+
+
+STRUCTURES = (Matrix, Norm, BlockWeights, Decoder, Row)
