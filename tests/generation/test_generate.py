@@ -11,7 +11,7 @@ from twin_models import PROMPTS
 
 from headstart.errors import HeadstartError
 from headstart.generation.config import GenerationConfig, ModelIds
-from headstart.generation.incremental import Reader
+from headstart.generation.incremental import ModelReader
 from headstart.generation.text import generate, pieces, sample_prompt, stream
 from headstart.interchange.model_folder import LoadedModel
 from headstart.models.transformer import Transformer
@@ -210,16 +210,30 @@ def test_learned_positions_of_an_encoder_decoder_are_used_up(twins) -> None:
         generate(loaded, ["word " * 100], config)
 
 
-def test_a_step_from_outside_is_used_for_every_token(decoder) -> None:
-    calls = []
+class StubDecoder:
+    """Stands where a compiled decoder does; notes what it is asked to read."""
 
-    def step(ids, cache):
-        calls.append(tuple(ids.shape))
-        return decoder.model.logits(decoder.model(ids, cache=cache)[:, -1]) * 2
+    def __init__(self, logits) -> None:
+        self.logits, self.asked = logits, []
 
-    assert generate(decoder, ["It was"], GREEDY, step) == generate(decoder, ["It was"], GREEDY)
-    assert len(calls) == 20
-    assert set(calls[1:]) == {(1, 1)}
+    def cache(self) -> list[int]:
+        return []
+
+    def read(self, caches, tokens) -> torch.Tensor:
+        self.asked.append([list(one) for one in tokens])
+        for cache, new in zip(caches, tokens, strict=True):
+            cache += new
+        return torch.cat([self.logits(torch.tensor([cache])) for cache in caches])
+
+
+@torch.no_grad()
+def test_a_compiled_decoder_reads_every_token_once(decoder) -> None:
+    model = decoder.model
+    stub = StubDecoder(lambda ids: model.logits(model(ids)[:, -1]) * 2)
+    prompts = ["It was", "The ship sailed"]
+    assert generate(decoder, prompts, GREEDY, stub) == generate(decoder, prompts, GREEDY)
+    assert len(stub.asked) == 20
+    assert {len(new) for step in stub.asked[1:] for new in step} == {1}
 
 
 @pytest.mark.parametrize(
@@ -230,14 +244,9 @@ def test_a_prompt_begins_as_the_tokenizers_template_says(decoder, single, prompt
     """Without what closes a text; and some models open none, though they have a token that could."""
     tokenizer = copy(decoder.tokenizer)
     tokenizer.template = parse_template(single, "A B", {"<s>": 0, "</s>": 1})
-    read = []
-
-    def step(ids, cache):
-        read.append(ids.tolist())
-        return torch.zeros(1, 600)
-
-    generate(replace(decoder, tokenizer=tokenizer), [prompt], GREEDY, step)
-    assert read[0] == [[*expected, *tokenizer.encode(prompt)]]
+    stub = StubDecoder(lambda ids: torch.zeros(1, 600))
+    generate(replace(decoder, tokenizer=tokenizer), [prompt], GREEDY, stub)
+    assert stub.asked[0] == [[*expected, *tokenizer.encode(prompt)]]
 
 
 def test_cross_attention_is_computed_once(twins, monkeypatch) -> None:
@@ -265,7 +274,7 @@ def test_rows_of_a_reader_can_be_taken_again_and_away(twins) -> None:
         model = twins(family).ours.model.eval()
         sources = [[5, 6, 7], [8, 9], [10, 11, 12, 13]] if family == "bart" else None
         prompts = [[3], [4, 5], [6]] if family == "llama" else [[2]] * 3
-        reader = Reader(model, sources)
+        reader = ModelReader(model, sources)
         with torch.no_grad():
             reader.read(prompts)
             reader.keep([2, 0, 0])
@@ -273,7 +282,7 @@ def test_rows_of_a_reader_can_be_taken_again_and_away(twins) -> None:
             reader.keep([0, 2, 1])
             logits = reader.read([[30], [31], [32]])
             for row, (first, second, third) in enumerate([(2, 20, 30), (0, 22, 31), (0, 21, 32)]):
-                alone = Reader(model, sources and [sources[first]])
+                alone = ModelReader(model, sources and [sources[first]])
                 expected = alone.read([[*prompts[first], second, third]])[0]
                 torch.testing.assert_close(logits[row], expected, atol=1e-4, rtol=1e-4)
 
