@@ -13,7 +13,7 @@ from headstart.errors import HeadstartError
 from headstart.generation.config import GenerationConfig
 from headstart.overrides import apply_override
 from headstart.recipe import Recipe
-from headstart.setting_names import own_names, settings_of, types_of
+from headstart.setting_names import FAMILIAR, WrongKey, find_setting, own_names, settings_of, types_of
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tokenizer.shards import ShardRecipe
 from headstart.tokenizer.train import TokenizerRecipe
@@ -364,6 +364,19 @@ def test_a_usual_name_is_a_setting_or_is_answered(recipe, typed, means) -> None:
 
 
 ALL = [PretrainRecipe, FinetuneRecipe, GenerationConfig, *OTHERS]
+
+
+@pytest.mark.parametrize("recipe", ALL)
+def test_no_word_of_the_field_is_taken_for_a_misspelt_setting(recipe) -> None:
+    """It is a setting, has an answer, or there is nothing of the kind: a guess by spelling would mislead."""
+    known = {name for setting in settings_of(recipe) for name in setting.names}
+    for word in FAMILIAR.split():
+        said = ""
+        try:
+            find_setting(recipe, (word,))
+        except WrongKey as wrong:
+            said = str(wrong)
+        assert "did you mean" not in said or word in known, f"{word}: {said}"
 
 
 @pytest.mark.parametrize("recipe", ALL)

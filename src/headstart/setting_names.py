@@ -25,6 +25,19 @@ Location = tuple[str | int, ...]
 NEAR = 0.65
 """Similarity from which on a word is taken for a misspelt name: `seq_len` is not `seed` (0.55)."""
 
+FAMILIAR = """
+    batch_size micro_batch_size total_batch_size global_batch_size per_device_train_batch_size
+    gradient_accumulation_steps seq_len max_seq_len max_seq_length max_length block_size context_length
+    hidden_size d_model n_embd n_layer n_layers num_layers num_hidden_layers n_head n_heads num_heads
+    num_attention_heads lr learning_rate peak_lr max_lr min_lr min_lr_ratio max_grad_norm grad_clip
+    warmup_steps warmup_iters warmup_ratio weight_decay ema init_from num_train_epochs num_epochs epochs
+    max_steps max_iters save_steps eval_steps logging_steps log_interval eval_interval mlm_probability
+    dropout vocab_size dtype bf16 fp16 precision device seed lora_r lora_alpha lora_dropout temperature
+    top_k top_p max_tokens max_new_tokens num_beams num_fewshot limit output_dir out_dir optimizer
+"""
+"""Words of the field. Where a recipe has nothing of the kind, the setting that is spelt most like one of them
+is not what is meant: `dtype` and `seed` are no misspelt `kind` and `cased`."""
+
 
 class WrongKey(Exception):
     """A key that names no setting, or one that is given already.
@@ -238,6 +251,8 @@ def answer(recipe: type, at: Location, key: Location) -> str:
     settings = settings_of(recipe)
     if meant := [one.name for one in settings if word in one.names]:
         return f"; did you mean {' or '.join(map(repr, meant))}?"
+    if group and word in FAMILIAR.split():
+        return f"; there is nothing of the kind here; known: {', '.join(sorted(types_of(group)))}"
     inside = [one for one in (settings_of(group) if group else ()) if len(one.path) == 1]
     here = {name: f"did you mean {one.path[-1]!r}?" for one in inside for name in one.names}
     everywhere = {name: f"did you mean {one.name!r}?" for one in settings for name in one.names} | answers

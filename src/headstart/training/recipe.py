@@ -340,6 +340,10 @@ class PretrainRecipe(Recipe):
         "num_workers dataloader_num_workers": (
             "the tokens folder is memory-mapped and needs no reading processes; leave it out"
         ),
+        "lora_r lora_alpha lora_rank lora_dropout use_lora": (
+            "adapters are for fine-tuning: `headstart finetune MODEL adapt=lora lora_rank=8`"
+        ),
+        "temperature top_p top_k max_new_tokens": "give it to `headstart generate`",
         "checkpoint.interval": "did you mean 'checkpoint_every'?",
         "eval.interval": "did you mean 'evaluate_every'?",
         "eval.max_iters": "give evaluate_rows, a number of rows",

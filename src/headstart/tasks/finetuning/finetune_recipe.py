@@ -151,6 +151,12 @@ class FinetuneRecipe(Recipe):
         ),
         "bias": "biases stay as they are under adapt=lora; leave it out",
         "model_name_or_path init_from": "the model is the first argument",
+        (
+            "n_layer n_layers num_hidden_layers n_head num_attention_heads n_embd hidden_size d_model "
+            "vocab_size"
+        ): "the model that is fine-tuned has its sizes; leave it out",
+        "min_lr min_lr_ratio final_lr": "the rate falls to 0; leave it out",
+        "temperature top_p top_k max_new_tokens": "give it to `headstart generate`",
         "num_workers dataloader_num_workers": "examples are encoded once, in memory; leave it out",
     }
 
