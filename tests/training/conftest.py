@@ -1,6 +1,7 @@
 """Tokens folders of several domains in many small shards, and pre-training recipes on them."""
 
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 
@@ -20,6 +21,40 @@ def shelves(documents, tokenizer, tmp_path_factory) -> dict[str, Path]:
         encode(documents, fitting, ShardRecipe(heldout_share=0.2, shard_tokens=20_000), made / "tokens")
         found[kind] = made / "tokens"
     return found
+
+
+def fits(value, hint) -> bool:
+    """Whether a value from JSON is of a type: `TypedDict`, mapping, union, literal, or a plain one."""
+    if is_typeddict(hint):
+        hints = get_type_hints(hint)
+        return hint.__required_keys__ <= set(value) and all(
+            key in hints and fits(one, hints[key]) for key, one in value.items()
+        )
+    if get_origin(hint) is dict:
+        return all(fits(one, get_args(hint)[1]) for one in value.values())
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_args(hint):
+        return any(fits(value, one) for one in get_args(hint))
+    return type(value) is hint or (hint is float and type(value) is int)
+
+
+@pytest.fixture(scope="session")
+def check_events():
+    """Compares the events of a run with what `events` says of their kinds: keys and types."""
+    from headstart.training import events
+    from headstart.training.metrics import read_metrics
+
+    known = {get_args(get_type_hints(kind)["kind"])[0]: kind for kind in get_args(events.Event)}
+
+    def check(run: Path) -> set[str]:
+        found = set()
+        for event in read_metrics(run):
+            assert fits(event, known[event["kind"]]), event
+            found.add(event["kind"])
+        return found
+
+    return check
 
 
 FAMILIES = {

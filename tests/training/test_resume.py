@@ -236,9 +236,10 @@ def test_cut_off_around_spikes(engine_recipe, tmp_path, monkeypatch, policy, upd
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
 
 
-def test_a_bad_batch_is_left_out(engine_recipe, tmp_path, monkeypatch) -> None:
+def test_a_bad_batch_is_left_out(engine_recipe, tmp_path, monkeypatch, check_events) -> None:
     spoil(monkeypatch, {4, 7})
-    pretrain(engine_recipe(on_spike="skip"), tmp_path / "run")
+    pretrain(engine_recipe(on_spike="skip", statistics_every=4), tmp_path / "run")
+    assert check_events(tmp_path / "run") == {"step", "evaluation", "statistics", "spike", "end"}
     events = account(tmp_path / "run")
     assert [event["step"] for event in events if event["kind"] == "step"] == [1, 2, 3, 4, 6, 7, 9, 10, 11, 12]
     spikes = [(event["action"], event["at"]) for event in events if event["kind"] == "spike"]

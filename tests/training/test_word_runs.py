@@ -134,8 +134,9 @@ def whole(recipe, tmp_path_factory):
 
 
 @pytest.mark.parametrize("family", TRAINERS)
-def test_a_whole_run(whole, recipe, family) -> None:
+def test_a_whole_run(whole, recipe, family, check_events) -> None:
     run = whole(family)
+    assert check_events(run) >= {"step", "end"}
     assert [event["kind"] for event in read_metrics(run)][-1] == "end"
     key = {"word2vec": "heldout_loss"}.get(family, "loss")
     kind = "evaluation" if family == "elmo" else "step"

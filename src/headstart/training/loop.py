@@ -28,6 +28,7 @@ from headstart.training.configuration import configuration
 from headstart.training.distributed.parallel import ParallelContext, lost_contact, start
 from headstart.training.distributed.tensors import extent, local
 from headstart.training.evaluation import held_out
+from headstart.training.events import Event
 from headstart.training.machine import keep_freed_memory, peak_memory
 from headstart.training.model_card import model_card
 from headstart.training.monitoring.capture import capture
@@ -207,7 +208,7 @@ class Run(RunFrame[PretrainProgress]):
         """Whether evaluations have not got better for too long."""
         return self.recipe.early_stop is not None and self.progress.worse >= self.recipe.early_stop
 
-    def see(self, event: dict[str, Any]) -> list[str]:
+    def see(self, event: Event) -> list[str]:
         """What the diagnostics have to say."""
         return self.diagnostics.see(event)
 

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from headstart.errors import HeadstartError
+from headstart.training.events import Event
 from headstart.training.monitoring.sinks import Sink, open_sink
 
 FILE = "metrics.jsonl"
@@ -45,9 +46,9 @@ class Metrics:
             except Exception as error:
                 self._say(name, f"{name} gets no numbers ({error}); the run goes on")
 
-    def write(self, kind: str, step: int, **values: Any) -> dict[str, Any]:
-        """Append one event; returns it."""
-        event = {"seq": self.seq + 1, "time": time.time(), "kind": kind, "step": step} | values
+    def write(self, kind: str, step: int, **values: Any) -> Event:
+        """Append one event, with what `events` says of its kind; returns it."""
+        event: Any = {"seq": self.seq + 1, "time": time.time(), "kind": kind, "step": step} | values
         try:
             self._append(orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
             self.seq += 1
@@ -60,7 +61,8 @@ class Metrics:
             except Exception as error:
                 del self._sinks[name]
                 self._say(name, f"{name} gets no more numbers ({error}); the run goes on")
-        return event
+        written: Event = event
+        return written
 
     def _append(self, line: bytes) -> None:
         place = self._file.tell()
@@ -102,10 +104,10 @@ def _mend(path: Path) -> int:
     return seq
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
+def read_metrics(run: Path) -> list[Event]:
     """The events of a run in order, each step once: where it went back to a checkpoint, after a kill or a
     spike, the new account replaces the lost one."""
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     for event in _events(run / FILE):
         if event["kind"] == "resume":
             events = [earlier for earlier in events if earlier["seq"] <= event["after"]]
@@ -116,7 +118,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     return events
 
 
-def _events(path: Path) -> Iterator[dict[str, Any]]:
+def _events(path: Path) -> Iterator[Event]:
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -125,10 +127,10 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
                 yield event
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def _event(line: bytes) -> Event | None:
     """The event in a line; None: it is unfinished, or damaged."""
     try:
-        event = orjson.loads(line) if line.endswith(b"\n") else None
+        event: Any = orjson.loads(line) if line.endswith(b"\n") else None
     except orjson.JSONDecodeError:
         return None
     whole = isinstance(event, dict) and isinstance(event.get("seq"), int) and {"kind", "step"} <= event.keys()

@@ -23,6 +23,7 @@ from headstart.progress import ProgressBar
 from headstart.training import control
 from headstart.training.checkpoint import Checkpoints, Files, Stored
 from headstart.training.distributed.parallel import ParallelContext, alone
+from headstart.training.events import Event
 from headstart.training.metrics import Metrics
 from headstart.training.run_folder import signals
 
@@ -157,7 +158,7 @@ class RunFrame(ABC, Generic[P]):
         """Act on what steps left on the device; a few words for the progress bar."""
         return ""
 
-    def see(self, event: dict[str, Any]) -> list[str]:
+    def see(self, event: Event) -> list[str]:
         """What there is to say about an event, in words."""
         return []
 

@@ -5,7 +5,8 @@ A note is a guess with its figures, not a verdict; the run goes on.
 
 import statistics
 from collections import deque
-from typing import Any
+
+from headstart.training.events import EvaluationEvent, Event, StatisticsEvent, StepEvent
 
 # Steps that a judgement looks back over, and before which there is none.
 WINDOW = 50
@@ -29,19 +30,21 @@ class Diagnostics:
         self.silent: dict[str, int] = {}
         self._open: set[str] = set()
 
-    def see(self, event: dict[str, Any]) -> list[str]:
+    def see(self, event: Event) -> list[str]:
         """What there is to say about one event."""
-        kinds = {"step": self._step, "evaluation": self._evaluation, "statistics": self._statistics}
-        judge = kinds.get(event["kind"])
-        if judge is None:
-            return []
-        verdicts = judge(event)
+        verdicts: dict[str, str | None] = {}
+        if event["kind"] == "step":
+            verdicts = self._step(event)
+        elif event["kind"] == "evaluation":
+            verdicts = self._evaluation(event)
+        elif event["kind"] == "statistics":
+            verdicts = self._statistics(event)
         fresh = [note for name, note in verdicts.items() if note is not None and name not in self._open]
         for name, note in verdicts.items():
             (self._open.add if note is not None else self._open.discard)(name)
         return fresh
 
-    def _step(self, event: dict[str, Any]) -> dict[str, str | None]:
+    def _step(self, event: StepEvent) -> dict[str, str | None]:
         verdicts: dict[str, str | None] = {}
         batch, step = event.get("batch"), event["step"]
         if batch is not None:
@@ -94,7 +97,7 @@ class Diagnostics:
         )
         return verdicts
 
-    def _evaluation(self, event: dict[str, Any]) -> dict[str, str | None]:
+    def _evaluation(self, event: EvaluationEvent) -> dict[str, str | None]:
         train = statistics.fmean(self.losses) if self.losses else None
         self.heldout.append((event["step"], event["loss"], train))
         if len(self.heldout) < 4:
@@ -110,7 +113,7 @@ class Diagnostics:
         )
         return {"overfitting": overfits if rising and falling else None}
 
-    def _statistics(self, event: dict[str, Any]) -> dict[str, str | None]:
+    def _statistics(self, event: StatisticsEvent) -> dict[str, str | None]:
         verdicts: dict[str, str | None] = {}
         for name, figures in event["tensors"].items():
             self.silent[name] = self.silent.get(name, 0) + 1 if figures["gradient"] == 0 else 0

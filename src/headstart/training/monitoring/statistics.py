@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from headstart.training.distributed.tensors import full
+from headstart.training.events import TensorFigures
 
 
 class Statistics:
@@ -22,7 +23,7 @@ class Statistics:
             name: _norm(tensor.grad) for name, tensor, _ in self._before if tensor.grad is not None
         }
 
-    def after(self) -> dict[str, dict[str, float]]:
+    def after(self) -> dict[str, TensorFigures]:
         """For each tensor: norm of its gradient and of its weights, and the update's norm over the weights'.
 
         Healthy updates are about a thousandth of the weights (Karpathy 2022).
@@ -30,11 +31,11 @@ class Statistics:
         found = {}
         for name, tensor, before in self._before:
             weight = _norm(before)
-            found[name] = {
-                "gradient": self._gradients.get(name, 0.0),
-                "weight": weight,
-                "update": _norm(tensor.detach() - before) / max(weight, 1e-12),
-            }
+            found[name] = TensorFigures(
+                gradient=self._gradients.get(name, 0.0),
+                weight=weight,
+                update=_norm(tensor.detach() - before) / max(weight, 1e-12),
+            )
         return found
 
 
