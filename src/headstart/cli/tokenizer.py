@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from math import isnan
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
 from headstart.cli.options import Replace
 from headstart.cli.settings import command_with_settings, settings_option
+
+if TYPE_CHECKING:
+    from headstart.tokenizer.report import TextFigures, TokenizerFigures, TokenizerReport
 
 tokenizer = typer.Typer(
     help="Train a tokenizer on a corpus, and encode a corpus with it.", no_args_is_help=True
@@ -127,13 +130,13 @@ def _shortest_names(folders: list[Path]) -> list[str]:
     return names
 
 
-def _print_report(figures: dict[str, Any]) -> None:
+def _print_report(figures: "TokenizerReport") -> None:
     from rich import box
     from rich.table import Table
 
     from headstart.console import Console
 
-    found: dict[str, dict[str, Any]] = figures["tokenizers"]
+    found = figures["tokenizers"]
     first = next(iter(found.values()))
     table = Table("", "words", box=box.SIMPLE_HEAD)
     table.columns[0].no_wrap = True
@@ -141,13 +144,13 @@ def _print_report(figures: dict[str, Any]) -> None:
     for name in found:
         table.add_column(name, justify="right", overflow="fold")
 
-    def fertility(counts: dict[str, Any]) -> str:
+    def fertility(counts: "TextFigures") -> str:
         text = f"{counts['tokens_per_word']:.2f}"
         if not isnan(counts["tokens_per_word_error"]):
             text += f" ±{counts['tokens_per_word_error']:.2f}"
         return text + (f" {counts['unknown_share']:.0%}?" if counts["unknown_share"] > WORTH_SAYING else "")
 
-    rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+    rows: list[tuple[str, Callable[[TokenizerFigures], str]]] = [
         ("entries", lambda one: f"{one['vocab_size']:,}"),
         ("entries not used", lambda one: f"{one['unused']['share']:.1%}"),
         ("bytes a token", lambda one: f"{one['bytes_per_token']:.2f}"),

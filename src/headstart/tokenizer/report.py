@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -26,6 +26,72 @@ from headstart.tokenizer.shards import batches
 BATCH = 256
 BANDS = (100, 1_000, 10_000)
 """Where bands of word frequency end: the hundred most frequent words, the next nine hundred, ..."""
+
+
+class TextFigures(TypedDict):
+    """Sums over documents, and their ratios; NaN where nothing was counted."""
+
+    documents: int
+    bytes: int
+    characters: int
+    words: int
+    tokens: int
+    bytes_per_token: float
+    characters_per_token: float
+    tokens_per_word: float
+    tokens_per_word_error: float
+    fallback_share: float
+    unknown_share: float
+
+
+class Coverage(TypedDict):
+    """Characters that need no fallback."""
+
+    share_of_text: float
+    known_characters: int
+    characters: int
+
+
+class Unused(TypedDict):
+    """Entries of the vocabulary that the text does not use."""
+
+    entries: int
+    share: float
+
+
+class Fertility(TypedDict):
+    """Tokens of the words of a band."""
+
+    tokens_per_word: float
+    share_in_one_token: float
+
+
+class TokenizerFigures(TextFigures):
+    """A tokenizer over all documents, by language and by how frequent words are."""
+
+    vocab_size: int
+    coverage: Coverage
+    unused: Unused
+    languages: dict[str, TextFigures]
+    bands: dict[str, Fertility]
+
+
+class WordBand(TypedDict):
+    """Words of a range of ranks by frequency."""
+
+    ranks: str
+    words: int
+    occurrences: int
+
+
+class TokenizerReport(TypedDict):
+    """Tokenizers over the same text."""
+
+    documents: int
+    bytes: int
+    bands: list[WordBand]
+    tokenizers: dict[str, TokenizerFigures]
+    """By name."""
 
 
 @dataclass
@@ -52,7 +118,7 @@ class Counts:
         self.unknown += unknown
         self.squares += (tokens**2, tokens * words, words**2)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> TextFigures:
         return {
             "documents": self.documents,
             "bytes": self.bytes,
@@ -76,7 +142,7 @@ class Counts:
         return 1.96 * sqrt(max(spread, 0) * self.documents / (self.documents - 1)) / self.words
 
 
-def compare_tokenizers(tokenizers: dict[str, Tokenizer], corpus: Path, sample_bytes: int) -> dict[str, Any]:
+def compare_tokenizers(tokenizers: dict[str, Tokenizer], corpus: Path, sample_bytes: int) -> TokenizerReport:
     """Figures of each tokenizer over the first `sample_bytes` of text of a corpus folder.
 
     Returns:
@@ -166,7 +232,7 @@ def is_fallback(tokenizer: Tokenizer) -> np.ndarray:
     return flags
 
 
-def _coverage(tokenizer: Tokenizer, characters: Counter[str], fallback: np.ndarray) -> dict[str, Any]:
+def _coverage(tokenizer: Tokenizer, characters: Counter[str], fallback: np.ndarray) -> Coverage:
     """Characters that need no fallback, as a share of the text and of the different ones."""
     different = list(characters)
     known = [
@@ -181,7 +247,7 @@ def _coverage(tokenizer: Tokenizer, characters: Counter[str], fallback: np.ndarr
     }
 
 
-def _unused(tokenizer: Tokenizer, used: np.ndarray) -> dict[str, Any]:
+def _unused(tokenizer: Tokenizer, used: np.ndarray) -> Unused:
     entries = tokenizer.vocab_size - len(tokenizer.special.all)
     unused = int((~used).sum()) - sum(not used[index] for index in tokenizer.special.all)
     return {"entries": unused, "share": _ratio(unused, entries)}
@@ -199,7 +265,7 @@ def _bands(words: Counter[str]) -> dict[str, Counter[str]]:
     return bands
 
 
-def _fertility(tokenizer: Tokenizer, band: Counter[str]) -> dict[str, Any]:
+def _fertility(tokenizer: Tokenizer, band: Counter[str]) -> Fertility:
     """Tokens of a band's words behind a blank, weighted by how often they occur."""
     before = len(tokenizer.encode("a"))
     tokens = whole = 0
