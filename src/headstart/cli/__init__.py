@@ -10,6 +10,7 @@ import typer
 from headstart import __version__
 from headstart.cli.control import control
 from headstart.cli.corpus import corpus
+from headstart.cli.data import data
 from headstart.cli.evaluate import evaluate
 from headstart.cli.export import export
 from headstart.cli.fill_mask import fill_mask
@@ -43,6 +44,7 @@ app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(plan, name="plan")
 app.command(cls=command_with_settings("pretrain"))(pretrain)
 app.command()(control)
+app.add_typer(data, name="data")
 app.command(cls=command_with_settings("finetune"))(finetune)
 app.command()(evaluate)
 app.command()(predict)

@@ -15,11 +15,10 @@ def label_studio_row(row: dict[str, Any]) -> dict[str, Any]:
     The first annotation that was not cancelled counts. In the short form (JSON-MIN) a cell `{"choices":
     [...]}` becomes the list. Any other row stays as it is.
     """
-    if isinstance(row.get("data"), Mapping) and isinstance(
-        row.get("annotations", row.get("completions")), list
-    ):
+    annotations = row.get("annotations", row.get("completions"))
+    if isinstance(row.get("data"), Mapping) and isinstance(annotations, list):
         flat = dict(row["data"])
-        for annotation in row.get("annotations", row.get("completions")):
+        for annotation in annotations:
             if isinstance(annotation, Mapping) and not annotation.get("was_cancelled"):
                 return flat | _results(annotation.get("result") or [])
         return flat | {"labels": None}

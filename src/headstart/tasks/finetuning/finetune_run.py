@@ -1,6 +1,7 @@
 """The run folder of `headstart finetune`: what a fine-tuning, or a comparison of several, reads and
 writes."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,8 @@ def _finetune_run(
 ) -> dict[str, Any]:
     """The same, in a folder that is claimed."""
     loaded, found, facts = begin_run(model, data, seed=seed, **sources)
+    for note in found.task.notes:  # before the minutes of training, while a wrong column can still be seen
+        print(f"headstart: {note}", file=sys.stderr)
     fitted = fit_task(loaded, found, recipe, seed=seed, seeds=seeds, scratch=scratch, out=out)
     task, test = found.task, found.task.test
     system = "from-scratch" if scratch else "fine-tuned"

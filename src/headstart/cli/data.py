@@ -1,0 +1,65 @@
+"""`headstart data`: what would be read of labelled data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+data = typer.Typer(help="Look at labelled data before a model learns from them.", no_args_is_help=True)
+
+
+@data.callback()
+def _group() -> None:
+    """Keeps `check` a verb of its own while it is the only one."""
+
+
+@data.command()
+def check(
+    file: Annotated[
+        Path, typer.Argument(help="A file or folder of labelled data, as for `headstart finetune`.")
+    ],
+    task: Annotated[
+        str | None, typer.Option("--task", help="As for `headstart finetune`; else told.")
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option("--text-column", help="Where the text or words are.")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option("--label-column", help="Where the label or tags are.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="ROLE=NAME", help="Where something else is, as in pair=text_b."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Show the tokens that this model would read and learn.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=16, help="That it reads at once.")] = 256,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Say what would be read of a file or folder: as what, how many, what is repaired and left out, and why.
+
+    The first three examples of each part are shown as a model will see them. Nothing is trained or written.
+    """
+    from headstart.cli.predict import roles
+    from headstart.interchange.model_folder import load_model
+    from headstart.tasks.data_preview import preview_data
+
+    loaded = None if model is None else load_model(model)
+    named = {"text_column": text_column, "label_column": label_column, "columns": roles(column)}
+    found = preview_data(file, task, loaded, max_tokens, **named)
+    if as_json:
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        return
+    for part in found:
+        typer.echo(f"{part['task']}, {part['part']} ({part['files']}): {part['examples']:,} examples")
+        for note in part["notes"]:
+            typer.echo(f"  {note}")
+        if part.get("labels"):
+            labels = ", ".join(f"{label} {count:,}" for label, count in part["labels"].items())
+            typer.echo(f"  labels in their order: {labels}")
+        for number, example in enumerate(part["shown"], 1):
+            for what, text in example.items():
+                if text:
+                    typer.echo(f"  {number} {what}: {' '.join(text.split())}")
