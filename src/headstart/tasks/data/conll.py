@@ -45,7 +45,10 @@ class Layout:
         if inside or not line.startswith("#"):
             return False
         columns = self.split(line)
-        return len(columns) != self.width or columns[self.tag] not in self.tags
+        if len(columns) != self.width:
+            return True
+        tag = columns[self.tag]
+        return line.startswith("# ") and tag not in self.tags and not SPAN_TAG.fullmatch(tag)
 
     def is_no_word(self, columns: Sequence[str]) -> bool:
         """CoNLL-U's lines for words of several tokens (`1-2`) and for what is left unsaid (`1.1`)."""

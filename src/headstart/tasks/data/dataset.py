@@ -102,6 +102,11 @@ def load_examples(
     left_out = [column for column in unread(usable, kind, chosen) if column != group]
     if not set(named) - set(kind.answers) - {"label"} and like is None:
         refuse_half(name, usable, kind, chosen, left_out)
+    notes += [
+        f"two columns are called {column!r}: the first is read, the second is {f'{column}.1'!r}"
+        for column in chosen.values()
+        if f"{column}.1" in typical
+    ]
     skipped = _Skipped(f"{name} ")
     kept = list(_labelled_rows(chain(head, rows), tool, chosen, group, kind, skipped))
     if (
