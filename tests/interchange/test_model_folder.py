@@ -244,7 +244,7 @@ def edit(folder: Path, **changes: object) -> None:
         ({"hidden_size": 64}, "do not belong together"),
         ({"num_hidden_layers": 3}, "layer_types"),
         ({"vocab_size": 500}, "do not belong together"),
-        ({"headstart": {"family": "bert", "head": "masked"}}, "is a modernbert model"),
+        ({"headstart": {"family": "bert"}, "model_type": "funnel"}, "is a funnel model"),
         ({"architectures": ["Oracle"], "headstart": {"family": "headstart-encoder"}}, "is a Oracle"),
     ],
 )

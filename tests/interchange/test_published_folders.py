@@ -6,14 +6,16 @@ import pytest
 import torch
 import transformers
 from published_models import GPT2, make, publish
+from safetensors.torch import load_file, save_file
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from headstart.errors import HeadstartError
 from headstart.generation.config import GenerationConfig, ModelIds
 from headstart.generation.text import generate
 from headstart.interchange.model_folder import load_model
-from headstart.interchange.published_config import DEFAULTS
+from headstart.interchange.published_config import DEFAULTS, with_defaults
 from headstart.interchange.transfer import import_model
+from headstart.models.registry import FAMILIES, make_config
 
 ROWS = torch.randint(5, 300, (2, 12), generator=torch.Generator().manual_seed(2))
 
@@ -154,3 +156,56 @@ def test_what_a_bert_is_imported_with(kinds, tmp_path) -> None:
     import_model(folder, tmp_path / "out")
     fields = json.loads((tmp_path / "out" / "config.json").read_text())
     assert [fields[f"{role}_token_id"] for role in ("pad", "cls", "sep", "mask")] == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.model_type])
+def test_a_family_knows_the_defaults_of_transformers(name) -> None:
+    """A key that is left out means what transformers' class of it takes."""
+    family = FAMILIES[name]
+    whole = CONFIG_MAPPING[family.model_type]().to_dict()
+    least = with_defaults({"model_type": family.model_type})
+    if name == "headstart-encoder":  # another head of ModernBERT's than its class takes
+        whole |= {"classifier_pooling": "mean"}
+    assert make_config(name, family.from_hf(least)) == make_config(name, family.from_hf(whole))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "qwen3_moe", "num_experts": 128}, "a mixture of 128 experts"),
+        ({"model_type": "mixtral", "num_local_experts": 8}, "a mixture of 8 experts"),
+        ({"model_type": "deepseek_v3", "n_routed_experts": 256}, "a mixture of 256 experts"),
+        ({"model_type": "gemma3", "vision_config": {}}, "more than text"),
+        ({"model_type": "rwkv"}, "is a rwkv model; this headstart reads"),
+    ],
+)
+def test_other_architectures_are_refused_by_name(kinds, tmp_path, change, words) -> None:
+    model, tokenizer = make("llama", kinds, "ForCausalLM")
+    folder = publish(tmp_path / "m", model, tokenizer, lambda fields: fields.update(change))
+    with pytest.raises(HeadstartError, match=words):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("how", ["config.json", "weights"])
+def test_quantised_folders_are_refused_as_such(kinds, tmp_path, how) -> None:
+    model, tokenizer = make("llama", kinds, "ForCausalLM")
+    said = {"quantization_config": {"quant_method": "fp8"}} if how == "config.json" else {}
+    folder = publish(tmp_path / "m", model, tokenizer, lambda fields: fields.update(said))
+    if how == "weights":
+        weights = load_file(folder / "model.safetensors")
+        weights["model.layers.0.mlp.up_proj.qweight"] = torch.zeros(4, 4, dtype=torch.int32)
+        save_file(weights, folder / "model.safetensors")
+    with pytest.raises(HeadstartError, match="quantised by fp8" if how == "config.json" else "qweight"):
+        load_model(folder)
+
+
+def test_weights_that_the_configuration_does_not_speak_of_are_not_passed_over(kinds, tmp_path) -> None:
+    """A bias beside a matrix, and a configuration without biases."""
+    model, tokenizer = make("llama", kinds, "ForCausalLM")
+    folder = publish(tmp_path / "m", model, tokenizer)
+    weights = load_file(folder / "model.safetensors")
+    name = "model.layers.0.self_attn.q_proj"
+    weights[f"{name}.bias"] = torch.ones(len(weights[f"{name}.weight"]))
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(HeadstartError, match=r"q_proj\.bias"):
+        load_model(folder)

@@ -23,6 +23,8 @@ from headstart.interchange.peft_adapter import CONFIG_FILE
 from headstart.interchange.published_config import (
     generation_settings,
     head_of_weights,
+    other_kind,
+    refuse_quantised,
     with_defaults,
     with_model_type,
     writing_head,
@@ -50,6 +52,8 @@ from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer, write_for_transformers
 
 SHARD_BYTES = 5_000_000_000  # as transformers: a larger model is written in several files
+
+ROUND_SIZES = (1, 8, 16, 32, 64, 128)  # multiples to which people pad embeddings
 
 PIPELINES = {
     "masked": "fill-mask",
@@ -305,7 +309,8 @@ def _read(
     own: dict[str, Any] = fields.get("headstart") or {}
     names = tensor_names(files)
     for key, value in fields.items():
-        if "layer" in key and isinstance(value, int) and value > len(names):
+        counted = "layer" in key and not key.startswith("max_")  # max_window_layers may be any number
+        if counted and isinstance(value, int) and value > len(names):
             raise HeadstartError(
                 f"{folder / 'config.json'} says {key} = {value:,}, but the folder has {len(names):,} "
                 "weights; get it again"
@@ -321,6 +326,7 @@ def _read(
         raise HeadstartError(
             f"{folder / 'config.json'} says {error}, which headstart does not compute"
         ) from None
+    refuse_quantised(folder, fields, names)
     head = adapter.head if adapter is not None else _head(folder, fields, own, config, names)
     tensors = read_tensors(files) if weights else read_outlines(files, config, family, head)
     if adapter is not None:
@@ -328,9 +334,11 @@ def _read(
     fitted = fit(tensors, config, family, head, dtype, adapter.folder if adapter is not None else folder)
     tokenizer = open_tokenizer(folder)
     tokenizer.leave_out_special(config.vocab_size)
-    # Others pad their embedding to a round size; a tokenizer of ours comes with its own model.
-    own_tokenizer = family.tokenizer == "headstart" and tokenizer.vocab_size != config.vocab_size
-    if tokenizer.vocab_size > config.vocab_size or own_tokenizer:
+    # Others pad their embedding to any size; a tokenizer of ours comes with its model, at most rounded up.
+    tokens = tokenizer.vocab_size
+    fits = {-(-tokens // multiple) * multiple for multiple in ROUND_SIZES}
+    own_tokenizer = family.tokenizer == "headstart" and config.vocab_size not in fits
+    if tokens > config.vocab_size or own_tokenizer:
         raise HeadstartError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {config.vocab_size}; "
             "they do not belong together"
@@ -362,9 +370,10 @@ def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> Family
         if kind is not None and kind == family.model_type:
             return family
     known = sorted({family.model_type for family in others if family.model_type})
+    what = other_kind(fields)
     raise HeadstartError(
-        f"{folder} is a {kind or 'nameless'} model; this headstart reads {', '.join(known)} "
-        "and the folders that it wrote"
+        f"{folder} is a {kind or 'nameless'} model{what and f', {what}'}; this headstart reads "
+        f"{', '.join(known)} and the folders that it wrote"
     )
 
 

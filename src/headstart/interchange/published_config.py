@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from headstart.errors import HeadstartError
 from headstart.folder import read_json
 from headstart.interchange.weights import hf_name
 from headstart.models.config import TransformerConfig
@@ -19,93 +20,22 @@ GENERATION_FILE = "generation_config.json"
 WRITES = {"decoder": "causal", "encoder-decoder": "text-to-text"}
 """The head with which an architecture writes."""
 
-_BERT = {
-    "vocab_size": 30522,
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "max_position_embeddings": 512,
-}
-_BART = {
-    "vocab_size": 50265,
-    "d_model": 1024,
-    "encoder_layers": 12,
-    "decoder_layers": 12,
-    "encoder_attention_heads": 16,
-    "decoder_attention_heads": 16,
-    "encoder_ffn_dim": 4096,
-    "decoder_ffn_dim": 4096,
-    "max_position_embeddings": 1024,
-}
-_GPT2 = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12}
-_LLAMA = {
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "max_position_embeddings": 2048,
-    "rms_norm_eps": 1e-6,
-}
-_QWEN = _LLAMA | {
-    "vocab_size": 151936,
-    "intermediate_size": 22016,
-    "num_key_value_heads": 32,
-    "max_position_embeddings": 32768,
-}
-
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "bert": _BERT | {"pad_token_id": 0},
-    "roberta": _BERT | {"vocab_size": 50265, "pad_token_id": 1},
-    "xlm-roberta": _BERT | {"pad_token_id": 1},
-    "camembert": _BERT | {"pad_token_id": 1},
-    "distilbert": {
-        "vocab_size": 30522,
-        "max_position_embeddings": 512,
-        "n_layers": 6,
-        "n_heads": 12,
-        "dim": 768,
-        "hidden_dim": 3072,
-    },
-    "gpt2": _GPT2,
-    "openai-gpt": _GPT2 | {"vocab_size": 40478, "n_positions": 512},
-    "gpt_neo": {
-        "vocab_size": 50257,
-        "max_position_embeddings": 2048,
-        "hidden_size": 2048,
-        "num_layers": 24,
-        "num_heads": 16,
-        "window_size": 256,
-        "attention_types": [[["global", "local"], 12]],
-    },
-    "llama": _LLAMA,
-    "mistral": _LLAMA
-    | {
-        "intermediate_size": 14336,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 131072,
-        "sliding_window": 4096,
-    },
-    "qwen2": _QWEN,
-    "qwen3": _QWEN | {"head_dim": 128},
-    "t5": {
-        "vocab_size": 32128,
-        "d_model": 512,
-        "d_kv": 64,
-        "d_ff": 2048,
-        "num_layers": 6,
-        "num_heads": 8,
-    },
-    "bart": _BART | {"decoder_start_token_id": 2, "forced_eos_token_id": 2},
-    "marian": _BART
-    | {
-        "vocab_size": 58101,
-        "decoder_start_token_id": 58100,
-        "forced_eos_token_id": 0,
-    },
+    "bert": {"pad_token_id": 0},
+    "roberta": {"pad_token_id": 1},
+    "xlm-roberta": {"pad_token_id": 1},
+    "camembert": {"pad_token_id": 1},
+    "bart": {"decoder_start_token_id": 2, "forced_eos_token_id": 2},
+    "marian": {"decoder_start_token_id": 58100, "forced_eos_token_id": 0},
 }
-"""`model_type`: the fields that a family reads, where the file has none."""
+"""`model_type`: ids that count where the file has none; the families know the defaults of all sizes."""
+
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok")
+"""Fields of a `config.json` that a mixture of experts has."""
+MODALITIES = ("vision", "audio", "image", "speech")
+QUANTISED = (".qweight", ".qzeros", ".scales", ".g_idx", ".SCB", ".absmax", ".weight_packed", ".weight_scale")
+QUANTISED += (".weight_scale_inv", ".quant_map", ".weight_format")
+"""Endings of names that GPTQ, AWQ, bitsandbytes, FP8 and compressed-tensors write beside their weights."""
 
 GENERATION = (
     *("eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id"),
@@ -133,6 +63,41 @@ def with_model_type(fields: dict[str, Any]) -> dict[str, Any]:
             if named[0] in classes and not family.name.startswith("headstart"):
                 return fields | {"model_type": family.model_type}
     return fields
+
+
+def other_kind(fields: Mapping[str, Any]) -> str:
+    """What sets a model apart from all that headstart computes, in words; "" where nothing is known."""
+    text = fields.get("text_config")
+    inner = text if isinstance(text, dict) else {}
+    for said in (fields, inner):
+        for key in EXPERTS:
+            count = said.get(key)
+            if isinstance(count, int) and count > 1:
+                return f"a mixture of {count} experts"
+    if "moe" in str(fields.get("model_type")).lower():
+        return "a mixture of experts"
+    others = [name for name in fields if name.endswith("_config") and name.startswith(MODALITIES)]
+    if others:
+        return f"which reads more than text ({others[0]})"
+    return ""
+
+
+def refuse_quantised(folder: Path, fields: Mapping[str, Any], names: Collection[str]) -> None:
+    """Refuse weights that are no plain numbers.
+
+    Raises:
+        HeadstartError: `config.json` or the names of tensors say that the folder is quantised.
+    """
+    said = fields.get("quantization_config") or fields.get("compression_config")
+    packed = next((name for name in sorted(names) if name.endswith(QUANTISED)), None)
+    if said or packed is not None:
+        method = said.get("quant_method") if isinstance(said, dict) else None
+        what = f"by {method}" if method else f"({packed})" if packed is not None else ""
+        raise HeadstartError(
+            f"{folder} is quantised {what}".rstrip() + ", and headstart reads weights as float32, float16 or "
+            "bfloat16; get the folder that it was made from, or load it with transformers, call its "
+            "dequantize(), and save that"
+        )
 
 
 def generation_settings(folder: Path, fields: Mapping[str, Any], config: TransformerConfig) -> dict[str, Any]:

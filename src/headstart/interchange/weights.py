@@ -266,6 +266,9 @@ def fit(
             f"{where}: the sizes of its config.json make no model ({str(error)[:120]}); get it again"
         ) from None
     state = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    leave = (*_left_out(head, shape), *_POOLER, "output.")  # of no use here, or the embedding once more
+    names = {part: theirs for theirs, stored in expected.items() for part in stored.names}
+    unknown += [names[name] for name in found if name not in state and not name.startswith(leave)]
     missing = sorted(set(state) - set(found))
     if missing:
         raise HeadstartError(f"{where} lacks the weights {missing[:3]}; the folder is not whole")

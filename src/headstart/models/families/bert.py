@@ -78,7 +78,6 @@ _HEADS = {
 }
 
 SIZES = (
-    Key("vocab_size", "vocab_size", 30_522),
     Key("width", "hidden_size", 768),
     Key("layers", "num_hidden_layers", 12),
     Key("heads", "num_attention_heads", 12),
@@ -118,6 +117,7 @@ BERT = Family(
     tokenizer="bert",
     fixed=_FIXED,
     rows=(
+        Key("vocab_size", "vocab_size", 30_522),
         *SIZES,
         Key("context", "max_position_embeddings", 512),
         Key("feedforward", "hidden_act", "gelu", values=ACTIVATIONS),

@@ -74,7 +74,7 @@ GPT_NEOX = Family(
         Key("out_bias", "attention_bias", True),
         Key("parallel", "use_parallel_residual", True),
         Key("tied", "tie_word_embeddings", False),
-        Rope(base_key="rotary_emb_base", share_key="rotary_pct", share=0.25),
+        Rope(base_key="rotary_emb_base", share_key="rotary_pct", share=0.25, head_width=96),
     ),
     modules={
         "gpt_neox.embed_in": module("embedding"),

@@ -24,6 +24,8 @@ class Rope:
     """Of the key that says which share of a head is turned; "": the whole head is."""
     share: float = 1.0
     """What transformers takes where the folder does not say that."""
+    head_width: int = 0
+    """The same of the head's width, where a share of it counts."""
 
     def write(self, config: TransformerConfig) -> dict[str, Any]:
         rope = rope_fields(config.rotary_base, config.rotary_scaling)
@@ -46,13 +48,14 @@ class Rope:
         }
         if self.share_key:
             share = rope.get("partial_rotary_factor") or fields.get(self.share_key) or self.share
-            width = int(_head_width(fields) * share)
-            sizes["rotary_width"] = 0 if width == _head_width(fields) else width
+            whole = self._head_width(fields)
+            sizes["rotary_width"] = 0 if int(whole * share) == whole else int(whole * share)
         return sizes
 
-
-def _head_width(fields: Mapping[str, Any]) -> int:
-    return int(fields.get("head_dim") or fields["hidden_size"] // fields["num_attention_heads"])
+    def _head_width(self, fields: Mapping[str, Any]) -> int:
+        if "hidden_size" not in fields or "num_attention_heads" not in fields:
+            return self.head_width
+        return int(fields["hidden_size"] // fields["num_attention_heads"])
 
 
 def rope_fields(base: float, scaling: RotaryScaling | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from headstart.models.family import (
     Constant,
     Family,
     HeadShape,
+    Key,
     Preset,
     heads_fill_width,
     linear,
@@ -93,17 +94,20 @@ def _read_positions(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_ROWS = (
+    *SIZES,
+    Computed(_write_positions, _read_positions),
+    Constant("hidden_act", "gelu"),  # in transformers the output's dense layer has GELU anyway
+)
+_OTHER_VOCABULARY = (Key("vocab_size", "vocab_size", 30_522), *_ROWS)
+
 ROBERTA = Family(
     name="roberta",
     model_type="roberta",
     objective="masked",
     tokenizer="roberta",
     fixed=_FIXED,
-    rows=(
-        *SIZES,
-        Computed(_write_positions, _read_positions),
-        Constant("hidden_act", "gelu"),  # in transformers the output's dense layer has GELU anyway
-    ),
+    rows=(Key("vocab_size", "vocab_size", 50_265), *_ROWS),
     modules={f"roberta.{theirs}": ours for theirs, ours in BODY.items()}
     | {
         "lm_head.dense": module("prediction_head.dense"),
@@ -121,6 +125,7 @@ XLM_ROBERTA = replace(
     ROBERTA,
     name="xlm-roberta",
     model_type="xlm-roberta",
+    rows=_OTHER_VOCABULARY,
     heads=_heads("XLMRoberta"),
     presets={
         "xlm-roberta-base": Preset(
@@ -150,6 +155,7 @@ CAMEMBERT = replace(
     ROBERTA,
     name="camembert",
     model_type="camembert",
+    rows=_OTHER_VOCABULARY,
     heads=_heads("Camembert"),
     presets={
         "camembert-base": Preset(
