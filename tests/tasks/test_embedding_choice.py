@@ -7,12 +7,12 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import Examples
-from headstart.tasks.finetuning.embedding_choice import weigh_evidence
+from headstart.tasks.finetuning.embedding_choice import can_leave, weigh_evidence
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.kinds.packing import EncodedWindow
 
-QUICK = FinetuneRecipe(min_steps=6, max_steps=6, max_tokens=32)
+QUICK = FinetuneRecipe(min_steps=6, max_steps=6, max_tokens=32, learning_rate=1.0)
 NONE = np.zeros(0, dtype=np.int64)
 
 
@@ -71,6 +71,13 @@ def test_labels_that_cannot_be_asked():
     )  # three are too few for four folds
 
 
+def test_vectors_that_cannot_go_far_are_not_asked():
+    """125 steps: an encoder 256 wide with entries of 0.03, and one of 384 with entries of 0.055."""
+    small, published = (np.full((4, 2), size, np.float32) for size in (0.03, -0.055))
+    assert can_leave(small, 1e-3 * 0.8**5 * 125)
+    assert not can_leave(published, 0.1 / 384 * 0.8**7 * 125)
+
+
 @pytest.fixture
 def knowing(tiny, tokenizer):
     """An encoder whose vectors know two classes of words, and texts of such words."""
@@ -118,6 +125,9 @@ def test_fine_tuning_follows_the_labels_and_says_so(knowing, places, speech, enc
     changed, predictor = moved(encoder, places, embedding="hold")
     assert not changed
     assert predictor.training.embedding_held
+    changed, predictor = moved(loaded, examples, learning_rate=1e-3)  # too slow to go far
+    assert changed
+    assert predictor.training.vectors_told is None
     changed, predictor = moved(encoder, speech)  # tags are not asked
     assert changed
     assert predictor.training.vectors_told is None

@@ -33,6 +33,8 @@ embedding learns."""
 MARGIN = 0.04
 """The share of the labels' entropy that the vectors have to tell beyond the counts for the embedding to be
 held."""
+FAR = 0.3
+"""How far entries must be able to go for the question to arise, as a share of their size."""
 LEAST_CHANCE = 1e-3
 """A label's probability where a fold gave it less, or has never seen it."""
 
@@ -49,6 +51,19 @@ class Evidence:
     def hold(self) -> bool:
         """Whether the embedding is better left alone."""
         return self.vectors - max(self.counts, 0.0) >= MARGIN
+
+
+def can_leave(table: np.ndarray, rates: float) -> bool:
+    """Whether a fine-tuning could carry the entries of a table far from where they are.
+
+    AdamW moves an entry by at most about its rate in a step, and the rate is half of its peak on average. A
+    small model's vectors can go as far as they are large; those of a published model of 384 and more entries,
+    at the rates that fit its width, by a few percent, and learn.
+
+    Args:
+        rates: the peak rate, times the steps.
+    """
+    return rates / 2 >= FAR * float(np.sqrt(np.square(table).mean()))
 
 
 def weigh_evidence(

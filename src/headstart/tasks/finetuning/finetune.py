@@ -18,7 +18,7 @@ from headstart.tasks.examples import Examples
 from headstart.tasks.facts import TaskFacts, Training
 from headstart.tasks.finetuning.adaptation import adapt, layers_above, learning, parameter_groups
 from headstart.tasks.finetuning.batches import ExampleLoss, set_apart
-from headstart.tasks.finetuning.embedding_choice import Evidence, weigh_evidence
+from headstart.tasks.finetuning.embedding_choice import Evidence, can_leave, weigh_evidence
 from headstart.tasks.finetuning.feature_cache import features
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.learn import learn
@@ -57,15 +57,7 @@ def finetune(
         HeadstartError: the family has no head for the task, one class alone, a loss that is no number, or
             random weights that are not to learn.
     """
-    check_trainable(train, "the training data")
-    if scratch and recipe.adapt != "full":
-        raise HeadstartError(f"random weights know nothing to keep, as adapt={recipe.adapt} does; take full")
-    if scratch and recipe.embedding == "hold":
-        raise HeadstartError("random vectors know nothing to keep, as embedding=hold does; leave it out")
-    if recipe.is_probe and recipe.reinitialise:
-        raise HeadstartError(
-            f"reinitialised layers would never learn with adapt={recipe.adapt}; leave one out"
-        )
+    _refuse_contradictions(train, recipe, scratch)
     if validation is None:
         train, validation = set_apart(train, recipe, seed)
     keep_freed_memory()
@@ -82,9 +74,12 @@ def finetune(
     keep = partial(features, loaded.model, model, padding=predictor.padding) if recipe.is_probe else None
     loss = ExampleLoss(predictor, train, seed, recipe.hidden_tokens if reads_masks else 0.0, keep)
     predictor.facts = replace(kind.facts(train, loss.pieces), max_tokens=most, reading=train.reading)
+    rate = recipe.rate(model.body.config.width, scratch)
+    decay = 1.0 if scratch or recipe.adapt == "lora" else recipe.layer_decay
     evidence = None
     if recipe.embedding == "auto" and recipe.adapt == "full" and not scratch:
-        evidence = _evidence(loaded, loss, train, seed)
+        table_rate = rate * decay ** layers_above(model.body.config, "body.embedding.weight")
+        evidence = _evidence(loaded, loss, train, table_rate * recipe.steps(len(loss)), seed)
     held = recipe.embedding == "hold" or (evidence is not None and evidence.hold)
     if held:
         model.body.embedding.weight.requires_grad_(False)
@@ -92,8 +87,6 @@ def finetune(
     judge = None
     if validation is not None:
         judge = ExampleLoss(predictor, validation, seed, keep=keep).goodness
-    rate = recipe.rate(model.body.config.width, scratch)
-    decay = 1.0 if scratch or recipe.adapt == "lora" else recipe.layer_decay
     groups = parameter_groups(model, rate, decay, recipe.weight_decay)
     learned = learn(model, loss, groups, len(loss), recipe, seed, judge, progress)
     predictor.changes = merge_low_rank(model.body)
@@ -122,12 +115,33 @@ def finetune(
     return predictor
 
 
-def _evidence(loaded: LoadedModel, loss: ExampleLoss, train: Examples, seed: int) -> Evidence | None:
+def _refuse_contradictions(train: Examples, recipe: FinetuneRecipe, scratch: bool) -> None:
+    """Raise a `HeadstartError` where data and settings leave nothing to learn, or nothing to keep."""
+    check_trainable(train, "the training data")
+    if scratch and recipe.adapt != "full":
+        raise HeadstartError(f"random weights know nothing to keep, as adapt={recipe.adapt} does; take full")
+    if scratch and recipe.embedding == "hold":
+        raise HeadstartError("random vectors know nothing to keep, as embedding=hold does; leave it out")
+    if recipe.is_probe and recipe.reinitialise:
+        raise HeadstartError(
+            f"reinitialised layers would never learn with adapt={recipe.adapt}; leave one out"
+        )
+
+
+def _evidence(
+    loaded: LoadedModel, loss: ExampleLoss, train: Examples, rates: float, seed: int
+) -> Evidence | None:
     """What the labels say of the pre-trained vectors; None: the labels are not those of single texts (neither
-    a mean nor counts tell how two texts relate), or too few."""
+    a mean nor counts tell how two texts relate), they are too few, or the vectors cannot go far.
+
+    Args:
+        rates: the peak rate of the embedding, times the steps.
+    """
     if train.task != "classification" or train.in_words or isinstance(train.inputs[0], tuple):
         return None
     table = loaded.model.embedding.weight.detach().cpu().float().numpy()
+    if not can_leave(table, rates):
+        return None
     return weigh_evidence(table, loss.pieces, train.targets, seed)
 
 
