@@ -174,7 +174,7 @@ def test_interrupted_early_it_says_how_to_go_on(raw: Path, number: signal.Signal
     process = quickstart(raw, raw / f"interrupted-{number}")
     said = process.stderr.readline()  # the first stage has begun
     os.killpg(process.pid, number)  # as a terminal does: the workers get it too
-    said += process.communicate(timeout=60)[1]
+    said += process.communicate(timeout=600)[1]
     assert process.returncode == 130
     assert "start the same command again" in said
     assert "Traceback" not in said

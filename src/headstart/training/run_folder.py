@@ -2,6 +2,7 @@
 
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -46,10 +47,18 @@ def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> N
         raise HeadstartError(f"{model} holds other files; choose another folder, or move them")
     identity = fingerprint([recipe.model_dump(mode="json", exclude=paths), data])
     if facts.exists():
-        known = read_json(facts)["fingerprint"]
+        begun = read_json(facts, dict[str, Any])
+        known = str(begun.get("fingerprint"))
         if known != identity and not _wrote_the_same(run / "recipe.yaml", recipe, data, paths, known):
             raise HeadstartError(
                 f"{run} holds a run with other settings or another text; choose another folder, or remove it"
+            )
+        threads, now = begun.get("threads"), torch.get_num_threads()
+        if threads not in (None, now):
+            print(
+                f"headstart: {run} began with {threads} threads and goes on with {now}: it adds in another order, so that "
+                f"it does not end bitwise as it would have (OMP_NUM_THREADS={threads} keeps it so)",
+                file=sys.stderr,
             )
         return
     if any((run / "checkpoints").glob("step-*")):
