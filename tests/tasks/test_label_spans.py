@@ -4,12 +4,15 @@ import json
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
 from headstart.tasks.data.dataset import load_examples
+from headstart.tasks.examples import Examples
+from headstart.tasks.kinds.packing import EncodedWindow
 from headstart.tasks.kinds.spans import (
     Span,
     as_bio,
@@ -187,3 +190,21 @@ def test_wrong_spans_end_in_a_sentence(spans, words):
 def test_overlapping_spans_keep_the_first():
     words = words_in("New York City")
     assert tags_of(words, [Span(0, 8, "LOC"), Span(4, 13, "ORG")]) == ["B-LOC", "I-LOC", "B-ORG"]
+
+
+def test_words_in_one_token_go_on_with_its_span(monkeypatch):
+    """Two Chinese letters that a vocabulary holds as one token are one span, not two."""
+    piece = EncodedWindow(np.array([0, 5, 6, 1]), np.array([1, 1, 2]), 0, weight=3, items=np.arange(3))
+    monkeypatch.setattr(Tagging, "encode", lambda *_: [piece])
+
+    class Model:
+        tokenizer, max_tokens, facts, labels = None, 8, None, ["B-LOC", "I-LOC", "O"]
+
+        def outputs(self, pieces):
+            return [np.array([[4.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 0.0, 4.0]], dtype=np.float32)]
+
+    words = words_in("北京。")
+    (result,) = Tagging().results(Model(), [words])
+    assert Tagging().predicted(result, words, Model.labels) == ["B-LOC", "I-LOC", "O"]
+    train = Examples("tagging", [words], [["B-LOC", "I-LOC", "O"]])
+    assert Tagging().targets(train, [piece], Model.labels)[0].tolist() == [0, -100, 2]

@@ -20,6 +20,7 @@ from headstart.tasks.examples import MAX_TEXT, Examples, Reading, TaskKind, Word
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     TEXT_COLUMNS,
+    Answering,
     Columns,
     Scored,
     Unusable,
@@ -34,6 +35,8 @@ from headstart.tasks.kinds.spans import Span, outside_graphemes, tags_of, words_
 from headstart.tasks.metrics.entities import entities, marks_entities
 from headstart.tokenizer.base import Tokenizer
 
+NOT_LEARNED = -100
+"""The number of a tag that has no loss, as `cross_entropy` knows it."""
 MOST_CUT, FEW_CUT = 0.5, 5
 """A larger share of spans that are no whole words, so many at least, is an error of the data."""
 WORD_COLUMNS = "tokens words"
@@ -152,12 +155,17 @@ class Tagging(Scored):
     def targets(
         self, train: Examples, pieces: Sequence[EncodedWindow], labels: Sequence[str]
     ) -> list[Tensor]:
-        """The numbers of the tags of the words that a piece answers for, `[words]`."""
+        """The numbers of the tags of the words that a piece answers for, `[words]`; of several words of a
+        span that one token holds, the first is learned."""
         number = numbered(labels)
-        return [
+        found = [
             torch.tensor([number[train.targets[piece.owner][i]] for i in piece.items], dtype=torch.long)
             for piece in pieces
         ]
+        if marks_entities([["O", *labels]]):
+            for its, piece in zip(found, pieces, strict=True):
+                its[torch.from_numpy(shares_token(piece))] = NOT_LEARNED
+        return found
 
     def loss(self, outputs: Tensor, targets: Sequence[Tensor], pieces: Sequence[EncodedWindow]) -> Tensor:
         return F.cross_entropy(outputs, torch.cat(list(targets)))
@@ -175,6 +183,23 @@ class Tagging(Scored):
         for piece, output in zip(pieces, outputs, strict=True):
             scores[piece.owner][piece.items] = output
         return [softmax(each) for each in scores]
+
+    def results(self, model: Answering, inputs: Sequence[Any]) -> list[Any]:
+        """As `merge`; of several words that one token holds, such as two Chinese letters, those behind the
+        first go on with its span."""
+        pieces = self.encode(model.tokenizer, inputs, model.max_tokens)
+        found = self.merge(pieces, model.outputs(pieces), inputs, model.facts)
+        number = numbered(model.labels)
+        for piece in pieces if marks_entities([["O", *model.labels]]) else ():
+            for place in np.flatnonzero(shares_token(piece)):
+                before, word = piece.items[place - 1], piece.items[place]
+                chances = found[piece.owner][before].copy()
+                best = model.labels[int(chances.argmax())]
+                inside = number.get(f"I{best[1:]}") if best[0] == "B" else None
+                if inside is not None:
+                    chances[[number[best], inside]] = chances[[inside, number[best]]]
+                found[piece.owner][word] = chances
+        return found
 
     def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> list[str]:
         return [labels[i] for i in result.argmax(-1)]
@@ -224,3 +249,8 @@ def _whole_spans(text: str, spans: Sequence[Span], remarks: Counter[str]) -> lis
     if any(before.end > after.start for before, after in pairwise(found)):
         remarks["texts with spans that overlap, of which the first keeps its words"] += 1
     return found
+
+
+def shares_token(piece: EncodedWindow) -> np.ndarray:
+    """`[words]` whether a word is read at the token of the word before it."""
+    return np.concatenate([np.zeros(min(1, len(piece.heads)), dtype=bool), np.diff(piece.heads) == 0])
