@@ -18,7 +18,7 @@ from headstart.tasks.examples import Examples, TaskData
 from headstart.tasks.finetuning.finetune import FinetuneRecipe, finetune
 from headstart.tasks.metrics import score
 from headstart.tasks.predictor import Predictor
-from headstart.training.precision import dtype_named
+from headstart.training.machine import dtype_named
 
 # Settings were chosen on the first rows of the reviews' dev part, which are not scored.
 TUNED_ON = {"reviews": 1000}

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from headstart.tasks.examples import Examples
-from headstart.training.precision import dtype_named
+from headstart.training.machine import dtype_named
 
 MAX_TOKENS = 256
 LEARNING_RATE = 5e-5

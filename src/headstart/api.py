@@ -26,7 +26,7 @@ from headstart.tasks.metrics import Score
 from headstart.tasks.model import TaskModel
 from headstart.tasks.predictor import Predictor, task_of
 from headstart.tasks.reload_check import check, write_check
-from headstart.training.precision import dtype_named
+from headstart.training.machine import dtype_named
 
 
 class Model:

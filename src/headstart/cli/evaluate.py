@@ -96,7 +96,7 @@ def evaluate(
     from headstart.evaluation.report import as_json as everything
     from headstart.evaluation.report import write_report
     from headstart.output import output
-    from headstart.training.precision import dtype_named
+    from headstart.training.machine import dtype_named
     from headstart.training.restore import load_any
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):

@@ -95,7 +95,7 @@ def generate(
     from headstart.generation.config import GenerationConfig, ignored_settings
     from headstart.generation.text import generate as generate_texts
     from headstart.interchange.model_folder import load_model
-    from headstart.training.precision import dtype_named
+    from headstart.training.machine import dtype_named
 
     prompt, overrides = _prompt_and_settings(prompt, overrides or [], file)
     if prompt is not None and file is not None:

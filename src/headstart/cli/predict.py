@@ -40,7 +40,7 @@ def predict(
     from headstart.tasks.file_prediction import predict_file
     from headstart.tasks.predictor import Predictor
     from headstart.tasks.reload_check import check
-    from headstart.training.precision import dtype_named
+    from headstart.training.machine import dtype_named
 
     with written_to(out, [model, file], replace) as stream:
         loaded = load_model(model, dtype_named(precision))

@@ -1,8 +1,11 @@
 """What a quickstart's report holds: `report.json`, typed. What a run did not come to is missing or empty."""
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from headstart.corpus_folder import Totals
+
+if TYPE_CHECKING:  # it loads torch
+    from headstart.training.machine import Machine
 
 
 class Asked(TypedDict):
@@ -156,19 +159,6 @@ class Cost(TypedDict, total=False):
     per_task: list[Price]
 
 
-class Machine(TypedDict, total=False):
-    """The machine, as `training.machine` describes it."""
-
-    cpu: str
-    cores: int
-    memory_gb: float
-    gemm_gflops: dict[str, float]
-    precision: str
-    platform: str
-    python: str
-    torch: str
-
-
 class Report(TypedDict, total=False):
     """All that a quickstart found."""
 
@@ -177,7 +167,7 @@ class Report(TypedDict, total=False):
     created: str
     seconds: float
     minutes_asked: float
-    machine: Machine
+    machine: "Machine"
     stages: list[StageTime]
     funnel: list[CountedStage]
     removed: dict[str, dict[str, int]]

@@ -8,6 +8,7 @@ that is missing from the report (no decoder, no labels) leaves a sentence that s
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headstart.page.document import document, write_report
 from headstart.page.markup import Markup, element
@@ -22,6 +23,9 @@ from headstart.quickstart.findings import (
     caveats,
     headline,
 )
+
+if TYPE_CHECKING:  # it loads torch
+    from headstart.training.machine import Machine
 
 
 def write(report: Report, folder: Path) -> None:
@@ -54,7 +58,7 @@ def render(report: Report) -> str:
 
 
 def _byline(report: Report) -> Iterable[object]:
-    machine = report.get("machine") or {}
+    machine: Machine = report.get("machine") or {}
     cores, seconds = machine.get("cores"), report.get("seconds")
     yield moment(report.get("created"))
     yield f"{duration(seconds)} in all" if known(seconds) else None

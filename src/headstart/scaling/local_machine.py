@@ -22,7 +22,7 @@ from headstart.scaling.questions import counted_parameters
 from headstart.scaling.shape import shaped
 from headstart.scaling.width_rule import tuned_for_width
 from headstart.training.configuration import configuration
-from headstart.training.machine import describe_machine, memory_bytes
+from headstart.training.machine import Machine, describe_machine, memory_bytes
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
 from headstart.training.step_cost import random_step_cost, step_cost
 
@@ -94,8 +94,7 @@ class PossibleModel:
 class LocalPlan:
     """What fits into the time on this machine."""
 
-    machine: dict[str, Any]
-    """As `describe_machine` has it."""
+    machine: Machine
     seconds: float
     law: str | None
     """By which sizes were compared; None: by tokens a parameter."""

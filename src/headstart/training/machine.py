@@ -9,15 +9,43 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
 
+from headstart.errors import HeadstartError, nearest
 from headstart.workers import available_cores
 
 # bfloat16 must be this much faster than float32 before it is worth its rounding.
 WORTHWHILE = 1.3
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""What a model computes in; its weights are always float32."""
+
+
+class Gpu(TypedDict):
+    """The GPUs of a machine, which are alike."""
+
+    name: str
+    number: int
+    memory_gb: float
+    gemm_gflops: dict[str, float]
+
+
+class Machine(TypedDict, total=False):
+    """A machine: what it is, and how fast it multiplies matrices, measured. An old run may lack some."""
+
+    cpu: str
+    cores: int
+    memory_gb: float
+    gemm_gflops: dict[str, float]
+    """By precision."""
+    precision: Literal["float32", "bfloat16"]
+    """Which one is worth training in."""
+    torch: str
+    python: str
+    platform: str
+    gpu: Gpu
 
 
 def keep_freed_memory() -> None:
@@ -62,30 +90,41 @@ def gemm_gflops(dtype: torch.dtype, device: str = "cpu", seconds: float = 0.4) -
     return 2 * rows * inner * columns / best / 1e9
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine() -> Machine:
     """Processor, memory, versions, measured product rates, and the precision that they suggest; the same of a
     GPU where there is one."""
     rates = {"float32": gemm_gflops(torch.float32), "bfloat16": gemm_gflops(torch.bfloat16)}
-    return {
+    machine: Machine = {
         "cpu": processor(),
         "cores": available_cores(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "memory_gb": round(memory_bytes(gpu=False) / 1e9, 1),
         "gemm_gflops": {name: round(rate, 1) for name, rate in rates.items()},
         "precision": "bfloat16" if rates["bfloat16"] > WORTHWHILE * rates["float32"] else "float32",
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-    } | ({"gpu": _describe_gpu()} if torch.cuda.is_available() else {})
+    }
+    if torch.cuda.is_available():
+        machine["gpu"] = _describe_gpu()
+    return machine
 
 
-def _describe_gpu() -> dict[str, Any]:
+def _describe_gpu() -> Gpu:
     rates = {kind: gemm_gflops(getattr(torch, kind), "cuda") for kind in ("float32", "bfloat16")}
     return {
         "name": torch.cuda.get_device_name(),
         "number": torch.cuda.device_count(),
-        "memory_gb": round(torch.cuda.mem_get_info()[1] / 1e9, 1),
+        "memory_gb": round(memory_bytes(gpu=True) / 1e9, 1),
         "gemm_gflops": {name: round(rate, 1) for name, rate in rates.items()},
     }
+
+
+def dtype_named(name: str) -> torch.dtype:
+    """The dtype of that name; `auto` measures whether bfloat16 is worth its rounding on this machine."""
+    if name not in PRECISIONS:
+        raise HeadstartError(f"there is no precision {name!r}{nearest(name, PRECISIONS)}")
+    found: torch.dtype = getattr(torch, describe_machine()["precision"] if name == "auto" else name)
+    return found
 
 
 def processor() -> str:

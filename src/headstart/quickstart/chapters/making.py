@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from headstart.page.charts import Bar, bar_chart
 from headstart.page.markup import Markup, absent, chart_figure, element, join, table
 from headstart.page.numbers import duration, exact, known, short, significant
 from headstart.quickstart.facts import Report
+
+if TYPE_CHECKING:  # it loads torch
+    from headstart.training.machine import Machine
 
 
 def chapter(report: Report) -> Iterable[Markup]:
@@ -42,7 +46,7 @@ def _stages(report: Report) -> Markup:
 
 
 def _machine(report: Report) -> Markup:
-    machine = report.get("machine") or {}
+    machine: Machine = report.get("machine") or {}
     memory, speeds = machine.get("memory_gb"), machine.get("gemm_gflops") or {}
     pairs = [
         ("Processor", machine.get("cpu")),

@@ -18,8 +18,7 @@ from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.fit import FinetuningData, fit_task, read_finetuning_data
 from headstart.tasks.finetuning.seeds import spread
 from headstart.tasks.metrics import score
-from headstart.training.machine import describe_machine, package_versions
-from headstart.training.precision import dtype_named
+from headstart.training.machine import describe_machine, dtype_named, package_versions
 
 
 def begin_run(
