@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.evaluation.label_evaluation import evaluate_predictor, evaluation_examples
 from headstart.generation.chat import chat_ids
-from headstart.generation.config import GenerationConfig, ignored_settings
+from headstart.generation.config import GenerationConfig
 from headstart.generation.cpu_decoder import CPUDecoder, make_decoder
 from headstart.generation.fill_mask import Answers, fill_mask
 from headstart.generation.text import generate, stream
@@ -199,8 +199,7 @@ def load(folder: str | Path, precision: str = "float32") -> Model:
         precision: what it computes in, "float32" or "bfloat16".
     """
     model = Model(load_model(Path(folder), dtype_named(precision)))
-    ignored = ignored_settings(model.loaded)
-    if ignored:
+    if ignored := model.loaded.ignored_settings:
         model.notes.append(f"generation_config.json sets {', '.join(ignored)}, which is not obeyed")
     return model
 

@@ -8,7 +8,7 @@ from published_models import make, publish
 
 import headstart as hs
 from headstart.errors import HeadstartError
-from headstart.generation.config import GenerationConfig, ignored_settings
+from headstart.generation.config import GenerationConfig
 from headstart.generation.text import generate
 from headstart.interchange.model_folder import load_model
 
@@ -78,7 +78,7 @@ def test_what_is_not_obeyed_is_named(kinds, tmp_path) -> None:
     model, tokenizer = make("gpt2", kinds, "LMHeadModel")
     settings = {"typical_p": 0.5, "guidance_scale": 2.0, "max_length": 50, "use_cache": True, "top_h": None}
     folder = publish(tmp_path / "m", model, tokenizer, generation=settings)
-    assert ignored_settings(load_model(folder)) == ["guidance_scale", "max_length", "typical_p"]
+    assert load_model(folder).ignored_settings == ["guidance_scale", "max_length", "typical_p"]
     assert "guidance_scale, max_length, typical_p" in hs.load(folder).notes[0]
     publish(tmp_path / "m", model, tokenizer, generation={"temperature": 0.7, "num_return_sequences": 1})
     assert hs.load(folder).notes == []

@@ -15,6 +15,7 @@ class Format(StrEnum):
 
     hf = "hf"
     gguf = "gguf"
+    onnx = "onnx"
 
 
 class Numbers(StrEnum):
@@ -24,27 +25,37 @@ class Numbers(StrEnum):
     float16 = "float16"
     bfloat16 = "bfloat16"
     q8_0 = "q8_0"
+    int8 = "int8"
 
 
 def export(
     model: Annotated[Path, typer.Argument(help="A run or model folder.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder (hf) or file (gguf) to write.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder (hf, onnx) or file (gguf) to write.")],
     form: Annotated[
-        Format, typer.Option("--format", help="A Hugging Face folder, or a GGUF file for llama.cpp.")
+        Format, typer.Option("--format", help="A Hugging Face folder, a GGUF file, or ONNX.")
     ] = Format.hf,
     numbers: Annotated[
-        Numbers, typer.Option("--dtype", help="What weights are kept in; q8_0 in GGUF alone.")
+        Numbers, typer.Option("--dtype", help="What weights are kept in; q8_0 in GGUF, int8 in ONNX alone.")
     ] = Numbers.float32,
     shard_size: Annotated[
         float, typer.Option(min=0.001, help="Gigabytes from which on a folder has several weight files.")
     ] = 5.0,
     replace: Replace = False,
+    to_hub: Annotated[
+        str | None, typer.Option("--push", help="Also hand the folder in on the hub, as org/name.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Write a model for other tools; it is read again and its outputs compared before it counts."""
+    from headstart.errors import HeadstartError
+    from headstart.interchange.hub import push
     from headstart.interchange.transfer import export_model
 
+    if to_hub is not None and form is Format.gguf:
+        raise HeadstartError("--push hands a folder in, and a GGUF file is none; export as hf or onnx")
     facts = export_model(model, out, form.value, numbers.value, int(shard_size * 1e9), replace)
+    if to_hub is not None:
+        facts["pushed"] = push(out, to_hub, f"headstart export of {model.name}")
     if as_json:
         typer.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2).decode())
         return
@@ -53,3 +64,5 @@ def export(
         f"the largest from what was meant to be written, and by {facts['rounding']:.1e} from the model "
         f"itself (n = {facts['probe_tokens']} tokens)"
     )
+    if to_hub is not None:
+        typer.echo(f"handed in as {facts['pushed']}")

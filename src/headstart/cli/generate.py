@@ -92,7 +92,7 @@ def generate(
     model's generation_config.json, or is the default named last.
     """
     from headstart.errors import HeadstartError
-    from headstart.generation.config import GenerationConfig, ignored_settings
+    from headstart.generation.config import GenerationConfig
     from headstart.generation.text import generate as generate_texts
     from headstart.interchange.model_folder import load_model
     from headstart.training.machine import dtype_named
@@ -119,7 +119,7 @@ def generate(
     }
     given = _settings({name: value for name, value in given.items() if value is not None}, overrides)
     loaded = load_model(model, dtype_named(precision))
-    if ignored := ignored_settings(loaded):
+    if ignored := loaded.ignored_settings:
         typer.echo(f"headstart: generation_config.json sets {', '.join(ignored)}; not obeyed", err=True)
     if chat is None:
         chat = loaded.metadata.get("task") == "chat"

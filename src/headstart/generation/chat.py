@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from headstart.errors import HeadstartError
 from headstart.generation.template_process import TemplateProcess
 from headstart.tokenizer.base import Tokenizer
+from headstart.tokenizer.published import chat_template
 from headstart.tokenizer.special import BLANKS
 
 TEMPLATE = (
@@ -170,13 +171,8 @@ def _fill(
 
 
 def _template(tokenizer: Tokenizer, with_tools: bool) -> str:
-    """The template; of several by name the one for tools where there are tools, else the default."""
-    said = tokenizer.config.get("chat_template")
-    if isinstance(said, list):
-        said = {one.get("name"): one.get("template") for one in said if isinstance(one, dict)}
-    if isinstance(said, dict):
-        said = said.get("tool_use" if with_tools and "tool_use" in said else "default")
-    if not isinstance(said, str):
+    said = chat_template(tokenizer.config, with_tools)
+    if said is None:
         raise HeadstartError(
             f"{tokenizer.path.parent} has no chat template; fine-tune the model for conversations "
             "(--task chat), or write chat_template into its tokenizer_config.json"

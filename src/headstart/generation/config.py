@@ -144,32 +144,6 @@ class GenerationConfig:
         return cls(**settings | given)
 
 
-_OBEYED = {
-    *("eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id"),
-    *("forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias"),
-    *("max_new_tokens", "min_new_tokens", "repetition_penalty", "no_repeat_ngram_size", "stop_strings"),
-    *("num_beams", "length_penalty", "early_stopping", "do_sample", "temperature", "top_k", "top_p", "min_p"),
-}
-_ABOUT_SPEED = {  # or about what is returned: the text stays the same
-    *("transformers_version", "use_cache", "cache_implementation", "cache_config", "return_dict_in_generate"),
-    *("output_attentions", "output_hidden_states", "output_scores", "output_logits", "_from_model_config"),
-    *("prompt_lookup_num_tokens", "max_matching_ngram_size", "is_assistant", "num_assistant_tokens"),
-    *("num_assistant_tokens_schedule", "assistant_confidence_threshold", "assistant_lookbehind"),
-    *("target_lookbehind", "disable_compile", "compile_config", "low_memory", "max_cache_len"),
-}
-
-
-def ignored_settings(loaded: LoadedModel) -> list[str]:
-    """The settings of the folder's `generation_config.json` that would change the text and are not obeyed."""
-    answers = loaded.model.config.architecture == "encoder-decoder"
-    lengths = {"max_length", "min_length"} if answers else set()
-    known = _OBEYED | _ABOUT_SPEED | lengths
-    neutral: tuple[Any, ...] = (None, False, 0, 1, "", [], {})
-    return sorted(
-        key for key, value in loaded.generation.items() if key not in known and value not in neutral
-    )
-
-
 def _from_folder(loaded: LoadedModel) -> dict[str, Any]:
     """The settings in `generation_config.json`, under our names."""
     said = {key: value for key, value in loaded.generation.items() if value is not None}

@@ -23,6 +23,7 @@ from headstart.interchange.peft_adapter import CONFIG_FILE
 from headstart.interchange.published_config import (
     generation_settings,
     head_of_weights,
+    ignored_settings,
     other_kind,
     refuse_quantised,
     with_defaults,
@@ -110,6 +111,11 @@ class LoadedModel:
     mean_is_vector: bool = False
     """Whether the mean of its tokens' states was trained to stand for a text."""
 
+    @property
+    def ignored_settings(self) -> list[str]:
+        """The settings of generation in its folder that would change the text and are not obeyed."""
+        return ignored_settings(self.generation, self.model.config.architecture == "encoder-decoder")
+
 
 @overload
 def save_model(
@@ -182,11 +188,27 @@ def save_model(
         (temporary / "README.md").write_text(f"---\n{top}\n---\n\n{card}\n", encoding="utf-8")
 
 
+def nameless(family: str, head: str, mixes: bool) -> str | None:
+    """Why transformers has no class for a model, in words; None: it has one.
+
+    Args:
+        mixes: the head reads a mix of all layers.
+    """
+    if mixes:
+        return "a head that reads a mix of all layers has no class in transformers (adapt=mix)"
+    if family_named(family).heads[head].hf_class is not None:
+        return None
+    if head == "mean-classification":
+        return "a head that reads the mean has no class in transformers; pooling=family gives one that it has"
+    return f"transformers has no class for a {family} model with a head for {head}"
+
+
 def _config_fields(model: LoadedModel, dtype: torch.dtype) -> dict[str, Any]:
     """What stands in `config.json`."""
     config, head, special = model.model.config, model.head, model.tokenizer.special
     family = family_named(config.family)
-    hf_class = None if "mix.weights" in model.classifier else family.heads[head].hf_class
+    told = nameless(config.family, head, "mix.weights" in model.classifier) is None
+    hf_class = family.heads[head].hf_class if told else None
     fields: dict[str, Any] = {
         **({"architectures": [hf_class], "model_type": family.model_type} if hf_class else {}),
         **family.to_hf(config),

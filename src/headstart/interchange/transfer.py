@@ -11,30 +11,49 @@ from headstart.errors import HeadstartError
 from headstart.folder import atomic
 from headstart.interchange.gguf_file import rounded, write_gguf
 from headstart.interchange.gguf_reading import read_gguf
-from headstart.interchange.model_folder import SHARD_BYTES, LoadedModel, load_model, model_in, save_model
+from headstart.interchange.model_folder import (
+    SHARD_BYTES,
+    LoadedModel,
+    load_model,
+    model_in,
+    nameless,
+    save_model,
+)
+from headstart.interchange.onnx_export import write_onnx
 from headstart.models.registry import family_named
 from headstart.models.transformer import Transformer
 from headstart.output import identity, output, output_file
+from headstart.tokenizer.published import chat_template
 
-Format = Literal["hf", "gguf"]
+Format = Literal["hf", "gguf", "onnx"]
 NUMBERS = {
     "float32": (torch.float32, "f32"),
     "float16": (torch.float16, "f16"),
     "bfloat16": (torch.bfloat16, "bf16"),
     "q8_0": (None, "q8_0"),
+    "int8": (None, "int8"),
 }
+KNOWN = {
+    "hf": ("float32", "float16", "bfloat16"),
+    "gguf": ("float32", "float16", "bfloat16", "q8_0"),
+    "onnx": ("float32", "int8"),
+}
+"""The numbers that a format has."""
 PROBE_ROWS, PROBE_TOKENS = 2, 32
 TOLERANCE = 1e-5  # of the largest output: what another order of additions may change in float32
 
 
-def import_model(source: Path, out: Path, replace: bool = False) -> dict[str, Any]:
+def import_model(
+    source: Path, out: Path, replace: bool = False, address: str | None = None
+) -> dict[str, Any]:
     """Read a Hugging Face folder or a GGUF file and write it as a model folder.
 
     Args:
         replace: delete what `out` holds.
+        address: where on the hub it came from, with its commit; kept in the folder's `config.json`.
 
     Returns:
-        What it is: family, head, parameters, tokens.
+        What it is: family, head, parameters, tokens; and which settings of generation are not obeyed.
 
     Raises:
         HeadstartError: another architecture, pickles, missing or unknown weights, numbers that are none.
@@ -43,17 +62,19 @@ def import_model(source: Path, out: Path, replace: bool = False) -> dict[str, An
     read = [source, model_in(source)]
     with output(out, "imported model", settings=made_from, inputs=read, replace=replace) as claimed:
         if not claimed.finished:
-            claimed.finish(_import(source, out))
+            claimed.finish(_import(source, out, address))
     return claimed.facts
 
 
-def _import(source: Path, out: Path) -> dict[str, Any]:
+def _import(source: Path, out: Path, address: str | None) -> dict[str, Any]:
     loaded = load_model(source)
     for name, tensor in loaded.model.state_dict().items():
         if not tensor.isfinite().all():
             raise HeadstartError(f"{source}: {name} holds NaN or infinity; get it again")
+    if address is not None:
+        loaded.metadata["source"] = address
     with atomic(out) as temporary:
-        save_model(temporary, loaded, f"Imported from {source.name}.")
+        save_model(temporary, loaded, f"Imported from {address or source.name}.")
         _compare(loaded, load_model(temporary), source)
     return {
         "family": loaded.model.config.family,
@@ -61,6 +82,7 @@ def _import(source: Path, out: Path) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
         "vocab_size": loaded.model.config.vocab_size,
         "labels": loaded.labels,
+        "ignored": loaded.ignored_settings,
     }
 
 
@@ -76,9 +98,9 @@ def export_model(
 
     Args:
         source: a run or model folder.
-        out: the folder (hf) or the file (gguf) to write.
-        form: a Hugging Face folder, or one GGUF file.
-        numbers: of the weights, a key of `NUMBERS`; q8_0 is for GGUF alone.
+        out: the folder (hf, onnx) or the file (gguf) to write.
+        form: a Hugging Face folder, one GGUF file, or a folder with an ONNX file.
+        numbers: of the weights, one of the format's in `KNOWN`.
         shard_bytes: from this size on, a folder has several weight files and an index.
         replace: delete what `out` holds.
 
@@ -88,18 +110,23 @@ def export_model(
         shares of the largest output.
 
     Raises:
-        HeadstartError: the format does not know the model, or what was read back computes something else.
+        HeadstartError: the format does not know the model, transformers has no class for it, or what was read
+            back computes something else.
     """
-    if numbers not in NUMBERS or (form == "hf" and numbers == "q8_0"):
+    if numbers not in KNOWN[form]:
         raise HeadstartError(
-            f"an {form} export has no {numbers} weights; choose "
-            + ", ".join(name for name in NUMBERS if form == "gguf" or name != "q8_0")
+            f"an {form} export has no {numbers} weights; choose one of {', '.join(KNOWN[form])}"
         )
     read = [source, model_in(source)]
     if form == "gguf":
         with output_file(out, inputs=read, replace=replace):
             return _export(source, out, form, numbers, shard_bytes)
-    made_from = {"source": identity(model_in(source)), "numbers": numbers, "shard_bytes": shard_bytes}
+    made_from = {
+        "source": identity(model_in(source)),
+        "format": form,
+        "numbers": numbers,
+        "shard_bytes": shard_bytes,
+    }
     with output(out, "exported model", settings=made_from, inputs=read, replace=replace) as claimed:
         if not claimed.finished:
             claimed.finish(_export(source, out, form, numbers, shard_bytes))
@@ -108,6 +135,10 @@ def export_model(
 
 def _export(source: Path, out: Path, form: Format, numbers: str, shard_bytes: int) -> dict[str, Any]:
     loaded = load_model(source)
+    if form != "gguf":
+        _refuse_nameless(source, loaded)
+    if form == "onnx":
+        return _export_onnx(source, loaded, out, numbers)
     dtype, kind = NUMBERS[numbers]
     body = f"Exported from {source.name}."
     for card in (source / "README.md", source / "model" / "README.md"):
@@ -121,7 +152,7 @@ def _export(source: Path, out: Path, form: Format, numbers: str, shard_bytes: in
         if form == "gguf":
             if loaded.head != "causal":
                 raise HeadstartError(f"{source} is a model for {loaded.head}; GGUF files hold causal models")
-            template = loaded.tokenizer.config.get("chat_template")
+            template = chat_template(loaded.tokenizer.config)
             write_gguf(temporary, loaded.model, loaded.tokenizer, kind, source.name, template)
             again = LoadedModel(read_gguf(temporary)[0], loaded.tokenizer, loaded.head)
             difference, rounding = _compare(expected, again, source), _difference(loaded, again)
@@ -140,6 +171,31 @@ def _export(source: Path, out: Path, form: Format, numbers: str, shard_bytes: in
         "difference": difference,
         "rounding": rounding,
         "probe_tokens": PROBE_ROWS * min(PROBE_TOKENS, loaded.model.config.context),
+    }
+
+
+def _refuse_nameless(source: Path, loaded: LoadedModel) -> None:
+    """An export is for other tools, so that transformers has to know the model's class."""
+    reason = nameless(loaded.model.config.family, loaded.head, "mix.weights" in loaded.classifier)
+    if reason is not None:
+        raise HeadstartError(f"{source} is not exported: {reason}; headstart reads the folder as it is")
+
+
+def _export_onnx(source: Path, loaded: LoadedModel, out: Path, numbers: str) -> dict[str, Any]:
+    with atomic(out) as temporary:
+        save_model(temporary, loaded, f"Exported from {source.name}, as ONNX.")
+        for file in temporary.glob("model*.safetensors*"):
+            file.unlink()  # what the ONNX file holds
+        difference, tokens = write_onnx(loaded, temporary, numbers)
+        size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
+    return {
+        "out": str(out),
+        "format": "onnx",
+        "numbers": numbers,
+        "bytes": size,
+        "difference": difference,
+        "rounding": difference,
+        "probe_tokens": tokens,
     }
 
 

@@ -10,7 +10,7 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic
-from headstart.interchange.model_folder import LoadedModel, decoder_start, save_model
+from headstart.interchange.model_folder import LoadedModel, decoder_start, nameless, save_model
 from headstart.interchange.peft_adapter import LowRank, write_adapter
 from headstart.models.registry import family_named
 from headstart.tasks.examples import TaskKind
@@ -103,6 +103,16 @@ class Predictor:
     @property
     def notes(self) -> list[str]:
         """What was noticed while it was trained, for people."""
+        return self._export_notes + self._length_notes
+
+    @property
+    def _export_notes(self) -> list[str]:
+        head, mixes = self.model.head_kind, self.model.mix is not None
+        reason = nameless(self.model.body.config.family, head, mixes) if head else None
+        return [] if reason is None else [f"headstart alone reads this model: {reason}"]
+
+    @property
+    def _length_notes(self) -> list[str]:
         made = self.facts.training
         if made is None:
             return []

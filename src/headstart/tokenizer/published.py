@@ -127,6 +127,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def chat_template(config: Mapping[str, Any], with_tools: bool = False) -> str | None:
+    """The chat template: of several by name the one for tools where there are tools, else the default."""
+    said = config.get("chat_template")
+    if isinstance(said, list):
+        said = {one.get("name"): one.get("template") for one in said if isinstance(one, dict)}
+    if isinstance(said, dict):
+        said = said.get("tool_use" if with_tools and "tool_use" in said else "default")
+    return said if isinstance(said, str) else None
+
+
 def class_of(folder: Path, config: Mapping[str, Any]) -> str:
     """The class of a folder's tokenizer, without "Fast"; "" where nothing tells it."""
     said = config.get("tokenizer_class")

@@ -68,7 +68,7 @@ def attend(
         dropout_p=dropout,
         is_causal=causal,
         scale=scale,
-        enable_gqa=query.shape[1] != key.shape[1],
+        enable_gqa=bool(query.shape[1] != key.shape[1]),  # in ONNX export shapes are tensors
     )
 
 
