@@ -116,6 +116,9 @@ class FinetuneRecipe(Recipe):
     ANSWERS: ClassVar[dict[str, str]] = {
         "use_lora use_peft": "give {}adapt=lora",
         "freeze_backbone freeze_encoder": "give {}adapt=frozen",
+        "freeze_embeddings freeze_embedding freeze_word_embeddings train_embeddings": (
+            "give {}embedding, auto, learn or hold"
+        ),
         "finetune_type": "give {}adapt, full, frozen, mix, top-K or lora",
         "gradient_accumulation_steps": (
             "give {}batch_examples, all examples of a step: per_device_train_batch_size x "
