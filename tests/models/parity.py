@@ -1,5 +1,6 @@
 """Comparing a model of ours with transformers' model of the same family: weights, states, gradients."""
 
+from collections.abc import Container
 from copy import deepcopy
 from pathlib import Path
 from typing import TypeVar
@@ -56,6 +57,15 @@ def in_files(state: dict[str, V], family: str) -> dict[str, V]:
     return {name.replace("lm_head.", "embed_out."): value for name, value in state.items()}
 
 
+def trained(theirs: PreTrainedModel, family: str, written: Container[str]) -> dict[str, Tensor]:
+    """Their weights that learn, each once: of several names of one weight that which is written."""
+    found: dict[int, tuple[str, Tensor]] = {}
+    for name, parameter in in_files(dict(theirs.named_parameters(remove_duplicate=False)), family).items():
+        if parameter.requires_grad and (id(parameter) not in found or name in written):
+            found[id(parameter)] = name, parameter
+    return dict(found.values())
+
+
 def assert_close(ours: Tensor, theirs: Tensor, what: str = "", tolerance: float = TOLERANCE) -> None:
     """Equal within `tolerance` of the largest value."""
     assert ours.shape == theirs.shape, (what, ours.shape, theirs.shape)
@@ -74,8 +84,7 @@ def assert_weights_go_back(
     module = family_named(ours.config.family)
     written = to_hf(ours, module, head, own_head.weights() if own_head else None)
     state = in_files(theirs.state_dict(), ours.config.family)
-    own = in_files(dict(theirs.named_parameters()), ours.config.family)
-    parameters = {name for name, parameter in own.items() if parameter.requires_grad}
+    parameters = set(trained(theirs, ours.config.family, written))
     assert set(written) <= set(state), sorted(set(written) - set(state))
     assert parameters <= set(written), sorted(parameters - set(written))
     for name, tensor in written.items():
@@ -98,8 +107,7 @@ def assert_gradients(
         written |= {name: grown[part] for name, part in own_head.shape.weights.items()}
     gradients = {
         name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        for name, parameter in in_files(dict(theirs.named_parameters()), ours.config.family).items()
-        if parameter.requires_grad
+        for name, parameter in trained(theirs, ours.config.family, written).items()
     }
     assert gradients.keys() <= written.keys()
     largest = max(float(gradient.abs().max()) for gradient in gradients.values())

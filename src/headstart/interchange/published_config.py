@@ -33,8 +33,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok")
 """Fields of a `config.json` that a mixture of experts has."""
 MODALITIES = ("vision", "audio", "image", "speech")
-QUANTISED = (".qweight", ".qzeros", ".scales", ".g_idx", ".SCB", ".absmax", ".weight_packed", ".weight_scale")
-QUANTISED += (".weight_scale_inv", ".quant_map", ".weight_format")
+QUANTISED = (
+    *(".qweight", ".qzeros", ".scales", ".g_idx", ".SCB", ".absmax", ".quant_map", ".weight_format"),
+    *(".weight_packed", ".weight_scale", ".weight_scale_inv"),
+)
 """Endings of names that GPTQ, AWQ, bitsandbytes, FP8 and compressed-tensors write beside their weights."""
 
 GENERATION = (

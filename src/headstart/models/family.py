@@ -339,9 +339,10 @@ def _layers(ours: str, config: TransformerConfig) -> int:
     """For how many layers a template of our names stands."""
     if "{}" not in ours:
         return 1
-    if ours.startswith("encoder.") and config.architecture == "encoder-decoder":
-        return config.encoder_layers
-    return config.layers
+    stack = ours.partition(".")[0]
+    if config.architecture == "encoder-decoder":
+        return config.encoder_layers if stack == "encoder" else config.layers
+    return config.layers if stack == config.architecture else 0
 
 
 def heads_fill_width(config: TransformerConfig) -> None:
