@@ -56,8 +56,8 @@ def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> N
         threads, now = begun.get("threads"), torch.get_num_threads()
         if threads not in (None, now):
             print(
-                f"headstart: {run} began with {threads} threads and goes on with {now}: it adds in another order, so that "
-                f"it does not end bitwise as it would have (OMP_NUM_THREADS={threads} keeps it so)",
+                f"headstart: {run} began with {threads} threads and goes on with {now}: it adds in another "
+                f"order, and does not end bitwise as it would have (OMP_NUM_THREADS={threads} keeps it so)",
                 file=sys.stderr,
             )
         return
