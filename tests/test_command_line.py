@@ -1,0 +1,126 @@
+"""What the machine refuses is one sentence, whoever says so; and standard streams may be closed or full."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors import SafetensorError
+
+from headstart.errors import HeadstartError, explain, gives_up_in_words
+from headstart.folder import atomic, checked, read_json
+
+Panic = type("PanicException", (BaseException,), {})
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x"), "the disk is full while writing x"),
+        (OSError(errno.EDQUOT, "Quota exceeded"), "the disk is full"),
+        (OSError(errno.EFBIG, "File too large", "x"), "no file may grow as large here as x"),
+        (OSError("35437 requested and 9936 written"), "the disk is full"),
+        (SafetensorError("Error: I/O error: No space left on device (os error 28)"), "the disk is full"),
+        (OSError(errno.EMFILE, "Too many open files"), "too many files are open"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "not enough memory"),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory"),
+        (RuntimeError("can't start new thread"), "not enough memory"),
+        (Panic("retry-limit-in-match over"), "a native library gave up (retry-limit"),
+        (RuntimeError("a bug"), None),
+        (KeyError("a bug"), None),
+    ],
+)  # fmt: skip
+def test_what_the_machine_refuses(error, sentence) -> None:
+    said = explain(error)
+    assert said is None if sentence is None else sentence in said
+
+
+def test_whoever_meets_a_full_disk_the_file_is_named(tmp_path) -> None:
+    script = (
+        "import resource, sys; from pathlib import Path; import numpy, torch\n"
+        "from safetensors.torch import save_file; from headstart.folder import atomic\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "ways = {'numpy': lambda path: numpy.save(path.open('wb'), numpy.zeros(9999)),\n"
+        "        'safetensors': lambda path: save_file({'x': torch.zeros(9999)}, path),\n"
+        "        'plain': lambda path: path.write_bytes(bytes(9999))}\n"
+        "for name, write in ways.items():\n"
+        "    try:\n"
+        "        with atomic(Path(sys.argv[1]) / name) as temporary: write(temporary)\n"
+        "    except OSError as error: print(name, error.errno, error.filename)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    for line, name in zip(done.stdout.splitlines(), ("numpy", "safetensors", "plain"), strict=True):
+        found, number, file = line.split()
+        assert (found, file) == (name, str(tmp_path / name))
+        assert int(number) in (errno.EFBIG, errno.ENOSPC)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_panic_is_a_sentence_and_other_errors_stay() -> None:
+    def fail(error: BaseException) -> None:
+        raise error
+
+    guarded = gives_up_in_words(fail)
+    with pytest.raises(HeadstartError, match="gave up on a text"):
+        guarded(Panic("too long"))
+    for other in (KeyError, KeyboardInterrupt):
+        with pytest.raises(other):
+            guarded(other())
+
+
+def plan(**streams) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "headstart", "plan", "--compute", "1e21"]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **streams)
+
+
+def test_standard_output_that_takes_nothing() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = plan(stdout=full)
+    assert done.returncode == 2
+    assert done.stderr.startswith("headstart: the disk is full")
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_standard_output_that_is_closed() -> None:
+    done = plan(preexec_fn=lambda: os.close(1))
+    assert done.returncode == 2
+    assert done.stderr.startswith("headstart: standard output is closed")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "of", "said"),
+    [
+        ("[]", dict, "what it holds, [], is wrong"),
+        ('{"a": {"b": "x"}}', dict[str, dict[str, int]], "a.b = 'x' is wrong"),
+        ('{"a": true}', dict[str, int], "a = True is wrong"),
+        ('{"a": 1}', dict[str, str], "a = 1 is wrong"),
+        ("{", dict, "is not valid JSON"),
+        ("[" * 5000, list, "is not valid JSON"),
+    ],
+)
+def test_json_is_checked_where_it_is_read(tmp_path, content, of, said) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(content)
+    with pytest.raises(HeadstartError) as caught:
+        read_json(path, of)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_json_of_the_right_type_passes() -> None:
+    assert checked({"a": 1}, dict[str, float], Path("x")) == {"a": 1.0}
+
+
+def test_devices_are_written_to_as_they_are() -> None:
+    with atomic(Path("/dev/null")) as place:
+        assert place == Path("/dev/null")
+        place.write_text("gone")
+    assert not Path("/dev/null").is_file()
