@@ -12,6 +12,7 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from headstart.folder import fingerprint
 from headstart.models.registry import family_named
@@ -130,6 +131,28 @@ def test_cut_off_and_resumed(engine_recipe, tmp_path, monkeypatch, name) -> None
         assert 12 <= ended[0] < 40
     else:
         assert ended == [12]
+
+
+def test_an_early_stop_ends_with_the_best_weights(engine_recipe, tmp_path, monkeypatch) -> None:
+    """Not with the last ones; and a loss that is no number is never the best."""
+    losses = iter([math.nan, 5.0, 3.0, math.nan, 4.0, 4.0, 4.0])
+    held_out = loop.held_out
+    monkeypatch.setattr(loop, "held_out", lambda *given: held_out(*given) | {"loss": next(losses)})
+    recipe = engine_recipe(
+        "causal", steps=40, early_stop=3, evaluate_every=2, checkpoint_every=2, keep_checkpoints=20
+    )
+    run = tmp_path / "run"
+    pretrain(recipe, run)
+    kept, best, last = (
+        load_file(run / name / "model.safetensors")
+        for name in ("model", "checkpoints/step-4", "checkpoints/step-10")
+    )
+    assert "Held-out loss 3.0000" in (run / "model/README.md").read_text()
+    assert [event["step"] for event in account(run) if event["kind"] == "end"] == [10]
+    # The folder's names are its family's; the values are those of the checkpoint.
+    values = {tensor.double().sum().item() for tensor in kept.values()}
+    assert values <= {tensor.double().sum().item() for tensor in best.values()}
+    assert not values <= {tensor.double().sum().item() for tensor in last.values()}
 
 
 def test_cut_off_in_every_phase_of_a_mixture(engine_recipe, tmp_path, monkeypatch) -> None:

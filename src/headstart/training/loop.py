@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json, write_json
+from headstart.folder import atomic, read_json, write_json
 from headstart.interchange.model_folder import save_model
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, batch_flops
@@ -59,6 +60,9 @@ FREE = {
 }  # fmt: skip
 
 Sampler = Callable[[Transformer, Tokenizer, str], str]
+
+BEST = "best.safetensors"
+"""In a run with `early_stop`: the weights with the lowest held-out loss."""
 
 
 def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None, replace: bool = False) -> Path:
@@ -111,11 +115,21 @@ def _pretrain(recipe: PretrainRecipe, run: Path, layout: ParallelContext, sample
         trained.trainer.average.swap()  # what is evaluated is what is saved
     weights = layout.whole(model)
     if layout.main:
+        if recipe.early_stop is not None and (run / BEST).exists():
+            weights = load_file(run / BEST)
         with torch.device("meta"):
             finished = Transformer(config)  # has no memory of its own: it takes the weights as they lie
         finished.load_state_dict(weights, assign=True)
         save_model(folder, finished, tokenizer, recipe.objective.head, model_card(recipe, finished, run))
     return folder
+
+
+def keep_best(model: Transformer, layout: ParallelContext, run: Path) -> None:
+    """Write the weights with the lowest held-out loss so far: a run with `early_stop` ends with them."""
+    weights = layout.whole(model)
+    if layout.main:
+        with atomic(run / BEST) as temporary:
+            save_file({name: tensor.cpu().clone() for name, tensor in weights.items()}, temporary)
 
 
 @dataclass
@@ -370,9 +384,11 @@ class Run(RunFrame[PretrainProgress]):
         recipe, layout, progress = self.recipe, self.layout, self.progress
         self.model.eval()
         figures = held_out(self.trainer.data, layout, self.piece_bytes, recipe.micro_rows)
-        better = progress.best is None or figures["loss"] < progress.best
+        better = math.isfinite(figures["loss"]) and (progress.best is None or figures["loss"] < progress.best)
         progress.worse = 0 if better else progress.worse + 1
         progress.best = figures["loss"] if better else progress.best
+        if better and recipe.early_stop is not None:
+            keep_best(self.model, layout, self.folder)
         self.tell("evaluation", tokens=self.done(self.step), **self.times(), **figures)
         if self.sample is not None and layout.main and not layout.split:
             samples = [

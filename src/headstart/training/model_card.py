@@ -11,7 +11,11 @@ from headstart.training.recipe import PretrainRecipe
 def model_card(recipe: PretrainRecipe, model: Transformer, run: Path) -> str:
     """The model card: what it is, what it was trained on, what it reached."""
     events = read_metrics(run)
-    last = [event for event in events if event["kind"] == "evaluation"][-1]
+    evaluations = [event for event in events if event["kind"] == "evaluation"]
+    last = evaluations[-1]
+    if recipe.early_stop is not None:  # the model has the weights of the lowest loss
+        finite = [event for event in evaluations if event["loss"] is not None]  # no number is null
+        last = min(finite, key=lambda event: event["loss"], default=last)
     changed = any(event["kind"] == "control" and event["action"] in control.NUMBERS for event in events)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     begun = f"the weights of `{recipe.start.name}`" if isinstance(recipe.start, Path) else "random weights"
