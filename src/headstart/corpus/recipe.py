@@ -213,6 +213,8 @@ class CorpusRecipe(Recipe):
     """What is different for the documents of one language."""
     against: list[Path] = Field(default=[])
     """Finished corpora whose documents are not to come again; only their index is read."""
+    exact_duplicates: bool = True
+    """Whether documents of equal words go but for the first."""
     near_duplicates: NearDuplicates = NearDuplicates()
     repeated_lines: int | None = Field(default=None, ge=1)
     """Lines that more documents than this have are dropped; None: none are."""

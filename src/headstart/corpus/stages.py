@@ -137,6 +137,7 @@ STAGES = (
             Pass("comparing", documents.remove_exact),
             partial(fingerprint_index.keep, kind=fingerprint_index.DIGESTS),
         ],
+        lambda recipe: recipe.exact_duplicates,
     ),
     Stage(
         documents.NEAR,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.corpus.dedup.evaluation_sets import items
+from headstart.corpus.extract.page import composed
 from headstart.corpus.removals import Removal, removals, removed_by
 from headstart.corpus.text.words import split
 from headstart.corpus.work import Made, Work, load, rows_of, save, step
@@ -18,6 +19,8 @@ from headstart.folder import write_json
 
 CONTAMINATION = "decontamination"
 LONGEST, SHORTEST = 13, 8
+# Of a script without spaces, where every sign counts as a word and a word has about two.
+LONGEST_UNSPACED, SHORTEST_UNSPACED = 26, 16
 LISTED = 20  # documents that the report names for an item
 
 GRAM = np.dtype([("words", np.int64), ("key", np.uint64), ("item", np.int64)])
@@ -32,9 +35,10 @@ def index(work: Work) -> None:
     grams = []
     for file, name, text in items(work.recipe.decontaminate):
         counts = files.setdefault(file, {"items": 0, "too_short": 0})
-        words = split(text)
-        size = min(LONGEST, len(words.hashes))
-        if size < SHORTEST:
+        words = split(composed(text))
+        longest, shortest = (LONGEST_UNSPACED, SHORTEST_UNSPACED) if words.unspaced else (LONGEST, SHORTEST)
+        size = min(longest, len(words.hashes))
+        if size < shortest:
             counts["too_short"] += 1
             continue
         counts["items"] += 1

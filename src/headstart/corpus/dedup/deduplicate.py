@@ -48,8 +48,8 @@ def shingles(text: str, size: int) -> np.ndarray:
 
 
 def shingles_of(words: Words, size: int) -> np.ndarray:
-    """The same of a text whose words are known."""
-    grams = words.ngrams(size)
+    """The same of a text whose words are known; of a script without spaces twice as many signs."""
+    grams = words.ngrams(2 * size if words.unspaced else size)
     return grams if len(grams) else words.hashes
 
 

@@ -82,7 +82,11 @@ def bands(work: Work, task: int) -> Made:
     places = left(work, task, NEAR)
     column = work.columns(task, "signature")["signature"]
     signatures = _fixed_bytes(column, column.type.byte_width)[places].view(np.uint32)
-    return deduplicate.band_keys(signatures, work.recipe.near_duplicates.bands, work.numbers(task)[places])
+    # Texts without a word have no n-grams: their signatures are equal, and say nothing.
+    empty = deduplicate.signatures([np.zeros(0, np.uint64)], signatures.shape[1])
+    worded = (signatures != empty).any(axis=1)
+    numbers = work.numbers(task)[places][worded]
+    return deduplicate.band_keys(signatures[worded], work.recipe.near_duplicates.bands, numbers)
 
 
 @step("links")

@@ -19,6 +19,7 @@ from headstart.errors import HeadstartError
 
 FOLDER = "index"
 DIGESTS, BANDS, LINES, PARAGRAPHS, RUNS = "digests", "bands", "lines", "paragraphs", "runs"
+DIGESTED = 2  # raise it when words or n-grams make other keys
 KEY = np.dtype([("key", np.uint64)])
 COUNTED = np.dtype([("key", np.uint64), ("count", np.uint32)])
 
@@ -26,8 +27,10 @@ COUNTED = np.dtype([("key", np.uint64), ("count", np.uint32)])
 def contents(recipe: CorpusRecipe) -> dict[str, Any]:
     """What the index of a corpus can be asked for, by the setting that a later corpus has to share."""
     near = recipe.near_duplicates
+    parts = near.model_dump(include={"words", "bands", "rows"})
     return {
-        "near_duplicates": near.model_dump(include={"words", "bands", "rows"}) if near.enabled else None,
+        "exact_duplicates": {"method": DIGESTED} if recipe.exact_duplicates else None,
+        "near_duplicates": parts | {"method": DIGESTED} if near.enabled else None,
         "repeated_lines": recipe.repeated_lines is not None,
         "repeated_paragraphs": recipe.repeated_paragraphs is not None,
         "repeated_substrings": recipe.repeated_substrings,

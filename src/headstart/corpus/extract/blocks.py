@@ -15,7 +15,7 @@ import numpy as np
 # fmt: off
 _UNREAD = [
     "script", "style", "svg", "noscript", "template", "iframe", "textarea", "select", "object", "video",
-    "audio", "canvas", "math",
+    "audio", "canvas",
 ]
 # fmt: on
 
@@ -26,7 +26,8 @@ def _caseless(name: str) -> str:
 
 def _unread(name: str) -> str:
     end = rf"/{_caseless(name)}(?=[\s/>])"
-    return rf"{_caseless(name)}(?=[\s/>])[^<]*+(?:<(?!{end})[^<]*+)*(?:<{end}[^>]*+>?)?"
+    shown = "(?![^>]*shadowrootmode)" if name == "template" else ""  # a shadow root is shown
+    return rf"{_caseless(name)}(?=[\s/>]){shown}[^<]*+(?:<(?!{end})[^<]*+)*(?:<{end}[^>]*+>?)?"
 
 
 # A tag; its groups are its name and its attributes, in which a quoted value may hold '>'. No part is read
@@ -64,7 +65,7 @@ TAG = {name: number for number, name in enumerate(TAGS)}
 # fmt: off
 _BORDERS = [
     "html", "body", "head", "thead", "tbody", "tfoot", "hr", "frameset", "noframes", "search",
-    "optgroup", "option", "title",
+    "optgroup", "option", "template", "title",
 ]
 # fmt: on
 
@@ -99,6 +100,9 @@ _CLOSED_BY = [frozenset(TAG[tag] for tag in _CLOSED_BY_NAME.get(name, ())) for n
 
 # What a tag does: opens the element TAGS[n] (n), closes it (_CLOSES + n), or one of these; others do nothing.
 _NOTHING, _BORDER, _LINK, _LINK_END, _BREAK, _TITLE, _CLOSES = -1, 100, 101, 102, 103, 104, 200
+# Elements in a line that change what is read of it.
+_UNSAID, _SAID, _QUOTE, _UNQUOTE, _RAISED, _LEVEL, _CODE, _CODE_END = range(110, 118)
+_FORMULA, _FORMULA_END, _NOTE = range(118, 121)
 
 
 def _actions() -> dict[str, int]:
@@ -106,11 +110,49 @@ def _actions() -> dict[str, int]:
     actions = TAG | {f"/{name}": _CLOSES + number for name, number in TAG.items()}
     actions |= {mark + name: _BORDER for name in _BORDERS for mark in ("", "/")}
     actions |= {"a": _LINK, "/a": _LINK_END, "br": _BREAK, "/br": _BREAK, "title": _TITLE}
+    # What is struck out; the reading that is set above a word.
+    for name in ("del", "s", "strike", "rt", "rp"):
+        actions |= {name: _UNSAID, f"/{name}": _SAID}
+    actions |= {"rb": _SAID, "/ruby": _SAID, "q": _QUOTE, "/q": _UNQUOTE, "sup": _RAISED, "/sup": _LEVEL}
+    actions |= {"code": _CODE, "/code": _CODE_END}
+    actions |= {"math": _FORMULA, "/math": _FORMULA_END, "annotation": _NOTE, "annotation-xml": _NOTE}
     return actions | {name.upper(): action for name, action in actions.items()}
 
 
 _ACTIONS = _actions()
+_PRE, _TABLE = TAG["pre"], TAG["table"]
+_OF_TABLES = frozenset({TAG["td"], TAG["th"], _TABLE})
 _BR, _LINK_ENDED = "\0", ""
+_EXPONENT = re.compile(r"[+−-]?[\d]{1,4}|n")
+_RAISE = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
+# Blocks that a listing may be made of, a line each.
+_LINES_OF_CODE = frozenset(TAG[name] for name in ("div", "p", "li", "ol", "ul", "tr"))
+_IN_LISTING = _LINES_OF_CODE | {TAG["td"], TAG["th"]}
+# Tables that are a listing, a row a line.
+_LISTING = re.compile(
+    r"class\s*=\s*[\"']?[^\"'>]*\b(?:highlight|js-file-line-container|blob-code|hljs-ln)(?![\w-])",
+    re.IGNORECASE,
+)
+# Cells that hold the numbers of lines beside a listing.
+_LINE_NUMBERS = re.compile(
+    r"class\s*=\s*[\"']?[^\"'>]*\b(?:linenos?|line-?numbers?|lineno|blob-num|gutter|hljs-ln-numbers)\b",
+    re.IGNORECASE,
+)
+# What a formula says of itself, in TeX mostly.
+_ALTERNATIVE = re.compile(r"\balttext\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
+# An emoji as two references, one to each half of a surrogate pair.
+_HALVES = re.compile(
+    r"&#(?:(5[5-7]\d{3})|[xX]([dD][89abAB][0-9a-fA-F]{2}));"
+    r"&#(?:(5[5-7]\d{3})|[xX]([dD][c-fC-F][0-9a-fA-F]{2}));"
+)
+
+
+def _one_of_halves(match: re.Match[str]) -> str:
+    high = int(match[1] or match[2], 10 if match[1] else 16)
+    low = int(match[3] or match[4], 10 if match[3] else 16)
+    if not (0xD800 <= high < 0xDC00 <= low < 0xE000):
+        return match[0]
+    return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
 
 
 @dataclass(frozen=True)
@@ -163,12 +205,23 @@ def _read(html: str) -> Page:
     pieces: list[str] = []  # of the line that is being read
     link = 0  # how deep the open link lies, or 0
     link_characters = link_count = 0
+    unsaid = False  # whether what comes is struck out or a reading
+    raised = -1  # where in `pieces` an open <sup> began
+    code = False  # whether it is in <code> in a preformatted block
+    of_code = 0  # blocks that are open there, which are lines
+    skipped = 0  # how deep the cell of line numbers lies that is open, or 0
 
     def end_line() -> None:
-        nonlocal link_characters, link_count
+        nonlocal link_characters, link_count, unsaid, raised
+        unsaid, raised = False, -1
         text = "".join(pieces)
         pieces.clear()
+        if skipped:
+            link_characters = link_count = 0
+            return
         if "&" in text:
+            if "&#" in text:
+                text = _HALVES.sub(_one_of_halves, text)
             text = unescape(text)
         if inherited & PRE:
             text = text.replace(_BR, "\n").replace("\r\n", "\n").strip("\r\n").rstrip()
@@ -184,7 +237,9 @@ def _read(html: str) -> Page:
         link_characters = link_count = 0
 
     def close() -> None:
-        nonlocal link, top, tag, inherited
+        nonlocal link, top, tag, inherited, skipped
+        if skipped and skipped == len(stack):
+            skipped = 0
         last[top] = len(lines)
         open_tags[tag] -= 1
         stack.pop()
@@ -193,12 +248,20 @@ def _read(html: str) -> Page:
         if link > len(stack):
             link = 0
 
+    links_before = 0
+    formula: list[str] | None = None  # the signs of the one that is open
+    tex = ""
     parts = _TAG.split("<!>" + html.replace("\0", ""))  # text, name, attributes, text, ...
     for name, attribute, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
         action = _ACTIONS.get(name, _NOTHING)
         if action < 0:
             if pieces and name and "-" in name:  # an element that the page defines: mostly a block
                 pieces.append(" ")
+        elif code and (action in _IN_LISTING or (action - _CLOSES in _IN_LISTING and of_code)):
+            of_code += 1 if action < _BORDER else -1
+            is_line = action in _LINES_OF_CODE or action - _CLOSES in _LINES_OF_CODE
+            if is_line and pieces and pieces[-1] is not _BR and not pieces[-1].endswith("\n"):
+                pieces.append(_BR)
         elif action < _BORDER:
             if pieces:
                 end_line()
@@ -221,7 +284,17 @@ def _read(html: str) -> Page:
             first.append(len(lines))
             last.append(0)
             open_tags[tag] += 1
+            if tag in _OF_TABLES and attribute:
+                if tag != _TABLE:
+                    if not skipped and _LINE_NUMBERS.search(attribute):
+                        skipped = len(stack)
+                elif _LISTING.search(attribute):
+                    code, of_code = True, 0
+                    inherited |= PRE
+                    flags[top] = inherited
         elif action >= _CLOSES:
+            if action in (_CLOSES + _PRE, _CLOSES + _TABLE):
+                code, of_code = False, 0
             if pieces:
                 end_line()
             if open_tags[action - _CLOSES]:
@@ -246,9 +319,42 @@ def _read(html: str) -> Page:
         elif action == _TITLE:
             title = title or " ".join(unescape(text).split())
             continue
+        elif action == _UNSAID:
+            unsaid = True
+        elif action == _SAID:
+            unsaid = False
+        elif action == _QUOTE:
+            pieces.append("“")
+        elif action == _UNQUOTE:
+            pieces.append("”")
+        elif action == _RAISED:
+            raised, links_before = len(pieces), link_count
+        elif action == _LEVEL:
+            exponent = "".join(pieces[raised:]).strip() if raised >= 0 else ""
+            if link_count == links_before and _EXPONENT.fullmatch(exponent):
+                pieces[raised:] = [exponent.translate(_RAISE)]
+            raised = -1
+        elif action == _FORMULA:
+            formula, unsaid, tex = [], True, ""
+            if alternative := _ALTERNATIVE.search(attribute or ""):
+                tex = alternative[1] or alternative[2] or ""
+        elif action == _NOTE:
+            if formula is not None and "x-tex" in (attribute or ""):
+                tex = text
+            text = ""
+        elif action == _FORMULA_END:
+            if formula is not None:
+                pieces.append(f"${' '.join(tex.split())}$" if tex.strip() else " ".join(formula))
+            formula, unsaid = None, False
+        elif action == _CODE:
+            code = bool(inherited & PRE)
+        elif action == _CODE_END:
+            code, of_code = False, 0
         elif pieces:
             end_line()
-        if text and (not text.isspace() or (pieces and pieces[-1] is not _BR)):
+        if formula is not None and unsaid and text.strip():
+            formula.append(text.strip())
+        if text and not unsaid and (not text.isspace() or (pieces and pieces[-1] is not _BR)):
             pieces.append(text)
             if link:
                 link_characters += len(text.strip())

@@ -4,47 +4,84 @@ Paragraphs stand between blank lines, items of a list begin with `- `, the cells
 preformatted text keeps its spaces and line ends.
 """
 
-from headstart.corpus.extract.blocks import PRE, TAG, Page, read_page
+from headstart.corpus.extract.blocks import FLAG, HEADING, PRE, TAG, Page, read_page
+from headstart.corpus.extract.json_ld import article_body
 from headstart.corpus.extract.line_classifier import LineClassifier, shipped
 
-_CELLS = frozenset({TAG["td"], TAG["th"]})
+_CELLS, _TABLE = frozenset({TAG["td"], TAG["th"]}), TAG["table"]
+_CELL_LINES, _CELL_CHARACTERS = 6, 400  # of a cell with several lines that is one of a row
+LITTLE = 200  # characters: of a page with less text, what it says as data is looked at
 _ITEMS = frozenset(TAG[name] for name in ("li", "tr", "dt", "dd"))
 
 
 def main_text(html: str, classifier: LineClassifier | None = None) -> str:
-    """The main text of a decoded page, by the shipped classifier or another; "" if there is no text."""
+    """The main text of a decoded page, by the shipped classifier or another; "" if there is none.
+
+    A page that scripts build may have it as data: then that is taken.
+    """
     page = read_page(html)
-    return render(page, (classifier or shipped()).main_lines(page).tolist())
+    text = render(page, (classifier or shipped()).main_lines(page).tolist())
+    if len(text) < LITTLE and len(body := article_body(html)) > 2 * len(text):
+        return body
+    return text
 
 
 def render(page: Page, lines: list[int]) -> str:
     """The lines of a page with these numbers, in order."""
     parent, tag = page.parent.tolist(), page.tag.tolist()
-    first, last = page.first.tolist(), page.last.tolist()
+    in_table = (page.flags[page.element] & FLAG["table"] != 0).tolist()
+    columns = _columns(parent, tag) if any(in_table) else {}
     pieces: list[str] = []
-    row_before = group_before = -1
+    row_before = cell_before = group_before = -1
     for at in lines:
         element = int(page.element[at])
-        # A cell that holds this line alone makes it part of a row.
-        cell = element
-        while (
-            tag[cell] not in _CELLS and parent[cell] != cell and last[parent[cell]] - first[parent[cell]] == 1
-        ):
-            cell = parent[cell]
-        alone = tag[cell] in _CELLS and last[cell] - first[cell] == 1
-        row = parent[cell] if alone else -1
+        cell = _cell_of_row(page, element, parent, tag) if in_table[at] else 0
+        row = parent[cell] if cell else -1
         item = _innermost(_ITEMS, element, parent, tag)
         group = parent[item]
-        if pieces:
-            if alone and row == row_before:
-                pieces.append(" | ")
-            else:
+        if cell and row == row_before:
+            # An empty cell keeps its column.
+            pieces.append(" " if cell == cell_before else " | " * (columns[cell] - columns[cell_before]))
+        else:
+            if pieces:
                 pieces.append("\n" if group >= 0 and group == group_before else "\n\n")
-        row_before, group_before = row, group if item else -1
-        if tag[item] == TAG["li"] and first[item] == at and not page.flags[element] & PRE:
+            if cell and columns[cell]:
+                pieces.append("| " * columns[cell])
+        row_before, cell_before, group_before = row, cell, group if item else -1
+        if tag[item] == TAG["li"] and not cell and page.first[item] == at and not page.flags[element] & PRE:
             pieces.append("- ")
         pieces.append(page.lines[at])
     return "".join(pieces)
+
+
+def _columns(parent: list[int], tag: list[int]) -> dict[int, int]:
+    """The place of each cell in its row."""
+    found: dict[int, int] = {}
+    held: dict[int, int] = {}
+    for element, kind in enumerate(tag):
+        if kind in _CELLS:
+            found[element] = held[parent[element]] = held.get(parent[element], -1) + 1
+    return found
+
+
+def _cell_of_row(page: Page, element: int, parent: list[int], tag: list[int]) -> int:
+    """The cell that makes a line part of a row; 0: there is none.
+
+    A cell is one of a row of data if it holds a line, or a few short ones and no table. Others lay out a
+    page, and a listing is no cell.
+    """
+    if page.flags[element] & PRE:
+        return 0
+    while element and tag[element] not in _CELLS and tag[element] != _TABLE:
+        element = parent[element]
+    if tag[element] not in _CELLS:
+        return 0
+    first, last = int(page.first[element]), int(page.last[element])
+    if last - first == 1:
+        return element
+    few = last - first <= _CELL_LINES and sum(map(len, page.lines[first:last])) <= _CELL_CHARACTERS
+    plain = not (page.flags[page.element[first:last]] & (PRE | HEADING)).any()
+    return element if few and plain else 0
 
 
 def _innermost(kinds: frozenset[int], element: int, parent: list[int], tag: list[int]) -> int:

@@ -4,6 +4,8 @@ import hashlib
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from unicodedata import is_normalized
+from unicodedata import normalize as to_normal_form
 
 from resiliparse.extract.html2text import extract_plain_text
 
@@ -19,6 +21,11 @@ TRAINED = ".safetensors"  # the end of the name of a classifier of one's own
 # a minute for 100,000, and a call into it cannot be interrupted. Real pages stay below 100.
 MAX_DEPTH = 512
 
+# Where a line may break, or a mark of a file's beginning: nothing to read, and it parts words. A zero-width
+# space before a letter of a script without spaces says where a word ends, and stays.
+_INVISIBLE = re.compile(
+    r"[\u00ad\u2060\ufeff]|\u200b(?![\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u9fff])"
+)
 _BLANK_LINES = re.compile("\n\n\n+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
@@ -114,8 +121,19 @@ def _key(line: str) -> str:
     return "".join(filter(str.isalnum, line)).casefold()
 
 
+def composed(text: str) -> str:
+    """A text with composed letters, as nearly all are written, and without unseen signs that part words."""
+    if text.isascii():
+        return text
+    if not is_normalized("NFC", text):
+        text = to_normal_form("NFC", text)
+    return _INVISIBLE.sub("", text) if any(sign in text for sign in "\u00ad\u200b\u2060\ufeff") else text
+
+
 def normalise(text: str) -> str:
-    """Unix line ends, no control characters, no space at line ends, at most one blank line in a row."""
+    """Unix line ends, composed letters (NFC), nothing invisible that parts words, no control characters, no
+    space at line ends, at most one blank line in a row."""
+    text = composed(text)
     text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return joined(text.split("\n"))
 

@@ -20,7 +20,13 @@ ti ton to tsn tn tso ts tuk tk tur tr uig ug ukr uk urd ur uzb uz uzn uz ven ve 
 xho xh yid yi ydd yi yor yo zha za zho zh chi zh cmn zh zul zu
 """
 _PAIRS = _TWO_LETTERS.split()
+_KNOWN = frozenset(_PAIRS[1::2])
 _SHORT = dict(zip(_PAIRS[::2], _PAIRS[1::2], strict=True))
+
+
+def is_language(code: str) -> bool:
+    """Whether a code of two letters is that of a language, also with a script or a region behind it."""
+    return code.partition("-")[0] in _KNOWN
 
 
 def language_code(given: str) -> str:

@@ -1,21 +1,26 @@
-"""MediaWiki's XML dumps: the current text of every article. A damaged page costs itself alone."""
+"""MediaWiki's XML dumps: the newest text of every article. A damaged page costs itself alone."""
 
+import html
+import re
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip
 from headstart.corpus.readers.sources import Source
 from headstart.corpus.readers.storage import unpacked
-from headstart.corpus.readers.wikitext import plain_text
+from headstart.corpus.readers.wikitext import UNSHOWN, plain_text
 
 PAGES_PER_BLOCK = 64
 _OPEN, _CLOSE = b"<page>", b"</page>"
+_REVISION, _REVISION_END = b"<revision>", b"</revision>"
+_HISTORY = 8_000_000  # bytes of a page from which on its old revisions are not kept
+_NAMESPACE = re.compile(rb'<namespace\s+key="(?:-2|6|14)"[^>]*>([^<]*)</namespace>')
 
 
 def read_wiki(source: Source, part: int, parts: int) -> Iterator[Raw | Skip]:
     """The articles of one part of a dump: pages of the main namespace that are no redirects."""
-    number = -1
-    for number, page in enumerate(_pages(source.address)):
+    number, dump = -1, _Dump(source.address)
+    for number, page in enumerate(dump.pages()):
         if number // PAGES_PER_BLOCK % parts != part:
             continue
         place = f"{source.label}:page {number + 1}"
@@ -23,20 +28,21 @@ def read_wiki(source: Source, part: int, parts: int) -> Iterator[Raw | Skip]:
             yield Skip(place, page)
             continue
         try:
-            yield _article(ElementTree.fromstring(page), place)
+            yield _article(ElementTree.fromstring(page), place, dump.unshown)
         except ElementTree.ParseError as error:
             yield Skip(place, f"broken XML: {error}"[:200])
     if number < 0 and part == 0:
         yield Skip(source.label, "no page of a MediaWiki dump in it")
 
 
-def _article(page: ElementTree.Element, place: str) -> Raw | Skip:
+def _article(page: ElementTree.Element, place: str, unshown: frozenset[str]) -> Raw | Skip:
     if page.findtext("ns", "0") != "0":
         return Skip(place, "not an article")
     if page.find("redirect") is not None:
         return Skip(place, "redirect")
-    revision = page.find("revision")
-    text = plain_text((revision.findtext("text") if revision is not None else "") or "")
+    # A dump of the history has them in the order of their numbers, mostly; an unfinished one need not.
+    revision = max(page.findall("revision"), key=lambda one: one.findtext("timestamp", ""), default=None)
+    text = plain_text((revision.findtext("text") if revision is not None else "") or "", unshown)
     if not text:
         return Skip(place, "empty text")
     title = page.findtext("title", "")
@@ -44,21 +50,51 @@ def _article(page: ElementTree.Element, place: str) -> Raw | Skip:
     return Raw(text, place, id=page.findtext("id", ""), date=date, metadata={"title": title})
 
 
-def _pages(address: str) -> Iterator[bytes | str]:
-    """Every `<page>` element of a dump; a string in place of one names what is wrong there."""
-    rest, too_long = bytearray(), False
-    for chunk in unpacked(address):
-        if isinstance(chunk, str):
-            yield chunk
-            return
-        searched = max(len(rest) - len(_CLOSE), 0)
-        rest += chunk
-        while (end := rest.find(_CLOSE, searched)) >= 0:
-            start = rest.rfind(_OPEN, 0, end)
-            yield "page too large" if too_long or start < 0 else bytes(rest[start : end + len(_CLOSE)])
-            del rest[: end + len(_CLOSE)]
-            searched, too_long = 0, False
-        if len(rest) > MAX_TEXT:
-            rest, too_long = rest[-len(_CLOSE) :], True
-    if _OPEN in rest or too_long:
-        yield "truncated page"
+class _Dump:
+    """A dump that is read once from its beginning.
+
+    Attributes:
+        unshown: namespaces of pictures and categories, as the dump names them.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.unshown = UNSHOWN
+
+    def pages(self) -> Iterator[bytes | str]:
+        """Every `<page>` element; a string in place of one names what is wrong there."""
+        rest, too_long, first = bytearray(), False, True
+        for chunk in unpacked(self._address):
+            if isinstance(chunk, str):
+                yield chunk
+                return
+            searched = max(len(rest) - len(_CLOSE), 0)
+            rest += chunk
+            while (end := rest.find(_CLOSE, searched)) >= 0:
+                start = rest.rfind(_OPEN, 0, end)
+                if first:
+                    self.unshown, first = UNSHOWN | _unshown(bytes(rest[: max(start, 0)])), False
+                yield "page too large" if too_long or start < 0 else bytes(rest[start : end + len(_CLOSE)])
+                del rest[: end + len(_CLOSE)]
+                searched, too_long = 0, False
+            if len(rest) > _HISTORY:
+                _forget_history(rest)
+            if len(rest) > MAX_TEXT:
+                rest, too_long = rest[-len(_CLOSE) :], True
+        if _OPEN in rest or too_long:
+            yield "truncated page"
+
+
+def _unshown(head: bytes) -> frozenset[str]:
+    """The names of the namespaces of pictures and categories, from the beginning of a dump."""
+    return frozenset(
+        html.unescape(name.decode("utf-8", "replace")).casefold() for name in _NAMESPACE.findall(head)
+    )
+
+
+def _forget_history(page: bytearray) -> None:
+    """Of a page that is being read, of which all revisions are there, leave the last whole one."""
+    first, last = page.find(_REVISION), page.rfind(_REVISION_END)
+    newest = page.rfind(_REVISION, 0, last) if last > 0 else -1
+    if 0 <= first < newest:
+        del page[first:newest]

@@ -1,11 +1,17 @@
 """Plain text from wikitext, the markup of MediaWiki: what a reader would read of an article.
 
-Templates, tables, references and pictures go, for what they show is not in the page itself; links keep their
-words, headings, paragraphs and lists their lines. See mediawiki.org/wiki/Help:Formatting.
+Templates go but for those that are words of a sentence, and so do tables, references and pictures, for what
+they show is not in the page itself; links keep their words, headings, paragraphs and lists their lines. See
+mediawiki.org/wiki/Help:Formatting.
 """
 
 import html
 import re
+from collections.abc import Collection
+from functools import partial
+
+from headstart.corpus.readers.language_codes import is_language
+from headstart.corpus.readers.wiki_templates import shown
 
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Elements that go with their content.
@@ -21,17 +27,80 @@ _ADDRESS = re.compile(r"\[(?:https?:|ftp:)?//[^\s\[\]]+(?:\s+([^\[\]]*))?\]")
 _QUOTES = re.compile(r"'{2,5}")
 _ITEM = re.compile(r"^([*#:;]+)\s*", re.MULTILINE)
 _SWITCH = re.compile(r"__[A-Z]+__")
+_VARIANTS = re.compile(r"-\{([^{}]*)\}-")
+_FLAGS = re.compile(r"^[A-Za-z;-]{1,12}\|")
+_VARIANT = re.compile(r"\s*(?:zh(?:-[a-z]+)?|sr(?:-[a-z]+)?|kk(?:-[a-z]+)?|ku(?:-[a-z]+)?)\s*:([^;]*)")
+# Names of the namespaces of pictures and categories, in the languages of large wikis; a dump says its own.
+UNSHOWN = frozenset(
+    [
+        "file",
+        "image",
+        "media",
+        "category",
+        "datei",
+        "bild",
+        "kategorie",
+        "fichier",
+        "catégorie",
+        "archivo",
+        "imagen",
+        "categoría",
+        "immagine",
+        "categoria",
+        "ficheiro",
+        "imagem",
+        "bestand",
+        "afbeelding",
+        "categorie",
+        "plik",
+        "grafika",
+        "kategoria",
+        "файл",
+        "изображение",
+        "категория",
+        "категорія",
+        "ファイル",
+        "画像",
+        "カテゴリ",
+        "文件",
+        "圖像",
+        "图像",
+        "分类",
+        "分類",
+        "파일",
+        "분류",
+        "ملف",
+        "تصنيف",
+        "fil",
+        "billede",
+        "kuva",
+        "tiedosto",
+        "luokka",
+        "dosya",
+        "resim",
+        "kategori",
+        "soubor",
+        "slika",
+    ]
+)
 _LEFT_EMPTY = re.compile(r"\(\s{0,9}[;,]?\s{0,9}\)")
 
 
-def plain_text(wikitext: str) -> str:
-    """The words of an article, one paragraph, heading or list item a line."""
+def plain_text(wikitext: str, unshown: Collection[str] = UNSHOWN) -> str:
+    """The words of an article, one paragraph, heading or list item a line.
+
+    Args:
+        wikitext: the markup.
+        unshown: namespaces in small letters whose links show no words: pictures and categories.
+    """
     text = _COMMENT.sub("", wikitext)
     text = _without_elements(text)
     text = _without_braces(text)
+    text = _VARIANTS.sub(_first_variant, text)
+    words_of_link = partial(_words_of_link, unshown)
     # From the innermost link out: a picture's caption holds links itself.
     for _ in range(8):
-        text, found = _LINK.subn(_words_of_link, text)
+        text, found = _LINK.subn(words_of_link, text)
         if not found:
             break
     text = _ADDRESS.sub(lambda match: match[1] or "", text)
@@ -70,29 +139,45 @@ def _without_elements(text: str) -> str:
 
 
 def _without_braces(text: str) -> str:
-    """The text without templates `{{…}}` and tables `{|…|}`, however they nest; one that never ends stays."""
+    """The text with templates `{{…}}` as a reader sees them and without tables `{|…|}`, however they nest.
+
+    One that never ends stays."""
     kept: list[str] = []
     open_at: list[tuple[str, int]] = []  # what closes each open pair, and where in `kept` it began
     at = 0
-    for match in _BRACES.finditer(text):
+    while match := _BRACES.search(text, at):
         kept.append(text[at : match.start()])
-        at = match.end()
-        sign = match[0]
+        sign, at = match[0], match.end()
+        if sign == "|}" and open_at and open_at[-1][0] == "}}" and text.startswith("}", at):
+            kept.append("|")  # an empty last parameter, and the end of the template
+            sign, at = "}}", at + 1
         if sign in ("{{", "{|"):
             open_at.append(("}}" if sign == "{{" else "|}", len(kept)))
             kept.append(sign)
         elif open_at and open_at[-1][0] == sign:
-            del kept[open_at.pop()[1] :]
+            first = open_at.pop()[1]
+            words = shown("".join(kept[first + 1 :])) if sign == "}}" else ""
+            kept[first:] = [words]
         else:
             kept.append(sign)
     kept.append(text[at:])
     return "".join(kept)
 
 
-def _words_of_link(match: re.Match[str]) -> str:
+def _first_variant(match: re.Match[str]) -> str:
+    """Of `-{zh-hans:计算机; zh-hant:電腦}-` the first one."""
+    text = _FLAGS.sub("", match[1])
+    variant = _VARIANT.match(text)
+    return variant[1].strip() if variant else text
+
+
+def _words_of_link(unshown: Collection[str], match: re.Match[str]) -> str:
     """`[[target|words]]` and `[[target]]`; nothing of pictures, categories and other languages' pages."""
-    target, _, words = match[1].partition("|")
-    namespace, colon, _ = target.partition(":")
-    if colon and not target.startswith(":") and " " not in namespace and namespace[:1].isalpha():
+    target, bar, words = match[1].partition("|")
+    namespace, colon, title = target.partition(":")
+    name = namespace.strip().casefold().replace("_", " ")
+    if colon and (
+        name in unshown or (not bar and namespace.islower() and is_language(name) and title[:1] != " ")
+    ):
         return ""
     return words.rpartition("|")[2] if words else target.lstrip(":")

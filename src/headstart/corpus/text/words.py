@@ -133,9 +133,31 @@ class Words:
         return ngrams(self.hashes, n)
 
     def digest(self) -> bytes:
-        """16 bytes that are equal for texts with equal words, whatever their case, spaces and punctuation."""
-        content = self.hashes if len(self.hashes) else self.points
-        return hashlib.blake2b(content.tobytes(), digest_size=16).digest()
+        """16 bytes that are equal for texts with equal words, whatever their case, spaces and punctuation.
+
+        The signs of programs and formulas count, for `a + b` is not `a < b`, and where they stand; a hyphen
+        does as the sign of a number. Of a text without words all signs count.
+        """
+        if not len(self.hashes):
+            return hashlib.blake2b(self.points.tobytes(), digest_size=16).digest()
+        content = hashlib.blake2b(self.hashes.tobytes(), digest_size=16)
+        minus = (self.points == ord("-")) & np.append(self.classes[1:] == DIGIT, False)
+        minus &= np.append(True, self.classes[:-1] < SYMBOL)
+        # One that opens a line is a bullet.
+        operator = _operators().take(np.minimum(self.points, 0x7F))
+        operator &= np.append(False, self.points[:-1] != ord("\n"))
+        at = np.flatnonzero(operator | minus)
+        if len(at):
+            content.update(np.searchsorted(self.starts, at).astype(np.int64).tobytes())
+            content.update(self.points[at].tobytes())
+        return content.digest()
+
+
+@cache
+def _operators() -> np.ndarray:
+    table = np.zeros(0x80, bool)
+    table[[ord(sign) for sign in "+*/%<>=&|^~"]] = True
+    return table
 
 
 def ngrams(hashes: np.ndarray, n: int) -> np.ndarray:

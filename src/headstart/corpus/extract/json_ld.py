@@ -1,0 +1,46 @@
+"""The article that a page holds as data (schema.org in JSON-LD), for pages that only scripts show."""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+
+import orjson
+
+_SCRIPT = re.compile(
+    r"<script\b[^>]*\btype\s*=\s*[\"']?application/ld\+json[^>]*>(.*?)</script", re.DOTALL | re.IGNORECASE
+)
+_BREAK = re.compile(r"</?(?:p|div|br|li|h[1-6])\b[^>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+_BODIES = ("articleBody", "reviewBody", "text")
+_DEPTH = 20
+
+
+def article_body(html: str) -> str:
+    """The longest text that the page says to be its article, a paragraph between blank lines; "" if none."""
+    if "ld+json" not in html:
+        return ""
+    found = [body for script in _SCRIPT.findall(html) for body in _bodies(_parsed(script), 0)]
+    text = _TAG.sub("", _BREAK.sub("\n", unescape(max(found, key=len, default=""))))
+    return "\n\n".join(line for line in (" ".join(line.split()) for line in text.split("\n")) if line)
+
+
+def _parsed(script: str) -> Any:
+    try:
+        return orjson.loads(script.strip())
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _bodies(value: Any, depth: int) -> Iterator[str]:
+    if depth > _DEPTH:
+        return
+    if isinstance(value, list):
+        for one in value:
+            yield from _bodies(one, depth + 1)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            if name in _BODIES and isinstance(one, str):
+                yield one
+            else:
+                yield from _bodies(one, depth + 1)

@@ -1,0 +1,67 @@
+"""Wikitext as a reader sees it: braces that nest, titles with colons, templates in sentences, histories."""
+
+from pathlib import Path
+
+import pytest
+
+from headstart.corpus.readers import mediawiki
+from headstart.corpus.readers.read import read
+from headstart.corpus.readers.records import Raw
+from headstart.corpus.readers.sources import Task, find_sources
+from headstart.corpus.readers.wikitext import plain_text
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "text"),
+    [
+        ("{{Infobox boat\n| name = Ada\n| flag = {{flag|NO|}}\n| note =|}}\nIt sailed.", "It sailed."),
+        ("a {| class=x\n| b {{c|}}\n|} d", "a  d"),
+        ("{{x|{| y\n|}}} b", "b"),
+        ("{{never closed b", "{{never closed b"),
+        (
+            "The film [[Alien: Covenant]] and [[Thor: Ragnarok|Ragnarok]].",
+            "The film Alien: Covenant and Ragnarok.",
+        ),
+        (
+            "[[File:Boat.jpg|thumb|A [[boat]]]]a[[Category:Films]][[de:Hafen]][[:Category:Ships|ships]]",
+            "aships",
+        ),
+        ("See [[Wikipedia:About]] and [[wikt:boat|boat]].", "See Wikipedia:About and boat."),
+        ("It is {{convert|324|m|ft|0}} tall, {{cvt|3|to|5|km}} off.", "It is 324 m tall, 3 to 5 km off."),
+        (
+            "She said {{lang|fr|bonjour}} to {{nowrap|12 men}}{{cite web|title=X}}.",
+            "She said bonjour to 12 men.",
+        ),
+        ("{{lang-de|Hafen}} {{abbr|km|kilometre}} {{circa|1500}} {{frac|1|2}}", "Hafen km c. 1500 1/2"),
+        ("{{nowrap|[[Hull|the town of Hull]] and {{lang|no|Oslo}}}}", "the town of Hull and Oslo"),
+        ("-{zh-hans:计算机; zh-hant:電腦}-和-{字}-", "计算机和字"),
+    ],
+)
+def test_what_a_reader_sees(wikitext: str, text: str) -> None:
+    assert plain_text(wikitext) == text
+
+
+def revision(number: int, text: str) -> str:
+    date = f"20{number:02}-01-01T00:00:00Z"
+    return f"<revision><id>{number}</id><timestamp>{date}</timestamp><text>{text}</text></revision>"
+
+
+@pytest.mark.parametrize("kept", [1_000, 8_000_000])
+def test_of_a_history_the_newest_text_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(mediawiki, "_HISTORY", kept)
+    monkeypatch.setattr("headstart.corpus.readers.storage._CHUNK", 700)
+    revisions = "".join(revision(n, f"The text of the year {n}. " * 20) for n in range(10, 30))
+    names = '<namespaces><namespace key="6" case="first-letter">Lêer</namespace></namespaces>'
+    pages = [
+        f"<page><title>A</title><ns>0</ns><id>1</id>{revisions}</page>",
+        f"<page><title>B</title><ns>0</ns><id>2</id>{revision(10, '[[Lêer:x.jpg|kaart]]Next one.')}</page>",
+    ]
+    path = tmp_path / "a.xml"
+    path.write_text(f"<mediawiki><siteinfo>{names}</siteinfo>{''.join(pages)}</mediawiki>")
+    (source,), _ = find_sources([path])
+    first, second = (one for one in read(Task((source,), 0, 1), {}) if isinstance(one, Raw))
+    assert first.text.startswith("The text of the year 29. The")
+    assert first.date.startswith("2029")
+    assert second.text == "Next one."
