@@ -48,8 +48,8 @@ def shingles(text: str, size: int) -> np.ndarray:
 
 
 def shingles_of(words: Words, size: int) -> np.ndarray:
-    """The same of a text whose words are known; of a script without spaces twice as many signs."""
-    grams = words.ngrams(2 * size if words.unspaced else size)
+    """The same of a text whose words are known; of a script without spaces as many signs as they have."""
+    grams = words.ngrams(size * words.signs_of_word)
     return grams if len(grams) else words.hashes
 
 

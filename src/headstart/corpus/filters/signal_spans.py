@@ -19,7 +19,8 @@ _NGRAM = re.compile(r"(top|duplicate)_(\d+)_gram")
 def spans(text: str, signal: str) -> list[Span]:
     """The spans that a signal counts, in order and without overlap; none where it is of the whole text."""
     if match := _NGRAM.match(signal):
-        words, size = split(text), int(match[2])
+        words = split(text)
+        size = int(match[2]) * words.signs_of_word
         return _joined(_most_frequent(words, size) if match[1] == "top" else _again(words, size))
     if signal in _SIGNS:
         return [match.span() for match in _SIGNS[signal].finditer(text)]

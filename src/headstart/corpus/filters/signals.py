@@ -14,11 +14,13 @@ from functools import cache
 import numpy as np
 
 from headstart.corpus.text.word_tokens import Tokens, tokenize
-from headstart.corpus.text.words import SENTENCE_ENDS, Words, lengthened, split
+from headstart.corpus.text.words import SENTENCE_ENDS, SYLLABLE, Words, lengthened, split
 
 BULLETS = "•-‣⁃◦▪●*–"
 ELLIPSES = ("...", "…")
 SHORT_LINE, LONG_LINE = 30, 200
+SHORT_WIDE_LINE, LONG_WIDE_LINE = 12, 80  # of Chinese and Japanese, whose signs say more each
+_HANGUL, _HANGUL_END, _FINALS = 0xAC00, 0xD7A4, 28
 LISTED = 12  # words of a sentence that may be a list of names
 NEWLINE = ord("\n")
 _LOREM_IPSUM = "lorem ipsum".encode("utf-32-le")
@@ -101,7 +103,13 @@ def _of_words(measured: Measured) -> dict[str, float]:
         for name in ("mean_word_length", "alphabetic_words", "alphabetic_tokens"):
             signals[name] = math.nan
     else:
-        signals["mean_word_length"] = float((tokens.ends - tokens.starts)[tokens.worded].sum()) / count
+        # A syllable of Hangul is one sign of two or three letters.
+        blocks = words.points[(words.points >= _HANGUL) & (words.points < _HANGUL_END)]
+        more = len(blocks) + np.count_nonzero((blocks - _HANGUL) % _FINALS)
+        # Signs that are a word each, in a text with both, say nothing of the length of words.
+        spelled = tokens.worded & (words.classes[tokens.starts] != SYLLABLE)
+        length = float((tokens.ends - tokens.starts)[spelled].sum())
+        signals["mean_word_length"] = (length + more) / max(np.count_nonzero(spelled), 1)
         parts = np.flatnonzero(np.append(True, tokens.starts[1:] != tokens.ends[:-1]))  # between spaces
         lettered = np.logical_or.reduceat(tokens.lettered, parts)
         signals["alphabetic_words"] = np.count_nonzero(lettered) / len(parts)
@@ -132,7 +140,7 @@ def _of_sentences(measured: Measured) -> dict[str, float]:
     wordless = np.count_nonzero(line[1:] != line[:-1]) - np.count_nonzero(own[1:] != own[:-1])
     starts = tokens.starts[worded[first]]
     lengths = np.append(starts[1:], len(words.points)) - starts
-    signals["sentences"] = float(count + wordless)
+    signals["sentences"] = math.nan if words.without_full_stops else float(count + wordless)
     signals["odd_sentences"] = np.count_nonzero((lengths < 20) | (lengths > 500)) / count
     technical = np.flatnonzero(_technical().take(words.points, mode="clip"))
     before = np.searchsorted(technical, starts)
@@ -161,9 +169,13 @@ def _of_lines(measured: Measured) -> dict[str, float]:
     count = max(len(lines), 1)
     signals["bullet_lines"] = len([1 for line in lines if line.lstrip()[0] in BULLETS]) / count
     signals["ellipsis_lines"] = len([1 for line in lines if line.rstrip().endswith(ELLIPSES)]) / count
-    signals["punctuated_lines"] = len([1 for line in lines if line[-1] in _ENDS]) / count
-    signals["short_lines"] = len([1 for length in lengths if length <= SHORT_LINE]) / count
-    signals["long_lines"] = len([1 for length in lengths if length >= LONG_LINE])
+    words = measured.words
+    ended = len([1 for line in lines if line[-1] in _ENDS]) / count
+    # Thai and Lao have no sign that ends a sentence.
+    signals["punctuated_lines"] = math.nan if words.without_full_stops else ended
+    short, long = (SHORT_LINE, LONG_LINE) if words.signs_of_word != 2 else (SHORT_WIDE_LINE, LONG_WIDE_LINE)
+    signals["short_lines"] = len([1 for length in lengths if length <= short]) / count
+    signals["long_lines"] = len([1 for length in lengths if length >= long])
     repeats, characters = _repeated(lines)
     signals["duplicate_lines"] = repeats / count
     signals["duplicate_line_characters"] = characters / max(len(text), 1)
@@ -190,22 +202,29 @@ def _repeated(parts: list[str]) -> tuple[int, int]:
 
 
 def _of_ngrams(measured: Measured) -> dict[str, float]:
-    """Gopher's n-gram shares of a text's characters. What repeats as an n-gram does so as an (n-1)-gram."""
+    """Gopher's n-gram shares of a text's characters. What repeats as an n-gram does so as an (n-1)-gram.
+
+    Of a script without spaces, where every sign is a token, a word is as many signs as one has on average.
+    """
     signals: dict[str, float] = {}
     tokens, characters = measured.tokens, max(len(measured.text), 1)
-    count = len(tokens.starts)
+    count, of_word = len(tokens.starts), measured.words.signs_of_word
     lengths = np.zeros(count + 1, np.int64)
     np.cumsum(tokens.ends - tokens.starts, out=lengths[1:])
     at, grams = np.arange(count), tokens.hashes
-    for n in range(2, min(count, 10) + 1):
-        at = at[: np.searchsorted(at, count - n, "right")]
-        at, grams = _shared(at, lengthened(grams[: len(at)], tokens.hashes[at + n - 1]))
+    for n in range(2, min(count // of_word, 10) + 1):
+        longest = n * of_word
+        for size in range((n - 1) * of_word + 1 if n > 2 else 2, longest + 1):
+            at = at[: np.searchsorted(at, count - size, "right")]
+            at, grams = _shared(at, lengthened(grams[: len(at)], tokens.hashes[at + size - 1]))
         if n < 5:
             often, first = _most_frequent(at, grams)
-            size = int(lengths[first + n] - lengths[first]) + n - 1  # with a space between words
+            spaces = n - 1 if of_word == 1 else 0
+            size = int(lengths[first + longest] - lengths[first]) + spaces
             signals[f"top_{n}_gram"] = min(often * size / characters, 1.0)
         elif len(at):
-            signals[f"duplicate_{n}_grams"] = _covered(at.tolist(), grams.tolist(), n, lengths) / characters
+            covered = _covered(at.tolist(), grams.tolist(), longest, lengths)
+            signals[f"duplicate_{n}_grams"] = covered / characters
         else:
             break
     return signals

@@ -3,7 +3,7 @@
 import hashlib
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -33,6 +33,7 @@ _SYLLABLES = [
     (0xF900, 0xFAFF),  # CJK compatibility ideographs
 ]
 
+_THAI, _THAI_END, _CJK = 0x0E00, 0x0F00, 0x3000
 _SIGMA = 0x3A3  # whose small letter depends on what follows
 
 # Polynomial hashing modulo 2^64. An odd base has an inverse, so any span's hash comes from two prefix sums.
@@ -127,6 +128,24 @@ class Words:
     def unspaced(self) -> bool:
         """Whether the text is written without spaces between words, by and large."""
         return bool(np.count_nonzero(self.classes == SYLLABLE) > 0.3 * len(self.points))
+
+    @cached_property
+    def signs_of_word(self) -> int:
+        """How many signs a word has on average that are counted as a word each: 1 where words have spaces.
+
+        Two in Chinese and Japanese, four in Thai, Lao, Burmese and Khmer with their vowels.
+        """
+        if not self.unspaced:
+            return 1
+        alone = self.points[self.classes == SYLLABLE]
+        return 4 if 2 * np.count_nonzero(alone < _CJK) > len(alone) else 2
+
+    @property
+    def without_full_stops(self) -> bool:
+        """Whether the text is in Thai or Lao by and large, which have no sign that ends a sentence."""
+        return self.unspaced and bool(
+            2 * np.count_nonzero((self.points >= _THAI) & (self.points < _THAI_END)) > len(self.points)
+        )
 
     def ngrams(self, n: int) -> np.ndarray:
         """One hash for each run of n words; empty where there are fewer than n."""

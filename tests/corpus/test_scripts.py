@@ -1,0 +1,82 @@
+"""Scripts without spaces are judged by rules made for words: what the signals count there."""
+
+import math
+
+import numpy as np
+import pytest
+
+from headstart.corpus.filters.signals import compute
+from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus.text.words import split
+
+JAPANESE = (
+    "コンテナターミナルでは、船から降ろした荷をガントリークレーンで岸壁に並べる。ガントリークレーンの運転手は地上三十"
+    "メートルの席に座り、無線で作業員と連絡を取る。\n\n雨の日には仕事を止め、車庫で道具を磨きながら空が晴れるのを待つ。"
+    "コンテナターミナルの事務所は、どの荷がどこにあるかを帳面に記録している。夏は朝早く、冬は昼から働き、昼休みには港の"
+    "食堂で魚の定食を食べる。若い人は先輩から縄の結び方を習い、夕方になると灯台の明かりを見て家に帰る。"
+)
+CHINESE = (
+    "港务局早上五点开门，渔船可以停到晚上八点。船主要先到港务局登记船名和人数，港务局再安排泊位。\n\n"
+    "冬天风大，港务局会把小船拖到石墙后面。孩子们喜欢在码头上看船，老人坐在长椅上谈天气和鱼价。"
+)
+THAI = (
+    "ท่าเรือของหมู่บ้านเปิดให้เรือประมงเข้ามาจอดตั้งแต่ตีห้าจนถึงสองทุ่ม "
+    "ชาวประมงต้องแจ้งชื่อเรือและจำนวนลูกเรือ\n\n"
+    "เมื่อลมแรงเจ้าหน้าที่จะลากเรือเล็กไปไว้หลังกำแพงหิน เด็กชอบดูเรือที่ท่า คนแก่นั่งคุยกันเรื่องอากาศ"
+)
+KOREAN = (
+    "항구의 하루는 해가 뜨기 전에 시작된다. 배가 들어오면 사람들"
+    "은 줄을 받아 매고, 상자에 담긴 생선을 내려 저울에 단다. "
+    "값은 그 자리에서 정해지고, 트럭은 곧 도시로 떠난다."
+)
+ENGLISH = (
+    "The harbour opens at five in the morning, and boats may stay until eight. Every captain gives a name to "
+    "the office before he looks for a place at the quay. In winter small ones are pulled behind stone walls."
+)
+
+
+def signals(text: str, language: str) -> dict[str, float]:
+    words = split(text)
+    return compute(text, words, words.hashes[:0], language)
+
+
+@pytest.mark.parametrize(
+    ("text", "signs", "ends"),
+    [(JAPANESE, 2, False), (CHINESE, 2, False), (THAI, 4, True), (KOREAN, 1, False), (ENGLISH, 1, False)],
+)
+def test_how_many_signs_a_word_has(text: str, signs: int, ends: bool) -> None:
+    assert split(text).signs_of_word == signs
+    assert split(text).without_full_stops == ends
+
+
+@pytest.mark.parametrize(
+    ("text", "language"), [(JAPANESE, "ja"), (CHINESE, "zh"), (THAI, "th"), (KOREAN, "ko"), (ENGLISH, "en")]
+)
+def test_plain_prose_breaks_no_rule_on_repetition_and_word_length(text: str, language: str) -> None:
+    found = signals(text, language)
+    for_all, _ = CorpusRecipe().quality_rules()
+    columns = {name: np.array([value]) for name, value in found.items()}
+    rules = {name: rule for name, rule in for_all.general.items() if rule is not None}
+    assert [name for name, rule in rules.items() if rule.signal != "words" and rule.removes(columns)[0]] == []
+
+
+def test_a_term_is_no_repetition_and_a_repeated_sentence_is() -> None:
+    assert signals(JAPANESE, "ja")["duplicate_5_grams"] < 0.15
+    assert signals(CHINESE, "zh")["top_4_gram"] < 0.16
+    assert signals(JAPANESE * 3, "ja")["duplicate_5_grams"] > 0.5
+    assert signals(CHINESE * 3, "zh")["duplicate_10_grams"] > 0.5
+    assert signals(THAI * 3, "th")["duplicate_5_grams"] > 0.5
+
+
+def test_a_language_without_full_stops_is_not_asked_for_them() -> None:
+    found = signals(THAI, "th")
+    assert math.isnan(found["punctuated_lines"])
+    assert math.isnan(found["sentences"])
+    assert signals(JAPANESE, "ja")["punctuated_lines"] == 1
+
+
+def test_a_syllable_of_hangul_has_letters() -> None:
+    assert signals("가 각", "ko")["mean_word_length"] == 2.5
+    assert 4 < signals(KOREAN, "ko")["mean_word_length"] < 8
+    # Japanese among Latin letters: the signs are no words of one letter.
+    assert signals("The word 港 means harbour and 船 means ship", "en")["mean_word_length"] > 4
