@@ -1,6 +1,7 @@
 """Model folders as they are published: what config.json leaves out, says for others, or says twice."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from headstart.interchange.model_folder import load_model
 from headstart.interchange.published_config import DEFAULTS, with_defaults
 from headstart.interchange.transfer import import_model
 from headstart.models.registry import FAMILIES, make_config
+from headstart.tokenizer.published import CLASS_OF_MODEL
 
 ROWS = torch.randint(5, 300, (2, 12), generator=torch.Generator().manual_seed(2))
 
@@ -209,3 +211,21 @@ def test_weights_that_the_configuration_does_not_speak_of_are_not_passed_over(ki
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(HeadstartError, match=r"q_proj\.bias"):
         load_model(folder)
+
+
+def test_the_table_of_folders_that_load_is_true() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "published-models.md").read_text(encoding="utf-8")
+    rows = [
+        line.split("|")[1:3]
+        for line in page.splitlines()
+        if line.startswith("| `") and "model_type" not in line
+    ]
+    table = {
+        name.strip("` "): kind.strip("` ") if "none" not in kind else None
+        for names, kind in rows
+        for name in names.split(",")
+    }
+    known = {family.model_type for family in FAMILIES.values() if family.model_type}
+    assert set(table) <= known
+    assert len(table) > 15
+    assert all(CLASS_OF_MODEL.get(name) == kind for name, kind in table.items())

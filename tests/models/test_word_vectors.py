@@ -150,3 +150,14 @@ def test_vocabulary_round_trip(tmp_path) -> None:
     write_vocabulary(tmp_path / "vocabulary.txt", counts)
     assert read_vocabulary(tmp_path / "vocabulary.txt") == counts
     assert list(read_vocabulary(tmp_path / "vocabulary.txt")) == list(counts)
+
+
+def test_files_in_gzip(tmp_path) -> None:
+    import gzip
+
+    packed = gzip.compress(b"2 2\nthe 1 2\nof 3 4\n")
+    (tmp_path / "vectors.txt.gz").write_bytes(packed)
+    assert read_vectors(tmp_path / "vectors.txt.gz").vector("of").tolist() == [3.0, 4.0]
+    (tmp_path / "vectors.txt.gz").write_bytes(packed[:-12])
+    with pytest.raises(HeadstartError, match="damaged"):
+        read_vectors(tmp_path / "vectors.txt.gz")

@@ -4,9 +4,12 @@ What word2vec and GloVe leave behind, and the ecosystem's three file formats for
 and binary format, and GloVe's text format.
 """
 
+import gzip
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from safetensors import SafetensorError
@@ -139,8 +142,13 @@ class WordVectors:
                 )
 
 
+_DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
+
+
 def read_vectors(path: Path) -> WordVectors:
     """Read word vectors: a folder of ours, or a file in word2vec's text or binary or in GloVe's format.
+
+    A file may be packed by gzip.
 
     Files carry no counts; the order of their words stands for frequency.
 
@@ -150,18 +158,30 @@ def read_vectors(path: Path) -> WordVectors:
     if path.is_dir():
         return WordVectors.load(path)
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             head = file.readline()
             beginning = file.read(4096)
     except FileNotFoundError:
         raise HeadstartError(f"there are no word vectors {path}; check the path") from None
+    except _DAMAGED as error:
+        raise HeadstartError(f"{path} is damaged gzip ({error}); get it again") from None
     fields = head.split()
     counted = len(fields) == 2 and all(field.isdigit() for field in fields)
     read = _read_text
     if counted and not _is_text(beginning):
         read = _read_binary
-    words, matrix = read(path, (int(fields[0]), int(fields[1])) if counted else None)
+    try:
+        words, matrix = read(path, (int(fields[0]), int(fields[1])) if counted else None)
+    except _DAMAGED as error:
+        raise HeadstartError(f"{path} is damaged gzip ({error}); get it again") from None
     return WordVectors(words, np.zeros(len(words), np.int64), matrix)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The file, unpacked where it is gzip, as large sets of vectors are published."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
 
 
 def _is_text(beginning: bytes) -> bool:
@@ -179,7 +199,7 @@ def _read_text(path: Path, shape: tuple[int, int] | None) -> tuple[list[str], np
     words: list[str] = []
     rows: list[np.ndarray] = []
     width = shape[1] if shape else None
-    with path.open("rb") as file:
+    with _opened(path) as file:
         if shape:
             file.readline()
         for number, line in enumerate(file, 2 if shape else 1):
@@ -202,7 +222,7 @@ def _read_binary(path: Path, shape: tuple[int, int] | None) -> tuple[list[str], 
     count, width = shape
     words: list[str] = []
     matrix = np.empty((count, width), np.float32)
-    with path.open("rb") as file:
+    with _opened(path) as file:
         file.readline()
         for place in range(count):
             word = bytearray()
