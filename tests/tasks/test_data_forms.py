@@ -221,6 +221,19 @@ def test_half_of_an_input_is_not_left_out_unasked(tmp_path):
     assert load_examples(jsonl(tmp_path / "b.jsonl", same)).inputs[0] == "some word 0"
 
 
+def test_copies_of_an_input_are_no_half_of_it(tmp_path):
+    row = {"instruction": "Add the numbers", "input": "1 and 2", "output": "3"}
+    row["text"] = "Below is a task.\n### Instruction:\nAdd the numbers\n### Input:\n1 and 2\n### Response:\n3"
+    found = load_examples(jsonl(tmp_path / "alpaca.jsonl", [row] * 2))
+    assert (found.task, found.targets[0]) == ("chat", ("3",))
+    news = [{"title": f"war {i}", "description": f"a longer text {i}", "label": i % 2} for i in range(4)]
+    with pytest.raises(HeadstartError, match="would leave out 'description'"):
+        load_examples(jsonl(tmp_path / "news.jsonl", news))
+    bare = [{"tokens": ["a", "b"], "ner_tags": [0, 3]}, {"tokens": ["c"], "ner_tags": [1]}]
+    found = load_examples(jsonl(tmp_path / "ner.jsonl", bare))
+    assert any("tags are numbers without names" in note for note in found.notes)
+
+
 def test_squad_2_as_a_table(tmp_path):
     content = (
         "question,context,answers,is_impossible\n"

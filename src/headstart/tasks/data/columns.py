@@ -32,6 +32,10 @@ INPUT_NAMES = {
         "source",
         "ctx",
     ],
+    "description",
+    "abstract",
+    "headline",
+    "statement",
 } - {"a", "b"}
 """What columns of inputs are called; one of these that is not read is missed."""
 MAY_LACK = {role for kind in ALL.values() for role in (*kind.answers, *kind.optional)}
@@ -147,12 +151,14 @@ def refuse_half(
     texts = [_squeezed(row, read) for row in rows]
     for column in known:
         others = [_squeezed(row, [column]) for row in rows]
-        if any(
-            other in text or text in other
-            for text, other in zip(texts, others, strict=True)
-            if text and other
-        ):
-            continue  # the same text in another form
+        pairs = [
+            (part, other)
+            for row, other in zip(rows, others, strict=True)
+            for part in (_squeezed(row, [one]) for one in read)
+            if part and other
+        ]
+        if any(other in part or part in other for part, other in pairs):
+            continue  # the same text in another form, such as Alpaca's whole prompt
         if sum(map(len, others)) >= sum(map(len, texts)):
             named = " and ".join(map(repr, read))
             role = "pair" if "pair" in kind.roles else next(iter(kind.roles))

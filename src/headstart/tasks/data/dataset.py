@@ -251,7 +251,12 @@ def _said(
 
 def _in_one_scheme(examples: Examples) -> Examples:
     """Tags of spans in BIO, whatever scheme they were written in, and what there was to say."""
-    if examples.task != "tagging" or not marks_entities(examples.targets):
+    if examples.task != "tagging":
+        return examples
+    if all(tag.isdecimal() for tag in examples.occurring):
+        note = "tags are numbers without names, so that no spans are told; words are scored one by one"
+        return replace(examples, notes=[*examples.notes, note])
+    if not marks_entities(examples.targets):
         return examples
     scheme, broken = scheme_of(examples.targets)
     notes = [f"tags in {scheme}, read as BIO"] if scheme != "BIO" else []
