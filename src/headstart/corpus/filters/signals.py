@@ -109,7 +109,7 @@ def _of_words(measured: Measured) -> dict[str, float]:
         # Signs that are a word each, in a text with both, say nothing of the length of words.
         spelled = tokens.worded & (words.classes[tokens.starts] != SYLLABLE)
         length = float((tokens.ends - tokens.starts)[spelled].sum())
-        signals["mean_word_length"] = (length + more) / max(np.count_nonzero(spelled), 1)
+        signals["mean_word_length"] = (length + more) / max(int(np.count_nonzero(spelled)), 1)
         parts = np.flatnonzero(np.append(True, tokens.starts[1:] != tokens.ends[:-1]))  # between spaces
         lettered = np.logical_or.reduceat(tokens.lettered, parts)
         signals["alphabetic_words"] = np.count_nonzero(lettered) / len(parts)

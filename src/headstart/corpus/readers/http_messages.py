@@ -108,7 +108,8 @@ def content_of(headers: Headers, body: bytes) -> bytes:
 
 def _joined(body: bytes) -> bytes:
     """The chunks of a body as one; a body that does not begin with one has been joined."""
-    chunks, at = [], 0
+    chunks: list[bytes] = []
+    at = 0
     while at < len(body):
         match = _CHUNK.match(body, at)
         if match is None:

@@ -206,14 +206,14 @@ def _measured(address: str) -> tuple[int, str]:
     if not stat.S_ISREG(Path(address).stat().st_mode):
         raise ValueError("not a regular file")
     with Path(address).open("rb") as file:
-        facts = os.fstat(file.fileno())
-        size = facts.st_size
+        status = os.fstat(file.fileno())
+        size = status.st_size
         digest.update(str(size).encode())
         for offset in (0, size // 2, max(size - _DIGESTED, 0)):
             file.seek(offset)
             digest.update(file.read(_DIGESTED))
         if size > 2 * _DIGESTED:
-            digest.update(str(facts.st_mtime_ns).encode())
+            digest.update(str(status.st_mtime_ns).encode())
     return size, digest.hexdigest()
 
 

@@ -160,12 +160,15 @@ class Words:
         if not len(self.hashes):
             return hashlib.blake2b(self.points.tobytes(), digest_size=16).digest()
         content = hashlib.blake2b(self.hashes.tobytes(), digest_size=16)
-        minus = (self.points == ord("-")) & np.append(self.classes[1:] == DIGIT, False)
-        minus &= np.append(True, self.classes[:-1] < SYMBOL)
-        # One that opens a line is a bullet.
-        operator = _operators().take(np.minimum(self.points, 0x7F))
-        operator &= np.append(False, self.points[:-1] != ord("\n"))
-        at = np.flatnonzero(operator | minus)
+        at = np.flatnonzero(_operators().take(self.points, mode="clip"))
+        if len(at):
+            points, classes = self.points, self.classes
+            before = np.maximum(at - 1, 0)
+            behind = classes[np.minimum(at + 1, len(points) - 1)]
+            minus = (behind == DIGIT) & ((at == 0) | (classes[before] < SYMBOL))
+            # An operator that opens a line is a bullet.
+            inside = (at > 0) & (points[before] != ord("\n"))
+            at = at[np.where(points[at] == ord("-"), minus, inside)]
         if len(at):
             content.update(np.searchsorted(self.starts, at).astype(np.int64).tobytes())
             content.update(self.points[at].tobytes())
@@ -175,7 +178,7 @@ class Words:
 @cache
 def _operators() -> np.ndarray:
     table = np.zeros(0x80, bool)
-    table[[ord(sign) for sign in "+*/%<>=&|^~"]] = True
+    table[[ord(sign) for sign in "+-*/%<>=&|^~"]] = True
     return table
 
 
