@@ -52,11 +52,19 @@ def models(
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Families or models; none: everything.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    folders: Annotated[
+        bool, typer.Option("--folders", help="Print which folders of the hub are read, as Markdown.")
+    ] = False,
 ) -> None:
     """Compare published models: sizes, exact parameters, training data; up to four side by side."""
     from headstart.models.catalogue.comparison import facts
     from headstart.models.catalogue.timeline import TIMELINE, UNDISCLOSED
 
+    if folders:
+        from headstart.models.catalogue.folders import folders_table
+
+        typer.echo(folders_table())
+        return
     chosen = _chosen(names or [])
     if as_json:
         figures: dict[str, Any] = {"models": [facts(name) for name in chosen]}

@@ -6,6 +6,7 @@ of its weights each of ours is. A family is one object of the class `Family` in 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from headstart.errors import HeadstartError
@@ -106,11 +107,12 @@ class Stored:
         if count == 1:
             return [tensor]
         if self.by_head and not len(tensor) % (count * config.heads):
-            parts = tensor.unflatten(0, (config.heads, count, -1))
+            parts = tensor.reshape(config.heads, count, -1, *tensor.shape[1:])
             return [part.flatten(0, 1) for part in parts.unbind(1)]
         rows = [_output_rows(name, config) for name in self.names]
         if None not in rows and sum(filter(None, rows)) == len(tensor):
-            return list(tensor.split([row or 0 for row in rows]))
+            ends = list(accumulate(row or 0 for row in rows))
+            return [tensor[start:end] for start, end in pairwise([0, *ends])]
         return list(tensor.chunk(count))
 
     def join(self, parts: list["Tensor"], config: TransformerConfig) -> "Tensor":
@@ -118,7 +120,7 @@ class Stored:
         import torch
 
         if self.by_head:
-            by_head = [part.unflatten(0, (config.heads, -1)) for part in parts]
+            by_head = [part.reshape(config.heads, -1, *part.shape[1:]) for part in parts]
             tensor = torch.stack(by_head, 1).flatten(0, 2)
         else:
             tensor = torch.cat(parts) if len(parts) > 1 else parts[0]
