@@ -4,9 +4,11 @@ import struct
 from contextlib import closing
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tensorboardX.proto.event_pb2 import Event
 
-from headstart.training.metrics import FILE, Metrics, read_metrics
+from headstart.training.metrics import FILE, Cursor, Metrics, follow, read_metrics
 
 
 def test_events_and_their_numbers(tmp_path) -> None:
@@ -113,3 +115,31 @@ def test_a_broken_line_in_the_middle_is_passed_over(tmp_path) -> None:
     assert [event["seq"] for event in read_metrics(tmp_path)] == [1, 2]
     with closing(Metrics(tmp_path, 2, [])) as metrics:
         assert metrics.seq == 2
+
+
+@given(cuts=st.lists(st.integers(0, 2000), max_size=6).map(sorted))
+def test_a_cursor_reads_every_event_once(tmp_path_factory, cuts) -> None:
+    """Wherever the file ends when it is looked at, in the middle of a line too."""
+    whole, growing = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("growing")
+    with closing(Metrics(whole, 0, [])) as metrics:
+        for step in range(1, 20):
+            metrics.write("step", step, loss=1.0 / step)
+        metrics.write("resume", 7, after=7)
+    content = (whole / FILE).read_bytes()
+    found, cursor = [], Cursor()
+    for end in [*cuts, len(content)]:
+        (growing / FILE).write_bytes(content[:end])
+        events, cursor = follow(growing, cursor)
+        found += events
+    assert [event["seq"] for event in found] == list(range(1, 21))
+    assert cursor == Cursor(len(content), 20)
+    assert follow(growing, cursor) == ([], cursor)
+
+
+def test_a_cursor_of_another_run_begins_anew(tmp_path) -> None:
+    assert follow(tmp_path, Cursor(500, 9)) == ([], Cursor())
+    with closing(Metrics(tmp_path, 0, [])) as metrics:
+        metrics.write("step", 1, loss=1.0)
+    events, cursor = follow(tmp_path, Cursor(5000, 90))
+    assert [event["seq"] for event in events] == [1]
+    assert cursor.seq == 1

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from headstart.folder import fingerprint
+from headstart.interchange.model_folder import load_model
 from headstart.models.registry import family_named
 from headstart.models.transformer import build
 from headstart.objectives.vocabulary import read_vocabulary
@@ -29,7 +31,7 @@ from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.monitoring.spikes import Running, SpikeDetector
 from headstart.training.recipe import ParallelRecipe, PretrainRecipe
-from headstart.training.run_frame import Progress
+from headstart.training.run_frame import Progress, snapshot_steps
 
 # What differs between two runs that are the same: when it was, and how long it took.
 TIMES = {
@@ -206,6 +208,45 @@ def test_run_folders_of_earlier_versions_go_on(engine_recipe, tmp_path, monkeypa
     assert account(run) == account(tmp_path / "whole")
     ours, theirs = (folder / "model" / "model.safetensors" for folder in (run, tmp_path / "whole"))
     assert ours.read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["average", "in parts"])
+def test_snapshots_are_models_of_the_way(engine_recipe, tmp_path, monkeypatch, name) -> None:
+    """At step 0, the last step and some between them; of a run that was cut off, too."""
+    kind, changes = SETTINGS[name]
+    recipe = engine_recipe(kind, **changes, snapshots=5)
+    pretrain(engine_recipe(kind, **changes), tmp_path / "plain")
+    cut(recipe, tmp_path / "run", 4, monkeypatch)
+    pretrain(recipe, tmp_path / "run")
+    assert account(tmp_path / "run") == account(tmp_path / "plain")
+    steps = sorted(int(path.name[5:]) for path in (tmp_path / "run" / "snapshots").iterdir())
+    assert steps == [0, 1, 2, 5, 12]
+    final = load_model(tmp_path / "run").model.state_dict()
+    last = load_model(tmp_path / "run" / "snapshots" / "step-12").model.state_dict()
+    first = load_model(tmp_path / "run" / "snapshots" / "step-0").model.state_dict()
+    for weight, tensor in final.items():
+        assert torch.equal(last[weight], tensor.bfloat16().float()), weight
+    assert any(not torch.equal(first[weight], last[weight]) for weight in final)
+    sizes = [
+        (tmp_path / "run" / folder / "model.safetensors").stat().st_size
+        for folder in ("snapshots/step-5", "model")
+    ]
+    assert sizes[0] < 0.6 * sizes[1]
+    card = (tmp_path / "run" / "snapshots" / "step-5" / "README.md").read_text()
+    assert "in 5 steps" in card
+    assert "Held-out loss at step 4: " in card
+
+
+@pytest.mark.parametrize(("steps", "count"), [(1, 3), (12, 0), (12, 1), (12, 2), (100_000, 12), (3, 9)])
+def test_snapshots_lie_closer_together_early_on(steps, count) -> None:
+    kept = sorted(snapshot_steps(steps, count))
+    assert len(kept) <= count
+    if count:
+        assert kept[0] == 0
+    if count > 1:
+        assert kept[-1] == steps
+    gaps = np.diff(kept)
+    assert (np.diff(gaps) >= 0).all()
 
 
 def test_progress_is_saved_and_restored_whole() -> None:
@@ -405,6 +446,6 @@ def test_every_setting_of_the_recipe_was_thought_of(engine_recipe) -> None:
     """A new setting belongs in one of the tests above, or is known to hold no state."""
     stateless = {"tokens", "model", "seed", "device", "compile", "parallel", "spike_deviations", "sinks"}
     stateless |= {"context", "rows", "steps", "evaluate_every", "evaluate_rows", "checkpoint_every"}
-    stateless |= {"keep_checkpoints", "keep_every", "prompts", "figures_every"}
+    stateless |= {"keep_checkpoints", "keep_every", "prompts", "figures_every", "snapshots"}
     tested = set(itertools.chain.from_iterable(changes for _, changes in SETTINGS.values()))
     assert set(PretrainRecipe.model_fields) == stateless | tested | {"phases", "on_spike"}

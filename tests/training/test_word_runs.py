@@ -294,6 +294,28 @@ def test_every_loop_pauses_and_makes_single_steps(whole, recipe, family, tmp_pat
         assert captures == []
 
 
+@pytest.mark.parametrize("family", TRAINERS)
+def test_snapshots_are_models_of_the_way(whole, recipe, family, tmp_path) -> None:
+    run = tmp_path / "run"
+    TRAINERS[family](recipe(family, snapshots=3), run)
+    assert_same_run(run, whole(family))
+    steps = 12 if family == "elmo" else 3
+    names = sorted(int(path.name.removeprefix("step-")) for path in (run / "snapshots").iterdir())
+    assert names == [0, 1, steps]
+    load = elmo_run.ElmoLanguageModel.load if family == "elmo" else WordVectors.load
+    first, last = (load(run / "snapshots" / f"step-{step}") for step in (0, steps))
+    final = load(run / "model")
+    if family == "elmo":
+        pairs = [
+            (model.softmax.weight.detach().numpy(), final.softmax.weight.detach().numpy())
+            for model in (first, last)
+        ]
+    else:
+        pairs = [(model.matrix, final.matrix) for model in (first, last)]
+    assert not np.array_equal(*pairs[0])
+    assert np.array_equal(*pairs[1])
+
+
 def test_a_capture_of_elmo_shows_its_words_and_their_loss(whole, tmp_path) -> None:
     model = elmo_run.ElmoLanguageModel.load(whole("elmo") / "model")
     batch = [["It", "was", "the", "best"], ["It", "was"], ["not", "looked", "at"]]

@@ -81,6 +81,8 @@ class ElmoRecipe(Recipe):
     checkpoint_every: int = Field(200, ge=1)
     """Steps between two checkpoints."""
     keep_checkpoints: int = Field(2, ge=1)
+    snapshots: int = Field(0, ge=0)
+    """Models that are kept of the way, in `snapshots/`: at step 0, the last step, and some between them."""
     """How many of the newest checkpoints stay on the disk."""
     seed: int = Field(0, ge=0)
     """Of the initial weights and of all that is drawn."""
@@ -117,7 +119,7 @@ def train_elmo(recipe: ElmoRecipe, run: Path, replace: bool = False) -> Path:
 
 def _train(recipe: ElmoRecipe, run: Path) -> Path:
     options = preset(recipe.model.size)
-    claim(run, recipe, corpus_manifest(recipe.corpus)["funnel"], {"corpus"}, recipe.seed)
+    claim(run, recipe, corpus_manifest(recipe.corpus)["funnel"], {"corpus", "snapshots"}, recipe.seed)
     if (run / "model").exists():
         return run / "model"
     totals = write_text(recipe.corpus, run / "text", sentences, recipe.heldout_share)["train"]
@@ -128,8 +130,9 @@ def _train(recipe: ElmoRecipe, run: Path) -> Path:
     model = build(
         options, vocabulary | {w: n for w, n in frequent.items() if w not in vocabulary}, recipe.seed
     )
-    ElmoRun(recipe, run, model).train()
-    model.save(run / "model")
+    trained = ElmoRun(recipe, run, model)
+    trained.train()
+    trained.write_model(run / "model")
     remove(run / "text")
     return run / "model"
 
@@ -207,7 +210,13 @@ class ElmoRun(RunFrame[ElmoProgress]):
     title = "pre-train elmo"
 
     def __init__(self, recipe: ElmoRecipe, folder: Path, model: ElmoLanguageModel) -> None:
-        pace = Pace(recipe.steps, recipe.checkpoint_every, recipe.evaluate_every, recipe.keep_checkpoints)
+        pace = Pace(
+            recipe.steps,
+            recipe.checkpoint_every,
+            recipe.evaluate_every,
+            recipe.keep_checkpoints,
+            snapshots=recipe.snapshots,
+        )
         super().__init__(folder, pace, ElmoProgress())
         self.recipe, self.model, self.peak_rate = recipe, model, recipe.rate
         self.text = Sentences(folder / "text" / "train.txt", recipe.longest)
@@ -301,6 +310,10 @@ class ElmoRun(RunFrame[ElmoProgress]):
                 whole["state"].setdefault(int(number), {})[name] = tensor
         self.model.load_state_dict(weights)
         self.adam.load_state_dict(whole)
+
+    def write_model(self, folder: Path) -> None:
+        """Write ELMo's own folder."""
+        self.model.save(folder)
 
     def _capture(self, batch: list[list[str]]) -> None:
         self.capture_next = False

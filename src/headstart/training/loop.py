@@ -57,6 +57,7 @@ GPU_FIGURES = 10
 FREE = {
     "tokens", "micro_rows", "device", "compile", "checkpoint_activations", "parallel", "checkpoint_every",
     "keep_checkpoints", "keep_every", "statistics_every", "figures_every", "sinks", "prompts",
+    "snapshots",
 }  # fmt: skip
 
 Sampler = Callable[[Transformer, Tokenizer, str], str]
@@ -111,16 +112,7 @@ def _pretrain(recipe: PretrainRecipe, run: Path, layout: ParallelContext, sample
     model = build(config, recipe.seed, getattr(torch, recipe.precision))
     trained = Run(recipe, run, model, tokenizer, layout, sample)
     trained.train()
-    if trained.trainer.average is not None:
-        trained.trainer.average.swap()  # what is evaluated is what is saved
-    weights = layout.whole(model)
-    if layout.main:
-        if recipe.early_stop is not None and (run / BEST).exists():
-            weights = load_file(run / BEST)
-        with torch.device("meta"):
-            finished = Transformer(config)  # has no memory of its own: it takes the weights as they lie
-        finished.load_state_dict(weights, assign=True)
-        save_model(folder, finished, tokenizer, recipe.objective.head, model_card(recipe, finished, run))
+    trained.write_model(folder, finished=True)
     return folder
 
 
@@ -184,11 +176,13 @@ class Run(RunFrame[PretrainProgress]):
             recipe.evaluate_every,
             recipe.keep_checkpoints,
             recipe.keep_every,
+            recipe.snapshots,
         )
         progress = PretrainProgress(spikes=SpikeDetector(recipe.spike_deviations))
         super().__init__(folder, pace, progress, layout, recipe.sinks)
         self.title, self.peak_rate = f"pre-train {recipe.objective.kind}", recipe.optimiser.matrix_rate
         self.recipe, self.tokenizer, self.sample = recipe, tokenizer, sample
+        self.whole_config = model.config
         self.trainer = Trainer(recipe, model, tokenizer, layout, begin=not self.checkpoints.folders())
         self.piece_bytes = torch.from_numpy(tokenizer.piece_bytes)
         self.diagnostics = Diagnostics()
@@ -254,6 +248,27 @@ class Run(RunFrame[PretrainProgress]):
         self.trainer.optimiser.load_state(stored.names(OPTIMISER), partial(stored.read, OPTIMISER))
         if self.trainer.average is not None:
             self.trainer.average.load_state(partial(stored.read, AVERAGE))
+
+    def write_model(self, folder: Path, finished: bool = False) -> None:
+        """Write a model folder: of the average where there is one, for that is what was evaluated.
+
+        Args:
+            finished: in float32, with the weights of the lowest held-out loss where `early_stop` keeps them;
+                else the weights as they are, in bfloat16.
+        """
+        average, recipe = self.trainer.average, self.recipe
+        with average.applied() if average is not None else nullcontext():
+            weights = self.layout.whole(self.model)
+            if not self.layout.main:
+                return
+            if finished and recipe.early_stop is not None and (self.folder / BEST).exists():
+                weights = load_file(self.folder / BEST)
+            with torch.device("meta"):
+                whole = Transformer(self.whole_config)  # no memory of its own: it takes weights as they lie
+            whole.load_state_dict(weights, assign=True)
+            card = model_card(recipe, whole, self.folder, None if finished else self.step)
+            dtype = torch.float32 if finished else torch.bfloat16
+            save_model(folder, whole, self.tokenizer, recipe.objective.head, card, dtype=dtype)
 
     # A step
 

@@ -5,9 +5,11 @@ checkpoint are computed again, so they appear twice; a `resume` event says which
 checkpoint had reached, and `read_metrics` drops what came between.
 """
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,43 @@ def read_metrics(run: Path) -> list[Event]:
             events = [one for one in events if one["step"] <= event["step"] or one["kind"] in lasting]
         events.append(event)
     return events
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far `follow` has read a run's events."""
+
+    place: int = 0
+    """Bytes of the file."""
+    seq: int = 0
+    """The number of the last event."""
+
+
+def follow(run: Path, cursor: Cursor = Cursor()) -> tuple[list[Event], Cursor]:
+    """The events behind a cursor, and the cursor behind them; whatever the file's length, only what is new is
+    read. A line that is still being written is left for the next call.
+
+    Events come as they stand in the file: where a run goes on after a kill a `resume` event says which of the
+    earlier ones are void, as does a `spike` whose action is rollback. A file that is shorter than the cursor
+    is another run's, and read from its beginning.
+    """
+    path = run / FILE
+    if not path.exists():
+        return [], Cursor()
+    events: list[Event] = []
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) < cursor.place:
+            cursor = Cursor()
+        file.seek(cursor.place)
+        place, seq = cursor.place, cursor.seq
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            place += len(line)
+            if (event := _event(line)) is not None:
+                events.append(event)
+                seq = event["seq"]
+    return events, Cursor(place, seq)
 
 
 def _events(path: Path) -> Iterator[Event]:

@@ -6,26 +6,29 @@ from headstart.models.transformer import Transformer
 from headstart.training import control
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
+from headstart.training.schedule import rows_before
 
 
-def model_card(recipe: PretrainRecipe, model: Transformer, run: Path) -> str:
-    """The model card: what it is, what it was trained on, what it reached."""
+def model_card(recipe: PretrainRecipe, model: Transformer, run: Path, step: int | None = None) -> str:
+    """The model card: what it is, what it was trained on, what it reached, up to a step; None: finished."""
     events = read_metrics(run)
     evaluations = [event for event in events if event["kind"] == "evaluation"]
     last = evaluations[-1]
-    if recipe.early_stop is not None:  # the model has the weights of the lowest loss
+    if step is None and recipe.early_stop is not None:  # the model has the weights of the lowest loss
         finite = [event for event in evaluations if event["loss"] is not None]  # no number is null
         last = min(finite, key=lambda event: event["loss"], default=last)
     changed = any(event["kind"] == "control" and event["action"] in control.NUMBERS for event in events)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     begun = f"the weights of `{recipe.start.name}`" if isinstance(recipe.start, Path) else "random weights"
+    step = last["step"] if step is None else step
+    when = "" if last["step"] == step else f"at step {last['step']:,}: "
     return (
         f"# {model.config.family}, {parameters:,} parameters\n\n"
         f"Pre-trained from {begun} with headstart, {recipe.objective.kind} objective, "
-        f"{last['tokens']:,} tokens in {last['step']:,} steps of {recipe.rows} rows "
+        f"{rows_before(step, recipe) * recipe.context:,} tokens in {step:,} steps of {recipe.rows} rows "
         f"of {recipe.context} tokens.\n\n"
-        f"Held-out loss {last['loss']:.4f} nats a target token, {last['bits_per_byte']:.4f} bits a byte "
-        f"(n = {last['targets']:,} targets).\n\n"
+        f"Held-out loss {when}{last['loss']:.4f} nats a target token, {last['bits_per_byte']:.4f} bits a "
+        f"byte (n = {last['targets']:,} targets).\n\n"
         + (
             "The learning rate was changed by hand while it ran; `metrics.jsonl` says when.\n\n"
             if changed

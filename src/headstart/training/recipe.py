@@ -251,6 +251,9 @@ class PretrainRecipe(Recipe):
     """How many of the newest checkpoints stay on the disk."""
     keep_every: int | None = Field(None, ge=1)
     """Checkpoints whose step is a multiple of this are kept for good."""
+    snapshots: int = Field(0, ge=0)
+    """Model folders in bfloat16 that are kept of the way, in `snapshots/`: at step 0, the last step, and
+    between them closer together early on, when most is learned."""
     statistics_every: int | None = Field(None, ge=1)
     """Steps between records of gradient norm and update-to-weight ratio of every tensor; None: none."""
     figures_every: int | None = Field(None, ge=1)

@@ -82,6 +82,16 @@ class Pace:
     """None: never."""
     keep_checkpoints: int = 2
     keep_every: int | None = None
+    snapshots: int = 0
+    """Models that are kept of the way, at `snapshot_steps`."""
+
+
+def snapshot_steps(steps: int, count: int) -> set[int]:
+    """The steps of which models are kept: 0, the last one, and between them each about as many times the one
+    before, for most is learned early."""
+    if count < 2:
+        return {0} if count else set()
+    return {0} | {round(steps ** (1 - n / max(count - 2, 1))) for n in range(count - 1)}
 
 
 class RunFrame(ABC, Generic[P]):
@@ -135,6 +145,10 @@ class RunFrame(ABC, Generic[P]):
     @abstractmethod
     def take_up(self, stored: Stored) -> None:
         """Take up what `tensors` gave."""
+
+    @abstractmethod
+    def write_model(self, folder: Path) -> None:
+        """Write the model as it is into a folder of its kind; all processes call it."""
 
     def evaluate(self) -> None:
         """Measure the model as it is, and write the event."""
@@ -198,13 +212,14 @@ class RunFrame(ABC, Generic[P]):
             self.tell("end", changed_by_control=self.progress.changed)
 
     def _steps(self, resumed: bool) -> None:
-        pace = self.pace
+        pace, kept = self.pace, snapshot_steps(self.pace.steps, self.pace.snapshots)
         if self.layout.main:
             self.bar = ProgressBar(self.title, self.done(pace.steps), self.unit, self.done(self.step))
         with signals() as signalled, self.bar or nullcontext():
             if not resumed:
                 self.begin()
                 self.evaluate()
+                self._snapshot(kept)
             while self.step < pace.steps and not self.ends_early():
                 self._obey(signalled)
                 before = self.step
@@ -216,12 +231,13 @@ class RunFrame(ABC, Generic[P]):
                     self.step % pace.evaluate_every == 0 or ended
                 )
                 saves = self.step % pace.checkpoint_every == 0 or ended
-                if evaluates or saves:
+                if evaluates or saves or self.step in kept:
                     self.gather()
                 if self.step <= before:  # back at a checkpoint, which was evaluated then
                     continue
                 if evaluates:
                     self.evaluate()
+                self._snapshot(kept)
                 if saves or self.ends_early():
                     self.save()
             self._obey(signalled)  # a signal during the last step still stops what comes next
@@ -285,6 +301,11 @@ class RunFrame(ABC, Generic[P]):
             self.progress.metrics_seq = self.metrics.seq
         if trouble := self.checkpoints.save(self.tensors(), asdict(self.progress)):
             self.note(f"{trouble}; the run goes on")
+
+    def _snapshot(self, kept: set[int]) -> None:
+        if self.step in kept:
+            with self.optional("the snapshot"):
+                self.write_model(self.folder / "snapshots" / f"step-{self.step}")
 
     def restore(self) -> bool:
         """Go back to the last checkpoint; returns whether there is one."""

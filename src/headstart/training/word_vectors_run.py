@@ -85,6 +85,9 @@ class Word2VecRecipe(Recipe):
     seed: int = Field(0, ge=0)
     """Of the initial vectors and of all that is drawn."""
     keep_checkpoints: int = Field(1, ge=1)
+    snapshots: int = Field(0, ge=0)
+    """Vectors that are kept of the way, in `snapshots/`: before the first pass, after the last, and some
+    between them."""
     """How many of the newest checkpoints stay on the disk."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
@@ -133,6 +136,9 @@ class GloveRecipe(Recipe):
     seed: int = Field(0, ge=0)
     """Of the initial vectors and of the order of the counts."""
     keep_checkpoints: int = Field(1, ge=1)
+    snapshots: int = Field(0, ge=0)
+    """Vectors that are kept of the way, in `snapshots/`: before the first pass, after the last, and some
+    between them."""
     """How many of the newest checkpoints stay on the disk."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
@@ -184,10 +190,7 @@ def _train_word2vec(make: Any, recipe: Word2VecRecipe, run: Path) -> Path:
     heldout = HeldOut(
         read_lines(run / "text" / "heldout.txt"), model.wv.key_to_index, list(counts.values()), recipe
     )
-    trained = Word2VecRun(recipe, run, model, heldout, totals)
-    trained.train()
-    vectors = WordVectors(list(counts), np.array(list(counts.values())), model.wv.vectors)
-    return _finish(run, vectors)
+    return _finished(Word2VecRun(recipe, run, counts, model, heldout, totals))
 
 
 def train_glove(recipe: GloveRecipe, run: Path, replace: bool = False) -> Path:
@@ -211,39 +214,58 @@ def _train_glove(recipe: GloveRecipe, run: Path) -> Path:
     counts = count_words(text, recipe.model.min_count, recipe.model.most_words)
     cells = count_cells(text, list(counts), recipe.model.window, recipe.seed, run / "cells", recipe.workers)
     glove = Glove(run / "cells", len(counts), recipe.model.width, recipe.rate, recipe.seed)
-    GloveRun(recipe, run, glove, cells).train()
-    vectors = WordVectors(list(counts), np.array(list(counts.values())), glove.vectors())
+    model = _finished(GloveRun(recipe, run, counts, glove, cells))
     remove(run / "cells")
-    return _finish(run, vectors)
+    return model
 
 
 def _is_done(recipe: Word2VecRecipe | GloveRecipe, run: Path) -> bool:
     manifest = corpus_manifest(recipe.corpus)
-    claim(run, recipe, manifest["funnel"], {"corpus", "workers"}, recipe.seed)
+    claim(run, recipe, manifest["funnel"], {"corpus", "workers", "snapshots"}, recipe.seed)
     return (run / "model").exists()
 
 
-def _finish(run: Path, vectors: WordVectors) -> Path:
-    vectors.save(run / "model")
-    remove(run / "text")
-    return run / "model"
+def _finished(run: "_Passes") -> Path:
+    run.train()
+    run.write_model(run.folder / "model")
+    remove(run.folder / "text")
+    return run.folder / "model"
 
 
 class _Passes(RunFrame[Progress]):
     """A run whose steps are passes over the text or its counts, with a checkpoint after each.
 
     Args:
+        counts: how often each word of the vocabulary occurs.
         tables: the arrays that training changes in place.
         units: what a pass goes through, in `unit`.
     """
 
     def __init__(
-        self, run: Path, recipe: Word2VecRecipe | GloveRecipe, tables: dict[str, np.ndarray], units: float
+        self,
+        run: Path,
+        recipe: Word2VecRecipe | GloveRecipe,
+        counts: dict[str, int],
+        tables: dict[str, np.ndarray],
+        units: float,
     ) -> None:
-        pace = Pace(recipe.epochs, checkpoint_every=1, keep_checkpoints=recipe.keep_checkpoints)
+        pace = Pace(
+            recipe.epochs,
+            checkpoint_every=1,
+            keep_checkpoints=recipe.keep_checkpoints,
+            snapshots=recipe.snapshots,
+        )
         super().__init__(run, pace, Progress())
         self.title = f"train {recipe.model.family}"
-        self.peak_rate, self.tables, self.units = recipe.rate, tables, units
+        self.peak_rate, self.counts, self.tables, self.units = recipe.rate, counts, tables, units
+
+    def write_model(self, folder: Path) -> None:
+        """Write a folder of word vectors."""
+        WordVectors(list(self.counts), np.array(list(self.counts.values())), self.vectors()).save(folder)
+
+    @abstractmethod
+    def vectors(self) -> np.ndarray:
+        """The vectors as they are, `[W, D]`."""
 
     def done(self, step: int) -> float:
         """Words or cells of the passes before this one."""
@@ -291,11 +313,22 @@ class Word2VecRun(_Passes):
     unit = "words"
 
     def __init__(
-        self, recipe: Word2VecRecipe, run: Path, model: Any, heldout: "HeldOut", totals: dict[str, int]
+        self,
+        recipe: Word2VecRecipe,
+        run: Path,
+        counts: dict[str, int],
+        model: Any,
+        heldout: "HeldOut",
+        totals: dict[str, int],
     ) -> None:
         tables = {"vectors": model.wv.vectors, "outputs": model.syn1neg}  # both [W, D]
-        super().__init__(run, recipe, tables, totals["words"])
+        super().__init__(run, recipe, counts, tables, totals["words"])
         self.recipe, self.model, self.heldout, self.totals = recipe, model, heldout, totals
+
+    def vectors(self) -> np.ndarray:
+        """gensim's."""
+        found: np.ndarray = self.model.wv.vectors
+        return found
 
     def rate(self, epoch: int) -> float:
         """The learning rate at the beginning of a pass: it falls linearly."""
@@ -325,10 +358,16 @@ class GloveRun(_Passes):
 
     unit = "cells"
 
-    def __init__(self, recipe: GloveRecipe, run: Path, glove: Glove, cells: int) -> None:
+    def __init__(
+        self, recipe: GloveRecipe, run: Path, counts: dict[str, int], glove: Glove, cells: int
+    ) -> None:
         tables = {"tables": glove.tables, "squares": glove.squares}
-        super().__init__(run, recipe, tables, 2 * cells)
+        super().__init__(run, recipe, counts, tables, 2 * cells)
         self.recipe, self.glove = recipe, glove
+
+    def vectors(self) -> np.ndarray:
+        """The sum of each word's two vectors."""
+        return self.glove.vectors()
 
     def one_pass(self, epoch: int) -> dict[str, float]:
         """Go once through all cells; returns the mean loss of a cell."""
