@@ -35,7 +35,7 @@ test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow $(ARGS)
 
 reference: $(VENV)/.installed-dev
-	$(BIN)/python -m headstart.cli.settings > docs/reference-settings.md
+	$(BIN)/python -c "from headstart.cli.settings import reference; print(reference(), end='')" > docs/reference-settings.md
 
 test-faults: $(VENV)/.installed-dev
 	$(BIN)/python tools/faults $(BIN) $(ARGS)

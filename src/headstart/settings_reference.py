@@ -133,7 +133,8 @@ def as_markdown(title: str, recipe: type) -> str:
         for name, text in answers.items():
             grouped.setdefault(text, []).append(name)
         lines += ["", "Names that mean something else here, and what to do instead:", ""]
-        lines += [f"- {', '.join(f'`{name}`' for name in names)}: {text}." for text, names in grouped.items()]
+        for text, same in grouped.items():
+            lines.append(f"- {', '.join(f'`{name}`' for name in same)}: {text.rstrip('.')}.")
     return "\n".join(lines)
 
 

@@ -101,7 +101,3 @@ def reference() -> str:
         for verb, (title, _, _) in RECIPES.items()
     ]
     return lead + "\n" + "\n\n".join(sections) + "\n"
-
-
-if __name__ == "__main__":
-    print(reference(), end="")

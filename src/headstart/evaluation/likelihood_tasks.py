@@ -188,7 +188,8 @@ def _problems(path: Path) -> tuple[list[Problem], list[str]]:
     """The problems of a file, read as those of multiple choice are, and what there is to say of their
     answers."""
     rows = _rows(path)
-    kind, notes = MultipleChoice(), []
+    kind = MultipleChoice()
+    notes: list[str] = []
     columns = kind.columns(typical_row([row for _, row in rows]), {}, asked=True)
     if columns is None:
         found = ", ".join(map(repr, list(rows[0][1])[:12]))

@@ -15,7 +15,7 @@ def label_studio_row(row: dict[str, Any]) -> dict[str, Any]:
     The first annotation that was not cancelled counts. In the short form (JSON-MIN) a cell `{"choices":
     [...]}` becomes the list. Any other row stays as it is.
     """
-    annotations = row.get("annotations", row.get("completions"))
+    annotations: Any = row.get("annotations", row.get("completions"))
     if isinstance(row.get("data"), Mapping) and isinstance(annotations, list):
         flat = dict(row["data"])
         for annotation in annotations:

@@ -171,7 +171,7 @@ def refuse_half(
 
 def _squeezed(row: Mapping[str, Any], columns: Sequence[str]) -> str:
     """The text in these columns without blanks; other cells hold none."""
-    cells = [row.get(column) for column in columns]
+    cells: list[Any] = [row.get(column) for column in columns]
     parts = [cell if isinstance(cell, str) else "".join(cell) if _is_words(cell) else "" for cell in cells]
     return "".join("".join(parts).split()).lower()
 
