@@ -62,3 +62,8 @@ def test_a_shipped_recipe_is_found_by_its_name(tmp_path, monkeypatch) -> None:
 
 def test_the_wheel_holds_the_recipes() -> None:
     assert 'recipes = "headstart/recipes"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_page_in_docs_is_current() -> None:
+    page = (ROOT / "docs" / "reference-settings.md").read_text(encoding="utf-8")
+    assert page == reference(), "a recipe has changed: run `make reference`"

@@ -184,7 +184,7 @@ class CorpusRecipe(Recipe):
     seed: int = Field(default=0, ge=0)
     """Of the final order and of all that is drawn."""
     domains: dict[str, str] = Field(default={})
-    """Domains of web pages: a pattern of their host, as in `docs.*`, and the domain's name; the first wins."""
+    """Domains of web pages: a pattern of their host (`docs.*`), and the domain's name; the first wins."""
     fields: dict[str, str] = Field(default={})
     """What rows call text, html, id, url, language, date and domain, where they have other names."""
     extractor: str = "headstart"
