@@ -81,9 +81,9 @@ class ElmoRecipe(Recipe):
     checkpoint_every: int = Field(200, ge=1)
     """Steps between two checkpoints."""
     keep_checkpoints: int = Field(2, ge=1)
+    """How many of the newest checkpoints stay on the disk."""
     snapshots: int = Field(0, ge=0)
     """Models that are kept of the way, in `snapshots/`: at step 0, the last step, and some between them."""
-    """How many of the newest checkpoints stay on the disk."""
     seed: int = Field(0, ge=0)
     """Of the initial weights and of all that is drawn."""
 

@@ -85,10 +85,10 @@ class Word2VecRecipe(Recipe):
     seed: int = Field(0, ge=0)
     """Of the initial vectors and of all that is drawn."""
     keep_checkpoints: int = Field(1, ge=1)
+    """How many of the newest checkpoints stay on the disk."""
     snapshots: int = Field(0, ge=0)
     """Vectors that are kept of the way, in `snapshots/`: before the first pass, after the last, and some
     between them."""
-    """How many of the newest checkpoints stay on the disk."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "epochs": "epoch num_train_epochs num_epochs iter",
@@ -136,10 +136,10 @@ class GloveRecipe(Recipe):
     seed: int = Field(0, ge=0)
     """Of the initial vectors and of the order of the counts."""
     keep_checkpoints: int = Field(1, ge=1)
+    """How many of the newest checkpoints stay on the disk."""
     snapshots: int = Field(0, ge=0)
     """Vectors that are kept of the way, in `snapshots/`: before the first pass, after the last, and some
     between them."""
-    """How many of the newest checkpoints stay on the disk."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "epochs": "max_iter iter num_train_epochs num_epochs",
