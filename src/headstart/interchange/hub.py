@@ -1,4 +1,4 @@
-"""The Hugging Face hub, for addresses that begin with `hf://` alone: models and data come, models go.
+"""The Hugging Face hub, for addresses that begin with `hf://` alone: models come and go.
 
 `huggingface_hub` does it: what was fetched is kept in its cache and not fetched twice, an interrupted
 download goes on, and a login is its own (`hf auth login`). A revision is a branch, a tag or a commit; what it
@@ -60,37 +60,19 @@ def fetch_model(text: str) -> tuple[Path, str]:
     address = Address.read(text)
     if address.data:
         raise HeadstartError(f"{text} is a data set, not a model")
-    folder = _fetched(address, MODEL_FILES, OTHER_FORMATS)
+    folder = _fetched(address)
     return folder, f"{SCHEME}{address.name}@{folder.name}"  # the cache names its folders by commits
 
 
-def fetch_data(text: str) -> Path:
-    """The file of a data set on the hub, or its folder.
-
-    Raises:
-        HeadstartError: no address of a data set, no such data, or no way to the hub.
-    """
-    address = Address.read(text)
-    if not address.data:
-        raise HeadstartError(f"{text} is a model, not data; data are at hf://datasets/organisation/name")
-    folder = _fetched(address, [address.file] if address.file else None, None)
-    path = folder / address.file if address.file and "*" not in address.file else folder
-    if not path.exists():
-        raise HeadstartError(f"{text} is not there: the data set has no such file; check the address")
-    return path
-
-
-def _fetched(address: Address, wanted: list[str] | None, unwanted: list[str] | None) -> Path:
+def _fetched(address: Address) -> Path:
     hub = _package()
-    kind = "dataset" if address.data else "model"
     try:
         return Path(
             hub.snapshot_download(
                 address.name,
-                repo_type=kind,
                 revision=address.revision,
-                allow_patterns=wanted,
-                ignore_patterns=unwanted,
+                allow_patterns=MODEL_FILES,
+                ignore_patterns=OTHER_FORMATS,
             )
         )
     except Exception as error:
