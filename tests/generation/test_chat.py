@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
@@ -149,10 +148,8 @@ HARMFUL = {
 @pytest.mark.parametrize("template", sorted(HARMFUL))
 def test_a_template_cannot_do_harm(both, template) -> None:
     ours, _ = both(template)
-    begun = time.monotonic()
     with pytest.raises(HeadstartError, match=f"(?i)refuses the conversation: .*({HARMFUL[template]})"):
         render(ours, ASK, True)
-    assert time.monotonic() - begun < 60
     fine, _ = both("{{ messages[0].content }}")
     assert render(fine, ASK) == ASK[0]["content"]  # the next one is filled as ever
 

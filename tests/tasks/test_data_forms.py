@@ -8,7 +8,7 @@ import pytest
 
 from headstart.errors import HeadstartError
 from headstart.tasks.data.conll import read_conll
-from headstart.tasks.data.dataset import load_examples, load_task
+from headstart.tasks.data.dataset import find_tasks, load_examples, load_task
 from headstart.tasks.data.tables import Dialect, dialect_of
 from headstart.tasks.examples import Choices, Conversation, Message
 from headstart.tasks.metrics.entities import entities
@@ -421,3 +421,17 @@ def test_a_validation_part_and_one_that_is_the_test_part(tmp_path):
     task = load_task(tmp_path)
     assert (task.validation, len(task.test)) == (None, 3)
     assert any("scored on the validation part" in note for note in task.notes)
+
+
+def test_a_file_that_is_no_part_of_a_task_is_named(tmp_path) -> None:
+    """MNLI has two validation parts; one is read, and the other one is not lost without a word."""
+    row = "premise\thypothesis\tlabel\n" + "".join(
+        f"a man {n} sleeps\tsomebody {n} rests\t{('yes', 'no')[n % 2]}\n" for n in range(12)
+    )
+    for name in ("train", "validation_matched", "validation_mismatched"):
+        (tmp_path / f"{name}.tsv").write_text(row.replace("man", f"man of {name}"))
+    (task,) = find_tasks(tmp_path)
+    assert all(first.startswith("a man of validation_matched") for first, _ in task.test.inputs)
+    assert "not read, for they are no part of a task here: validation_mismatched.tsv" in task.notes
+    (tmp_path / "validation_mismatched.tsv").unlink()
+    assert not any("not read" in note for note in find_tasks(tmp_path)[0].notes)

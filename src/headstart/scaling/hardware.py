@@ -12,8 +12,8 @@ OVERHEAD_OF_BUILDINGS = 1.1
 """Power of a data centre over that of its machines (PUE), as Touvron et al. 2023 (section 6) assume."""
 
 
-LOOKED = "looked up in November 2026"
-"""When the figures below were compared with what their makers say."""
+COMPARED = {"TPU v4", "TPU v5e", "TPU v5p", "TPU v6e"}
+"""The devices whose figures were compared with their makers' pages in November 2026; the others' were not."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _device(
         network * GB,
         node,
         watts,
-        f"{source}; {LOOKED}",
+        f"{source}; {'' if name in COMPARED else 'not '}compared with it in November 2026",
     )
 
 

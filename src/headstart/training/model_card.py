@@ -22,13 +22,19 @@ def model_card(recipe: PretrainRecipe, model: Transformer, run: Path, step: int 
     begun = f"the weights of `{recipe.start.name}`" if isinstance(recipe.start, Path) else "random weights"
     step = last["step"] if step is None else step
     when = "" if last["step"] == step else f"at step {last['step']:,}: "
+    if last["loss"] is None:  # a loss that is no number
+        reached = f"Held-out loss {when}no number: the run diverged.\n\n"
+    else:
+        reached = (
+            f"Held-out loss {when}{last['loss']:.4f} nats a target token, {last['bits_per_byte']:.4f} bits a "
+            f"byte (n = {last['targets']:,} targets).\n\n"
+        )
     return (
         f"# {model.config.family}, {parameters:,} parameters\n\n"
         f"Pre-trained from {begun} with headstart, {recipe.objective.kind} objective, "
         f"{rows_before(step, recipe) * recipe.context:,} tokens in {step:,} steps of {recipe.rows} rows "
         f"of {recipe.context} tokens.\n\n"
-        f"Held-out loss {when}{last['loss']:.4f} nats a target token, {last['bits_per_byte']:.4f} bits a "
-        f"byte (n = {last['targets']:,} targets).\n\n"
+        + reached
         + (
             "The learning rate was changed by hand while it ran; `metrics.jsonl` says when.\n\n"
             if changed

@@ -27,7 +27,7 @@ from headstart.tasks.data.columns import (
 from headstart.tasks.data.data_checks import faults, shared, unlearnable
 from headstart.tasks.data.features import class_names
 from headstart.tasks.data.lines import TOO_LONG
-from headstart.tasks.data.parts import described, find_parts
+from headstart.tasks.data.parts import described, find_parts, left_out
 from headstart.tasks.data.rows import (
     format_of,
     is_class_folder,
@@ -64,8 +64,7 @@ def load_examples(
 
     Args:
         path: CSV, TSV, JSONL, JSON (SQuAD's too), Parquet, Arrow or CoNLL, gzipped or not; or a folder with a
-        folder
-            of `.txt` files for every class.
+            folder of `.txt` files for every class.
         task: None to tell it from the columns. Where it is "text-to-text" and the data are labelled for
             another task, that one's answers are to be written in words; "text-to-text:tagging" names it.
         text_column: the column with the text (or words); None to guess by its name.
@@ -319,9 +318,15 @@ def find_tasks(
     Raises:
         HeadstartError: nothing there that is labelled data, or a file of it is wrong.
     """
-    return [
-        _load_task(name, parts, task, seed, like, columns) for name, parts in sorted(find_parts(path).items())
-    ]
+    parts_of = find_parts(path)
+    tasks = [_load_task(name, parts, task, seed, like, columns) for name, parts in sorted(parts_of.items())]
+    unread = left_out(path, parts_of)
+    if unread:
+        names = ", ".join(file.relative_to(path).as_posix() for file in unread[:8])
+        more = f" and {len(unread) - 8:,} more" if len(unread) > 8 else ""
+        for one in tasks:
+            one.notes.append(f"not read, for they are no part of a task here: {names}{more}")
+    return tasks
 
 
 def load_task(

@@ -77,6 +77,14 @@ def find_parts(path: Path) -> dict[str, Parts]:
     return dict(tasks)
 
 
+def left_out(path: Path, tasks: dict[str, Parts]) -> list[Path]:
+    """Files of a folder that hold data and are no part of its tasks: of others, or second files of one."""
+    if not path.is_dir() or is_class_folder(path) or is_class_folder(path / "train"):
+        return []
+    read = {file for parts in tasks.values() for files in parts.values() for file in files}
+    return [file for file in data_files(path) if file not in read]
+
+
 def data_files(folder: Path, depth: int = 2) -> list[Path]:
     """Files that can hold labels, of the folders below where a folder itself has none: plain text is more
     likely a readme."""
