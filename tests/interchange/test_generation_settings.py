@@ -105,7 +105,7 @@ def test_weights_that_are_no_numbers(kinds, tmp_path, model_type, beams) -> None
     with torch.no_grad():
         last[0] = float("nan")
     folder = publish(tmp_path / "m", model, tokenizer)
-    with pytest.raises(HeadstartError, match="hold NaN or infinity"):
+    with pytest.raises(HeadstartError, match="holds NaN or infinity"):
         hs.load(folder).generate("A ship", temperature=0.0, max_new_tokens=3, beams=beams)
 
 
@@ -113,5 +113,5 @@ def test_gaps_are_not_filled_by_nan(kinds, tmp_path) -> None:
     model, tokenizer = make("bert", kinds, "ForMaskedLM")
     with torch.no_grad():
         model.bert.embeddings.LayerNorm.weight[0] = float("nan")
-    with pytest.raises(HeadstartError, match="hold NaN"):
+    with pytest.raises(HeadstartError, match="holds NaN"):
         hs.load(publish(tmp_path / "m", model, tokenizer)).fill_mask("The [MASK].")

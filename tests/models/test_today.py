@@ -19,6 +19,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from parity import ours_from, stir
 
+from headstart.generation.cpu_decoder import make_decoder
+from headstart.generation.incremental import CPUReader, ModelReader
 from headstart.models.registry import FAMILIES
 from headstart.models.transformer import Transformer
 
@@ -255,14 +257,13 @@ def test_text_is_theirs(name, tokenizer) -> None:
 
 def continued(model: Transformer, ids: torch.Tensor, tokens: int) -> list[int]:
     """What the model writes behind ids `[1, T]`, token by token, as generation does it."""
-    from headstart.generation.cpu_decoder import decoding_step
-    from headstart.models.parts.cache import KeyValueCache
-
-    step, cache, written = decoding_step(model), KeyValueCache(), ids[0].tolist()
-    token = ids
+    decoder = make_decoder(model)
+    reader = ModelReader(model) if decoder is None else CPUReader(decoder)
+    written = ids[0].tolist()
+    unread = written[:]
     for _ in range(tokens):
-        token = step(token, cache).argmax(-1, keepdim=True)
-        written.append(int(token))
+        unread = [int(reader.read([unread]).argmax())]
+        written += unread
     return written
 
 

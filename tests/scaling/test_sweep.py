@@ -9,7 +9,7 @@ from headstart.folder import read_json, write_manifest
 from headstart.objectives.recipe import Causal
 from headstart.scaling import sweep as sweep_module
 from headstart.scaling.sweep import LARGER, design, remembered_budget, sweep
-from headstart.tokenizer.shards import KIND, VERSION
+from headstart.tokenizer.shards import KIND, SPLITS, VERSION
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
 
 BUDGET = 1.2e11
@@ -32,7 +32,9 @@ def base(tokens: Path) -> PretrainRecipe:
 def plentiful(base: PretrainRecipe, tmp_path_factory: pytest.TempPathFactory) -> PretrainRecipe:
     """The same with a tokens folder that claims more text than any sweep reads."""
     folder = tmp_path_factory.mktemp("plentiful")
-    write_manifest(folder, KIND, VERSION, {"vocab_size": 600, "splits": {"train": {"tokens": 10**12}}})
+    facts = {"shards": 0, "documents": 1, "bytes": 10**12, "tokens": 10**12, "domains": {}}
+    fields = {"tokenizer_sha256": "", "vocab_size": 600, "splits": dict.fromkeys(SPLITS, facts)}
+    write_manifest(folder, KIND, VERSION, fields)
     return base.model_copy(update={"tokens": folder})
 
 

@@ -411,6 +411,11 @@ def _head(
     if own.get("head") in family.heads:
         return str(own["head"])
     architectures = fields.get("architectures")
+    if not architectures and own.get("head") is not None:
+        raise HeadstartError(
+            f"{folder} is said to be a model for {own['head']!r}; of {family.name} models headstart knows "
+            f"{', '.join(family.heads)}"
+        )
     if not architectures:
         return head_of_weights(config, family, names)
     for head, shape in family.heads.items():

@@ -268,7 +268,11 @@ def fit(
     state = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     leave = (*_left_out(head, shape), *_POOLER, "output.")  # of no use here, or the embedding once more
     names = {part: theirs for theirs, stored in expected.items() for part in stored.names}
-    unknown += [names[name] for name in found if name not in state and not name.startswith(leave)]
+    unknown += [
+        names[name]
+        for name in found
+        if name not in state and not name.startswith(leave) and not names[name].endswith(ignored)
+    ]
     missing = sorted(set(state) - set(found))
     if missing:
         raise HeadstartError(f"{where} lacks the weights {missing[:3]}; the folder is not whole")
