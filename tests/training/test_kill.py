@@ -21,7 +21,7 @@ from headstart.training.recipe import PretrainRecipe
 # torch has run before the fork. In: a line with recipe and run folder, out: the number of the process; in: an
 # empty line, out: how it ended. Until then the number is not given to another.
 NURSERY = """
-import os, sys, time
+import os, sys, time, traceback
 from pathlib import Path
 from headstart.errors import Stopped
 from headstart.training import loop, run_folder
@@ -31,7 +31,7 @@ run_folder.describe_machine = dict
 update = loop.Run.update
 def slow(self):
     time.sleep(0.03)
-    order = self.folder / "order"  # a signal, and before which step it comes
+    order = self.folder.with_suffix(".order")  # a signal, and before which step it comes
     if order.exists():
         number, step = map(int, order.read_text().split())
         if self.step == step:
@@ -50,6 +50,8 @@ while line := sys.stdin.readline():
         except Stopped as stopped:
             Path(run, "said").write_text(str(stopped))
             code = 3
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     print(child, flush=True)
@@ -189,9 +191,8 @@ def test_told_to_stop(nursery, engine_recipe, tmp_path, monkeypatch, number) -> 
     monkeypatch.setattr(run_folder, "describe_machine", dict)
     pretrain(recipe, tmp_path / "whole")
     run = tmp_path / "run"
-    run.mkdir()
     for step in (4, 9):
-        (run / "order").write_text(f"{int(number)} {step}")
+        run.with_suffix(".order").write_text(f"{int(number)} {step}")
         nursery.start(recipe, run)
         assert nursery.end() == 3
         assert events(run, "step")[-1]["step"] == step + 1, "the step is made"

@@ -224,7 +224,7 @@ def test_dying_at_the_worst_moments(whole, recipe, tmp_path, monkeypatch, place)
     class Killed(BaseException):
         pass
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise Killed
 
     run = tmp_path / "run"
