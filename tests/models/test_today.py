@@ -202,6 +202,7 @@ def class_of(name: str, head: str) -> type | None:
 
 def theirs_of(name: str, head: str, shape: dict[str, Any]) -> transformers.PreTrainedModel:
     theirs = FAMILIES_TODAY[name]
+    torch.manual_seed(0)  # transformers draws from the global generator; near a tie another token may win
     model = class_of(name, head)(theirs.config(**shape))
     model.set_attn_implementation(theirs.attention)
     return stir(model)
