@@ -1,5 +1,7 @@
 """The inventory of memory is what autograd really keeps, and sharding divides what it should."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from headstart.models.config import TransformerConfig
 from headstart.models.parameters import cache_bytes, parameters
 from headstart.models.registry import FAMILIES, make_config
 from headstart.models.transformer import build
+from headstart.objectives.cross_entropy import cross_entropy_sum
 from headstart.scaling.memory import Layout, generation_memory, training_memory
 
 SIZES = {"vocab_size": 128, "layers": 2, "width": 64, "heads": 4, "feedforward_width": 256, "context": 640}
@@ -52,6 +55,51 @@ def test_activations_are_those_that_autograd_keeps(family: str, precision: str, 
     output = 2 * config.vocab_size * config.width if precision == "bfloat16" else 0
     expected = parts["activations"] + parts.get("casts of weights", 0.0) - output
     assert expected == pytest.approx(kept_by_autograd(config, rows, row, getattr(torch, precision)), rel=0.1)
+
+
+@pytest.mark.parametrize("row", [48, 520])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("family", ["gemma2", "gemma3", "olmo2", "qwen3"])
+def test_norms_and_caps_of_wide_heads_that_share_keys(
+    family: str, dropout: float, precision: str, row: int
+) -> None:
+    shape = {"kv_heads": 2} | ({} if family == "olmo2" else {"head_width": 32})
+    config = replace(make_config(family, SIZES | shape), dropout=dropout)
+    rows = 96 // min(row, 96)
+    parts = training_memory(
+        config, rows, row, precision=precision, target_share=0, device="cpu", documents=True
+    ).parts
+    output = 2 * config.vocab_size * config.width if precision == "bfloat16" else 0
+    expected = parts["activations"] + parts.get("casts of weights", 0.0) - output
+    kept = kept_by_autograd(config, rows, row, getattr(torch, precision))
+    assert expected == pytest.approx(kept, rel=0.03)
+
+
+def test_a_cap_of_the_output_keeps_what_its_tanh_gives() -> None:
+    hidden, weight = torch.randn(24, 64), torch.randn(128, 64, requires_grad=True)
+    config = make_config("gemma3", SIZES)
+    kept, counted = [], []
+    for cap in (0.0, 30.0):
+        saved: dict[int, torch.Tensor] = {}  # holds the tensors, so that no address is given twice
+
+        def keep(tensor: torch.Tensor, saved: dict[int, torch.Tensor] = saved) -> torch.Tensor:
+            saved[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            cross_entropy_sum(hidden, weight, None, torch.zeros(24, dtype=torch.long), cap=cap)
+        kept.append(sum(tensor.untyped_storage().nbytes() for tensor in saved.values()))
+        capped = replace(config, output_cap=cap)
+        counted.append(training_memory(capped, 1, 24, precision="float32", device="cpu").parts["logits"])
+    assert counted[1] - counted[0] == pytest.approx(kept[1] - kept[0], rel=0.01)
+    # In chunks, on a CPU, the slope of the cap stands beside the scores.
+    large = replace(config, vocab_size=2**20)
+    plain, capped_chunks = (
+        training_memory(replace(large, output_cap=cap), 1, 64, precision="float32", device="cpu").parts
+        for cap in (0.0, 30.0)
+    )
+    assert capped_chunks["logits"] > 3 * plain["logits"]
 
 
 def test_the_table_of_the_70b_model() -> None:

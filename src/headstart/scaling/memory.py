@@ -226,10 +226,13 @@ class _Setting:
 def _block_bytes(config: TransformerConfig, cross: bool, row: int, source: int, setting: _Setting) -> float:
     """Bytes that a block keeps for each of its tokens until the backward pass.
 
-    Each part reads through a norm, which keeps its input; its first product keeps the norm's output.
+    Each part has a norm, which keeps its input, before it or behind it; its first product keeps what it
+    reads. In a sandwich a second norm keeps what the part gives.
     """
     a, D = setting.bytes_each, config.width
     total = 2 * _norm_bytes(config, setting) + _attention_bytes(config, row, row, setting, cross=False)
+    if config.norm_place == "sandwich":
+        total += 2 * _norm_kept(config.norm, D, setting)
     if cross:
         total += _norm_bytes(config, setting) + _attention_bytes(config, row, source, setting, cross=True)
     inner = {"relu": 1, "gelu": 2, "gelu_tanh": 2}.get(config.feedforward, 4)
@@ -240,29 +243,58 @@ def _block_bytes(config: TransformerConfig, cross: bool, row: int, source: int, 
 
 
 def _norm_bytes(config: TransformerConfig, setting: _Setting) -> float:
-    a, D = setting.bytes_each, config.width
-    if config.norm == "layernorm" or setting.device == "gpu":
-        return 2 * D * a + 2 * a  # input, output, and two statistics
-    return 2 * 4 * D + D * a + 4  # outside a fused kernel an RMSNorm keeps its input and result in float32
+    """What a norm of the stream keeps, and what a product keeps to read."""
+    return _norm_kept(config.norm, config.width, setting) + config.width * setting.bytes_each
+
+
+def _norm_kept(norm: str, width: int, setting: _Setting, groups: int = 1) -> float:
+    """What a norm itself keeps of `width` numbers that it norms in `groups`."""
+    a = setting.bytes_each
+    if norm == "layernorm" or setting.device == "gpu":
+        return width * a + groups * 2 * a  # input and two statistics
+    return 2 * 4 * width + groups * 4  # outside a fused kernel an RMSNorm keeps input and result in float32
+
+
+def _query_key_norm_bytes(config: TransformerConfig, keys: float, setting: _Setting) -> float:
+    """What the norms of queries and keys keep; what they give is turned by positions, and then counted
+    as query and key.
+
+    Args:
+        keys: for each query.
+    """
+    if config.query_key_norm == "none":
+        return 0.0
+    query, key = (
+        _norm_kept(
+            "rmsnorm", heads * config.head_width, setting, heads if config.query_key_norm == "head" else 1
+        )
+        for heads in (config.heads, config.kv_heads)
+    )
+    return query + key * keys
 
 
 def _attention_bytes(config: TransformerConfig, row: int, keys: int, setting: _Setting, cross: bool) -> float:
     a = setting.bytes_each
     heads, shared = config.heads * config.head_width, config.kv_heads * config.head_width
     learned = config.position in ("relative", "relative-xl") and not cross
-    kernel = setting.fused and not learned and (setting.device == "gpu" or not config.dropout)
+    products = not setting.fused or config.attention_cap > 0  # no kernel caps scores
+    kernel = not products and not learned and (setting.device == "gpu" or not config.dropout)
     pairs = shared if kernel else heads  # keys and values are repeated for every query head
     total = a * 2 * heads + a * 2 * pairs * keys / row  # query and output; key and value
+    total += _query_key_norm_bytes(config, keys / row, setting)
     if kernel:
         total += 4 * config.heads
         if setting.device == "cpu":  # the mask as numbers; without documents that of a window, for all rows
             banded = _windowed(config) / setting.rows if not cross else 0.0
             total += keys * a * (1.0 if setting.documents else banded)
+            if config.query_key_norm == "head":  # the output, which then lies head by head, is copied
+                total += a * heads
         return total
     if not setting.scores:
         return total
-    score = a if setting.device == "gpu" or not setting.fused else 4  # torch's own fallback uses float32
-    total += config.heads * keys * score * (3 if config.dropout else 1)
+    score = a if setting.device == "gpu" or products else 4  # torch's own fallback uses float32
+    copies = (3 if config.dropout else 1) + (config.attention_cap > 0)  # the tanh keeps what it gives
+    total += config.heads * keys * score * copies
     if config.position == "relative-xl" and not cross:  # scores by distance, and where each one goes
         total += a * heads + config.heads * keys * a + 8 * keys / setting.rows
     if setting.documents:
@@ -277,10 +309,12 @@ def _windowed(config: TransformerConfig) -> float:
 
 def _logits(config: TransformerConfig, targets: int, a: int, device: Device) -> float:
     """Log-softmax of the scores over the vocabulary and the gradients of both, in float32 (a 16-bit copy is
-    gone by then); where large, a chunk of scores and of gradients, in float32 only between them."""
-    scores = float(targets) * config.vocab_size
+    gone by then); where large, a chunk of scores and of gradients, in float32 only between them. A cap keeps
+    what its tanh gives; a chunk on a GPU is one compiled kernel, which has it in passing."""
+    scores, capped = float(targets) * config.vocab_size, config.output_cap > 0
     if scores <= LARGE:
-        return scores * 12
+        return scores * (16 if capped else 12)
     copy = a if a < 4 else 0
     chunk = GPU_CHUNK if device == "gpu" else CHUNK
-    return min(chunk, scores) * (4 + 2 * copy) + 2 * targets * config.width * a
+    each = 16 if capped and device == "cpu" else 4 + 2 * copy
+    return min(chunk, scores) * each + 2 * targets * config.width * a
