@@ -6,7 +6,7 @@ from typing import Any, Literal
 from headstart.errors import HeadstartError
 
 Architecture = Literal["encoder", "decoder", "encoder-decoder"]
-Position = Literal["learned", "sinusoidal", "rotary", "relative", "relative-xl", "disentangled", "none"]
+Position = Literal["learned", "sinusoidal", "rotary", "relative", "relative-xl", "none"]
 NormPlace = Literal["pre", "post", "sandwich", "output"]
 Feedforward = Literal["relu", "gelu", "gelu_tanh", "swiglu", "geglu", "geglu_tanh"]
 
