@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from random_models import DECODER, random_model, some_ids
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
@@ -20,20 +21,7 @@ from headstart.generation.incremental import CPUReader, ModelReader
 from headstart.generation.text import generate
 from headstart.interchange.model_folder import LoadedModel
 from headstart.models.config import LayerPlan, RotaryScaling, TransformerConfig
-from headstart.models.transformer import Transformer, build
-
-DECODER = TransformerConfig(
-    family="any",
-    architecture="decoder",
-    vocab_size=101,
-    layers=2,
-    width=24,
-    heads=4,
-    kv_heads=2,
-    feedforward_width=50,
-    context=256,
-    position="rotary",
-)
+from headstart.models.transformer import Transformer
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,18 +38,6 @@ def cache_folder(tmp_path_factory):
 def compiler(cache_folder):
     if compiled() is None:
         pytest.skip("no C++ compiler here")
-
-
-def random_model(config: TransformerConfig, dtype: torch.dtype = torch.float32, seed: int = 0) -> Transformer:
-    """Weights at random, biases and norms too, large enough for attention to have a say."""
-    model = build(config, seed, dtype).eval()
-    generator = torch.Generator().manual_seed(seed + 1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() < 2:
-                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.3)
-        model.embedding.weight.mul_(20)
-    return model
 
 
 @torch.no_grad()
@@ -86,10 +62,6 @@ def compiled_logits(
 
 def model_logits(model: Transformer, ids: list[int], prompt: int) -> Tensor:
     return all_logits(ModelReader(model), ids, prompt)
-
-
-def some_ids(tokens: int, vocab_size: int = DECODER.vocab_size) -> list[int]:
-    return torch.randint(vocab_size, (tokens,), generator=torch.Generator().manual_seed(7)).tolist()
 
 
 PLANS = [

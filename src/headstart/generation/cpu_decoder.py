@@ -218,34 +218,46 @@ class CPUDecoder:
         """Of a text that has read nothing yet."""
         return TextCache(self.model.config, self.model.dtype)
 
-    @torch.no_grad()
     def read(self, caches: Sequence[TextCache], tokens: Sequence[Sequence[int]]) -> Tensor:
         """Read some tokens of each text, at least one; returns the logits after the last of them, `[B, V]`.
 
         Raises:
             HeadstartError: a text has more tokens than the model has learned positions.
         """
-        rows = [
-            (text, place, token, place == len(own) - 1)
-            for text, own in enumerate(tokens)
-            for place, token in enumerate(own)
-        ]
+        wanted = [[place == len(own) - 1 for place in range(len(own))] for own in tokens]
+        return torch.cat(self.read_rows(caches, tokens, wanted))
+
+    @torch.no_grad()
+    def read_rows(
+        self,
+        caches: Sequence[TextCache],
+        tokens: Sequence[Sequence[int]],
+        wanted: Sequence[Sequence[bool]],
+    ) -> list[Tensor]:
+        """Read some tokens of each text; returns of each text the logits after those that are wanted.
+
+        Args:
+            wanted: for each token whether the logits `[V]` after it are.
+
+        Raises:
+            HeadstartError: a text has more tokens than the model has learned positions.
+        """
         starts = [cache.length for cache in caches]
+        rows = [
+            (cache, start + place, token, after)
+            for cache, start, own, marks in zip(caches, starts, tokens, wanted, strict=True)
+            for place, (token, after) in enumerate(zip(own, marks, strict=True))
+        ]
         for cache, own in zip(caches, tokens, strict=True):
             cache.reserve(len(own))
-        logits = torch.empty(len(caches), self.model.config.vocab_size)
+        logits = []
         for first in range(0, len(rows), ROWS):
-            part = rows[first : first + ROWS]
-            ended = [text for text, _, _, last in part if last]
-            logits[ended] = self._call(
-                [caches[text] for text, *_ in part],
-                [starts[text] + place for text, place, *_ in part],
-                [token for _, _, token, _ in part],
-                [row for row, (*_, last) in enumerate(part) if last],
-            )
+            text_caches, positions, ids, marks = zip(*rows[first : first + ROWS], strict=True)
+            named = [row for row, mark in enumerate(marks) if mark]
+            logits.append(self._call(text_caches, positions, ids, named))
         for cache, own in zip(caches, tokens, strict=True):
             cache.length += len(own)
-        return logits
+        return list(torch.cat(logits).split([sum(marks) for marks in wanted]))
 
     def _entered(self, tokens: Tensor, places: Tensor) -> Tensor:
         """Tokens `[k]` at their places `[k]` as the first block reads them, `[k, D]` in float32."""
@@ -264,7 +276,11 @@ class CPUDecoder:
         return entered.float().contiguous()
 
     def _call(
-        self, caches: list[TextCache], positions: list[int], tokens: list[int], wanted: list[int]
+        self,
+        caches: Sequence[TextCache],
+        positions: Sequence[int],
+        tokens: Sequence[int],
+        wanted: Sequence[int],
     ) -> Tensor:
         """One call of the library: a token for each cache, logits `[n, V]` after the wanted ones."""
         config = self.model.config

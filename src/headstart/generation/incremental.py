@@ -86,15 +86,23 @@ class ModelReader:
 
     def read(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """See `Reader`."""
+        return self.logits(self.states(tokens)[:, -1])
+
+    def states(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Read tokens as `read` does; returns the hidden states `[B, T, D]`, rows padded on the left."""
         ids, segments = self._batch(tokens, left=True)  # [B, T] both
-        hidden = self.model(
+        hidden: Tensor = self.model(
             ids,
             segments,
             self.cache,
             encoder_states=self.encoder_states,
             encoder_segments=self.encoder_segments,
-        )  # [B, T, D]
-        return self.model.logits(hidden[:, -1]).float()
+        )
+        return hidden
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Scores over the vocabulary `[..., V]` in float32, for states `[..., D]`."""
+        return self.model.logits(states).float()
 
     def keep(self, rows: Sequence[int]) -> None:
         """See `Reader`."""
