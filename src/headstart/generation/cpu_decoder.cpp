@@ -222,10 +222,17 @@ void normalise_one(const Decoder &decoder, const Norm &norm, const float *x, flo
         y[i] = (x[i] - mean) * scale * norm.weight[i] + (norm.bias ? norm.bias[i] : 0);
 }
 
-void normalise(const Decoder &decoder, const Norm &norm, int64_t rows, const float *x, float *y) {
-#pragma omp for schedule(static)
-    for (int64_t row = 0; row < rows; row++)
+// `shared`: the threads fill one y together; else each fills a y of its own, which costs less than to wait.
+void normalise(const Decoder &decoder, const Norm &norm, int64_t rows, bool shared, const float *x, float *y) {
+    const auto one = [&](int64_t row) {
         normalise_one(decoder, norm, x + row * decoder.width, y + row * decoder.width);
+    };
+    if (!shared) {
+        for (int64_t row = 0; row < rows; row++) one(row);
+        return;
+    }
+#pragma omp for schedule(static)
+    for (int64_t row = 0; row < rows; row++) one(row);
 }
 
 // Turn the pairs (i, i + C/2) of one head by the position's angles.
@@ -295,28 +302,35 @@ void attention(const Decoder &decoder, int64_t layer, int64_t rows, const Row *r
 }
 
 // What enters the last product of the feed-forward layer [F]; `inner` is of each row [F], or gate and up [2 F].
+// `shared` as in `normalise`.
 template <float (*activation)(float)>
-void activate_by(const Decoder &decoder, int64_t rows, const float *inner, float *y) {
+void activate_by(const Decoder &decoder, int64_t rows, bool shared, const float *inner, float *y) {
     constexpr int64_t PART = 256;
     const int64_t F = decoder.feedforward_width, own = decoder.gated ? 2 * F : F;
+    const auto part = [&](int64_t row, int64_t first) {
+        const float *gate = inner + row * own;
+        float *activated = y + row * F;
+        const int64_t last = std::min(first + PART, F);
+        for (int64_t i = first; i < last; i++) activated[i] = activation(gate[i]);
+        if (decoder.gated)
+            for (int64_t i = first; i < last; i++) activated[i] *= gate[F + i];
+    };
+    if (!shared) {
+        for (int64_t row = 0; row < rows; row++)
+            for (int64_t first = 0; first < F; first += PART) part(row, first);
+        return;
+    }
 #pragma omp for collapse(2) schedule(static)
     for (int64_t row = 0; row < rows; row++)
-        for (int64_t first = 0; first < F; first += PART) {
-            const float *gate = inner + row * own;
-            float *activated = y + row * F;
-            const int64_t last = std::min(first + PART, F);
-            for (int64_t i = first; i < last; i++) activated[i] = activation(gate[i]);
-            if (decoder.gated)
-                for (int64_t i = first; i < last; i++) activated[i] *= gate[F + i];
-        }
+        for (int64_t first = 0; first < F; first += PART) part(row, first);
 }
 
-void activate(const Decoder &decoder, int64_t rows, const float *inner, float *y) {
+void activate(const Decoder &decoder, int64_t rows, bool shared, const float *inner, float *y) {
     switch (decoder.activation) {
-    case RELU: return activate_by<relu>(decoder, rows, inner, y);
-    case GELU: return activate_by<gelu>(decoder, rows, inner, y);
-    case GELU_TANH: return activate_by<gelu_tanh>(decoder, rows, inner, y);
-    case SILU: return activate_by<silu>(decoder, rows, inner, y);
+    case RELU: return activate_by<relu>(decoder, rows, shared, inner, y);
+    case GELU: return activate_by<gelu>(decoder, rows, shared, inner, y);
+    case GELU_TANH: return activate_by<gelu_tanh>(decoder, rows, shared, inner, y);
+    case SILU: return activate_by<silu>(decoder, rows, shared, inner, y);
     }
 }
 
@@ -340,31 +354,35 @@ extern "C" void decode(const Decoder *model, int64_t rows, const float *embedded
     const int64_t F = decoder.feedforward_width;
     const bool pre_norm = decoder.pre_norm;
     const auto attention_as = decoder.cache_kind == BFLOAT16 ? attention<BFloat16> : attention<float>;
-    std::vector<float> x(embedded, embedded + rows * D), read(x), projected(rows * (H + 2 * K) * C);
-    std::vector<float> mixed(rows * H * C), inner(rows * (decoder.gated ? 2 * F : F)), activated(rows * F), ended(n * D);
-    const float *base = pre_norm ? x.data() : read.data(); // what attention and feed-forward are added to
+    const bool shared = rows > 1; // one row is normed sooner than waited for
+    std::vector<float> x(embedded, embedded + rows * D), projected(rows * (H + 2 * K) * C), mixed(rows * H * C);
+    std::vector<float> inner(rows * (decoder.gated ? 2 * F : F)), ended(n * D);
+    std::vector<float> shared_read(shared ? x : std::vector<float>()), shared_activated(shared ? rows * F : 0);
     int64_t longest = 0;
     for (int64_t r = 0; r < rows; r++) longest = std::max(longest, row[r].position + 1);
 #pragma omp parallel num_threads(threads)
     {
-        std::vector<float> weights(longest);
+        std::vector<float> weights(longest), own_read(shared ? std::vector<float>() : x), own_activated(shared ? 0 : F);
+        float *read = shared ? shared_read.data() : own_read.data();
+        float *activated = shared ? shared_activated.data() : own_activated.data();
+        const float *base = pre_norm ? x.data() : read; // what attention and feed-forward are added to
         for (int64_t layer = 0; layer < decoder.layers; layer++) {
             const Block &block = decoder.blocks[layer];
-            if (pre_norm) normalise(decoder, block.attention_norm, rows, x.data(), read.data());
-            multiply(block.query_key_value, rows, read.data(), nullptr, projected.data());
+            if (pre_norm) normalise(decoder, block.attention_norm, rows, shared, x.data(), read);
+            multiply(block.query_key_value, rows, read, nullptr, projected.data());
             attention_as(decoder, layer, rows, row, projected.data(), cosine, sine, weights.data(), mixed.data());
             multiply(block.out, rows, mixed.data(), base, x.data());
-            if (!pre_norm) normalise(decoder, block.attention_norm, rows, x.data(), read.data());
+            if (!pre_norm) normalise(decoder, block.attention_norm, rows, shared, x.data(), read);
 
-            if (pre_norm) normalise(decoder, block.feedforward_norm, rows, x.data(), read.data());
-            multiply(block.up, rows, read.data(), nullptr, inner.data());
-            activate(decoder, rows, inner.data(), activated.data());
-            multiply(block.down, rows, activated.data(), base, x.data());
-            if (!pre_norm) normalise(decoder, block.feedforward_norm, rows, x.data(), read.data());
+            if (pre_norm) normalise(decoder, block.feedforward_norm, rows, shared, x.data(), read);
+            multiply(block.up, rows, read, nullptr, inner.data());
+            activate(decoder, rows, shared, inner.data(), activated);
+            multiply(block.down, rows, activated, base, x.data());
+            if (!pre_norm) normalise(decoder, block.feedforward_norm, rows, shared, x.data(), read);
         }
 #pragma omp for schedule(static)
         for (int64_t one = 0; one < n; one++) {
-            const float *from = (pre_norm ? x.data() : read.data()) + wanted[one] * D;
+            const float *from = (pre_norm ? x.data() : read) + wanted[one] * D;
             normalise_one(decoder, pre_norm ? decoder.final_norm : Norm{}, from, ended.data() + one * D);
         }
         multiply(decoder.output, n, ended.data(), nullptr, logits);

@@ -24,7 +24,7 @@ from headstart.models.parts.attention import Attention, attention_scale
 from headstart.models.parts.feedforward import FeedForward
 from headstart.models.parts.linear import Linear
 from headstart.models.parts.norms import LayerNorm, RMSNorm
-from headstart.models.parts.positions import rotary_table, sinusoids
+from headstart.models.parts.positions import rotary_angles, rotary_frequencies, sinusoids
 from headstart.models.transformer import Transformer
 
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
@@ -196,6 +196,9 @@ class CPUDecoder:
             epsilon=config.norm_epsilon,
             attention_scale=attention_scale(config),
         )
+        if config.position == "rotary":
+            (rotary,) = config.rotaries
+            self.rotary = rotary, rotary_frequencies(rotary)
 
     def _block(self, block: nn.Module) -> BlockWeights:
         assert isinstance(block, transformer.Block)
@@ -288,8 +291,8 @@ class CPUDecoder:
         x = self._entered(torch.tensor(tokens), places)  # [k, D]
         cosine = sine = x  # not read unless positions are rotary
         if config.position == "rotary":
-            (rotary,) = config.rotaries
-            cosine, sine = rotary_table(places, rotary, torch.float32)  # [k, C]
+            rotary, frequencies = self.rotary
+            cosine, sine = rotary_angles(places, rotary, frequencies, torch.float32)  # [k, C]
         rows = (Row * len(tokens))(
             *[
                 Row(cache.memory.data_ptr(), position, cache.memory.shape[3])

@@ -42,8 +42,14 @@ def rotary_table(positions: Tensor, rotary: Rotary, dtype: torch.dtype) -> tuple
     (i, i + R/2).
     """
     longest = int(positions.max()) + 1 if _by_length(rotary.scaling) else 0
-    frequencies = rotary_frequencies(rotary, longest).to(positions.device)
-    angles = positions.float()[:, None] * frequencies  # [T, R/2]
+    return rotary_angles(positions, rotary, rotary_frequencies(rotary, longest), dtype)
+
+
+def rotary_angles(
+    positions: Tensor, rotary: Rotary, frequencies: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """`rotary_table` where the frequencies `[R/2]` are at hand."""
+    angles = positions.float()[:, None] * frequencies.to(positions.device)  # [T, R/2]
     angles = torch.cat((angles, angles), dim=-1)  # [T, R]
     magnitude = 1.0 if rotary.scaling is None else rotary.scaling.magnitude
     return (angles.cos() * magnitude).to(dtype), (angles.sin() * magnitude).to(dtype)
