@@ -15,6 +15,9 @@ from headstart.folder import read_json, write_json
 from headstart.tokenizer import shards
 from headstart.tokenizer.shards import ShardRecipe, TokenRows, encode, is_heldout
 
+EVERYTHING = ShardRecipe(heldout_share=0.1, heldout_overlap=1)
+"""Held-out documents stay in their split, whatever of them the training text repeats."""
+
 
 def stream(documents, tokenizer, share: float, heldout: bool) -> tuple[list[int], list[int]]:
     """What the shards of a split have to hold: ids, and the number of each id's document."""
@@ -32,7 +35,7 @@ def test_rows_cover_the_stream_and_borders_are_where_documents_end(
     tmp_path, documents, tokenizer, length
 ) -> None:
     documents = documents[:400]
-    encode(documents, tokenizer, ShardRecipe(heldout_share=0.1, shard_tokens=10**9), tmp_path / "t")
+    encode(documents, tokenizer, EVERYTHING.model_copy(update={"shard_tokens": 10**9}), tmp_path / "t")
     for split in ("train", "heldout"):
         ids, numbers = stream(documents, tokenizer, 0.1, split == "heldout")
         rows = TokenRows(tmp_path / "t", split, length)
@@ -65,9 +68,10 @@ def test_several_shards_hold_the_same_as_one(tmp_path, documents, tokenizer) -> 
 
 def test_manifest_counts(tokens, documents, tokenizer) -> None:
     manifest = read_json(tokens / "manifest.json")
-    splits = manifest["splits"].values()
-    assert sum(split["documents"] for split in splits) == len(documents)
-    assert sum(split["bytes"] for split in splits) == sum(len(d["text"].encode()) for d in documents)
+    splits, leaked = manifest["splits"].values(), manifest["leaked"]
+    assert sum(split["documents"] for split in splits) + leaked["documents"] == len(documents)
+    size = sum(len(document["text"].encode()) for document in documents)
+    assert sum(split["bytes"] for split in splits) + leaked["bytes"] == size
     assert manifest["tokenizer_sha256"] == tokenizer.sha256
     for split in splits:
         for unit in ("documents", "bytes", "tokens"):
@@ -76,7 +80,7 @@ def test_manifest_counts(tokens, documents, tokenizer) -> None:
 
 def test_heldout_is_the_same_for_any_order(tmp_path, documents, tokenizer) -> None:
     documents = documents[:300]
-    recipe = ShardRecipe(heldout_share=0.2)
+    recipe = ShardRecipe(heldout_share=0.2, heldout_overlap=1)
     encode(documents, tokenizer, recipe, tmp_path / "a")
     encode(documents[::-1], tokenizer, recipe, tmp_path / "b")
 
@@ -118,7 +122,7 @@ class Wide:
 
 @pytest.mark.parametrize(("vocab_size", "dtype"), [(2**16, np.uint16), (2**16 + 1, np.uint32)])
 def test_ids_fit_their_type(tmp_path, tokenizer, documents, vocab_size, dtype) -> None:
-    recipe = ShardRecipe(heldout_share=0.5)
+    recipe = ShardRecipe(heldout_share=0.5, heldout_overlap=1)
     encode(documents[:20], Wide(vocab_size, tokenizer.path), recipe, tmp_path / "t")
     assert np.load(tmp_path / "t" / "train-00000.npy").dtype == dtype
     ids, _ = TokenRows(tmp_path / "t", "train", 16).read(np.array([0]))
@@ -165,7 +169,7 @@ def test_what_goes_into_shards_comes_out_of_decode(tmp_path_factory, tokenizer, 
     sides = [is_heldout(document["id"], share) for document in documents]
     assume(any(sides) and not all(sides))
     folder = tmp_path_factory.mktemp("shards") / "t"
-    encode(documents, tokenizer, ShardRecipe(heldout_share=share, shard_tokens=50), folder)
+    encode(documents, tokenizer, ShardRecipe(heldout_share=share, heldout_overlap=1, shard_tokens=50), folder)
     for text, ids in zip(texts, tokenizer.encode_arrays(texts), strict=True):
         assert ids.tolist() == tokenizer.encode(text)
     found = {}

@@ -96,6 +96,8 @@ def encode(
     else:
         for name, split in figures["splits"].items():
             typer.echo(f"{name}: {split['tokens']:,} tokens in {split['documents']:,} documents")
+        if leaked := figures.get("leaked", {}).get("documents"):
+            typer.echo(f"left out: {leaked:,} held-out documents of which the training text has a part, too")
 
 
 @tokenizer.command()

@@ -122,10 +122,12 @@ def _tokenizer(folder: Path) -> TokenizerFacts:
     if not (folder / "tokens" / MANIFEST).exists():
         return {}
     tokenizer = open_tokenizer(folder / "tokens")
-    splits = tokens_manifest(folder / "tokens")["splits"].values()
+    manifest = tokens_manifest(folder / "tokens")
+    splits = manifest["splits"].values()
     return {
         "vocab_size": tokenizer.vocab_size,
         "bytes_per_token": sum(s["bytes"] for s in splits) / sum(s["tokens"] for s in splits),
+        "leaked": manifest.get("leaked", {}).get("documents", 0),
         "examples": [
             {"text": tokenizer.decode(ids), "tokens": [tokenizer.token_text(index) for index in ids]}
             for ids in _heldout_texts(folder, tokenizer, 3)

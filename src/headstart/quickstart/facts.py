@@ -46,6 +46,8 @@ class TokenizerFacts(TypedDict, total=False):
 
     vocab_size: int
     bytes_per_token: float
+    leaked: int
+    """Held-out documents that were left out, because the training text has a part of them, too."""
     examples: list[TokenizedText]
 
 

@@ -12,12 +12,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import (
+    Any,
+    ClassVar,
+    NotRequired,  # typing's own is not checked before Python 3.12
+    TypeVar,
+)
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
@@ -26,6 +32,7 @@ from headstart.progress import ProgressBar
 from headstart.recipe import Recipe
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import CONFIG, DEFINITION
+from headstart.tokenizer.leaks import shares_in_training
 
 KIND, VERSION = "tokens", 1
 SPLITS = ("train", "heldout")
@@ -44,12 +51,22 @@ class SplitFacts(TypedDict):
     domains: dict[str, dict[str, int]]
 
 
+class LeakFacts(TypedDict):
+    """Held-out documents that were left out, because the training text has them too."""
+
+    documents: int
+    bytes: int
+    tokens: int
+
+
 class TokensManifest(TypedDict):
     """What the manifest of a tokens folder says."""
 
     tokenizer_sha256: str
     vocab_size: int
     splits: dict[str, SplitFacts]
+    leaked: NotRequired[LeakFacts]
+    """Folders of earlier versions did not look."""
 
 
 def tokens_manifest(folder: Path) -> TokensManifest:
@@ -71,6 +88,9 @@ class ShardRecipe(Recipe):
     """Share of the documents, chosen by a hash of their id, that training never sees."""
     shard_tokens: int = 100_000_000
     """A shard is closed at the first document that reaches this."""
+    heldout_overlap: float = Field(0.05, ge=0, le=1)
+    """Most that a held-out document may share with the training text: the share of its tokens in runs of 20
+    that stand there too. What shares more is left out of both, and counted; 1 leaves nothing out."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "heldout_share": "val_fraction validation_split test_size val_size",
@@ -93,6 +113,9 @@ class _Writer:
         self.opening, self.closing = (
             np.array(ids, self.dtype) for ids in (tokenizer.opening, tokenizer.closing)
         )
+        self._empty()
+
+    def _empty(self) -> None:
         self.shards = 0
         self.tokens = self.bytes = self.documents = 0
         self.domains: dict[str, dict[str, int]] = {}
@@ -104,9 +127,15 @@ class _Writer:
         self.position = 0
 
     def add(self, document_id: str, domain: str, ids: np.ndarray, size: int) -> None:
-        length = len(self.opening) + len(ids) + len(self.closing)
+        self._add(
+            document_id, domain, np.concatenate((self.opening, ids.astype(self.dtype), self.closing)), size
+        )
+
+    def _add(self, document_id: str, domain: str, ids: np.ndarray, size: int) -> None:
+        """Add a document with its opening and closing."""
+        length = len(ids)
         self.rows.append((document_id, domain, self.position, length, size))
-        self.ids += (self.opening, ids.astype(self.dtype), self.closing)
+        self.ids.append(ids)
         self.position += length
         counts = self.domains.setdefault(domain, {"documents": 0, "bytes": 0, "tokens": 0})
         for key, amount in (("documents", 1), ("bytes", size), ("tokens", length)):
@@ -127,6 +156,38 @@ class _Writer:
         self.tokens += self.position
         self.bytes += sum(row[4] for row in self.rows)
         self._start_shard()
+
+    def shard_ids(self) -> Iterator[np.ndarray]:
+        """The ids of every shard that was written."""
+        for number in range(self.shards):
+            yield np.load(self.folder / f"{self.split}-{number:05d}.npy", mmap_mode="r")
+
+    def leave_out_leaks(self, training: "_Writer", most: float) -> LeakFacts:
+        """Write the split again without the documents that share too much with the training text."""
+        documents = [document for number in range(self.shards) for document in self._written(number)]
+        shares = shares_in_training([ids for *_, ids in documents], training.shard_ids())
+        leaked: LeakFacts = {"documents": 0, "bytes": 0, "tokens": 0}
+        if not (shares > most).any():
+            return leaked
+        for file in self.folder.glob(f"{self.split}-*"):
+            file.unlink()
+        self._empty()
+        for (document_id, domain, size, ids), share in zip(documents, shares, strict=True):
+            if share > most:
+                leaked["documents"] += 1
+                leaked["bytes"] += size
+                leaked["tokens"] += len(ids)
+            else:
+                self._add(document_id, domain, ids, size)
+        self.flush()
+        return leaked
+
+    def _written(self, number: int) -> Iterator[tuple[str, str, int, np.ndarray]]:
+        """The documents of a shard: id, domain, bytes, ids."""
+        name = self.folder / f"{self.split}-{number:05d}"
+        ids = np.load(name.with_suffix(".npy"))
+        for row in pq.read_table(name.with_suffix(".documents.parquet")).to_pylist():
+            yield row["id"], row["domain"], row["bytes"], ids[row["start"] : row["start"] + row["tokens"]]
 
 
 def encode_corpus(corpus: Path, tokenizer: Tokenizer, recipe: ShardRecipe, out: Path) -> dict[str, Any]:
@@ -157,9 +218,18 @@ def encode(
                 raise HeadstartError(
                     f"no document is left for the {split} split; give more text or change heldout_share"
                 )
+        leaked = writers["heldout"].leave_out_leaks(writers["train"], recipe.heldout_overlap)
+        if not writers["heldout"].documents:
+            raise HeadstartError(
+                f"all {leaked['documents']:,} held-out documents share more than "
+                f"{recipe.heldout_overlap:.0%} of "
+                "their text with the training text, so a held-out loss would say nothing; give more text, or "
+                "pass heldout_overlap=1 to keep them"
+            )
         fields = {
             "tokenizer_sha256": tokenizer.sha256,
             "vocab_size": tokenizer.vocab_size,
+            "leaked": leaked,
             "splits": {
                 split: {
                     "shards": writer.shards,

@@ -21,6 +21,11 @@ def chapter(report: Report) -> Iterable[Markup]:
         ("Vocabulary", f"{exact(facts.get('vocab_size'))} tokens"),
         ("Bytes per token", significant(facts.get("bytes_per_token"))),
     )
+    if leaked := facts.get("leaked"):
+        yield prose(
+            f"Documents are held out to measure the models on. Of them {exact(leaked)} were left out: the "
+            "training text has a part of each, too, and a loss on what was trained on flatters."
+        )
     for example in facts.get("examples") or []:
         pieces = [str(token) for token in example.get("tokens") or []]
         length = len(str(example.get("text") or "").encode(errors="replace"))
