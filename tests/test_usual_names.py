@@ -408,7 +408,7 @@ def test_a_name_is_found_in_its_group_and_from_the_top() -> None:
         (["model.batch_size=1"], "did you mean 'rows'?"),
         (["optimizer.max_gradnorm=1"], "did you mean 'clip'?"),
         (["learning_rat=1"], "give two rates"),
-        (["zzzz=1"], "; known: checkpoint_activations"),
+        (["zzzz=1"], "; known: capture_every, checkpoint_activations"),
         (["optimizer=adamw"], "it is a group of settings (kind, matrix_rate"),
     ],
 )

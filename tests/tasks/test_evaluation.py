@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from typer.testing import CliRunner
 
 from headstart.cli import app
@@ -197,6 +199,23 @@ def test_any_state_of_a_run(run, tmp_path):
         torch.testing.assert_close(load_any(run).model(ids), expected)
     finally:
         (tmp_path / "model").rename(run / "model")
+
+
+def test_what_a_folder_names_stays_within(run, tmp_path):
+    """A checkpoint names its tokens; whoever serves a folder opens nothing outside of it."""
+    last = run / "checkpoints" / "step-6"
+    tokens = Path(yaml.safe_load((run / "recipe.yaml").read_text())["tokens"])
+    assert load_any(last, within=[run, tokens]).head == "causal"
+    with pytest.raises(HeadstartError, match=r"recipe.yaml names .*, which lies outside of"):
+        load_any(last, within=[run])
+    link = tmp_path / "link"
+    link.symlink_to(run)
+    with pytest.raises(HeadstartError, match="lies outside of"):
+        load_any(link, within=[tmp_path])
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/etc"}))
+    with pytest.raises(HeadstartError, match=r"adapter_config.json names /etc, which lies outside of"):
+        load_any(tmp_path / "adapter", within=[tmp_path])
 
 
 def test_word_vectors_are_no_model(tmp_path):

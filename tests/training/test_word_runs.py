@@ -23,13 +23,14 @@ from typer.testing import CliRunner
 from headstart.cli import app
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import write_manifest
-from headstart.models.vectors.elmo import load_elmo
+from headstart.models.vectors.elmo import ElmoLanguageModel, load_elmo
 from headstart.models.vectors.word_vectors import WordVectors
 from headstart.training import checkpoint, elmo_run, run_folder, run_frame
 from headstart.training.control import send
 from headstart.training.elmo_run import ElmoRecipe, ElmoRun, SentenceOrder, Sentences, train_elmo
 from headstart.training.metrics import read_metrics
 from headstart.training.monitoring.capture import capture_elmo
+from headstart.training.restore import open_any
 from headstart.training.word_vectors_run import (
     GloveRecipe,
     GloveRun,
@@ -314,6 +315,23 @@ def test_snapshots_are_models_of_the_way(whole, recipe, family, tmp_path) -> Non
         pairs = [(model.matrix, final.matrix) for model in (first, last)]
     assert not np.array_equal(*pairs[0])
     assert np.array_equal(*pairs[1])
+    opened = open_any(run / "snapshots" / "step-0", within=[tmp_path])
+    assert np.array_equal(vectors_of(opened), vectors_of(open_any(run / "snapshots" / "step-0")))
+    assert np.array_equal(vectors_of(open_any(run)), vectors_of(open_any(run / "model")))
+    with pytest.raises(HeadstartError, match=r"lies outside of .*elsewhere"):
+        open_any(run, within=[tmp_path / "elsewhere"])
+    if family == "elmo":
+        checkpoint = max((run / "checkpoints").iterdir(), key=lambda path: int(path.name[5:]))
+        assert np.array_equal(vectors_of(open_any(checkpoint)), vectors_of(open_any(run)))
+    (run / "model").rename(tmp_path / "model")
+    newest = open_any(run)  # of a run that is not finished, its newest state
+    assert np.array_equal(vectors_of(newest), vectors_of(open_any(tmp_path / "model")))
+
+
+def vectors_of(opened) -> np.ndarray:
+    """Some weights of what was opened."""
+    assert isinstance(opened, (WordVectors, ElmoLanguageModel))
+    return opened.matrix if isinstance(opened, WordVectors) else opened.softmax.weight.detach().numpy()
 
 
 def test_a_capture_of_elmo_shows_its_words_and_their_loss(whole, tmp_path) -> None:

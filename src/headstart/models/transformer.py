@@ -23,6 +23,7 @@ from headstart.models.parts.feedforward import FeedForward, PredictionHead
 from headstart.models.parts.linear import Linear
 from headstart.models.parts.norms import make_norm
 from headstart.models.parts.positions import RelativeBias, position_ids, rotary_table, sinusoids
+from headstart.models.parts.watch import StackWatch, Watch
 
 
 class Block(nn.Module):
@@ -57,7 +58,8 @@ class Block(nn.Module):
     ) -> Tensor:
         if self.parallel:
             mixed = self.attention(self.attention_norm(x), context, cache)  # [B, T, D]
-            return x + self.dropout(mixed) + self.dropout(self.feedforward(self.feedforward_norm(x)))
+            made = self._feed(self.feedforward_norm(x), context.watch)
+            return x + self.dropout(mixed) + self.dropout(made)
         mixed = self.attention(self._before(self.attention_norm, x), context, cache)
         x = self._add(x, mixed, self.attention_norm, self.attention_out_norm)
         if self.cross_attention is not None and self.cross_norm is not None:
@@ -67,10 +69,18 @@ class Block(nn.Module):
             x = self._add(x, mixed, self.cross_norm)
         return self._add(
             x,
-            self.feedforward(self._before(self.feedforward_norm, x)),
+            self._feed(self._before(self.feedforward_norm, x), context.watch),
             self.feedforward_norm,
             self.feedforward_out_norm,
         )
+
+    def _feed(self, read: Tensor, watch: StackWatch | None) -> Tensor:
+        """What the feed-forward part makes of what it reads, `[B, T, D]` both."""
+        given: Tensor = self.feedforward(read)
+        if watch is not None:
+            watch.read[self.attention.layer] = read
+            watch.given[self.attention.layer, "feedforward"] = given
+        return given
 
     def _before(self, norm: nn.Module, x: Tensor) -> Tensor:
         """What a part reads of the stream."""
@@ -112,6 +122,7 @@ class Stack(nn.Module):
         prefix: Tensor | None = None,
         encoder_states: Tensor | None = None,
         encoder_segments: Tensor | None = None,
+        watch: StackWatch | None = None,
     ) -> Tensor:
         """Embedded tokens `[B, T, D]` to hidden states `[B, T, D]`; arguments as in `Transformer`."""
         tokens = x.shape[1]
@@ -119,8 +130,8 @@ class Stack(nn.Module):
         if cache is not None:
             segments = cache.extend_segments(segments, tokens)
         x = self.enter(x, segments, token_types, start)
-        context = self.attention_context(start, tokens, segments, prefix, x)
-        cross_context = AttentionContext()
+        context = self.attention_context(start, tokens, segments, prefix, x, watch)
+        cross_context = AttentionContext(watch=watch)
         if encoder_segments is not None:
             if segments is None:
                 segments = x.new_zeros(len(x), start + tokens, dtype=torch.long)
@@ -128,8 +139,12 @@ class Stack(nn.Module):
             same = asking[:, :, None] == encoder_segments[:, None, :]  # [B, T, S]
             # Padding may look anywhere, for a query that sees nothing has no softmax.
             cross_context.masks[0] = (same | (asking[:, :, None] < 0))[:, None]  # [B, 1, T, S]
+        if watch is not None:
+            watch.states.append(x)
         for block in self.blocks:
             x = block(x, context, cache, encoder_states, cross_context)
+            if watch is not None:
+                watch.states.append(x)
         return self.final_norm(x)
 
     def enter(
@@ -166,15 +181,25 @@ class Stack(nn.Module):
         return self.positions(positions + self.config.position_offset).to(x.dtype)
 
     def attention_context(
-        self, start: int, tokens: int, segments: Tensor | None, prefix: Tensor | None, x: Tensor
+        self,
+        start: int,
+        tokens: int,
+        segments: Tensor | None,
+        prefix: Tensor | None,
+        x: Tensor,
+        watch: StackWatch | None = None,
     ) -> AttentionContext:
-        """What the blocks attend to: queries are the last `tokens` of `start + tokens` keys."""
+        """What the blocks attend to: queries are the last `tokens` of `start + tokens` keys.
+
+        Who watches sees documents behind masks: the kernel that reads them end to end has no weights to show.
+        """
         keys = torch.arange(start + tokens, device=x.device)  # [S]
         queries = keys[start:]  # [T]
         context = AttentionContext(
-            rotary=[rotary_table(queries, rotary, x.dtype) for rotary in self.config.rotaries]
+            rotary=[rotary_table(queries, rotary, x.dtype) for rotary in self.config.rotaries], watch=watch
         )
-        if segments is not None and prefix is None and not start and self._end_to_end(x):
+        alone = segments is not None and prefix is None and not start and watch is None
+        if segments is not None and alone and self._end_to_end(x):
             context.cu_seqlens = cumulative_lengths(segments)
             return context
         if self.config.position == "relative-xl":
@@ -235,6 +260,7 @@ class Transformer(nn.Module):
         prefix: Tensor | None = None,
         encoder_states: Tensor | None = None,
         encoder_segments: Tensor | None = None,
+        watch: Watch | None = None,
     ) -> Tensor:
         """Hidden states `[B, T, D]` after the last norm.
 
@@ -247,6 +273,7 @@ class Transformer(nn.Module):
             prefix: true for tokens of a decoder that all of their document sees (prefix LM), `[B, T]`.
             encoder_states: the encoder's hidden states `[B, S, D]`, in an encoder-decoder.
             encoder_segments: document numbers of the encoder states `[B, S]`; None: all of it is seen.
+            watch: keeps what is computed on the way; see `headstart.models.observe`.
         """
         stack = self.decoder if self.decoder is not None else self.encoder
         assert stack is not None
@@ -255,12 +282,18 @@ class Transformer(nn.Module):
                 f"{self.config.family} is an encoder-decoder: it also needs the states of the encoder "
                 "(encoder_states), which `encode` makes of the source text"
             )
-        return stack(self.embed(ids), segments, cache, token_types, prefix, encoder_states, encoder_segments)
+        seen = None if watch is None else watch.stack("encoder" if self.decoder is None else "decoder")
+        return stack(
+            self.embed(ids), segments, cache, token_types, prefix, encoder_states, encoder_segments, seen
+        )
 
-    def encode(self, source: Tensor, source_segments: Tensor | None = None) -> Tensor:
+    def encode(
+        self, source: Tensor, source_segments: Tensor | None = None, watch: Watch | None = None
+    ) -> Tensor:
         """The encoder's hidden states `[B, S, D]` of source ids `[B, S]`, in an encoder-decoder."""
         assert self.encoder is not None
-        return self.encoder(self.embed(source), source_segments)
+        seen = None if watch is None else watch.stack("encoder")
+        return self.encoder(self.embed(source), source_segments, watch=seen)
 
     def embed(self, ids: Tensor) -> Tensor:
         """What the first stack reads of ids `[B, T]`, before positions: `[B, T, D]`."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headstart.models.config import TransformerConfig
 from headstart.models.flops import training_flops
+from headstart.models.parts.watch import Watch
 from headstart.models.transformer import Transformer
 from headstart.objectives.cross_entropy import cross_entropy_sum
 
@@ -88,9 +89,14 @@ def generator(seed: int, step: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, step], dtype=np.uint64)))
 
 
-def hidden_states(model: Transformer, batch: Batch) -> Tensor:
-    """The model's hidden states of a batch, `[B, T, D]`."""
-    encoder_states = None if batch.source is None else model.encode(batch.source, batch.source_segments)
+def hidden_states(model: Transformer, batch: Batch, watch: Watch | None = None) -> Tensor:
+    """The model's hidden states of a batch, `[B, T, D]`.
+
+    Args:
+        watch: keeps what is computed on the way; see `headstart.models.observe`.
+    """
+    source = batch.source
+    encoder_states = None if source is None else model.encode(source, batch.source_segments, watch)
     hidden: Tensor = model(
         batch.ids,
         batch.segments,
@@ -98,6 +104,7 @@ def hidden_states(model: Transformer, batch: Batch) -> Tensor:
         prefix=batch.prefix,
         encoder_states=encoder_states,
         encoder_segments=batch.source_segments,
+        watch=watch,
     )
     return hidden
 

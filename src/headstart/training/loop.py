@@ -57,7 +57,7 @@ GPU_FIGURES = 10
 FREE = {
     "tokens", "micro_rows", "device", "compile", "checkpoint_activations", "parallel", "checkpoint_every",
     "keep_checkpoints", "keep_every", "statistics_every", "figures_every", "sinks", "prompts",
-    "snapshots",
+    "snapshots", "capture_every",
 }  # fmt: skip
 
 Sampler = Callable[[Transformer, Tokenizer, str], str]
@@ -278,14 +278,16 @@ class Run(RunFrame[PretrainProgress]):
         place = self.step + progress.passed
         with self.timed() as elapsed:
             batch = trainer.data.batch(place)
-            if self.capture_next:
+            every = self.recipe.capture_every
+            looked_at = self.capture_next or (every is not None and self.step % every == 0)
+            if looked_at:
                 self._capture(batch)
             loss, square = trainer.gradients(batch, self.step, trainer.micro_rows(place))
             scale = progress.rate_factor * rate_at(self.step, self.recipe.steps, self.recipe.optimiser)
             known = self._known(batch, scale)
             flops = batch_flops(self.model.config, batch)
             if self.figures_every > 1:
-                measured = self._made_ahead(batch, loss, square, scale, known, flops)
+                measured = self._made_ahead(batch, loss, square, scale, known, flops, looked_at)
                 words = ""
             else:
                 figures = torch.stack([loss, square]).tolist()  # waits for the device, once
@@ -293,7 +295,7 @@ class Run(RunFrame[PretrainProgress]):
                 why = progress.spikes.judge(figures[0], norm)
                 if why is not None and self._spike(why, figures[0], norm, self.step + 1) != "ignore":
                     return "step left out"
-                measured = self._measured(batch) if why is None else None
+                measured = self._measured(batch, looked_at) if why is None else None
                 trainer.apply(scale, norm)
                 progress.step += 1
                 words = self._told(self.step, figures[0], norm, elapsed(), known | self.times(), flops)
@@ -343,6 +345,7 @@ class Run(RunFrame[PretrainProgress]):
         scale: float,
         known: dict[str, Any],
         flops: int,
+        looked_at: bool,
     ) -> Statistics | None:
         """Make a step without waiting for its figures; the device leaves it out where they are out of the
         ordinary, by what was ordinary when figures were read last."""
@@ -350,7 +353,7 @@ class Run(RunFrame[PretrainProgress]):
         limits = progress.spikes.limits() if self.recipe.on_spike == "skip" else (LARGEST, LARGEST)
         sound = (loss <= limits[0]) & (norm <= limits[1])  # false for what is no number
         left_out = 1.0 - sound.float()
-        measured = self._measured(batch)
+        measured = self._measured(batch, looked_at)
         self.trainer.apply(scale, norm, left_out)
         if not self._made:
             self._made_from = progress.seconds, progress.core_seconds
@@ -467,9 +470,10 @@ class Run(RunFrame[PretrainProgress]):
         self.progress.returns = now.returns + 1
         return True
 
-    def _measured(self, batch: Batch) -> Statistics | None:
+    def _measured(self, batch: Batch, looked_at: bool) -> Statistics | None:
+        """The measure of a step: of every so many, and of those that are captured."""
         every = self.recipe.statistics_every
-        if every is None or (self.step + 1) % every:
+        if not looked_at and (every is None or (self.step + 1) % every):
             return None
         # Heads over pairs of texts learn from pairs alone.
         idle = () if batch.pair_positions is not None else ("pooler.", "next_sentence.")

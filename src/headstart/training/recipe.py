@@ -256,6 +256,9 @@ class PretrainRecipe(Recipe):
     between them closer together early on, when most is learned."""
     statistics_every: int | None = Field(None, ge=1)
     """Steps between records of gradient norm and update-to-weight ratio of every tensor; None: none."""
+    capture_every: int | None = Field(None, ge=1)
+    """Steps between two looks at a batch, the first step's among them: attention, the stream, what each token
+    costs, into `captures/`, with that step's statistics; None: only when asked (`control capture`)."""
     figures_every: int | None = Field(None, ge=1)
     """Steps whose loss and gradient are read together, so that a GPU need not be waited for in every step;
     a step out of the ordinary is then noticed some steps later. None: 10 on a GPU, 1 on a processor."""

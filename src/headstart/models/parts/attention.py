@@ -15,6 +15,7 @@ from headstart.models.parts.cache import KeyValueCache
 from headstart.models.parts.linear import Linear
 from headstart.models.parts.norms import RMSNorm
 from headstart.models.parts.positions import RelativeKeys, rotate
+from headstart.models.parts.watch import Attended, Part, StackWatch
 
 # Lists of where documents begin come in multiples of this length.
 CU_SEQLENS_MULTIPLE = 256
@@ -175,6 +176,8 @@ class AttentionContext:
     """T5's relative positions, `[1, H, T, S]`."""
     distances: Tensor | None = None
     """How far each key is to the left of each query, `[T, S]`, for Transformer-XL's positions."""
+    watch: StackWatch | None = None
+    """Keeps what is computed, for somebody who looks; None: nobody does."""
 
 
 class Attention(nn.Module):
@@ -184,6 +187,7 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig, layer: int, cross: bool = False) -> None:
         super().__init__()
         self.layer, self.cross, self.head_width = layer, cross, config.head_width
+        self.kind: Part = "cross" if cross else "self"
         self.window = 0 if cross else config.layer(layer).window
         rotary = None if cross else config.rotary(layer)
         self.rotary = None if rotary is None else config.rotaries.index(rotary)
@@ -222,18 +226,25 @@ class Attention(nn.Module):
             mixed = attend_documents(query, key, value, context.cu_seqlens, self.reach, self.scale)
         else:
             mask = context.masks.get(self.window)
+            causal = context.causal and mask is None
+            if context.watch is not None:
+                seen = Attended(query, key, value, mask, bias, causal, self.scale, self.cap)
+                context.watch.attended[self.layer, self.kind] = seen
             mixed = attend(
                 query,
                 key,
                 value,
                 mask,
                 bias,
-                causal=context.causal and mask is None,
+                causal=causal,
                 scale=self.scale,
                 dropout=self.dropout if self.training else 0.0,
                 cap=self.cap,
             )  # [B, H, T, C]
-        return self.out(mixed.transpose(1, 2).flatten(2))  # [B, T, D]
+        given: Tensor = self.out(mixed.transpose(1, 2).flatten(2))  # [B, T, D]
+        if context.watch is not None:
+            context.watch.given[self.layer, self.kind] = given
+        return given
 
     def _keys_and_values(
         self,

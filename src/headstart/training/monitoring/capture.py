@@ -3,8 +3,7 @@
 Everything is taken from the very forward pass that training makes; nothing in the model is changed for it.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,58 +11,61 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from headstart.folder import atomic, write_json
-from headstart.models.parts import attention
-from headstart.models.transformer import Block, Transformer
+from headstart.models.observe import observed
+from headstart.models.parts.watch import Watch
+from headstart.models.transformer import Transformer
 from headstart.models.vectors.elmo import UNKNOWN, ElmoLanguageModel, pack
-from headstart.objectives.batch import Batch, loss_sum, to_device
+from headstart.objectives.batch import Batch, hidden_states, loss_sum, to_device
 from headstart.tokenizer.base import Tokenizer
 
 # Rows of a batch that are looked at: maps take rows x layers x heads x tokens x tokens numbers.
 ROWS = 2
+# Likeliest answers that are kept of each prediction.
+TOP = 5
 
 
 @torch.no_grad()
 def capture(model: Transformer, batch: Batch, tokenizer: Tokenizer, folder: Path) -> float:
     """Write `tensors.safetensors` and `capture.json` into a folder; returns the mean loss of the rows.
 
-    Tensors: `attention.N` `[B, H, T, S]` of each attention in the order in which they are computed (in a
-    decoder with an encoder self-attention and cross-attention take turns), `residual.NAME` `[B, T]` the norm
-    of the stream behind each block, `loss` `[N]` in nats and `positions` `[N]` in the flattened rows.
+    Tensors: `attention.STACK.LAYER.self` and `.cross` `[B, H, T, S]`, `norm.STACK.LAYER` `[B, T]` the norm of
+    the stream behind each block, `norm.STACK.embedding` before the first, `norm.STACK.LAYER.self` (`.cross`,
+    `.feedforward`) of what each part writes into it; `loss` `[N]` in nats at `positions` `[N]` in the
+    flattened rows, and the likeliest answers there, `top` `[N, 5]` with their log-probabilities
+    `top_logprobs`.
     """
     batch = replace(batch.rows(0, min(ROWS, len(batch.ids))), pair_positions=None)
     batch = to_device(batch, next(model.parameters()).device)
     training = model.training
     model.eval()
-    tensors: dict[str, Tensor] = {}
-    handles = [
-        module.register_forward_hook(_residual(name, tensors))
-        for name, module in model.named_modules()
-        if isinstance(module, Block)
-    ]
-    states: list[Tensor] = []
-    handles.append(model.register_forward_hook(lambda module, given, out: states.append(out)))
     try:
-        with _attention(tensors):
-            total = float(loss_sum(model, batch))
-        logits = model.logits(states[-1].flatten(0, 1)[batch.positions]).float()  # [N, V]
+        with torch.compiler.set_stance("force_eager"):  # compiled blocks keep nothing for a watch
+            watch = Watch()
+            hidden = hidden_states(model, batch, watch)
+            total = float(loss_sum(model, batch, hidden))
+            seen = observed(model, hidden, watch, ("attention", "norms"))
+            logits = model.logits(hidden.flatten(0, 1)[batch.positions]).float()  # [N, V]
     finally:
-        for handle in handles:
-            handle.remove()
         model.train(training)
+    top = logits.log_softmax(-1).topk(min(TOP, logits.shape[-1]))
+    tensors = {f"attention.{name}": weights for name, weights in seen.attention.items()}
+    tensors |= {f"norm.{name}": norms for name, norms in seen.norms.items()}
     tensors["loss"] = F.cross_entropy(logits, batch.targets, reduction="none")
-    tensors["positions"] = batch.positions
+    tensors |= {"positions": batch.positions, "top": top.indices, "top_logprobs": top.values}
     loss = total / max(len(batch.targets), 1)
+    said = tokenizer.token_text
     facts: dict[str, Any] = {
         "ids": batch.ids.tolist(),
-        "tokens": [[tokenizer.token_text(token) for token in row] for row in batch.ids.tolist()],
-        "targets": [tokenizer.token_text(token) for token in batch.targets.tolist()],
+        "tokens": [[said(token) for token in row] for row in batch.ids.tolist()],
+        "targets": [said(token) for token in batch.targets.tolist()],
+        "top": [[said(token) for token in row] for row in top.indices.tolist()],
         "loss": loss,
     }
     if batch.source is not None:
-        facts["source"] = [[tokenizer.token_text(token) for token in row] for row in batch.source.tolist()]
+        facts["source"] = [[said(token) for token in row] for row in batch.source.tolist()]
     _write(folder, tensors, facts)
     return loss
 
@@ -104,34 +106,3 @@ def _write(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> N
             made / "tensors.safetensors",
         )
         write_json(made / "capture.json", facts)
-
-
-def _residual(name: str, tensors: dict[str, Tensor]) -> Any:
-    def note(module: nn.Module, given: Any, out: Tensor) -> None:
-        tensors[f"residual.{name}"] = out.float().norm(dim=-1)
-
-    return note
-
-
-@contextmanager
-def _attention(tensors: dict[str, Tensor]) -> Iterator[None]:
-    """Note the weights of every attention; what it computes stays what it is.
-
-    Documents stand behind a mask for it, for the kernel that lays them end to end has no weights to show.
-    """
-    attend, kernel = attention.attend, attention.DOCUMENT_KERNEL
-
-    def noted(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **named: Any) -> Tensor:
-        # The weights are what attention makes of the unit vectors of the places looked at.
-        batch, heads, length = key.shape[:3]
-        unit = torch.eye(length, dtype=value.dtype).to(value.device).expand(batch, heads, length, length)
-        tensors[f"attention.{sum(name.startswith('attention') for name in tensors)}"] = attend(
-            query, key, unit, *rest, **named
-        ).float()
-        return attend(query, key, value, *rest, **named)
-
-    attention.attend, attention.DOCUMENT_KERNEL = noted, None
-    try:
-        yield
-    finally:
-        attention.attend, attention.DOCUMENT_KERNEL = attend, kernel
