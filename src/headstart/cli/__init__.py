@@ -23,6 +23,7 @@ from headstart.cli.predict import predict
 from headstart.cli.pretrain import pretrain
 from headstart.cli.quickstart import quickstart
 from headstart.cli.report import report
+from headstart.cli.serve import serve
 from headstart.cli.settings import command_with_settings
 from headstart.cli.tokenizer import tokenizer
 from headstart.console import guard_streams
@@ -52,6 +53,7 @@ app.command(cls=command_with_settings("generate"))(generate)
 app.command()(fill_mask)
 app.command("import")(import_model)
 app.command()(export)
+app.command()(serve)
 app.command()(report)
 app.command()(models)
 

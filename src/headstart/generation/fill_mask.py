@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import NamedTuple
 
 import torch
 
@@ -16,13 +17,22 @@ from headstart.tokenizer.special import BLANKS
 Answers = list[tuple[str, float]]
 """Tokens with their probabilities, the likeliest first. A blank before a token begins a word."""
 
+
+class Candidate(NamedTuple):
+    """What may stand in a gap."""
+
+    token: str
+    probability: float
+    token_id: int | None
+    """None: it is a span of several tokens."""
+
+
 GAP = re.compile(r"<mask>|<extra_id_\d+>")
 """What stands for a gap in a text for an encoder-decoder with sentinels (T5)."""
 LONGEST_SPAN = 16
 """Tokens that are written into a gap."""
 
 
-@torch.no_grad()
 def fill_mask(loaded: LoadedModel, text: str, count: int = 5) -> list[Answers]:
     """For each mask in `text`, in order, the `count` likeliest tokens; every mask while the others stay open.
 
@@ -32,6 +42,12 @@ def fill_mask(loaded: LoadedModel, text: str, count: int = 5) -> list[Answers]:
     Raises:
         HeadstartError: no mask in the text, or the model was not trained to fill gaps.
     """
+    return [[(one.token, one.probability) for one in gap] for gap in fill_gaps(loaded, text, count)]
+
+
+@torch.no_grad()
+def fill_gaps(loaded: LoadedModel, text: str, count: int = 5) -> list[list[Candidate]]:
+    """What `fill_mask` gives, with the ids of the tokens."""
     if loaded.head == "text-to-text" and loaded.tokenizer.special.sentinels:
         return _fill_spans(loaded, text)
     _must_fill(loaded)
@@ -67,12 +83,15 @@ def fill_mask(loaded: LoadedModel, text: str, count: int = 5) -> list[Answers]:
         raise HeadstartError(NO_NUMBERS)
     best, indices = chances[:, : tokenizer.vocab_size].topk(min(count, tokenizer.vocab_size))
     return [
-        [(tokenizer.token_text(index), chance) for index, chance in zip(row, own, strict=True)]
+        [
+            Candidate(tokenizer.token_text(index), chance, index)
+            for index, chance in zip(row, own, strict=True)
+        ]
         for row, own in zip(indices.tolist(), best.tolist(), strict=True)
     ]
 
 
-def _fill_spans(loaded: LoadedModel, text: str) -> list[Answers]:
+def _fill_spans(loaded: LoadedModel, text: str) -> list[list[Candidate]]:
     """The span that an encoder-decoder writes behind each sentinel (Raffel et al. 2020, section 3.1.4); a gap
     that it passes over has an empty one."""
     tokenizer, sentinels = loaded.tokenizer, loaded.tokenizer.special.sentinels
@@ -101,7 +120,10 @@ def _fill_spans(loaded: LoadedModel, text: str) -> list[Answers]:
         elif gap < len(others):
             spans[gap].append(token)
             chances[gap] += logprob
-    return [[(tokenizer.decode(span), math.exp(chance))] for span, chance in zip(spans, chances, strict=True)]
+    return [
+        [Candidate(tokenizer.decode(span), math.exp(chance), None)]
+        for span, chance in zip(spans, chances, strict=True)
+    ]
 
 
 def _must_fill(loaded: LoadedModel) -> None:

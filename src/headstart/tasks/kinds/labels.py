@@ -83,7 +83,11 @@ class WholeTexts(Scored):
             if len(value) != 2 or not all(isinstance(one, str) for one in value):
                 raise HeadstartError(f"a pair is a tuple of two texts, not {str(value)[:60]}")
             return value
-        return value if isinstance(value, str) else " ".join(value)
+        if isinstance(value, list) and all(isinstance(word, str) for word in value):
+            return " ".join(value)
+        if not isinstance(value, str):
+            raise HeadstartError(f"a text was wanted, or its words, not {str(value)[:60]}")
+        return value
 
     def encode(self, tokenizer: Tokenizer, inputs: Sequence[Any], max_tokens: int) -> list[EncodedWindow]:
         if inputs and isinstance(inputs[0], tuple):

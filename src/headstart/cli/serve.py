@@ -1,0 +1,100 @@
+"""`headstart serve`: models behind HTTP."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Model or run folders; each is served under its own name.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", metavar="NAME=FOLDER", help="A model and its name; may be given several times."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any that is free.")] = 8000,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="HEADSTART_API_KEY", help="Ask for this key, sent as Authorization: Bearer KEY."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen where others reach it without asking for a key.")
+    ] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name in the header Host, beside this machine's own; * for any."),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="A web page whose scripts may ask, such as https://example.org.")
+    ] = None,
+    unknown_fields: Annotated[
+        str, typer.Option(help="Of a request: refuse, or ignore and list them in a header.")
+    ] = "refuse",
+    access_log: Annotated[
+        bool, typer.Option("--access-log/--no-access-log", help="One JSON line a request, without its text.")
+    ] = True,
+    drain: Annotated[
+        float, typer.Option(min=0, help="Seconds that begun requests may take after SIGTERM.")
+    ] = 30.0,
+    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
+    model_bytes: Annotated[
+        str | None, typer.Option(help="Put the longest unused models away to stay below, as in 8GB.")
+    ] = None,
+    cache_bytes: Annotated[
+        str | None,
+        typer.Option(
+            help="Memory for what each writing model has read; a quarter of what is free, at most 4GiB."
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Load, ask one request of each kind, print the answers, and end.")
+    ] = False,
+) -> None:
+    """Answer over HTTP: tasks, embeddings, completions and chat, for every kind of model.
+
+    Routes are OpenAI's where it has one, and /v1/classify, tag, answer, choose, fill-mask, rerank and
+    predict; GET /openapi.json describes all of them.
+    """
+    from headstart.errors import HeadstartError, nearest
+    from headstart.scaling.units import read_quantity
+    from headstart.training.machine import dtype_named
+
+    try:
+        from headstart.serving.app import Application
+        from headstart.serving.http_server import serve as serve_http
+        from headstart.serving.model_store import named_folders
+        from headstart.serving.self_check import self_check
+        from headstart.serving.settings import ServeSettings
+    except ModuleNotFoundError as error:
+        raise HeadstartError(
+            f"serving needs {error.name}; install it with pip install 'headstart[serve]'"
+        ) from None
+
+    if unknown_fields not in ("refuse", "ignore"):
+        hint = nearest(unknown_fields, ("refuse", "ignore"))
+        raise HeadstartError(f"--unknown-fields {unknown_fields} is not possible{hint}")
+    settings = ServeSettings(
+        host=host,
+        port=port,
+        api_key=api_key or None,
+        insecure=insecure,
+        allowed_hosts=tuple(allowed_host or ()),
+        cors_origins=tuple(cors_origin or ()),
+        ignore_unknown_fields=unknown_fields == "ignore",
+        access_log=access_log and not check,
+        drain_seconds=drain,
+        precision=str(dtype_named(precision)).removeprefix("torch."),
+        model_bytes=None if model_bytes is None else int(read_quantity(model_bytes, "bytes")),
+        cache_bytes=None if cache_bytes is None else int(read_quantity(cache_bytes, "bytes")),
+    )
+    application = Application(named_folders(folders or [], model or []), settings)
+    if check:
+        asyncio.run(self_check(application, typer.echo))
+        return
+    serve_http(application)

@@ -1,0 +1,177 @@
+"""The process: a port, limits on connections, and an end that loses nothing begun."""
+
+import asyncio
+import logging
+import socket
+from time import monotonic
+from types import FrameType
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from headstart.errors import HeadstartError
+from headstart.serving.app import Application
+from headstart.serving.request_error import RequestError
+from headstart.serving.settings import Limits
+
+LAST_WORDS_SECONDS = 2.0
+"""What streams may take to say that they end here."""
+log = logging.getLogger("headstart.serving")
+
+
+def limited(limits: Limits) -> type[HttpToolsProtocol]:
+    """The protocol of connections, with limits on their number and on what comes before a body."""
+
+    class LimitedProtocol(HttpToolsProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._headers_wait: asyncio.TimerHandle | None = None
+            self._header_bytes = 0
+            if len(self.connections) > limits.connections:
+                transport.close()
+                return
+            self._await_headers()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._headers_came()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self._headers_wait is not None:
+                self._header_bytes += len(data)
+            super().data_received(data)
+            if self._headers_wait is not None and self._header_bytes > limits.header_bytes:
+                self.send_400_response(f"The headers are larger than {limits.header_bytes} bytes.")
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self._await_headers()
+
+        def on_headers_complete(self) -> None:
+            self._headers_came()
+            super().on_headers_complete()
+
+        def _await_headers(self) -> None:
+            if self._headers_wait is None:
+                self._header_bytes = 0
+                self._headers_wait = self.loop.call_later(limits.first_byte_seconds, self.transport.close)
+
+        def _headers_came(self) -> None:
+            if self._headers_wait is not None:
+                self._headers_wait.cancel()
+                self._headers_wait = None
+
+    return LimitedProtocol
+
+
+class HttpServer(uvicorn.Server):
+    """Serves an application until it is told to end: then new requests are turned away, what is begun is
+    answered, and what takes longer than the drain is told so."""
+
+    def __init__(self, application: Application) -> None:
+        settings = application.settings
+        super().__init__(
+            uvicorn.Config(
+                application,
+                host=settings.host,
+                port=settings.port,
+                interface="asgi3",
+                http=limited(settings.limits),
+                ws="none",
+                lifespan="on",
+                log_level="warning",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=int(LAST_WORDS_SECONDS) + 1,
+            )
+        )
+        self.application = application
+        self.error: HeadstartError | None = None
+        """Why it could not go on."""
+        self.address = ""
+        """Where it is reached, once it has started."""
+        self._ends_at: float | None = None
+        self._preload: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer at the port, and load what is to be there from the start."""
+        await super().startup(sockets)
+        assert sockets
+        self.address = address_of(sockets[0])
+        self._preload = asyncio.create_task(self._load())
+
+    async def on_tick(self, counter: int) -> bool:
+        """Asked ten times a second whether to end."""
+        if self.application.service.store.failed and self.error is None:
+            self.error = HeadstartError("a thread of a model ended by a fault; start the server again")
+            return True
+        guard = self.application.guard
+        if guard.draining and self._ends_at is not None:
+            late = monotonic() > self._ends_at
+            if late and guard.in_flight:
+                await self._end_the_rest()
+            if late or not guard.in_flight:
+                return True
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal begins the drain, the second ends at once."""
+        guard = self.application.guard
+        if guard.draining:
+            self.force_exit = self.should_exit = True
+            return
+        guard.draining = True
+        self._ends_at = monotonic() + self.application.settings.drain_seconds
+
+    async def _load(self) -> None:
+        try:
+            await self.application.preload()
+        except RequestError as error:
+            self.error = HeadstartError(error.message)
+            self.should_exit = True
+            return
+        print(self.application.announcement(self.address), flush=True)
+
+    async def _end_the_rest(self) -> None:
+        """Let streams say that they end, then give up what is left."""
+        guard = self.application.guard
+        log.warning("%d requests are given up: they took longer than the drain", guard.in_flight)
+        await self.application.service.store.close()
+        try:
+            await asyncio.wait_for(guard.idle.wait(), LAST_WORDS_SECONDS)
+        except TimeoutError:
+            guard.cancel_all()
+
+
+def serve(application: Application) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        HeadstartError: the port cannot be opened, a model cannot be read, or a thread of one has ended.
+    """
+    settings = application.settings
+    try:
+        port = open_port(settings.host, settings.port)
+    except OSError as error:
+        raise HeadstartError(
+            f"{settings.host} port {settings.port} cannot be opened ({error.strerror or error}); give "
+            "another --host or --port"
+        ) from None
+    server = HttpServer(application)
+    server.run([port])
+    if server.error is not None:
+        raise server.error
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A socket that listens there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def address_of(port: socket.socket) -> str:
+    """Where a listening socket is reached."""
+    host, number = port.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{number}"

@@ -1,0 +1,188 @@
+"""The process at a real port: its end, its limits on connections, and clients that leave."""
+
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+from headstart.errors import HeadstartError
+from headstart.serving.app import Application
+from headstart.serving.http_server import HttpServer, address_of, open_port, serve
+from headstart.serving.model_store import folder_name, named_folders
+from headstart.serving.settings import Limits, ServeSettings
+
+BODY = {"input": "The captain waits."}
+
+
+class Running:
+    """A server in a thread."""
+
+    def __init__(self, folders, **settings):
+        self.application = Application(folders, ServeSettings(access_log=False, port=0, **settings))
+        self.server = HttpServer(self.application)
+        self.port = open_port("127.0.0.1", 0)
+        self.address = address_of(self.port)
+        self.thread = threading.Thread(target=self.server.run, args=([self.port],), daemon=True)
+        self.thread.start()
+        self.http = httpx.Client(base_url=self.address, timeout=30)
+        wait_for(lambda: self.server.started and self.http.get("/ready").status_code == 200)
+
+    def signal(self):
+        self.server.handle_exit(15, None)
+
+    def connect(self):
+        return socket.create_connection(self.port_address)
+
+    @property
+    def port_address(self):
+        host, _, port = self.address.removeprefix("http://").partition(":")
+        return host, int(port)
+
+
+def wait_for(condition, seconds=30.0):
+    """Until something holds, that a thread of the server brings about."""
+    for _ in range(int(seconds / 0.01)):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come about")
+
+
+@pytest.fixture
+def running(folders):
+    made = []
+
+    def make(*names, **settings):
+        made.append(Running({name: folders[name] for name in names}, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.server.force_exit = one.server.should_exit = True
+        one.thread.join(20)
+        one.http.close()
+
+
+def test_what_is_begun_is_answered_and_new_requests_are_turned_away(running):
+    one = running("sea")
+    model = one.application.service.store.residents["sea"].model
+    begun, go_on = threading.Event(), threading.Event()
+    compute = model.compute
+
+    def slow(*given):
+        begun.set()
+        assert go_on.wait(20)
+        return compute(*given)
+
+    model.compute = slow
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(one.http.post("/v1/classify", json=BODY)))
+    asking.start()
+    assert begun.wait(20)
+    one.signal()
+    with httpx.Client(base_url=one.address) as other:
+        refused = other.post("/v1/classify", json=BODY)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
+        assert int(refused.headers["retry-after"]) > 0
+        assert other.get("/ready").status_code == 503
+        assert other.get("/health").status_code == 200
+    go_on.set()
+    asking.join(20)
+    assert answers[0].status_code == 200
+    one.thread.join(20)
+    assert not one.thread.is_alive()
+    assert one.server.error is None
+
+
+def test_a_dead_thread_ends_the_server_with_an_error(running):
+    one = running("sea")
+    resident = one.application.service.store.residents["sea"]
+    resident.worker._turn = lambda: 1 / 0
+    assert one.http.post("/v1/classify", json=BODY).status_code == 503
+    one.thread.join(20)
+    assert not one.thread.is_alive()
+    assert "ended by a fault" in str(one.server.error)
+
+
+def test_headers_that_do_not_come_close_the_connection(running):
+    one = running("sea", limits=Limits(first_byte_seconds=0.2, header_bytes=1000))
+    for beginning in (b"", b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n"):
+        with one.connect() as slow:
+            slow.sendall(beginning)
+            slow.settimeout(20)
+            assert slow.recv(100) == b""
+    with one.connect() as large:
+        large.settimeout(20)
+        large.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 5000)
+        assert b"400" in large.recv(100)
+    assert one.http.get("/health").status_code == 200
+
+
+def test_more_connections_than_allowed_are_closed(running):
+    one = running("sea", limits=Limits(connections=4))
+    held = [one.connect() for _ in range(12)]
+    try:
+        for each in held:
+            each.settimeout(0.5)
+        closed = 0
+        for each in held:
+            try:
+                closed += each.recv(1) == b""
+            except TimeoutError:
+                continue
+        assert closed >= 8
+    finally:
+        for each in held:
+            each.close()
+    wait_for(lambda: _answers(one.address))
+
+
+def _answers(address):
+    try:
+        return httpx.get(f"{address}/health").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_a_client_that_hangs_up_frees_its_model(running):
+    one = running("sea")
+    resident = one.application.service.store.residents["sea"]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(operation, option, inputs):
+        begun.set()
+        assert go_on.wait(20)
+        return [{}] * len(inputs)
+
+    compute, resident.model.compute = resident.model.compute, slow
+    body = b'{"input": "x"}'
+    with one.connect() as client:
+        head = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert begun.wait(20)
+    wait_for(lambda: resident.users == 0)
+    go_on.set()
+    resident.model.compute = compute
+    assert one.http.post("/v1/classify", json=BODY).status_code == 200
+
+
+def test_a_port_that_is_taken_is_said(folders):
+    with open_port("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        application = Application({"sea": folders["sea"]}, ServeSettings(port=port))
+        with pytest.raises(HeadstartError, match=f"port {port} cannot be opened"):
+            serve(application)
+
+
+def test_names_of_folders(tmp_path):
+    assert folder_name(tmp_path / "spam" / "model") == "spam"
+    assert folder_name(tmp_path / "spam") == "spam"
+    assert named_folders([], ["a=x/y"])["a"].parts == ("x", "y")
+    with pytest.raises(HeadstartError, match="two models would be called 'spam'"):
+        named_folders([tmp_path / "spam", tmp_path / "other" / "spam"], [])
+    with pytest.raises(HeadstartError, match="NAME=FOLDER"):
+        named_folders([], ["spam"])
+    with pytest.raises(HeadstartError, match="nothing to serve"):
+        named_folders([], [])
