@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_models import DECODER, random_model, some_ids
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ PLANS = [
 def configs(draw) -> TransformerConfig:
     kv_heads = draw(st.integers(1, 3))
     heads = kv_heads * draw(st.integers(1, 3))
-    head_width = 2 * draw(st.integers(1, 9))
+    head_width = draw(st.sampled_from([2, 6, 16, 18, 64, 80]))
     norm = draw(st.sampled_from(["layernorm", "rmsnorm"]))
     return TransformerConfig(
         family="any",
@@ -95,7 +95,7 @@ def configs(draw) -> TransformerConfig:
         rotary_base=draw(st.sampled_from([100.0, 10_000.0])),
         rotary_scaling=draw(st.sampled_from([None, RotaryScaling(original_context=32)])),
         norm=norm,
-        norm_place=draw(st.sampled_from(["pre", "pre", "post", "post", "sandwich", "output"])),
+        norm_place=draw(st.sampled_from(["pre", "post", "sandwich", "output"])),
         norm_bias=norm == "layernorm" and draw(st.booleans()),
         norm_epsilon=draw(st.sampled_from([1e-5, 1e-2])),
         feedforward=draw(st.sampled_from(["relu", "gelu", "gelu_tanh", "swiglu", "geglu", "geglu_tanh"])),
@@ -105,9 +105,12 @@ def configs(draw) -> TransformerConfig:
         scaled_attention=draw(st.booleans()),
         plan=draw(st.sampled_from(PLANS)),
         query_scalar=draw(st.sampled_from([0.0, 30.0])),
-        query_key_norm=draw(st.sampled_from(["none", "none", "none", "head", "width"])),
-        output_cap=draw(st.sampled_from([0.0, 0.0, 0.0, 2.0])),
-        parallel=draw(st.sampled_from([False, False, False, True])),
+        query_key_norm=draw(st.sampled_from(["none", "head", "width"])),
+        norm_plus_one=norm == "rmsnorm" and draw(st.booleans()),
+        attention_cap=draw(st.sampled_from([0.0, 3.0])),
+        output_cap=draw(st.sampled_from([0.0, 2.0])),
+        rotary_width=draw(st.sampled_from([0, 2])),
+        parallel=draw(st.booleans()),
         embedding_norm=draw(st.booleans()),
         embedding_scale=draw(st.booleans()),
         output_bias=draw(st.booleans()),
@@ -118,10 +121,10 @@ def configs(draw) -> TransformerConfig:
 
 @pytest.mark.usefixtures("compiler")
 @settings(max_examples=60)
-@given(config=configs(), prompt=st.integers(1, 8))
+@given(config=configs(), prompt=st.sampled_from([1, 3, 8, 64, 130]))
 def test_logits_are_the_models(config, prompt):
     model = random_model(config)
-    assume(covers(model))
+    assert covers(model)
     ids = some_ids(prompt + 6, config.vocab_size)
     ours, theirs = compiled_logits(model, ids, prompt), model_logits(model, ids, prompt)
     assert (ours - theirs).abs().max() <= 2e-5 * theirs.abs().max()
@@ -133,7 +136,7 @@ def test_logits_are_the_models(config, prompt):
 def test_a_text_is_bitwise_the_same_in_any_schedule(config, weights, data):
     """Prompts in parts of any size, any texts side by side, one ending while others go on."""
     model = random_model(config, torch.bfloat16 if weights == torch.bfloat16 else torch.float32)
-    assume(covers(model))
+    assert covers(model)
     decoder = decoder_of(model, weights)
     lengths = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=20), "lengths")
     texts = [some_ids(number + length, config.vocab_size)[number:] for number, length in enumerate(lengths)]
@@ -192,7 +195,7 @@ def test_bfloat16_rounds_the_weights_and_little_else(config):
 @given(config=configs())
 def test_int8_rounds_rows_of_weights_and_nothing_else(config):
     model, rounded = random_model(config), random_model(replace(config, tied=False))
-    assume(covers(model))
+    assert covers(model)
     rounded.load_state_dict(model.state_dict(), strict=False)
     with torch.no_grad():
         rounded.output.weight.copy_(model.output_weight)  # the embedding keeps its precision

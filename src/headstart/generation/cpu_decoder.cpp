@@ -9,6 +9,12 @@
 // A row's sums run in the same order whatever k is, and no row reads what another one computes, but for the keys and
 // values that earlier tokens of its own text have left. So a text is bitwise the same alone and in any batch.
 //
+// Two kinds of products: of float32 activations with weights that are widened to float32; and, where the processor
+// has them and weights are bfloat16, of pairs of bfloat16, whose activations are rounded first. Sums are float32.
+//
+// Keys and values lie in blocks of BLOCK tokens, keys with the tokens innermost, so that scores and mixtures are sums
+// over whole vectors. Blocks are read in the order of the text, wherever they lie.
+//
 // D width, H query heads, K key-value heads, C head width, F feed-forward width, V vocabulary.
 
 #include <algorithm>
@@ -16,6 +22,10 @@
 #include <cstdint>
 #include <cstring>
 #include <vector>
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -28,24 +38,21 @@ typedef uint32_t Words __attribute__((vector_size(LINE)));
 typedef int32_t Integers __attribute__((vector_size(LINE)));
 constexpr int64_t FLOATS = LINE / sizeof(float);
 #ifdef __AVX512F__
-constexpr int64_t SUMS = 16; // vectors of sums that stay in registers
+constexpr int64_t SUMS = 24; // vectors of sums that stay in registers
 #else
 constexpr int64_t SUMS = 4;
 #endif
+constexpr int64_t MOST_ROWS = 12; // that go through a panel together
+constexpr int64_t BLOCK = 64;     // tokens of a text whose keys and values lie together
 
 struct BFloat16 {
     uint16_t bits;
 };
+struct Pair { // weights of two inputs that follow each other
+    BFloat16 first, second;
+};
 
-inline float widen(float value) { return value; }
-inline float widen(BFloat16 value) {
-    const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
-    float wide;
-    std::memcpy(&wide, &bits, sizeof wide);
-    return wide;
-}
-
-// A cache line of weights as floats: in word w stand output w and, above it, w + FLOATS and so on.
+// A cache line as floats: in word w stand number w and, above it, w + FLOATS and so on.
 inline void widen(const float *from, Floats (&wide)[1]) { std::memcpy(wide, from, LINE); }
 inline void widen(const BFloat16 *from, Floats (&wide)[2]) {
     Words words;
@@ -92,10 +99,12 @@ inline float error_function(float x) {
     return std::copysign(1 - sum * exponential(-size * size), x);
 }
 
+inline float hyperbolic_tangent(float x) { return 2 * sigmoid(2 * x) - 1; }
+
 inline float relu(float x) { return x > 0 ? x : 0; }
 inline float silu(float x) { return x * sigmoid(x); }
 inline float gelu(float x) { return 0.5f * x * (1 + error_function(x * 0.70710678f)); }
-inline float gelu_tanh(float x) { // tanh(z) = 2 sigmoid(2 z) - 1
+inline float gelu_tanh(float x) { // (1 + tanh(z)) / 2 = sigmoid(2 z)
     return x * sigmoid(1.59576912f * (x + 0.044715f * x * x * x));
 }
 
@@ -104,37 +113,43 @@ inline float gelu_tanh(float x) { // tanh(z) = 2 sigmoid(2 z) - 1
 // The structures below are filled in by cpu_library.py, field by field in the same order.
 
 struct Matrix {
-    const void *weights; // [outputs / LANES, inputs, LANES], the last panel filled up; see `widen`
+    const void *weights; // of each panel [steps, LANES], the last one filled up; see `widen` and `Pair`
     const float *scales; // of int8 weights, one an output; else null
     const float *bias;   // or null
     int64_t outputs, inputs, kind;
 };
-enum Kind { FLOAT32, BFLOAT16, INT8 };
+enum Kind { FLOAT32, BFLOAT16, INT8, PAIRS };
 
 struct Norm {
     const float *weight; // null: no norm at all
     const float *bias;   // or null
 };
 
+struct Norms { // of attention or feed-forward: of what it reads, of what it gives, of the sum with the stream
+    Norm before, output, after;
+};
+
 struct Block {
-    Norm attention_norm, feedforward_norm;
+    Norms attention, feedforward;
+    Norm query, key;
     Matrix query_key_value, out, up, down; // `up` has the gate's outputs before its own, if there is a gate
     int64_t window;                        // how many latest tokens are seen; 0: all
+    int64_t rotary;                        // which table of positions turns queries and keys; -1: none
 };
 
 struct Decoder {
     const Block *blocks;
     Norm final_norm;
     Matrix output;
-    int64_t layers, width, heads, kv_heads, head_width, feedforward_width;
-    int64_t rms, pre_norm, rotary, gated, activation, cache_kind;
-    float epsilon, attention_scale;
+    int64_t layers, width, heads, kv_heads, head_width, feedforward_width, rotary_width;
+    int64_t rms, parallel, norm_by_head, gated, activation, cache_kind, pairs;
+    float epsilon, attention_scale, attention_cap, output_cap;
 };
 enum Activation { RELU, GELU, GELU_TANH, SILU };
 
 struct Row {
-    void *cache;           // of the row's text: keys and values of each layer, [layers, 2, K, room, C]
-    int64_t position, room; // tokens before this one; tokens that the cache has room for
+    void *const *blocks; // of the row's text, each [layers, K, keys [C, BLOCK] and values [BLOCK, C filled up]]
+    int64_t position;    // tokens before this one
 };
 
 namespace {
@@ -142,47 +157,91 @@ namespace {
 // All threads go through the functions below together. They share the loops marked `omp for`, each of which ends
 // when all are done.
 
+// What enters a product: numbers of a row from place `at` on, as float, or as bfloat16 at the row's beginning.
+void put(const Decoder &decoder, const float *from, int64_t count, float *row, int64_t at) {
+    if (!decoder.pairs) {
+        std::copy_n(from, count, row + at);
+        return;
+    }
+    BFloat16 *to = reinterpret_cast<BFloat16 *>(row) + at;
+    for (int64_t i = 0; i < count; i++) {
+        BFloat16 rounded;
+        narrow(from[i], rounded);
+        to[i] = rounded;
+    }
+}
+
+// The last pair of a row of an odd number of inputs has nothing in its second place.
+void fill_up(const Decoder &decoder, int64_t count, float *row) {
+    if (decoder.pairs && count % 2) reinterpret_cast<BFloat16 *>(row)[count] = {0};
+}
+
+template <class Weight> struct Panel {
+    static constexpr int64_t LANES = LINE / sizeof(Weight), VECTORS = LANES / FLOATS;
+    static int64_t steps(int64_t inputs) { return inputs; }
+    // A sum with what the weights of one step give to it; x is what the row has at that step.
+    static Floats add(Floats sum, Floats weights, const float *x) { return sum + weights * *x; }
+};
+
+template <> struct Panel<Pair> {
+    static constexpr int64_t VECTORS = 2, LANES = VECTORS * FLOATS;
+    static int64_t steps(int64_t inputs) { return (inputs + 1) / 2; }
+    static Floats add(Floats sum, Floats weights, const float *x) {
+#ifdef __AVX512BF16__
+        int32_t pair;
+        std::memcpy(&pair, x, sizeof pair);
+        return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)weights, (__m512bh)_mm512_set1_epi32(pair));
+#else
+        return sum; // Python asks `multiplies_pairs` first
+#endif
+    }
+};
+inline void widen(const Pair *from, Floats (&lines)[2]) { // as they are
+    std::memcpy(&lines[0], from, LINE);
+    std::memcpy(&lines[1], from + FLOATS, LINE);
+}
+
 // Outputs of one panel for ROWS rows: sums[row] = W x[row], each sum over the inputs in their order.
 template <class Weight, int64_t ROWS>
 inline void multiply_panel(const Weight *column, const float *x, int64_t inputs, bool fetch, float *sums) {
-    constexpr int64_t LANES = LINE / sizeof(Weight), VECTORS = LANES / FLOATS;
+    constexpr int64_t LANES = Panel<Weight>::LANES, VECTORS = Panel<Weight>::VECTORS;
     Floats held[ROWS][VECTORS] = {};
-    for (int64_t i = 0; i < inputs; i++, column += LANES) {
-        if (fetch) __builtin_prefetch(column + AHEAD / sizeof(Weight));
+    for (int64_t i = 0; i < Panel<Weight>::steps(inputs); i++, column += LANES) {
+        if (fetch)
+            for (size_t line = 0; line < LANES * sizeof(Weight); line += LINE)
+                __builtin_prefetch(reinterpret_cast<const char *>(column) + AHEAD + line);
         Floats weights[VECTORS];
         widen(column, weights);
-#pragma GCC unroll 16
-        for (int64_t row = 0; row < ROWS; row++) {
-            const float factor = x[row * inputs + i];
+#pragma GCC unroll 12
+        for (int64_t row = 0; row < ROWS; row++)
 #pragma GCC unroll 4
-            for (int64_t v = 0; v < VECTORS; v++) held[row][v] += weights[v] * factor;
-        }
+            for (int64_t v = 0; v < VECTORS; v++)
+                held[row][v] = Panel<Weight>::add(held[row][v], weights[v], x + row * inputs + i);
     }
     std::memcpy(sums, held, sizeof held);
 }
 
+template <class Weight, int64_t ROWS>
+inline void multiply_rows(int64_t rows, const Weight *panel, const float *x, int64_t inputs, bool fetch, float *sums) {
+    if constexpr (ROWS > 1)
+        if (rows < ROWS) return multiply_rows<Weight, ROWS - 1>(rows, panel, x, inputs, fetch, sums);
+    multiply_panel<Weight, ROWS>(panel, x, inputs, fetch, sums);
+}
+
 template <class Weight>
 void multiply_as(const Matrix &matrix, int64_t rows, const float *x, const float *base, float *y) {
-    constexpr int64_t LANES = LINE / sizeof(Weight), MOST = std::max<int64_t>(1, SUMS / (LANES / FLOATS));
+    constexpr int64_t LANES = Panel<Weight>::LANES;
+    constexpr int64_t MOST = std::max<int64_t>(1, std::min(MOST_ROWS, SUMS / Panel<Weight>::VECTORS));
+    const int64_t groups = (rows + MOST - 1) / MOST, steps = Panel<Weight>::steps(matrix.inputs);
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < matrix.outputs; first += LANES) {
-        const Weight *panel = static_cast<const Weight *>(matrix.weights) + first * matrix.inputs;
+        const Weight *panel = static_cast<const Weight *>(matrix.weights) + first * steps;
         const int64_t lanes = std::min(LANES, matrix.outputs - first);
-        for (int64_t row = 0, taken = 0; row < rows; row += taken) {
+        for (int64_t group = 0; group < groups; group++) {
+            const int64_t row = rows * group / groups, count = rows * (group + 1) / groups - row;
             float sums[MOST * LANES];
-            const float *from = x + row * matrix.inputs;
-            const int64_t left = rows - row;
-            if (MOST >= 16 && left >= 16)
-                multiply_panel<Weight, std::min<int64_t>(MOST, 16)>(panel, from, matrix.inputs, !row, sums), taken = 16;
-            else if (MOST >= 8 && left >= 8)
-                multiply_panel<Weight, std::min<int64_t>(MOST, 8)>(panel, from, matrix.inputs, !row, sums), taken = 8;
-            else if (MOST >= 4 && left >= 4)
-                multiply_panel<Weight, std::min<int64_t>(MOST, 4)>(panel, from, matrix.inputs, !row, sums), taken = 4;
-            else if (MOST >= 2 && left >= 2)
-                multiply_panel<Weight, std::min<int64_t>(MOST, 2)>(panel, from, matrix.inputs, !row, sums), taken = 2;
-            else
-                multiply_panel<Weight, 1>(panel, from, matrix.inputs, !row, sums), taken = 1;
-            for (int64_t one = 0; one < taken; one++)
+            multiply_rows<Weight, MOST>(count, panel, x + row * matrix.inputs, matrix.inputs, !group, sums);
+            for (int64_t one = 0; one < count; one++)
                 for (int64_t lane = 0; lane < lanes; lane++) {
                     float sum = sums[one * LANES + lane];
                     if (matrix.scales) sum *= matrix.scales[first + lane];
@@ -194,38 +253,45 @@ void multiply_as(const Matrix &matrix, int64_t rows, const float *x, const float
     }
 }
 
-// y = base + W x + bias for each row, base being null or of y's shape; it may be y.
+// y = base + W x + bias for each row, base being null or of y's shape; it may be y. x is as `put` leaves it.
 void multiply(const Matrix &matrix, int64_t rows, const float *x, const float *base, float *y) {
     switch (matrix.kind) {
     case FLOAT32: return multiply_as<float>(matrix, rows, x, base, y);
     case BFLOAT16: return multiply_as<BFloat16>(matrix, rows, x, base, y);
     case INT8: return multiply_as<int8_t>(matrix, rows, x, base, y);
+    case PAIRS: return multiply_as<Pair>(matrix, rows, x, base, y);
     }
 }
 
-void normalise_one(const Decoder &decoder, const Norm &norm, const float *x, float *y) {
-    const int64_t width = decoder.width;
-    if (!norm.weight) {
-        std::copy_n(x, width, y);
-        return;
-    }
+// y may be x.
+void normalise(const Norm &norm, bool rms, float epsilon, int64_t width, const float *x, float *y) {
     float mean = 0, square = 0;
-    if (!decoder.rms) {
+    if (!rms) {
 #pragma omp simd reduction(+ : mean)
         for (int64_t i = 0; i < width; i++) mean += x[i];
         mean /= width;
     }
 #pragma omp simd reduction(+ : square)
     for (int64_t i = 0; i < width; i++) square += (x[i] - mean) * (x[i] - mean);
-    const float scale = 1 / std::sqrt(square / width + decoder.epsilon);
+    const float scale = 1 / std::sqrt(square / width + epsilon);
     for (int64_t i = 0; i < width; i++)
         y[i] = (x[i] - mean) * scale * norm.weight[i] + (norm.bias ? norm.bias[i] : 0);
 }
 
-// `shared`: the threads fill one y together; else each fills a y of its own, which costs less than to wait.
-void normalise(const Decoder &decoder, const Norm &norm, int64_t rows, bool shared, const float *x, float *y) {
+// What a product reads of one row of the stream [D]; `room` is a thread's own [D].
+void read_row(const Decoder &decoder, const Norm &norm, const float *x, float *room, float *y) {
+    const int64_t D = decoder.width;
+    if (norm.weight) normalise(norm, decoder.rms, decoder.epsilon, D, x, room);
+    put(decoder, norm.weight ? room : x, D, y, 0);
+    fill_up(decoder, D, y);
+}
+
+// The same of all rows. `shared`: the threads fill one y together; else each fills a y of its own, which for one row
+// takes less time than to wait for the others.
+void read_stream(const Decoder &decoder, const Norm &norm, int64_t rows, bool shared, const float *x, float *room,
+                 float *y) {
     const auto one = [&](int64_t row) {
-        normalise_one(decoder, norm, x + row * decoder.width, y + row * decoder.width);
+        read_row(decoder, norm, x + row * decoder.width, room, y + row * decoder.width);
     };
     if (!shared) {
         for (int64_t row = 0; row < rows; row++) one(row);
@@ -235,9 +301,29 @@ void normalise(const Decoder &decoder, const Norm &norm, int64_t rows, bool shar
     for (int64_t row = 0; row < rows; row++) one(row);
 }
 
-// Turn the pairs (i, i + C/2) of one head by the position's angles.
-void rotate(float *head, const float *cosine, const float *sine, int64_t head_width) {
-    const int64_t half = head_width / 2;
+// Add to the stream x what a part gives: the product of `inner`, through the norms there are. `part` is room [rows, D].
+void add_part(const Decoder &decoder, const Matrix &matrix, const Norms &norms, int64_t rows, const float *inner,
+              float *part, float *x) {
+    const int64_t D = decoder.width;
+    if (!norms.output.weight)
+        multiply(matrix, rows, inner, x, x);
+    else
+        multiply(matrix, rows, inner, nullptr, part);
+    if (!norms.output.weight && !norms.after.weight) return;
+#pragma omp for schedule(static)
+    for (int64_t row = 0; row < rows; row++) {
+        float *own = x + row * D, *given = part + row * D;
+        if (norms.output.weight) {
+            normalise(norms.output, decoder.rms, decoder.epsilon, D, given, given);
+            for (int64_t i = 0; i < D; i++) own[i] += given[i];
+        }
+        if (norms.after.weight) normalise(norms.after, decoder.rms, decoder.epsilon, D, own, own);
+    }
+}
+
+// Turn the pairs (i, i + R/2) of the first R numbers of one head by the position's angles.
+void rotate(float *head, const float *cosine, const float *sine, int64_t rotary_width) {
+    const int64_t half = rotary_width / 2;
     for (int64_t i = 0; i < half; i++) {
         const float first = head[i], second = head[i + half];
         head[i] = first * cosine[i] - second * sine[i];
@@ -245,75 +331,155 @@ void rotate(float *head, const float *cosine, const float *sine, int64_t head_wi
     }
 }
 
-// One query head over keys and values [seen, C] of a cache; `weights` has room for all that is seen.
-template <class Cached>
-void attend(const float *query, const Cached *keys, const Cached *values, int64_t seen, int64_t head_width,
-            float scale, float *weights, float *mixed) {
-    float most = -INFINITY, total = 0;
-    for (int64_t t = 0; t < seen; t++) {
-        float score = 0;
-#pragma omp simd reduction(+ : score)
-        for (int64_t c = 0; c < head_width; c++) score += query[c] * widen(keys[t * head_width + c]);
-        weights[t] = score * scale;
-        most = std::max(most, weights[t]);
+// The place of number i among others of its kind, so that `widen` gives them in their order.
+template <class Cached> inline int64_t place_of(int64_t i) {
+    constexpr int64_t LANES = LINE / sizeof(Cached), PARTS = LANES / FLOATS;
+    return i / LANES * LANES + i % LANES % FLOATS * PARTS + i % LANES / FLOATS;
+}
+
+// The heads of one layer in the blocks of a text.
+template <class Cached> struct Cache {
+    static constexpr int64_t LANES = LINE / sizeof(Cached);
+    void *const *blocks;
+    int64_t head_width, filled, first; // C; the same, filled up to whole lines; where the layer's heads begin
+
+    Cache(const Decoder &decoder, const Row &row, int64_t layer)
+        : blocks(row.blocks), head_width(decoder.head_width), filled((head_width + LANES - 1) / LANES * LANES),
+          first(layer * decoder.kv_heads * (head_width + filled) * BLOCK) {}
+    Cached *keys(int64_t block, int64_t k) const { // [C, BLOCK]
+        return static_cast<Cached *>(blocks[block]) + first + k * (head_width + filled) * BLOCK;
     }
-#pragma omp simd reduction(+ : total)
-    for (int64_t t = 0; t < seen; t++) total += weights[t] = exponential(weights[t] - most);
-    const float share = 1 / total;
-    std::fill_n(mixed, head_width, 0.0f);
-    for (int64_t t = 0; t < seen; t++) {
-        const float weight = weights[t] * share;
-#pragma omp simd
-        for (int64_t c = 0; c < head_width; c++) mixed[c] += weight * widen(values[t * head_width + c]);
+    Cached *values(int64_t block, int64_t k) const { return keys(block, k) + head_width * BLOCK; } // [BLOCK, filled]
+};
+
+// Norm and turn the queries and keys of one row, and write its keys and values into its cache.
+// `projected` holds queries, keys and values [H*C + K*C + K*C]; cosine, sine [R].
+template <class Cached>
+void prepare(const Decoder &decoder, const Block &block, const Cache<Cached> &cache, int64_t position, float *projected,
+             const float *cosine, const float *sine) {
+    const int64_t C = decoder.head_width, H = decoder.heads, K = decoder.kv_heads;
+    float *key = projected + H * C, *value = key + K * C;
+    if (block.query.weight && decoder.norm_by_head) {
+        for (int64_t h = 0; h < H; h++)
+            normalise(block.query, true, decoder.epsilon, C, projected + h * C, projected + h * C);
+        for (int64_t k = 0; k < K; k++) normalise(block.key, true, decoder.epsilon, C, key + k * C, key + k * C);
+    } else if (block.query.weight) {
+        normalise(block.query, true, decoder.epsilon, H * C, projected, projected);
+        normalise(block.key, true, decoder.epsilon, K * C, key, key);
+    }
+    if (block.rotary >= 0) // the keys follow the queries
+        for (int64_t h = 0; h < H + K; h++) rotate(projected + h * C, cosine, sine, decoder.rotary_width);
+    const int64_t place = place_of<Cached>(position % BLOCK);
+    for (int64_t k = 0; k < K; k++) {
+        Cached *keys = cache.keys(position / BLOCK, k) + place;
+        Cached *values = cache.values(position / BLOCK, k) + position % BLOCK * cache.filled;
+        for (int64_t c = 0; c < C; c++) {
+            narrow(key[k * C + c], keys[c * BLOCK]);
+            narrow(value[k * C + c], values[place_of<Cached>(c)]);
+        }
     }
 }
 
-// Write the rows' keys and values into their caches, then mix values for every query head.
-// `projected` holds of each row queries, keys and values [H*C + K*C + K*C].
+// Scores of one query [C] for the keys [C, BLOCK] of a block.
+template <class Cached> void score(const float *query, const Cached *keys, int64_t head_width, float *scores) {
+    constexpr int64_t LANES = LINE / sizeof(Cached), PARTS = LANES / FLOATS;
+    Floats sums[BLOCK / FLOATS] = {};
+    for (int64_t c = 0; c < head_width; c++)
+#pragma GCC unroll 4
+        for (int64_t line = 0; line < BLOCK / LANES; line++) {
+            Floats wide[PARTS];
+            widen(keys + c * BLOCK + line * LANES, wide);
+#pragma GCC unroll 2
+            for (int64_t part = 0; part < PARTS; part++) sums[line * PARTS + part] += wide[part] * query[c];
+        }
+    std::memcpy(scores, sums, sizeof sums);
+}
+
+// LINES lines of values from `from` on, mixed by the weights of tokens `start` to `length`; weights[0] is of `start`.
+template <class Cached, int64_t LINES>
+void mix(const Cache<Cached> &cache, int64_t k, int64_t from, int64_t start, int64_t length, const float *weights,
+         float *mixed) {
+    constexpr int64_t LANES = Cache<Cached>::LANES, PARTS = LANES / FLOATS;
+    Floats sums[LINES * PARTS] = {};
+    for (int64_t block = start / BLOCK; block * BLOCK < length; block++) {
+        const Cached *values = cache.values(block, k) + from * LANES;
+        const int64_t last = std::min(length, (block + 1) * BLOCK);
+        for (int64_t t = std::max(start, block * BLOCK); t < last; t++)
+#pragma GCC unroll 4
+            for (int64_t line = 0; line < LINES; line++) {
+                Floats wide[PARTS];
+                widen(values + t % BLOCK * cache.filled + line * LANES, wide);
+#pragma GCC unroll 2
+                for (int64_t part = 0; part < PARTS; part++)
+                    sums[line * PARTS + part] += wide[part] * weights[t - start];
+            }
+    }
+    std::memcpy(mixed + from * LANES, sums, sizeof sums);
+}
+
+// One query head [C] over the keys and values that it sees. `scores` has room for all of the text, in whole blocks.
+template <class Cached>
+void attend(const Decoder &decoder, const Cache<Cached> &cache, int64_t window, int64_t k, int64_t length,
+            const float *query, float *scores, float *mixed) {
+    const int64_t start = window ? std::max<int64_t>(0, length - window) : 0, seen = length - start;
+    for (int64_t block = start / BLOCK; block * BLOCK < length; block++)
+        score(query, cache.keys(block, k), cache.head_width, scores + (block - start / BLOCK) * BLOCK);
+    float *weights = scores + start % BLOCK, most = -INFINITY, total = 0;
+    for (int64_t t = 0; t < seen; t++) weights[t] *= decoder.attention_scale;
+    if (const float cap = decoder.attention_cap)
+        for (int64_t t = 0; t < seen; t++) weights[t] = cap * hyperbolic_tangent(weights[t] / cap);
+#pragma omp simd reduction(max : most)
+    for (int64_t t = 0; t < seen; t++) most = std::max(most, weights[t]);
+#pragma omp simd reduction(+ : total)
+    for (int64_t t = 0; t < seen; t++) total += weights[t] = exponential(weights[t] - most);
+    const float share = 1 / total;
+    constexpr int64_t LINES = BLOCK / Cache<Cached>::LANES, LANES = Cache<Cached>::LANES;
+    int64_t line = 0;
+    for (; (line + LINES) * LANES <= cache.filled; line += LINES)
+        mix<Cached, LINES>(cache, k, line, start, length, weights, mixed);
+    for (; line * LANES < cache.filled; line++) mix<Cached, 1>(cache, k, line, start, length, weights, mixed);
+    for (int64_t c = 0; c < cache.head_width; c++) mixed[c] *= share;
+}
+
+// Values mixed for every query head of every row, `mixed` [rows, H*C]; cosine and sine [tables, rows, R]. `room` is a
+// thread's own: for one head's mixture and its scores.
 template <class Cached>
 void attention(const Decoder &decoder, int64_t layer, int64_t rows, const Row *row, float *projected,
-               const float *cosine, const float *sine, float *weights, float *mixed) {
+               const float *cosine, const float *sine, float *room, float *mixed) {
     const int64_t C = decoder.head_width, H = decoder.heads, K = decoder.kv_heads, P = (H + 2 * K) * C;
-    const int64_t window = decoder.blocks[layer].window;
-    const auto cached = [&](int64_t r, int64_t value, int64_t k) { // keys or values of a head, [room, C]
-        return static_cast<Cached *>(row[r].cache) + ((layer * 2 + value) * K + k) * row[r].room * C;
-    };
-#pragma omp for collapse(2) schedule(static)
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t k = 0; k < K; k++) {
-            float *key = projected + r * P + (H + k) * C, *value = key + K * C;
-            if (decoder.rotary) rotate(key, cosine + r * C, sine + r * C, C);
-            Cached *keys = cached(r, 0, k) + row[r].position * C, *values = cached(r, 1, k) + row[r].position * C;
-            for (int64_t c = 0; c < C; c++) {
-                narrow(key[c], keys[c]);
-                narrow(value[c], values[c]);
-            }
-        }
+    const Block &block = decoder.blocks[layer];
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t angles = (std::max<int64_t>(block.rotary, 0) * rows + r) * decoder.rotary_width;
+        prepare(decoder, block, Cache<Cached>(decoder, row[r], layer), row[r].position, projected + r * P,
+                cosine + angles, sine + angles);
+        fill_up(decoder, H * C, mixed + r * H * C);
+    }
 #pragma omp for collapse(2) schedule(dynamic)
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t h = 0; h < H; h++) {
-            const int64_t length = row[r].position + 1, seen = window ? std::min(window, length) : length;
-            const int64_t k = h / (H / K), start = (length - seen) * C;
-            float *query = projected + r * P + h * C;
-            if (decoder.rotary) rotate(query, cosine + r * C, sine + r * C, C);
-            attend(query, cached(r, 0, k) + start, cached(r, 1, k) + start, seen, C, decoder.attention_scale, weights,
-                   mixed + (r * H + h) * C);
+    for (int64_t h = 0; h < H; h++)
+        for (int64_t r = 0; r < rows; r++) {
+            const Cache<Cached> cache(decoder, row[r], layer);
+            attend(decoder, cache, block.window, h / (H / K), row[r].position + 1, projected + r * P + h * C,
+                   room + cache.filled, room);
+            put(decoder, room, C, mixed + r * H * C, h * C);
         }
 }
 
 // What enters the last product of the feed-forward layer [F]; `inner` is of each row [F], or gate and up [2 F].
-// `shared` as in `normalise`.
+// `shared` as in `read_stream`.
 template <float (*activation)(float)>
 void activate_by(const Decoder &decoder, int64_t rows, bool shared, const float *inner, float *y) {
     constexpr int64_t PART = 256;
     const int64_t F = decoder.feedforward_width, own = decoder.gated ? 2 * F : F;
     const auto part = [&](int64_t row, int64_t first) {
-        const float *gate = inner + row * own;
-        float *activated = y + row * F;
-        const int64_t last = std::min(first + PART, F);
-        for (int64_t i = first; i < last; i++) activated[i] = activation(gate[i]);
+        const float *gate = inner + row * own + first;
+        const int64_t count = std::min(PART, F - first);
+        float activated[PART];
+        for (int64_t i = 0; i < count; i++) activated[i] = activation(gate[i]);
         if (decoder.gated)
-            for (int64_t i = first; i < last; i++) activated[i] *= gate[F + i];
+            for (int64_t i = 0; i < count; i++) activated[i] *= gate[F + i];
+        put(decoder, activated, count, y + row * F, first);
+        if (first + count == F) fill_up(decoder, F, y + row * F);
     };
     if (!shared) {
         for (int64_t row = 0; row < rows; row++)
@@ -336,55 +502,67 @@ void activate(const Decoder &decoder, int64_t rows, bool shared, const float *in
 
 } // namespace
 
-// Sizes in bytes of what Python hands over: it checks them before the first call.
-extern "C" void sizes(int64_t *bytes) {
-    bytes[0] = sizeof(Matrix), bytes[1] = sizeof(Norm), bytes[2] = sizeof(Block), bytes[3] = sizeof(Decoder);
-    bytes[4] = sizeof(Row);
+// Sizes of what Python hands over, in bytes, and tokens of a block: it checks them before the first call.
+extern "C" void sizes(int64_t *found) {
+    found[0] = sizeof(Matrix), found[1] = sizeof(Norm), found[2] = sizeof(Norms), found[3] = sizeof(Block);
+    found[4] = sizeof(Decoder), found[5] = sizeof(Row), found[6] = BLOCK;
+}
+
+// Whether there are products of pairs here.
+extern "C" int multiplies_pairs() {
+#ifdef __AVX512BF16__
+    return 1;
+#else
+    return 0;
+#endif
 }
 
 // Read k tokens; scores over the vocabulary, logits [n, V], after those n rows that `wanted` names.
 //
-// embedded [k, D]: the tokens as the first block reads them; cosine, sine [k, C]: of their rotary positions.
+// embedded [k, D]: the tokens as the first block reads them; cosine, sine [tables, k, R]: of their rotary positions.
 // Rows of one text follow each other in the order of their positions, and their keys and values enter its cache.
 extern "C" void decode(const Decoder *model, int64_t rows, const float *embedded, const float *cosine,
                        const float *sine, const Row *row, int64_t n, const int64_t *wanted, int threads,
                        float *logits) {
     const Decoder &decoder = *model;
     const int64_t D = decoder.width, H = decoder.heads, K = decoder.kv_heads, C = decoder.head_width;
-    const int64_t F = decoder.feedforward_width;
-    const bool pre_norm = decoder.pre_norm;
+    const int64_t F = decoder.feedforward_width, V = decoder.output.outputs;
     const auto attention_as = decoder.cache_kind == BFLOAT16 ? attention<BFloat16> : attention<float>;
     const bool shared = rows > 1; // one row is normed sooner than waited for
-    std::vector<float> x(embedded, embedded + rows * D), projected(rows * (H + 2 * K) * C), mixed(rows * H * C);
-    std::vector<float> inner(rows * (decoder.gated ? 2 * F : F)), ended(n * D);
-    std::vector<float> shared_read(shared ? x : std::vector<float>()), shared_activated(shared ? rows * F : 0);
+    std::vector<float> x(embedded, embedded + rows * D), part(rows * D), projected(rows * (H + 2 * K) * C);
+    std::vector<float> mixed(rows * H * C), inner(rows * (decoder.gated ? 2 * F : F)), ended(n * D);
+    std::vector<float> shared_read(shared ? rows * D : 0), shared_activated(shared ? rows * F : 0);
+    std::vector<float> feedforward_read(decoder.parallel ? rows * D : 0);
     int64_t longest = 0;
     for (int64_t r = 0; r < rows; r++) longest = std::max(longest, row[r].position + 1);
 #pragma omp parallel num_threads(threads)
     {
-        std::vector<float> weights(longest), own_read(shared ? std::vector<float>() : x), own_activated(shared ? 0 : F);
+        // For a row of the stream, or for a head, filled up, and scores of whole blocks.
+        std::vector<float> room(std::max(D, C + LINE + longest + 2 * BLOCK));
+        std::vector<float> own_read(shared ? 0 : D), own_activated(shared ? 0 : F);
         float *read = shared ? shared_read.data() : own_read.data();
         float *activated = shared ? shared_activated.data() : own_activated.data();
-        const float *base = pre_norm ? x.data() : read; // what attention and feed-forward are added to
         for (int64_t layer = 0; layer < decoder.layers; layer++) {
             const Block &block = decoder.blocks[layer];
-            if (pre_norm) normalise(decoder, block.attention_norm, rows, shared, x.data(), read);
+            if (decoder.parallel)
+                read_stream(decoder, block.feedforward.before, rows, true, x.data(), room.data(), feedforward_read.data());
+            read_stream(decoder, block.attention.before, rows, shared, x.data(), room.data(), read);
             multiply(block.query_key_value, rows, read, nullptr, projected.data());
-            attention_as(decoder, layer, rows, row, projected.data(), cosine, sine, weights.data(), mixed.data());
-            multiply(block.out, rows, mixed.data(), base, x.data());
-            if (!pre_norm) normalise(decoder, block.attention_norm, rows, shared, x.data(), read);
+            attention_as(decoder, layer, rows, row, projected.data(), cosine, sine, room.data(), mixed.data());
+            add_part(decoder, block.out, block.attention, rows, mixed.data(), part.data(), x.data());
 
-            if (pre_norm) normalise(decoder, block.feedforward_norm, rows, shared, x.data(), read);
-            multiply(block.up, rows, read, nullptr, inner.data());
+            if (!decoder.parallel) read_stream(decoder, block.feedforward.before, rows, shared, x.data(), room.data(), read);
+            multiply(block.up, rows, decoder.parallel ? feedforward_read.data() : read, nullptr, inner.data());
             activate(decoder, rows, shared, inner.data(), activated);
-            multiply(block.down, rows, activated, base, x.data());
-            if (!pre_norm) normalise(decoder, block.feedforward_norm, rows, shared, x.data(), read);
+            add_part(decoder, block.down, block.feedforward, rows, activated, part.data(), x.data());
         }
 #pragma omp for schedule(static)
-        for (int64_t one = 0; one < n; one++) {
-            const float *from = (pre_norm ? x.data() : read) + wanted[one] * D;
-            normalise_one(decoder, pre_norm ? decoder.final_norm : Norm{}, from, ended.data() + one * D);
-        }
+        for (int64_t one = 0; one < n; one++)
+            read_row(decoder, decoder.final_norm, x.data() + wanted[one] * D, room.data(), ended.data() + one * D);
         multiply(decoder.output, n, ended.data(), nullptr, logits);
+        if (const float cap = decoder.output_cap) {
+#pragma omp for schedule(static)
+            for (int64_t i = 0; i < n * V; i++) logits[i] = cap * hyperbolic_tangent(logits[i] / cap);
+        }
     }
 }

@@ -9,6 +9,7 @@ the model itself computes, see `incremental`.
 """
 
 import ctypes
+import math
 import mmap
 from collections.abc import Sequence
 from dataclasses import fields
@@ -17,9 +18,19 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
-from headstart.generation.cpu_library import LINE, BlockWeights, Decoder, Matrix, Norm, Row, compiled
+from headstart.generation.cpu_library import (
+    BLOCK,
+    LINE,
+    BlockWeights,
+    Decoder,
+    Matrix,
+    Norm,
+    Norms,
+    Row,
+    compiled,
+)
 from headstart.models import transformer
-from headstart.models.config import Rotary, TransformerConfig
+from headstart.models.config import TransformerConfig
 from headstart.models.parts.attention import Attention, attention_scale
 from headstart.models.parts.feedforward import FeedForward
 from headstart.models.parts.linear import Linear
@@ -27,6 +38,7 @@ from headstart.models.parts.norms import LayerNorm, RMSNorm
 from headstart.models.parts.positions import rotary_angles, rotary_frequencies, sinusoids
 from headstart.models.transformer import Transformer
 
+PAIRS = 3
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 ACTIVATIONS = {"relu": 0, "gelu": 1, "geglu": 1, "gelu_tanh": 2, "geglu_tanh": 2, "swiglu": 3}
 COVERED = {
@@ -45,6 +57,7 @@ READ = {
     *("family", "architecture", "vocab_size", "layers", "width", "heads", "kv_heads", "head_width"),
     *("feedforward_width", "context", "plan", "position", "position_offset", "rotary_base"),
     *("rotary_scaling", "relative_buckets", "relative_distance", "norm", "norm_place", "norm_bias"),
+    *("norm_plus_one", "parallel", "query_key_norm", "attention_cap", "output_cap", "rotary_width"),
     *("norm_epsilon", "feedforward", "feedforward_bias", "qkv_bias", "out_bias", "scaled_attention"),
     *("query_scalar", "embedding_norm", "embedding_scale", "output_bias", "tied", "dropout"),
     *("initial_deviation", "embedding_deviation"),
@@ -72,12 +85,12 @@ def covers(model: Transformer) -> bool:
     config = model.config
     return (
         config.architecture == "decoder"
-        and config.norm_place in ("pre", "post")
         and all(
             field.default == getattr(config, field.name) for field in fields(config) if field.name not in READ
         )
-        # One table of rotary positions for all layers, over whole heads.
-        and (config.position != "rotary" or _alike(config))
+        # Of longrope a text's angles depend on its length.
+        and (config.rotary_scaling is None or config.rotary_scaling.kind != "longrope")
+        and config.position in ("learned", "sinusoidal", "rotary", "none")
         and model.dtype in (torch.float32, torch.bfloat16)
         and model.embedding.weight.device.type == "cpu"
         # No other part, be it one of ours or an adapter's in the place of one of ours.
@@ -85,52 +98,61 @@ def covers(model: Transformer) -> bool:
     )
 
 
-def _alike(config: TransformerConfig) -> bool:
-    if config.rotary_scaling is not None and config.rotary_scaling.kind == "longrope":
-        return False  # a text's angles depend on its length
-    layers = {config.rotary(layer) for layer in range(config.layers)}
-    return layers == {Rotary(config.head_width, config.rotary_base, config.rotary_scaling)}
-
-
 class TextCache:
-    """Keys and values of the tokens that one text has read, in every layer."""
+    """Keys and values of the tokens that one text has read, in every layer, in blocks of `BLOCK` tokens."""
 
-    def __init__(self, config: TransformerConfig, dtype: torch.dtype) -> None:
+    def __init__(self, block_size: int, dtype: torch.dtype) -> None:
+        """
+        Args:
+            block_size: numbers in a block, see `CPUDecoder.block_size`.
+        """
+        self.block_size, self.dtype = block_size, dtype
         self.length = 0
-        self.memory = torch.empty(config.layers, 2, config.kv_heads, 0, config.head_width, dtype=dtype)
-        """`[L, 2, K, room, C]`: keys, then values."""
+        self.blocks: list[Tensor] = []
+        """What they hold beyond `length` means nothing."""
+        self._addresses = (ctypes.c_void_p * 0)()
+
+    @property
+    def address(self) -> int:
+        """Of the blocks' addresses, in the order of the text."""
+        if len(self._addresses) != len(self.blocks):
+            self._addresses = (ctypes.c_void_p * len(self.blocks))(
+                *[block.data_ptr() for block in self.blocks]
+            )
+        return ctypes.addressof(self._addresses)
 
     def reserve(self, tokens: int) -> None:
-        """Have room for so many more tokens, by doubling."""
-        room = self.memory.shape[3]
-        if self.length + tokens <= room:
-            return
-        layers, pair, heads, _, width = self.memory.shape
-        grown = self.memory.new_empty(layers, pair, heads, max(self.length + tokens, 2 * room), width)
-        grown[:, :, :, : self.length] = self.memory[:, :, :, : self.length]
-        self.memory = grown
+        """Have room for so many more tokens."""
+        while len(self.blocks) * BLOCK < self.length + tokens:
+            self.blocks.append(torch.empty(self.block_size, dtype=self.dtype))
 
     def copy(self) -> "TextCache":
         """Another text that has read the same."""
-        other = object.__new__(TextCache)
-        other.length, other.memory = self.length, self.memory.clone()
+        other = TextCache(self.block_size, self.dtype)
+        other.length, other.blocks = self.length, [block.clone() for block in self.blocks]
         return other
 
 
 class Weights:
     """Memory that holds matrices one after another, in the order in which they are read."""
 
-    def __init__(self, dtype: torch.dtype, shapes: list[tuple[int, int]]) -> None:
-        self.dtype, self.lanes = dtype, LINE // dtype.itemsize
-        size = sum(self._padded(outputs) * inputs for outputs, inputs in shapes)
+    def __init__(self, dtype: torch.dtype, pairs: bool, shapes: list[tuple[int, int]]) -> None:
+        """
+        Args:
+            pairs: two inputs that follow each other stand together, for products of bfloat16.
+        """
+        self.dtype, self.pairs = dtype, pairs
+        self.lanes = LINE // dtype.itemsize  # outputs of a panel
+        size = sum(math.prod(self._filled(*shape)) for shape in shapes)
         memory = mmap.mmap(-1, size * dtype.itemsize)  # zeros
         if hasattr(mmap, "MADV_HUGEPAGE"):  # larger pages are looked up less often: up to a fifth faster
             memory.madvise(mmap.MADV_HUGEPAGE)
         self.free = torch.frombuffer(memory, dtype=dtype)
         self.vectors: list[Tensor] = []
 
-    def _padded(self, outputs: int) -> int:
-        return -(-outputs // self.lanes) * self.lanes
+    def _filled(self, outputs: int, inputs: int) -> tuple[int, int]:
+        """The shape of a matrix with whole panels, and whole pairs."""
+        return -(-outputs // self.lanes) * self.lanes, inputs + inputs % 2 if self.pairs else inputs
 
     def matrix(self, weights: list[Tensor], biases: list[Tensor | None]) -> Matrix:
         """Matrices `[O, D]` and their biases `[O]` as one, the rows of one below those of the other."""
@@ -142,18 +164,18 @@ class Weights:
             scales = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127  # [O]
             weight = (weight / scales[:, None]).round()
         outputs, inputs = weight.shape
-        panels = outputs // self.lanes
-        size = self._padded(outputs) * inputs
-        place, self.free = self.free[:size].view(-1, inputs, self.lanes), self.free[size:]
-        whole, rest = weight.split([panels * self.lanes, outputs - panels * self.lanes])
-        place[:panels] = whole.view(panels, self.lanes, inputs).transpose(1, 2)
-        if len(rest):
-            place[panels, :, : len(rest)] = rest.T
-        for panel in place:  # word w has the outputs w, w + 16, ...: as `widen` takes them apart
-            panel.copy_(panel.view(inputs, -1, LINE // 4).transpose(1, 2).reshape(inputs, -1))
-        return Matrix(
-            place.data_ptr(), self.vector(scales), self.vector(bias), outputs, inputs, KINDS[self.dtype]
-        )
+        filled = self._filled(outputs, inputs)
+        size = math.prod(filled)
+        place, self.free = self.free[:size].view(-1, self.lanes * filled[1]), self.free[size:]
+        for panel, rows in zip(place, weight.split(self.lanes), strict=True):
+            whole = weight.new_zeros(self.lanes, filled[1])
+            whole[: len(rows), :inputs] = rows
+            if self.pairs:  # [two lines, outputs, pairs, 2] to [pairs, two lines, outputs, 2]
+                panel.copy_(whole.view(2, -1, filled[1] // 2, 2).permute(2, 0, 1, 3).flatten())
+            else:  # a line an input; word w has the outputs w, w + 16, ...: as `widen` takes them apart
+                panel.copy_(whole.view(-1, LINE // 4, inputs).permute(2, 1, 0).flatten())
+        kind = PAIRS if self.pairs else KINDS[self.dtype]
+        return Matrix(place.data_ptr(), self.vector(scales), self.vector(bias), outputs, inputs, kind)
 
     def vector(self, vector: Tensor | None) -> int | None:
         """The address of a copy in float32."""
@@ -162,9 +184,12 @@ class Weights:
         self.vectors.append(vector.detach().float().clone())
         return self.vectors[-1].data_ptr()
 
-    def norm(self, norm: nn.Module) -> Norm:
-        weights = dict(norm.named_parameters())  # none of an Identity
-        return Norm(self.vector(weights.get("weight")), self.vector(weights.get("bias")))
+    def norm(self, norm: nn.Module | None) -> Norm:
+        weights = {} if norm is None else dict(norm.named_parameters())  # none of an Identity
+        weight = weights.get("weight")
+        if weight is not None and isinstance(norm, RMSNorm) and norm.plus_one:
+            weight = weight + 1
+        return Norm(self.vector(weight), self.vector(weights.get("bias")))
 
 
 class CPUDecoder:
@@ -176,7 +201,15 @@ class CPUDecoder:
         assert library is not None
         self.model, self.stack, self.library = model, model.decoder, library
         config = model.config
-        self.weights = Weights(dtype, _shapes(config))
+        pairs = dtype == torch.bfloat16 and bool(library.multiplies_pairs())
+        self.kernel = f"{str(dtype).removeprefix('torch.')}{' pairs' if pairs else ''}"
+        """The dtype of weights; "pairs" where activations are rounded to it for every product."""
+        self.rotaries = [(rotary, rotary_frequencies(rotary)) for rotary in config.rotaries]
+        lanes = LINE // model.dtype.itemsize
+        width, filled = config.head_width, -(-config.head_width // lanes) * lanes
+        self.block_size = config.layers * config.kv_heads * (width + filled) * BLOCK
+        """Numbers that the keys and values of `BLOCK` tokens take."""
+        self.weights = Weights(dtype, pairs, _shapes(config))
         self.decoder = Decoder(
             blocks=(BlockWeights * config.layers)(*map(self._block, self.stack.blocks)),
             final_norm=self.weights.norm(self.stack.final_norm),
@@ -187,40 +220,52 @@ class CPUDecoder:
             kv_heads=config.kv_heads,
             head_width=config.head_width,
             feedforward_width=config.feedforward_width,
+            rotary_width=config.rotary_width or config.head_width,
             rms=config.norm == "rmsnorm",
-            pre_norm=config.norm_place == "pre",
-            rotary=config.position == "rotary",
+            parallel=config.parallel,
+            norm_by_head=config.query_key_norm == "head",
             gated=config.gated,
             activation=ACTIVATIONS[config.feedforward],
             cache_kind=KINDS[model.dtype],
+            pairs=pairs,
             epsilon=config.norm_epsilon,
             attention_scale=attention_scale(config),
+            attention_cap=config.attention_cap,
+            output_cap=config.output_cap,
         )
-        if config.position == "rotary":
-            (rotary,) = config.rotaries
-            self.rotary = rotary, rotary_frequencies(rotary)
 
     def _block(self, block: nn.Module) -> BlockWeights:
         assert isinstance(block, transformer.Block)
         attention, feedforward = block.attention, block.feedforward
         up = [part for part in (feedforward.gate, feedforward.up) if part is not None]
         return BlockWeights(
-            self.weights.norm(block.attention_norm),
-            self.weights.norm(block.feedforward_norm),
+            self._norms(block, block.attention_norm, block.attention_out_norm),
+            self._norms(block, block.feedforward_norm, block.feedforward_out_norm),
+            self.weights.norm(attention.query_norm),
+            self.weights.norm(attention.key_norm),
             self._rows(attention.query, attention.key, attention.value),
             self._rows(attention.out),
             self._rows(*up),
             self._rows(feedforward.down),
             attention.window,
+            -1 if attention.rotary is None else attention.rotary,
         )
+
+    def _norms(self, block: transformer.Block, norm: nn.Module, out_norm: nn.Module | None) -> Norms:
+        """The norms around a part, each where it stands."""
+        place = "pre" if block.parallel else block.place
+        stands = {"pre": "before", "sandwich": "before", "output": "output", "post": "after"}[place]
+        own = {stands: norm} | ({"output": out_norm} if place == "sandwich" else {})
+        return Norms(**{where: self.weights.norm(one) for where, one in own.items()})
 
     def _rows(self, *linears: nn.Linear) -> Matrix:
         return self.weights.matrix([part.weight for part in linears], [part.bias for part in linears])
 
     def cache(self) -> TextCache:
         """Of a text that has read nothing yet."""
-        return TextCache(self.model.config, self.model.dtype)
+        return TextCache(self.block_size, self.model.dtype)
 
+    @torch.no_grad()
     def read(self, caches: Sequence[TextCache], tokens: Sequence[Sequence[int]]) -> Tensor:
         """Read some tokens of each text, at least one; returns the logits after the last of them, `[B, V]`.
 
@@ -289,15 +334,13 @@ class CPUDecoder:
         config = self.model.config
         places = torch.tensor(positions)  # [k]
         x = self._entered(torch.tensor(tokens), places)  # [k, D]
-        cosine = sine = x  # not read unless positions are rotary
-        if config.position == "rotary":
-            rotary, frequencies = self.rotary
-            cosine, sine = rotary_angles(places, rotary, frequencies, torch.float32)  # [k, C]
+        # Of each of the rotary positions that layers have [k, R]; not read where there are none.
+        tables = [
+            rotary_angles(places, rotary, frequencies, torch.float32) for rotary, frequencies in self.rotaries
+        ]
+        cosine, sine = map(torch.cat, zip(*tables, strict=True)) if tables else (x, x)
         rows = (Row * len(tokens))(
-            *[
-                Row(cache.memory.data_ptr(), position, cache.memory.shape[3])
-                for cache, position in zip(caches, positions, strict=True)
-            ]
+            *[Row(cache.address, position) for cache, position in zip(caches, positions, strict=True)]
         )
         logits = torch.empty(len(wanted), config.vocab_size)
         self.library.decode(

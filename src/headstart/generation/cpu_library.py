@@ -24,6 +24,8 @@ OUTPUT = ("-shared", "-fPIC")
 
 LINE = 64
 """Bytes of a cache line, as in cpu_decoder.cpp."""
+BLOCK = 64
+"""Tokens of a text whose keys and values lie together, as there."""
 
 log = logging.getLogger(__name__)
 _compiling = threading.Lock()
@@ -46,9 +48,9 @@ def compiled() -> ctypes.CDLL | None:
     pointer, whole = ctypes.c_void_p, ctypes.c_int64
     library.decode.restype = library.sizes.restype = None
     library.decode.argtypes = [pointer, whole, *[pointer] * 4, whole, pointer, ctypes.c_int, pointer]
-    sizes = (ctypes.c_int64 * len(STRUCTURES))()
+    sizes = (ctypes.c_int64 * (len(STRUCTURES) + 1))()
     library.sizes(sizes)
-    expected = [ctypes.sizeof(structure) for structure in STRUCTURES]
+    expected = [*map(ctypes.sizeof, STRUCTURES), BLOCK]
     assert list(sizes) == expected, f"cpu_decoder.cpp has structures of {list(sizes)} bytes, not {expected}"
     return library
 
@@ -91,11 +93,16 @@ class Norm(ctypes.Structure):
     _fields_ = [("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p)]
 
 
+class Norms(ctypes.Structure):
+    _fields_ = [(name, Norm) for name in ("before", "output", "after")]
+
+
 class BlockWeights(ctypes.Structure):
     _fields_ = [
-        *[(name, Norm) for name in ("attention_norm", "feedforward_norm")],
+        *[(name, Norms) for name in ("attention", "feedforward")],
+        *[(name, Norm) for name in ("query", "key")],
         *[(name, Matrix) for name in ("query_key_value", "out", "up", "down")],
-        ("window", ctypes.c_int64),
+        *[(name, ctypes.c_int64) for name in ("window", "rotary")],
     ]
 
 
@@ -105,14 +112,14 @@ class Decoder(ctypes.Structure):
         ("final_norm", Norm),
         ("output", Matrix),
         *[(name, ctypes.c_int64) for name in ("layers", "width", "heads", "kv_heads", "head_width")],
-        *[(name, ctypes.c_int64) for name in ("feedforward_width", "rms", "pre_norm", "rotary", "gated")],
-        *[(name, ctypes.c_int64) for name in ("activation", "cache_kind")],
-        *[(name, ctypes.c_float) for name in ("epsilon", "attention_scale")],
+        *[(name, ctypes.c_int64) for name in ("feedforward_width", "rotary_width", "rms", "parallel")],
+        *[(name, ctypes.c_int64) for name in ("norm_by_head", "gated", "activation", "cache_kind", "pairs")],
+        *[(name, ctypes.c_float) for name in ("epsilon", "attention_scale", "attention_cap", "output_cap")],
     ]
 
 
 class Row(ctypes.Structure):
-    _fields_ = [("cache", ctypes.c_void_p), ("position", ctypes.c_int64), ("room", ctypes.c_int64)]
+    _fields_ = [("blocks", ctypes.c_void_p), ("position", ctypes.c_int64)]
 
 
-STRUCTURES = (Matrix, Norm, BlockWeights, Decoder, Row)
+STRUCTURES = (Matrix, Norm, Norms, BlockWeights, Decoder, Row)

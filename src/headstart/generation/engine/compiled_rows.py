@@ -5,6 +5,7 @@ from collections.abc import Sequence as Many
 from torch import Tensor
 
 from headstart.generation.cpu_decoder import CPUDecoder, TextCache
+from headstart.generation.cpu_library import BLOCK
 from headstart.generation.engine.backend import Part
 from headstart.generation.engine.request import ContextExceeded, GenerationRequest, Sink
 from headstart.generation.engine.sequence import Sequence
@@ -19,7 +20,7 @@ class CompiledRows:
         self.decoder = decoder
         config = decoder.model.config
         self.context = config.context
-        per_token = 2 * config.layers * config.kv_heads * config.head_width * decoder.model.dtype.itemsize
+        per_token = decoder.block_size * decoder.model.dtype.itemsize // BLOCK
         self.room = cache_bytes // per_token
         """Tokens of all sequences together."""
         self.taken: dict[Sequence, int] = {}
