@@ -14,8 +14,8 @@ from headstart.models.families.gpt1 import GPT1
 from headstart.models.families.gpt2 import GPT2
 from headstart.models.families.gpt3 import GPT3
 from headstart.models.families.gpt_neox import GPT_NEOX
-from headstart.models.families.headstart_decoder import HEADSTART_DECODER
-from headstart.models.families.headstart_encoder import HEADSTART_ENCODER
+from headstart.models.families.headstart_own import HEADSTART_DECODER, HEADSTART_ENCODER
+from headstart.models.families.house import HOUSE
 from headstart.models.families.llama import LLAMA
 from headstart.models.families.mistral import MISTRAL
 from headstart.models.families.modernbert import MODERNBERT
@@ -56,6 +56,7 @@ FAMILIES: dict[str, Family] = {
         GEMMA2,
         GEMMA3,
         SMOLLM3,
+        HOUSE,
     )
 }
 

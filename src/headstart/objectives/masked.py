@@ -6,9 +6,9 @@ from headstart.objectives.batch import Batch, to_batch
 from headstart.objectives.rows import document_starts
 from headstart.objectives.vocabulary import Vocabulary
 
-# Of the chosen tokens 80 % become <mask>, 10 % a random token, 10 % stay; each draws its own fate, so that
-# these shares hold on average, as in the paper.
-REPLACED_BY_MASK, REPLACED_BY_RANDOM = 0.8, 0.1
+FATES = (0.8, 0.1, 0.1)
+"""Shares of the chosen tokens that become <mask>, become a random token, and stay. Each draws its own fate,
+so that they hold on average, as in the paper."""
 
 
 def masked_batch(
@@ -20,6 +20,7 @@ def masked_batch(
     *,
     whole_words: bool = False,
     count: int | None = None,
+    fates: tuple[float, float, float] = FATES,
 ) -> Batch:
     """Choose `rate` of all ordinary tokens, and corrupt them.
 
@@ -32,6 +33,7 @@ def masked_batch(
         whole_words: choose all tokens of a word or none; a word too long for what is left to choose is
             passed over, and each token still draws its own fate, as in BERT's code.
         count: how many tokens to choose, instead of `rate` of those that are there.
+        fates: shares that become <mask>, become a random token, and stay.
     """
     flat = ids.reshape(-1)
     ordinary = np.flatnonzero(vocabulary.ordinary[flat])
@@ -44,15 +46,15 @@ def masked_batch(
     else:
         chosen = np.sort(random.permutation(ordinary)[:count])
     targets = flat[chosen]
-    fate = random.random(len(chosen))
+    fate, (masked, replaced, _) = random.random(len(chosen)), fates
     others = np.flatnonzero(vocabulary.ordinary)
     replacement = np.where(
-        fate < REPLACED_BY_MASK,
+        fate < masked,
         vocabulary.id("mask"),
         others[random.integers(0, len(others), len(chosen))],
     )
     corrupted = flat.copy()
-    corrupted[chosen] = np.where(fate < REPLACED_BY_MASK + REPLACED_BY_RANDOM, replacement, targets)
+    corrupted[chosen] = np.where(fate < masked + replaced, replacement, targets)
     return to_batch(ids=corrupted.reshape(ids.shape), segments=segments, positions=chosen, targets=targets)
 
 

@@ -7,11 +7,12 @@ imported when the first batch is made: settings are read without torch.
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 
 from headstart.errors import HeadstartError
 from headstart.models.config import Architecture, TransformerConfig
 from headstart.models.family import HeadKind
+from headstart.models.registry import family_named
 from headstart.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -100,13 +101,17 @@ class ObjectiveRecipe(Recipe):
     ) -> "Batch":
         """A batch of ids and document numbers `[B, T]`, T as `row_length` says."""
 
+    def fits(self, config: TransformerConfig) -> bool:
+        """Whether a model's architecture is one that learns by the objective."""
+        return config.architecture == self.architecture
+
     def check_fit(self, config: TransformerConfig, vocabulary: "Vocabulary") -> None:
         """Whether a model and a tokenizer can learn by the objective.
 
         Raises:
             HeadstartError: the architecture, a head or special tokens that it needs are missing.
         """
-        if config.architecture != self.architecture:
+        if not self.fits(config):
             fitting = [name for name, one in OBJECTIVES.items() if one.architecture == config.architecture]
             raise HeadstartError(
                 f"objective.kind={self.kind} is for {self.architecture}s, and {config.family} is one of the "
@@ -176,6 +181,8 @@ class Masked(ObjectiveRecipe):
     """Hide the same number of tokens in every step: `mask_rate` of all places, special tokens included."""
     static: bool = False
     """Hide the same tokens of a row whenever it is read."""
+    fates: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    """Of the chosen tokens: shares that become the mask, become a random token, and stay as they are."""
 
     architecture = "encoder"
     head = "masked"
@@ -203,8 +210,28 @@ class Masked(ObjectiveRecipe):
 
         count = round(self.mask_rate * ids.size) if self.fixed_count else None
         return masked_batch(
-            ids, segments, self.mask_rate, vocabulary, random, whole_words=self.whole_words, count=count
+            ids,
+            segments,
+            self.mask_rate,
+            vocabulary,
+            random,
+            whole_words=self.whole_words,
+            count=count,
+            fates=self.fates,
         )
+
+    @field_validator("fates")
+    @classmethod
+    def _shares(cls, fates: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(fates) < 0 or abs(sum(fates) - 1) > 1e-9:
+            raise ValueError("the three shares have to add up to 1")
+        return fates
+
+    def fits(self, config: TransformerConfig) -> bool:
+        """An encoder; or a decoder whose family has a head for it, which then fills gaps from the left
+        alone."""
+        left = config.architecture == "decoder" and "masked" in family_named(config.family).heads
+        return left or super().fits(config)
 
 
 class NextSentence(ObjectiveRecipe):

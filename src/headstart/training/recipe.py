@@ -28,6 +28,17 @@ class ModelRecipe(Recipe):
     """Standard deviation of the initial embedding; None: the family's."""
     dropout: float | None = Field(None, ge=0, lt=1)
     """Share of activations dropped while training; None: the family's."""
+    architecture: Literal["encoder", "decoder"] | None = None
+    """Of the family house, as all that follow: whether tokens see both sides or the left; None: the
+    family's."""
+    position: Literal["learned", "sinusoidal", "rotary", "none"] | None = None
+    """How places are marked."""
+    norm: Literal["layernorm", "rmsnorm"] | None = None
+    """Which norm the blocks have."""
+    norm_place: Literal["pre", "post"] | None = None
+    """Whether it stands before each part or behind its sum."""
+    feedforward: Literal["relu", "gelu", "swiglu", "geglu"] | None = None
+    """The activation, with a gate or without."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "family": "model_type arch",
