@@ -29,6 +29,10 @@ LOST_AFTER = 60.0
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
 
 
+class InUse(HeadstartError):
+    """Another process, or another thread of this one, holds the lock."""
+
+
 @contextmanager
 def locked(path: Path, what: Path) -> Iterator[None]:
     """Hold the lock file `path` while the block runs; the file is removed at the end.
@@ -38,7 +42,7 @@ def locked(path: Path, what: Path) -> Iterator[None]:
         what: the output that the lock protects, for the sentence.
 
     Raises:
-        HeadstartError: another process, or another thread of this one, holds the lock.
+        InUse: somebody else holds the lock.
     """
     try:
         descriptor = _acquire(path, what)
@@ -69,7 +73,7 @@ def _acquire(path: Path, what: Path) -> int:
         try:
             owner = _owner(descriptor)
             if not _flock(descriptor) or _alive(owner, descriptor, path.parent):
-                raise HeadstartError(_refusal(owner or _owner(descriptor), what))
+                raise InUse(_refusal(owner or _owner(descriptor), what))
             if _is_at(descriptor, path):
                 _sign(descriptor)
                 return descriptor

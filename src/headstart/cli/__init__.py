@@ -17,6 +17,7 @@ from headstart.cli.fill_mask import fill_mask
 from headstart.cli.finetune import finetune
 from headstart.cli.generate import generate
 from headstart.cli.import_model import import_model
+from headstart.cli.lab import lab
 from headstart.cli.models import models
 from headstart.cli.plan import plan
 from headstart.cli.predict import predict
@@ -56,6 +57,7 @@ app.command()(export)
 app.command()(serve)
 app.command()(report)
 app.command()(models)
+app.add_typer(lab, name="lab")
 
 
 def _version(wanted: bool) -> None:

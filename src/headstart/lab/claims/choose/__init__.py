@@ -1,0 +1,1 @@
+"""Claims about which model to choose."""

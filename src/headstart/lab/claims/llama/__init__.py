@@ -1,0 +1,1 @@
+"""Claims about Llama, and the tables of all models."""

@@ -1,0 +1,1 @@
+"""What claims measure: each measure once, for all claims that use it."""
