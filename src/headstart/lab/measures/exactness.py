@@ -11,7 +11,7 @@ from headstart.models.parts.positions import rotary_table, rotate
 from headstart.models.registry import FAMILIES, make_config
 from headstart.models.transformer import Transformer, build
 
-SIZES = {"layers": 2, "width": 64, "heads": 4, "feedforward_width": 128, "context": 96}
+SIZES = {"layers": 2, "width": 64, "heads": 4, "feedforward_width": 256, "context": 96}
 WRITING = tuple(
     name
     for name, family in FAMILIES.items()
