@@ -186,7 +186,7 @@ class Weights:
 
     def norm(self, norm: nn.Module | None) -> Norm:
         weights = {} if norm is None else dict(norm.named_parameters())  # none of an Identity
-        weight = weights.get("weight")
+        weight: Tensor | None = weights.get("weight")
         if weight is not None and isinstance(norm, RMSNorm) and norm.plus_one:
             weight = weight + 1
         return Norm(self.vector(weight), self.vector(weights.get("bias")))

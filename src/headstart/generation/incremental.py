@@ -10,12 +10,11 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from headstart.generation.cpu_decoder import CPUDecoder, TextCache
-from headstart.models.parts.cache import KeyValueCache
+from headstart.models.parts.cache import PADDING, KeyValueCache
 from headstart.models.transformer import Transformer
-
-PADDING = -1  # its document number: other tokens neither see it nor count it
 
 
 class Reader(Protocol):
@@ -109,6 +108,7 @@ class ModelReader:
         index = torch.tensor(rows, device=self.device)
         if self.encoder_states is None or self.source_of is None:
             self.cache.reorder(index)
+            self.cache.trim()
             return
         cross, sources = self.cache.cross, [self.source_of[row] for row in rows]
         if sources == self.source_of:  # as mostly in beam search: what belongs to sources stays in its place
@@ -117,6 +117,7 @@ class ModelReader:
             self.cache.cross = cross
             return
         self.cache.reorder(index)
+        self.cache.trim()
         self.encoder_states, self.source_of = self.encoder_states[index], sources
         if self.encoder_segments is not None:
             self.encoder_segments = self.encoder_segments[index]
@@ -124,6 +125,27 @@ class ModelReader:
     def forget(self) -> None:
         """See `Reader`."""
         self.cache = KeyValueCache()
+
+    def join(self, other: "ModelReader") -> None:
+        """Go on with the other's rows too, behind these; who has read less is padded on the left."""
+        if self.encoder_states is not None and self.source_of is not None:
+            theirs = other.encoder_states
+            assert theirs is not None
+            assert other.source_of is not None
+            others = 1 + max(self.source_of)
+            self.source_of = self.source_of + [others + source for source in other.source_of]
+            both = [(self.encoder_states, self.encoder_segments), (theirs, other.encoder_segments)]
+            longest = max(states.shape[1] for states, _ in both)
+            self.encoder_states = torch.cat(
+                [pad(states, (0, 0, 0, longest - states.shape[1])) for states, _ in both]
+            )
+            self.encoder_segments = torch.cat(
+                [
+                    pad(_segments(segments, states), (0, longest - states.shape[1]), value=PADDING)
+                    for states, segments in both
+                ]
+            )
+        self.cache.join(other.cache)
 
     def _batch(self, rows: Sequence[Sequence[int]], left: bool) -> tuple[Tensor, Tensor | None]:
         """Ids `[B, T]` and document numbers, 0 and `PADDING`; None where no row is padded."""
@@ -136,6 +158,11 @@ class ModelReader:
             segments[index, place] = 0
         padded = bool((segments == PADDING).any())
         return ids.to(self.device), segments.to(self.device) if padded else None
+
+
+def _segments(segments: Tensor | None, states: Tensor) -> Tensor:
+    """Document numbers `[B, S]` of states `[B, S, D]`, also where nothing is padded."""
+    return states.new_zeros(states.shape[:2], dtype=torch.long) if segments is None else segments
 
 
 @contextmanager

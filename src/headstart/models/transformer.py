@@ -130,7 +130,7 @@ class Stack(nn.Module):
         if cache is not None:
             segments = cache.extend_segments(segments, tokens)
         x = self.enter(x, segments, token_types, start)
-        context = self.attention_context(start, tokens, segments, prefix, x, watch)
+        context = self.attention_context(start, tokens, segments, prefix, x, watch, cache is not None)
         cross_context = AttentionContext(watch=watch)
         if encoder_segments is not None:
             if segments is None:
@@ -188,15 +188,20 @@ class Stack(nn.Module):
         prefix: Tensor | None,
         x: Tensor,
         watch: StackWatch | None = None,
+        cached: bool = False,
     ) -> AttentionContext:
         """What the blocks attend to: queries are the last `tokens` of `start + tokens` keys.
 
         Who watches sees documents behind masks: the kernel that reads them end to end has no weights to show.
+        Keys that are kept are turned by their places in their own rows, however those are padded by then.
         """
         keys = torch.arange(start + tokens, device=x.device)  # [S]
         queries = keys[start:]  # [T]
+        places = queries
+        if cached and segments is not None and self.config.rotaries:
+            places = position_ids(segments)[:, None, start:]  # [B, 1, T]: all heads alike
         context = AttentionContext(
-            rotary=[rotary_table(queries, rotary, x.dtype) for rotary in self.config.rotaries], watch=watch
+            rotary=[rotary_table(places, rotary, x.dtype) for rotary in self.config.rotaries], watch=watch
         )
         alone = segments is not None and prefix is None and not start and watch is None
         if segments is not None and alone and self._end_to_end(x):

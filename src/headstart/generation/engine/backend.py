@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from headstart.generation.engine.request import GenerationRequest, Sink
+from headstart.generation.engine.request import ContextExceeded, GenerationRequest, Sink
 from headstart.generation.engine.sequence import Sequence
 
 
@@ -66,3 +66,30 @@ class Backend(Protocol):
     @property
     def cache_use(self) -> float:
         """The share of the room that sequences have, 0 to 1."""
+
+
+def decoder_sequence(request: GenerationRequest, sink: Sink, context: int) -> Sequence:
+    """A request to a decoder: of a longer prompt it reads the end if it slides, else it is refused.
+
+    Raises:
+        ContextExceeded: the prompt leaves no place for a token.
+    """
+    tokens, wanted = len(request.ids), request.config.max_new_tokens if request.writes else 0
+    if request.slides:
+        sequence = Sequence(request, request.ids, wanted, sink)
+        sequence.begin = max(0, tokens - context)
+        return sequence
+    if tokens + min(wanted, 1) > context:
+        raise ContextExceeded(
+            f"the prompt has {tokens} tokens, and this model reads {context}, its answer among them; "
+            "shorten the prompt"
+        )
+    return Sequence(request, request.ids, min(wanted, context - tokens), sink)
+
+
+def no_room(needed: int, room: int) -> str:
+    """What to say of a request that the whole cache cannot hold."""
+    return (
+        f"this request needs room for {needed} tokens, and the cache has {room}; ask for fewer tokens, or "
+        "give the engine more cache_bytes"
+    )

@@ -1,4 +1,7 @@
-"""The model itself as the engine's backend, where no compiled code covers it: PyTorch, on a CPU or a GPU."""
+"""The model itself as the engine's backend, where no compiled code covers it: PyTorch, on a CPU or a GPU.
+
+All that is being written is one padded batch; what begins to be read is another one, which then joins it.
+"""
 
 from collections.abc import Sequence as Many
 
@@ -6,9 +9,8 @@ import torch
 from torch import Tensor
 
 from headstart.errors import HeadstartError
-from headstart.generation.engine.backend import Part
-from headstart.generation.engine.compiled_rows import decoder_sequence
-from headstart.generation.engine.request import GenerationRequest, Sink
+from headstart.generation.engine.backend import Part, decoder_sequence, no_room
+from headstart.generation.engine.request import ContextExceeded, GenerationRequest, Sink
 from headstart.generation.engine.sequence import Sequence
 from headstart.generation.incremental import ModelReader
 from headstart.models.transformer import Transformer
@@ -20,24 +22,52 @@ class ModelRows:
     whole_prompts = True
 
     def __init__(self, model: Transformer, cache_bytes: int) -> None:
-        self.model = model
-        self.readers: dict[Sequence, ModelReader] = {}
+        self.model, config = model, model.config
+        self.answers = config.architecture == "encoder-decoder"
+        per_token = 2 * config.layers * config.kv_heads * config.head_width * model.dtype.itemsize
+        self.room = cache_bytes // per_token
+        """Tokens of all sequences together, without padding."""
+        self.taken: dict[Sequence, int] = {}
+        self.reader: ModelReader | None = None
+        self.rows: list[Sequence] = []
+        """Whose rows the reader has, in order; who was released may still be among them."""
 
     def sequence(self, request: GenerationRequest, sink: Sink) -> Sequence:
         """See `Backend`."""
-        config = self.model.config
-        if config.architecture == "decoder":
-            return decoder_sequence(request, sink, config.context)
-        start, wanted = request.model_ids.decoder_start, request.config.max_new_tokens
-        if request.prompt_logprobs or start is None:
-            raise HeadstartError("an encoder-decoder answers its prompt, and does not score it")
-        bounded = config.position == "learned"
+        sequence = (
+            self._answer(request, sink)
+            if self.answers
+            else decoder_sequence(request, sink, self.model.config.context)
+        )
+        if self._tokens(sequence) > self.room:
+            raise ContextExceeded(no_room(self._tokens(sequence), self.room))
+        return sequence
+
+    def _answer(self, request: GenerationRequest, sink: Sink) -> Sequence:
+        """A request to an encoder-decoder: it begins with a token of its own, once its source is read."""
+        config, start = self.model.config, request.model_ids.decoder_start
+        if request.prompt_logprobs or not request.writes:
+            raise HeadstartError("an encoder-decoder answers its prompt, and cannot score it")
+        assert start is not None
+        bounded, wanted = config.position == "learned", request.config.max_new_tokens
+        if bounded and len(request.ids) > config.context:
+            raise ContextExceeded(
+                f"the source has {len(request.ids)} tokens, and this model reads {config.context}; shorten it"
+            )
         return Sequence(request, [start], min(wanted, config.context) if bounded else wanted, sink)
+
+    def _tokens(self, sequence: Sequence) -> int:
+        """That may be kept at the same time: an encoder-decoder keeps its source too."""
+        longest = sequence.length + sequence.longest
+        if self.answers:
+            return longest + len(sequence.request.ids)
+        return min(longest, self.model.config.context)
 
     def admit(self, sequence: Sequence) -> bool:
         """See `Backend`."""
-        answers = self.model.config.architecture == "encoder-decoder"
-        self.readers[sequence] = ModelReader(self.model, [sequence.request.ids] if answers else None)
+        if sum(self.taken.values()) + self._tokens(sequence) > self.room:
+            return False
+        self.taken[sequence] = self._tokens(sequence)
         return True
 
     def finds_prefixes(self, sequence: Sequence) -> bool:
@@ -46,25 +76,49 @@ class ModelRows:
 
     def read(self, parts: Many[Part]) -> list[Tensor | None]:
         """See `Backend`."""
-        found = []
-        for part in parts:
-            reader = self.readers[part.sequence]
-            states = reader.states([part.tokens])[0]  # [T, D]
-            found.append(reader.logits(states[torch.tensor(part.wanted)]))
-        return found
+        self._leave()
+        found: dict[Sequence, Tensor] = {}
+        written = {part.sequence: part for part in parts if part.sequence.read}
+        if written:
+            assert self.reader is not None
+            states = self.reader.states([written[sequence].tokens for sequence in self.rows])  # [B, 1, D]
+            found |= zip(self.rows, self.reader.logits(states), strict=True)
+        begun = [part for part in parts if not part.sequence.read]
+        if begun:
+            sources = [part.sequence.request.ids for part in begun] if self.answers else None
+            reader = ModelReader(self.model, sources)
+            states = reader.states([part.tokens for part in begun])  # [B, T, D], padded on the left
+            for part, own in zip(begun, states, strict=True):
+                found[part.sequence] = reader.logits(own[-part.count :][torch.tensor(part.wanted)])
+            if self.reader is None:
+                self.reader = reader
+            else:
+                self.reader.join(reader)
+            self.rows += [part.sequence for part in begun]
+        return [found[part.sequence] for part in parts]
+
+    def _leave(self) -> None:
+        """Drop the rows of sequences that were released, or begin anew."""
+        kept = [row for row, sequence in enumerate(self.rows) if sequence in self.taken and sequence.read]
+        if len(kept) == len(self.rows):
+            return
+        self.rows = [self.rows[row] for row in kept]
+        if not kept:
+            self.reader = None
+        elif self.reader is not None:
+            self.reader.keep(kept)
 
     def slide(self, sequence: Sequence) -> None:
         """See `Backend`."""
         context = self.model.config.context
-        if self.model.config.architecture == "decoder" and sequence.length > context:
+        if not self.answers and sequence.length > context:
             sequence.slide(max(1, context // 2))
-            self.readers[sequence].forget()
 
     def release(self, sequence: Sequence) -> None:
         """See `Backend`."""
-        del self.readers[sequence]
+        del self.taken[sequence]
 
     @property
     def cache_use(self) -> float:
         """See `Backend`."""
-        return 0.0
+        return sum(self.taken.values()) / self.room

@@ -2,6 +2,10 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+PADDING = -1
+"""The document number of padding: other tokens neither see it nor count it."""
 
 
 class KVBuffer:
@@ -38,6 +42,21 @@ class KVBuffer:
         """Keep the given rows of the batch, in that order."""
         if self.room is not None:
             self.room = self.room[rows]
+
+    def join(self, other: "KVBuffer", length: int) -> None:
+        """Have the other's rows too, all as long as `length`, padded on the left."""
+        assert self.room is not None
+        assert other.room is not None
+        ended = [
+            pad(room[:, :, :own], (0, 0, length - own, 0))
+            for room, own in ((self.room, self.length), (other.room, other.length))
+        ]
+        self.room, self.length = torch.cat(ended), length
+
+    def cut(self, tokens: int) -> None:
+        """Forget the first tokens of every row."""
+        assert self.room is not None
+        self.room, self.length = self.room[:, :, tokens:], self.length - tokens
 
 
 class KeyValueCache:
@@ -82,3 +101,38 @@ class KeyValueCache:
         self.cross = {layer: (key[rows], value[rows]) for layer, (key, value) in self.cross.items()}
         if self.segments is not None:
             self.segments = self.segments[rows]
+
+    def join(self, other: "KeyValueCache") -> None:
+        """Have the other's rows too, behind these; rows of fewer tokens are padded on the left."""
+        length = max(self.length, other.length)
+        self.segments = torch.cat(
+            [pad(one._all_segments(), (length - one.length, 0), value=PADDING) for one in (self, other)]
+        )
+        for mine, theirs in zip(self.layers, other.layers, strict=True):
+            for own, added in zip(mine, theirs, strict=True):
+                own.join(added, length)
+        for layer, pair in self.cross.items():
+            longest = max(pair[0].shape[2], other.cross[layer][0].shape[2])
+            self.cross[layer] = tuple(  # type: ignore[assignment]
+                torch.cat([pad(part, (0, 0, 0, longest - part.shape[2])) for part in (own, added)])
+                for own, added in zip(pair, other.cross[layer], strict=True)
+            )
+
+    def _all_segments(self) -> Tensor:
+        """Document numbers, also where none were given: one document a row."""
+        if self.segments is not None:
+            return self.segments
+        keys = self.layers[0][0].room
+        assert keys is not None
+        return torch.zeros(len(keys), self.length, dtype=torch.long, device=keys.device)
+
+    def trim(self) -> None:
+        """Forget the first tokens as far as they are padding in every row."""
+        if self.segments is None:
+            return
+        spare = int((self.segments == PADDING).all(0).int().cumprod(0).sum())
+        if spare:
+            self.segments = self.segments[:, spare:]
+            for keys, values in self.layers:
+                keys.cut(spare)
+                values.cut(spare)

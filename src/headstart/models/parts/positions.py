@@ -36,7 +36,7 @@ def sinusoids(positions: Tensor, width: int, dtype: torch.dtype) -> Tensor:
 
 
 def rotary_table(positions: Tensor, rotary: Rotary, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of every position's angles (Su et al. 2021, section 3.2.2): two `[T, R]`.
+    """Cosine and sine of every position's angles (Su et al. 2021, section 3.2.2): two `[..., T, R]`.
 
     Pair i of the R numbers that are turned turns by `position * base ** (-2 i / R)`; the pairs are
     (i, i + R/2).
@@ -49,8 +49,8 @@ def rotary_angles(
     positions: Tensor, rotary: Rotary, frequencies: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """`rotary_table` where the frequencies `[R/2]` are at hand."""
-    angles = positions.float()[:, None] * frequencies.to(positions.device)  # [T, R/2]
-    angles = torch.cat((angles, angles), dim=-1)  # [T, R]
+    angles = positions.float()[..., None] * frequencies.to(positions.device)  # [..., R/2]
+    angles = torch.cat((angles, angles), dim=-1)  # [..., R]
     magnitude = 1.0 if rotary.scaling is None else rotary.scaling.magnitude
     return (angles.cos() * magnitude).to(dtype), (angles.sin() * magnitude).to(dtype)
 
