@@ -1,5 +1,6 @@
 """A served folder of every kind, with random weights, and a client that asks inside the process."""
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from served_client import SETTINGS, Client
 
 import headstart as hs
+from headstart.generation.chat import TEMPLATE
 from headstart.interchange.model_folder import LoadedModel, save_model
 from headstart.serving.app import Application
 from headstart.tasks.facts import TaskFacts
@@ -26,6 +28,12 @@ TASKS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "vectors": ("embedding", [], {}),
 }
 """Task, labels and facts of each served task model."""
+WRITERS = (
+    ("causal", "headstart-decoder", "causal"),
+    ("chat", "headstart-decoder", "causal"),
+    ("answers", "transformer-2017", "text-to-text"),
+)
+"""Name, family and head of each served model that writes."""
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +41,12 @@ def folders(tokenizer, tiny, tmp_path_factory) -> dict[str, Path]:
     """A model folder for every kind."""
     root = tmp_path_factory.mktemp("served")
     save_model(root / "masked", LoadedModel(tiny("headstart-encoder", seed=1), tokenizer, "masked"), "card")
-    causal = LoadedModel(tiny("headstart-decoder", seed=2, context=256), tokenizer, "causal")
-    save_model(root / "causal", causal, "card")
+    for name, family, head in WRITERS:
+        its = tokenizer
+        if name == "chat":
+            its = copy(tokenizer)
+            its.config = tokenizer.config | {"chat_template": TEMPLATE}
+        save_model(root / name, LoadedModel(tiny(family, seed=2, context=256), its, head), "card")
     for seed, (name, (task, labels, facts)) in enumerate(TASKS.items()):
         body = tiny("headstart-encoder", seed=10 + seed)
         model = TaskModel(body, task, len(labels)).eval()

@@ -267,6 +267,10 @@ def test_metrics_and_models(client):
     text = client.get("/metrics").text
     assert 'headstart_task_items_total{task="classification"}' in text
     assert "headstart_rejected_total" in text
+    assert "headstart_prefix_cache_hits_total" in text
+    assert "\nheadstart_num_requests_waiting 0.0" in text
+    size = client.application.service.store.residents["sea"].model.bytes
+    assert float(text.split("\nheadstart_model_bytes ")[1].split()[0]) >= size
     listed = client.get("/v1/models").json()["data"]
     sea = next(one for one in listed if one["id"] == "sea")
     assert sea["object"] == "model"

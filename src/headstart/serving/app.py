@@ -23,8 +23,19 @@ from headstart.serving.service import Service
 from headstart.serving.settings import ServeSettings
 from headstart.serving.task_routes import task_routes
 from headstart.serving.tei_routes import tei_routes
+from headstart.serving.texts.chat_routes import chat_routes
+from headstart.serving.texts.completion_routes import completion_routes
+from headstart.serving.texts.token_routes import token_routes
 
-ROUTES = (model_routes, task_routes, embedding_routes, tei_routes)
+ROUTES = (
+    model_routes,
+    task_routes,
+    embedding_routes,
+    completion_routes,
+    chat_routes,
+    token_routes,
+    tei_routes,
+)
 
 
 class Application:

@@ -98,3 +98,8 @@ def refuse_long(given: Any, name: str) -> None:
     elif isinstance(given, dict):
         for one in given.values():
             refuse_long(one, name)
+
+
+def plain(given: Any) -> Any:
+    """An object of a body as a mapping, without what it does not say; anything else as it is."""
+    return given.model_dump(exclude_none=True) if isinstance(given, Part) else given

@@ -85,6 +85,7 @@ class ModelStore:
         self._turn = Lock()
         self._one_load = asyncio.Lock()
         self._released = asyncio.Event()
+        self._measure()
         most = settings.model_bytes
         for one in self.descriptions.values():
             if most is not None and one.bytes > most:
@@ -145,6 +146,31 @@ class ModelStore:
     def stuck_seconds(self) -> float:
         """The longest that work of some model has waited without anything being done."""
         return max((one.stuck_seconds for one in self.residents.values()), default=0.0)
+
+    def _measure(self) -> None:
+        """Figures that are read when they are asked for."""
+
+        def engines() -> list[Engine]:
+            return [one.engine for one in self.residents.values() if one.engine is not None]
+
+        def counted(name: str) -> float:
+            return sum(getattr(one, name) for one in self.counters)
+
+        def jobs(running: bool) -> int:
+            every = [job for one in self.residents.values() for job in list(one.worker.jobs)]
+            return sum((job.started is not None) == running for job in every)
+
+        add, metrics = self.metrics.gauge, self.metrics
+        add("num_requests_running", "Requests that are being answered.",
+            lambda: sum(one.running for one in engines()) + jobs(True))  # fmt: skip
+        add("num_requests_waiting", "Requests whose work has not begun.",
+            lambda: sum(one.waiting for one in engines()) + jobs(False))  # fmt: skip
+        add("kv_cache_usage_perc", "The share of the caches that texts have, 0 to 1, the fullest model's.",
+            lambda: max((one.cache_use for one in engines()), default=0.0))  # fmt: skip
+        add("model_bytes", "What the models in memory take.", lambda: self.bytes)
+        for name in ("queries", "hits"):
+            metrics.count(f"prefix_cache_{name}", f"Prompt tokens: {name} of the cache of prefixes.",
+                          partial(counted, f"prefix_{name}"))  # fmt: skip
 
     async def close(self) -> None:
         """End all threads."""

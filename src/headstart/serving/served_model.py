@@ -19,6 +19,7 @@ from headstart.tasks.baselines.word_vectors import ElmoVectors, StaticVectors, V
 from headstart.tasks.kinds.kind import Unusable
 from headstart.tasks.predictor import task_of
 from headstart.tokenizer.base import Tokenizer
+from headstart.tokenizer.published import chat_template
 from headstart.training.machine import dtype_named
 
 Operation = Literal["predict", "embed", "fill-mask"]
@@ -248,9 +249,13 @@ def _routes(loaded: LoadedModel, task: str | None) -> tuple[str, ...]:
     found = [] if task is None else [PREDICT]
     if task in ROUTE_OF_TASK and task is not None:
         found.insert(0, ROUTE_OF_TASK[task])
+    if loaded.head in ("causal", "text-to-text"):
+        found.append(COMPLETIONS)
+        if loaded.head == "causal" and chat_template(loaded.tokenizer.config, False) is not None:
+            found.append(CHAT)
     if _mask(loaded) is not None:
         found.append(FILL_MASK)
-    return (*found, EMBEDDINGS, RERANK)
+    return (*found, EMBEDDINGS, RERANK, TOKENIZE)
 
 
 def wrong_task(description: Description, route: str) -> RequestError:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from headstart.serving.body import Body, Part, listed, refuse_long
+from headstart.serving.body import Body, Part, listed, plain, refuse_long
 from headstart.serving.request_error import RequestError
 from headstart.serving.served_model import ANSWER, CHOOSE, CLASSIFY, FILL_MASK, PREDICT, TAG, Description
 from headstart.serving.service import Service, json_answer
@@ -189,11 +189,6 @@ def one_or_several(body: Body, own: Mapping[str, Any], inputs: list[Any] | None)
         )
     refuse_long(dict(own), next(iter(own)))
     return [dict(own)]
-
-
-def plain(given: Any) -> Any:
-    """An object of a body as `Model.predict` takes it."""
-    return given.model_dump(exclude_none=True) if isinstance(given, Part) else given
 
 
 def python_input(given: Any, description: Description) -> Any:

@@ -81,6 +81,8 @@ class Event:
     """Set in the last event of a text."""
     stop_token: int | None = None
     """Which token ended the text."""
+    stop_scored: Scored | None = None
+    """The same with how likely it was, as written tokens have it."""
     error: str | None = None
     """One sentence, where `finish` is "error"."""
 

@@ -87,13 +87,13 @@ class Sequence:
                 request.grammar.mask(allowed)
         allowed = constrain(allowed[None], [self.prompt], [self.written], request.config, ids, self.longest)
         token = int(choose(allowed, request.config, [self.random.random()]))
+        wanted = request.top_logprobs
+        scored = Scored(token, None) if wanted is None else _scored(logits[None], [token], wanted)[0]
         if token in ids.stop:
-            return Event(None, "stop", token)
+            return Event(None, "stop", token, scored)
         self.written.append(token)
         if request.grammar is not None:
             request.grammar.advance(token)
-        wanted = request.top_logprobs
-        scored = Scored(token, None) if wanted is None else _scored(logits[None], [token], wanted)[0]
         return Event(scored, "length" if len(self.written) == self.longest else None)
 
 

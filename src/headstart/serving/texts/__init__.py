@@ -1,0 +1,1 @@
+"""Routes that write: completions, conversations, and the tokens of both."""

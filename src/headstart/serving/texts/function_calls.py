@@ -1,0 +1,118 @@
+"""Calls of functions: which have to be made, and how models write those that they make of themselves.
+
+Where a call has to be made (`tool_choice` is `required` or names a function), the text is JSON of a schema
+made of the functions, so that any model gives valid calls. Where it may be made (`auto`), the markup of the
+model's chat template is recognised.
+"""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from headstart.errors import nearest
+from headstart.serving.request_error import RequestError
+from headstart.serving.texts.bodies import ChatBody, Function, ToolChoice
+from headstart.tokenizer.base import Tokenizer
+from headstart.tokenizer.published import chat_template
+
+HERMES, MISTRAL, LLAMA, PLAIN = "hermes", "mistral", "llama", "plain"
+"""`<tool_call>{...}</tool_call>` of Hermes and Qwen; `[TOOL_CALLS][{...}]`; a JSON object with `parameters`;
+what a schema makes."""
+_HERMES = re.compile(r"<tool_call>\s*(\{.*?\})\s*(?:</tool_call>|$)", re.DOTALL)
+
+
+def forced(body: ChatBody) -> bool:
+    """Whether a function has to be called."""
+    return bool(body.tools) and (body.tool_choice == "required" or isinstance(body.tool_choice, ToolChoice))
+
+
+def markup_of(tokenizer: Tokenizer, body: ChatBody) -> str | None:
+    """How an answer writes calls; None: there are no functions to call.
+
+    Raises:
+        RequestError: a choice without functions or of an unknown one, or a model whose markup is not known.
+    """
+    if not body.tools:
+        if body.tool_choice not in (None, "none", "auto"):
+            raise RequestError(
+                400, "unsupported_value", "tool_choice needs tools to choose from", "tool_choice"
+            )
+        return None
+    if body.tool_choice == "none":
+        return None
+    if forced(body):
+        return PLAIN
+    template = chat_template(tokenizer.config, True) or ""
+    if "<tool_call>" in template:
+        return HERMES
+    if "[TOOL_CALLS]" in template:
+        return MISTRAL
+    if '"parameters"' in template and "ipython" in template:
+        return LLAMA
+    raise RequestError(
+        400,
+        "unsupported_value",
+        "this model's chat template has no markup of calls that is known here; set tool_choice to required "
+        "or to a function, or leave out tools",
+        "tools",
+    )
+
+
+def choice_schema(body: ChatBody) -> dict[str, Any]:
+    """The schema of a call that has to be made.
+
+    Raises:
+        RequestError: the function that is named is not among the tools.
+    """
+    functions = [tool.function for tool in body.tools or ()]
+    if isinstance(body.tool_choice, ToolChoice):
+        name = body.tool_choice.function.name
+        chosen = [one for one in functions if one.name == name]
+        if not chosen:
+            hint = nearest(name, [one.name for one in functions])
+            raise RequestError(400, "unsupported_value", f"there is no tool {name!r}{hint}", "tool_choice")
+        return _call(chosen[0])
+    return {"anyOf": [_call(one) for one in functions]} if len(functions) > 1 else _call(functions[0])
+
+
+def calls_in(text: str, markup: str) -> list[dict[str, Any]]:
+    """The calls that a text holds, in order; none where it is plain text, or its JSON is cut."""
+    found: list[Any] = []
+    if markup == HERMES:
+        found = [_parsed(part) for part in _HERMES.findall(text)]
+    elif markup == MISTRAL:
+        parsed = _parsed(text.strip().removeprefix("[TOOL_CALLS]").strip())
+        found = parsed if isinstance(parsed, list) else []
+    else:
+        found = [_parsed(text.strip().removeprefix("<|python_tag|>"))]
+    calls = []
+    for one in found:
+        if isinstance(one, dict) and isinstance(one.get("name"), str):
+            arguments = one.get("arguments", one.get("parameters", {}))
+            written = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+            function = {"name": one["name"], "arguments": written}
+            calls.append({"id": f"call_{uuid4().hex[:24]}", "type": "function", "function": function})
+    return calls
+
+
+def _call(function: Function) -> dict[str, Any]:
+    """The schema of a call of one function."""
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"const": function.name},
+            "arguments": function.parameters
+            or {"type": "object", "properties": {}, "additionalProperties": False},
+        },
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
