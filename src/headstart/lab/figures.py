@@ -6,7 +6,7 @@ from typing import Any
 
 from headstart.page.charts import Axis, Bar, Series, bar_chart, line_chart, log_ticks
 from headstart.page.markup import Markup, chart_figure, element, table
-from headstart.page.numbers import amount, significant
+from headstart.page.numbers import amount, exact, significant
 
 STYLES = 8
 
@@ -24,11 +24,16 @@ def figure(name: str, drawn: Mapping[str, Any]) -> Markup:
 
 
 def _bars(name: str, drawn: Mapping[str, Any]) -> tuple[Markup, Markup]:
-    bars = [Bar(label, value, f"{significant(value)} {drawn['y']}".strip()) for label, value in drawn["bars"]]
+    bars = [Bar(label, value, f"{_shown(value)} {drawn['y']}".strip()) for label, value in drawn["bars"]]
     rows = [(bar.name, bar.text) for bar in bars]
     return bar_chart(name, drawn["title"], drawn["title"], bars), table(
         ["", drawn["y"]], rows, drawn["title"]
     )
+
+
+def _shown(value: float) -> str:
+    """A count in full, anything else with three digits."""
+    return exact(int(value)) if value == int(value) else significant(value)
 
 
 def _lines(name: str, drawn: Mapping[str, Any]) -> tuple[Markup, Markup]:

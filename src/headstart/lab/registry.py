@@ -19,6 +19,7 @@ CLAIMS: tuple[str, ...] = (
     "bert.c10_sizes",
     "gpt.c12_chain_rule",
     "gpt.c13_no_future",
+    "gpt.c14_temperature",
     "gpt.c15_sizes",
     "choose.c18_targets",
     "data.c20_funnel",

@@ -4,6 +4,7 @@ It reads results alone (`claims/*/result.json`), and marks as stale those whose 
 since.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from headstart.lab.result import Result, read_results
 from headstart.page.document import Chapter, document
 from headstart.page.intervals import INTERVALS_STYLE, Interval, interval_chart
 from headstart.page.markup import Markup, element, join, key_facts, prose, table
-from headstart.page.numbers import duration, significant
+from headstart.page.numbers import duration, exact, significant
 
 INDEX, PAGE = "index.json", "report.html"
 LETTERS = {"supported": "S", "contradicted": "C", "not-supported": "–"}
@@ -117,7 +118,7 @@ def _limits(results: Sequence[Result]) -> Markup:
     ]
     late = [result["claim"]["id"] for result in results if result["after_the_fact"]]
     if late:
-        points.append(f"The rules of {', '.join(late)} are younger than their runs; each says why.")
+        points.append(f"Rules of {', '.join(late)} were registered again, or late; each says why.")
     return element(
         "aside",
         element("h2", "What this page cannot say"),
@@ -182,8 +183,11 @@ def _clearance(part: Mapping[str, Any]) -> float:
 def _scaled(part: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
     """Mean and outer interval in margins."""
     estimate, margin = part["estimate"], part["margin"]
-    if not estimate or not margin:
+    if not estimate:
         return None, None, None
+    if not margin:  # exactly, or not: off by any amount is off the picture
+        off = estimate["mean"] - part["centre"]
+        return (0.0 if not off else math.copysign(math.inf, off)), None, None
     intervals = [one for one in (estimate["interval"], estimate["unit_interval"]) if one]
     low = min((one[0] for one in intervals), default=None)
     high = max((one[1] for one in intervals), default=None)
@@ -195,7 +199,8 @@ def _scaled(part: Mapping[str, Any]) -> tuple[float | None, float | None, float 
 
 
 def _holds(part: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    low, high = (None if end is None else (end - part["centre"]) / part["margin"] for end in part["holds"])
+    margin = part["margin"] or 1.0
+    low, high = (None if end is None else (end - part["centre"]) / margin for end in part["holds"])
     return low, high
 
 
@@ -236,9 +241,7 @@ def _claim(result: Result, stale: bool) -> Iterable[Markup]:
     if stale:
         yield element("p", "Stale: its rule or measure has changed since; run it again.", class_="absent")
     if result["after_the_fact"]:
-        yield element(
-            "p", f"Its rule is younger than its runs, because: {result['after_the_fact']}", class_="small"
-        )
+        yield element("p", f"Registered again, or late, because: {result['after_the_fact']}", class_="small")
     yield _effects(result)
     for number, drawn in enumerate(result["figures"]):
         yield figure(f"{claim['id']}-{number}", drawn)
@@ -293,6 +296,8 @@ def _effects(result: Result) -> Markup:
 def _value(value: float | None) -> str:
     if value is None:
         return "–"
+    if value == int(value) and abs(value) >= 1000:
+        return exact(int(value))
     return f"{value:.2g}".replace("-", "−") if value and abs(value) < 1e-3 else significant(value)
 
 

@@ -226,12 +226,14 @@ class Exact(_OnEffect):
         asked = f"{_number(self.against)}{_unit(self.unit)}"
         if len(numbers) == 1:
             because = f"{self.effect} is {_number(float(numbers[0]))}, and {asked} was asked"
-        else:
+        elif holds:
             because = f"{self.effect}: of {len(numbers)} values none is more than {_number(off)} off {asked}"
-        because += f", give or take {_number(self.tolerance)}" if self.tolerance else ", exactly"
+        else:
+            because = f"{self.effect}: of {len(numbers)} values one is {off:.5g} off {asked}"
+        because += f", where {_number(self.tolerance)} is allowed" if self.tolerance else ", exactly"
         word: Word = "supported" if holds else "contradicted"
         found = Estimate(float(numbers.mean()), None, len(values), None, len(numbers))
-        margin = self.tolerance or abs(self.against) or 1.0
+        margin = self.tolerance or None
         ends = (self.against - self.tolerance, self.against + self.tolerance)
         return Part(
             self.effect, self.words(), word, "", because, self.unit, found, margin, self.against, ends

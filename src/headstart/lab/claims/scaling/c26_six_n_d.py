@@ -48,7 +48,10 @@ def measure(bench: Bench) -> Numbers:
             continue
         forward, backward = counted_flops(make_config(family, SIZES | {"vocab_size": VOCABULARY}), 2, 32)
         ratios.append(backward / forward)
-    return {"backward / forward": ratios, "counted / 6 N D": [share(name, ROW) for name in published()]}
+    return {
+        "backward / forward": ratios,
+        "counted / 6 N D": [share(name, row_of(name)) for name in published()],
+    }
 
 
 def published() -> list[str]:
@@ -60,6 +63,13 @@ def published() -> list[str]:
         for name, (_, preset) in presets().items()
         if preset.parameters >= SMALLEST and preset_config(name).architecture == "decoder"
     ]
+
+
+def row_of(name: str) -> int:
+    """Tokens in the rows of a published model: of its context, where that is shorter."""
+    from headstart.models.registry import preset_config
+
+    return min(ROW, preset_config(name).context)
 
 
 def share(name: str, row: int) -> float:
