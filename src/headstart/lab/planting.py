@@ -39,14 +39,15 @@ def plant(
         repeats: how often, for `each` passages every number.
         apart: whether a document is set apart, by its id; `share` of them are.
     """
-    if (out / MANIFEST).exists():
+    if (out / PASSAGES).exists():
         return
     tokenizer = open_tokenizer(tokenizer_folder)
     often = [count for count in repeats for _ in range(each)]
     texts = _passages(corpus, tokenizer, apart, len(often))
     planted = [text for text, count in zip(texts, often, strict=True) for _ in range(count)]
     documents = _mixed(corpus, planted, _trained_names(apart, len(planted)))
-    encode(documents, tokenizer, ShardRecipe(heldout_share=share), out)
+    if not (out / MANIFEST).exists():
+        encode(documents, tokenizer, ShardRecipe(heldout_share=share), out)
     write_json(out / PASSAGES, [{"text": t, "repeats": n} for t, n in zip(texts, often, strict=True)])
 
 
