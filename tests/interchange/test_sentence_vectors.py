@@ -71,6 +71,34 @@ def test_other_families(published, model_type) -> None:
     same(*published("lasttoken" if model_type == "gpt2" else "mean", model_type=model_type))
 
 
+def test_an_encoder_without_its_decoder(published, tmp_path) -> None:
+    """Sentence-T5 and GTR are T5EncoderModels with a dense layer behind the mean; what a fine-tuning makes of
+    one is one again."""
+    folder, theirs = published(model_type="t5", layers=[lambda: Dense(32, 8), Normalize])
+    assert json.loads((folder / "config.json").read_text())["architectures"] == ["T5EncoderModel"]
+    same(folder, theirs)
+    import_model(folder, tmp_path / "imported")
+    same(tmp_path / "imported", theirs)
+    pairs = "\n".join(f"the ship came home {n},a ship at night {n},{n % 3 / 2}" for n in range(12))
+    (tmp_path / "pairs.csv").write_text(f"text_a,text_b,score\n{pairs}\n")
+    tuned = hs.finetune(str(folder), str(tmp_path / "pairs.csv"), task="embedding", epochs=1, max_tokens=16)
+    tuned.save(tmp_path / "tuned")
+    config = json.loads((tmp_path / "tuned" / "config.json").read_text())
+    assert config["architectures"] == ["T5EncoderModel"]
+    again = sentence_transformers.SentenceTransformer(str(tmp_path / "tuned"), device="cpu")
+    short = TEXTS[:2]  # of a text longer than max_tokens it is the mean of windows
+    found, right = hs.load(tmp_path / "tuned").embed(short), again.encode(short, normalize_embeddings=True)
+    assert np.abs(found - right).max() < 1e-5
+    with pytest.raises(HeadstartError, match="without its decoder"):
+        hs.finetune(
+            str(folder),
+            str(tmp_path / "pairs.csv"),
+            task="classification",
+            text_column="text_a",
+            label_column="score",
+        )
+
+
 @pytest.mark.parametrize("counts", [True, False])
 def test_prompts(published, counts) -> None:
     prompts = {"query": "the question: ", "document": ""}

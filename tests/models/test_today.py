@@ -17,8 +17,10 @@ from decoders import (
 )
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from parity import ours_from, stir
+from parity import assert_close, ours_from, stir
 
+from headstart.generation.beam import beam_search
+from headstart.generation.config import GenerationConfig, ModelIds
 from headstart.generation.cpu_decoder import make_decoder
 from headstart.generation.incremental import CPUReader, ModelReader
 from headstart.models.registry import FAMILIES
@@ -51,6 +53,12 @@ LLAMA_3 = {
     "original_max_position_embeddings": 8,
 }  # fmt: skip
 LINEAR = {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}
+YARN = {
+    "rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "beta_fast": 2, "beta_slow": 0.5,
+    "original_max_position_embeddings": 10,
+}  # fmt: skip
+YARN_OF_DEEPSEEK = YARN | {"mscale": 1.5, "mscale_all_dim": 0.7, "truncate": False}
 KINDS = st.lists(st.sampled_from(["full_attention", "sliding_attention"]), min_size=3, max_size=3)
 
 
@@ -68,7 +76,10 @@ def longrope(share: float) -> dict[str, Any]:
 FAMILIES_TODAY = {
     "mistral": Theirs(
         transformers.MistralConfig,
-        {"sliding_window": st.sampled_from([None, 3, 8]), "rope_parameters": ropes(LLAMA_3, LINEAR)},
+        {
+            "sliding_window": st.sampled_from([None, 3, 8]),
+            "rope_parameters": ropes(LLAMA_3, LINEAR, YARN, DYNAMIC),
+        },
     ),
     "qwen2": Theirs(
         transformers.Qwen2Config,
@@ -76,7 +87,7 @@ FAMILIES_TODAY = {
             "use_sliding_window": st.booleans(),
             "sliding_window": st.sampled_from([3, 8]),
             "max_window_layers": st.integers(0, 3),
-            "rope_parameters": ropes(LLAMA_3),
+            "rope_parameters": ropes(LLAMA_3, YARN),
         },
         head_width=False,
     ),
@@ -87,7 +98,7 @@ FAMILIES_TODAY = {
             "sliding_window": st.sampled_from([3, 8]),
             "layer_types": KINDS,
             "attention_bias": st.booleans(),
-            "rope_parameters": ropes(LINEAR),
+            "rope_parameters": ropes(LINEAR, YARN, YARN_OF_DEEPSEEK),
         },
     ),
     "olmo2": Theirs(
@@ -150,7 +161,7 @@ FAMILIES_TODAY = {
                     "full_attention": full,
                     "sliding_attention": {"rope_type": "default", "rope_theta": local},
                 },
-                ropes(LINEAR),
+                ropes(LINEAR, YARN),
                 st.sampled_from([100.0, 1e4]),
             ),
         },
@@ -212,7 +223,10 @@ def theirs_of(name: str, head: str, shape: dict[str, Any]) -> transformers.PreTr
 @settings(max_examples=10, phases=QUICK)
 @given(data=st.data(), rows=ROWS)
 def test_logits_states_and_gradients(name, data, rows) -> None:
-    theirs = theirs_of(name, "causal", data.draw(shapes(name)))
+    shape = data.draw(shapes(name))
+    theirs = theirs_of(name, "causal", shape)
+    if shape["rope_parameters"].get("rope_type") in ("longrope", "dynamic"):
+        rows |= {"padded": 0}  # there the longest row of a batch chooses the angles of all; here each its own
     ours = compare_causal(theirs, name, **rows)
     every_weight_has_a_name(ours)
 
@@ -223,7 +237,10 @@ def test_logits_states_and_gradients(name, data, rows) -> None:
 def test_heads(name, data, rows) -> None:
     known = [head for head in ("features", "classification", "tagging", "spans") if class_of(name, head)]
     head = data.draw(st.sampled_from(known))
-    compare_head(theirs_of(name, head, data.draw(shapes(name))), name, head, **rows)
+    shape = data.draw(shapes(name))
+    if shape["rope_parameters"].get("rope_type") in ("longrope", "dynamic"):
+        rows |= {"padded": 0}
+    compare_head(theirs_of(name, head, shape), name, head, **rows)
 
 
 def example(name: str, **more: Any) -> dict[str, Any]:
@@ -254,6 +271,62 @@ def test_text_is_theirs(name, tokenizer) -> None:
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, min_new_tokens=24, do_sample=False
     )
     assert continued(ours, ids, 24) == expected[0].tolist()
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+@torch.no_grad()
+def test_text_that_grows_beyond_the_first_context_of_longrope(beams) -> None:
+    """There every key turns otherwise: what was read is read again, as in transformers' Phi3ForCausalLM."""
+    shape = example("phi3", rope_parameters=longrope(1.0), original_max_position_embeddings=12)
+    theirs = theirs_of("phi3", "causal", shape)
+    ours, _ = ours_from(theirs, "phi3", "causal")
+    ids = torch.randint(1, VOCABULARY, (1, 7), generator=torch.Generator().manual_seed(0))
+    expected = theirs.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, min_new_tokens=20, do_sample=False,
+        num_beams=beams,
+    )  # fmt: skip
+    if beams == 1:
+        assert continued(ours, ids, 20) == expected[0].tolist()
+    found = beam_search(
+        ModelReader(ours),
+        [ids[0].tolist()],
+        GenerationConfig(beams=beams, min_new_tokens=20, temperature=0),
+        ModelIds(frozenset(), (), None, None, None),
+        20,
+    )
+    assert list(found[0].ids) == expected[0, 7:].tolist()
+
+
+@pytest.mark.parametrize("rope", [longrope(1.0), DYNAMIC])
+@torch.no_grad()
+def test_a_text_keeps_its_angles_beside_longer_ones(rope) -> None:
+    """Padded, packed and written in a batch it is what it is alone: its own length chooses the angles."""
+    shape = example("phi3" if "short_factor" in rope else "mistral", rope_parameters=rope)
+    name = "phi3" if "short_factor" in rope else "mistral"
+    if name == "phi3":
+        shape |= {"original_max_position_embeddings": 12}
+    else:
+        shape |= {"max_position_embeddings": 12}
+    ours, _ = ours_from(theirs_of(name, "causal", shape), name, "causal")
+    long, short = torch.randint(1, VOCABULARY, (2, 30), generator=torch.Generator().manual_seed(0))
+    alone = [ours(long[None])[0], ours(short[None, :9])[0]]
+    assert float((ours(short[None])[0, :9] - alone[1]).abs().max()) > 1e-3  # its length matters
+    packed = ours(torch.cat((short[:9], long))[None], torch.tensor([[0] * 9 + [1] * 30]))[0]
+    assert_close(packed[:9], alone[1], "packed")
+    assert_close(packed[9:], alone[0], "packed")
+    both = torch.stack((long, torch.cat((long[:21], short[:9]))))
+    padded = ours(both, torch.tensor([[0] * 30, [-1] * 21 + [0] * 9]))
+    assert_close(padded[0], alone[0], "padded")
+    assert_close(padded[1, 21:], alone[1], "padded")
+    if name == "phi3":
+        reader, one = ModelReader(ours), ModelReader(ours)
+        for length in range(8, 16):
+            texts = [long[: length + 2].tolist(), short[:length].tolist()]
+            new = texts if length == 8 else [text[-1:] for text in texts]
+            alone_now = one.read(new[1:])
+            assert_close(reader.read(new)[1:], alone_now, f"{length} tokens, in a batch")
+            whole = ours.logits(ours(short[None, :length])[:, -1])
+            assert_close(alone_now, whole, f"{length} tokens, in one piece")
 
 
 def continued(model: Transformer, ids: torch.Tensor, tokens: int) -> list[int]:

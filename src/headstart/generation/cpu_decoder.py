@@ -88,8 +88,8 @@ def covers(model: Transformer) -> bool:
         and all(
             field.default == getattr(config, field.name) for field in fields(config) if field.name not in READ
         )
-        # Of longrope a text's angles depend on its length.
-        and (config.rotary_scaling is None or config.rotary_scaling.kind != "longrope")
+        # Of longrope and dynamic scaling a text's angles depend on its length.
+        and (config.rotary_scaling is None or not config.rotary_scaling.by_length)
         and config.position in ("learned", "sinusoidal", "rotary", "none")
         and model.dtype in (torch.float32, torch.bfloat16)
         and model.embedding.weight.device.type == "cpu"

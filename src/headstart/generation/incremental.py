@@ -72,6 +72,12 @@ class ModelReader:
             sources: what an encoder-decoder answers, a row each.
         """
         self.model = model
+        scalings = (rotary.scaling for rotary in model.config.rotaries)
+        borders = [one.original_context for one in scalings if one is not None and one.by_length]
+        self.border = min(borders, default=0)
+        """A text that becomes longer than this is read again, for its angles change; 0: they never do."""
+        self.texts: list[list[int]] = []
+        """What each row has read, where there is a border."""
         self.device = model.embedding.weight.device
         self.cache = KeyValueCache()
         self.encoder_states: Tensor | None = None  # [B, S, D]
@@ -89,6 +95,8 @@ class ModelReader:
 
     def states(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """Read tokens as `read` does; returns the hidden states `[B, T, D]`, rows padded on the left."""
+        if self.border:
+            tokens = self._crossing(tokens)
         ids, segments = self._batch(tokens, left=True)  # [B, T] both
         hidden: Tensor = self.model(
             ids,
@@ -103,8 +111,20 @@ class ModelReader:
         """Scores over the vocabulary `[..., V]` in float32, for states `[..., D]`."""
         return self.model.logits(states).float()
 
+    def _crossing(self, tokens: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+        """These tokens, or all texts from their beginnings where one of them crosses the border."""
+        before = self.texts or [[] for _ in tokens]
+        self.texts = [[*text, *new] for text, new in zip(before, tokens, strict=True)]
+        lengths = zip(map(len, before), map(len, self.texts), strict=True)
+        if not any(0 < old <= self.border < new for old, new in lengths):
+            return tokens
+        self.cache = KeyValueCache()
+        return self.texts
+
     def keep(self, rows: Sequence[int]) -> None:
         """See `Reader`."""
+        if self.border:
+            self.texts = [self.texts[row] for row in rows]
         index = torch.tensor(rows, device=self.device)
         if self.encoder_states is None or self.source_of is None:
             self.cache.reorder(index)
@@ -124,7 +144,7 @@ class ModelReader:
 
     def forget(self) -> None:
         """See `Reader`."""
-        self.cache = KeyValueCache()
+        self.cache, self.texts = KeyValueCache(), []
 
     def join(self, other: "ModelReader") -> None:
         """Go on with the other's rows too, behind these; who has read less is padded on the left."""

@@ -66,6 +66,7 @@ PIPELINES = {
     "tagging": "token-classification",
     "spans": "question-answering",
     "features": "feature-extraction",
+    "encoder-features": "feature-extraction",
 }
 
 

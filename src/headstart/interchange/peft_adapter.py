@@ -31,6 +31,7 @@ TASKS = {
     "tagging": "TOKEN_CLS",
     "spans": "QUESTION_ANS",
     "features": "FEATURE_EXTRACTION",
+    "encoder-features": "FEATURE_EXTRACTION",
     "causal": "CAUSAL_LM",
     "text-to-text": "SEQ_2_SEQ_LM",
 }

@@ -20,7 +20,7 @@ from headstart.interchange.model_folder import (
     save_model,
 )
 from headstart.interchange.onnx_export import write_onnx
-from headstart.models.registry import family_named
+from headstart.models.family import OUTPUTS
 from headstart.models.transformer import Transformer
 from headstart.output import identity, output, output_file
 from headstart.tokenizer.published import chat_template
@@ -231,6 +231,5 @@ def _outputs(loaded: LoadedModel) -> Tensor:
     ids = torch.randint(0, config.vocab_size, (2, PROBE_ROWS, length), generator=random)
     encoder_states = model.encode(ids[1]) if config.architecture == "encoder-decoder" else None
     hidden = model(ids[0], encoder_states=encoder_states)  # [B, T, D]
-    head = family_named(config.family).heads[loaded.head]
-    outputs = hidden if head.weights or loaded.head == "features" else model.logits(hidden)
+    outputs = model.logits(hidden) if loaded.head in OUTPUTS else hidden
     return outputs.float()

@@ -21,20 +21,41 @@ class RotaryScaling:
 
     llama3: slow pairs turn `factor` times slower, fast ones as before (Dubey et al. 2024, section 3.4.2, with
     the constants of the released models). linear: all pairs turn `factor` times slower (Chen et al. 2023,
-    section 3.2). longrope: every pair turns slower by a factor of its own (Ding et al. 2024, section 3).
+    section 3.2). dynamic: no change up to `original_context`, and in a longer text a
+    base that grows with its length (bloc97 2023, "Dynamically scaled RoPE"). yarn: as llama3, with shares
+    that grow by the number of the pair, not by its turns (Peng et al. 2023, sections 3.2 and 3.4). longrope:
+    every pair turns slower by a factor of its own (Ding et al. 2024, section 3).
     """
 
     factor: float = 8.0
     low_frequency: float = 1.0
+    """llama3, yarn: a pair that turns fewer times than this within `original_context` is slow."""
     high_frequency: float = 4.0
+    """llama3, yarn: a pair that turns more often than this is fast."""
     original_context: int = 8192
-    kind: Literal["llama3", "linear", "longrope"] = "llama3"
+    kind: Literal["llama3", "linear", "dynamic", "yarn", "longrope"] = "llama3"
     short_factors: tuple[float, ...] = ()
     """longrope: of each pair, in texts up to `original_context`."""
     long_factors: tuple[float, ...] = ()
     """longrope: of each pair, in longer texts."""
     magnitude: float = 1.0
-    """longrope: cosine and sine are multiplied by it."""
+    """yarn, longrope: cosine and sine are multiplied by it."""
+    whole_pairs: bool = True
+    """yarn: the first and the last pair of those in between are rounded to whole numbers."""
+
+    def __post_init__(self) -> None:
+        numbers = {"factor": self.factor, "magnitude": self.magnitude, "low_frequency": self.low_frequency}
+        numbers |= {"high_frequency": self.high_frequency, "original_context": self.original_context}
+        numbers |= {f"short factor {place}": one for place, one in enumerate(self.short_factors)}
+        numbers |= {f"long factor {place}": one for place, one in enumerate(self.long_factors)}
+        for name, value in numbers.items():
+            if not isinstance(value, int | float) or not 0 < value < 1e12:
+                raise HeadstartError(f"rotary scaling has {name} {value!r}; it is a number above 0")
+
+    @property
+    def by_length(self) -> bool:
+        """Whether a text's angles depend on how long it is."""
+        return self.kind in ("dynamic", "longrope")
 
 
 @dataclass(frozen=True)
@@ -200,6 +221,14 @@ class TransformerConfig:
                     f"rotary positions need an even head width, not {turned} of {self.head_width}; change "
                     "width or heads"
                 )
+            scaling = self.rotary_scaling
+            if scaling is not None and scaling.kind == "longrope":
+                counts = {len(scaling.short_factors), len(scaling.long_factors)}
+                if counts != {turned // 2}:
+                    raise HeadstartError(
+                        f"longrope needs a short and a long factor for each of {turned // 2} pairs, not "
+                        f"{len(scaling.short_factors)} and {len(scaling.long_factors)}"
+                    )
         if not self.plan or any(not 0 <= layer.window < 10**9 for layer in self.plan):
             raise HeadstartError(f"plan={self.plan!r} is not possible; a window is a whole number from 0 on")
         if self.position == "relative-xl" and self.architecture != "decoder":

@@ -24,6 +24,7 @@ HeadKind = Literal[
     "tagging",
     "spans",
     "features",
+    "encoder-features",
     "pretraining",
 ]
 OUTPUTS = ("pretraining", "masked", "causal", "text-to-text")

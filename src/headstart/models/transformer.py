@@ -22,7 +22,13 @@ from headstart.models.parts.cache import KeyValueCache
 from headstart.models.parts.feedforward import FeedForward, PredictionHead
 from headstart.models.parts.linear import Linear
 from headstart.models.parts.norms import make_norm
-from headstart.models.parts.positions import RelativeBias, position_ids, rotary_table, sinusoids
+from headstart.models.parts.positions import (
+    RelativeBias,
+    position_ids,
+    rotary_table,
+    sinusoids,
+    text_lengths,
+)
 from headstart.models.parts.watch import StackWatch, Watch
 
 
@@ -200,8 +206,10 @@ class Stack(nn.Module):
         places = queries
         if cached and segments is not None and self.config.rotaries:
             places = position_ids(segments)[:, None, start:]  # [B, 1, T]: all heads alike
+        lengths = self._text_lengths(segments, start)
         context = AttentionContext(
-            rotary=[rotary_table(places, rotary, x.dtype) for rotary in self.config.rotaries], watch=watch
+            rotary=[rotary_table(places, rotary, x.dtype, lengths) for rotary in self.config.rotaries],
+            watch=watch,
         )
         alone = segments is not None and prefix is None and not start and watch is None
         if segments is not None and alone and self._end_to_end(x):
@@ -219,6 +227,12 @@ class Stack(nn.Module):
             if window or not context.causal:
                 context.masks[window] = attention_mask(queries, keys, causal, prefix, documents, window)
         return context
+
+    def _text_lengths(self, segments: Tensor | None, start: int) -> Tensor | None:
+        """Tokens in the document of each query `[B, 1, T]`, where a layer's positions heed it; None: else."""
+        scalings = (rotary.scaling for rotary in self.config.rotaries)
+        heeded = any(scaling is not None and scaling.by_length for scaling in scalings)
+        return text_lengths(segments)[:, None, start:] if heeded and segments is not None else None
 
     def _end_to_end(self, x: Tensor) -> bool:
         """Whether a fused kernel can read the documents of `x` laid end to end."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
 from headstart.interchange.sentence_vectors import SentenceVectors
+from headstart.models.config import TransformerConfig
 from headstart.models.family import HeadKind
 from headstart.models.heads import Head
 from headstart.models.registry import family_named
@@ -52,7 +53,7 @@ class TaskModel(nn.Module):
         super().__init__()
         self.body, self.task, self.decoder_start, self.writes = body, task, decoder_start, writes
         family = family_named(body.config.family)
-        self.head_kind = None if writes else head or head_kind(family.name, task)
+        self.head_kind = None if writes else head or head_kind(body.config, task)
         shape = family.heads[self.head_kind] if self.head_kind else None
         self.head = Head(body.config.width, shape, labels, dropout) if labels and shape else None
         self.mix: ScalarMix | None = None
@@ -180,16 +181,24 @@ class TaskModel(nn.Module):
         return [*read, last]
 
 
-def head_kind(family: str, task: TaskKind, reads_mean: bool = False) -> HeadKind:
-    """The head of a family for a kind of task, a key of its `HEADS`.
+def head_kind(config: TransformerConfig, task: TaskKind, reads_mean: bool = False) -> HeadKind:
+    """The head of a model's family for a kind of task, a key of its `HEADS`.
 
     Args:
         reads_mean: where the family reads a text's scores from one token, the mean of all instead.
 
     Raises:
-        HeadstartError: the family has no such head.
+        HeadstartError: the family has no such head, or the model lacks the decoder that the head reads.
     """
-    heads, kind = family_named(family).heads, KINDS[task].head
+    family, kind = config.family, KINDS[task].head
+    heads = family_named(family).heads
+    if config.architecture == "encoder" and family_named(family).fixed["architecture"] != "encoder":
+        kind = "encoder-features" if kind == "features" else kind
+        if kind not in heads or not heads[kind].encoder_alone:
+            raise HeadstartError(
+                f"this {family} model is an encoder without its decoder, which the head for {task} reads; "
+                "take a folder with both"
+            )
     if kind not in heads:
         raise HeadstartError(f"a {family} model has no head for {task}; take another family")
     if not reads_mean or kind != "classification" or heads[kind].reads == "mean":

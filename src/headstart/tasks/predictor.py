@@ -84,7 +84,7 @@ class Predictor:
         facts = TaskFacts.read(loaded.metadata.get("finetuning"), str(loaded.folder or "the model"))
         kind = kind_of(task, facts.in_words)
         wanted = kind.head_of(config.architecture)
-        if loaded.head not in (wanted, f"mean-{wanted}"):
+        if loaded.head not in (wanted, f"mean-{wanted}", f"encoder-{wanted}"):
             raise HeadstartError(
                 f"the folder says that it is for {task}, but has a head for {loaded.head}; make it again"
             )

@@ -173,7 +173,7 @@ GEMMA3 = replace(
             base_key="rope_theta",
             local_base=10_000.0,
             local_base_key="rope_local_base_freq",
-            scalings=("linear", "llama3"),
+            scalings=("linear", "llama3", "dynamic", "yarn"),
         ),
     ),
     modules={

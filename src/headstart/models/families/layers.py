@@ -18,7 +18,7 @@ class Rope:
     base: float = 10_000.0
     """What transformers takes where the folder does not say it."""
     base_key: str = "rope_theta"
-    scalings: tuple[str, ...] = ("llama3", "linear")
+    scalings: tuple[str, ...] = ("linear", "llama3", "dynamic", "yarn", "longrope")
     """Kinds of scaling that transformers' class and ours compute alike."""
     share_key: str = ""
     """Of the key that says which share of a head is turned; "": the whole head is."""
@@ -26,6 +26,8 @@ class Rope:
     """What transformers takes where the folder does not say that."""
     head_width: int = 0
     """The same of the head's width, where a share of it counts."""
+    original: int | None = None
+    """The same of the context before scaling; None: the model's context."""
 
     def write(self, config: TransformerConfig) -> dict[str, Any]:
         rope = rope_fields(config.rotary_base, config.rotary_scaling)
@@ -44,7 +46,7 @@ class Rope:
         rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
         sizes: dict[str, Any] = {
             "rotary_base": float(rope.get("rope_theta") or fields.get(self.base_key) or self.base),
-            "rotary_scaling": read_scaling(rope, self.scalings, fields),
+            "rotary_scaling": read_scaling(rope, self.scalings, fields, self.original),
         }
         if self.share_key:
             share = rope.get("partial_rotary_factor") or fields.get(self.share_key) or self.share
@@ -64,60 +66,77 @@ def rope_fields(base: float, scaling: RotaryScaling | None) -> dict[str, Any]:
     if scaling is None:
         return rope
     rope |= {"rope_type": scaling.kind, "factor": scaling.factor}
+    if scaling.kind not in ("linear", "dynamic"):
+        rope["original_max_position_embeddings"] = scaling.original_context
     if scaling.kind == "llama3":
-        rope |= {
-            "low_freq_factor": scaling.low_frequency,
-            "high_freq_factor": scaling.high_frequency,
-            "original_max_position_embeddings": scaling.original_context,
-        }
+        rope |= {"low_freq_factor": scaling.low_frequency, "high_freq_factor": scaling.high_frequency}
+    if scaling.kind == "yarn":
+        rope |= {"beta_slow": scaling.low_frequency, "beta_fast": scaling.high_frequency}
+        rope |= {"truncate": scaling.whole_pairs, "attention_factor": scaling.magnitude}
     if scaling.kind == "longrope":
-        rope |= {
-            "short_factor": list(scaling.short_factors),
-            "long_factor": list(scaling.long_factors),
-            "attention_factor": scaling.magnitude,
-            "original_max_position_embeddings": scaling.original_context,
-        }
+        factors = {"short_factor": list(scaling.short_factors), "long_factor": list(scaling.long_factors)}
+        rope |= factors | {"attention_factor": scaling.magnitude}
     return rope
 
 
 def read_scaling(
-    rope: Mapping[str, Any], known: tuple[str, ...], fields: Mapping[str, Any]
+    rope: Mapping[str, Any], known: tuple[str, ...], fields: Mapping[str, Any], original: int | None = None
 ) -> RotaryScaling | None:
-    """The scaling that `rope_parameters` mean; a `ValueError` for a kind that is not in `known`."""
+    """The scaling that `rope_parameters` mean; a `ValueError` for a kind that is not in `known`.
+
+    Args:
+        original: the first context that transformers' class takes where the folder does not say it; None: it
+            takes `max_position_embeddings`.
+    """
     kind = rope.get("rope_type", rope.get("type", "default"))
-    kind = "longrope" if kind == "su" else kind  # its name when Phi-3 was published
+    if kind == "su" or (kind == "yarn" and "long_factor" in rope):
+        kind = "longrope"  # its names when Phi-3 was published
     if kind == "default":
         return None
     if kind not in known:
         raise ValueError(f"rope_type {kind!r} (known: {', '.join(('default', *known))})")
     if kind == "linear":
         return RotaryScaling(factor=float(rope["factor"]), kind="linear")
-    if kind == "longrope":
-        return _read_longrope(rope, fields)
-    return RotaryScaling(
-        rope["factor"],
-        rope["low_freq_factor"],
-        rope["high_freq_factor"],
-        rope["original_max_position_embeddings"],
-    )
-
-
-def _read_longrope(rope: Mapping[str, Any], fields: Mapping[str, Any]) -> RotaryScaling:
-    context = fields["max_position_embeddings"]
-    original = rope.get("original_max_position_embeddings") or fields.get("original_max_position_embeddings")
-    original = original or context
-    factor = rope.get("factor") or context / original
-    magnitude = rope.get("attention_factor")
-    if magnitude is None:
-        magnitude = 1.0 if factor <= 1 else (1 + log(factor) / log(original)) ** 0.5
+    context = fields.get("max_position_embeddings", original)
+    if context is None:
+        raise KeyError("max_position_embeddings")
+    if kind == "dynamic":
+        return RotaryScaling(factor=float(rope["factor"]), original_context=context, kind="dynamic")
+    first = fields.get("original_max_position_embeddings") or (original if original else None)
+    first = first or rope.get("original_max_position_embeddings") or context
+    if kind == "llama3":
+        low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+        return RotaryScaling(rope["factor"], low, high, first)
+    factor = rope.get("factor") or context / first
+    said = rope.get("attention_factor")
+    if kind == "yarn":
+        return RotaryScaling(
+            factor=factor,
+            low_frequency=rope.get("beta_slow") or 1,
+            high_frequency=rope.get("beta_fast") or 32,
+            original_context=first,
+            kind="yarn",
+            magnitude=_yarn_magnitude(factor, rope) if said is None else said,
+            whole_pairs=rope.get("truncate", True),
+        )
     return RotaryScaling(
         factor=factor,
-        original_context=original,
+        original_context=first,
         kind="longrope",
         short_factors=tuple(rope["short_factor"]),
         long_factors=tuple(rope["long_factor"]),
-        magnitude=magnitude,
+        magnitude=(1 + log(max(factor, 1)) / log(first)) ** 0.5 if said is None else said,
     )
+
+
+def _yarn_magnitude(factor: float, rope: Mapping[str, Any]) -> float:
+    """What YaRN multiplies cosine and sine by (Peng et al. 2023, eq. 22), or DeepSeek's ratio of two such."""
+
+    def of(scale: float) -> float:
+        return 0.1 * scale * log(factor) + 1.0 if factor > 1 else 1.0
+
+    above, below = rope.get("mscale"), rope.get("mscale_all_dim")
+    return of(above) / of(below) if above and below else of(1.0)
 
 
 def layer_types(config: TransformerConfig) -> list[str]:

@@ -68,7 +68,7 @@ PHI3 = replace(
             vocab_size=32_064, width=3072, feedforward_width=8192, context=4096, norm_epsilon=1e-5
         ),
         Key("tied", "tie_word_embeddings", False),
-        Rope(scalings=("longrope",), share_key="partial_rotary_factor", head_width=96),
+        Rope(scalings=("longrope",), share_key="partial_rotary_factor", head_width=96, original=4096),
         Computed(_write_window, _read_window),
     ),
     modules={

@@ -95,6 +95,7 @@ _PRESETS = {
 _HEADS = {
     "text-to-text": HeadShape("T5ForConditionalGeneration"),
     "features": HeadShape("T5Model"),
+    "encoder-features": HeadShape("T5EncoderModel", encoder_alone=True),
     "classification": HeadShape(
         "T5ForSequenceClassification",
         "end",

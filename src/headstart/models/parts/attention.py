@@ -171,7 +171,7 @@ class AttentionContext:
     cu_seqlens: Tensor | None = None
     """Instead of masks: where documents begin, `[N + 1]`, for the kernel that reads them end to end."""
     rotary: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    """Cosine and sine, two `[T, R]`, of each of the configuration's `rotaries`."""
+    """Cosine and sine, two `[T, R]` or `[B, 1, T, R]`, of each of the configuration's `rotaries`."""
     bias: Tensor | None = None
     """T5's relative positions, `[1, H, T, S]`."""
     distances: Tensor | None = None

@@ -35,60 +35,104 @@ def sinusoids(positions: Tensor, width: int, dtype: torch.dtype) -> Tensor:
     return torch.cat((angles.sin(), angles.cos()), -1)[..., :width].to(dtype)
 
 
-def rotary_table(positions: Tensor, rotary: Rotary, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def text_lengths(segments: Tensor) -> Tensor:
+    """How many tokens the document of each token has: `[B, T]` from document numbers `[B, T]`."""
+    begins = torch.ones_like(segments, dtype=torch.bool)
+    begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    runs = begins.cumsum(1)  # [B, T]: which document of its row a token is in, from 1 on
+    counts = torch.zeros(len(runs), runs.shape[1] + 1, dtype=torch.long, device=runs.device)
+    return counts.scatter_add_(1, runs, torch.ones_like(runs)).gather(1, runs)
+
+
+def rotary_table(
+    positions: Tensor, rotary: Rotary, dtype: torch.dtype, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Cosine and sine of every position's angles (Su et al. 2021, section 3.2.2): two `[..., T, R]`.
 
     Pair i of the R numbers that are turned turns by `position * base ** (-2 i / R)`; the pairs are
     (i, i + R/2).
+
+    Args:
+        positions: `[T]`, or `[B, 1, T]`.
+        lengths: how many tokens the text of each token has, `[B, 1, T]`, where scaling heeds it; the result is
+            then `[B, 1, T, R]`. None: there is one text, which ends at the last position.
     """
-    longest = int(positions.max()) + 1 if _by_length(rotary.scaling) else 0
-    return rotary_angles(positions, rotary, rotary_frequencies(rotary, longest), dtype)
+    by_length = rotary.scaling is not None and rotary.scaling.by_length
+    if by_length and lengths is None:
+        lengths = positions.max() + 1
+    return rotary_angles(positions, rotary, rotary_frequencies(rotary, lengths if by_length else None), dtype)
 
 
 def rotary_angles(
     positions: Tensor, rotary: Rotary, frequencies: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """`rotary_table` where the frequencies `[R/2]` are at hand."""
-    angles = positions.float()[..., None] * frequencies.to(positions.device)  # [..., R/2]
-    angles = torch.cat((angles, angles), dim=-1)  # [..., R]
+    """`rotary_table` where the frequencies are at hand, `[R/2]` or those of each token `[B, 1, T, R/2]`."""
+    angles = positions.float()[..., None] * frequencies.to(positions.device)  # [..., T, R/2]
+    angles = torch.cat((angles, angles), dim=-1)  # [..., T, R]
     magnitude = 1.0 if rotary.scaling is None else rotary.scaling.magnitude
     return (angles.cos() * magnitude).to(dtype), (angles.sin() * magnitude).to(dtype)
 
 
-def _by_length(scaling: RotaryScaling | None) -> bool:
-    return scaling is not None and scaling.kind == "longrope"
-
-
-def rotary_frequencies(rotary: Rotary, longest: int = 0) -> Tensor:
+def rotary_frequencies(rotary: Rotary, lengths: Tensor | None = None) -> Tensor:
     """By which angle each pair turns from one position to the next, in radians: `[R/2]`.
 
     Args:
-        longest: tokens of the text, by which longrope chooses its factors.
+        lengths: how many tokens texts have, for scaling that heeds it: of any shape, to which the result adds
+            `[R/2]`. None: short texts.
     """
     pairs = torch.arange(0, rotary.width, 2, dtype=torch.float32) / rotary.width
+    scaling = rotary.scaling
+    if scaling is not None and scaling.kind == "dynamic":
+        if lengths is None:
+            return 1.0 / rotary.base**pairs
+        pairs = pairs.to(lengths.device)
+        longer = lengths.clamp(min=scaling.original_context)[..., None] / scaling.original_context
+        grown = scaling.factor * longer - (scaling.factor - 1)
+        return 1.0 / (rotary.base * grown ** (rotary.width / (rotary.width - 2))) ** pairs
     frequencies = 1.0 / rotary.base**pairs
-    return frequencies if rotary.scaling is None else scale_rope(frequencies, rotary.scaling, longest)
-
-
-def scale_rope(frequencies: Tensor, scaling: RotaryScaling, longest: int = 0) -> Tensor:
-    """The frequencies `[R/2]` of a longer context; see `RotaryScaling`.
-
-    llama3: a pair is fast when it turns more than `high_frequency` times within the original context, slow
-    when less than `low_frequency` times, and in between its speed is interpolated.
-    """
+    if scaling is None:
+        return frequencies
     if scaling.kind == "linear":
         return frequencies / scaling.factor
     if scaling.kind == "longrope":
-        long = longest > scaling.original_context
-        return frequencies / torch.tensor(scaling.long_factors if long else scaling.short_factors)
-    turns = scaling.original_context * frequencies / (2 * math.pi)
-    share = (turns - scaling.low_frequency) / (scaling.high_frequency - scaling.low_frequency)
-    share = share.clamp(0, 1)
+        short, long = (frequencies / torch.tensor(f) for f in (scaling.short_factors, scaling.long_factors))
+        if lengths is None:
+            return short
+        is_long = lengths[..., None] > scaling.original_context
+        return torch.where(is_long, long.to(lengths.device), short.to(lengths.device))
+    share = _share_kept(frequencies, rotary, scaling)
     return frequencies * (share + (1 - share) / scaling.factor)
 
 
+def _share_kept(frequencies: Tensor, rotary: Rotary, scaling: RotaryScaling) -> Tensor:
+    """Of each pair, how much of its speed stays: 1 of a fast one, 0 of a slow one: `[R/2]`.
+
+    A pair is fast when it turns more than `high_frequency` times within the original context, slow when less
+    than `low_frequency` times. In between the share grows with its turns (llama3) or its number (yarn).
+    """
+    if scaling.kind == "llama3":
+        turns = scaling.original_context * frequencies / (2 * math.pi)
+        share = (turns - scaling.low_frequency) / (scaling.high_frequency - scaling.low_frequency)
+        return share.clamp(0, 1)
+    # The pair, as a number with fractions, that turns so often within the original context.
+    spread = rotary.width / (2 * math.log(rotary.base))
+    first, last = (
+        spread * math.log(scaling.original_context / (turns * 2 * math.pi))
+        for turns in (scaling.high_frequency, scaling.low_frequency)
+    )
+    if scaling.whole_pairs:
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, rotary.width - 1)
+    between = last - first or 0.001
+    return 1 - ((torch.arange(len(frequencies)) - first) / between).clamp(0, 1)
+
+
 def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn every pair of `x` `[B, H, T, C]` by its position's angle; with a table of R < C the first R."""
+    """Turn every pair of `x` `[B, H, T, C]` by its position's angle; with a table of R < C the first R.
+
+    Args:
+        table: `[T, R]` twice, or `[B, 1, T, R]`.
+    """
     cosine, sine = table
     turned = cosine.shape[-1]
     if turned < x.shape[-1]:

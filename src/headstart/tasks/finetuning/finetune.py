@@ -164,7 +164,7 @@ def start(
     begin = decoder_start(family, loaded.tokenizer) if config.architecture == "encoder-decoder" else 0
     head = None
     if isinstance(kind, Scored):
-        head = head_kind(family.name, train.task, _reads_mean(loaded, recipe))
+        head = head_kind(config, train.task, _reads_mean(loaded, recipe))
         config = _body_config(config, family.heads[head], recipe)
     elif loaded.head != kind.head_of(config.architecture):
         raise HeadstartError(f"this model was fine-tuned for {loaded.head}, and writes no text; take another")
@@ -225,6 +225,6 @@ def _body_config(config: TransformerConfig, shape: HeadShape, recipe: FinetuneRe
         next_sentence=False,
         dropout=0.0,  # drawing it takes a third of the time; see docs/research-log.md, section 7
     )
-    if shape.encoder_alone:
+    if shape.encoder_alone and config.architecture != "encoder":
         config = replace(config, architecture="encoder", layers=config.encoder_layers, encoder_layers=0)
     return config
