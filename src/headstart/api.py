@@ -17,6 +17,7 @@ from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.interchange.sentence_vectors import SentenceVectors
 from headstart.tasks.card import add_scores, task_card
+from headstart.tasks.data.parts import local_data
 from headstart.tasks.examples import Input
 from headstart.tasks.finetuning.compare import WAYS, Compared
 from headstart.tasks.finetuning.compare import compare as compare_ways
@@ -147,7 +148,7 @@ class Model:
         """The scores on a file of labelled examples, the main one first."""
         predictor = self._task_model()
         return evaluate_predictor(
-            predictor, evaluation_examples(Path(data), predictor.task, predictor.facts.reading)
+            predictor, evaluation_examples(local_data(data), predictor.task, predictor.facts.reading)
         )
 
     def save(self, folder: str | Path) -> None:
@@ -241,9 +242,9 @@ def finetune(
     source = model if isinstance(model, Model) else load(model)
     recipe = FinetuneRecipe.checked({"adapt": adapt} | settings)
     found = read_finetuning_data(
-        Path(data),
-        test=Path(test) if test else None,
-        validation=Path(validation) if validation else None,
+        local_data(data),
+        test=local_data(test) if test else None,
+        validation=local_data(validation) if validation else None,
         kind=task,
         text_column=text_column,
         label_column=label_column,
@@ -278,8 +279,8 @@ def compare(
     """
     source = model if isinstance(model, Model) else load(model)
     found = read_finetuning_data(
-        Path(data),
-        test=Path(test) if test else None,
+        local_data(data),
+        test=local_data(test) if test else None,
         kind=task,
         columns=columns,
         labels=labels,

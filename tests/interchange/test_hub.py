@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
+from urllib.parse import parse_qs
 
 import pytest
 from published_models import make, publish
@@ -16,6 +18,16 @@ from headstart.interchange.hub import Address
 from headstart.interchange.model_folder import load_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def _entries(files):
+    """What the hub says of files and the folders that they are in."""
+    found = [
+        {"type": "file", "path": file, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+        for file, data in files.items()
+    ]
+    folders = {parent for file in files for parent in PurePosixPath(file).parents if parent.name}
+    return found + [{"type": "directory", "path": str(one), "oid": "0" * 40} for one in sorted(folders)]
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -37,18 +49,15 @@ class Hub(BaseHTTPRequestHandler):
         self.server.seen.append(path)
         for repo, files in self.server.files.items():
             kind = "" if repo.startswith("datasets/") else "models/"
-            if path.startswith(f"/api/{kind}{repo}/revision/"):
-                if path.rsplit("/", 1)[1] not in ("main", "v1", COMMIT):
+            if path == f"/api/{kind}{repo}" or path.startswith(f"/api/{kind}{repo}/revision/"):
+                if "/revision/" in path and path.rsplit("/", 1)[1] not in ("main", "v1", COMMIT):
                     return self._answer(404, b"{}", X_Error_Code="RevisionNotFound")
                 name = repo.removeprefix("datasets/")
                 siblings = [{"rfilename": file, "size": len(data)} for file, data in files.items()]
                 body = {"id": name, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
                 return self._answer(200, json.dumps(body).encode(), Content_Type="application/json")
             if path.startswith(f"/api/{kind}{repo}/tree/"):
-                tree = [
-                    {"type": "file", "path": file, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
-                    for file, data in files.items()
-                ]
+                tree = [one for one in _entries(files) if one["type"] == "file"]
                 return self._answer(200, json.dumps(tree).encode(), Content_Type="application/json")
             head = f"/{repo}/resolve/"
             if path.startswith(head):
@@ -67,6 +76,10 @@ class Hub(BaseHTTPRequestHandler):
         origin = f"http://127.0.0.1:{self.server.server_port}"
         if self.path.endswith("/repos/create"):
             answer = {"url": f"{origin}/org/new", "name": "org/new"}
+        elif "/paths-info/" in self.path:
+            repo = self.path.split("/paths-info/")[0].removeprefix("/api/")
+            asked = parse_qs(body.decode())["paths"] if body[:1] != b"{" else json.loads(body)["paths"]
+            answer = [one for one in _entries(self.server.files[repo]) if one["path"] in asked]
         elif "/preupload/" in self.path:
             files = json.loads(body)["files"]
             answer = {
@@ -138,6 +151,64 @@ def test_what_is_not_there_is_said_in_a_sentence(kinds, tmp_path, hub) -> None:
         assert done.returncode == 2
         assert sentence in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
+
+
+REVIEWS = [f"{'good' if n % 2 else 'bad'} film {n},{'pos' if n % 2 else 'neg'}" for n in range(24)]
+
+
+def test_labelled_data_are_fetched_and_their_commit_written_down(kinds, tmp_path, hub) -> None:
+    server, run = hub
+    source = publish(tmp_path / "m", *make("bert", kinds, "ForMaskedLM"))
+    server.files["datasets/org/reviews"] = {
+        "README.md": b"# Reviews",
+        "en/train.csv": "\n".join(["text,label", *REVIEWS]).encode(),
+        "en/test.csv": "\n".join(["text,label", *REVIEWS[:6]]).encode(),
+        "de/train.csv": b"no,table",
+        "pictures/one.png": b"no data",
+    }
+    out = tmp_path / "run"
+    done = run("finetune", source, "--data", "hf://datasets/org/reviews@v1/en", "--out", out, "epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "scores.json").read_text())["test_examples"] == 6
+    assert json.loads((out / "run.json").read_text())["data"] == f"hf://datasets/org/reviews@{COMMIT}/en"
+    assert not any("de/train" in path or "pictures" in path for path in server.seen)
+
+    address = "hf://datasets/org/reviews/en/test.csv"
+    for on in (address, f"labels:{address}"):
+        done = run("evaluate", out, "--on", on, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["evaluations"][0]["scores"][0]["n"] == 6
+    done = run("data", "check", "hf://datasets/org/reviews/en/train.csv")
+    assert "24 examples" in done.stdout, done.stderr
+    for wrong, sentence in (
+        ("hf://datasets/org/none", "is not there, or not for everybody"),
+        ("hf://datasets/org/reviews/fr", "no such file or folder"),
+        ("hf://org/reviews", "is a model, not data"),
+    ):
+        done = run("data", "check", wrong)
+        assert done.returncode == 2
+        assert sentence in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_corpus_is_read_from_data_on_the_hub(tmp_path, hub) -> None:
+    """Part by part, without a copy of it; which commit it was is in the manifest."""
+    server, run = hub
+    texts = [
+        f"The ship number {n} came home at night, and the whole town was at the harbour." for n in range(9)
+    ]
+    lines = b"".join(json.dumps({"text": text}).encode() + b"\n" for text in texts)
+    server.files["datasets/org/text"] = {
+        "data/one.jsonl": lines,
+        "data/two.jsonl": lines.replace(b"ship", b"boat"),
+    }
+    settings = ("rules.defaults=off", "languages=any", "language_score=0")
+    for given in ("hf://datasets/org/text", "hf://datasets/org/text@v1/data/*.jsonl"):
+        out = tmp_path / given.rsplit("/", 1)[1][:4]
+        done = run("corpus", "build", given, "--out", out, *settings)
+        assert done.returncode == 0, done.stderr
+        manifest = json.loads((out / "manifest.json").read_text())
+        assert f"@{COMMIT}/" in json.dumps(manifest), manifest
 
 
 def test_an_export_is_handed_in(kinds, tmp_path, hub) -> None:

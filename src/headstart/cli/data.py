@@ -6,6 +6,8 @@ from typing import Annotated
 import orjson
 import typer
 
+from headstart.cli.options import data_path
+
 data = typer.Typer(help="Look at labelled data before a model learns from them.", no_args_is_help=True)
 
 
@@ -17,7 +19,10 @@ def _group() -> None:
 @data.command()
 def check(
     file: Annotated[
-        Path, typer.Argument(help="A file or folder of labelled data, as for `headstart finetune`.")
+        Path,
+        typer.Argument(
+            parser=data_path, help="A file or folder of labelled data, as for `headstart finetune`."
+        ),
     ],
     task: Annotated[
         str | None, typer.Option("--task", help="As for `headstart finetune`; else told.")

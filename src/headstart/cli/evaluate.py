@@ -8,7 +8,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from headstart.cli.options import Replace
+from headstart.cli.options import Replace, data_path
 from headstart.errors import HeadstartError
 
 
@@ -24,11 +24,12 @@ def evaluate(
             "--data",
             help="A file, or a folder with a test part; may be repeated. What it holds is guessed, or said "
             "before it: labels:mails.csv, text:book.txt, lambada:dev.jsonl, choices:quiz.jsonl, "
-            "harness:arc_easy.",
+            "harness:arc_easy; also hf://datasets/org/name[@revision][/file].",
         ),
     ],
     train: Annotated[
-        Path | None, typer.Option("--train", help="Labelled data from which the baselines learn.")
+        Path | None,
+        typer.Option("--train", parser=data_path, help="Labelled data from which the baselines learn."),
     ] = None,
     beside: Annotated[
         list[Path] | None,
@@ -69,7 +70,9 @@ def evaluate(
     ] = "none",
     examples: Annotated[
         Path | None,
-        typer.Option("--examples", help="Where those come from; else other problems of the file."),
+        typer.Option(
+            "--examples", parser=data_path, help="Where those come from; else other problems of the file."
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="So many examples from the beginning of each file.")
@@ -101,6 +104,7 @@ def evaluate(
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise HeadstartError(f"there is no device {device!r} here; leave --device out")
+    on = [_on_this_machine(one) for one in on]
     columns = roles(column) | {
         role: name for role, name in (("text", text_column), ("label", label_column)) if name
     }
@@ -125,3 +129,9 @@ def evaluate(
         typer.echo("\n\n".join(one.text() for one in found))
         if out is not None:
             typer.echo(f"\nSlices, confusion and errors: {out / 'evaluation.md'}")
+
+
+def _on_this_machine(on: str) -> str:
+    """`labels:hf://datasets/...` as `labels:` and the path to which the data are fetched."""
+    kind, scheme, rest = on.partition("hf://")
+    return f"{kind}{data_path(scheme + rest)}" if scheme else on

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from headstart.cli.options import Replace
+from headstart.cli.options import Replace, data_path
 from headstart.cli.settings import settings_option
 from headstart.errors import HeadstartError
 
@@ -17,7 +17,9 @@ def finetune(
         Path,
         typer.Option(
             "--data",
-            help="CSV, TSV, JSON lines, SQuAD, Parquet, CoNLL; a folder with train and test, or one a class.",
+            parser=data_path,
+            help="CSV, TSV, JSON lines, SQuAD, Parquet, CoNLL; a folder with train and test, or one a class; "
+            "or hf://datasets/org/name[@revision][/file].",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The run folder to make, with `model` in it.")],
@@ -28,7 +30,9 @@ def finetune(
     test: Annotated[
         Path | None,
         typer.Option(
-            "--test", help="Score on this file; else on the one beside the data, or a part set apart."
+            "--test",
+            parser=data_path,
+            help="Score on this file; else on the one beside the data, or a part set apart.",
         ),
     ] = None,
     task: Annotated[
@@ -59,7 +63,9 @@ def finetune(
     validation: Annotated[
         Path | None,
         typer.Option(
-            "--validation", help="Choose the best weights by this file; else by a part of the data, if large."
+            "--validation",
+            parser=data_path,
+            help="Choose the best weights by this file; else by a part of the data, if large.",
         ),
     ] = None,
     adapt: Annotated[

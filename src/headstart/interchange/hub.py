@@ -1,4 +1,4 @@
-"""The Hugging Face hub, for addresses that begin with `hf://` alone: models come and go.
+"""The Hugging Face hub, for addresses that begin with `hf://` alone: models come and go, data come.
 
 `huggingface_hub` does it: what was fetched is kept in its cache and not fetched twice, an interrupted
 download goes on, and a login is its own (`hf auth login`). A revision is a branch, a tag or a commit; what it
@@ -16,6 +16,7 @@ SCHEME = "hf://"
 _ADDRESS = re.compile(
     r"hf://(?P<data>datasets/)?(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.\-]+))?(?P<file>/.+)?"
 )
+_CACHED = re.compile(r"/datasets--(?P<name>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})(?P<file>/.+)?$")
 MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md"]
 """What is fetched of a model: no pickles, and nothing of other programs' formats."""
 OTHER_FORMATS = ["onnx/*", "openvino/*", "coreml/*", "original/*", "*.onnx*", "runs/*"]
@@ -60,23 +61,56 @@ def fetch_model(text: str) -> tuple[Path, str]:
     address = Address.read(text)
     if address.data:
         raise HeadstartError(f"{text} is a data set, not a model")
-    folder = _fetched(address)
+    folder = _fetched(address, MODEL_FILES, OTHER_FORMATS)
     return folder, f"{SCHEME}{address.name}@{folder.name}"  # the cache names its folders by commits
 
 
-def _fetched(address: Address) -> Path:
+def fetch_data(text: str, patterns: list[str]) -> Path:
+    """A file or folder of a data set on the hub, fetched into the cache of `huggingface_hub`.
+
+    Args:
+        text: `hf://datasets/organisation/name[@revision][/file or folder]`.
+        patterns: of the files that are fetched of a folder.
+
+    Raises:
+        HeadstartError: no address of data, nothing there, or no way to the hub.
+    """
+    address = Address.read(text)
+    if not address.data:
+        raise HeadstartError(f"{text} is a model, not data; data are at hf://datasets/organisation/name")
+    wanted = address.file or ""
+    asked = [wanted, *(f"{wanted}/{one}" for one in patterns)] if wanted else patterns
+    folder = _fetched(address, asked)
+    found = folder / wanted
+    if not found.exists() or not any(folder.iterdir()):
+        raise HeadstartError(f"{text} is not there: the data set has no such file or folder; check the name")
+    return found
+
+
+def data_address(path: Path) -> str | None:
+    """The address, with its commit, of data in the cache of `huggingface_hub`; None: it is not from there."""
+    found = _CACHED.search(path.as_posix())
+    if found is None:
+        return None
+    name = found["name"].replace("--", "/", 1)
+    return f"{SCHEME}datasets/{name}@{found['commit']}{found['file'] or ''}"
+
+
+def _fetched(address: Address, patterns: list[str], leave: list[str] | None = None) -> Path:
     hub = _package()
+    kind = "dataset" if address.data else "model"
     try:
         return Path(
             hub.snapshot_download(
                 address.name,
+                repo_type=kind,
                 revision=address.revision,
-                allow_patterns=MODEL_FILES,
-                ignore_patterns=OTHER_FORMATS,
+                allow_patterns=patterns,
+                ignore_patterns=leave,
             )
         )
     except Exception as error:
-        raise _refused(f"{SCHEME}{address.name}", error) from None
+        raise _refused(f"{SCHEME}{'datasets/' if address.data else ''}{address.name}", error) from None
 
 
 def push(folder: Path, name: str, message: str) -> str:

@@ -12,7 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 from headstart.corpus.readers.records import Skip
-from headstart.corpus.readers.storage import PACKINGS, filesystem, is_remote, local_path, printable
+from headstart.corpus.readers.storage import (
+    PACKINGS,
+    filesystem,
+    is_remote,
+    local_path,
+    pinned,
+    printable,
+)
 from headstart.errors import HeadstartError, nearest
 
 FORMATS = {
@@ -162,6 +169,7 @@ def _in_folder(given: Path, leave_out: Path | None) -> Iterator[Listed]:
 
 
 def _remote(address: str) -> Iterator[Listed]:
+    address = pinned(address)
     system, path = filesystem(address)
     try:
         if glob.has_magic(path):
@@ -198,9 +206,8 @@ def _measured(address: str) -> tuple[int, str]:
         system, path = filesystem(address)
         facts: dict[str, Any] = system.info(path)
         size = int(facts["size"])
-        known = {
-            key: facts.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "updated", "created")
-        }
+        marks = ("ETag", "etag", "mtime", "LastModified", "updated", "created", "blob_id")
+        known = {key: facts.get(key) for key in marks}
         digest.update(repr((size, sorted(known.items(), key=lambda item: item[0]))).encode())
         return size, digest.hexdigest()
     if not stat.S_ISREG(Path(address).stat().st_mode):

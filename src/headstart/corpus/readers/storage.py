@@ -84,6 +84,28 @@ def filesystem(address: str) -> tuple[Any, str]:
     return found
 
 
+def pinned(address: str) -> str:
+    """An address on the Hugging Face hub with the commit that its branch stands for now, so that all parts
+    of a long run read the same; every other address as it is.
+
+    Raises:
+        HeadstartError: there is no such repository or revision, or huggingface_hub is not installed.
+    """
+    if not address.startswith("hf://"):
+        return address
+    try:
+        from huggingface_hub import HfApi, HfFileSystem
+
+        found: Any = HfFileSystem().resolve_path(address)
+        facts = HfApi().repo_info(found.repo_id, repo_type=found.repo_type, revision=found.revision)
+    except ImportError:
+        raise HeadstartError(f"{address} needs huggingface_hub; install headstart[hub,remote]") from None
+    except (OSError, ValueError) as error:
+        raise HeadstartError(f"cannot open {address} ({error}); check the address") from None
+    place = "datasets/" if found.repo_type == "dataset" else ""
+    return f"hf://{place}{found.repo_id}@{facts.sha}/{found.path_in_repo}".rstrip("/")
+
+
 def open_file(address: str) -> BinaryIO:
     """An input file, opened for reading and seeking."""
     if is_remote(address):

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.errors import HeadstartError
-from headstart.tasks.data.rows import format_of, is_class_folder
+from headstart.interchange.hub import SCHEME, fetch_data
+from headstart.tasks.data.rows import FORMATS, format_of, is_class_folder
 
 PARTS = {
     "train": "train",
@@ -35,6 +36,14 @@ NAMELESS = re.compile(r"|data|part[-_]?\d*|\d+|matched")
 Parts = dict[str, list[Path]]
 """Part to its files: several where it is cut into shards, one folder where each class has one. "" is a file
 that names no part."""
+
+
+def local_data(source: str | Path) -> Path:
+    """Where labelled data lie; those at `hf://datasets/organisation/name` are fetched first."""
+    if not str(source).startswith(SCHEME):
+        return Path(source)
+    patterns = [f"*{ending}{packed}" for ending in FORMATS for packed in ("", ".gz")]
+    return fetch_data(str(source), [*patterns, *DESCRIPTIONS, "README.md"])
 
 
 def find_parts(path: Path) -> dict[str, Parts]:

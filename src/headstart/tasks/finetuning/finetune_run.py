@@ -1,6 +1,7 @@
 """The run folder of `headstart finetune`: what a fine-tuning, or a comparison of several, reads and
 writes."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 import torch
 
 from headstart.folder import write_json
+from headstart.interchange.hub import data_address
 from headstart.interchange.model_folder import LoadedModel, load_model, model_in
 from headstart.output import identity, output
 from headstart.tasks.baselines.label_noise import doubtful_labels
 from headstart.tasks.baselines.word_counts import baselines
 from headstart.tasks.finetuning.compare import Compared, compare
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
-from headstart.tasks.finetuning.fit import FinetuningData, fit_task, read_finetuning_data
+from headstart.tasks.finetuning.fit import SEEDS, FinetuningData, fit_task, read_finetuning_data
 from headstart.tasks.finetuning.seeds import spread
 from headstart.tasks.metrics import score
 from headstart.training.machine import describe_machine, dtype_named, package_versions
@@ -38,7 +40,7 @@ def begin_run(
     loaded = load_model(model, dtype_named(precision))
     facts = {
         "model": str(model),
-        "data": str(data),
+        "data": data_address(data) or str(data),
         "labels": sources.get("labels"),
         "seed": seed,
         "precision": str(loaded.model.dtype).removeprefix("torch."),
@@ -140,6 +142,8 @@ def _finetune_run(
     fitted.recipe.save(out / "recipe.yaml")
     write_json(out / "run.json", facts)
     write_json(out / "scores.json", figures)
+    for left in (out / SEEDS, out / "search.json"):  # what a call that was stopped would have gone on with
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return figures
 
 
