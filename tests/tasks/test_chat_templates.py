@@ -10,8 +10,10 @@ import pytest
 
 from headstart.errors import HeadstartError
 from headstart.generation.chat import TEMPLATE, chat_ids, fill, filled_ids
+from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import Conversation, Message
 from headstart.tasks.kinds.chat import Chat
+from headstart.tasks.kinds.chat_answers import plain
 
 USER, END = "{% for m in messages %}", "{% endfor %}"
 THOUGHT = "m.content.split('</think>')[-1] | trim"
@@ -135,6 +137,27 @@ def test_learning_begins_where_generating_does(tokenizer, name):
     (lesson,) = Chat().lessons(made, Conversation(TALK), ("answer two",), [], True)
     last = [place for place in lesson.wanted if place - 1 not in lesson.wanted][-1]
     assert lesson.row[:last] == Chat().prompt(made, Conversation(TALK), True)
+
+
+def test_a_template_without_a_prompt_gets_one(tokenizer):
+    """It leaves `add_generation_prompt` unread: a model would be asked without an answer's beginning."""
+    user, end = tokenizer.tokens[tokenizer.special.end], "<|end|>"
+    silent = {
+        "name": USER + "{{ m.role | upper + '> ' + m.content + '\n' }}" + END,
+        "line": USER + "{{ '\"' + m.role + '\"\n' + m.content + '" + end + "\n' }}" + END,
+        "token": by_role("m.content", "'" + user + "é ' + m.content"),
+    }
+    for name, template in silent.items():
+        loaded = LoadedModel(None, with_template(tokenizer, template), "causal")
+        made = Chat().prepared(loaded).tokenizer
+        (lesson,) = Chat().lessons(made, Conversation(TALK), ("answer two",), [], True)
+        last = [place for place in lesson.wanted if place - 1 not in lesson.wanted][-1]
+        assert lesson.row[:last] == Chat().prompt(made, Conversation(TALK), True), name
+        whole = plain((*TALK, Message("assistant", "answer two")))
+        assert chat_ids(made, whole) == chat_ids(loaded.tokenizer, whole)
+    for name in ("chatml", "mistral", "llama-2", "qwen-3"):  # they write one, or need none
+        loaded = LoadedModel(None, with_template(tokenizer, TEMPLATES[name]), "causal")
+        assert Chat().prepared(loaded) is loaded, name
 
 
 def test_answers_with_weight_0_are_not_learned(tokenizer):

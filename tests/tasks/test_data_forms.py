@@ -435,3 +435,74 @@ def test_a_file_that_is_no_part_of_a_task_is_named(tmp_path) -> None:
     assert "not read, for they are no part of a task here: validation_mismatched.tsv" in task.notes
     (tmp_path / "validation_mismatched.tsv").unlink()
     assert not any("not read" in note for note in find_tasks(tmp_path)[0].notes)
+
+
+# --- rows that are no whole examples ---
+
+KAGGLE = """Sentence #,Word,POS,Tag
+Sentence: 1,Anna,NNP,B-per
+,lives,VBZ,O
+,in,IN,O
+,Rome,NNP,B-geo
+,.,.,O
+Sentence: 2,"He said, no",NNP,O
+Sentence: 2,Bern,NNP,B-geo
+"""
+
+
+def test_a_word_a_row(tmp_path):
+    """Kaggle's ner_dataset.csv numbers the first word of a sentence alone, simpletransformers every word."""
+    words = KAGGLE.replace('"He said, no"', "Near")
+    examples = load_examples(write(tmp_path / "ner.csv", words))
+    assert examples.task == "tagging"
+    assert [list(one) for one in examples.inputs] == [["Anna", "lives", "in", "Rome", "."], ["Near", "Bern"]]
+    assert examples.targets == [["B-per", "O", "O", "B-geo", "O"], ["O", "B-geo"]]
+    assert any("a word a row" in note for note in examples.notes)
+    parts = load_examples(tmp_path / "ner.csv", label_column="POS")
+    assert parts.targets[1] == ["NNP", "NNP"]
+    rows = [
+        {"sentence_id": 7, "words": "Anna", "labels": "B-per"},
+        {"sentence_id": 7, "words": "sleeps", "labels": "O"},
+        {"sentence_id": 8, "words": "Rome", "labels": "B-geo"},
+        {"sentence_id": 8, "words": None, "labels": "O"},
+        {"sentence_id": 7, "words": "Bern", "labels": "B-geo"},
+    ]
+    for file in (jsonl(tmp_path / "a.jsonl", rows), parquet(tmp_path / "a.parquet", rows)):
+        examples = load_examples(file)
+        assert [list(one) for one in examples.inputs] == [["Anna", "sleeps"], ["Rome"], ["Bern"]]
+        assert examples.targets == [["B-per", "O"], ["B-geo"], ["B-geo"]]
+        said = " ".join(examples.notes)
+        assert "1 rows without a word" in said
+        assert "come again" in said
+
+
+def test_texts_with_numbers_stay_texts(tmp_path):
+    """A column `sentence` with texts, and numbers of rows, are no words."""
+    senses = [{"sentence": "the bank 1", "word": "bank", "label": "ab"[n % 2]} for n in range(6)]
+    assert len(load_examples(jsonl(tmp_path / "b.jsonl", [*senses, senses[0] | {"sentence": "a"}]))) == 7
+    rows = [{"sentence_id": n, "word": f"w{n}", "label": "ab"[n % 2]} for n in range(6)]
+    assert len(load_examples(jsonl(tmp_path / "a.jsonl", rows), "classification", text_column="word")) == 6
+
+
+def test_right_and_wrong_answers_in_columns_of_their_own(tmp_path):
+    """SciQ's and GPQA's: options in the order of their letters, so that no place is always right."""
+    sciq = [
+        {
+            "question": f"What is {n}?", "distractor3": "zebra", "distractor1": f"a{n}",
+            "distractor2": "mouse", "correct_answer": answer, "support": f"Some say that {n} is an animal.",
+        }
+        for n, answer in enumerate(["oak", "beech", "zoo"])
+    ]  # fmt: skip
+    examples = load_examples(jsonl(tmp_path / "sciq.jsonl", sciq))
+    assert examples.task == "multiple-choice"
+    assert examples.inputs[0] == Choices(
+        "Some say that 0 is an animal.\nWhat is 0?", ("a0", "mouse", "oak", "zebra")
+    )
+    assert examples.targets == [2, 1, 3]
+    gpqa = [
+        {"Question": f"Why {n}?", "Correct Answer": "x", "Incorrect Answer 1": "y", "Incorrect Answer 2": "a"}
+        for n in range(2)
+    ]
+    examples = load_examples(jsonl(tmp_path / "gpqa.jsonl", gpqa))
+    assert examples.inputs[0].options == ("a", "x", "y")
+    assert examples.targets == [1, 1]

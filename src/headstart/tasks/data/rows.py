@@ -23,6 +23,7 @@ from headstart.tasks.data.conll import looks_like_conll, read_conll
 from headstart.tasks.data.features import class_names, with_names
 from headstart.tasks.data.lines import TOO_LONG, Row, open_text, read_lines
 from headstart.tasks.data.tables import first_lines, read_table
+from headstart.tasks.data.word_rows import whole_rows
 
 PARQUET_BATCH = 1024
 FORMATS = {
@@ -95,12 +96,14 @@ def read_rows(
             f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
         )
     if named in ("parquet", "arrow"):
-        yield from with_names(_parquet(path) if named == "parquet" else _arrow(path), class_names(path))
+        packed = _parquet(path) if named == "parquet" else _arrow(path)
+        yield from whole_rows(with_names(packed, class_names(path)), said)
         return
     names = class_names(path) if named in OWN_NAMES else {}
     with open_text(path, named) as stream:
         rows = _parse(text_as if named == "text" else named, str(path), stream, strict, said)
-        yield from with_names(rows, names)
+        rows = with_names(rows, names)
+        yield from whole_rows(rows, said) if named in OWN_NAMES else rows
 
 
 def _parse(kind: str, name: str, stream: BinaryIO, strict: bool, said: list[str]) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from headstart.errors import HeadstartError
 from headstart.generation.chat import TEMPLATE, chat_ids, filled_ids
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import MAX_TEXT, Conversation, Message, TaskKind
-from headstart.tasks.kinds.chat_answers import answer_spans, plain
+from headstart.tasks.kinds.chat_answers import answer_spans, plain, with_opening
 from headstart.tasks.kinds.generative import Lesson, Writing
 from headstart.tasks.kinds.kind import Columns, Unusable, choose, is_missing, read_text
 from headstart.tokenizer.base import Tokenizer
@@ -133,11 +133,14 @@ class Chat(Writing):
         raise HeadstartError('a conversation is a text, or {"messages": [{"role": ..., "content": ...}]}')
 
     def prepared(self, loaded: LoadedModel) -> LoadedModel:
-        """The same with a tokenizer that marks the turns of conversations."""
+        """The same with a tokenizer that marks the turns of conversations, and where an answer begins."""
+        template: str | None = TEMPLATE
         if "chat_template" in loaded.tokenizer.config:
+            template = with_opening(loaded.tokenizer)
+        if template is None:
             return loaded
         tokenizer = copy(loaded.tokenizer)
-        tokenizer.config = loaded.tokenizer.config | {"chat_template": TEMPLATE}
+        tokenizer.config = loaded.tokenizer.config | {"chat_template": template}
         return replace(loaded, tokenizer=tokenizer)
 
     def prompt(self, tokenizer: Tokenizer, given: Conversation, decoder: bool) -> list[int]:

@@ -8,6 +8,8 @@ as a whole.
 
 from collections.abc import Sequence
 
+import orjson
+
 from headstart.errors import HeadstartError
 from headstart.generation.chat import Filled, fill
 from headstart.tasks.examples import Message
@@ -22,6 +24,34 @@ PROBES = ("\u2603 probe", "\u2602 sample")
 def plain(messages: Sequence[Message]) -> list[dict[str, str]]:
     """Messages as a template reads them."""
     return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def with_opening(tokenizer: Tokenizer) -> str | None:
+    """The chat template, that writes the beginning of an answer where a prompt is asked for; None: it does,
+    or an answer has no beginning of its own (Llama 2, Mistral).
+
+    Some templates leave `add_generation_prompt` unread. A model that has learned what follows "assistant:"
+    would then be asked without it.
+    """
+    template = tokenizer.config.get("chat_template")
+    if not isinstance(template, str):
+        return None
+    asked = [Message("user", PROBES[0])]
+    try:
+        bare = fill(tokenizer, plain(asked)).text
+        if fill(tokenizer, plain(asked), add_generation_prompt=True).text != bare:
+            return None
+        first, second = (
+            fill(tokenizer, plain([*asked, Message("assistant", probe)])).text for probe in PROBES
+        )
+    except HeadstartError:  # the template wants more than a question, and is taken as it is
+        return None
+    opened = first[: _alike(first, second)]
+    opening = opened[len(bare) :].rstrip(" ")  # a blank belongs to the first token of the answer
+    if not opened.startswith(bare) or not opening.strip():
+        return None
+    written = orjson.dumps(opening).decode()
+    return f"{template}{{% if add_generation_prompt %}}{{{{ {written} }}}}{{% endif %}}"
 
 
 def answer_spans(

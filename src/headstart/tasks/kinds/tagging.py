@@ -39,8 +39,8 @@ NOT_LEARNED = -100
 """The number of a tag that has no loss, as `cross_entropy` knows it."""
 MOST_CUT, FEW_CUT = 0.5, 5
 """A larger share of spans that are no whole words, so many at least, is an error of the data."""
-WORD_COLUMNS = "tokens words"
-TAG_COLUMNS = "tags ner_tags pos_tags labels pos upos ner"
+WORD_COLUMNS = "tokens words token word"
+TAG_COLUMNS = "tags tag ner_tags ner_tag pos_tags labels pos upos ner"
 SPAN_COLUMNS = "entities spans ents label labels annotations ner"
 
 
