@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,7 +178,7 @@ def test_every_entrance_makes_the_same_model(tmp_path, folders):
     python.save(tmp_path / "python")
     kept = [tmp_path / "python", tmp_path / "run" / "model", tmp_path / "ways" / "full" / "model"]
     weights = [load_file(folder / "model.safetensors") for folder in kept]
-    facts = [replace(hs.load(folder).predictor.training, seconds=0.0) for folder in kept]
+    facts = [(folder / "config.json").read_bytes() for folder in kept]  # without the time that it took
     for others in (1, 2):
         assert weights[0].keys() == weights[others].keys()
         assert all(torch.equal(tensor, weights[others][name]) for name, tensor in weights[0].items())
@@ -281,3 +280,33 @@ def test_the_kept_batch_tells_what_was_changed(tmp_path, encoder, places, docume
     shutil.copy(tmp_path / "other" / "tokenizer.json", folder / "tokenizer.json")
     with pytest.raises(HeadstartError, match="the tokenizer gives other tokens"):
         hs.load(folder).check()
+
+
+def test_seeds_and_search_go_on_after_a_stop(tmp_path, folders, monkeypatch):
+    """What was learned is not learned again, and the result is that of an undisturbed run."""
+    settings = {"adapt": "lora", "search": {"learning_rate": [1e-9, 1e-2]}}
+    recipe = QUICK.model_copy(update=settings)
+    given = folders / "encoder", folders / "places.train.jsonl"
+    whole = finetune_run(*given, tmp_path / "whole", recipe, seeds=2)
+    calls, stops = [], [3, 1]  # behind the first point of the search; behind the first seed
+
+    def counted(*given, **named):
+        if stops and len(calls) == stops[-1]:
+            stops.pop()
+            raise KeyboardInterrupt
+        calls.append(given)
+        return finetune(*given, **named)
+
+    monkeypatch.setattr("headstart.tasks.finetuning.search.finetune", counted)
+    monkeypatch.setattr("headstart.tasks.finetuning.seeds.finetune", counted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            finetune_run(*given, tmp_path / "parts", recipe, seeds=2)
+    parts = finetune_run(*given, tmp_path / "parts", recipe, seeds=2)
+    assert len(calls) == 4  # two points and two seeds, each once
+    assert parts["scores"] == whole["scores"]
+    assert parts["seeds"] == whole["seeds"]
+    for part in ("model/model.safetensors", "model/config.json", "adapter/adapter_model.safetensors"):
+        assert (tmp_path / "parts" / part).read_bytes() == (tmp_path / "whole" / part).read_bytes()
+    assert not (tmp_path / "parts" / "seeds").exists()
+    assert not (tmp_path / "parts" / "search.json").exists()

@@ -44,6 +44,7 @@ class Training:
     passes: int = 0
     """Examples read in all steps together."""
     seconds: float = 0.0
+    """Of learning; not kept in the folder, where the same fine-tuning has the same files."""
     last_loss: float = 0.0
     """Mean training loss over the last tenth of the steps."""
     left_out: int = 0
@@ -123,9 +124,11 @@ class TaskFacts:
             ) from None
 
     def as_dict(self) -> dict[str, Any]:
-        """The facts as `read` takes them: those of the training beside the others, None left out."""
+        """The facts as `read` takes them: those of the training beside the others, None and the time that it
+        took left out."""
         own = {name: value for name, value in asdict(self).items() if name != "training"}
         defaults = {field.name: field.default for field in fields(self)}
         own = {name: value for name, value in own.items() if value != defaults[name]}
         how = {} if self.training is None else asdict(self.training)
+        how.pop("seconds", None)
         return {"version": VERSION} | {name: value for name, value in how.items() if value is not None} | own

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, write_json
+from headstart.folder import atomic, read_json, write_json
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.page.markdown import markdown_table
 from headstart.tasks.card import add_scores
@@ -141,10 +141,13 @@ def compare(
         else:
             fitted = fit_task(loaded, data, its, seed=seed, out=folder)
             predictor, measured = fitted.predictor, fitted.measured[0]
+        seconds = predictor.training.seconds
+        if folder is not None:
+            seconds = read_json(folder / "timing.json", dict[str, float])["seconds"]
         against = None if first is None else bootstrap.compare(measured, first)
         first = first or measured
         made = predictor.training
-        row = Way(way, measured.score, made.learning_weights, made.seconds, against, predictor.facts.mix)
+        row = Way(way, measured.score, made.learning_weights, seconds, against, predictor.facts.mix)
         compared.ways.append(row)
         compared.predictors[way] = predictor
     return compared

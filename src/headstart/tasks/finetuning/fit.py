@@ -1,12 +1,17 @@
 """A task from labelled data to a model that is measured: search, seeds, the proof of what was saved, test
 scores."""
 
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from headstart.errors import HeadstartError
+from headstart.folder import atomic, write_json
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.card import add_scores
 from headstart.tasks.data.data_checks import shared
@@ -19,6 +24,9 @@ from headstart.tasks.finetuning.seeds import SeedRun, finetune_seeds
 from headstart.tasks.metrics import Measurement, measure
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.reload_check import keep, kept_before
+
+SEEDS = "seeds"
+"""The folder in which the models of several seeds are kept until all have been scored."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +120,8 @@ def fit_task(
         seeds: fine-tune from that many, counted from `seed`.
         scratch: start from random weights of the same architecture.
         out: keep the model in `out/model`, of LoRA in `out/adapter` too, and answer with what was read from
-            there; and show a bar. Where a call with the same settings was stopped after it had learned, its
-            model is taken; several seeds and a search are gone through again.
+            there; and show a bar. Where a call with the same settings was stopped, what it has learned is
+            taken: the model, the models of the first seeds, what the search has tried.
 
     Raises:
         HeadstartError: see `search` and `finetune`.
@@ -121,19 +129,46 @@ def fit_task(
     started = time.perf_counter()
     tried: list[dict[str, Any]] = []
     if recipe.search:
-        recipe, tried = search(loaded, data.train, recipe, seed, data.validation)
+        file = None if out is None else out / "search.json"
+        recipe, tried = search(loaded, data.train, recipe, seed, data.validation, file=file)
     chosen = range(seed, seed + seeds)
-    kept = kept_before(out, loaded.model.dtype) if out is not None and seeds == 1 and not tried else None
+    kept = kept_before(out, loaded.model.dtype) if out is not None and seeds == 1 else None
     if kept is not None:  # by a call that was stopped while it scored
         runs = [SeedRun(seed, kept, collapsed=False)]
     else:
-        runs = finetune_seeds(loaded, data.train, recipe, chosen, scratch, out is not None, data.validation)
+        folder = None if out is None or seeds == 1 else out / SEEDS
+        shown = out is not None
+        runs = finetune_seeds(
+            loaded, data.train, recipe, chosen, scratch, shown, data.validation, folder=folder
+        )
     best = max(runs, key=lambda run: run.rank)
-    predictor = best.predictor if out is None or kept is not None else keep(best.predictor, out)
+    predictor = best.predictor
+    if out is not None and seeds > 1:
+        predictor = _taken(out / SEEDS / f"seed-{best.seed}", out, loaded.model.dtype)
+    elif out is not None and kept is None:
+        write_json(out / "timing.json", {"seconds": best.predictor.training.seconds})
+        predictor = keep(best.predictor, out)
     test = data.task.test
     measured = measure(data.task.kind, test.targets, predictor.predict(test.inputs))
     if out is not None:
         add_scores(out / "model", [one.score for one in measured])
     seconds = round(time.perf_counter() - started, 3)
     notes = data.task.notes + predictor.notes
+    template = loaded.tokenizer.config.get("chat_template")
+    if template is not None and template != predictor.tokenizer.config.get("chat_template"):
+        notes.append(
+            "the chat template did not write how an answer begins where one is asked for; now it does"
+        )
     return Fitted(predictor, measured, recipe, runs, best, tried, seconds, notes)
+
+
+def _taken(source: Path, out: Path, dtype: torch.dtype) -> Predictor:
+    """The model, of LoRA the adapter too, that was kept in `source`, now in `out`."""
+    for part in ("model", "adapter"):
+        if (source / part).exists():
+            with atomic(out / part) as temporary:
+                shutil.copytree(source / part, temporary)
+    predictor = kept_before(out, dtype)
+    if predictor is None:
+        raise HeadstartError(f"{out / 'model'} is not what was kept in {source}; start the command again")
+    return predictor

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headstart.errors import HeadstartError, nearest
+from headstart.folder import read_json, write_json
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import Examples
 from headstart.tasks.finetuning.batches import set_apart
@@ -25,6 +27,7 @@ def search(
     seed: int,
     validation: Examples | None = None,
     say: Callable[[str], None] = lambda line: None,
+    file: Path | None = None,
 ) -> tuple[FinetuneRecipe, list[dict[str, Any]]]:
     """The recipe with the settings that score highest on the validation data, and what each scored.
 
@@ -35,6 +38,7 @@ def search(
             are drawn.
         validation: None: a part of `train`, a quarter if there are few.
         say: told a line for every point.
+        file: keeps what was tried, so that a call that was stopped goes on behind it.
 
     Raises:
         HeadstartError: a setting that there is not, or a value that it cannot have.
@@ -45,9 +49,10 @@ def search(
         train, validation = set_apart(train, recipe.model_copy(update=FEW), seed)
     if validation is None:
         raise HeadstartError(f"a search needs validation data, and {len(train)} examples cannot be split")
-    tried: list[dict[str, Any]] = []
-    recipes = [recipe_at(recipe, point) for point in points(recipe, seed)]
-    for point, its in zip(points(recipe, seed), recipes, strict=True):
+    chosen = points(recipe, seed)
+    recipes = [recipe_at(recipe, point) for point in chosen]
+    tried = _tried_before(file, chosen)
+    for point, its in list(zip(chosen, recipes, strict=True))[len(tried) :]:
         started = time.perf_counter()
         predictor = finetune(loaded, train, its, seed, validation=validation)
         made = predictor.training
@@ -61,9 +66,18 @@ def search(
                 "seconds": round(time.perf_counter() - started, 3),
             }
         )
+        if file is not None:
+            write_json(file, tried)
         say(f"{shown(point)}: {best:.3f} on {len(validation):,} validation examples")
     scores = [row["score"] for row in tried]
     return recipes[int(np.nanargmax(scores))], tried
+
+
+def _tried_before(file: Path | None, chosen: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a call that was stopped has kept of the first of these points."""
+    tried = [] if file is None or not file.exists() else read_json(file, list[dict[str, Any]])
+    same = [row.get("settings") for row in tried] == chosen[: len(tried)]
+    return tried if same else []
 
 
 def points(recipe: FinetuneRecipe, seed: int) -> list[dict[str, Any]]:

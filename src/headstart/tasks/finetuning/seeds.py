@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import Score, measure
 from headstart.tasks.predictor import Predictor
+from headstart.tasks.reload_check import keep, kept_before
 
 SAMPLE = 200
 """Training examples that a model answers, to see whether it has learned at all."""
@@ -48,11 +50,20 @@ def finetune_seeds(
     scratch: bool = False,
     progress: bool = False,
     validation: Examples | None = None,
+    folder: Path | None = None,
 ) -> list[SeedRun]:
-    """Fine-tune from every seed; the arguments are those of `finetune`."""
+    """Fine-tune from every seed; the arguments are those of `finetune`.
+
+    Args:
+        folder: keeps the model of every seed, so that a call that was stopped goes on with the next.
+    """
     runs = []
     for seed in seeds:
-        predictor = finetune(loaded, train, recipe, seed, scratch, progress, validation)
+        place = None if folder is None else folder / f"seed-{seed}"
+        predictor = None if place is None else kept_before(place, loaded.model.dtype)
+        if predictor is None:
+            predictor = finetune(loaded, train, recipe, seed, scratch, progress, validation)
+            predictor = predictor if place is None else keep(predictor, place)
         runs.append(SeedRun(seed, predictor, collapsed(predictor, train)))
     return runs
 
