@@ -12,7 +12,7 @@ from headstart.corpus import CorpusRecipe, extract_text
 from headstart.corpus.extract.blocks import FLAG, FLAGS, TAGS, read_page
 from headstart.corpus.extract.line_classifier import SHIPPED, best_choice, had_before, load, shipped
 from headstart.corpus.extract.line_features import NameWeights, names_of
-from headstart.corpus.extract.main_text import render
+from headstart.corpus.extract.main_text import _innermost, render
 from headstart.corpus.extract.page import union
 from headstart.errors import HeadstartError
 
@@ -282,3 +282,17 @@ def test_extractors_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path
         CorpusRecipe.load(None, [f"extractor={copy}"])
     shipped().save(copy)
     assert extract_text(article(), extractor=str(copy)) == extract_text(article())
+
+
+@given(st.data())
+def test_the_innermost_element_of_a_kind(data):
+    """Found for all elements in one pass, as going up from each of them finds it."""
+    count = data.draw(st.integers(1, 40))
+    parent = [0, *(data.draw(st.integers(0, child - 1)) for child in range(1, count))]
+    tag = [0, *(data.draw(st.integers(1, 4)) for _ in range(1, count))]
+    kinds = frozenset({1, 3})
+
+    def walked(element: int) -> int:
+        return element if not element or tag[element] in kinds else walked(parent[element])
+
+    assert _innermost(kinds, parent, tag) == [walked(element) for element in range(count)]

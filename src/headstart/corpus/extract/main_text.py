@@ -31,13 +31,15 @@ def render(page: Page, lines: list[int]) -> str:
     parent, tag = page.parent.tolist(), page.tag.tolist()
     in_table = (page.flags[page.element] & FLAG["table"] != 0).tolist()
     columns = _columns(parent, tag) if any(in_table) else {}
+    items = _innermost(_ITEMS, parent, tag)
+    cells = _innermost(_CELLS | {_TABLE}, parent, tag) if any(in_table) else []
     pieces: list[str] = []
     row_before = cell_before = group_before = -1
     for at in lines:
         element = int(page.element[at])
-        cell = _cell_of_row(page, element, parent, tag) if in_table[at] else 0
+        cell = _cell_of_row(page, element, cells[element], tag) if in_table[at] else 0
         row = parent[cell] if cell else -1
-        item = _innermost(_ITEMS, element, parent, tag)
+        item = items[element]
         group = parent[item]
         if cell and row == row_before:
             # An empty cell keeps its column.
@@ -64,28 +66,28 @@ def _columns(parent: list[int], tag: list[int]) -> dict[int, int]:
     return found
 
 
-def _cell_of_row(page: Page, element: int, parent: list[int], tag: list[int]) -> int:
-    """The cell that makes a line part of a row; 0: there is none.
+def _cell_of_row(page: Page, element: int, cell: int, tag: list[int]) -> int:
+    """The cell that makes a line of an element part of a row; 0: there is none.
 
     A cell is one of a row of data if it holds a line, or a few short ones and no table. Others lay out a
     page, and a listing is no cell.
+
+    Args:
+        cell: the innermost cell or table that holds the element.
     """
-    if page.flags[element] & PRE:
+    if page.flags[element] & PRE or tag[cell] not in _CELLS:
         return 0
-    while element and tag[element] not in _CELLS and tag[element] != _TABLE:
-        element = parent[element]
-    if tag[element] not in _CELLS:
-        return 0
-    first, last = int(page.first[element]), int(page.last[element])
+    first, last = int(page.first[cell]), int(page.last[cell])
     if last - first == 1:
-        return element
+        return cell
     few = last - first <= _CELL_LINES and sum(map(len, page.lines[first:last])) <= _CELL_CHARACTERS
     plain = not (page.flags[page.element[first:last]] & (PRE | HEADING)).any()
-    return element if few and plain else 0
+    return cell if few and plain else 0
 
 
-def _innermost(kinds: frozenset[int], element: int, parent: list[int], tag: list[int]) -> int:
-    """The innermost element of some kinds that holds an element; 0, the page: there is none."""
-    while element and tag[element] not in kinds:
-        element = parent[element]
-    return element
+def _innermost(kinds: frozenset[int], parent: list[int], tag: list[int]) -> list[int]:
+    """Of every element the innermost one of some kinds that holds it or is it; 0: there is none."""
+    found = [0] * len(parent)
+    for element in range(1, len(parent)):  # an element opens behind the one that holds it
+        found[element] = element if tag[element] in kinds else found[parent[element]]
+    return found
