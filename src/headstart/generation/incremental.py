@@ -95,6 +95,7 @@ class ModelReader:
 
     def states(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """Read tokens as `read` does; returns the hidden states `[B, T, D]`, rows padded on the left."""
+        asked = max(map(len, tokens))
         if self.border:
             tokens = self._crossing(tokens)
         ids, segments = self._batch(tokens, left=True)  # [B, T] both
@@ -105,7 +106,7 @@ class ModelReader:
             encoder_states=self.encoder_states,
             encoder_segments=self.encoder_segments,
         )
-        return hidden
+        return hidden[:, -asked:]
 
     def logits(self, states: Tensor) -> Tensor:
         """Scores over the vocabulary `[..., V]` in float32, for states `[..., D]`."""
