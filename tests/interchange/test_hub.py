@@ -57,7 +57,14 @@ class Hub(BaseHTTPRequestHandler):
                 body = {"id": name, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
                 return self._answer(200, json.dumps(body).encode(), Content_Type="application/json")
             if path.startswith(f"/api/{kind}{repo}/tree/"):
-                tree = [one for one in _entries(files) if one["type"] == "file"]
+                place = PurePosixPath(*path.removeprefix(f"/api/{kind}{repo}/tree/").split("/")[1:])
+                deep = "recursive=true" in self.path.lower()
+                tree = [
+                    one
+                    for one in _entries(files)
+                    if place == (above := PurePosixPath(one["path"]).parent)
+                    or (deep and place in above.parents)
+                ]
                 return self._answer(200, json.dumps(tree).encode(), Content_Type="application/json")
             head = f"/{repo}/resolve/"
             if path.startswith(head):
