@@ -1,5 +1,6 @@
 """Encoders of today and BERT's relatives: states, logits, gradients, heads, folders as in transformers."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from parity import assert_close, assert_gradients, assert_weights_go_back, ours_from, stir
 
+from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.heads import Head
 from headstart.models.registry import FAMILIES
@@ -38,6 +40,26 @@ SHAPES: dict[str, tuple[type, dict[str, Any]]] = {
             "hidden_dim": st.integers(3, 40),
             "activation": st.sampled_from(["gelu", "relu"]),
             "max_position_embeddings": st.just(40),
+            "pad_token_id": st.just(0),
+        },
+    ),
+    "deberta-v3": (
+        transformers.DebertaV2Config,
+        {
+            "hidden_size": st.sampled_from([16, 24]),
+            "num_hidden_layers": st.just(LAYERS),
+            "num_attention_heads": st.sampled_from([2, 4]),
+            "intermediate_size": st.integers(3, 40),
+            "max_position_embeddings": st.just(40),
+            "position_buckets": st.sampled_from([4, 6, 16, 64]),
+            "max_relative_positions": st.sampled_from([-1, 24]),
+            "type_vocab_size": st.sampled_from([0, 2]),
+            "relative_attention": st.just(True),
+            "position_biased_input": st.just(False),
+            "pos_att_type": st.sampled_from(["p2c|c2p", ["c2p", "p2c"]]),
+            "share_att_key": st.just(True),
+            "norm_rel_ebd": st.just("layer_norm"),
+            "legacy": st.just(False),
             "pad_token_id": st.just(0),
         },
     ),
@@ -176,3 +198,25 @@ def test_folder(name, head, tiny, tokenizer, tmp_path) -> None:
         assert_close(own_head(model, hidden), answer.logits, head)
     else:
         assert_close(own_head(model, hidden[:, 0]), answer.logits, head)
+
+
+@torch.no_grad()
+def test_the_older_output_of_deberta() -> None:
+    """transformers calls it otherwise where `legacy` is not false; one that is not the embedding is not
+    passed over, and version 2's convolution is refused."""
+    shape = {key: strategy.example() for key, strategy in SHAPES["deberta-v3"][1].items()}
+    theirs = theirs_of("deberta-v3", "masked", shape | {"legacy": True, "type_vocab_size": 0})
+    ours, _ = ours_from(theirs, "deberta-v3", "masked")
+    ids, mask = inputs(20, 0, 0, 0)
+    reference = theirs(input_ids=ids, attention_mask=mask)
+    assert_close(ours.logits(ours(ids, mask - 1)), reference.logits, "logits")
+    family = FAMILIES["deberta-v3"]
+    fields = theirs.config.to_dict()
+    for changed in (
+        {"conv_kernel_size": 3}, {"share_att_key": False}, {"pos_att_type": ["c2p"]},
+        {"norm_rel_ebd": "none"}, {"position_biased_input": True}, {"relative_attention": False},
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=next(iter(changed))):
+            family.from_hf(fields | changed)
+    with pytest.raises(HeadstartError, match="output of a deberta-v3 model is its embedding"):
+        family.to_hf(replace(ours.config, tied=False))

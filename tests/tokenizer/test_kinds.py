@@ -39,6 +39,7 @@ MODEL_TYPE = {
     "roberta": "roberta",
     "bart": "bart",
     "t5": "t5",
+    "deberta": "deberta-v2",
     "llama2": "llama",
     "llama3": "llama",
     "transformer": "marian",
@@ -119,6 +120,7 @@ PLACES = {
     "roberta": ("<s> king </s>", "<s> king </s> </s> men </s>", "<s> king </s>"),
     "bart": ("<s> king </s>", "<s> king </s> </s> men </s>", "<s> king </s>"),
     "t5": ("king </s>", "king </s> men </s>", "king </s>"),
+    "deberta": ("[CLS] king [SEP]", "[CLS] king [SEP] men [SEP]", "[CLS] king [SEP]"),
     "llama2": ("<s> king", "<s> king <s> men", "<s> king </s>"),
     "llama3": (
         "<|begin_of_text|> king",

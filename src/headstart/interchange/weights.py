@@ -198,6 +198,9 @@ def names_in_files(config: TransformerConfig, family: Family, head: str) -> dict
         inside[name] = name
         inside[name.removeprefix(family.prefix)] = name
         inside[hf_name(name, family, head)] = name
+        for alias, named in family.aliases.items():
+            if name.rpartition(".")[0] == named:
+                inside[f"{alias}.{name.rpartition('.')[2]}"] = name
     return inside
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from headstart.errors import HeadstartError
 
 Architecture = Literal["encoder", "decoder", "encoder-decoder"]
-Position = Literal["learned", "sinusoidal", "rotary", "relative", "relative-xl", "none"]
+Position = Literal["learned", "sinusoidal", "rotary", "relative", "relative-xl", "disentangled", "none"]
 NormPlace = Literal["pre", "post", "sandwich", "output"]
 Feedforward = Literal["relu", "gelu", "gelu_tanh", "swiglu", "geglu", "geglu_tanh"]
 
@@ -142,7 +142,7 @@ class TransformerConfig:
     rotary_width: int = 0
     """How many of a head's numbers rotary positions turn, the first ones; 0: all."""
     relative_buckets: int = 32
-    """Buckets of T5's relative positions."""
+    """Buckets of T5's relative positions, of DeBERTa's to each side."""
     relative_distance: int = 128
     """From this distance on, all fall into the last bucket."""
 
@@ -231,6 +231,8 @@ class TransformerConfig:
                     )
         if not self.plan or any(not 0 <= layer.window < 10**9 for layer in self.plan):
             raise HeadstartError(f"plan={self.plan!r} is not possible; a window is a whole number from 0 on")
+        if self.position == "disentangled" and self.architecture != "encoder":
+            raise HeadstartError("disentangled positions look to both sides: an encoder's alone")
         if self.position == "relative-xl" and self.architecture != "decoder":
             raise HeadstartError(
                 "positions relative as in Transformer-XL look to the left: a decoder's alone"

@@ -282,6 +282,8 @@ class Family:
     """Head -> its shape, among them the one that the family is pre-trained with."""
     tensors: Mapping[str, str] = field(default_factory=dict)
     """The same of single tensors, where the name of a module does not say it."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """What folders also call a module, or what stands before a tensor -> its name here: read, not written."""
     presets: Mapping[str, Preset] = field(default_factory=dict)
     """The published sizes."""
     prefix: str = ""

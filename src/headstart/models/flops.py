@@ -68,6 +68,9 @@ def flops_by_part(
             parts["cross-attention"] += layers * (queries + memory + 4 * here * source * H * C)
         if config.position == "relative-xl":
             parts["positions"] += layers * 2 * here * length * H * C
+        if config.position == "disentangled":  # the places' own keys and queries; against all of them
+            places = 2 * config.relative_buckets
+            parts["positions"] += layers * 2 * 2 * places * (D + here) * H * C
     done = {
         part: Flops(forward, 2 * forward, _recomputed(part, forward, checkpointing, fused))
         for part, forward in parts.items()

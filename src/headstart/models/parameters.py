@@ -22,6 +22,8 @@ def parameters_by_part(config: TransformerConfig) -> dict[str, int]:
             parts["positions"] += (config.context + config.position_offset) * D
         if config.position == "relative":
             parts["positions"] += config.relative_buckets * config.heads
+        if config.position == "disentangled":
+            parts["positions"] += 2 * config.relative_buckets * D + norm
         parts["positions"] += config.token_types * D
         parts["attention"] += layers * _attention(config, cross=False)
         parts["cross-attention"] += layers * _attention(config, cross=True) * cross

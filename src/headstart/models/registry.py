@@ -6,9 +6,9 @@ from typing import Any
 from headstart.errors import HeadstartError, nearest
 from headstart.models.config import LayerPlan, TransformerConfig
 from headstart.models.families.bart import BART
-from headstart.models.families.bert import BERT
+from headstart.models.families.bert import BERT, DISTILBERT
 from headstart.models.families.chinchilla import CHINCHILLA
-from headstart.models.families.distilbert import DISTILBERT
+from headstart.models.families.deberta import DEBERTA
 from headstart.models.families.gemma import GEMMA2, GEMMA3
 from headstart.models.families.gpt1 import GPT1
 from headstart.models.families.gpt2 import GPT2
@@ -40,6 +40,7 @@ FAMILIES: dict[str, Family] = {
         CAMEMBERT,
         DISTILBERT,
         MODERNBERT,
+        DEBERTA,
         T5,
         BART,
         GPT1,

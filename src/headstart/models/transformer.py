@@ -24,6 +24,7 @@ from headstart.models.parts.linear import Linear
 from headstart.models.parts.norms import make_norm
 from headstart.models.parts.positions import (
     RelativeBias,
+    RelativePlaces,
     position_ids,
     rotary_table,
     sinusoids,
@@ -115,6 +116,9 @@ class Stack(nn.Module):
         self.embedding_norm = make_norm(config) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.relative_bias = RelativeBias(config, causal) if config.position == "relative" else None
+        self.relative_places = self.relative_norm = None
+        if config.position == "disentangled":
+            self.relative_places, self.relative_norm = RelativePlaces(config), make_norm(config)
         self.blocks = nn.ModuleList(Block(config, layer, cross) for layer in range(layers))
         self.final_norm = make_norm(config) if config.final_norm else nn.Identity()
         self.windows = sorted({config.layer(number).window for number in range(layers)})
@@ -219,6 +223,9 @@ class Stack(nn.Module):
             context.distances = queries[:, None] - keys
         if self.relative_bias is not None:
             context.bias = self.relative_bias(queries, keys).to(x.dtype)
+        if self.relative_places is not None and self.relative_norm is not None:
+            vectors = self.dropout(self.relative_norm(self.relative_places.weight.to(x.dtype)))
+            context.places = vectors, self.relative_places(queries[:, None] - keys)
         rows_alike = segments is None and prefix is None and not start
         context.causal = self.causal and rows_alike and context.bias is None and context.distances is None
         documents = None if segments is None else (segments[:, start:], segments)
@@ -238,7 +245,8 @@ class Stack(nn.Module):
         """Whether a fused kernel can read the documents of `x` laid end to end."""
         config = self.config
         kept = not (self.training and config.dropout)
-        plain = config.position not in ("relative", "relative-xl") and not config.attention_cap
+        biased = config.position in ("relative", "relative-xl", "disentangled")
+        plain = not biased and not config.attention_cap
         sixteen = x.is_cuda and x.dtype in (torch.bfloat16, torch.float16)
         alone = not config.encoder_layers
         return sixteen and kept and plain and alone and attention.DOCUMENT_KERNEL is not None
@@ -361,7 +369,9 @@ def initialise(model: Transformer, seed: int) -> None:
             if name.endswith("bias"):
                 parameter.zero_()
             continue
-        if name.endswith(("embedding.weight", "positions.weight", "token_types.weight")):
+        if name.endswith(
+            ("embedding.weight", "positions.weight", "token_types.weight", "relative_places.weight")
+        ):
             deviation = config.embedding_deviation or config.width**-0.5
         elif not config.scaled_attention and name.endswith(".query.weight"):
             deviation = matrix * config.head_width**-0.5

@@ -276,7 +276,7 @@ def _query_key_norm_bytes(config: TransformerConfig, keys: float, setting: _Sett
 def _attention_bytes(config: TransformerConfig, row: int, keys: int, setting: _Setting, cross: bool) -> float:
     a = setting.bytes_each
     heads, shared = config.heads * config.head_width, config.kv_heads * config.head_width
-    learned = config.position in ("relative", "relative-xl") and not cross
+    learned = config.position in ("relative", "relative-xl", "disentangled") and not cross
     products = not setting.fused or config.attention_cap > 0  # no kernel caps scores
     kernel = not products and not learned and (setting.device == "gpu" or not config.dropout)
     pairs = shared if kernel else heads  # keys and values are repeated for every query head
@@ -297,6 +297,9 @@ def _attention_bytes(config: TransformerConfig, row: int, keys: int, setting: _S
     total += config.heads * keys * score * copies
     if config.position == "relative-xl" and not cross:  # scores by distance, and where each one goes
         total += a * heads + config.heads * keys * a + 8 * keys / setting.rows
+    if config.position == "disentangled":  # scores of all places twice, and what pairs take of them
+        places = 2 * config.relative_buckets
+        total += a * config.heads * 2 * (places + keys) + 8 * keys / setting.rows
     if setting.documents:
         total += keys
     return total

@@ -193,6 +193,23 @@ KINDS = {
         single="A </s>",
         pair="A </s> B </s>",
     ),
+    "deberta": TokenizerKind(
+        engine=unigram,
+        first=("[PAD]", "[CLS]", "[SEP]", "[UNK]"),
+        last=("[MASK]",),
+        roles={
+            "bos_token": "[CLS]",
+            "eos_token": "[SEP]",
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "cls_token": "[CLS]",
+            "sep_token": "[SEP]",
+            "mask_token": "[MASK]",
+        },
+        single="[CLS] A [SEP]",
+        pair="[CLS] A [SEP] B:1 [SEP]:1",
+        inputs=("input_ids", "token_type_ids", "attention_mask"),
+    ),
     "llama2": TokenizerKind(
         engine=sentencepiece_bpe,
         first=("<unk>", "<s>", "</s>"),

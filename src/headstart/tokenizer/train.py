@@ -31,7 +31,17 @@ class TokenizerRecipe(Recipe):
     """Settings of `headstart tokenizer train`."""
 
     kind: Literal[
-        "headstart", "transformer", "gpt1", "gpt2", "bert", "roberta", "bart", "t5", "llama2", "llama3"
+        "headstart",
+        "transformer",
+        "gpt1",
+        "gpt2",
+        "bert",
+        "roberta",
+        "bart",
+        "t5",
+        "deberta",
+        "llama2",
+        "llama3",
     ] = "headstart"
     """The family whose way of cutting text, special tokens and templates are taken."""
     vocab_size: int = 8192
@@ -197,7 +207,7 @@ def _arrange(
     model = definition["model"]
     if model["type"] == "Unigram":
         model["vocab"] = [*([token, 0.0] for token in first), *learned]
-        model["unk_id"] = first.index("<unk>")
+        model["unk_id"] = first.index(kind.roles["unk_token"])
         tokens = [*first, *(piece for piece, _ in learned), *kind.last]
     else:
         tokens = [*first, *learned, *kind.last]

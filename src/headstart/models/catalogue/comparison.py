@@ -20,6 +20,7 @@ TOKENIZERS = {
     "roberta": "byte-level BPE",
     "bart": "byte-level BPE",
     "t5": "SentencePiece unigram",
+    "deberta": "SentencePiece unigram",
     "gpt1": "BPE",
     "gpt2": "byte-level BPE",
     "llama2": "SentencePiece BPE",
@@ -31,6 +32,7 @@ POSITIONS = {
     "rotary": "rotary (relative)",
     "relative": "relative, learned bias",
     "relative-xl": "relative, as in Transformer-XL",
+    "disentangled": "relative, disentangled",
     "none": "none",
 }
 ACTIVATIONS = {

@@ -178,6 +178,8 @@ class AttentionContext:
     """How far each key is to the left of each query, `[T, S]`, for Transformer-XL's positions."""
     watch: StackWatch | None = None
     """Keeps what is computed, for somebody who looks; None: nobody does."""
+    places: tuple[Tensor, Tensor] | None = None
+    """DeBERTa's vectors of relative positions, `[2 buckets, D]`, and which of them a pair has, `[T, S]`."""
 
 
 class Attention(nn.Module):
@@ -222,6 +224,8 @@ class Attention(nn.Module):
         bias = context.bias
         if self.relative is not None and context.distances is not None:
             query, bias = self.relative(query, context.distances)
+        if context.places is not None:
+            bias = self._disentangled(query, key, *context.places)
         if context.cu_seqlens is not None:
             mixed = attend_documents(query, key, value, context.cu_seqlens, self.reach, self.scale)
         else:
@@ -245,6 +249,22 @@ class Attention(nn.Module):
         if context.watch is not None:
             context.watch.given[self.layer, self.kind] = given
         return given
+
+    def _disentangled(self, query: Tensor, key: Tensor, vectors: Tensor, places: Tensor) -> Tensor:
+        """What contents say to relative positions, added to the scores: `[B, H, T, S]` (He et al. 2021a,
+        equation 4; keys and queries of positions come from the maps of contents).
+
+        Args:
+            query, key: `[B, H, T, C]`.
+            vectors: of relative positions `[P, D]`; places: which of them each pair has, `[T, S]`.
+        """
+        own_keys, own_queries = (self._split(part(vectors[None])) for part in (self.key, self.query))
+        asked = query @ own_keys.transpose(-1, -2)  # [B, H, T, P]
+        asking = key @ own_queries.transpose(-1, -2)  # [B, H, S, P]
+        index = places.expand(*query.shape[:2], *places.shape)  # [B, H, T, S]
+        to_place = asked.gather(-1, index)
+        from_place = asking.gather(-1, index.transpose(-1, -2)).transpose(-1, -2)
+        return (to_place + from_place) * self.scale
 
     def _keys_and_values(
         self,
@@ -279,5 +299,6 @@ class Attention(nn.Module):
 
 
 def attention_scale(config: TransformerConfig) -> float:
-    """What attention scores are multiplied by."""
-    return (config.query_scalar or config.head_width) ** -0.5 if config.scaled_attention else 1.0
+    """What attention scores are multiplied by; where they are sums of three products, each counts."""
+    terms = 3 if config.position == "disentangled" else 1
+    return ((config.query_scalar or config.head_width) * terms) ** -0.5 if config.scaled_attention else 1.0

@@ -202,3 +202,30 @@ class RelativeKeys(nn.Module):
 
     def _by_head(self, bias: Tensor, query: Tensor) -> Tensor:
         return bias.to(query.dtype).view(self.heads, 1, self.head_width)
+
+
+def log_buckets(distances: Tensor, buckets: int, farthest: int) -> Tensor:
+    """DeBERTa's buckets of distances, negative ones mirrored (He et al. 2021a, released code).
+
+    Distances up to half of `buckets` have a bucket each; larger ones share buckets that widen logarithmically
+    up to `farthest`.
+    """
+    half = buckets // 2
+    far = distances.abs().clamp(min=half).float()
+    share = (far / half).log() / torch.tensor((farthest - 1) / half).log()
+    widened = ((share * (half - 1)).ceil() + half).long() * distances.sign()
+    return torch.where(distances.abs() <= half, distances, widened)
+
+
+class RelativePlaces(nn.Module):
+    """The vectors of relative positions that DeBERTa's layers share (He et al. 2021a, section 3.1)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.buckets, self.farthest = config.relative_buckets, config.relative_distance
+        self.weight = nn.Parameter(torch.zeros(2 * self.buckets, config.width))
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """Which of the vectors each distance `[T, S]` has; positive distances are to the left."""
+        bucket = log_buckets(distances, self.buckets, self.farthest) + self.buckets
+        return bucket.clamp(0, 2 * self.buckets - 1)

@@ -162,7 +162,7 @@ class ParallelContext:
         from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
         config, parts = model.config, self.recipe.tensor
-        if config.position in ("relative", "relative-xl"):
+        if config.position in ("relative", "relative-xl", "disentangled"):
             raise HeadstartError(f"{config.family} has a bias for each head: parallel.tensor cannot split it")
         if config.heads % parts or config.kv_heads % parts or config.feedforward_width % parts:
             raise HeadstartError(
