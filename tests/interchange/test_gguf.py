@@ -1,5 +1,7 @@
 """GGUF files: transformers reads ours and computes the same, we read them back, damaged ones are refused."""
 
+import math
+
 import gguf
 import numpy as np
 import pytest
@@ -15,11 +17,29 @@ from headstart.interchange.gguf_file import write_gguf
 from headstart.interchange.gguf_reading import read_gguf
 from headstart.interchange.model_folder import load_model, save_model
 from headstart.interchange.transfer import export_model, import_model
-from headstart.models.config import RotaryScaling
+from headstart.models.config import LayerPlan, RotaryScaling
+from headstart.models.parts.positions import rotary_frequencies
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer, build
+from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.sentencepiece_file import read_sentencepiece
 
+HEADED = {"kv_heads": 2, "width": 64, "layers": 6}
+TODAY = {
+    "mistral": HEADED,
+    "qwen2": HEADED,
+    "qwen3": HEADED | {"head_width": 128},
+    "phi3": {"kv_heads": 2, "plan": (LayerPlan(window=20),)},
+    "gemma2": HEADED | {"head_width": 256, "plan": (LayerPlan(window=20), LayerPlan())},
+    "gemma3": HEADED
+    | {"head_width": 256, "plan": (*[LayerPlan(window=20, rotary_base=1e4)] * 5, LayerPlan())},
+    "olmo2": HEADED,
+    "smollm3": {"kv_heads": 2, "plan": (*[LayerPlan()] * 3, LayerPlan(rotary_base=0.0)), "layers": 4},
+    "gpt-neox": {"rotary_width": 4},
+}
+"""Sizes in which llama.cpp computes what the family does."""
+READ_THERE = ("mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3")
+"""Architectures that transformers reads from GGUF, too."""
 LLAMAS = {
     "llama": {"kv_heads": 2},
     "headstart-decoder": {"kv_heads": 1},
@@ -61,6 +81,89 @@ def test_transformers_computes_the_same(family, tokenizer, tmp_path) -> None:
     text = "Emma Woodhouse, handsome — clever, 2,500 & rich 🙂"
     assert again.tokenizer.encode(text) == tokenizer.encode(text)
     assert again.tokenizer.special.end == tokenizer.special.end
+
+
+@pytest.mark.parametrize("family", TODAY)
+@torch.no_grad()
+def test_todays_decoders_go_there_and_back(family, tokenizer, tmp_path) -> None:
+    """The configuration that is read means the same, transformers computes it, and the weights are ours."""
+    model = stirred(family, **TODAY[family])
+    write_gguf(tmp_path / "m.gguf", model, tokenizer, "f32", "small")
+    again, _ = read_gguf(tmp_path / "m.gguf")
+    ids = torch.randint(4, 600, (2, 40), generator=torch.Generator().manual_seed(0))
+    ours = model.logits(model(ids))
+    assert torch.equal(ours, again.eval().logits(again(ids))) or family.startswith("gemma")
+    assert float((ours - again.logits(again(ids))).abs().max() / ours.abs().max()) < 1e-5
+    for layer in range(model.config.layers):
+        assert again.config.layer(layer) == model.config.layer(layer)
+    if family in READ_THERE:
+        from transformers import AutoModelForCausalLM
+
+        theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="m.gguf", dtype=torch.float32)
+        reference = theirs.eval()(ids[:, :20]).logits
+        mine = model.logits(model(ids[:, :20]))  # within the windows, which transformers does not read of all
+        assert float((mine - reference).abs().max() / reference.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes", "what"),
+    [
+        ("mistral", {"plan": (LayerPlan(window=8),)}, "layer 0 of a mistral model"),
+        ("gemma2", {"plan": (LayerPlan(), LayerPlan(window=8))}, "layer 0 of a gemma2"),
+        ("gemma3", TODAY["gemma3"] | {"query_scalar": 20.0}, "query_scalar=0.0, not 20"),
+        ("smollm3", {"plan": (LayerPlan(),), "layers": 4}, "layer 3 of a smollm3"),
+        ("llama", {"rotary_scaling": RotaryScaling(2.0, original_context=64, kind="dynamic")}, "no dynamic"),
+        ("llama", {"rotary_scaling": RotaryScaling(2.0, 1, 16, 64, "yarn")}, "rotary_scaling="),
+    ],
+)
+def test_what_llama_cpp_would_compute_otherwise_is_not_written(
+    family, sizes, what, tokenizer, tmp_path
+) -> None:
+    with pytest.raises(HeadstartError, match=what):
+        write_gguf(tmp_path / "m.gguf", stirred(family, **sizes), tokenizer, "f32", "small")
+
+
+LONG = tuple(1.0 + place for place in range(8))
+SCALINGS = [
+    ("llama", RotaryScaling(4.0, kind="linear")),
+    ("qwen2", RotaryScaling(4.0, 1.0, 32.0, 16, "yarn", magnitude=1.0 + 0.1 * math.log(4.0))),
+    ("phi3", RotaryScaling(4.0, 1.0, 4.0, 16, "longrope", LONG, LONG[::-1], 1.25)),
+]
+
+
+@pytest.mark.parametrize(("family", "scaling"), SCALINGS)
+def test_stretched_positions_come_back(family, scaling, tokenizer, tmp_path) -> None:
+    model = stirred(family, rotary_scaling=scaling)
+    write_gguf(tmp_path / "m.gguf", model, tokenizer, "f32", "small")
+    again, _ = read_gguf(tmp_path / "m.gguf")
+    found = again.config.rotary_scaling
+    lengths = torch.tensor(40)
+    expected = rotary_frequencies(model.config.rotaries[0], lengths)
+    assert torch.allclose(rotary_frequencies(again.config.rotaries[0], lengths), expected)
+    assert found.kind == scaling.kind
+    assert found.magnitude == pytest.approx(scaling.magnitude)
+
+
+def test_sentencepieces_of_a_model_go_there_and_back(tmp_path) -> None:
+    """A Llama 2 folder's own tokenizer; one whose merges SentencePiece did not train is refused."""
+    lines = [f"The quick brown fox number {n} jumps over the dog, naïve {n * 37}." for n in range(200)]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_prefix=str(tmp_path / "m"), vocab_size=400, minloglevel=2,
+        model_type="bpe", byte_fallback=True, remove_extra_whitespaces=False,
+        normalization_rule_name="identity",
+    )  # fmt: skip
+    (tmp_path / "t").mkdir()
+    (tmp_path / "m.model").rename(tmp_path / "t" / "tokenizer.model")
+    (tmp_path / "t" / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    own = open_tokenizer(tmp_path / "t")
+    save_model(tmp_path / "m", stirred("llama", vocab_size=400), own, "causal", "card")
+    export_model(tmp_path / "m", tmp_path / "m.gguf", "gguf")
+    library = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "t" / "tokenizer.model"))
+    again = load_model(tmp_path / "m.gguf").tokenizer
+    for text in ["The quick fox", "  two  blanks", "Größe 你好", *lines[:4]]:
+        assert again.encode(text) == own.encode(text) == library.encode(text)
+    assert again.with_special([9])[0] == own.with_special([9])[0]
+    assert again.special == own.special
 
 
 def test_sizes_and_weights_come_back(tokenizer, tmp_path) -> None:
@@ -117,7 +220,7 @@ def test_damaged_files_are_refused(whole, tmp_path_factory, data) -> None:
 
 
 def test_what_gguf_does_not_know(tokenizer, tmp_path) -> None:
-    with pytest.raises(HeadstartError, match="Llama and GPT-2"):
+    with pytest.raises(HeadstartError, match="not for a bert model"):
         write_gguf(tmp_path / "m.gguf", stirred("bert"), tokenizer, "f32", "small")
     (tmp_path / "text.gguf").write_text("no model at all")
     with pytest.raises(HeadstartError, match="no GGUF file"):
@@ -272,8 +375,7 @@ def test_the_other_byte_order(bytes_tokenizer, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("fields", "what"),
     [
-        ([("rope_scaling_type", gguf.RopeScalingType.LINEAR), ("rope_scaling_factor", 4.0)], "by linear"),
-        ([("rope_scaling_type", gguf.RopeScalingType.YARN), ("rope_scaling_factor", 2.0)], "by yarn"),
+        ([("rope_scaling_type", gguf.RopeScalingType.LONGROPE), ("rope_scaling_factor", 4.0)], "by longrope"),
         ([("expert_count", 8)], "mixture of experts"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ from torch import Tensor
 from headstart.errors import HeadstartError
 from headstart.interchange.gguf_file import half_apart, names, package, paired_heads
 from headstart.interchange.gguf_header import check_header
+from headstart.interchange.gguf_shapes import FAMILY, SHAPES, from_fields, short
 from headstart.models.config import Rotary, RotaryScaling, TransformerConfig
 from headstart.models.parts.positions import rotary_frequencies
-from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer
 
 if TYPE_CHECKING:
@@ -57,7 +58,14 @@ def read_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[Transform
         tensor = _dequantised(path, tensors.pop(theirs), swapped)
         heads = paired_heads(theirs, config)
         tensor = half_apart(tensor, heads) if heads else tensor
-        for part, own in zip(tensor.chunk(len(ours)), ours, strict=False):
+        if SHAPES[config.family].norm_plus_one and theirs.endswith("norm.weight"):
+            tensor = tensor - 1
+        rows = [expected[own][0] if own in expected else 0 for own in ours]
+        if sum(rows) != len(tensor):
+            raise HeadstartError(
+                f"{path}: {theirs} has shape {list(tensor.shape)}, which does not fit the file's sizes"
+            )
+        for part, own in zip(tensor.split(rows), ours, strict=True):
             if own not in expected or list(part.shape) != expected[own]:
                 raise HeadstartError(
                     f"{path}: {theirs} has shape {list(tensor.shape)}, which does not fit the file's sizes"
@@ -146,76 +154,50 @@ def _read_sizes(
     path: Path, fields: dict[str, Any], tensors: dict[str, Any], swapped: bool
 ) -> TransformerConfig:
     architecture = fields.get("general.architecture")
-    families = {"llama": "llama", "gpt2": "gpt2"}
-    if architecture not in families:
-        raise HeadstartError(f"{path} is a {architecture} model; of GGUF files, llama and gpt2 are read")
-
-    def size(name: str, default: Any = None) -> Any:
-        value = fields.get(f"{architecture}.{name}", default)
-        if value is None:
-            raise HeadstartError(f"{path} does not say its {architecture}.{name}; get it again")
-        return value
-
-    heads, layers = size("attention.head_count"), size("block_count")
+    if architecture not in FAMILY:
+        raise HeadstartError(
+            f"{path} is a {architecture} model; of GGUF files, {', '.join(sorted(FAMILY))} are read"
+        )
+    prefix = f"{architecture}."
+    said = {name.removeprefix(prefix): value for name, value in fields.items() if name.startswith(prefix)}
+    layers = said.get("block_count")
     if not isinstance(layers, int) or not 0 < layers <= len(tensors):
         raise HeadstartError(
             f"{path} says {architecture}.block_count = {layers!r}, but has {len(tensors):,} weights"
         )
-    sizes = {
-        "vocab_size": int(tensors["token_embd.weight"].shape[1]) if "token_embd.weight" in tensors else 0,
-        "layers": layers,
-        "width": size("embedding_length"),
-        "heads": heads,
-        "feedforward_width": size("feed_forward_length"),
-        "context": size("context_length"),
-        "tied": "output.weight" not in tensors,
+    if said.get("expert_count", 0):
+        raise HeadstartError(f"{path} is a mixture of experts, which headstart does not compute")
+    factors = {
+        name: _dequantised(path, tensors.pop(f"rope_factors_{name}.weight"), swapped).numpy()
+        for name in ("short", "long")
+        if f"rope_factors_{name}.weight" in tensors
     }
-    if architecture == "gpt2":
-        sizes["norm_epsilon"] = _short(size("attention.layer_norm_epsilon"))
-    else:
-        sizes |= {
-            "kv_heads": size("attention.head_count_kv", heads),
-            "head_width": size("attention.key_length", 0),
-            "rotary_base": _short(size("rope.freq_base", 10_000.0)),
-            "norm_epsilon": _short(size("attention.layer_norm_rms_epsilon")),
-        }
-        if size("expert_count", 0):
-            raise HeadstartError(f"{path} is a mixture of experts, which headstart does not compute")
-        _refuse_stretched(path, fields, tensors)
-        if "rope_freqs.weight" in tensors:
-            factors = _dequantised(path, tensors["rope_freqs.weight"], swapped)
-            sizes["rotary_scaling"] = _scaling(path, factors, sizes)
-    return make_config(families[architecture], sizes)
-
-
-def _refuse_stretched(path: Path, fields: dict[str, Any], tensors: dict[str, Any]) -> None:
-    """Positions are stretched by Llama 3.1's factors alone; every other way is refused by its name."""
-    kind = fields.get("llama.rope.scaling.type", "none")
-    factor = fields.get("llama.rope.scaling.factor", fields.get("llama.rope.scale_linear", 1.0))
-    if kind != "none" and factor != 1.0:
+    if factors and (architecture != "phi3" or len(factors) < 2):
+        raise HeadstartError(f"{path} stretches a {architecture} model as Phi-3 does, which is not computed")
+    vocab_size = int(tensors["token_embd.weight"].shape[1]) if "token_embd.weight" in tensors else 0
+    tied = "output.weight" not in tensors
+    try:
+        config = from_fields(architecture, said, vocab_size, tied, factors)
+    except KeyError as error:
         raise HeadstartError(
-            f"{path} stretches its positions by {kind} with the factor {factor:g}, which is not computed"
-        )
-    if "rope_factors_long.weight" in tensors or "rope_factors_short.weight" in tensors:
-        raise HeadstartError(
-            f"{path} stretches its positions as Phi-3 does (longrope), which is not computed"
-        )
+            f"{path} does not say its {architecture}.{error.args[0]}; get it again"
+        ) from None
+    except HeadstartError as error:
+        raise HeadstartError(f"{path}: {error}") from None
+    if "rope_freqs.weight" in tensors:
+        frequencies = _dequantised(path, tensors["rope_freqs.weight"], swapped)
+        config = replace(config, rotary_scaling=_scaling(path, frequencies, config))
+    return config
 
 
-def _short(value: float) -> float:
-    """A float32 as people wrote it: 9.999999747378752e-06 was 1e-05."""
-    return float(f"{value:.6g}")
-
-
-def _scaling(path: Path, factors: Tensor, sizes: dict[str, Any]) -> RotaryScaling | None:
+def _scaling(path: Path, factors: Tensor, config: TransformerConfig) -> RotaryScaling | None:
     """Llama 3.1's stretching, known by the factors that it gives to the frequencies."""
     if bool((factors == 1).all()):
         return None
-    head_width = sizes["head_width"] or sizes["width"] // sizes["heads"]
-    plain = rotary_frequencies(Rotary(head_width, sizes["rotary_base"]))
+    plain = rotary_frequencies(Rotary(config.head_width, config.rotary_base))
     for context in _CONTEXTS:
-        scaling = RotaryScaling(factor=_short(float(factors.max())), original_context=context)
-        expected = plain / rotary_frequencies(Rotary(head_width, sizes["rotary_base"], scaling))
+        scaling = RotaryScaling(factor=short(float(factors.max())), original_context=context)
+        expected = plain / rotary_frequencies(Rotary(config.head_width, config.rotary_base, scaling))
         if factors.shape == expected.shape and torch.allclose(factors, expected, rtol=1e-4):
             return scaling
     raise HeadstartError(f"{path} stretches its positions in another way than Llama 3.1; it is not read")

@@ -11,6 +11,7 @@ from headstart.errors import HeadstartError
 from headstart.folder import atomic
 from headstart.interchange.gguf_file import rounded, write_gguf
 from headstart.interchange.gguf_reading import read_gguf
+from headstart.interchange.gguf_tokenizer import read_tokenizer
 from headstart.interchange.model_folder import (
     SHARD_BYTES,
     LoadedModel,
@@ -23,6 +24,7 @@ from headstart.interchange.onnx_export import write_onnx
 from headstart.models.family import OUTPUTS
 from headstart.models.transformer import Transformer
 from headstart.output import identity, output, output_file
+from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.published import chat_template
 
 Format = Literal["hf", "gguf", "onnx"]
@@ -40,6 +42,13 @@ KNOWN = {
 }
 """The numbers that a format has."""
 PROBE_ROWS, PROBE_TOKENS = 2, 32
+PROBE_TEXTS = (
+    "The ship came home.",
+    "  two  blanks ",
+    "naïve Größe 你好 🙂",
+    "x = 12345;\n\tif (a) {b'c}",
+    "",
+)
 TOLERANCE = 1e-5  # of the largest output: what another order of additions may change in float32
 
 
@@ -154,7 +163,9 @@ def _export(source: Path, out: Path, form: Format, numbers: str, shard_bytes: in
                 raise HeadstartError(f"{source} is a model for {loaded.head}; GGUF files hold causal models")
             template = chat_template(loaded.tokenizer.config)
             write_gguf(temporary, loaded.model, loaded.tokenizer, kind, source.name, template)
-            again = LoadedModel(read_gguf(temporary)[0], loaded.tokenizer, loaded.head)
+            found, fields = read_gguf(temporary)
+            again = LoadedModel(found, loaded.tokenizer, loaded.head)
+            _compare_tokens(loaded.tokenizer, read_tokenizer(temporary, fields), source)
             difference, rounding = _compare(expected, again, source), _difference(loaded, again)
             size = temporary.stat().st_size
         else:
@@ -211,6 +222,16 @@ def _compare(expected: LoadedModel, found: LoadedModel, source: Path) -> float:
             f"{difference:.2g} of the largest); nothing was kept"
         )
     return difference
+
+
+def _compare_tokens(expected: Tokenizer, found: Tokenizer, source: Path) -> None:
+    """Raises where a tokenizer that was read again cuts texts otherwise."""
+    words = [token for token in expected.tokens[:: max(1, len(expected.tokens) // 400)] if token]
+    for text in (*PROBE_TEXTS, expected.decode(expected.encode(" ".join(words)))):
+        if expected.encode(text) != found.encode(text):
+            raise HeadstartError(
+                f"{source}: read again from disk, the tokenizer cuts {text[:40]!r} otherwise; nothing is kept"
+            )
 
 
 @torch.no_grad()
