@@ -54,8 +54,8 @@ def rotary_table(
 
     Args:
         positions: `[T]`, or `[B, 1, T]`.
-        lengths: how many tokens the text of each token has, `[B, 1, T]`, where scaling heeds it; the result is
-            then `[B, 1, T, R]`. None: there is one text, which ends at the last position.
+        lengths: how many tokens the text of each token has, `[B, 1, T]`, where scaling heeds it; the result
+            is then `[B, 1, T, R]`. None: there is one text, which ends at the last position.
     """
     by_length = rotary.scaling is not None and rotary.scaling.by_length
     if by_length and lengths is None:
