@@ -14,6 +14,7 @@ from headstart.lab.rules import Rule
 TEMPLATE = Path(__file__).with_name("template.py")
 """What `lab new` writes: an experiment that runs as it is."""
 CLAIMS: tuple[str, ...] = (
+    "why.c02_economy",
     "bert.c07_masks",
     "bert.c08_both_sides",
     "bert.c10_sizes",
@@ -24,6 +25,7 @@ CLAIMS: tuple[str, ...] = (
     "choose.c18_targets",
     "data.c20_funnel",
     "data.c21_memorised",
+    "scaling.c25_ten_times",
     "scaling.c26_six_n_d",
     "scaling.c28_inference",
     "training.c30_vocabulary",

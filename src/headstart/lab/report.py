@@ -283,7 +283,7 @@ def _effects(result: Result) -> Markup:
     headers = [
         "effect",
         "",
-        "mean",
+        "mean, or furthest off",
         "95 % interval, seeds; units",
         "n seeds × units",
         "deviation",

@@ -38,6 +38,7 @@ class Estimate:
     """An effect over seeds and units."""
 
     mean: float
+    """Of an exact rule, which knows no mean: the value that is furthest off."""
     deviation: float | None
     """Of the seeds' values; None: there is one seed."""
     seeds: int
@@ -232,7 +233,8 @@ class Exact(_OnEffect):
             because = f"{self.effect}: of {len(numbers)} values one is {off:.5g} off {asked}"
         because += f", where {_number(self.tolerance)} is allowed" if self.tolerance else ", exactly"
         word: Word = "supported" if holds else "contradicted"
-        found = Estimate(float(numbers.mean()), None, len(values), None, len(numbers))
+        furthest = float(numbers[np.abs(numbers - self.against).argmax()])
+        found = Estimate(furthest, None, len(values), None, len(numbers) // len(values))
         margin = self.tolerance or None
         ends = (self.against - self.tolerance, self.against + self.tolerance)
         return Part(

@@ -1,0 +1,1 @@
+"""Claims about why to pre-train."""
