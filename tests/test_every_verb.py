@@ -33,6 +33,7 @@ VERBS: dict[str, list[str]] = {
     "evaluate": ["MODEL", "--data", "text:TEXT", "--out", "OUT"],
     "predict": ["MODEL", "TEXT", "--out", "OUT.jsonl"],
     "generate": ["MODEL", "--file", "TEXT", "--out", "OUT.jsonl"],
+    "batch": ["MODEL", "REQUESTS", "--out", "OUT.jsonl"],
     "import": ["MODEL", "--out", "OUT"],
     "export": ["MODEL", "--out", "OUT"],
     "plan": ["--compute", "1e15", "--write", "OUT.yaml"],
@@ -87,6 +88,7 @@ def made(tmp_path_factory, tokens, tokenizer, tiny):
         "text.txt": ["The captain and the ship went down to the sea again."] * 50,
         "labels.jsonl": [json.dumps({"text": "a b", "label": "xy"[n % 2]}) for n in range(80)],
         "scored.jsonl": [json.dumps({"text": "a b", "score": n % 6}) for n in range(80)],
+        "requests.jsonl": [json.dumps({"custom_id": "1", "url": "/v1/embeddings", "body": {"input": "a"}})],
         "runs.csv": ["parameters,tokens,loss", *(f"{n}e6,{n}e8,{4 - n / 10}" for n in range(1, 9))],
         "recipe.yaml": [f"tokens: {tokens}", "context: 32", "rows: 8"],
     }
@@ -100,7 +102,7 @@ def made(tmp_path_factory, tokens, tokenizer, tiny):
     return {
         "TEXT": folder / "text.txt", "LABELS": folder / "labels.jsonl", "SCORED": folder / "scored.jsonl",
         "RUNS": folder / "runs.csv", "RECIPE": folder / "recipe.yaml", "TOKENS": tokens, "TOKENIZER": tokens,
-        "MODEL": folder / "model", "CORPUS": folder / "corpus",
+        "REQUESTS": folder / "requests.jsonl", "MODEL": folder / "model", "CORPUS": folder / "corpus",
     }  # fmt: skip
 
 
@@ -162,7 +164,8 @@ READS = {
     "SCORED": ("corpus train-quality",),
     "CORPUS": ("tokenizer train", "tokenizer encode"),
     "TOKENS": ("pretrain",),
-    "MODEL": ("finetune", "evaluate", "import", "export"),
+    "MODEL": ("finetune", "evaluate", "import", "export", "batch"),
+    "REQUESTS": ("batch",),
     "RUNS": ("plan fit",),
     "RECIPE": ("plan sweep",),
 }

@@ -8,6 +8,7 @@ from types import FrameType
 import typer
 
 from headstart import __version__
+from headstart.cli.batch import batch
 from headstart.cli.control import control
 from headstart.cli.corpus import corpus
 from headstart.cli.data import data
@@ -55,6 +56,7 @@ app.command()(fill_mask)
 app.command("import")(import_model)
 app.command()(export)
 app.command()(serve)
+app.command()(batch)
 app.command()(report)
 app.command()(models)
 app.add_typer(lab, name="lab")

@@ -1,9 +1,12 @@
 """The application: guard, routes, and errors in one shape."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -66,6 +69,42 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.asgi(scope, receive, send)
+
+    async def ask(self, route: str, body: Any) -> tuple[int, bytes]:
+        """Status and body of the answer to a POST, without a network."""
+        key = self.settings.api_key
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        headers += [(b"authorization", f"Bearer {key}".encode())] if key else []
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": route,
+            "raw_path": route.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": headers,
+            "server": ("localhost", 80),
+            "client": ("localhost", 0),
+        }
+        sent: list[Any] = []
+        incoming = [{"type": "http.request", "body": orjson.dumps(body), "more_body": False}]
+        done = asyncio.Event()
+
+        async def receive() -> Any:
+            if incoming:
+                return incoming.pop()
+            await done.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self(scope, receive, send)
+        status = next(message["status"] for message in sent if message["type"] == "http.response.start")
+        return status, b"".join(message.get("body", b"") for message in sent)
 
     async def preload(self) -> None:
         """Load a model that is served alone; of several each is loaded when it is first asked.

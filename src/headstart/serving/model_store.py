@@ -247,12 +247,12 @@ def named_folders(folders: list[Path], named: list[str]) -> dict[str, Path]:
     """
     pairs = [(folder_name(folder), folder) for folder in folders]
     for one in named:
-        name, equals, folder = one.partition("=")
-        if not equals or not name or not folder:
+        name, equals, path = one.partition("=")
+        if not equals or not name or not path:
             raise HeadstartError(
                 f"--model {one} names no model; write it as NAME=FOLDER, as in spam=runs/spam"
             )
-        pairs.append((name, Path(folder)))
+        pairs.append((name, Path(path)))
     if not pairs:
         raise HeadstartError("there is nothing to serve; give a model folder, or --model NAME=FOLDER")
     found: dict[str, Path] = {}

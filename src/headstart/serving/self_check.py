@@ -1,10 +1,7 @@
 """`headstart serve --check`: every model is loaded and asked one request of each kind it answers."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
-
-import orjson
 
 from headstart.errors import HeadstartError
 from headstart.serving.app import Application
@@ -36,7 +33,7 @@ async def self_check(application: Application, say: Callable[[str], None]) -> No
     """
     for described in application.service.store.descriptions.values():
         for route in described.routes:
-            status, answer = await ask(application, route, example(described, route))
+            status, answer = await application.ask(route, example(described, route))
             shown = answer[:SHOWN].decode("utf-8", "replace") + ("..." if len(answer) > SHOWN else "")
             if status != 200:
                 raise HeadstartError(f"{described.name} answered {route} with {status}: {shown}")
@@ -70,40 +67,3 @@ def example(described: Description, route: str) -> dict[str, Any]:
         TOKENIZE: {"prompt": TEXT},
     }
     return {"model": described.name} | bodies[route]
-
-
-async def ask(application: Application, route: str, body: dict[str, Any]) -> tuple[int, bytes]:
-    """Status and body of an answer, without a network."""
-    key = application.settings.api_key
-    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-    headers += [(b"authorization", f"Bearer {key}".encode())] if key else []
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": route,
-        "raw_path": route.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": headers,
-        "server": ("localhost", 80),
-        "client": ("localhost", 0),
-    }
-    sent: list[Any] = []
-    incoming = [{"type": "http.request", "body": orjson.dumps(body), "more_body": False}]
-    done = asyncio.Event()
-
-    async def receive() -> Any:
-        if incoming:
-            return incoming.pop()
-        await done.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    await application(scope, receive, send)
-    status = next(message["status"] for message in sent if message["type"] == "http.response.start")
-    return status, b"".join(message.get("body", b"") for message in sent)

@@ -183,8 +183,8 @@ class TaskWorker:
             results = self.model.compute(operation, option, inputs)
         except Exception as error:
             if len(parts) > 1:
-                for part in parts:
-                    self._compute([part])
+                for one in parts:
+                    self._compute([one])
                 return
             (job, _) = parts[0]
             if not isinstance(error, HeadstartError):

@@ -1,0 +1,50 @@
+"""`headstart batch`: a file of requests, answered without a server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import Replace
+
+
+def batch(
+    folder: Annotated[Path, typer.Argument(help="A model or run folder.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="JSON lines: custom_id, url (a route of serve) and body, as OpenAI's batches."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Write the answers here, in the order of the requests.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME=FOLDER", help="A further model that requests may name."),
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
+    replace: Replace = False,
+) -> None:
+    """Answer a file of requests as the server would, many at a time.
+
+    A batch that was stopped goes on where it was when the same command is given again.
+    """
+    from headstart.errors import HeadstartError
+    from headstart.output import output_file
+    from headstart.training.machine import dtype_named
+
+    try:
+        from headstart.serving.app import Application
+        from headstart.serving.batch_file import answer_batch
+        from headstart.serving.model_store import named_folders
+        from headstart.serving.settings import ServeSettings
+    except ModuleNotFoundError as error:
+        raise HeadstartError(
+            f"batch needs {error.name}; install it with pip install 'headstart[serve]'"
+        ) from None
+
+    folders = named_folders([folder], model or [])
+    with output_file(out, inputs=[file, *folders.values()], replace=replace) as place:
+        settings = ServeSettings(
+            precision=str(dtype_named(precision)).removeprefix("torch."), access_log=False
+        )
+        counts = answer_batch(Application(folders, settings), file, place)
+    earlier = f", {counts.kept:,} of them by an earlier call" if counts.kept else ""
+    typer.echo(f"{counts.requests:,} requests answered{earlier}; {counts.failed:,} are errors: {out}")

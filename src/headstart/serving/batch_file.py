@@ -1,0 +1,171 @@
+"""A file of requests answered by the same routes as the server, in OpenAI's format of batches.
+
+    {"custom_id": "1", "method": "POST", "url": "/v1/classify", "body": {"input": "..."}}
+
+Answers are kept in a file beside the output as they come, each with a fingerprint of its request and the
+models, so that a batch that was stopped goes on where it was. The output appears whole, in the order of the
+requests.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headstart.errors import HeadstartError
+from headstart.folder import atomic, fingerprint
+from headstart.progress import ProgressBar
+from headstart.serving.app import Application
+
+AT_ONCE = 64
+"""Requests that are being answered."""
+
+
+class BatchLine(BaseModel):
+    """A line of the input."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    custom_id: str
+    method: str = "POST"
+    url: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BatchCounts:
+    """What became of a file."""
+
+    requests: int
+    kept: int
+    """Answered by an earlier call."""
+    failed: int
+    """Answered by an error."""
+
+
+def read_batch(path: Path) -> Iterator[BatchLine]:
+    """The requests of a file.
+
+    Raises:
+        HeadstartError: a line that is none, or asks for a stream, or has the id of an earlier one.
+    """
+    seen: set[str] = set()
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                found = BatchLine.model_validate(orjson.loads(line))
+            except orjson.JSONDecodeError as error:
+                raise HeadstartError(f"{path} line {number} is no JSON ({error.msg}); correct it") from None
+            except ValidationError as error:
+                first = error.errors()[0]
+                key = ".".join(map(str, first["loc"])) or "it"
+                raise HeadstartError(
+                    f"{path} line {number}: {key} is wrong ({first['msg']}); correct it"
+                ) from None
+            if found.method != "POST" or found.body.get("stream"):
+                raise HeadstartError(
+                    f"{path} line {number}: a batch has POST requests without stream; correct it"
+                )
+            if found.custom_id in seen:
+                raise HeadstartError(f"{path} line {number}: custom_id {found.custom_id!r} was there before")
+            seen.add(found.custom_id)
+            yield found
+
+
+def answer_batch(application: Application, source: Path, out: Path) -> BatchCounts:
+    """Answer every request of `source`, and write the answers to `out`, which is claimed already.
+
+    Raises:
+        HeadstartError: see `read_batch`; nothing is asked then.
+    """
+    total = sum(1 for _ in read_batch(source))
+    part = out.with_name(f".{out.name}.part")
+    kept = _answered(part, again=False)
+    described = application.service.store.descriptions.values()
+    models = {one.name: f"{one.folder.absolute()} of {one.created}" for one in described}
+    with part.open("ab") as file, ProgressBar("answering", total, "requests") as bar:
+        earlier = asyncio.run(_answer_all(application, source, kept, models, file, bar))
+    places = _answered(part, again=True)
+    failed = 0
+    with part.open("rb") as answers, atomic(out) as temporary, temporary.open("wb") as whole:
+        for line in read_batch(source):
+            answers.seek(places[_key(line, models)])
+            answer = orjson.loads(answers.readline())["answer"]
+            failed += answer["response"]["status_code"] != 200
+            whole.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
+    part.unlink()
+    return BatchCounts(total, earlier, failed)
+
+
+async def _answer_all(
+    application: Application,
+    source: Path,
+    kept: Mapping[str, int],
+    models: Mapping[str, str],
+    file: BinaryIO,
+    bar: ProgressBar,
+) -> int:
+    """Ask what has no answer yet; returns how many had one."""
+    earlier, asked = 0, set[asyncio.Task[None]]()
+
+    async def one(line: BatchLine, key: str) -> None:
+        status, body = await application.ask(line.url, line.body)
+        identity = uuid4().hex
+        answer = {
+            "id": f"batch_req_{identity}",
+            "custom_id": line.custom_id,
+            "response": {"status_code": status, "request_id": identity, "body": orjson.loads(body)},
+            "error": None,
+        }
+        file.write(orjson.dumps({"key": key, "answer": answer}, option=orjson.OPT_APPEND_NEWLINE))
+        file.flush()
+        bar.advance(1)
+
+    for line in read_batch(source):
+        key = _key(line, models)
+        if key in kept:
+            earlier += 1
+            bar.advance(1)
+            continue
+        asked.add(asyncio.create_task(one(line, key)))
+        if len(asked) >= AT_ONCE:
+            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    await asyncio.gather(*asked)
+    await application.service.store.close()
+    return earlier
+
+
+def _key(line: BatchLine, models: Mapping[str, str]) -> str:
+    """What an answer is the answer to."""
+    return fingerprint([line.model_dump(), dict(models)])
+
+
+def _answered(part: Path, again: bool) -> dict[str, int]:
+    """Where the answers of this and earlier calls begin, by key, the last of each; a line that was cut goes.
+
+    Args:
+        again: also those that another try may change: the server was busy, or made a mistake.
+    """
+    found: dict[str, int] = {}
+    if not part.exists():
+        return found
+    place = 0
+    with part.open("r+b") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                file.truncate(place)
+                break
+            said = orjson.loads(line)
+            status = said["answer"]["response"]["status_code"]
+            if again or (status < 500 and status != 429):
+                found[said["key"]] = place
+            place += len(line)
+    return found

@@ -1,0 +1,115 @@
+"""Files of requests: answers in their order, and a batch that was stopped goes on where it was."""
+
+import json
+
+import pytest
+from served_client import SETTINGS
+
+from headstart.errors import HeadstartError
+from headstart.serving.app import Application
+from headstart.serving.batch_file import answer_batch
+
+REQUESTS = [
+    {"custom_id": f"r{number}", "method": "POST", "url": url, "body": body}
+    for number, (url, body) in enumerate(
+        [
+            ("/v1/classify", {"model": "sea", "input": "The captain waits."}),
+            ("/v1/completions", {"model": "causal", "prompt": "The", "max_tokens": 5, "temperature": 0}),
+            ("/v1/classify", {"model": "nobody", "input": "x"}),
+            ("/v1/embeddings", {"model": "sea", "input": ["a", "b"]}),
+            ("/v1/nothing", {}),
+        ]
+        * 3
+    )
+]
+
+
+def write(path, requests):
+    path.write_text("".join(json.dumps(one) + "\n" for one in requests))
+
+
+@pytest.fixture
+def application(folders):
+    """A new one for each call, as each command makes one."""
+    return lambda: Application({name: folders[name] for name in ("sea", "causal")}, SETTINGS)
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_request_has_its_answer_in_order(application, client, tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write(source, REQUESTS)
+    counts = answer_batch(application(), source, out)
+    answers = read(out)
+    assert [one["custom_id"] for one in answers] == [one["custom_id"] for one in REQUESTS]
+    assert [one["response"]["status_code"] for one in answers] == [200, 200, 404, 200, 404] * 3
+    assert (counts.requests, counts.kept, counts.failed) == (15, 0, 6)
+    alone = [client.post(asked["url"], asked["body"]).json() for asked in REQUESTS[:5]]
+    found = [answer["response"]["body"] for answer in answers[:5]]
+    assert found[1]["choices"] == alone[1]["choices"]
+    assert found[2]["error"]["code"] == alone[2]["error"]["code"] == "model_not_found"
+    for one, other in zip(found[3]["data"], alone[3]["data"], strict=True):
+        assert one["embedding"] == pytest.approx(other["embedding"], abs=1e-6)
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
+
+
+def test_a_batch_that_was_stopped_goes_on(application, tmp_path, monkeypatch):
+    source, out, part = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / ".out.jsonl.part"
+    write(source, REQUESTS[:6])
+    answer_batch(application(), source, out)
+    whole = read(out)
+
+    stopping = application()
+    ask, asked = stopping.ask, []
+
+    async def stops(route, body):
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        asked.append(route)
+        return await ask(route, body)
+
+    monkeypatch.setattr(stopping, "ask", stops)
+    again = tmp_path / "again.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        answer_batch(stopping, source, again)
+    part = tmp_path / ".again.jsonl.part"
+    done = part.read_bytes()
+    part.write_bytes(done + b'{"key": "cut in the mid')
+    counts = answer_batch(application(), source, again)
+    assert counts.kept == len(done.splitlines())
+    assert [one["response"]["status_code"] for one in read(again)] == [
+        one["response"]["status_code"] for one in whole
+    ]
+    assert not part.exists()
+
+
+def test_a_request_that_was_changed_is_asked_again(application, tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write(source, REQUESTS[:1])
+    part = tmp_path / ".out.jsonl.part"
+    answer = {"response": {"status_code": 200, "body": {}}}
+    part.write_text(json.dumps({"key": "of another request", "answer": answer}) + "\n")
+    assert answer_batch(application(), source, out).kept == 0
+    assert read(out)[0]["response"]["body"]["results"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "line 2 is no JSON"),
+        ('{"url": "/v1/classify", "body": {}}', "custom_id"),
+        ('{"custom_id": "r0", "url": "/v1/classify", "body": {}}', "was there before"),
+        ('{"custom_id": "x", "url": "/v1/classify", "body": {"stream": true}}', "without stream"),
+        ('{"custom_id": "x", "method": "GET", "url": "/v1/models", "body": {}}', "POST"),
+        ('{"custom_id": "x", "url": "/v1/classify", "body": {}, "bdy": 1}', "bdy"),
+    ],
+)
+def test_a_wrong_line_is_said_before_anything_is_asked(application, tmp_path, line, said):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps(REQUESTS[0]) + "\n" + line + "\n")
+    with pytest.raises(HeadstartError, match=said):
+        answer_batch(application(), source, out)
+    assert not out.exists()
+    assert not (tmp_path / ".out.jsonl.part").exists()
