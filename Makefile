@@ -2,6 +2,7 @@
 #
 #   make quickstart                    the main job: raw crawl -> corpus -> models -> report
 #   make quickstart ARGS="--minutes 3" with options of `headstart quickstart`
+#   make studio                        the models and runs of a folder in the browser; ARGS="runs --port 8000"
 #   make test | test-slow | lint       what has to pass before a commit
 #   make reference                     docs/reference-settings.md from the recipe classes
 #   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
@@ -23,10 +24,31 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart test test-slow test-faults reference check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
+.PHONY: quickstart studio web check-web test test-slow test-faults reference check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
+
+# The studio's pages are built with a node from PyPI, in an environment of its own.
+PAGES := src/headstart/studio/static/index.html
+WEB := .web/.venv
+
+studio: $(VENV)/.installed-studio $(PAGES)
+	$(BIN)/headstart studio $(ARGS)
+
+web: $(PAGES)
+
+$(PAGES): web/package.json web/package-lock.json web/vite.config.ts src/headstart/page/tokens.css \
+		$(shell find web/src -type f) | $(WEB)/.installed
+	$(WEB)/bin/python hatch_build.py
+	@touch $@
+
+$(WEB)/.installed: web/node.txt | $(WEB)/bin/python
+	$(WEB)/bin/pip install --quiet --require-hashes --requirement web/node.txt
+	@touch $@
+
+check-web: $(PAGES)
+	$(WEB)/bin/python hatch_build.py check
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
@@ -150,9 +172,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
 	tools/install $(VENV)
 	@touch $@
 
+$(VENV)/.installed-studio: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
+	tools/install $(VENV) studio
+	@touch $@
+
 $(VENV)/.installed-dev: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
 	tools/install $(VENV) dev
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-studio
 
 clean:
-	rm -rf $(VENV) $(DECODE) $(TRAIN) $(CORPUS) $(RULES) $(EXTRACTION) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .web web/node_modules src/headstart/studio/static $(VENV) $(DECODE) $(TRAIN) $(CORPUS) $(RULES) $(EXTRACTION) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -451,14 +451,18 @@ def test_colours_can_be_read_on_both_pages() -> None:
         dark, light = sorted((luminance(one), luminance(other)))
         return (light + 0.05) / (dark + 0.05)
 
-    style = Path(charts.__file__).with_name("page.css").read_text("utf-8")
+    style = Path(charts.__file__).with_name("tokens.css").read_text("utf-8")
+    roles = ("attention", "draw", "query", "key", "value", "stream", "gradient")
+    families = ("encoder", "decoder", "encoder-decoder", "elmo", "static")
     themes = [
         dict(re.findall(r"--([\w-]+): (#\w{6})", block))
         for block in re.findall(r":root {(.*?)}", style, re.S)
     ]
     assert len(themes) == 2
     for theme in themes:
-        for name in ("ink", "muted", "blue", "vermillion", "green", "grey", "purple", "amber"):
+        plain = ("ink", "muted", "blue", "vermillion", "green", "grey", "purple", "amber")
+        for name in (*plain, *roles, *families):
             assert contrast(theme[name], theme["page"]) >= 4.5, name
+            assert contrast(theme[name], theme["wash"]) >= 4.5, name
         for tint in ("raised", "tint-0", "tint-1", "tint-2", "tint-3"):
             assert contrast(theme["muted"], theme[tint]) >= 4.5, tint

@@ -27,6 +27,7 @@ from headstart.cli.quickstart import quickstart
 from headstart.cli.report import report
 from headstart.cli.serve import serve
 from headstart.cli.settings import command_with_settings
+from headstart.cli.studio import studio
 from headstart.cli.tokenizer import tokenizer
 from headstart.console import guard_streams
 from headstart.errors import HeadstartError, Stopped, explain
@@ -60,6 +61,7 @@ app.command()(batch)
 app.command()(report)
 app.command()(models)
 app.add_typer(lab, name="lab")
+app.command()(studio)
 
 
 def _version(wanted: bool) -> None:

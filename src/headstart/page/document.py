@@ -10,6 +10,8 @@ from headstart.folder import atomic, read_json, write_json
 from headstart.page.charts import shapes
 from headstart.page.markup import Markup, element, join
 
+TOKENS = Path(__file__).with_name("tokens.css")
+"""Colours and faces of reports, exports and the studio."""
 PAGE_STYLE = Path(__file__).with_name("page.css")
 REPORT_STYLE = Path(__file__).with_name("report.css")
 """Rules for the pages about corpora and quality models: funnels and examples of text."""
@@ -21,6 +23,11 @@ Facts = TypeVar("Facts")
 
 Chapter = tuple[str, str, Iterable[Markup]]
 """The name of a section in addresses, its title, and what stands in it."""
+
+
+def page_style() -> str:
+    """The rules of all pages."""
+    return TOKENS.read_text("utf-8") + PAGE_STYLE.read_text("utf-8")
 
 
 def document(
@@ -57,7 +64,7 @@ def document(
         element("meta", name="description", content=description) if description else None,
         element("title", f"{title} · headstart"),
         element("link", rel="icon", href="data:,"),
-        element("style", Markup(PAGE_STYLE.read_text("utf-8") + style)),
+        element("style", Markup(page_style() + style)),
     )
     small = [element("span", fact) for fact in byline if fact]
     masthead = element(

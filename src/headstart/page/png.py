@@ -8,7 +8,7 @@ from typing import Any
 from headstart.errors import HeadstartError
 from headstart.folder import atomic
 from headstart.output import output_file
-from headstart.page.document import PAGE_STYLE
+from headstart.page.document import page_style
 from headstart.page.markup import Markup, element
 from headstart.page.plot import PLOT_STYLE, WIDTH
 
@@ -54,7 +54,7 @@ def _renderer() -> Any:
 
 def _light_style() -> str:
     """The rules of plots, with the light theme's colours in place of variables, which it ignores."""
-    page, plots = PAGE_STYLE.read_text("utf-8"), PLOT_STYLE.read_text("utf-8")
+    page, plots = page_style(), PLOT_STYLE.read_text("utf-8")
     light = page.split("@media")[0]
     colours = dict(re.findall(r"--([\w-]+): (#\w+)", light))
     styles = {name: colours[of] for name, of in re.findall(r"\.(s\d) { --c: var\(--(\w+)\) }", page)}

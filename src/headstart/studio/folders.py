@@ -1,0 +1,205 @@
+"""What lies under the studio's folders, and where an address leads.
+
+An address (`at`) is a POSIX path relative to a root; of roots after the first `N:` stands before it. Nothing
+outside of the roots can be addressed, links followed.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from headstart.errors import HeadstartError
+from headstart.folder import MANIFEST
+
+Kind = Literal["quickstart", "run", "task", "model", "corpus", "tokens", "tokenizer", "vectors", "sweep"]
+
+DEPTH = 3  # levels of folders that are listed
+MOST = 2_000  # folders that are looked at
+LARGEST = 4_000_000  # bytes of a JSON file that is read for a listing
+FORMATS: dict[str, Kind] = {
+    "headstart.corpus": "corpus",
+    "headstart.tokens": "tokens",
+    "headstart.word vectors": "vectors",
+    "headstart.elmo model": "vectors",
+}
+
+
+class Absent(HeadstartError):
+    """There is nothing at an address, or nothing that may be seen: the answer does not tell which."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One folder of the listing."""
+
+    at: str
+    kind: Kind
+    modified: float
+    """Seconds since 1970."""
+    family: str | None = None
+    architecture: str | None = None
+    """encoder, decoder, encoder-decoder; None where that is not known."""
+    live: bool = False
+    """Whether a run wrote into it in the last half minute and has not ended."""
+
+
+@dataclass(frozen=True)
+class State:
+    """One state of a model over its training."""
+
+    at: str
+    step: int | None
+    """None: the finished model."""
+    kind: Literal["snapshot", "checkpoint", "model"]
+
+
+class Folders:
+    """The roots, and what is in them."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        for root in roots:
+            if not root.is_dir():
+                raise HeadstartError(f"there is no folder {root}; give one that holds runs or models")
+        self.roots = [root.resolve() for root in roots]
+
+    def find(self, at: str) -> Path:
+        """The folder or file at an address.
+
+        Raises:
+            Absent: it is not there, or outside of the roots.
+        """
+        number, colon, rest = at.partition(":")
+        index, inside = (int(number), rest) if colon and number.isdigit() else (0, at)
+        absent = Absent(f"there is nothing at {at!r}; go back to the list of folders")
+        if index >= len(self.roots) or "\0" in at or inside.startswith("/") or "\\" in inside:
+            raise absent
+        root = self.roots[index]
+        try:
+            path = (root / inside).resolve()
+            there = path.is_relative_to(root) and path.exists()
+        except OSError:
+            there = False
+        if not there:
+            raise absent
+        return path
+
+    def address(self, path: Path) -> str:
+        """The address of a path inside a root."""
+        for number, root in enumerate(self.roots):
+            if path.is_relative_to(root):
+                inside = path.relative_to(root).as_posix()
+                return inside if number == 0 else f"{number}:{inside}"
+        raise Absent(f"{path} is in none of the studio's folders")
+
+    def listing(self) -> list[Folder]:
+        """Every folder that headstart knows the kind of, the newest first."""
+        found = [one for root in self.roots for path in _walk(root) if (one := self._known(path)) is not None]
+        return sorted(found, key=lambda one: -one.modified)
+
+    def states(self, at: str) -> list[State]:
+        """The states of a run's model in the order of training; of a model folder only itself."""
+        folder = self.find(at)
+        by_step: dict[int, State] = {}
+        for name, kind in (("checkpoints", "checkpoint"), ("snapshots", "snapshot")):
+            for path in folder.glob(f"{name}/step-*"):
+                if path.name[5:].isdigit() and path.resolve().is_relative_to(folder):
+                    step = int(path.name[5:])
+                    by_step[step] = State(self.address(path), step, kind)  # type: ignore[arg-type]
+        states = [by_step[step] for step in sorted(by_step)]
+        if (folder / "model" / "config.json").exists():
+            states.append(State(self.address(folder / "model"), None, "model"))
+        elif (folder / "config.json").exists():
+            states.append(State(at, None, "model"))
+        return states
+
+    def _known(self, path: Path) -> Folder | None:
+        try:
+            kind = kind_of(path)
+            if kind is None:
+                return None
+            metrics = path / "metrics.jsonl"
+            modified = max(entry.stat().st_mtime for entry in (path, metrics) if entry.exists())
+            family, architecture = _family(path)
+            live = kind == "run" and not (path / "model").exists() and _age(metrics) < 30
+            return Folder(self.address(path), kind, modified, family, architecture, live)
+        except (OSError, ValueError, Absent):  # deleted while it was looked at, or not ours to read
+            return None
+
+
+def kind_of(path: Path) -> Kind | None:
+    """What a folder is, by its markers, the cheapest first; None: nothing of headstart's."""
+    if (path / "quickstart.json").exists():
+        return "quickstart"
+    if (path / "run.json").exists() and (path / "recipe.yaml").exists():
+        return "task" if (path / "scores.json").exists() else "run"
+    if (path / "config.json").exists() and any(path.glob("*.safetensors")):
+        return "model"
+    if (path / MANIFEST).exists():
+        return FORMATS.get(str(small_json(path / MANIFEST).get("format")))
+    if (path / "fit.json").exists():
+        return "sweep"
+    return "tokenizer" if (path / "tokenizer.json").exists() else None
+
+
+def small_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a folder that is only listed; empty where there is none, or none of a usual size."""
+    try:
+        if path.stat().st_size > LARGEST:
+            return {}
+        found = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Folders to a depth, breadth first, links not followed; of those that are known only the inside of a
+    quickstart is listed."""
+    waiting, seen = [(root, 0)], 0
+    while waiting:
+        path, depth = waiting.pop(0)
+        seen += 1
+        if seen > MOST:
+            return
+        yield path
+        if depth == DEPTH or (depth and kind_of(path) not in (None, "quickstart")):
+            continue
+        try:
+            inside = sorted(
+                entry.path
+                for entry in os.scandir(path)
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+            )
+        except OSError:
+            continue
+        waiting += [(Path(name), depth + 1) for name in inside]
+
+
+def _family(path: Path) -> tuple[str | None, str | None]:
+    """The family and the architecture of a model or run folder, as far as its files say."""
+    for place in (path, path / "model", *sorted(path.glob("snapshots/step-0"))):
+        config = small_json(place / "config.json")
+        stamp = config.get("headstart")
+        family = stamp.get("family") if isinstance(stamp, dict) else config.get("model_type")
+        if isinstance(family, str):
+            return family, _architecture(config, family)
+    return None, None
+
+
+def _architecture(config: dict[str, Any], family: str) -> str:
+    if config.get("is_encoder_decoder"):
+        return "encoder-decoder"
+    named = " ".join(str(one) for one in config.get("architectures") or [])
+    if "CausalLM" in named or "LMHead" in named or family == "headstart-decoder":
+        return "decoder"
+    return "encoder"
+
+
+def _age(path: Path) -> float:
+    import time
+
+    return time.time() - path.stat().st_mtime if path.exists() else float("inf")

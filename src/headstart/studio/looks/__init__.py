@@ -1,0 +1,1 @@
+"""What the worker process computes, a file a view: models and ids in, fields and arrays out."""

@@ -1,0 +1,51 @@
+"""What the routes share: the folders, the worker, the jobs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.responses import Response
+
+from headstart.errors import HeadstartError
+from headstart.studio.folders import Folders
+from headstart.studio.frames import MEDIA_TYPE
+from headstart.studio.jobs import Jobs
+from headstart.studio.worker import Worker
+
+
+@dataclass
+class Studio:
+    """One running studio."""
+
+    folders: Folders
+    worker: Worker
+    jobs: Jobs
+    read_only: bool
+
+    def may_change(self) -> None:
+        """Refuse what changes something where the studio was started to look only."""
+        if self.read_only:
+            raise HeadstartError("this studio was started with --read-only; start it without to change runs")
+
+    def run_folder(self, at: str) -> Path:
+        """A folder with `metrics.jsonl`, or a run that has not yet written any."""
+        found = self.folders.find(at)
+        if not any((found / name).exists() for name in ("metrics.jsonl", "run.json")):
+            raise HeadstartError(
+                f"{at} is no run: it has no metrics.jsonl; choose a folder of `headstart pretrain`"
+            )
+        return found
+
+
+def _studio(request: Request) -> Studio:
+    found: Studio = request.app.state.studio
+    return found
+
+
+StudioState = Annotated[Studio, Depends(_studio)]
+
+
+def frame(content: bytes) -> Response:
+    """The answer that holds a frame."""
+    return Response(content, media_type=MEDIA_TYPE)

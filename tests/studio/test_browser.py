@@ -1,0 +1,190 @@
+"""The studio in a real Chromium: what is on the screen is what Python says, and anybody can use it.
+
+Skipped with a reason where there is no Chromium or the pages were not built; under HEADSTART_BROWSER=required
+that is a failure.
+"""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = ROOT / "src" / "headstart" / "studio" / "static" / "index.html"
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
+
+VIEWS = {"home": "", "generation": "?at=run"}
+READY = {"home": ".groups li", "generation": ".ribbon .next"}
+
+
+def missing() -> str | None:
+    """What the browser tests lack."""
+    if not PAGES.exists():
+        return "the studio's pages are not built: make web"
+    if chromium() is None:
+        return "there is no Chromium: apt install chromium"
+    return None
+
+
+def chromium() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def address(studio_root):
+    """A studio that listens, and its token."""
+    if (reason := missing()) is not None:
+        if os.environ.get("HEADSTART_BROWSER") == "required":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    import uvicorn
+
+    from headstart.studio.app import create
+
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    app = create([studio_root], port)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{port}", app.token
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def browser(address):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """A page that has entered; its errors, and its requests to elsewhere, fail the test."""
+    base, token = address
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    troubles: list[str] = []
+    page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on(
+        "request", lambda asked: None if asked.url.startswith((base, "data:")) else troubles.append(asked.url)
+    )
+    page.goto(f"{base}/?token={token}")
+    yield page
+    context.close()
+    assert troubles == []
+
+
+def go(page, address, view: str, more: str = "") -> None:
+    page.goto(f"{address[0]}/#{view}{VIEWS[view]}{more}")
+    page.wait_for_selector(READY[view], timeout=PATIENCE)
+
+
+def printed(page) -> str:
+    """What the view's own Python lines print."""
+    code = page.locator("[data-python]").first.text_content()
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(code, "shown", "exec"), {})
+    return out.getvalue().removesuffix("\n")
+
+
+def test_twelve_tokens_are_what_python_generates(page, address) -> None:
+    go(page, address, "generation")
+    for _ in range(12):
+        before = page.locator(".ribbon .token").count()
+        if not page.locator("[data-next]").is_enabled():
+            break
+        page.keyboard.press("n")
+        page.wait_for_function(
+            f"document.querySelectorAll('.ribbon .token').length != {before}", timeout=20_000
+        )
+    shown = page.locator(".ribbon li button:not(.given):not(.next)").all_text_contents()
+    text = "".join(shown).replace("·", " ").replace("⏎", "\n")
+    assert text
+    assert text.strip() == printed(page).strip()
+
+
+def test_the_sentence_says_the_entropy_of_the_next_token(page, address, studio_root) -> None:
+    import torch
+
+    from headstart.training.restore import load_any
+
+    go(page, address, "generation")
+    said = page.locator("[data-summary]").text_content()
+    loaded = load_any(studio_root / "run")
+    from headstart.generation.config import GenerationConfig, ModelIds
+    from headstart.generation.sampling import constrain
+    from headstart.generation.text import opened
+
+    ids = opened(loaded.tokenizer, loaded.tokenizer.encode("It was a"))
+    with torch.no_grad():
+        logits = loaded.model.logits(loaded.model(torch.tensor([ids]))[:, -1]).float()
+    allowed = constrain(logits, [ids], [[]], GenerationConfig.of(loaded), ModelIds.of(loaded), 99)[0]
+    chances = allowed.double().softmax(-1)
+    bits = float(-(chances * chances.clamp(min=1e-300).log2()).sum())
+    found = re.search(r"the model is ([\d.]+) bits unsure", said)
+    assert found, said
+    assert float(found[1]) == pytest.approx(bits, rel=0.01)
+
+
+def test_a_way_can_be_left_and_found_again_by_keys_alone(page, address) -> None:
+    go(page, address, "generation")
+    page.keyboard.press("2")
+    page.wait_for_selector(".node.here")
+    page.keyboard.press("Backspace")
+    page.wait_for_selector(".node:not(.here)")
+    page.keyboard.press("3")
+    page.wait_for_function("document.querySelectorAll('.node').length == 2")
+    page.keyboard.press("g")
+    page.keyboard.press("h")
+    page.wait_for_selector(READY["home"], timeout=PATIENCE)
+    page.keyboard.press("/")
+    page.keyboard.type("generation: run")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(READY["generation"], timeout=PATIENCE)
+
+
+def test_how_a_row_came_about_opens_in_place(page, address) -> None:
+    go(page, address, "generation")
+    page.locator("[aria-label='Layer 2, head 3']").first.click()
+    page.wait_for_selector(".story tbody tr", timeout=PATIENCE)
+    shares = page.locator(".story .weight").all_text_contents()
+    total = sum(float(share.replace("%", "").strip()) for share in shares)
+    assert total == pytest.approx(100, abs=1)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_everybody_can_use_it(browser, address, view, theme) -> None:
+    """No violation that axe finds, nothing wider than the screen, at three widths; motion is off if asked."""
+    base, token = address
+    context = browser.new_context(color_scheme=theme, reduced_motion="reduce", bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{base}/?token={token}")
+    for width in (360, 768, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        go(page, address, view)
+        time.sleep(0.3)
+        wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wider <= 0, f"{view} overflows by {wider} px at {width} px"
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+        found = page.evaluate("tags => axe.run({runOnly: tags})", tags)["violations"]
+        said = [(one["id"], one["nodes"][0]["target"], one["nodes"][0]["failureSummary"]) for one in found]
+        assert said == [], f"{view} at {width} px"
+    context.close()

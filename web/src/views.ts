@@ -1,0 +1,28 @@
+/** Every view: where it is, its key, which folders it takes, and how it is fetched when first needed. */
+import type { Component } from 'svelte'
+import type { Folder } from './api/types'
+
+export interface View {
+  path: string
+  title: string
+  key: string
+  about: string
+  takes: (folder: Folder) => boolean
+  load: () => Promise<{ default: Component }>
+}
+
+const writes = (folder: Folder) => folder.architecture !== 'encoder' && ['run', 'model'].includes(folder.kind)
+
+export const VIEWS: View[] = [
+  {
+    path: 'generation', title: 'Generation', key: 'w', about: 'how the next token comes about, and every way that was tried',
+    takes: (folder) => writes(folder) && folder.family !== null, load: () => import('./views/generation/View.svelte'),
+  },
+]
+
+export const HOME: View = {
+  path: 'home', title: 'Home', key: 'h', about: 'what lies in your folders', takes: () => true,
+  load: () => import('./views/home/View.svelte'),
+}
+
+export const viewAt = (path: string): View => VIEWS.find((view) => view.path === path) ?? HOME
