@@ -12,8 +12,9 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,23 @@ def locked(path: Path, what: Path) -> Iterator[None]:
         if _is_at(descriptor, path):
             path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+@contextmanager
+def waited_for(path: Path, what: Path, every: float = 0.2) -> Iterator[None]:
+    """The same, once whoever holds the lock lets go of it: for what is held for moments.
+
+    Args:
+        every: seconds between two tries.
+    """
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locked(path, what))
+                break
+            except InUse:
+                time.sleep(every)
+        yield
 
 
 def _acquire(path: Path, what: Path) -> int:

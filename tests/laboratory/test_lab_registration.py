@@ -2,6 +2,8 @@
 
 import ast
 import json
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from headstart.lab.conduct import refuse_younger
 from headstart.lab.registration import FILE, Intent, Registrations, plain_code, rule_hash
 from headstart.lab.registry import experiments
 from headstart.lab.rules import Gain
+from headstart.lock import locked
 
 SHIPPED = Path(registration.__file__).with_name("registered.json")
 
@@ -85,6 +88,23 @@ def test_a_rule_younger_than_its_run_gives_no_verdict(tmp_path) -> None:
     with pytest.raises(HeadstartError, match="no verdict by a rule that is younger than its run"):
         refuse_younger("C99", entry, "2020-01-01")
     refuse_younger("C99", {**entry, "why": "nobody had looked"}, "2020-01-01")
+
+
+def test_two_processes_take_turns(tmp_path) -> None:
+    book, started = Registrations(tmp_path), threading.Event()
+
+    def other() -> None:
+        started.set()
+        Registrations(tmp_path).add([intent(seeds=5)])
+
+    thread = threading.Thread(target=other)
+    with locked(tmp_path / f".{FILE}.lock", book.file):
+        thread.start()
+        started.wait()
+        time.sleep(0.05)
+        assert not book.file.exists(), "it waits"
+    thread.join()
+    assert len(book.read()) == 1
 
 
 def test_what_decides_is_hashed_and_words_are_not(tmp_path) -> None:

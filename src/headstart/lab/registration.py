@@ -20,7 +20,7 @@ from headstart.errors import HeadstartError
 from headstart.folder import checked
 from headstart.lab.claim import Experiment, jsonable
 from headstart.lab.rules import VERSION
-from headstart.lock import locked
+from headstart.lock import waited_for
 
 FILE = "registrations.jsonl"
 SOURCE = Path(__file__).parents[1]
@@ -189,7 +189,7 @@ class Registrations:
             HeadstartError: a rule was changed, or has runs already, and nobody said why.
         """
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self.file.with_name(f".{FILE}.lock"), self.file):
+        with waited_for(self.file.with_name(f".{FILE}.lock"), self.file):
             known, made = self.read(), []
             for intent in intents:
                 name = (intent.claim, intent.level)
