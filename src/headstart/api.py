@@ -44,6 +44,8 @@ class Model:
         self.predictor = predictor
         self.score: Score | None = None
         """Of a model just fine-tuned: its main figure on the test data."""
+        self.rounded_from: Path | None = None
+        """Of a model whose weights are kept in less than float32: the folder that has them whole."""
         self.notes: list[str] = []
         """Of a model just fine-tuned: what was found in the data; of one that was read: what of its folder is
         not obeyed."""
@@ -152,8 +154,10 @@ class Model:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the model folder, as transformers reads it."""
-        if self.predictor is not None:
+        """Write the model folder, as transformers reads it, with weights in float32."""
+        if self.rounded_from is not None:
+            self._whole().save(folder)
+        elif self.predictor is not None:
             self.predictor.save(Path(folder), task_card(self.predictor))
             write_check(Path(folder), self.predictor)
             if self.score is not None:
@@ -168,7 +172,7 @@ class Model:
         Raises:
             HeadstartError: a model that was adapted in another way, or not read from a folder.
         """
-        predictor = self._task_model()
+        predictor = self._whole()._task_model()
         predictor.save_adapter(Path(folder), task_card(predictor))
 
     def check(self) -> float | None:
@@ -180,6 +184,12 @@ class Model:
         """
         folder = self.loaded.folder
         return None if folder is None else check(folder, self._task_model())
+
+    def _whole(self) -> "Model":
+        """The model with all the bits of its weights, for what goes on from them."""
+        if self.rounded_from is None:
+            return self
+        return Model(load_model(self.rounded_from, self.loaded.model.dtype))
 
     def _task_model(self) -> Predictor:
         return self.predictor or self._read_task_model
@@ -197,9 +207,13 @@ def load(folder: str | Path, precision: str = "float32") -> Model:
     """Read a model folder, or a run folder with one in it.
 
     Args:
-        precision: what it computes in, "float32" or "bfloat16".
+        precision: what it computes in, "float32" or "bfloat16". Weights are then kept in it too; fine-tuning
+            and saving go on from the folder's own.
     """
     model = Model(load_model(Path(folder), dtype_named(precision)))
+    if precision != "float32":
+        model.rounded_from = Path(folder)
+        model.loaded.model.keep_rounded()
     if ignored := model.loaded.ignored_settings:
         model.notes.append(f"generation_config.json sets {', '.join(ignored)}, which is not obeyed")
     return model
@@ -239,7 +253,7 @@ def finetune(
     Returns:
         The task model, with the test score in `.score`.
     """
-    source = model if isinstance(model, Model) else load(model)
+    source = model._whole() if isinstance(model, Model) else load(model)
     recipe = FinetuneRecipe.checked({"adapt": adapt} | settings)
     found = read_finetuning_data(
         local_data(data),
@@ -277,7 +291,7 @@ def compare(
     Returns:
         `.ways` with the figures, `.text()` and `.markdown()` for reading, `.predictors` by way.
     """
-    source = model if isinstance(model, Model) else load(model)
+    source = model._whole() if isinstance(model, Model) else load(model)
     found = read_finetuning_data(
         local_data(data),
         test=local_data(test) if test else None,

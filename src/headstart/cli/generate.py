@@ -119,6 +119,7 @@ def generate(
     }
     given = _settings({name: value for name, value in given.items() if value is not None}, overrides)
     loaded = load_model(model, dtype_named(precision))
+    loaded.model.keep_rounded()
     if ignored := loaded.ignored_settings:
         typer.echo(f"headstart: generation_config.json sets {', '.join(ignored)}; not obeyed", err=True)
     if chat is None:

@@ -44,6 +44,7 @@ def predict(
 
     with written_to(out, [model, file], replace) as stream:
         loaded = load_model(model, dtype_named(precision))
+        loaded.model.keep_rounded()
         predictor = Predictor.of(loaded)
         if loaded.folder is not None:
             check(loaded.folder, predictor)

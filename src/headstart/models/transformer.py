@@ -256,7 +256,7 @@ class Transformer(nn.Module):
     """Token ids to hidden states, and hidden states to logits.
 
     `encoder` and `decoder` are the stacks that the configuration asks for. `dtype` is what
-    activations are computed in; weights stay in float32.
+    activations are computed in; weights are float32, until `keep_rounded`.
     """
 
     def __init__(self, config: TransformerConfig, dtype: torch.dtype = torch.float32) -> None:
@@ -276,6 +276,16 @@ class Transformer(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.output_bias else None
         self.pooler = Linear(config.width, config.width, bias=True) if config.pooler else None
         self.next_sentence = Linear(config.width, 2, bias=True) if config.next_sentence else None
+
+    def keep_rounded(self) -> None:
+        """Keep matrices in `dtype`, to which every forward pass would round them again: for inference alone.
+
+        What is computed stays the same to the bit. Norms and what else is computed with in float32 stay.
+        """
+        for part in self.modules():
+            if isinstance(part, Linear | nn.Embedding):
+                for parameter in part.parameters(recurse=False):
+                    parameter.data = parameter.data.to(self.dtype)
 
     def forward(
         self,
