@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -125,6 +126,7 @@ class Fixed(torch.nn.Module):
     def __init__(self, like: Transformer, logits: torch.Tensor) -> None:
         super().__init__()
         self.config, self.embedding, self.scores = like.config, like.embedding, logits
+        self.dtype = like.dtype
 
     def forward(self, ids, segments, cache, **others):
         return torch.zeros(*ids.shape, 1)
@@ -213,23 +215,27 @@ def test_learned_positions_of_an_encoder_decoder_are_used_up(twins) -> None:
 class StubDecoder:
     """Stands where a compiled decoder does; notes what it is asked to read."""
 
-    def __init__(self, logits) -> None:
-        self.logits, self.asked = logits, []
+    block_size = 1
 
-    def cache(self) -> list[int]:
-        return []
+    def __init__(self, model, logits) -> None:
+        self.model, self.logits, self.asked = model, logits, []
 
-    def read(self, caches, tokens) -> torch.Tensor:
+    def cache(self) -> SimpleNamespace:
+        return SimpleNamespace(length=0, ids=[])
+
+    def read_rows(self, caches, tokens, wanted) -> list[torch.Tensor]:
         self.asked.append([list(one) for one in tokens])
         for cache, new in zip(caches, tokens, strict=True):
-            cache += new
-        return torch.cat([self.logits(torch.tensor([cache])) for cache in caches])
+            cache.ids += new
+            cache.length += len(new)
+        assert [marks[-1] for marks in wanted] == [True] * len(caches)
+        return [self.logits(torch.tensor([cache.ids])) for cache in caches]
 
 
 @torch.no_grad()
 def test_a_compiled_decoder_reads_every_token_once(decoder) -> None:
     model = decoder.model
-    stub = StubDecoder(lambda ids: model.logits(model(ids)[:, -1]) * 2)
+    stub = StubDecoder(model, lambda ids: model.logits(model(ids)[:, -1]) * 2)
     prompts = ["It was", "The ship sailed"]
     assert generate(decoder, prompts, GREEDY, stub) == generate(decoder, prompts, GREEDY)
     assert len(stub.asked) == 20
@@ -244,7 +250,7 @@ def test_a_prompt_begins_as_the_tokenizers_template_says(decoder, single, prompt
     """Without what closes a text; and some models open none, though they have a token that could."""
     tokenizer = copy(decoder.tokenizer)
     tokenizer.template = parse_template(single, "A B", {"<s>": 0, "</s>": 1})
-    stub = StubDecoder(lambda ids: torch.zeros(1, 600))
+    stub = StubDecoder(decoder.model, lambda ids: torch.zeros(1, 600))
     generate(replace(decoder, tokenizer=tokenizer), [prompt], GREEDY, stub)
     assert stub.asked[0] == [[*expected, *tokenizer.encode(prompt)]]
 

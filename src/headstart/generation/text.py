@@ -1,9 +1,9 @@
 """Text out of a model, one token after another."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
-from random import Random
 from typing import Literal
 
 import torch
@@ -12,8 +12,10 @@ from headstart.errors import HeadstartError
 from headstart.generation.beam import beam_search
 from headstart.generation.config import GenerationConfig, ModelIds
 from headstart.generation.cpu_decoder import CPUDecoder
+from headstart.generation.engine.engine import free_memory, make_backend
+from headstart.generation.engine.request import Event, GenerationRequest
+from headstart.generation.engine.scheduler import EngineSettings, Scheduler
 from headstart.generation.incremental import CPUReader, ModelReader, Reader, at_rest
-from headstart.generation.sampling import choose, constrain
 from headstart.generation.text_stream import TextStream
 from headstart.interchange.model_folder import LoadedModel
 from headstart.models.transformer import Transformer
@@ -61,8 +63,9 @@ def generate(
 ) -> list[Generated]:
     """Continue each prompt, all of them together; or answer it, in an encoder-decoder.
 
-    With a compiled decoder, what is written for a prompt is bitwise what is written for it alone. Through the
-    model the prompts are one padded batch. Its rounding depends on the batch, so of two tokens that are
+    The prompts go through the scheduler that a server has too (`engine`), beam search apart. With a compiled
+    decoder, what is written for a prompt is bitwise what is written for it alone, in bfloat16 too. Through
+    the model the prompts are padded batches. Their rounding depends on the batch, so of two tokens that are
     nearly equally likely another one may be written, in bfloat16 sooner than in float32.
 
     A decoder is only good for rows as long as those it was trained on. Of a longer prompt it reads the end,
@@ -123,20 +126,10 @@ def pieces(
     answers = model.config.architecture == "encoder-decoder"
     read = [_read(tokenizer, prompt, answers) for prompt in prompts]
     with at_rest(model):
-        if answers:
-            assert ids.decoder_start is not None
-            reader: Reader = ModelReader(model, read)
-            starts = [[ids.decoder_start] for _ in prompts]
-        else:
-            reader = CPUReader(decoder) if decoder is not None else ModelReader(model)
-            starts = read
-        rows = [
-            _Row(number, start, TextStream(config.stop, opens=answers)) for number, start in enumerate(starts)
-        ]
         if config.beams > 1:
-            yield from _search(loaded, reader, rows, config, ids)
+            yield from _search(loaded, decoder, read, config, ids)
         else:
-            yield from _write(loaded, reader, rows, config, ids)
+            yield from _write(loaded, decoder, read, config, ids)
 
 
 def _must_write(loaded: LoadedModel) -> None:
@@ -174,107 +167,102 @@ def opened(tokenizer: Tokenizer, prompt: list[int]) -> list[int]:
 
 
 @dataclass
-class _Row:
+class _Text:
     """One text in the making."""
 
     number: int
-    prompt: list[int]
-    """What was read before its first own token."""
-    text: TextStream
-    written: list[int] = field(default_factory=list)
-    begin: int = 0
-    """Where in prompt and written tokens the row begins that the model sees."""
+    stream: TextStream
 
-    @property
-    def length(self) -> int:
-        """Of the row that the model sees."""
-        return len(self.prompt) + len(self.written) - self.begin
+    def add(self, token: int, piece: bytes, logprob: float | None, last: bool) -> TextChunk:
+        """Write a token; `last`: the text may not become longer."""
+        text = self.stream.push(piece)
+        if not self.stream.stopped and not last:
+            return TextChunk(self.number, text, token, logprob, None)
+        text += self.stream.finish()
+        return TextChunk(self.number, text, token, logprob, "stop" if self.stream.stopped else "length")
 
-    def seen(self) -> list[int]:
-        return [*self.prompt, *self.written][self.begin :]
-
-    def shorten(self, length: int) -> None:
-        """Let the model see the last `length` tokens alone, if there are more."""
-        self.begin += max(0, self.length - length)
-
-    def add(self, token: int, piece: bytes, longest: int) -> tuple[str, Finish | None]:
-        """Write a token; returns the text that is certain now, and whether it was the last."""
-        self.written.append(token)
-        text = self.text.push(piece)
-        if not self.text.stopped and len(self.written) < longest:
-            return text, None
-        text += self.text.finish()
-        return text, "stop" if self.text.stopped else "length"
+    def end(self) -> TextChunk:
+        """End without one more token."""
+        return TextChunk(self.number, self.stream.finish(), None, None, "stop")
 
 
 def _write(
-    loaded: LoadedModel, reader: Reader, rows: list[_Row], config: GenerationConfig, ids: ModelIds
+    loaded: LoadedModel,
+    decoder: CPUDecoder | None,
+    read: list[list[int]],
+    config: GenerationConfig,
+    ids: ModelIds,
 ) -> Iterator[TextChunk]:
     """Draw token after token."""
-    model, tokenizer = loaded.model, loaded.tokenizer
-    longest = _longest(model, config)
-    slides = model.config.architecture == "decoder"
-    random = {row.number: Random(config.seed) for row in rows}
-    for row in rows:
-        row.shorten(model.config.context if slides else row.length)
-    unread = [row.seen() for row in rows]
-    while rows:
-        logits = reader.read(unread)  # [B, V]
-        allowed = constrain(
-            logits, [row.prompt for row in rows], [row.written for row in rows], config, ids, longest
+    model, pieces = loaded.model, loaded.tokenizer.pieces
+    settings = EngineSettings(cache_bytes=free_memory() // 2, queue=None)
+    scheduler = Scheduler(make_backend(model, decoder, settings), settings)
+    came: list[tuple[int, Event]] = []
+
+    def sink(number: int, event: Event) -> None:
+        came.append((number, event))
+
+    top = 0 if config.logprobs else None
+    sequences = [
+        scheduler.submit(
+            GenerationRequest(prompt, config, ids, top_logprobs=top, slides=True), partial(sink, number)
         )
-        chosen = choose(allowed, config, [random[row.number].random() for row in rows])  # [B]
-        logprobs: list[float | None] = [None] * len(rows)
-        if config.logprobs:
-            logprobs = logits.log_softmax(-1).gather(-1, chosen[:, None])[:, 0].tolist()
-        going_on = []
-        for index, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
-            if token in ids.stop:
-                yield TextChunk(row.number, row.text.finish(), None, None, "stop")
+        for number, prompt in enumerate(read)
+    ]
+    opens = model.config.architecture == "encoder-decoder"
+    texts = [_Text(number, TextStream(config.stop, opens)) for number in range(len(read))]
+    while not scheduler.idle:
+        scheduler.step()
+        for number, event in came:
+            text, scored = texts[number], event.scored
+            if event.error is not None:
+                raise HeadstartError(event.error)
+            if text.stream.stopped:
                 continue
-            text, finish = row.add(token, tokenizer.pieces[token], longest)
-            yield TextChunk(row.number, text, token, logprobs[index], finish)
-            if finish is None:
-                going_on.append(index)
-        if going_on and len(going_on) < len(rows):
-            reader.keep(going_on)
-        rows = [rows[index] for index in going_on]
-        unread = [row.written[-1:] for row in rows]
-        full = [row for row in rows if slides and row.length > model.config.context]
-        if full:  # the others read again what they have read
-            for row in full:
-                row.shorten(max(1, model.config.context // 2))
-            reader.forget()
-            unread = [row.seen() for row in rows]
+            if scored is None:
+                yield text.end()
+            else:
+                yield text.add(scored.token, pieces[scored.token], scored.logprob, event.finish is not None)
+            sequences[number].cancelled = text.stream.stopped
+        came.clear()
 
 
 def _search(
-    loaded: LoadedModel, reader: Reader, rows: list[_Row], config: GenerationConfig, ids: ModelIds
+    loaded: LoadedModel,
+    decoder: CPUDecoder | None,
+    read: list[list[int]],
+    config: GenerationConfig,
+    ids: ModelIds,
 ) -> Iterator[TextChunk]:
-    """Search for each row's likeliest text, and give it token by token."""
+    """Search for each prompt's likeliest text, and give it token by token."""
     model, tokenizer = loaded.model, loaded.tokenizer
     longest = _longest(model, config)
-    prompts = [row.prompt for row in rows]
-    if model.config.architecture == "decoder":
+    answers = model.config.architecture == "encoder-decoder"
+    if answers:
+        assert ids.decoder_start is not None
+        reader: Reader = ModelReader(model, read)
+        prompts = [[ids.decoder_start] for _ in read]
+    else:
         room = model.config.context - longest
         if room < 1:
             raise HeadstartError(
                 f"this model reads {model.config.context} tokens, and beam search for {longest} leaves the "
                 "prompt no room; lower max_new_tokens, or set beams=1"
             )
-        prompts = [prompt[-room:] for prompt in prompts]
-    found = beam_search(reader, prompts, config, ids, longest)
-    for row, best in zip(rows, found, strict=True):
+        reader = CPUReader(decoder) if decoder is not None else ModelReader(model)
+        prompts = [prompt[-room:] for prompt in read]
+    for number, best in enumerate(beam_search(reader, prompts, config, ids, longest)):
+        text = _Text(number, TextStream(config.stop, opens=answers))
         ended = best.ids[-1] in ids.stop
         own = best.ids[:-1] if ended else best.ids
-        finish: Finish | None = None
-        for token, logprob in zip(own, best.logprobs, strict=False):
-            text, finish = row.add(token, tokenizer.pieces[token], len(best.ids))
-            yield TextChunk(row.number, text, token, logprob if config.logprobs else None, finish)
-            if finish is not None:
+        for place, (token, logprob) in enumerate(zip(own, best.logprobs, strict=False)):
+            told = logprob if config.logprobs else None
+            chunk = text.add(token, tokenizer.pieces[token], told, place == len(best.ids) - 1)
+            yield chunk
+            if chunk.finish is not None:
                 break
-        if finish is None:
-            yield TextChunk(row.number, row.text.finish(), None, None, "stop")
+        else:
+            yield text.end()
 
 
 def _longest(model: Transformer, config: GenerationConfig) -> int:

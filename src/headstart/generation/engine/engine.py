@@ -26,13 +26,13 @@ MOST_CACHE_BYTES = 4 * 2**30
 
 def make_backend(model: Transformer, decoder: CPUDecoder | None, settings: EngineSettings) -> Backend:
     """The compiled decoder where there is one, else the model itself."""
-    cache_bytes = settings.cache_bytes or min(MOST_CACHE_BYTES, _free_memory() // 4)
+    cache_bytes = settings.cache_bytes or min(MOST_CACHE_BYTES, free_memory() // 4)
     if decoder is not None:
         return CompiledRows(decoder, cache_bytes)
     return ModelRows(model, cache_bytes)
 
 
-def _free_memory() -> int:
+def free_memory() -> int:
     """Bytes that are free now; where the system does not tell, as many as make the most that is taken."""
     try:
         with open("/proc/meminfo") as file:  # noqa: PTH123

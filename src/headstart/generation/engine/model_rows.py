@@ -52,7 +52,8 @@ class ModelRows:
         bounded, wanted = config.position == "learned", request.config.max_new_tokens
         if bounded and len(request.ids) > config.context:
             raise ContextExceeded(
-                f"the source has {len(request.ids)} tokens, and this model reads {config.context}; shorten it"
+                f"a source of {len(request.ids)} tokens is longer than this model's {config.context} learned "
+                "positions; cut it, or split it into windows"
             )
         return Sequence(request, [start], min(wanted, config.context) if bounded else wanted, sink)
 
@@ -81,15 +82,16 @@ class ModelRows:
         written = {part.sequence: part for part in parts if part.sequence.read}
         if written:
             assert self.reader is not None
-            states = self.reader.states([written[sequence].tokens for sequence in self.rows])  # [B, 1, D]
-            found |= zip(self.rows, self.reader.logits(states), strict=True)
+            logits = self.reader.read([written[sequence].tokens for sequence in self.rows]).cpu()  # [B, V]
+            found |= zip(self.rows, logits[:, None], strict=True)
         begun = [part for part in parts if not part.sequence.read]
         if begun:
             sources = [part.sequence.request.ids for part in begun] if self.answers else None
             reader = ModelReader(self.model, sources)
             states = reader.states([part.tokens for part in begun])  # [B, T, D], padded on the left
             for part, own in zip(begun, states, strict=True):
-                found[part.sequence] = reader.logits(own[-part.count :][torch.tensor(part.wanted)])
+                wanted = own[-part.count :][torch.tensor(part.wanted)]  # [n, D]
+                found[part.sequence] = reader.logits(wanted).cpu()
             if self.reader is None:
                 self.reader = reader
             else:
