@@ -49,7 +49,7 @@ def overview(
             "level": None,
         }
         if found:
-            row |= {name: found[name] for name in ("verdict", "reason", "level")}  # type: ignore[literal-required]
+            row |= {name: found[name] for name in ("verdict", "reason", "level")}
         rows.append(row | {"minutes": {name: level.minutes for name, level in one.levels.items()}})
     if as_json:
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())

@@ -1,9 +1,11 @@
 """Where an experiment is measured: its level, its text, the runs that it asked for, and whose turn it is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
@@ -64,15 +66,13 @@ class Bench:
         documents = corpus_documents(self.make(self.corpus), ("id", "text"))
         return [document["text"] for document in documents if is_apart(document["id"], split)]
 
-    def rows(self, length: int, count: int) -> "Iterator[list[int]]":
+    def rows(self, length: int, count: int) -> list[list[int]]:
         """Held-out text in rows of token ids, of the usual tokenizer."""
         from headstart.tokenizer.shards import TokenRows
 
         rows = TokenRows(self.make(self.tokens), "heldout", length)
-        import numpy as np
-
         ids, _ = rows.read(np.arange(min(count, len(rows))))
-        yield from ids.tolist()
+        return [[int(token) for token in row] for row in ids]
 
 
 def raw_files(data: Sequence[Path]) -> tuple[tuple[Path, ...], bool]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headstart.lab.rules import Evidence, Rule, Value
+from headstart.lab.rules import Evidence, Rule
 from headstart.lab.runs import RunSpec
 
 LEVELS = ("quick", "full")
@@ -100,7 +100,8 @@ def by_level(name: str, levels: Sequence[float], values: Sequence[Any]) -> Serie
     return Series(name, points, [float(one) for one in spread])
 
 
-Numbers = Mapping[str, Value]
+Numbers = Mapping[str, Any]
+"""Name -> a number, or one for each test unit or level: a list, an array, a tensor."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def _passages(corpus: Path, tokenizer: Tokenizer, apart: Apart, count: int) -> l
     Raises:
         HeadstartError: there are fewer such documents.
     """
-    found = []
+    found: list[str] = []
     for document in corpus_documents(corpus, ("id", "text")):
         if len(found) < count and apart(document["id"]):
             ids = tokenizer.encode(document["text"][:4000])
