@@ -5,9 +5,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, TypeVar
+
+from headstart.errors import HeadstartError
+
+T = TypeVar("T")
 
 
 def available_cores() -> int:
@@ -15,9 +19,23 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class WorkerPool(ProcessPoolExecutor):
+    """A pool whose processes may not come up at all, as with too little memory (`ulimit -v`)."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        """See `ProcessPoolExecutor`; a `HeadstartError` where the server that forks them is gone."""
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except (EOFError, ConnectionError):
+            raise HeadstartError(
+                "no worker process can be started, for lack of memory, as it seems; raise the limit "
+                "(ulimit -v), close other programs, or take fewer workers"
+            ) from None
+
+
 def worker_pool(
     workers: int, preload: str, prepare: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
-) -> ProcessPoolExecutor:
+) -> WorkerPool:
     """A pool of processes forked from a server that never held threads or open files of this one.
 
     Args:
@@ -27,7 +45,7 @@ def worker_pool(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
-    return ProcessPoolExecutor(workers, context, _start, (prepare, arguments))
+    return WorkerPool(workers, context, _start, (prepare, arguments))
 
 
 def _start(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:

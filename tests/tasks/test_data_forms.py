@@ -1,6 +1,7 @@
 """Labelled data in the forms in which data sets and annotation tools publish them."""
 
 import json
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ import pytest
 from headstart.errors import HeadstartError
 from headstart.tasks.data.conll import read_conll
 from headstart.tasks.data.dataset import find_tasks, load_examples, load_task
+from headstart.tasks.data.rows import read_rows
 from headstart.tasks.data.tables import Dialect, dialect_of
 from headstart.tasks.examples import Choices, Conversation, Message
 from headstart.tasks.metrics.entities import entities
@@ -506,3 +508,25 @@ def test_right_and_wrong_answers_in_columns_of_their_own(tmp_path):
     examples = load_examples(jsonl(tmp_path / "gpqa.jsonl", gpqa))
     assert examples.inputs[0].options == ("a", "x", "y")
     assert examples.targets == [1, 1]
+
+
+def test_a_text_that_many_rows_of_a_parquet_file_repeat_is_held_once(tmp_path):
+    """A file of some kilobytes would be 24 GB of rows."""
+    large = "long " * 100_000
+    rows = [{"text": large if n % 5 else f"short {n}", "label": "ab"[n % 2]} for n in range(50)]
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(pa.concat_tables([table] * 1000), tmp_path / "bomb.parquet", compression="zstd")
+    assert (tmp_path / "bomb.parquet").stat().st_size < 2_000_000
+    found = [row["text"] for _, row in islice(read_rows(tmp_path / "bomb.parquet"), 2000)]
+    assert found[:50] == [row["text"] for row in rows]
+    assert len({id(text) for text in found if text == large}) <= 2  # one a batch
+
+
+def test_parquet_cells_come_whole(tmp_path):
+    rows = [
+        {"text": None, "label": 1, "tags": ["a", "b"], "more": {"x": "y"}},
+        {"text": "é", "label": None, "tags": None, "more": None},
+        {"text": "", "label": 3, "tags": [], "more": {"x": None}},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert [row for _, row in read_rows(tmp_path / "a.parquet")] == rows

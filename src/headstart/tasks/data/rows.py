@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart.errors import HeadstartError
@@ -214,15 +215,33 @@ def _jsonl(name: str, lines: Iterator[Row]) -> Iterator[Row]:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
+    """The rows of a Parquet file, in which rows with the same text share it.
+
+    A text that many rows have stands once in the file: a few kilobytes would be gigabytes of rows.
+    """
     try:
         number = 0
-        for batch in pq.ParquetFile(path).iter_batches(PARQUET_BATCH):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
+        with pq.ParquetFile(path) as file:
+            texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            for batch in file.iter_batches(PARQUET_BATCH):
+                columns = [_cells(column) for column in batch.columns]
+                for cells in zip(*columns, strict=True):
+                    number += 1
+                    yield number, dict(zip(batch.schema.names, cells, strict=True))
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise HeadstartError(f"{path} is not a readable Parquet file ({reason})") from None
+
+
+def _cells(column: pa.Array) -> list[Any]:
+    """The cells of a column; of texts that are numbers of values, each value once."""
+    if not pa.types.is_dictionary(column.type):
+        return list(column.to_pylist())
+    used = pc.unique(column.indices.drop_null())
+    values = [*column.dictionary.take(used).to_pylist(), None]
+    places = pc.fill_null(pc.index_in(column.indices, used), len(values) - 1)
+    return [values[place] for place in places.to_pylist()]
 
 
 def _arrow(path: Path) -> Iterator[Row]:
