@@ -212,7 +212,7 @@ class Guard:
     def _finish(self, scope: Scope, record: RequestRecord) -> None:
         if record.code is not None:
             self.metrics.rejected.labels(code=record.code).inc()
-        if not self.settings.access_log:
+        if not self.settings.access_log or scope["path"] in OPEN:  # probes ask every few seconds
             return
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
