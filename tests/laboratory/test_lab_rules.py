@@ -7,7 +7,19 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
 from headstart.errors import HeadstartError
-from headstart.lab.rules import Beyond, Every, Exact, Gain, Most, OnOwnData, Same, Trend, Within, estimate
+from headstart.lab.rules import (
+    Beyond,
+    Every,
+    Exact,
+    Gain,
+    Most,
+    OnOwnData,
+    Same,
+    Trend,
+    Within,
+    effect_values,
+    estimate,
+)
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False)
 several = st.lists(numbers, min_size=3, max_size=8)
@@ -85,6 +97,15 @@ def test_effects_are_paired_by_seed_and_unit() -> None:
     assert Exact("a - b", against=3.0).judge(evidence).verdict == "supported", "a measured name comes first"
     with pytest.raises(HeadstartError, match="'c', which was not measured; known: a, b"):
         Gain("a - c", 1.0).judge({name: evidence[name] for name in "ab"})
+
+
+def test_units_with_names_are_paired_by_name() -> None:
+    evidence = {"a": [{"x": 3.0, "y": 5.0}, {"y": 6.0, "x": 3.5}], "b": [{"y": 4.0, "x": 2.0}] * 2}
+    assert effect_values("a - b", evidence) == [[1.0, 1.0], [1.5, 2.0]]
+    assert effect_values("b", evidence) == [[4.0, 2.0]] * 2
+    for other in ({"x": 1.0, "z": 2.0}, {"x": 1.0}, [1.0, 2.0]):
+        with pytest.raises(HeadstartError, match="same units"):
+            effect_values("a", {"a": [evidence["a"][0], other]})
 
 
 @given(several, st.floats(0, 5), numbers)

@@ -100,8 +100,14 @@ def by_level(name: str, levels: Sequence[float], values: Sequence[Any]) -> Serie
     return Series(name, points, [float(one) for one in spread])
 
 
+def largest(values: Sequence[Any]) -> dict[str, float]:
+    """Of each named unit the largest value over seeds."""
+    return {unit: max(seed[unit] for seed in values) for unit in values[0]}
+
+
 Numbers = Mapping[str, Any]
-"""Name -> a number, or one for each test unit or level: a list, an array, a tensor."""
+"""Name -> a number, or one for each test unit or level: a list, an array, a tensor, a dict by the unit's
+name."""
 
 
 @dataclass(frozen=True)

@@ -290,6 +290,7 @@ def seeds_table(evidence: Evidence) -> list[Figure]:
 
 
 def _shown(value: Any) -> str:
+    value = list(value.values()) if isinstance(value, dict) else value
     if isinstance(value, list):
         return f"mean {sum(value) / max(len(value), 1):.4g} of {len(value)}"
     return f"{value:.5g}"
@@ -299,4 +300,6 @@ def _plain(value: Any) -> Any:
     """A measured value as JSON has it."""
     if hasattr(value, "tolist"):
         value = value.tolist()
+    if isinstance(value, dict):
+        return {str(unit): float(one) for unit, one in value.items()}
     return [float(one) for one in value] if isinstance(value, list | tuple) else float(value)

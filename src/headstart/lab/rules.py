@@ -27,10 +27,10 @@ FEW = 3
 """So many parts are told one by one."""
 
 Word = Literal["supported", "not-supported", "contradicted"]
-Value = float | list[float]
+Value = float | list[float] | dict[str, float]
 Evidence = Mapping[str, Sequence[Value]]
 """What was measured: name -> one value a seed; a value is a number, or one number for each test unit or
-level."""
+level, by the unit's name where it has one."""
 
 
 @dataclass(frozen=True)
@@ -181,18 +181,33 @@ def effect_values(effect: str, evidence: Evidence) -> list[Value]:
         HeadstartError: a name that was not measured.
     """
     if effect in evidence:
-        return list(evidence[effect])
+        return _numbers(effect, evidence[effect], evidence[effect])
     names = [name.strip() for name in re.split(r"\s-\s", effect)]
     for name in names:
         if name not in evidence:
             raise HeadstartError(
                 f"the rule asks for {name!r}, which was not measured; known: {', '.join(evidence)}"
             )
-    if len(names) == 1:
-        return list(evidence[names[0]])
-    first, second = (evidence[name] for name in names)
+    first, second = (_numbers(effect, evidence[name], evidence[names[0]]) for name in names)
     pairs = zip(first, second, strict=True)
     return [(np.asarray(a, float) - np.asarray(b, float)).tolist() for a, b in pairs]
+
+
+def _numbers(effect: str, values: Sequence[Value], like: Sequence[Value]) -> list[Value]:
+    """The values with the units of every seed in the order of those in `like`, where they have names.
+
+    Raises:
+        HeadstartError: not all were measured on the same units.
+    """
+    units = like[0] if like else None
+    if not isinstance(units, dict):
+        return list(values)
+    found: list[Value] = []
+    for one in values:
+        if not isinstance(one, dict) or set(one) != set(units):
+            raise HeadstartError(f"{effect}: not all of it was measured on the same units; measure it again")
+        found.append([one[unit] for unit in units])
+    return found
 
 
 @dataclass(frozen=True)

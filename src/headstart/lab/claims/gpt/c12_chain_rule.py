@@ -1,7 +1,7 @@
 """C12: is a text's probability in one pass the product of its single steps?"""
 
 from headstart.lab.bench import Bench
-from headstart.lab.claim import Claim, Figure, Level, Numbers, Source
+from headstart.lab.claim import Claim, Figure, Level, Numbers, Source, largest
 from headstart.lab.rules import Every, Evidence, Exact
 
 CLAIM = Claim(
@@ -33,21 +33,17 @@ def measure(bench: Bench) -> Numbers:
     ids = torch.tensor(list(bench.rows(32, 4)))
     models = {name: small(name, bench.seed, 4096) for name in WRITING}
     return {
-        "each prefix read anew": [chain_rule_deviation(models[name], ids, False) for name in WRITING],
-        "from the cache": [chain_rule_deviation(models[name], ids, True) for name in DECODERS],
+        "each prefix read anew": {name: chain_rule_deviation(models[name], ids, False) for name in WRITING},
+        "from the cache": {name: chain_rule_deviation(models[name], ids, True) for name in DECODERS},
     }
 
 
 def picture(evidence: Evidence) -> list[Figure]:
     """The largest deviation of every family."""
-    from headstart.lab.measures.exactness import DECODERS, WRITING
-
-    found = {}
-    for key, names in (("each prefix read anew", WRITING), ("from the cache", DECODERS)):
-        worst = [max(seed[place] for seed in evidence[key]) for place in range(len(names))]  # type: ignore[index]
-        found[key] = dict(zip(names, worst, strict=True))
+    columns = {name: largest(values) for name, values in evidence.items()}
+    anew = columns["each prefix read anew"]
     rows = [
-        [name, *(f"{column[name]:.1e}" if name in column else "–" for column in found.values())]
-        for name in WRITING
+        [name, *(f"{column[name]:.1e}" if name in column else "–" for column in columns.values())]
+        for name in anew
     ]
-    return [Figure("table", "Largest relative difference", columns=("family", *found), rows=rows)]
+    return [Figure("table", "Largest relative difference", columns=("family", *columns), rows=rows)]

@@ -1,7 +1,7 @@
 """C13: does any score change when later tokens change?"""
 
 from headstart.lab.bench import Bench
-from headstart.lab.claim import Claim, Figure, Level, Numbers, Source
+from headstart.lab.claim import Claim, Figure, Level, Numbers, Source, largest
 from headstart.lab.rules import Every, Evidence, Exact, Within
 
 CLAIM = Claim(
@@ -40,31 +40,22 @@ def measure(bench: Bench) -> Numbers:
     )
 
     ids = torch.tensor(list(bench.rows(32, 4)))
+    models = {name: small(name, bench.seed, 4096) for name in (*WRITING, *READING)}
+    changes = {name: change_of_the_past(model, ids, 20, bench.seed) for name, model in models.items()}
     return {
-        "change of a decoder's past": [
-            change_of_the_past(small(name, bench.seed, 4096), ids, 20, bench.seed) for name in DECODERS
-        ],
-        "change of an encoder-decoder's past": [
-            change_of_the_past(small(name, bench.seed, 4096), ids, 20, bench.seed)
-            for name in WRITING
-            if name not in DECODERS
-        ],
-        "cache against one pass": [cache_deviation(small(name, bench.seed, 4096), ids) for name in DECODERS],
-        "least change of an encoder": min(
-            change_of_the_past(small(name, bench.seed, 4096), ids, 20, bench.seed) for name in READING
-        ),
+        "change of a decoder's past": {name: changes[name] for name in DECODERS},
+        "change of an encoder-decoder's past": {n: changes[n] for n in WRITING if n not in DECODERS},
+        "cache against one pass": {name: cache_deviation(models[name], ids) for name in DECODERS},
+        "least change of an encoder": min(changes[name] for name in READING),
     }
 
 
 def picture(evidence: Evidence) -> list[Figure]:
     """The largest change of every decoder."""
-    from headstart.lab.measures.exactness import DECODERS
-
-    rows = []
-    for place, name in enumerate(DECODERS):
-        change = max(seed[place] for seed in evidence["change of a decoder's past"])  # type: ignore[index]
-        cached = max(seed[place] for seed in evidence["cache against one pass"])  # type: ignore[index]
-        rows.append([name, f"{change:g}", f"{cached:.1e}"])
+    change, cached = (
+        largest(evidence[name]) for name in ("change of a decoder's past", "cache against one pass")
+    )
+    rows = [[name, f"{change[name]:g}", f"{cached[name]:.1e}"] for name in change]
     control = min(evidence["least change of an encoder"])
     rows.append(["encoders, the control: at least", f"{control:.2g}", "–"])
     columns = ("family", "change of earlier scores", "cache against one pass, relative")

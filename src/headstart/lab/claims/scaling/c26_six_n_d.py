@@ -42,15 +42,15 @@ def measure(bench: Bench) -> Numbers:
     from headstart.lab.measures.exactness import DECODERS, READING, SIZES
     from headstart.models.registry import make_config
 
-    ratios = []
+    ratios = {}
     for family in (*DECODERS, *READING):
         if family == "chinchilla":  # its sinusoids of distances need no gradient
             continue
         forward, backward = counted_flops(make_config(family, SIZES | {"vocab_size": VOCABULARY}), 2, 32)
-        ratios.append(backward / forward)
+        ratios[family] = backward / forward
     return {
         "backward / forward": ratios,
-        "counted / 6 N D": [share(name, row_of(name)) for name in published()],
+        "counted / 6 N D": {name: share(name, row_of(name)) for name in published()},
     }
 
 
@@ -85,7 +85,7 @@ def share(name: str, row: int) -> float:
 def picture(evidence: Evidence) -> list[Figure]:
     """The ratio by model, and how it grows with the row."""
     series = [Series(name, [(float(row), share(name, row)) for row in ROWS]) for name in SHOWN]
-    bars = list(zip(published(), evidence["counted / 6 N D"][0], strict=True))  # type: ignore[arg-type]
+    bars = list(evidence["counted / 6 N D"][0].items())  # type: ignore[union-attr]
     return [
         Figure(
             "lines",
