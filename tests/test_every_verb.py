@@ -29,6 +29,7 @@ VERBS: dict[str, list[str]] = {
     "tokenizer train": ["CORPUS", "--out", "OUT", "vocab_size=400"],
     "tokenizer encode": ["CORPUS", "--tokenizer", "TOKENIZER", "--out", "OUT"],
     "pretrain": ["tokens=TOKENS", *TINY, "--out", "OUT"],
+    "distill": ["MODEL", "--data", "TOKENS", *TINY, "--out", "OUT"],
     "finetune": ["MODEL", "--data", "LABELS", "--out", "OUT", "epochs=1"],
     "evaluate": ["MODEL", "--data", "text:TEXT", "--out", "OUT"],
     "predict": ["MODEL", "TEXT", "--out", "OUT.jsonl"],

@@ -11,9 +11,9 @@ __version__ = "0.1.0"
 
 former_names.install()
 
-_HOMES = dict.fromkeys(("load", "finetune", "compare"), "headstart.api")
+_HOMES = dict.fromkeys(("load", "finetune", "compare", "distill"), "headstart.api")
 
-__all__ = ["__version__", "compare", "finetune", "load"]
+__all__ = ["__version__", "compare", "distill", "finetune", "load"]
 
 
 def __getattr__(name: str) -> Any:

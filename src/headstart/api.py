@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import orjson
 
 from headstart.evaluation.label_evaluation import evaluate_predictor, evaluation_examples
 from headstart.generation.chat import chat_ids
@@ -18,6 +19,7 @@ from headstart.interchange.model_folder import LoadedModel, load_model, save_mod
 from headstart.interchange.sentence_vectors import SentenceVectors
 from headstart.tasks.card import add_scores, task_card
 from headstart.tasks.data.parts import local_data
+from headstart.tasks.distillation.ways import distillation
 from headstart.tasks.examples import Input
 from headstart.tasks.finetuning.compare import WAYS, Compared
 from headstart.tasks.finetuning.compare import compare as compare_ways
@@ -301,3 +303,39 @@ def compare(
         seed=seed,
     )
     return compare_ways(source.loaded, found, FinetuneRecipe.checked(settings), ways, seed)
+
+
+def distill(
+    teacher: str | Path,
+    data: str | Path | None,
+    out: str | Path,
+    recipe: str | Path | None = None,
+    replace: bool = False,
+    **settings: Any,
+) -> Model:
+    """Train a small model beside a teacher, or read a static one out of it; a stopped run goes on.
+
+    Args:
+        teacher: a model folder.
+        data: a tokens or corpus folder, or files of text; None: `way="static"` needs none.
+        out: the run folder.
+        recipe: a YAML file of settings.
+        replace: delete what the run folder holds.
+        settings: of the way that `way` names, such as `steps=2000, model={"layers": 4}`; see
+            `docs/distillation.md`.
+
+    Returns:
+        The small model.
+
+    Raises:
+        HeadstartError: settings, text or a teacher that do not fit each other.
+    """
+    made = distillation(
+        Path(teacher),
+        Path(data) if data is not None else None,
+        Path(out),
+        Path(recipe) if recipe is not None else None,
+        [f"{name}={orjson.dumps(value, default=str).decode()}" for name, value in settings.items()],
+    )
+    folder, _ = made.run(Path(out), replace)
+    return load(folder)

@@ -75,7 +75,8 @@ class Setting:
 
 def kinds_of(recipe: type[Any]) -> tuple[type[Any], ...]:
     """The classes that hold a group's settings: where the group has several kinds, those of all kinds."""
-    return (recipe, *recipe.__subclasses__()) if issubclass(recipe, BaseModel) else (recipe,)
+    chosen = issubclass(recipe, BaseModel) and "kind" in recipe.model_fields
+    return (recipe, *recipe.__subclasses__()) if chosen else (recipe,)
 
 
 @cache

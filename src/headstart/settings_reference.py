@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from headstart.recipe import Recipe
 from headstart.setting_names import answers_of, group_in, kinds_of, types_of
 
 
@@ -60,10 +61,12 @@ def _other_defaults(kinds: Sequence[type], name: str, default: Any) -> str:
 
 @cache
 def meanings_of(recipe: type) -> dict[str, str]:
-    """The docstring below every setting of a class, in one line."""
+    """The docstring below every setting of a class, in one line; of a setting that it has from another class,
+    that one's."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(recipe)))
     body = tree.body[0].body  # type: ignore[attr-defined]
-    found = {}
+    above = [base for base in recipe.__bases__ if issubclass(base, Recipe) and base is not Recipe]
+    found = {name: text for base in above for name, text in meanings_of(base).items()}
     for field, text in pairwise(body):
         documented = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
         if isinstance(field, ast.AnnAssign) and documented:

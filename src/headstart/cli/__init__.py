@@ -22,7 +22,7 @@ from headstart.cli.lab import lab
 from headstart.cli.models import models
 from headstart.cli.plan import plan
 from headstart.cli.predict import predict
-from headstart.cli.pretrain import pretrain
+from headstart.cli.pretrain import distill, pretrain
 from headstart.cli.quickstart import quickstart
 from headstart.cli.report import report
 from headstart.cli.serve import serve
@@ -47,6 +47,7 @@ app.add_typer(corpus, name="corpus")
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(plan, name="plan")
 app.command(cls=command_with_settings("pretrain"))(pretrain)
+app.command(cls=command_with_settings("distill"))(distill)
 app.command()(control)
 app.add_typer(data, name="data")
 app.command(cls=command_with_settings("finetune"))(finetune)

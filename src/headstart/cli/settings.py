@@ -17,6 +17,9 @@ RECIPES = {
     "pretrain, model.family=elmo": ("ELMo", "headstart.training.elmo_run", "ElmoRecipe"),
     "pretrain, model.family=word2vec": ("word2vec", "headstart.training.word_vectors_run", "Word2VecRecipe"),
     "pretrain, model.family=glove": ("GloVe", "headstart.training.word_vectors_run", "GloveRecipe"),
+    "distill": ("Distillation", "headstart.training.distillation.recipe", "DistillRecipe"),
+    "distill, way=static": ("Static vectors", "headstart.training.distillation.recipe", "StaticRecipe"),
+    "distill, way=labels": ("Soft labels", "headstart.tasks.distillation.recipe", "LabelsRecipe"),
     "finetune": ("Fine-tuning", "headstart.tasks.finetuning.finetune_recipe", "FinetuneRecipe"),
     "generate": ("Generation", "headstart.generation.config", "GenerationConfig"),
 }

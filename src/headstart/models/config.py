@@ -82,7 +82,7 @@ class LayerPlan:
 # Far beyond any model; a damaged or hostile file that says more ends in a sentence, not in hours of work.
 BOUNDS = {
     "vocab_size": (1, 10**8),
-    "layers": (1, 10**4),
+    "layers": (0, 10**4),
     "encoder_layers": (0, 10**4),
     "width": (1, 10**6),
     "heads": (1, 10**5),
@@ -204,6 +204,8 @@ class TransformerConfig:
                 raise HeadstartError(
                     f"{name}={value!r} is not possible; it is a whole number, {least} to {most:,}"
                 )
+        if not self.layers and self.position != "none":
+            raise HeadstartError("layers=0 is a table of vectors, which has no positions; give layers")
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low <= value < high:

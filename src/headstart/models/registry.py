@@ -14,7 +14,7 @@ from headstart.models.families.gpt1 import GPT1
 from headstart.models.families.gpt2 import GPT2
 from headstart.models.families.gpt3 import GPT3
 from headstart.models.families.gpt_neox import GPT_NEOX
-from headstart.models.families.headstart_own import HEADSTART_DECODER, HEADSTART_ENCODER
+from headstart.models.families.headstart_own import HEADSTART_DECODER, HEADSTART_ENCODER, STATIC
 from headstart.models.families.house import HOUSE
 from headstart.models.families.llama import LLAMA
 from headstart.models.families.mistral import MISTRAL
@@ -58,6 +58,7 @@ FAMILIES: dict[str, Family] = {
         GEMMA3,
         SMOLLM3,
         HOUSE,
+        STATIC,
     )
 }
 
@@ -100,7 +101,12 @@ def make_config(name: str, sizes: dict[str, Any]) -> TransformerConfig:
 
 
 def _configuration(family: Family, sizes: dict[str, Any]) -> TransformerConfig:
-    fields = {**family.fixed, "family": family.name, "kv_heads": sizes.get("heads"), **sizes}
+    fields = {
+        **family.fixed,
+        "family": family.name,
+        "kv_heads": sizes.get("heads", family.fixed.get("heads")),
+        **sizes,
+    }
     if "window" in fields:
         fields["plan"] = (LayerPlan(), LayerPlan(window=fields.pop("window")))
     if fields["architecture"] == "encoder-decoder":

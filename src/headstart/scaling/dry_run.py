@@ -1,6 +1,7 @@
 """What a pre-training recipe is going to cost, before it starts: nothing is written."""
 
 import os
+from collections.abc import Callable
 from contextlib import closing
 from typing import TypedDict
 
@@ -16,7 +17,8 @@ from headstart.training.data_loader import DataLoader
 from headstart.training.machine import memory_bytes
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.schedule import rows_at, rows_before
-from headstart.training.step_cost import step_cost
+from headstart.training.step_cost import step_cost, trial
+from headstart.training.trainer import Trainer
 
 
 class RunCost(TypedDict):
@@ -40,8 +42,11 @@ class RunCost(TypedDict):
     """Whether the loss of the measured steps was one."""
 
 
-def dry_run(recipe: PretrainRecipe) -> RunCost:
+def dry_run(recipe: PretrainRecipe, make: Callable[[PretrainRecipe], Trainer] = trial) -> RunCost:
     """Parameters, operations, memory and time of a run; some steps are made, of a model that is thrown away.
+
+    Args:
+        make: gives the trainer, where it is no plain one.
 
     Raises:
         HeadstartError: what `pretrain` would refuse.
@@ -60,7 +65,7 @@ def dry_run(recipe: PretrainRecipe) -> RunCost:
     memory = run_memory(recipe, config)
     seconds, is_number, size = None, None, sum(counts.values())
     if processes == 1 and "RANK" not in os.environ:
-        cost = step_cost(recipe)
+        cost = step_cost(recipe, make=make)
         seconds, is_number = run_seconds(cost.seconds, recipe.steps), cost.is_number
     return {
         "parameters": counts | {"all": size},

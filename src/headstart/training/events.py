@@ -68,6 +68,13 @@ class EvaluationEvent(EventHead):
     bits_per_byte: NotRequired[float]
     perplexity: NotRequired[float]
     """Of ELMo."""
+    layer_loss: NotRequired[float]
+    """Of a distillation: from its teacher's states, a share of their mean square, or from its relations."""
+    cosine: NotRequired[float]
+    """Of a distillation: of the vectors of texts, its own and its teacher's."""
+    agreement: NotRequired[float]
+    """Of a distillation of labels: share of texts with its teacher's answer."""
+    texts: NotRequired[int]
     domains: NotRequired[dict[str, DomainFigures]]
 
 

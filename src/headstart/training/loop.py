@@ -5,7 +5,7 @@ as the uninterrupted run would: what a step reads and draws depends on the seed 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
-from headstart.interchange.model_folder import save_model
+from headstart.interchange.model_folder import LoadedModel, save_model
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, batch_flops
 from headstart.tokenizer.base import Tokenizer
@@ -66,7 +66,18 @@ BEST = "best.safetensors"
 """In a run with `early_stop`: the weights with the lowest held-out loss."""
 
 
-def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None, replace: bool = False) -> Path:
+def pretrain(
+    recipe: PretrainRecipe,
+    run: Path,
+    sample: Sampler | None = None,
+    replace: bool = False,
+    *,
+    make: "type[Run] | None" = None,
+    prepare: Callable[[], None] | None = None,
+    read: Sequence[Path] = (),
+    known: Sequence[Any] = (),
+    free: Set[str] = frozenset(),
+) -> Path:
     """Train a model as the recipe says, from its last checkpoint if there is one.
 
     Args:
@@ -74,6 +85,11 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None, r
         run: the run folder.
         sample: continues a prompt, for the samples over training of a causal model.
         replace: delete what the run folder holds.
+        make: the class of the run, where it is no plain one.
+        prepare: makes the tokens, which then lie in the run folder.
+        read: what is read besides.
+        known: what identifies them.
+        free: its settings on which the result does not depend.
 
     Returns:
         The model folder, `run/model`.
@@ -85,9 +101,12 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None, r
     """
     layout = start(recipe.parallel, recipe.device)
     try:
-        inputs = [recipe.tokens, *([recipe.start] if isinstance(recipe.start, Path) else [])]
+        inputs = [*([recipe.start] if isinstance(recipe.start, Path) else []), *read]
+        inputs += [recipe.tokens] if prepare is None else []
         with run_output(run, inputs, replace) if layout.main else nullcontext():
-            return _pretrain(recipe, run, layout, sample)
+            if prepare is not None:
+                prepare()
+            return _pretrain(recipe, run, layout, sample, make or Run, known, FREE | free)
     except torch.OutOfMemoryError:
         raise HeadstartError(
             f"the GPU has too little memory for micro_rows={recipe.micro_rows} of context={recipe.context}; "
@@ -99,18 +118,27 @@ def pretrain(recipe: PretrainRecipe, run: Path, sample: Sampler | None = None, r
         layout.close()
 
 
-def _pretrain(recipe: PretrainRecipe, run: Path, layout: ParallelContext, sample: Sampler | None) -> Path:
+def _pretrain(
+    recipe: PretrainRecipe,
+    run: Path,
+    layout: ParallelContext,
+    sample: Sampler | None,
+    make: "type[Run]",
+    known: Sequence[Any],
+    free: Set[str],
+) -> Path:
     folder = run / "model"
     tokens = tokens_manifest(recipe.tokens)
     tokenizer = open_tokenizer(recipe.tokens)
-    config = configuration(recipe)
+    config = make.configuration(recipe)
     if layout.main:
-        claim(run, recipe, [tokens["tokenizer_sha256"], tokens["splits"]], FREE, recipe.seed)
+        data = [tokens["tokenizer_sha256"], tokens["splits"], *known]
+        claim(run, recipe, data, set(free), recipe.seed)
     if layout.broadcast((folder / "config.json").exists()):
         return folder
     keep_freed_memory()
     model = build(config, recipe.seed, getattr(torch, recipe.precision))
-    trained = Run(recipe, run, model, tokenizer, layout, sample)
+    trained = make(recipe, run, model, tokenizer, layout, sample)
     trained.train()
     trained.write_model(folder, finished=True)
     return folder
@@ -160,6 +188,8 @@ class Run(RunFrame[PretrainProgress]):
     """The state of one pre-training run, and its steps."""
 
     unit = "tokens"
+    configuration = staticmethod(configuration)
+    """The model that a recipe trains."""
 
     def __init__(
         self,
@@ -183,7 +213,7 @@ class Run(RunFrame[PretrainProgress]):
         self.title, self.peak_rate = f"pre-train {recipe.objective.kind}", recipe.optimiser.matrix_rate
         self.recipe, self.tokenizer, self.sample = recipe, tokenizer, sample
         self.whole_config = model.config
-        self.trainer = Trainer(recipe, model, tokenizer, layout, begin=not self.checkpoints.folders())
+        self.trainer = self.make_trainer(model, begin=not self.checkpoints.folders())
         self.piece_bytes = torch.from_numpy(tokenizer.piece_bytes)
         self.diagnostics = Diagnostics()
         self.figures_every = recipe.figures_every or (GPU_FIGURES if layout.device.type == "cuda" else 1)
@@ -192,6 +222,10 @@ class Run(RunFrame[PretrainProgress]):
         """The run's seconds and core-seconds before the first of them."""
         self.peak = self._peak()
         """Operations a second of matrix products, as measured on this machine."""
+
+    def make_trainer(self, model: Transformer, begin: bool) -> Trainer:
+        """What computes the steps; `begin` as in `Trainer`."""
+        return Trainer(self.recipe, model, self.tokenizer, self.layout, begin)
 
     def _peak(self) -> float | None:
         if not self.layout.main:
@@ -266,9 +300,17 @@ class Run(RunFrame[PretrainProgress]):
             with torch.device("meta"):
                 whole = Transformer(self.whole_config)  # no memory of its own: it takes weights as they lie
             whole.load_state_dict(weights, assign=True)
-            card = model_card(recipe, whole, self.folder, None if finished else self.step)
+            card = self.card(whole, None if finished else self.step)
             dtype = torch.float32 if finished else torch.bfloat16
-            save_model(folder, whole, self.tokenizer, recipe.objective.head, card, dtype=dtype)
+            save_model(folder, self.as_loaded(whole), card, dtype=dtype)
+
+    def card(self, whole: Transformer, step: int | None) -> str:
+        """The model card, up to a step; None: of the finished model."""
+        return model_card(self.recipe, whole, self.folder, step)
+
+    def as_loaded(self, whole: Transformer) -> LoadedModel:
+        """The model as its folder will be read."""
+        return LoadedModel(whole, self.tokenizer, self.recipe.objective.head)
 
     # A step
 
@@ -401,7 +443,7 @@ class Run(RunFrame[PretrainProgress]):
     def _evaluate(self) -> None:
         recipe, layout, progress = self.recipe, self.layout, self.progress
         self.model.eval()
-        figures = held_out(self.trainer.data, layout, self.piece_bytes, recipe.micro_rows)
+        figures = self.held_out()
         better = math.isfinite(figures["loss"]) and (progress.best is None or figures["loss"] < progress.best)
         progress.worse = 0 if better else progress.worse + 1
         progress.best = figures["loss"] if better else progress.best
@@ -417,6 +459,10 @@ class Run(RunFrame[PretrainProgress]):
                     self.folder / "samples" / f"step-{self.step:06d}.json",
                     {"step": self.step, "samples": samples},
                 )
+
+    def held_out(self) -> dict[str, Any]:
+        """The figures of an evaluation."""
+        return held_out(self.trainer.data, self.layout, self.piece_bytes, self.recipe.micro_rows)
 
     def _spike(
         self, why: str, loss: float, norm: float, at: int, made: bool = False, left_out: bool = False

@@ -231,7 +231,7 @@ class PretrainRecipe(Recipe):
     """Share of the target that is spread over the vocabulary (Szegedy et al. 2016, section 7)."""
     steps: int = Field(1000, ge=1)
     """Updates of the weights in the whole run."""
-    start: Literal["random", "static"] | Path = "random"
+    start: Literal["random", "static", "teacher"] | Path = "random"
     """What is there before the first step: random weights; these with an embedding from co-occurrence counts;
     or a model folder of any known family, which goes on learning. `model` then says nothing."""
     seed: int = Field(0, ge=0, lt=2**31)
@@ -372,7 +372,11 @@ class PretrainRecipe(Recipe):
     def _go_on_gently(cls, values: Any) -> Any:
         """A model that goes on learning takes a tenth of the rates that a new one takes, if none are
         given."""
-        if not isinstance(values, dict) or values.get("start", "random") in ("random", "static"):
+        if not isinstance(values, dict) or values.get("start", "random") in (
+            "random",
+            "static",
+            "teacher",
+        ):
             return values
         given = values.get("optimiser", {})
         if not isinstance(given, dict):

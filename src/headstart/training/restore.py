@@ -14,9 +14,11 @@ from headstart.models.transformer import Transformer
 from headstart.models.vectors import elmo, word_vectors
 from headstart.models.vectors.elmo import ElmoLanguageModel
 from headstart.models.vectors.word_vectors import WordVectors
+from headstart.recipe import read_yaml
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.checkpoint import DAMAGE, Stored
 from headstart.training.configuration import configuration
+from headstart.training.distillation.recipe import DistillRecipe
 from headstart.training.elmo_run import TENSORS
 from headstart.training.loop import AVERAGE, WEIGHTS
 from headstart.training.recipe import PretrainRecipe
@@ -141,7 +143,8 @@ def _checkpoint(folder: Path, dtype: torch.dtype, within: Sequence[Path] | None)
         raise HeadstartError(
             f"{folder} is a checkpoint without its run: {recipe_file} is missing, which says what model it is"
         )
-    recipe = PretrainRecipe.load(recipe_file, [])
+    distilled = "teacher" in read_yaml(recipe_file)[0]
+    recipe = (DistillRecipe if distilled else PretrainRecipe).load(recipe_file, [])
     tokens = _found(recipe.tokens, recipe_file)
     if tokens is None:
         raise HeadstartError(

@@ -46,15 +46,18 @@ def trial(recipe: PretrainRecipe) -> Trainer:
     return Trainer(recipe, model, open_tokenizer(recipe.tokens), layout, begin=False)
 
 
-def step_cost(recipe: PretrainRecipe, steps: int = 3) -> StepCost:
+def step_cost(
+    recipe: PretrainRecipe, steps: int = 3, make: Callable[[PretrainRecipe], Trainer] = trial
+) -> StepCost:
     """Measure what one step of a recipe costs on this machine; trains a model that is thrown away.
 
     A loss that is no number takes as long as one that is, and nothing is left out or taken back for it.
 
     Args:
         steps: that are measured, after one to warm up.
+        make: gives the trainer, where it is no plain one.
     """
-    with closing(trial(recipe)) as trainer:
+    with closing(make(recipe)) as trainer:
 
         def step(number: int) -> tuple[float, float]:
             return trainer.step(number, rate_at(number, recipe.steps, recipe.optimiser))

@@ -11,7 +11,7 @@ from headstart.models.registry import family_named
 from headstart.models.transformer import Transformer
 from headstart.models.vectors.static_vectors import start_from_static
 from headstart.objectives.batch import Batch
-from headstart.objectives.vocabulary import read_vocabulary
+from headstart.objectives.vocabulary import Vocabulary, read_vocabulary
 from headstart.tokenizer.base import Tokenizer
 from headstart.training.data_loader import DataLoader
 from headstart.training.distributed.parallel import ParallelContext
@@ -43,16 +43,26 @@ class Trainer:
     ) -> None:
         self.recipe, self.model, self.layout = recipe, model, layout
         family = family_named(model.config.family)
-        self.data = DataLoader(recipe, read_vocabulary(tokenizer, family.decoder_start))
-        if begin and isinstance(recipe.start, Path):
-            model.load_state_dict(load_model(recipe.start).model.state_dict())
-        elif begin and recipe.start == "static":
-            ids, documents = self.data.train.beginning(STATIC_TOKENS)
-            start_from_static(model, ids, documents, recipe.seed, tokenizer.special.all)
+        self.data = self.loader(read_vocabulary(tokenizer, family.decoder_start))
+        if begin:
+            self.take_start(tokenizer)
         layout.parallelize(model, recipe)
         self.optimiser = Optimiser(model, recipe.optimiser)
         decay = recipe.optimiser.average
         self.average = None if decay is None else Average(model, decay)
+
+    def loader(self, vocabulary: Vocabulary) -> DataLoader:
+        """What makes the batches."""
+        return DataLoader(self.recipe, vocabulary)
+
+    def take_start(self, tokenizer: Tokenizer) -> None:
+        """Give the model the weights that `recipe.start` names."""
+        start = self.recipe.start
+        if isinstance(start, Path):
+            self.model.load_state_dict(load_model(start).model.state_dict())
+        elif start == "static":
+            ids, documents = self.data.train.beginning(STATIC_TOKENS)
+            start_from_static(self.model, ids, documents, self.recipe.seed, tokenizer.special.all)
 
     def gradients(self, batch: Batch, step: int, rows: int) -> tuple[Tensor, Tensor]:
         """Compute the gradients of a step; dropout depends on the seed and the step alone.
