@@ -6,6 +6,7 @@ that is a failure.
 
 import contextlib
 import io
+import json
 import os
 import re
 import shutil
@@ -16,13 +17,15 @@ from pathlib import Path
 
 import pytest
 
+from headstart.training.metrics import Metrics
+
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ROOT / "src" / "headstart" / "studio" / "static" / "index.html"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
 
-VIEWS = {"home": "", "generation": "?at=run"}
-READY = {"home": ".groups li", "generation": ".ribbon .next"}
+VIEWS = {"home": "", "generation": "?at=run", "run": "?at=run"}
+READY = {"home": ".groups li", "generation": ".ribbon .next", "run": "[data-ready] .word"}
 
 
 def missing() -> str | None:
@@ -166,6 +169,46 @@ def test_how_a_row_came_about_opens_in_place(page, address) -> None:
     shares = page.locator(".story .weight").all_text_contents()
     total = sum(float(share.replace("%", "").strip()) for share in shares)
     assert total == pytest.approx(100, abs=1)
+
+
+def test_the_last_loss_and_the_strip_are_those_of_the_files(page, address, studio_root) -> None:
+    go(page, address, "run")
+    said = page.locator("[data-summary]").text_content()
+    assert f"its training loss is {float(printed(page)):.3f} nats" in said
+    captured = json.loads((studio_root / "run" / "captures" / "step-000005" / "capture.json").read_text())
+    mean = page.locator(".step .mean").text_content()
+    assert float(mean.split()[1]) == pytest.approx(captured["loss"], rel=1e-3)
+    page.keyboard.press(".")
+    assert "A row of the step's batch" in page.locator(".told").text_content()
+
+
+def test_a_living_run_grows_and_is_steered(page, address, studio_root) -> None:
+    """Events come as they are written; what is asked for stands in the run's control file."""
+    run = studio_root / "living"
+    run.mkdir()
+    shutil.copy(studio_root / "run" / "recipe.yaml", run / "recipe.yaml")
+    shutil.copy(studio_root / "run" / "run.json", run / "run.json")
+    metrics = Metrics(run, 0, sinks=())
+    metrics.write("step", 1, loss=9.0, tokens=10, learning_rate=0.001)
+    try:
+        page.goto(f"{address[0]}/#run?at=living")
+        page.wait_for_selector("[data-steering]", timeout=PATIENCE)
+        for step in range(2, 30):
+            metrics.write("step", step, loss=9.0 / step, tokens=10 * step, learning_rate=0.001)
+        page.wait_for_function(
+            "document.querySelector('[data-summary]').textContent.includes('29')", timeout=20_000
+        )
+        assert "0.3103" in page.locator("[data-summary]").text_content()
+        page.get_by_role("button", name="Pause").click()
+        page.wait_for_selector("text=is asked for")
+        assert json.loads((run / "control.json").read_text())[0]["action"] == "pause"
+        metrics.write("control", 29, action="pause")
+        page.get_by_role("button", name="Resume").wait_for(timeout=20_000)
+        metrics.write("end", 29)
+        page.wait_for_selector("text=finished", timeout=20_000)
+    finally:
+        metrics.close()
+        shutil.rmtree(run)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

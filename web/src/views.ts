@@ -15,6 +15,10 @@ const writes = (folder: Folder) => folder.architecture !== 'encoder' && ['run', 
 
 export const VIEWS: View[] = [
   {
+    path: 'run', title: 'The run', key: 'r', about: 'one training step as one picture, and the whole run live',
+    takes: (folder) => folder.kind === 'run', load: () => import('./views/run/View.svelte'),
+  },
+  {
     path: 'generation', title: 'Generation', key: 'w', about: 'how the next token comes about, and every way that was tried',
     takes: (folder) => writes(folder) && folder.family !== null, load: () => import('./views/generation/View.svelte'),
   },

@@ -62,6 +62,15 @@ def history(run: Path, points: int) -> tuple[dict[str, Any], dict[str, np.ndarra
     }, {"steps": columns(events, points)}
 
 
+def statistics_of(run: Path, step: int) -> dict[str, Any] | None:
+    """Gradients and updates of every tensor at a step, where they were measured."""
+    found: Any = None
+    for event in read_metrics(run):
+        if event["kind"] == "statistics" and event["step"] == step:
+            found = event["tensors"]
+    return found
+
+
 def cursor_of(text: str) -> Cursor:
     """The cursor behind an event that a browser has seen, as its id says; without one the beginning."""
     place, dash, seq = text.partition("-")

@@ -10,5 +10,5 @@ test.each(cases as [number, string, string, string, string, string][])('%s is wr
 
 test('what is not known is a dash', () => {
   for (const value of [null, undefined, NaN, Infinity]) expect([exact(value), significant(value), amount(value)]).toEqual(['–', '–', '–'])
-  expect(percent(0.1234)).toBe('12.3 %')
+  expect(percent(0.1234)).toBe('12.3\u00a0%')
 })

@@ -53,7 +53,7 @@ export function amount(value: number | null | undefined, unit = ''): string {
 export const size = (bytes: number | null | undefined): string => amount(bytes, 'B')
 
 export function percent(share: number | null | undefined, digits = 3): string {
-  return known(share) ? `${significant(100 * share, digits)} %` : MISSING
+  return known(share) ? `${significant(100 * share, digits)}\u00a0%` : MISSING
 }
 
 export function duration(seconds: number | null | undefined): string {

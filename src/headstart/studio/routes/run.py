@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json
-from headstart.studio.events import history, stream
+from headstart.studio.events import history, statistics_of, stream
 from headstart.studio.frames import encode, quantised
 from headstart.studio.state import StudioState, frame
 from headstart.training.control import NUMBERS, send
@@ -88,7 +88,8 @@ def capture(studio: StudioState, at: str, step: int, row: Annotated[int, Query(g
     folder = studio.run_folder(at) / "captures" / f"step-{step:06d}"
     if not folder.is_dir():
         raise HeadstartError(f"there is no capture of step {step}; ask the run for one with Capture")
-    return frame(encode(*_captured(folder, row)))
+    fields, tensors = _captured(folder, row)
+    return frame(encode({**fields, "statistics": statistics_of(studio.run_folder(at), step)}, tensors))
 
 
 @router.post("/control")

@@ -5,7 +5,7 @@ import { summary } from './summary'
 const rules = { temperature: 0.5, top_k: 2, top_p: 1, min_p: 0 }
 const said = (temperature: number) => {
   const drawn = sample([2, 1, 0, -1], { ...rules, temperature }, 0)
-  return summary({ tail: '·a', likeliest: '·the', chosen: '·the', drawn, temperature, seed: 3, vocabulary: 4 }).map((part) => part.text).join('')
+  return summary({ tail: '·a', likeliest: '·the', chosen: '·the', drawn, temperature, seed: 3, vocabulary: 4 }).map((part) => part.text).join('').replaceAll('\u00a0', ' ')
 }
 
 test('the sentence has the numbers of what is drawn', () => {
