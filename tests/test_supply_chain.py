@@ -92,3 +92,14 @@ def test_a_file_with_another_hash_is_refused(tmp_path, changed, refused) -> None
     assert bool(done.returncode) == refused
     assert done.stdout == ("" if refused else f"jinja2=={version} --hash=sha256:{digest}\n")
     assert ("which is not in hashes.txt" in done.stderr) == refused
+
+
+def test_what_tokenizers_brings_along_is_not_loaded() -> None:
+    """It requires huggingface_hub, and that httpx and hf-xet: installed, and loaded for `hf://` alone."""
+    script = (
+        "import sys, headstart.tokenizer.engine, headstart.interchange.model_folder\n"
+        "import headstart.tasks.data.parts\n"
+        "print([name for name in ('huggingface_hub', 'httpx', 'hf_xet', 'fsspec') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,6 +1,7 @@
 """Models come in and go out whole; what does not compute the same is not kept."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from headstart.errors import HeadstartError
 from headstart.interchange import transfer
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.interchange.transfer import export_model, import_model
+from headstart.models.heads import Head
 from headstart.models.registry import FAMILIES, make_config
 from headstart.models.transformer import Transformer, build
 
@@ -174,3 +176,45 @@ def test_impossible_numbers_end_in_a_sentence(tokenizer, tmp_path, key, value) -
     (source / "config.json").write_text(json.dumps(fields | {key: value}))
     with pytest.raises(HeadstartError, match=r"config\.json"):
         load_model(source)
+
+
+KINDS = {
+    "masked": "AutoModelForMaskedLM",
+    "causal": "AutoModelForCausalLM",
+    "text-to-text": "AutoModelForSeq2SeqLM",
+    "classification": "AutoModelForSequenceClassification",
+    "tagging": "AutoModelForTokenClassification",
+    "spans": "AutoModelForQuestionAnswering",
+    "features": "AutoModel",
+}
+
+
+@pytest.mark.parametrize("head", KINDS)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_what_is_exported_opens_in_auto_classes(family, head, tokenizer, tmp_path) -> None:
+    """An export is one that transformers opens whole, tokenizer and all; what it cannot open is refused."""
+    import transformers
+
+    shape = FAMILIES[family].heads.get(head)
+    if shape is None:
+        pytest.skip("the family has no such head")
+    model = stirred(family)
+    if shape.encoder_alone:
+        pytest.skip("of an encoder-decoder's encoder: tests/interchange/test_sentence_vectors.py")
+    own = Head(model.config.width, shape, 2) if shape.weights else None
+    loaded = LoadedModel(model, tokenizer, head, own.weights() if own else {}, ["a", "b"] if own else [])
+    save_model(tmp_path / "m", loaded, "card")
+    if shape.hf_class is None or FAMILIES[family].model_type is None:
+        with pytest.raises(HeadstartError, match="transformers has no class"):
+            export_model(tmp_path / "m", tmp_path / "out")
+        return
+    export_model(tmp_path / "m", tmp_path / "out")
+    theirs, report = getattr(transformers, KINDS[head]).from_pretrained(
+        tmp_path / "out", output_loading_info=True
+    )
+    assert type(theirs).__name__ == shape.hf_class
+    # A body for task heads has no pooler; sinusoids are computed.
+    missing = {name for name in report["missing_keys"] if not re.search("pooler|embed_positions", name)}
+    assert not missing and not report["unexpected_keys"], (missing, report["unexpected_keys"])  # noqa: PT018
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert again.encode("the king", add_special_tokens=False) == tokenizer.encode("the king")
