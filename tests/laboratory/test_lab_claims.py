@@ -1,4 +1,4 @@
-"""The forty: their ids and what they owe a reader; and some of their measures, where they have to see what
+"""Claims: their ids and what they owe a reader; and some of their measures, where they have to see what
 is wrong."""
 
 import re

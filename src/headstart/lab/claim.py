@@ -1,6 +1,6 @@
 """What an experiment is: a claim, how far it is tried, what is measured, and how that is drawn.
 
-Nothing here imports torch: forty claims are listed, registered and reported without it.
+Nothing here imports torch: claims are listed, registered and reported without it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -124,7 +124,7 @@ class Experiment:
     picture: Callable[[Evidence], Sequence[Figure]] | None = None
     file: Path = field(default=Path())
     own: bool = False
-    """Whether it is a user's, not one of the forty."""
+    """Whether it is a user's, not one that comes with headstart."""
 
     @property
     def id(self) -> str:

@@ -1,4 +1,4 @@
-"""The forty claims, by chapter, and claims of one's own."""
+"""The claims, by chapter, and claims of one's own."""
 
 import importlib
 import importlib.util

@@ -1,1 +1,1 @@
-"""The forty claims: one file each, by chapter of the lesson."""
+"""The claims: one file each, by chapter."""

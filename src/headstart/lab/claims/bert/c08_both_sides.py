@@ -16,9 +16,9 @@ CLAIM = Claim(
     "word "
     "predicts it better than the one that sees its left side alone.",
     quantity="nats a hidden token at the same held-out places",
-    lesson="It compares BERT with GPT, which differ in two things: what they see, and how many tokens they "
-    "learn from. "
-    "An encoder against a decoder is nearly a tie of two large effects.",
+    lesson="BERT is usually compared with GPT, and these differ in two things: what they see, and how many "
+    "tokens "
+    "they learn from. An encoder against a decoder is nearly a tie of two large effects.",
     sources=(
         Source("Devlin et al. 2018", "arXiv 1810.04805, table 5", "left-to-right is worse on all tasks"),
     ),

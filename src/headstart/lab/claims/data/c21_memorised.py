@@ -23,7 +23,8 @@ CLAIM = Claim(
     quantity="share of planted passages of 64 tokens of which the last 32 are written out whole after the "
     "first 32; nats "
     "of these tokens",
-    lesson="It is said of a hundred repeats. Extraction is the visible end: the loss of a passage falls "
+    lesson="A hundred repeats are the usual example. Extraction is the visible end of it: the loss of a "
+    "passage falls "
     "from a few repeats on.",
     sources=(
         Source(

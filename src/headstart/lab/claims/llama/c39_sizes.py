@@ -18,9 +18,9 @@ CLAIM = Claim(
     "eight "
     "key-value heads give.",
     quantity="weights by count; bytes of the key-value cache of one text in bfloat16",
-    lesson="The width of the 70B is 8,192 (it says 4,096 in one place), and the 405B has a context of 128K "
-    "from the "
-    "start of its release, not 8,192.",
+    lesson="The width of the 70B is 8,192, not 4,096, which is the 8B's; and the 405B has had a context of "
+    "128K since "
+    "its release, not 8,192.",
     sources=(Source("Dubey et al. 2024", "arXiv 2407.21783, table 3", "layers, widths, heads of the three"),),
     confounders=("Llama 3 reads 8,192 tokens, Llama 3.1 131,072: sizes are the same.",),
 )

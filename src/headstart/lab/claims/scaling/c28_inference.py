@@ -19,8 +19,9 @@ CLAIM = Claim(
     "Llama 3 8B "
     "on 15T tokens is the cheapest model of its loss for some demand.",
     quantity="tokens a parameter at the least lifetime compute, over tokens of inference",
-    lesson="It compares tokens a parameter with 20 as if 20 were a law of nature: it minimises training "
-    "compute alone.",
+    lesson="Tokens a parameter are compared with 20 as if 20 were a law of nature: it minimises the compute "
+    "of "
+    "training alone.",
     scale="Two sizes trained at equal lifetime compute; the published runs went up to 16B parameters and "
     "500B tokens.",
     sources=(

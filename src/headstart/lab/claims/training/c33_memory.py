@@ -13,7 +13,7 @@ TABLE: dict[tuple[Precision, str], float] = {
     ("mixed", "gradients"): 140.0,
     ("mixed", "optimiser"): 560.0,
 }
-"""What the lesson says of a 70B model, in GB."""
+"""What is usually told of a 70B model, in GB."""
 MEASURED: tuple[tuple[str, Precision], ...] = (
     ("headstart-decoder", "float32"),
     ("headstart-decoder", "bfloat16"),
