@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import pyarrow.parquet as pq
 
@@ -39,8 +39,8 @@ class Input(TypedDict):
     digest: str
 
 
-class MixRow(TypedDict):
-    """What the mix planned of a domain or language, in bytes and tokens, and what the corpus holds of it."""
+class PlannedMix(TypedDict):
+    """What the mix planned of a domain or language, in bytes and tokens."""
 
     share: float
     available: int
@@ -49,6 +49,11 @@ class MixRow(TypedDict):
     repeats: float
     tokens_available: int
     tokens_chosen: int
+
+
+class MixRow(PlannedMix):
+    """What the mix planned, and what the corpus holds of it."""
+
     result: int
     result_share: float
 
@@ -74,13 +79,38 @@ class CorpusFacts(TypedDict):
     contamination: dict[str, SearchedFile]
 
 
+class NearIndex(TypedDict):
+    """How the keys of near duplicates were made."""
+
+    words: int
+    bands: int
+    rows: int
+    method: int
+
+
+class ExactIndex(TypedDict):
+    """How the digests of whole texts were made."""
+
+    method: int
+
+
+class IndexFacts(TypedDict):
+    """What the index of a corpus can be asked for, by the setting that a later corpus has to share."""
+
+    exact_duplicates: ExactIndex | None
+    near_duplicates: NearIndex | None
+    repeated_lines: bool
+    repeated_paragraphs: bool
+    repeated_substrings: int | None
+
+
 class Origin(TypedDict):
     """What a corpus was made from, how long it took, and what its index can be asked for."""
 
     fingerprint: str
     inputs: list[Input]
     seconds: float
-    index: dict[str, Any]
+    index: IndexFacts
 
 
 class CorpusManifest(Origin, CorpusFacts):
@@ -92,6 +122,23 @@ class CorpusManifest(Origin, CorpusFacts):
     created: str
 
 
+class DocumentRow(TypedDict, total=False):
+    """Columns of a document, as many of them as were asked for."""
+
+    id: str
+    text: str
+    url: str
+    domain: str
+    language: str
+    date: str
+    source: str
+    metadata: str
+    """JSON."""
+    copies: int
+    signature: bytes
+    """MinHash values; not in a finished corpus."""
+
+
 def corpus_manifest(folder: Path) -> CorpusManifest:
     """The manifest of a finished corpus.
 
@@ -101,7 +148,7 @@ def corpus_manifest(folder: Path) -> CorpusManifest:
     return cast(CorpusManifest, read_manifest(folder, KIND, VERSION))
 
 
-def corpus_documents(folder: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+def corpus_documents(folder: Path, columns: Sequence[str] | None = None) -> Iterator[DocumentRow]:
     """The documents of a corpus in their final order, one dict each, in bounded memory.
 
     Args:
@@ -115,4 +162,4 @@ def corpus_documents(folder: Path, columns: Sequence[str] | None = None) -> Iter
     for path in sorted((folder / "documents").glob("*.parquet")):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(BATCH, columns=list(columns) if columns is not None else None):
-                yield from batch.to_pylist()
+                yield from cast(list[DocumentRow], batch.to_pylist())

@@ -8,12 +8,12 @@ import glob
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -22,6 +22,10 @@ from headstart import __version__
 from headstart.errors import HeadstartError, named_after
 
 Read = TypeVar("Read")
+
+JSONObject: TypeAlias = dict[str, Any]
+"""An object of a JSON or YAML file in which others may write what they like: whoever takes a value out of it
+checks it. What headstart itself writes and reads has a type of its own."""
 
 MANIFEST = "manifest.json"
 WHOLE = (MANIFEST, "config.json")
@@ -177,7 +181,7 @@ def _adapter(of: Any) -> TypeAdapter[Any]:
     return TypeAdapter(of)
 
 
-def write_manifest(folder: Path, kind: str, version: int, fields: dict[str, Any]) -> None:
+def write_manifest(folder: Path, kind: str, version: int, fields: Mapping[str, Any]) -> None:
     """Mark `folder` as whole: what it is, which version of that format, and its own facts."""
     head = {
         "format": f"headstart.{kind}",
@@ -185,16 +189,16 @@ def write_manifest(folder: Path, kind: str, version: int, fields: dict[str, Any]
         "headstart": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_json(folder / MANIFEST, head | fields)
+    write_json(folder / MANIFEST, {**head, **fields})
 
 
-def read_manifest(folder: Path, kind: str, version: int) -> dict[str, Any]:
+def read_manifest(folder: Path, kind: str, version: int) -> JSONObject:
     """The manifest of a finished folder of this kind; anything else is a `HeadstartError`."""
     if not folder.is_dir():
         raise HeadstartError(f"there is no {kind} folder {folder}; check the path")
     if not (folder / MANIFEST).exists():
         raise HeadstartError(f"{folder} has no {MANIFEST}: it is not a finished {kind} folder; make it again")
-    manifest = read_json(folder / MANIFEST, dict[str, Any])
+    manifest = read_json(folder / MANIFEST, JSONObject)
     found = manifest.get("format")
     if found != f"headstart.{kind}":
         raise HeadstartError(f"{folder} is {found or 'no headstart folder'}, not a {kind} folder")

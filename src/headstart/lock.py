@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import orjson
 
@@ -113,16 +113,26 @@ def _flock(descriptor: int) -> bool:
     return True
 
 
-def _owner(descriptor: int) -> dict[str, Any]:
+class Owner(TypedDict, total=False):
+    """What a lock file says about its owner."""
+
+    pid: int
+    host: str
+    boot: str
+    started: str | None
+    since: str
+
+
+def _owner(descriptor: int) -> Owner:
     """What the lock file says about its owner; empty where it is new or damaged."""
     try:
         content = orjson.loads(os.pread(descriptor, 4096, 0))
     except (OSError, orjson.JSONDecodeError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return cast(Owner, content) if isinstance(content, dict) else {}
 
 
-def _alive(owner: dict[str, Any], descriptor: int, folder: Path) -> bool:
+def _alive(owner: Owner, descriptor: int, folder: Path) -> bool:
     """Whether a process that signed the lock file still works, as far as can be seen from here."""
     if not owner:
         return False
@@ -182,7 +192,7 @@ def _renew(descriptor: int, ended: threading.Event) -> None:
             os.utime(descriptor)
 
 
-def _refusal(owner: dict[str, Any], what: Path) -> str:
+def _refusal(owner: Owner, what: Path) -> str:
     pid, host = owner.get("pid", "?"), owner.get("host", "another machine")
     since = f" since {owner['since']}" if "since" in owner else ""
     here = host == socket.gethostname()

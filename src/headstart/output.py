@@ -9,15 +9,15 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from headstart.console import printable
 from headstart.errors import HeadstartError
-from headstart.folder import LOCK, MANIFEST, fingerprint, read_json, remove, write_json
+from headstart.folder import LOCK, MANIFEST, JSONObject, fingerprint, read_json, remove, write_json
 from headstart.lock import locked
 
 MARK = ".output.json"
@@ -40,12 +40,12 @@ class Output:
     """Where links lead."""
     finished: bool = False
     """Whether it holds what the command would make."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: JSONObject = field(default_factory=dict)
     """The figures of what it holds, of this call or of an earlier one."""
 
-    def finish(self, facts: dict[str, Any]) -> None:
+    def finish(self, facts: Mapping[str, Any]) -> None:
         """Keep the figures of a finished output for the next call with the same settings."""
-        self.finished, self.facts = True, facts
+        self.finished, self.facts = True, dict(facts)
 
 
 @contextmanager
@@ -94,8 +94,8 @@ def output(
                 _put_back(place)
                 raise
             if identity is not None and made.finished:
-                facts = {"finished": made.facts, "files": _sizes(place)}
-                write_json(place / MARK, _made(kind, identity) | facts)
+                mark = _made(kind, identity) | Mark(finished=made.facts, files=_sizes(place))
+                write_json(place / MARK, mark)
             remove(place / REPLACED)
     finally:
         with suppress(OSError):  # something is in it
@@ -151,7 +151,7 @@ def check_inputs(out: Path, inputs: Iterable[Path]) -> None:
 def identity(path: Path) -> str:
     """A hash of what a file or a folder holds; of a folder with a manifest, of what that says."""
     if (path / MANIFEST).is_file():
-        manifest = read_json(path / MANIFEST, dict[str, Any])
+        manifest = read_json(path / MANIFEST, JSONObject)
         return fingerprint({key: value for key, value in manifest.items() if key not in _PASSING})
     if path.is_file():
         with path.open("rb") as file:
@@ -160,12 +160,22 @@ def identity(path: Path) -> str:
     return fingerprint([[str(file.relative_to(path)), identity(file)] for file in files])
 
 
-def _made(kind: str, settings: str) -> dict[str, Any]:
-    """What the mark of a folder says from the beginning."""
+class Mark(TypedDict, total=False):
+    """What the mark of a folder says: from the beginning what is made, at the end what came of it."""
+
+    format: str
+    version: int
+    kind: str
+    settings: str | None
+    finished: JSONObject
+    files: dict[str, int]
+
+
+def _made(kind: str, settings: str | None) -> Mark:
     return {"format": "headstart.output", "version": 1, "kind": kind, "settings": settings}
 
 
-def _is_finished(place: Path, mark: dict[str, Any], kind: str, settings: str) -> bool:
+def _is_finished(place: Path, mark: Mark, kind: str, settings: str) -> bool:
     """Whether a folder is what the command would make, with no file gone or cut short since."""
     made = {name: mark.get(name) for name in _made(kind, settings)} == _made(kind, settings)
     return made and isinstance(mark.get("finished"), dict) and mark.get("files") == _sizes(place)
@@ -177,12 +187,12 @@ def _sizes(place: Path) -> dict[str, int]:
     return {str(path.relative_to(place)): path.stat().st_size for path in files if path.is_file()}
 
 
-def _mark(place: Path) -> dict[str, Any]:
+def _mark(place: Path) -> Mark:
     """The mark of a folder; empty where it has none that can be read."""
     if not (place / MARK).is_file():
         return {}
     try:
-        return read_json(place / MARK, dict)
+        return cast(Mark, read_json(place / MARK, dict))
     except HeadstartError:
         return {}
 

@@ -8,13 +8,13 @@ nearest known key.
 import math
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic
+from headstart.folder import JSONObject, atomic
 from headstart.overrides import apply_override
 from headstart.setting_names import Location, WrongKey, group_at, own_names, types_of
 
@@ -57,7 +57,7 @@ class Recipe(BaseModel):
             raise HeadstartError(_sentence(cls, error, path, lines)) from None
 
     @classmethod
-    def checked(cls, values: dict[str, Any]) -> Self:
+    def checked(cls, values: JSONObject) -> Self:
         """The same from values that a program has; an unknown key or a wrong value is a `HeadstartError`."""
         values, _ = _named(cls, values, {}, None)
         try:
@@ -87,7 +87,7 @@ def shipped_recipe(path: Path) -> Path:
     return shipped_recipes().get(path.name, path)
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
+def read_yaml(path: Path) -> tuple[JSONObject, dict[Location, int]]:
     """The mapping in a YAML file, and the line (from 1) of every key in it: the one way in which headstart
     opens them.
 
@@ -157,8 +157,8 @@ def _collect_lines(node: yaml.Node | None, location: Location, lines: dict[Locat
 
 
 def _named(
-    cls: type[BaseModel], values: dict[str, Any], lines: dict[Location, int], path: Path | None
-) -> tuple[dict[str, Any], dict[Location, int]]:
+    cls: type[BaseModel], values: JSONObject, lines: dict[Location, int], path: Path | None
+) -> tuple[JSONObject, dict[Location, int]]:
     """Values and lines under the settings' own names.
 
     Raises:

@@ -21,6 +21,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
+from headstart.folder import JSONObject
+
 Location = tuple[str | int, ...]
 NEAR = 0.65
 """Similarity from which on a word is taken for a misspelt name: `seq_len` is not `seed` (0.55)."""
@@ -83,7 +85,7 @@ def kinds_of(recipe: type[Any]) -> tuple[type[Any], ...]:
 def types_of(recipe: type) -> Mapping[str, Any]:
     """The types of the settings of a recipe class, or of a dataclass of settings."""
     if issubclass(recipe, BaseModel):
-        found: dict[str, Any] = {}
+        found: JSONObject = {}
         for kind in reversed(kinds_of(recipe)):  # what the group itself says goes last and counts
             found |= {name: field.annotation for name, field in kind.model_fields.items()}
         return found

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from headstart.recipe import Recipe
+from headstart.folder import JSONObject
 from headstart.setting_names import answers_of, group_in, kinds_of, types_of
 
 
@@ -141,7 +142,7 @@ def as_markdown(title: str, recipe: type) -> str:
     return "\n".join(lines)
 
 
-def _defaults(recipe: type) -> dict[str, Any]:
+def _defaults(recipe: type) -> JSONObject:
     if issubclass(recipe, BaseModel):
         return {
             name: MISSING if field.is_required() else field.get_default(call_default_factory=True)

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import orjson
 import typer
@@ -13,9 +13,12 @@ from headstart.cli.options import Replace
 from headstart.cli.settings import command_with_settings, settings_option
 from headstart.console import Console
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.output import identity, output, output_file
 
 if TYPE_CHECKING:
+    from headstart.corpus.filters.quality_report import QualityReport
+    from headstart.corpus.trace import Traced
     from headstart.corpus_folder import CorpusManifest
 
 BUILD = "build"
@@ -111,7 +114,7 @@ def train_quality(
         scored_examples(scored, field) if scored else labelled(list(positive or ()), list(negative or ()))
     )
     given = {"positive": positive, "negative": negative, "scored": scored}
-    made_from: dict[str, Any] = {"field": field, "threshold": threshold, "seed": seed}
+    made_from: JSONObject = {"field": field, "threshold": threshold, "seed": seed}
     made_from |= {name: [identity(path) for path in paths or ()] for name, paths in given.items()}
     read = [path for paths in given.values() for path in paths or ()]
     with output(out, KIND, settings=made_from, inputs=read, replace=replace) as claimed:
@@ -119,14 +122,14 @@ def train_quality(
             model, report = train(gather(examples, seed), threshold)
             save_model(out, model, report)
             claimed.finish(report)
-    report = claimed.facts
+    report = cast("QualityReport", claimed.facts)
     if as_json:
         typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     else:
         _print_quality(report, out)
 
 
-def _print_quality(report: dict[str, Any], out: Path) -> None:
+def _print_quality(report: "QualityReport", out: Path) -> None:
     test, console = report["test"], Console()
     for name, count in report["examples"].items():
         console.print(f"{name}: {count['good']:,} good and {count['bad']:,} bad examples")
@@ -178,19 +181,21 @@ def trace(
     if token is not None and tokens is not None:
         named = document_at(tokens, split, token)["id"]
     found = trace_document(folder, str(named))
-    for one in found:
+    beside: list[JSONObject] = [{} for _ in found]
+    for one, more in zip(found, beside, strict=True):
         if tokens is not None and "id" in one:
-            one["tokens"] = places_of(tokens, one["id"])
+            more["tokens"] = places_of(tokens, one["id"])
         if raw and one["status"] != "skipped":
-            one["raw"] = raw_record(folder, one["source"]).text
+            more["raw"] = raw_record(folder, one["source"]).text
     if as_json:
-        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        shown = [{**one, **more} for one, more in zip(found, beside, strict=True)]
+        typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
     else:
-        for one in found:
-            _print_trace(one)
+        for one, more in zip(found, beside, strict=True):
+            _print_trace(one, more)
 
 
-def _print_trace(one: dict[str, Any]) -> None:
+def _print_trace(one: "Traced", beside: JSONObject) -> None:
     console = Console(soft_wrap=True)
     if one["status"] == "skipped":
         console.print(f"{one['source']}: could not be read: {one['reason']}")
@@ -213,14 +218,14 @@ def _print_trace(one: dict[str, Any]) -> None:
         console.print(f"  cut at character {piece['start']:,} by {piece['rule']}{kept_in}: {shown}")
     for other in one["duplicates"]:
         console.print(f"  in its stead went {other['id']}: {other['detail']}")
-    for place in one.get("tokens", []):
+    for place in beside.get("tokens", []):
         last = place["first"] + place["tokens"] - 1
         console.print(
             f"  tokens {place['first']:,} to {last:,} of {place['split']} "
             f"({place['shard']} from {place['start']:,})"
         )
-    if "raw" in one:
-        console.print(one["raw"])
+    if "raw" in beside:
+        console.print(beside["raw"])
 
 
 @corpus.command("train-extractor")

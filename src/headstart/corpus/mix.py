@@ -7,7 +7,6 @@ needs to know of other documents than its own.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from headstart.corpus.recipe import Mix
 from headstart.corpus.removals import Removal, removals, removed_by
 from headstart.corpus.text.hashing import draws
 from headstart.corpus.work import Made, Work, load, save, step
+from headstart.corpus_folder import MixRow, PlannedMix
 from headstart.errors import HeadstartError, nearest
 
 MIX = "mix"
@@ -56,7 +56,7 @@ class Amount:
     more: int
 
 
-def choose(available: np.ndarray, mix: Mix) -> tuple[dict[str, Amount], dict[str, Any]]:
+def choose(available: np.ndarray, mix: Mix) -> tuple[dict[str, Amount], dict[str, PlannedMix]]:
     """How much of each group the corpus takes, and the plan in bytes and tokens.
 
     Without shares every document occurs once. With shares, the total is the budget, or else what the named
@@ -93,7 +93,7 @@ def choose(available: np.ndarray, mix: Mix) -> tuple[dict[str, Amount], dict[str
         )
     targets = _rebalanced(shares, most, total)
     amounts: dict[str, Amount] = {name: Amount(0, 0) for name in held}
-    plan: dict[str, Any] = {}
+    plan: dict[str, PlannedMix] = {}
     for name in sorted(shares):
         has = held.get(name, 0)
         rounds = int(targets[name] // max(has, 1))
@@ -138,7 +138,7 @@ def _rebalanced(shares: dict[str, float], most: dict[str, float], total: float) 
     return targets
 
 
-def checked(plan: dict[str, Any], result: dict[str, int]) -> dict[str, Any]:
+def checked(plan: dict[str, PlannedMix], result: dict[str, int]) -> dict[str, MixRow]:
     """The plan with what the corpus holds of each group, in bytes and as a share of all.
 
     Raises:
@@ -146,7 +146,9 @@ def checked(plan: dict[str, Any], result: dict[str, int]) -> dict[str, Any]:
     """
     total = max(sum(result.values()), 1)
     wrong = [
-        name for name in {*plan, *result} if result.get(name, 0) != plan.get(name, {"chosen": 0})["chosen"]
+        name
+        for name in {*plan, *result}
+        if result.get(name, 0) != (plan[name]["chosen"] if name in plan else 0)
     ]
     if wrong:
         raise HeadstartError(
@@ -154,7 +156,7 @@ def checked(plan: dict[str, Any], result: dict[str, int]) -> dict[str, Any]:
             "faulty: start again"
         )
     return {
-        name: row | {"result": result.get(name, 0), "result_share": round(result.get(name, 0) / total, 6)}
+        name: {**row, "result": result.get(name, 0), "result_share": round(result.get(name, 0) / total, 6)}
         for name, row in plan.items()
     }
 

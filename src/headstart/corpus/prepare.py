@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import orjson
@@ -58,6 +58,9 @@ DOCUMENT = pa.schema(
         for name in ("id", "text", "url", "source", "domain", "language", "date", "metadata")
     ]
 )
+
+PreparedRow: TypeAlias = dict[str, str | bytes | bool | int | float]
+"""A row of `prepared_schema`."""
 
 
 def prepared_schema(recipe: CorpusRecipe) -> pa.Schema:
@@ -132,7 +135,7 @@ def prepare(work: Work, number: int) -> None:
         atomic(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
-        batch: list[dict[str, Any]] = []
+        batch: list[PreparedRow] = []
         grams_of: list[np.ndarray] = []
         for records in _batches(read(task, recipe.domains, recipe.fields)):
             for way in _prepared(records, recipe, progress, replaced):
@@ -166,7 +169,7 @@ class _OnTheWay:
     pieces: list[str] = field(default_factory=list)
     dropped: float = 0.0  # share of the words
     languages: list[tuple[str, float, float]] = field(default_factory=list)  # of each piece
-    rows: list[dict[str, Any]] = field(default_factory=list)  # a document for each piece
+    rows: list[PreparedRow] = field(default_factory=list)  # a document for each piece
     grams: list[np.ndarray] = field(default_factory=list)  # the hashes of each one's n-grams
 
 
@@ -272,7 +275,7 @@ def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
     for number, piece in enumerate(way.pieces):
         words = split(piece)
         language, score, foreign = way.languages[number]
-        row = {
+        row: PreparedRow = {
             "id": f"{identity}#{number:04d}" if len(way.pieces) > 1 else identity,
             "text": piece,
             "url": record.url,
@@ -312,7 +315,7 @@ def _bytes(text: str) -> int:
 def _write(
     writer: pq.ParquetWriter,
     schema: pa.Schema,
-    batch: list[dict[str, Any]],
+    batch: list[PreparedRow],
     grams_of: list[np.ndarray],
     recipe: CorpusRecipe,
 ) -> None:
@@ -330,7 +333,8 @@ def _write(
     grams_of.clear()
 
 
-def _document(row: dict[str, Any]) -> Document:
+def _document(row: PreparedRow) -> Document:
     """A row as extensions see it."""
-    fields = {name: row[name] for name in (*DOCUMENT.names, "page")}
-    return Document(**fields | {"metadata": orjson.loads(row["metadata"]), "signals": {}})
+    texts = {name: str(row[name]) for name in DOCUMENT.names if name != "metadata"}
+    metadata = orjson.loads(str(row["metadata"]))
+    return Document(**texts, page=bool(row["page"]), metadata=metadata, signals={})

@@ -13,6 +13,7 @@ from headstart.corpus.filters.rules import Rules, parse_rules
 from headstart.corpus.filters.signals import SIGNALS
 from headstart.corpus.readers.records import FIELDS
 from headstart.errors import nearest
+from headstart.folder import JSONObject
 from headstart.recipe import Recipe
 
 # A rule is `name: signal op threshold`, and removes the documents for which it is true.
@@ -326,11 +327,11 @@ class CorpusRecipe(Recipe):
         )
 
 
-def _switched(rules: dict[str, Any]) -> dict[str, Any]:
+def _switched(rules: JSONObject) -> JSONObject:
     return {name: None if rule in (False, "off") else rule for name, rule in rules.items()}
 
 
-def _signals(fields: dict[str, Any]) -> dict[str, str]:
+def _signals(fields: JSONObject) -> dict[str, str]:
     """The built-in signals and those that the recipe adds, with their meanings."""
     meanings = {name: signal.meaning for name, signal in SIGNALS.items()}
     meanings |= dict.fromkeys([*fields.get("quality_models", ()), *fields.get("word_lists", ())], "")

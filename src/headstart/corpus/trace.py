@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict, cast
 
 import orjson
 import pyarrow as pa
@@ -19,7 +19,53 @@ from headstart.errors import HeadstartError
 _DOCUMENT = ["id", "url", "source", "domain", "language", "date"]
 
 
-def trace(corpus: Path, named: str) -> list[dict[str, Any]]:
+class RowPlace(TypedDict):
+    """A file of the corpus and a row of it."""
+
+    file: str
+    row: int
+
+
+class CutPiece(TypedDict):
+    """A piece that was taken out of a document; a row of `pieces/`."""
+
+    id: str
+    stage: str
+    rule: str
+    start: int
+    text: str
+    kept_in: str
+
+
+class Replaced(TypedDict):
+    """A duplicate that went in a document's stead."""
+
+    id: str
+    url: str
+    detail: str
+
+
+class Traced(TypedDict, total=False):
+    """What became of a document; see `trace`."""
+
+    status: Literal["kept", "removed", "skipped"]
+    id: str
+    url: str
+    source: str
+    domain: str
+    language: str
+    date: str
+    copies: int
+    places: list[RowPlace]
+    stage: str
+    rule: str
+    detail: str
+    cut: list[CutPiece]
+    duplicates: list[Replaced]
+    reason: str
+
+
+def trace(corpus: Path, named: str) -> list[Traced]:
     """What became of the documents of that id, address or raw record; pieces of a long one count as its.
 
     Each has its columns without the text and a `status`: `kept`, with the `places` (file and row) at which it
@@ -31,19 +77,21 @@ def trace(corpus: Path, named: str) -> list[dict[str, Any]]:
     """
     corpus_manifest(corpus)
     # By id and source: two files may number their rows alike.
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str], Traced] = {}
     for file, row, document in _rows(corpus / "documents", named, [*_DOCUMENT, "copies"]):
         key = document["id"], document["source"]
-        one = found.setdefault(key, document | {"status": "kept", "places": []})
+        one = found.setdefault(key, {**document, "status": "kept", "places": []})
         one["places"].append({"file": file, "row": row})
     for _, _, document in _rows(corpus / "removed", named, [*_DOCUMENT, "stage", "rule", "detail"]):
-        found[document["id"], document["source"]] = document | {"status": "removed"}
+        found[document["id"], document["source"]] = {**document, "status": "removed"}
     for (identity, _), one in found.items():
-        one["cut"] = list(_equal(corpus / "pieces", "id", identity))
+        one["cut"] = cast(list[CutPiece], _equal(corpus / "pieces", "id", identity))
         columns = ["id", "url", "detail"]
-        one["duplicates"] = list(_equal(corpus / "removed", "kept", identity, columns))
-    skipped = [orjson.loads(line) for line in (corpus / "skipped.jsonl").read_bytes().splitlines()]
-    unread = [one | {"status": "skipped"} for one in skipped if one["source"] == named]
+        one["duplicates"] = cast(list[Replaced], _equal(corpus / "removed", "kept", identity, columns))
+    skipped: list[Traced] = [
+        orjson.loads(line) for line in (corpus / "skipped.jsonl").read_bytes().splitlines()
+    ]
+    unread: list[Traced] = [{**one, "status": "skipped"} for one in skipped if one["source"] == named]
     if not found and not unread:
         raise HeadstartError(f"{corpus} has no document with the id, address or source {named!r}; check it")
     return [found[key] for key in sorted(found)] + unread
@@ -53,7 +101,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet")) if folder.is_dir() else []
 
 
-def _rows(folder: Path, named: str, columns: list[str]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def _rows(folder: Path, named: str, columns: list[str]) -> Iterator[tuple[str, int, Traced]]:
     """File, row and columns of the documents that are meant, in bounded memory."""
     for path in _files(folder):
         with pq.ParquetFile(path) as file:
@@ -72,13 +120,13 @@ def _rows(folder: Path, named: str, columns: list[str]) -> Iterator[tuple[str, i
                 first += len(batch)
 
 
-def _equal(
-    folder: Path, column: str, value: str, columns: list[str] | None = None
-) -> Iterator[dict[str, Any]]:
+def _equal(folder: Path, column: str, value: str, columns: list[str] | None = None) -> list[object]:
     """The rows of a folder's files in which a column has a value."""
-    for path in _files(folder):
-        table = pq.read_table(path, columns=columns, filters=pc.field(column) == pa.scalar(value))
-        yield from table.to_pylist()
+    tables = [
+        pq.read_table(path, columns=columns, filters=pc.field(column) == pa.scalar(value))
+        for path in _files(folder)
+    ]
+    return [row for table in tables for row in table.to_pylist()]
 
 
 def raw_record(corpus: Path, source: str) -> Raw:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from headstart.corpus.readers.sources import Source, Task
 from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus_folder import DocumentRow
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
 
@@ -140,7 +141,7 @@ def _opened(folder: Path, version: int) -> Work:
     return Work(folder, CorpusRecipe.load(folder / "recipe.yaml", []), tasks, plan["stages"])
 
 
-Made: TypeAlias = "np.ndarray | pa.Table | dict[str, Any] | list[Any] | None"
+Made: TypeAlias = "np.ndarray | pa.Table | Mapping[str, Any] | Sequence[Any] | None"
 
 
 @dataclass(frozen=True)
@@ -267,9 +268,9 @@ def between(paths: list[Path], field: str, kind: np.dtype, numbers: np.ndarray) 
     return np.concatenate(parts)
 
 
-def rows_of(work: Work, documents: np.ndarray, names: list[str]) -> dict[int, dict[str, Any]]:
+def rows_of(work: Work, documents: np.ndarray, names: list[str]) -> dict[int, DocumentRow]:
     """Some columns of some documents, wherever they lie; only the row groups that hold them are read."""
-    rows: dict[int, dict[str, Any]] = {
+    rows: dict[int, DocumentRow] = {
         int(document): {"id": f"a document of {work.recipe.against[-1 - document]}"}
         for document in documents[documents < 0]
     }

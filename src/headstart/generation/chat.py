@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.generation.template_process import TemplateProcess
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.published import chat_template
@@ -152,7 +153,7 @@ def _special_numbers(tokenizer: Tokenizer) -> dict[str, int]:
 
 def _fill(
     tokenizer: Tokenizer,
-    given: dict[str, Any],
+    given: JSONObject,
     add_generation_prompt: bool,
     around: tuple[str, str] = ("", ""),
 ) -> str:
@@ -180,7 +181,7 @@ def _template(tokenizer: Tokenizer, with_tools: bool) -> str:
     return said
 
 
-def _without_nothing(message: Mapping[str, Any]) -> dict[str, Any]:
+def _without_nothing(message: Mapping[str, Any]) -> JSONObject:
     """A message without keys that say None, and its reasoning under the names that templates read."""
     said = {key: value for key, value in message.items() if value is not None}
     reasoning = next((said[key] for key in _REASONING if key in said), None)

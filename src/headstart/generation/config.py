@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.interchange.model_folder import LoadedModel, decoder_start
 from headstart.models.registry import family_named
 from headstart.setting_names import WrongKey, own_names
@@ -144,7 +145,7 @@ class GenerationConfig:
         return cls(**settings | given)
 
 
-def _from_folder(loaded: LoadedModel) -> dict[str, Any]:
+def _from_folder(loaded: LoadedModel) -> JSONObject:
     """The settings in `generation_config.json`, under our names."""
     said = {key: value for key, value in loaded.generation.items() if value is not None}
     answers = loaded.model.config.architecture == "encoder-decoder"
@@ -250,7 +251,7 @@ class ModelIds:
         )
 
 
-def _biases(said: dict[str, Any], stop: set[int], size: int) -> tuple[tuple[tuple[int, ...], float], ...]:
+def _biases(said: JSONObject, stop: set[int], size: int) -> tuple[tuple[tuple[int, ...], float], ...]:
     """`bad_words_ids` and `sequence_bias`, as transformers writes them down."""
     try:
         found = [(tuple(ids), -math.inf) for ids in said.get("bad_words_ids") or []]

@@ -19,6 +19,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from headstart.folder import JSONObject
+
 SECONDS = 5
 MEMORY = 1 << 29
 LONGEST = 1 << 26
@@ -33,7 +35,7 @@ class TemplateProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._owner = 0  # the process that started the child: a fork must not share its pipes
 
-    def fill(self, template: str, variables: dict[str, Any], around: tuple[str, str] = ("", "")) -> str:
+    def fill(self, template: str, variables: JSONObject, around: tuple[str, str] = ("", "")) -> str:
         """The text of a template.
 
         Args:

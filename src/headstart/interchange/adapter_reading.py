@@ -17,7 +17,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from headstart.errors import HeadstartError
-from headstart.folder import checked, read_json
+from headstart.folder import JSONObject, checked, read_json
 from headstart.interchange.peft_adapter import CONFIG_FILE, OWN_FILE, PREFIX, TASKS, WEIGHTS_FILE, LowRank
 from headstart.interchange.weights import hf_name, names_in_files, read_tensors
 from headstart.models.config import TransformerConfig
@@ -116,7 +116,7 @@ class Adapter:
     tied: bool = False
     """Whether the output follows an embedding that the adapter changes."""
     labels: list[str] = field(default_factory=list)
-    own: dict[str, Any] = field(default_factory=dict)
+    own: JSONObject = field(default_factory=dict)
 
     def applied(
         self, tensors: Iterator[tuple[str, Tensor]], config: TransformerConfig, family: Family
@@ -198,7 +198,7 @@ def read_adapter(folder: Path) -> Adapter:
     Raises:
         HeadstartError: no LoRA, a kind of it that is not known here, no base model, or damaged files.
     """
-    config = read_json(folder / CONFIG_FILE, dict[str, Any])
+    config = read_json(folder / CONFIG_FILE, JSONObject)
     checked(config, AdapterFields, folder / CONFIG_FILE)
     kind = config.get("peft_type")
     if kind != "LORA":
@@ -212,7 +212,7 @@ def read_adapter(folder: Path) -> Adapter:
             f"{folder / CONFIG_FILE} changes the model {str(base)!r}, which is no folder here; "
             "write the path of that model there as base_model_name_or_path"
         )
-    own = read_json(folder / OWN_FILE, dict[str, Any]) if (folder / OWN_FILE).exists() else {}
+    own = read_json(folder / OWN_FILE, JSONObject) if (folder / OWN_FILE).exists() else {}
     checked(own, OwnFields, folder / OWN_FILE)
     heads = {task: head for head, task in TASKS.items()}
     head = own.get("head") or heads.get(str(config.get("task_type")))

@@ -17,6 +17,7 @@ from headstart.interchange.gguf_shapes import FAMILY, SHAPES, from_fields, short
 from headstart.models.config import Rotary, RotaryScaling, TransformerConfig
 from headstart.models.parts.positions import rotary_frequencies
 from headstart.models.transformer import Transformer
+from headstart.folder import JSONObject
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -26,7 +27,7 @@ _CONTEXTS = (8192, 4096, 2048, 16384, 32768, 65536, 131072)
 """What a model may have read before it was stretched: the file does not say it."""
 
 
-def read_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[Transformer, dict[str, Any]]:
+def read_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[Transformer, JSONObject]:
     """The model in a GGUF file, its weights taken to float32, and the file's fields.
 
     Args:
@@ -36,7 +37,7 @@ def read_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[Transform
         HeadstartError: no GGUF file, a damaged one, another architecture, missing parts or weights.
     """
     readers = [_open(part) for part in _parts(path)]
-    fields: dict[str, Any] = {}
+    fields: JSONObject = {}
     for reader in reversed(readers):
         fields |= _fields(path, reader)
     swapped = readers[0].byte_order == "S"
@@ -113,7 +114,7 @@ def _open(path: Path) -> "GGUFReader":
     return reader
 
 
-def _fields(path: Path, reader: "GGUFReader") -> dict[str, Any]:
+def _fields(path: Path, reader: "GGUFReader") -> JSONObject:
     try:
         fields = {name: part.contents() for name, part in reader.fields.items()}
     except (UnicodeDecodeError, ValueError, IndexError) as error:
@@ -151,7 +152,7 @@ def _dequantised(path: Path, tensor: Any, swapped: bool) -> Tensor:
 
 
 def _read_sizes(
-    path: Path, fields: dict[str, Any], tensors: dict[str, Any], swapped: bool
+    path: Path, fields: JSONObject, tensors: JSONObject, swapped: bool
 ) -> TransformerConfig:
     architecture = fields.get("general.architecture")
     if architecture not in FAMILY:

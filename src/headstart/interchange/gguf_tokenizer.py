@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.byte_level import LLAMA3_RULE, QWEN_RULE
 from headstart.tokenizer.folder import tokenizer_of
@@ -47,8 +48,8 @@ _DEEPSEEK3 = "|".join(
 )
 
 
-def _split(*rules: str) -> dict[str, Any]:
-    cuts: list[dict[str, Any]] = [
+def _split(*rules: str) -> JSONObject:
+    cuts: list[JSONObject] = [
         {"type": "Split", "pattern": {"Regex": rule}, "behavior": "Isolated", "invert": False}
         for rule in rules
     ]
@@ -65,7 +66,7 @@ _FALCON = {
     ],
 }
 _DIGITS_GPT2 = {"type": "Sequence", "pretokenizers": [DIGITS, GPT2]}
-SPLITS: dict[str, dict[str, Any]] = {
+SPLITS: dict[str, JSONObject] = {
     **dict.fromkeys(("gpt-2", "phi-2", "olmo", "mpt", "jina-v2-code", "roberta-bpe", "gigachat"), GPT2),
     **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"), _DIGITS_GPT2),
     **dict.fromkeys(
@@ -118,7 +119,7 @@ def ends(fields: Mapping[str, Any]) -> list[int]:
     return list(dict.fromkeys(index for index in [*said, *known] if index is not None))
 
 
-def _config(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _config(fields: Mapping[str, Any]) -> JSONObject:
     """What a `tokenizer_config.json` says of it."""
     tokens: list[str] = fields["tokenizer.ggml.tokens"]
     names = {
@@ -130,7 +131,7 @@ def _config(fields: Mapping[str, Any]) -> dict[str, Any]:
         "cls": "cls",
         "mask": "mask",
     }
-    config: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    config: JSONObject = {"tokenizer_class": "PreTrainedTokenizerFast"}
     for role, theirs in names.items():
         index = fields.get(f"tokenizer.ggml.{theirs}_token_id")
         if isinstance(index, int) and 0 <= index < len(tokens):
@@ -146,7 +147,7 @@ def _config(fields: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _definition(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _definition(fields: Mapping[str, Any]) -> JSONObject:
     """What a `tokenizer.json` says of it."""
     tokens: list[str] = fields["tokenizer.ggml.tokens"]
     kinds: list[int] = fields["tokenizer.ggml.token_type"]
@@ -180,7 +181,7 @@ def _definition(fields: Mapping[str, Any]) -> dict[str, Any]:
     return definition
 
 
-def _byte_pairs(fields: Mapping[str, Any], tokens: list[str], kinds: list[int]) -> dict[str, Any]:
+def _byte_pairs(fields: Mapping[str, Any], tokens: list[str], kinds: list[int]) -> JSONObject:
     split = fields["tokenizer.ggml.pre"]
     padding = {f"[PAD{index}]" for index in range(len(tokens))}  # an embedding can have rows without a token
     vocabulary = {

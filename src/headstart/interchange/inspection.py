@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
+from headstart.folder import JSONObject, read_json
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.interchange.published_config import GENERATION
 from headstart.interchange.weights import PICKLES
@@ -84,7 +84,7 @@ def _config(folder: Path, loaded: LoadedModel) -> list[Finding]:
     file = folder / "config.json"
     if not file.exists():
         return []
-    asked = _Asked(read_json(file, dict[str, Any]))
+    asked = _Asked(read_json(file, JSONObject))
     family_named(loaded.model.config.family).from_hf(asked)
     formal = _FORMAL | (set(GENERATION) if loaded.model.config.generates else set())
     unread = sorted(
@@ -95,10 +95,10 @@ def _config(folder: Path, loaded: LoadedModel) -> list[Finding]:
     return [Finding("config", "ignored", f"config.json sets {', '.join(unread)}")] if unread else []
 
 
-class _Asked(dict[str, Any]):
+class _Asked(JSONObject):
     """Remembers what it was asked for."""
 
-    def __init__(self, fields: dict[str, Any]) -> None:
+    def __init__(self, fields: JSONObject) -> None:
         super().__init__(fields)
         self.names: set[str] = set()
 

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from headstart import __version__
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, checked, read_json, write_json
+from headstart.folder import JSONObject, atomic, checked, read_json, write_json
 from headstart.interchange.adapter_reading import Adapter, read_adapter
 from headstart.interchange.gguf_reading import read_gguf
 from headstart.interchange.gguf_tokenizer import ends, read_tokenizer
@@ -84,7 +84,7 @@ class NamedFields(TypedDict, total=False):
     model_type: str | None
     architectures: list[str] | None
     headstart: Stamp | None
-    id2label: dict[str, Any] | None
+    id2label: JSONObject | None
     problem_type: str | None
 
 
@@ -99,9 +99,9 @@ class LoadedModel:
     classifier: dict[str, Tensor] = field(default_factory=dict)
     """Weights of a task head: `weight` `[labels, D]`, `bias` `[labels]`, and those of its dense layer."""
     labels: list[str] = field(default_factory=list)
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: JSONObject = field(default_factory=dict)
     """The `headstart` part of `config.json`: what the task head needs to know."""
-    generation: dict[str, Any] = field(default_factory=dict)
+    generation: JSONObject = field(default_factory=dict)
     """`generation_config.json`: with which ids a text begins and ends, and the author's settings."""
     problem_type: str = "single_label_classification"
     """What a classifier's scores are: of one label, of several, or numbers (transformers' names)."""
@@ -204,13 +204,13 @@ def nameless(family: str, head: str, mixes: bool) -> str | None:
     return f"transformers has no class for a {family} model with a head for {head}"
 
 
-def _config_fields(model: LoadedModel, dtype: torch.dtype) -> dict[str, Any]:
+def _config_fields(model: LoadedModel, dtype: torch.dtype) -> JSONObject:
     """What stands in `config.json`."""
     config, head, special = model.model.config, model.head, model.tokenizer.special
     family = family_named(config.family)
     told = nameless(config.family, head, "mix.weights" in model.classifier) is None
     hf_class = family.heads[head].hf_class if told else None
-    fields: dict[str, Any] = {
+    fields: JSONObject = {
         **({"architectures": [hf_class], "model_type": family.model_type} if hf_class else {}),
         **family.to_hf(config),
         **family.heads[head].says,
@@ -318,7 +318,7 @@ def _read_gguf(file: Path, dtype: torch.dtype) -> LoadedModel:
     model, fields = read_gguf(file, dtype)
     tokenizer = read_tokenizer(file, fields)
     tokenizer.leave_out_special(model.config.vocab_size)
-    generation: dict[str, Any] = {"eos_token_id": ids} if len(ids := ends(fields)) > 1 else {}
+    generation: JSONObject = {"eos_token_id": ids} if len(ids := ends(fields)) > 1 else {}
     return LoadedModel(model, tokenizer, "causal", generation=generation)
 
 
@@ -327,9 +327,9 @@ def _read(
 ) -> LoadedModel:
     """The model in a folder with its own files, with an adapter's changes where there is one."""
     files = weight_files(folder)
-    fields = with_defaults(with_model_type(read_json(folder / "config.json", dict[str, Any])))
+    fields = with_defaults(with_model_type(read_json(folder / "config.json", JSONObject)))
     checked(fields, NamedFields, folder / "config.json")
-    own: dict[str, Any] = fields.get("headstart") or {}
+    own: JSONObject = fields.get("headstart") or {}
     names = tensor_names(files)
     for key, value in fields.items():
         counted = "layer" in key and not key.startswith("max_")  # max_window_layers may be any number
@@ -379,7 +379,7 @@ def _read(
     )
 
 
-def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> Family:
+def _family(folder: Path, fields: JSONObject, own: JSONObject) -> Family:
     kind = fields.get("model_type")
     if own.get("family") in FAMILIES:
         family = FAMILIES[own["family"]]
@@ -402,8 +402,8 @@ def _family(folder: Path, fields: dict[str, Any], own: dict[str, Any]) -> Family
 
 def _head(
     folder: Path,
-    fields: dict[str, Any],
-    own: dict[str, Any],
+    fields: JSONObject,
+    own: JSONObject,
     config: TransformerConfig,
     names: list[str],
 ) -> str:
@@ -428,7 +428,7 @@ def _head(
     raise HeadstartError(f"{folder} is a {architectures[0]}; of {family.name} models headstart knows {known}")
 
 
-def _labels(folder: Path, fields: dict[str, Any], classifier: dict[str, Tensor]) -> list[str]:
+def _labels(folder: Path, fields: JSONObject, classifier: dict[str, Tensor]) -> list[str]:
     if "weight" not in classifier:
         return []
     count = len(classifier["weight"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
+from headstart.folder import JSONObject, read_json
 from headstart.interchange.weights import hf_name
 from headstart.models.config import TransformerConfig
 from headstart.models.family import Family
@@ -20,7 +20,7 @@ GENERATION_FILE = "generation_config.json"
 WRITES = {"decoder": "causal", "encoder-decoder": "text-to-text"}
 """The head with which an architecture writes."""
 
-DEFAULTS: dict[str, dict[str, Any]] = {
+DEFAULTS: dict[str, JSONObject] = {
     "bert": {"pad_token_id": 0},
     "roberta": {"pad_token_id": 1},
     "xlm-roberta": {"pad_token_id": 1},
@@ -51,12 +51,12 @@ GENERATION = (
 """Fields of a `config.json` that are about generation."""
 
 
-def with_defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
+def with_defaults(fields: Mapping[str, Any]) -> JSONObject:
     """A `config.json` with transformers' defaults where it says nothing."""
     return DEFAULTS.get(str(fields.get("model_type")), {}) | dict(fields)
 
 
-def with_model_type(fields: dict[str, Any]) -> dict[str, Any]:
+def with_model_type(fields: JSONObject) -> JSONObject:
     """A `config.json` with the type of model, which the oldest files tell by the class alone."""
     named = fields.get("architectures")
     if fields.get("model_type") is None and isinstance(named, list) and named:
@@ -102,10 +102,10 @@ def refuse_quantised(folder: Path, fields: Mapping[str, Any], names: Collection[
         )
 
 
-def generation_settings(folder: Path, fields: Mapping[str, Any], config: TransformerConfig) -> dict[str, Any]:
+def generation_settings(folder: Path, fields: Mapping[str, Any], config: TransformerConfig) -> JSONObject:
     """What `generation_config.json` says; where there is none, what `config.json` says of generation."""
     if (folder / GENERATION_FILE).exists():
-        return read_json(folder / GENERATION_FILE, dict[str, Any])
+        return read_json(folder / GENERATION_FILE, JSONObject)
     if not config.generates:
         return {}
     said = {key: fields[key] for key in GENERATION if fields.get(key) is not None}

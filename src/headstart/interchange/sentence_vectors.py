@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError, nearest
-from headstart.folder import read_json, write_json
+from headstart.folder import JSONObject, read_json, write_json
 from headstart.interchange.weights import read_tensors, weight_files
 from headstart.tokenizer.published import CONFIG
 
@@ -185,12 +185,12 @@ def read_sentence_vectors(folder: Path, body: Path) -> SentenceVectors | None:
                 f"{', '.join((_TRANSFORMER, _POOLING, _DENSE, _LAYER_NORM, _NORMALIZE))}"
             )
     for name, key in ((CONFIG, "model_max_length"), *((name, "max_seq_length") for name in _READERS)):
-        said = read_json(body / name, dict[str, Any]) if (body / name).exists() else {}
+        said = read_json(body / name, JSONObject) if (body / name).exists() else {}
         most = said.get(key)
         if isinstance(most, int) and 0 < most < ENDLESS:
             vectors.max_tokens = most
         vectors.lower |= name != CONFIG and bool(said.get("do_lower_case"))
-    said = read_json(folder / PROMPTS, dict[str, Any]) if (folder / PROMPTS).exists() else {}
+    said = read_json(folder / PROMPTS, JSONObject) if (folder / PROMPTS).exists() else {}
     prompts = said.get("prompts") or {}
     if isinstance(prompts, dict):
         vectors.prompts = {str(name): str(text) for name, text in prompts.items() if text is not None}
@@ -212,7 +212,7 @@ def write_sentence_vectors(folder: Path, vectors: SentenceVectors, width: int) -
         for n, (kind, path) in enumerate(zip(kinds, paths, strict=True))
     ]
     write_json(folder / MODULES, listed)
-    pooling: dict[str, Any] = {"word_embedding_dimension": width, "include_prompt": vectors.include_prompt}
+    pooling: JSONObject = {"word_embedding_dimension": width, "include_prompt": vectors.include_prompt}
     if vectors.pooling == tuple(mode for mode in MODES if mode in vectors.pooling):
         pooling |= {old: mode in vectors.pooling for mode, old in MODES.items()}
     else:  # in an order of its own, which older versions cannot say
@@ -220,7 +220,7 @@ def write_sentence_vectors(folder: Path, vectors: SentenceVectors, width: int) -
     _fill(folder / paths[1], pooling)
     for path, layer in zip(paths[2:], vectors.layers, strict=True):
         _write_layer(folder / path, layer)
-    read: dict[str, Any] = {"do_lower_case": vectors.lower}
+    read: JSONObject = {"do_lower_case": vectors.lower}
     read |= {} if vectors.max_tokens is None else {"max_seq_length": vectors.max_tokens}
     write_json(folder / _READERS[0], read)
     write_json(folder / PROMPTS, {"prompts": vectors.prompts, "default_prompt_name": vectors.default_prompt})
@@ -228,7 +228,7 @@ def write_sentence_vectors(folder: Path, vectors: SentenceVectors, width: int) -
 
 def _write_layer(folder: Path, layer: nn.Module) -> None:
     if isinstance(layer, Projection):
-        said: dict[str, Any] = {
+        said: JSONObject = {
             "in_features": layer.linear.in_features,
             "out_features": layer.linear.out_features,
             "bias": layer.linear.bias is not None,
@@ -249,12 +249,12 @@ _KIND_OF: dict[type, str] = {Projection: _DENSE, nn.LayerNorm: _LAYER_NORM, Norm
 _MODULE_OF = {name: "linear" if name == "Identity" else "activation" for name in _ACTIVATIONS}
 
 
-def _fill(folder: Path, config: dict[str, Any]) -> None:
+def _fill(folder: Path, config: JSONObject) -> None:
     folder.mkdir()
     write_json(folder / "config.json", config)
 
 
-def _modules(folder: Path) -> list[dict[str, Any]]:
+def _modules(folder: Path) -> list[JSONObject]:
     said = read_json(folder / MODULES)
     if not isinstance(said, list) or not all(isinstance(one, dict) and "type" in one for one in said):
         raise HeadstartError(f"{folder / MODULES} is no list of modules; get the folder again")
@@ -275,7 +275,7 @@ def _inside(folder: Path, module: Mapping[str, Any]) -> str:
 
 
 def _read_pooling(path: Path, vectors: SentenceVectors) -> None:
-    said = read_json(path, dict[str, Any])
+    said = read_json(path, JSONObject)
     mode = said.get("pooling_mode")
     modes: Sequence[Any] = [mode] if isinstance(mode, str) else mode or []
     if not modes:
@@ -293,7 +293,7 @@ def _read_pooling(path: Path, vectors: SentenceVectors) -> None:
 
 def _read_dense(folder: Path) -> Projection:
     path = folder / "config.json"
-    said = read_json(path, dict[str, Any])
+    said = read_json(path, JSONObject)
     name = str(said.get("activation_function") or "torch.nn.Identity").rpartition(".")[2]
     if name not in _ACTIVATIONS:
         raise HeadstartError(
@@ -315,7 +315,7 @@ def _read_dense(folder: Path) -> Projection:
 
 
 def _read_norm(folder: Path) -> nn.LayerNorm:
-    said = read_json(folder / "config.json", dict[str, Any])
+    said = read_json(folder / "config.json", JSONObject)
     try:
         layer = nn.LayerNorm(said["dimension"])
     except (KeyError, TypeError, RuntimeError) as error:

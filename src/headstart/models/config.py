@@ -1,7 +1,7 @@
 """One configuration describes every Transformer of the stack."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from headstart.errors import HeadstartError
 
@@ -9,6 +9,9 @@ Architecture = Literal["encoder", "decoder", "encoder-decoder"]
 Position = Literal["learned", "sinusoidal", "rotary", "relative", "relative-xl", "disentangled", "none"]
 NormPlace = Literal["pre", "post", "sandwich", "output"]
 Feedforward = Literal["relu", "gelu", "gelu_tanh", "swiglu", "geglu", "geglu_tanh"]
+Sizes: TypeAlias = dict[str, Any]
+"""Fields of a `TransformerConfig` by name, as a recipe, a preset or a folder gives some of them;
+`registry.make_config` completes and checks them."""
 
 
 SHORT_ROW = 512
@@ -278,5 +281,5 @@ class TransformerConfig:
         """Whether the feed-forward layer has a gate."""
         return self.feedforward in ("swiglu", "geglu", "geglu_tanh")
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Sizes:
         return asdict(self)

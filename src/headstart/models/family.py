@@ -10,7 +10,8 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from headstart.errors import HeadstartError
-from headstart.models.config import TransformerConfig
+from headstart.folder import JSONObject
+from headstart.models.config import Sizes, TransformerConfig
 
 if TYPE_CHECKING:  # the tables of families are printed without it
     from torch import Tensor
@@ -35,7 +36,7 @@ OUTPUTS = ("pretraining", "masked", "causal", "text-to-text")
 class Preset:
     """A published model."""
 
-    sizes: dict[str, Any]
+    sizes: Sizes
     """Arguments of `make_config`."""
     parameters: int
     """Exactly as the reference implementation or the paper's shapes give them, tied weights counted once."""
@@ -162,10 +163,10 @@ def module(*ours: str, transposed: bool = False, by_head: bool = False, gated: b
 class Row(Protocol):
     """A row of the table "our field, their key". Both directions of a folder read it."""
 
-    def write(self, config: TransformerConfig) -> dict[str, Any]:
+    def write(self, config: TransformerConfig) -> JSONObject:
         """Fields of `config.json`; a `HeadstartError` where the folder cannot hold what the model is."""
 
-    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, fields: Mapping[str, Any]) -> Sizes:
         """Arguments of `make_config`; a `KeyError` or `ValueError` of what is missing or not computed."""
 
 
@@ -189,7 +190,7 @@ class Key:
     values: Mapping[Any, Any] | None = None
     """Their value -> ours, where they are called otherwise; the first one of ours is written."""
 
-    def write(self, config: TransformerConfig) -> dict[str, Any]:
+    def write(self, config: TransformerConfig) -> JSONObject:
         value = getattr(config, self.ours)
         if self.values is None:
             return {self.theirs: value}
@@ -203,7 +204,7 @@ class Key:
             )
         raise HeadstartError(f"a {config.family} model has no {self.ours}={value}; take {known}")
 
-    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, fields: Mapping[str, Any]) -> Sizes:
         value = fields.get(self.theirs, self.default)
         if value is None:
             value = self.null
@@ -226,10 +227,10 @@ class Copy:
     ours: str
     theirs: str
 
-    def write(self, config: TransformerConfig) -> dict[str, Any]:
+    def write(self, config: TransformerConfig) -> JSONObject:
         return {self.theirs: getattr(config, self.ours)}
 
-    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, fields: Mapping[str, Any]) -> Sizes:
         return {}
 
 
@@ -240,10 +241,10 @@ class Constant:
     theirs: str
     value: Any
 
-    def write(self, config: TransformerConfig) -> dict[str, Any]:
+    def write(self, config: TransformerConfig) -> JSONObject:
         return {self.theirs: self.value}
 
-    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, fields: Mapping[str, Any]) -> Sizes:
         found = fields.get(self.theirs)
         if found is not None and found != self.value:
             raise ValueError(f"{self.theirs} {found!r} (known: {self.value})")
@@ -254,8 +255,8 @@ class Constant:
 class Computed:
     """Fields that are no one key each: two functions, one for each direction."""
 
-    write: Callable[[TransformerConfig], dict[str, Any]]
-    read: Callable[[Mapping[str, Any]], dict[str, Any]]
+    write: Callable[[TransformerConfig], JSONObject]
+    read: Callable[[Mapping[str, Any]], Sizes]
 
 
 # --- The family ---------------------------------------------------------------------------------------
@@ -299,25 +300,25 @@ class Family:
     check: Callable[[TransformerConfig], None] = lambda config: None
     """Raises a `HeadstartError` for sizes that transformers' class of the family cannot have."""
 
-    def to_hf(self, config: TransformerConfig) -> dict[str, Any]:
+    def to_hf(self, config: TransformerConfig) -> JSONObject:
         """The fields of `config.json`.
 
         Raises:
             HeadstartError: a configuration that no folder of the family can hold.
         """
         self.check(config)
-        fields: dict[str, Any] = {}
+        fields: JSONObject = {}
         for row in self.rows:
             fields |= row.write(config)
         return fields
 
-    def from_hf(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def from_hf(self, fields: Mapping[str, Any]) -> Sizes:
         """The arguments of `make_config` in a `config.json`.
 
         Raises:
             KeyError, ValueError: a key that is missing, or a value that the family does not compute.
         """
-        sizes: dict[str, Any] = {}
+        sizes: Sizes = {}
         for row in self.rows:
             for name, value in row.read(fields).items():
                 if sizes.get(name, value) != value:

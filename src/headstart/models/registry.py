@@ -1,10 +1,9 @@
 """The families, by name. A new family is one file and one line here."""
 
 from dataclasses import fields as fields_of
-from typing import Any
 
 from headstart.errors import HeadstartError, nearest
-from headstart.models.config import LayerPlan, TransformerConfig
+from headstart.models.config import LayerPlan, Sizes, TransformerConfig
 from headstart.models.families.bart import BART
 from headstart.models.families.bert import BERT, DISTILBERT
 from headstart.models.families.chinchilla import CHINCHILLA
@@ -73,7 +72,7 @@ def family_named(name: str) -> Family:
     return FAMILIES[name]
 
 
-def make_config(name: str, sizes: dict[str, Any]) -> TransformerConfig:
+def make_config(name: str, sizes: Sizes) -> TransformerConfig:
     """A family's configuration: what the family fixes, and the sizes given.
 
     Without `kv_heads` there are as many as heads; an encoder-decoder without `encoder_layers` has as
@@ -100,7 +99,7 @@ def make_config(name: str, sizes: dict[str, Any]) -> TransformerConfig:
     return config
 
 
-def _configuration(family: Family, sizes: dict[str, Any]) -> TransformerConfig:
+def _configuration(family: Family, sizes: Sizes) -> TransformerConfig:
     fields = {
         **family.fixed,
         "family": family.name,

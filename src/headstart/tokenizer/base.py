@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from headstart.folder import JSONObject
 from headstart.tokenizer.special import HEADSTART_IDS, SpecialIds
 from headstart.tokenizer.template import Template
 
@@ -23,9 +24,9 @@ class Tokenizer(ABC):
 
     path: Path
     """The file that it was read from: `tokenizer.json`, or an older one that stands for it."""
-    read: Callable[[], dict[str, Any]]
+    read: Callable[[], JSONObject]
     """Reads the definition again: it is large, and seldom asked for."""
-    config: dict[str, Any]
+    config: JSONObject
     """What `tokenizer_config.json` says."""
     special: SpecialIds
     template: Template
@@ -74,7 +75,7 @@ class Tokenizer(ABC):
         return self.encode(text)
 
     @property
-    def definition(self) -> dict[str, Any]:
+    def definition(self) -> JSONObject:
         """What the file says, as a `tokenizer.json` says it."""
         return self.read()
 

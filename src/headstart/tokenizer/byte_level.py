@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import tiktoken
 import tokenizers
 
 from headstart.errors import gives_up_in_words
+from headstart.folder import JSONObject
 from headstart.tokenizer.base import Tokenizer, encodable
 from headstart.tokenizer.engine import text_engine
 from headstart.tokenizer.pieces import is_byte_level
@@ -66,7 +67,7 @@ class Merges:
     """The id of each rank, or None where they are equal."""
 
     @classmethod
-    def read(cls, definition: dict[str, Any], pieces: list[bytes], special: SpecialIds) -> Self | None:
+    def read(cls, definition: JSONObject, pieces: list[bytes], special: SpecialIds) -> Self | None:
         """The merges of a `tokenizer.json` if tiktoken gives the same ids for every text, else None.
 
         tiktoken takes a whole word that is in the vocabulary as it is, and else joins any two neighbours
@@ -129,7 +130,7 @@ def _join(piece: bytes, ranks: dict[bytes, int], below: int) -> list[bytes]:
     return parts
 
 
-def splitting_rule(definition: dict[str, Any]) -> str | None:
+def splitting_rule(definition: JSONObject) -> str | None:
     """The rule by which a `tokenizer.json` splits text, if it is one that tiktoken matches equally."""
     first = definition.get("pre_tokenizer") or {"type": None}
     if definition.get("normalizer") or not is_byte_level(definition.get("decoder")):
@@ -159,9 +160,9 @@ class ByteLevelTokenizer(Tokenizer):
     def __init__(
         self,
         path: Path,
-        read: Callable[[], dict[str, Any]],
+        read: Callable[[], JSONObject],
         merges: Merges,
-        config: dict[str, Any],
+        config: JSONObject,
         special: SpecialIds,
         template: Template,
         tokens: list[str],

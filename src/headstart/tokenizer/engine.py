@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 import tokenizers
 
 from headstart.errors import gives_up_in_words
+from headstart.folder import JSONObject
 from headstart.tokenizer.base import Tokenizer, encodable
 from headstart.tokenizer.special import SpecialIds
 from headstart.tokenizer.template import Template
@@ -21,9 +21,9 @@ class EngineTokenizer(Tokenizer):
     def __init__(
         self,
         path: Path,
-        read: Callable[[], dict[str, Any]],
-        definition: dict[str, Any],
-        config: dict[str, Any],
+        read: Callable[[], JSONObject],
+        definition: JSONObject,
+        config: JSONObject,
         special: SpecialIds,
         template: Template,
         tokens: list[str],
@@ -69,7 +69,7 @@ class EngineTokenizer(Tokenizer):
         return self._engine.decode([index for index in ids if index not in self.special.all])
 
 
-def _never_first(part: dict[str, Any] | None) -> dict[str, Any] | None:
+def _never_first(part: JSONObject | None) -> JSONObject | None:
     """A pre-tokenizer without the blank that `Metaspace` puts before the first text alone."""
     if part is None:
         return None
@@ -79,7 +79,7 @@ def _never_first(part: dict[str, Any] | None) -> dict[str, Any] | None:
     return part | {"prepend_scheme": "never"} if first else part
 
 
-def text_engine(definition: dict[str, Any], special: SpecialIds) -> tokenizers.Tokenizer:
+def text_engine(definition: JSONObject, special: SpecialIds) -> tokenizers.Tokenizer:
     """The engine that takes a text for nothing but text.
 
     `tokenizers` can be told to leave special tokens in a text alone, but a Unigram vocabulary holds

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.folder import MANIFEST, read_json, write_json
+from headstart.folder import MANIFEST, JSONObject, read_json, write_json
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.byte_level import ByteLevelTokenizer, Merges
 from headstart.tokenizer.engine import EngineTokenizer
@@ -65,14 +65,12 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer_of(path, read, config, kind)
 
 
-def _read_definition(path: Path, kind: str, config: dict[str, Any]) -> dict[str, Any]:
+def _read_definition(path: Path, kind: str, config: JSONObject) -> JSONObject:
     definition = read_json(path) if path.name == DEFINITION else read_older(path, kind, config)
     return _with_class_settings(with_added_tokens(path.parent, definition, config), kind, config)
 
 
-def tokenizer_of(
-    path: Path, read: Callable[[], dict[str, Any]], config: dict[str, Any], kind: str = ""
-) -> Tokenizer:
+def tokenizer_of(path: Path, read: Callable[[], JSONObject], config: JSONObject, kind: str = "") -> Tokenizer:
     """The tokenizer that a `tokenizer.json` describes, wherever it comes from.
 
     Args:
@@ -103,7 +101,7 @@ def tokenizer_of(
         ) from None
 
 
-def _with_class_settings(definition: dict[str, Any], kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def _with_class_settings(definition: JSONObject, kind: str, config: Mapping[str, Any]) -> JSONObject:
     """A `tokenizer.json` with what transformers' class takes from `tokenizer_config.json` instead."""
     normalizer = definition.get("normalizer") or {}
     if "[CLS]" in CLASSES.get(kind, {}).values() and normalizer.get("type") == "BertNormalizer":
@@ -113,7 +111,7 @@ def _with_class_settings(definition: dict[str, Any], kind: str, config: Mapping[
             "handle_chinese_chars": config.get("tokenize_chinese_chars", True),
         }
         return definition | {"normalizer": normalizer | settings}
-    first: dict[str, Any] = definition.get("pre_tokenizer") or {"type": None}
+    first: JSONObject = definition.get("pre_tokenizer") or {"type": None}
     plain = first["type"] == "ByteLevel" and first.get("use_regex", True)
     if plain and "add_prefix_space" in config and kind in CLASSES:
         blank = bool(config["add_prefix_space"])
@@ -129,7 +127,7 @@ def _what_is_missing(folder: Path) -> str:
     return f"{folder} has no {DEFINITION}, nor an older vocabulary; it is not a tokenizer folder"
 
 
-def _tokens(definition: dict[str, Any]) -> list[str]:
+def _tokens(definition: JSONObject) -> list[str]:
     """The token of every id, added tokens included."""
     ids = vocabulary_of(definition)
     ids |= {token["content"]: token["id"] for token in definition.get("added_tokens") or []}
@@ -143,7 +141,7 @@ def _tokens(definition: dict[str, Any]) -> list[str]:
 
 
 def _special_ids(
-    path: Path, definition: dict[str, Any], config: Mapping[str, Any], tokens: list[str]
+    path: Path, definition: JSONObject, config: Mapping[str, Any], tokens: list[str]
 ) -> SpecialIds:
     """Roles from the configuration; every added token that is marked special belongs to `all`."""
     added = [token for token in definition.get("added_tokens") or [] if token["special"]]
@@ -178,7 +176,7 @@ def _special_ids(
     )
 
 
-def make_config(roles: dict[str, str], inputs: Iterable[str], further: Iterable[str] = ()) -> dict[str, Any]:
+def make_config(roles: dict[str, str], inputs: Iterable[str], further: Iterable[str] = ()) -> JSONObject:
     """A `tokenizer_config.json`, which leaves everything else to `tokenizer.json`."""
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

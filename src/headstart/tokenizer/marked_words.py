@@ -12,17 +12,19 @@ from typing import Any
 import orjson
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from headstart.folder import JSONObject
+
 PRIVATE = 0xF0000  # the private planes of Unicode: 131,000 characters that no text has
 
 
-def learn_wordpieces(engine: Tokenizer, sample: list[str], room: int) -> dict[str, Any]:
+def learn_wordpieces(engine: Tokenizer, sample: list[str], room: int) -> JSONObject:
     """At most `room` pieces of words, those that do not begin a word written `##ing`; `vocab` of a model."""
     inside = _Marked(engine, sample, lambda word: range(1, len(word)))
     tokens, _ = inside.learn(room)
     return {"vocab": {_continued(token, inside): index for index, token in enumerate(tokens)}}
 
 
-def learn_word_ends(engine: Tokenizer, sample: list[str], room: int) -> dict[str, Any]:
+def learn_word_ends(engine: Tokenizer, sample: list[str], room: int) -> JSONObject:
     """At most `room` pieces of words, those that end a word written `ing</w>`; `vocab` and `merges`."""
     last = _Marked(engine, sample, lambda word: (len(word) - 1,))
     tokens, merges = last.learn(room)

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
+from headstart.folder import JSONObject, read_json
 from headstart.tokenizer.byte_level import QWEN_RULE
 from headstart.tokenizer.kinds import byte_level, word_end_bpe, wordpiece
 from headstart.tokenizer.published import CLASSES, SENTINELS, vocabulary_of
@@ -53,7 +53,7 @@ def older_file(folder: Path) -> Path | None:
     return None
 
 
-def read_older(path: Path, kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def read_older(path: Path, kind: str, config: Mapping[str, Any]) -> JSONObject:
     """The `tokenizer.json` that the older files stand for.
 
     Args:
@@ -64,7 +64,7 @@ def read_older(path: Path, kind: str, config: Mapping[str, Any]) -> dict[str, An
     Raises:
         HeadstartError: the files are damaged, or the class is not known for such files.
     """
-    readers: dict[str, Callable[[Path, str, Mapping[str, Any]], dict[str, Any]]] = {
+    readers: dict[str, Callable[[Path, str, Mapping[str, Any]], JSONObject]] = {
         WORDS: _wordpiece,
         VOCABULARY: _byte_pairs,
     }
@@ -99,7 +99,7 @@ def _framed(kind: str, config: Mapping[str, Any]) -> tuple[str, str] | None:
     return single, f"{single} {behind}"
 
 
-def _wordpiece(path: Path, kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def _wordpiece(path: Path, kind: str, config: Mapping[str, Any]) -> JSONObject:
     """`vocab.txt`: a token a line, its number the id."""
     lines = path.read_text(encoding="utf-8").split("\n")
     tokens = [line.rstrip("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
@@ -113,7 +113,7 @@ def _wordpiece(path: Path, kind: str, config: Mapping[str, Any]) -> dict[str, An
     return definition | {"added_tokens": []}
 
 
-def _byte_pairs(path: Path, kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def _byte_pairs(path: Path, kind: str, config: Mapping[str, Any]) -> JSONObject:
     """`vocab.json`, an id for every token, and `merges.txt`, two tokens to join a line."""
     vocabulary = read_json(path)
     if not isinstance(vocabulary, dict) or not all(isinstance(index, int) for index in vocabulary.values()):
@@ -141,7 +141,7 @@ def _byte_pairs(path: Path, kind: str, config: Mapping[str, Any]) -> dict[str, A
     return definition | {"added_tokens": added}
 
 
-def _sentencepiece(path: Path, kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def _sentencepiece(path: Path, kind: str, config: Mapping[str, Any]) -> JSONObject:
     """A SentencePiece model, its ids in the order of the class: fairseq's for XLM-R and CamemBERT."""
     model = read_sentencepiece(path)
     if kind == "XLMRobertaTokenizer":

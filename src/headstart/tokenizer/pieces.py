@@ -11,7 +11,8 @@ therefore bits per byte of what the model is asked to predict.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+
+from headstart.folder import JSONObject
 
 BLANK = "▁"  # SentencePiece's sign for a blank
 
@@ -24,7 +25,7 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(character): byte for character, byte in zip(characters, printable + others, strict=True)}
 
 
-def is_byte_level(part: dict[str, Any] | None) -> bool:
+def is_byte_level(part: JSONObject | None) -> bool:
     """Whether a pre-tokenizer or decoder of a `tokenizer.json` is `ByteLevel`, alone or in a sequence."""
     if not part:
         return False
@@ -32,7 +33,7 @@ def is_byte_level(part: dict[str, Any] | None) -> bool:
     return any(one["type"] == "ByteLevel" for one in parts)
 
 
-def read_pieces(definition: dict[str, Any], tokens: list[str], special: frozenset[int]) -> list[bytes]:
+def read_pieces(definition: JSONObject, tokens: list[str], special: frozenset[int]) -> list[bytes]:
     """The bytes of text behind each of `tokens`, the vocabulary of a `tokenizer.json` in the order of ids."""
     model = definition["model"]
     added = {token["content"] for token in definition.get("added_tokens") or []}

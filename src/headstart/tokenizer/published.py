@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
+from headstart.folder import JSONObject, read_json
 from headstart.tokenizer.sentencepiece_file import added_token
 
 CONFIG, TOKEN_MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
@@ -106,9 +106,9 @@ CLASS_OF_MODEL = {
 ROLE_KEYS = tuple(dict.fromkeys(key for roles in CLASSES.values() for key in roles))
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> JSONObject:
     """`tokenizer_config.json`, completed by `special_tokens_map.json` and the folder's chat templates."""
-    config: dict[str, Any] = {}
+    config: JSONObject = {}
     for name in (TOKEN_MAP, CONFIG):
         if (folder / name).exists():
             said = read_json(folder / name)
@@ -147,13 +147,13 @@ def class_of(folder: Path, config: Mapping[str, Any]) -> str:
     return str(said or "").removesuffix("Fast")
 
 
-def with_defaults(config: dict[str, Any], kind: str, tokens: Mapping[str, int]) -> dict[str, Any]:
+def with_defaults(config: JSONObject, kind: str, tokens: Mapping[str, int]) -> JSONObject:
     """The configuration with the special tokens that the class takes, as far as the vocabulary has them."""
     roles = {key: token for key, token in CLASSES.get(kind, {}).items() if token in tokens}
     return roles | config
 
 
-def with_added_tokens(folder: Path, definition: dict[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def with_added_tokens(folder: Path, definition: JSONObject, config: Mapping[str, Any]) -> JSONObject:
     """A `tokenizer.json` with what the older files add to its vocabulary: `added_tokens_decoder`, or before
     there was one `added_tokens.json`, and roles that the vocabulary has as a plain token."""
     vocabulary = vocabulary_of(definition)
@@ -191,7 +191,7 @@ def vocabulary_of(definition: Mapping[str, Any]) -> dict[str, int]:
     return {token: index for index, (token, _) in enumerate(vocabulary)}
 
 
-def _token(index: int, said: Any, special: bool) -> dict[str, Any]:
+def _token(index: int, said: Any, special: bool) -> JSONObject:
     """An added token as `tokenizer.json` has it, from a text or from an entry of `tokenizer_config.json`."""
     flags = ("single_word", "lstrip", "rstrip", "normalized")
     given = {"normalized": not special} | (dict(said) if isinstance(said, Mapping) else {})

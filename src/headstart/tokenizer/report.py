@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import sqrt
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
-from headstart.corpus_folder import corpus_documents
+from headstart.corpus_folder import DocumentRow, corpus_documents
 from headstart.errors import HeadstartError
 from headstart.progress import ProgressBar
 from headstart.tokenizer.base import Tokenizer
@@ -205,7 +205,7 @@ def compare_tokenizers(tokenizers: dict[str, Tokenizer], corpus: Path, sample_by
     }
 
 
-def _sample(corpus: Path, limit: int) -> Iterable[dict[str, Any]]:
+def _sample(corpus: Path, limit: int) -> Iterable[DocumentRow]:
     read = 0
     for document in corpus_documents(corpus, ("text", "language")):
         if read >= limit:

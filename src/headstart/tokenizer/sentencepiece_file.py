@@ -11,9 +11,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.tokenizer.pieces import BLANK
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -48,7 +48,7 @@ class SentencePieces:
         self.scores.append(score)
         self.kinds.append(kind)
 
-    def definition(self) -> dict[str, Any]:
+    def definition(self) -> JSONObject:
         """The same as a `tokenizer.json`, without a template."""
         unigram = self.model == UNIGRAM
         return {
@@ -67,8 +67,8 @@ class SentencePieces:
             "model": self._unigram() if unigram else self._bpe(),
         }
 
-    def _normalizer(self, unigram: bool) -> dict[str, Any]:
-        parts: list[dict[str, Any]] = []
+    def _normalizer(self, unigram: bool) -> JSONObject:
+        parts: list[JSONObject] = []
         if self.characters:
             table = base64.b64encode(self.characters).decode()
             parts.append({"type": "Precompiled", "precompiled_charsmap": table})
@@ -79,12 +79,12 @@ class SentencePieces:
             parts.append({"type": "Replace", "pattern": {"String": " "}, "content": BLANK})
         return {"type": "Sequence", "normalizers": parts}
 
-    def _metaspace(self) -> dict[str, Any]:
+    def _metaspace(self) -> JSONObject:
         scheme = "always" if self.dummy_prefix else "never"
         return {"type": "Metaspace", "replacement": BLANK, "prepend_scheme": scheme, "split": True}
 
-    def _decoder(self) -> dict[str, Any]:
-        decoders: list[dict[str, Any]] = [
+    def _decoder(self) -> JSONObject:
+        decoders: list[JSONObject] = [
             {"type": "Replace", "pattern": {"String": BLANK}, "content": " "},
             {"type": "ByteFallback"},
             {"type": "Fuse"},
@@ -93,7 +93,7 @@ class SentencePieces:
             decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
         return {"type": "Sequence", "decoders": decoders}
 
-    def _unigram(self) -> dict[str, Any]:
+    def _unigram(self) -> JSONObject:
         return {
             "type": "Unigram",
             "unk_id": self.unknown,
@@ -101,7 +101,7 @@ class SentencePieces:
             "byte_fallback": self.byte_fallback,
         }
 
-    def _bpe(self) -> dict[str, Any]:
+    def _bpe(self) -> JSONObject:
         return {
             "type": "BPE",
             "dropout": None,
@@ -135,13 +135,13 @@ class SentencePieces:
         return [[self.tokens[left], self.tokens[right]] for _, _, left, right in sorted(found)]
 
 
-def added_token(index: int, content: str, special: bool, **flags: bool) -> dict[str, Any]:
+def added_token(index: int, content: str, special: bool, **flags: bool) -> JSONObject:
     """An entry of `added_tokens` in a `tokenizer.json`."""
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return {"id": index, "content": content, **plain, **flags, "special": special}
 
 
-def _replace(rule: str, content: str) -> dict[str, Any]:
+def _replace(rule: str, content: str) -> JSONObject:
     return {"type": "Replace", "pattern": {"Regex": rule}, "content": content}
 
 

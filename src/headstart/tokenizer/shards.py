@@ -12,20 +12,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import (
-    Any,
-    ClassVar,
-    NotRequired,  # typing's own is not checked before Python 3.12
-    TypeVar,
-)
+from typing import ClassVar, NotRequired, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
-from headstart.corpus_folder import corpus_documents
+from headstart.corpus_folder import DocumentRow, corpus_documents
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, atomic, checked, read_manifest, write_json, write_manifest
 from headstart.progress import ProgressBar
@@ -190,14 +185,14 @@ class _Writer:
             yield row["id"], row["domain"], row["bytes"], ids[row["start"] : row["start"] + row["tokens"]]
 
 
-def encode_corpus(corpus: Path, tokenizer: Tokenizer, recipe: ShardRecipe, out: Path) -> dict[str, Any]:
+def encode_corpus(corpus: Path, tokenizer: Tokenizer, recipe: ShardRecipe, out: Path) -> TokensManifest:
     """Encode a corpus folder into a tokens folder; see `encode`."""
     return encode(corpus_documents(corpus, ("id", "text", "domain")), tokenizer, recipe, out)
 
 
 def encode(
-    documents: Iterable[dict[str, Any]], tokenizer: Tokenizer, recipe: ShardRecipe, out: Path
-) -> dict[str, Any]:
+    documents: Iterable[DocumentRow], tokenizer: Tokenizer, recipe: ShardRecipe, out: Path
+) -> TokensManifest:
     """Encode documents (`id`, `text`, `domain`) into a tokens folder; returns its manifest's fields.
 
     Raises:
@@ -226,7 +221,7 @@ def encode(
                 "their text with the training text, so a held-out loss would say nothing; give more text, or "
                 "pass heldout_overlap=1 to keep them"
             )
-        fields = {
+        fields: TokensManifest = {
             "tokenizer_sha256": tokenizer.sha256,
             "vocab_size": tokenizer.vocab_size,
             "leaked": leaked,

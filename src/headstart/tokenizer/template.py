@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Template:
             types += [place.type] * len(content)
         return filled, types
 
-    def processor(self, tokens: list[str]) -> dict[str, Any]:
+    def processor(self, tokens: list[str]) -> JSONObject:
         """The post-processor to write into a `tokenizer.json` with this vocabulary."""
         ids = {place.content for place in (*self.single, *self.pair) if isinstance(place.content, int)}
         return {
@@ -49,7 +49,7 @@ class Template:
         }
 
 
-def _part(place: Place, tokens: list[str]) -> dict[str, Any]:
+def _part(place: Place, tokens: list[str]) -> JSONObject:
     if isinstance(place.content, str):
         return {"Sequence": {"id": place.content, "type_id": place.type}}
     return {"SpecialToken": {"id": tokens[place.content], "type_id": place.type}}
@@ -69,7 +69,7 @@ def parse_template(single: str, pair: str, ids: dict[str, int]) -> Template:
 BARE = Template((Place("A", 0),), (Place("A", 0), Place("B", 0)))
 
 
-def read_template(processor: dict[str, Any] | None) -> Template:
+def read_template(processor: JSONObject | None) -> Template:
     """The template in the post-processor of a `tokenizer.json`; without one, texts stand bare.
 
     Raises:
@@ -102,7 +102,7 @@ def read_template(processor: dict[str, Any] | None) -> Template:
     )
 
 
-def _places(parts: list[dict[str, Any]], ids: dict[str, list[int]]) -> Iterable[Place]:
+def _places(parts: list[JSONObject], ids: dict[str, list[int]]) -> Iterable[Place]:
     for part in parts:
         if "Sequence" in part:
             yield Place(part["Sequence"]["id"], part["Sequence"]["type_id"])

@@ -12,7 +12,7 @@ from pydantic import model_validator
 from tokenizers import models, pre_tokenizers, trainers
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, write_json, write_manifest
+from headstart.folder import JSONObject, atomic, write_json, write_manifest
 from headstart.recipe import Recipe
 from headstart.tokenizer.base import Tokenizer, encodable
 from headstart.tokenizer.folder import CONFIG, DEFINITION, make_config, open_tokenizer
@@ -152,7 +152,7 @@ def _common_characters(sample: list[str], special: tuple[str, ...]) -> tuple[lis
 
 def _learn(
     engine: tokenizers.Tokenizer, kind: TokenizerKind, sample: list[str], room: int, alphabet: list[str]
-) -> dict[str, Any]:
+) -> JSONObject:
     """Train the engine to `room` pieces; returns it as `tokenizer.json` has it, without special tokens."""
     definition = orjson.loads(engine.to_str())
     model = engine.model
@@ -171,7 +171,7 @@ def _learn(
     return definition | {"model": definition["model"] | learned}
 
 
-def _learn_unigram(engine: tokenizers.Tokenizer, sample: list[str], room: int) -> dict[str, Any]:
+def _learn_unigram(engine: tokenizers.Tokenizer, sample: list[str], room: int) -> JSONObject:
     # the unknown piece is one of those that are counted, and is taken out again
     trainer = trainers.UnigramTrainer(
         vocab_size=room + 1, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False
@@ -192,7 +192,7 @@ def _learn_unigram(engine: tokenizers.Tokenizer, sample: list[str], room: int) -
     return {"vocab": [*pieces[:last], *((piece, pieces[last][1]) for piece in characters_alone)]}
 
 
-def _vocabulary(definition: dict[str, Any]) -> list[Any]:
+def _vocabulary(definition: JSONObject) -> list[Any]:
     """The learned pieces in their order; of Unigram, with their scores."""
     vocabulary = definition["model"]["vocab"]
     if isinstance(vocabulary, dict):
@@ -200,9 +200,7 @@ def _vocabulary(definition: dict[str, Any]) -> list[Any]:
     return vocabulary
 
 
-def _arrange(
-    definition: dict[str, Any], kind: TokenizerKind, first: tuple[str, ...], learned: list[Any]
-) -> None:
+def _arrange(definition: JSONObject, kind: TokenizerKind, first: tuple[str, ...], learned: list[Any]) -> None:
     """Put special tokens around the learned pieces, give all their ids, and add the template."""
     model = definition["model"]
     if model["type"] == "Unigram":

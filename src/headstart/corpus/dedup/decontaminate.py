@@ -5,7 +5,7 @@ punctuation; an item of 8 to 12 words has to occur whole, and a shorter one says
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from headstart.corpus.extract.page import composed
 from headstart.corpus.removals import Removal, removals, removed_by
 from headstart.corpus.text.words import split
 from headstart.corpus.work import Made, Work, load, rows_of, save, step
+from headstart.corpus_folder import SearchedFile
 from headstart.errors import HeadstartError
 from headstart.folder import write_json
 
@@ -28,10 +29,50 @@ GRAM = np.dtype([("words", np.int64), ("key", np.uint64), ("item", np.int64)])
 HIT = np.dtype([("place", np.int64), ("item", np.int64), ("runs", np.int64), ("word", np.int64)])
 
 
+class Searched(TypedDict):
+    """A file of an evaluation: items that are looked for, and those that are too short to be."""
+
+    items: int
+    too_short: int
+
+
+class SearchedItem(TypedDict):
+    """An item that is looked for: how many words are a run, and how many different runs it has."""
+
+    name: str
+    file: str
+    words: int
+    runs: int
+
+
+class LookedFor(TypedDict):
+    """All items, by file and in order."""
+
+    files: dict[str, Searched]
+    items: list[SearchedItem]
+
+
+class FoundItem(TypedDict):
+    """An item that documents hold; see `report`."""
+
+    item: str
+    covered: float
+    count: int
+    documents: list[str]
+    shared: str
+
+
+class Contamination(TypedDict, total=False):
+    """What `contamination.json` holds; in a report empty where no evaluation was named."""
+
+    files: dict[str, SearchedFile]
+    items: list[FoundItem]
+
+
 def index(work: Work) -> None:
     """Read the evaluation files that the recipe names, and note the runs of words to look for."""
-    files: dict[str, dict[str, int]] = {}
-    listed: list[dict[str, Any]] = []
+    files: dict[str, Searched] = {}
+    listed: list[SearchedItem] = []
     grams = []
     for file, name, text in items(work.recipe.decontaminate):
         counts = files.setdefault(file, {"items": 0, "too_short": 0})
@@ -54,7 +95,7 @@ def index(work: Work) -> None:
         )
     table = np.concatenate(grams)
     save(work.folder / "grams.npy", table[np.lexsort((table["item"], table["key"], table["words"]))])
-    work.note("benchmarks", {"files": files, "items": listed})
+    work.note("benchmarks", LookedFor(files=files, items=listed))
 
 
 @step(removed_by(CONTAMINATION), "parquet")
@@ -76,7 +117,8 @@ def search(work: Work, task: int) -> Made:
                 hits.append(_hits(place, known["item"][rows], np.repeat(first[at], (stop - start)[at])))
     found = np.concatenate(hits)
     save(work.path("contaminated", task), found)
-    items = work.noted("benchmarks")["items"]
+    looked_for: LookedFor = work.noted("benchmarks")
+    items = looked_for["items"]
     named = {int(hit["place"]): items[int(hit["item"])]["name"] for hit in found}
     return removals(
         Removal(place, "benchmark_text", f"shares words with {name}") for place, name in sorted(named.items())
@@ -92,7 +134,7 @@ def _hits(place: int, found: np.ndarray, word: np.ndarray) -> np.ndarray:
     return rows
 
 
-def report(work: Work, out: Path) -> dict[str, Any]:
+def report(work: Work, out: Path) -> dict[str, SearchedFile]:
     """Write `contamination.json`: items looked for and found by file, and for each one found what was where.
 
     `covered` is the share of an item's runs of words in the document that holds most of it, which stands
@@ -101,8 +143,8 @@ def report(work: Work, out: Path) -> dict[str, Any]:
     Returns:
         Items looked for and found, by file.
     """
-    noted = work.noted("benchmarks")
-    files = {name: counts | {"found": 0} for name, counts in noted["files"].items()}
+    noted: LookedFor = work.noted("benchmarks")
+    files: dict[str, SearchedFile] = {name: {**counts, "found": 0} for name, counts in noted["files"].items()}
     by_item: dict[int, list[tuple[int, int, int]]] = {}
     for task in range(len(work.tasks)):
         for place, item, runs, word in load(work.path("contaminated", task)).tolist():
@@ -111,7 +153,7 @@ def report(work: Work, out: Path) -> dict[str, Any]:
     numbers = np.array(sorted({number for found in best.values() for _, number, _ in found}), np.int64)
     ids = rows_of(work, numbers, ["id"])
     texts = rows_of(work, np.array(sorted({found[0][1] for found in best.values()}), np.int64), ["text"])
-    rows = []
+    rows: list[FoundItem] = []
     for item in sorted(best):
         facts, (runs, number, word) = noted["items"][item], best[item][0]
         files[facts["file"]]["found"] += 1
@@ -120,7 +162,7 @@ def report(work: Work, out: Path) -> dict[str, Any]:
              "documents": [ids[one]["id"] for _, one, _ in best[item]],
              "shared": _shared(texts[number]["text"], word, facts["words"])}
         )  # fmt: skip
-    write_json(out / "contamination.json", {"files": files, "items": rows})
+    write_json(out / "contamination.json", Contamination(files=files, items=rows))
     return files
 
 

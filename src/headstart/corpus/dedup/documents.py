@@ -4,7 +4,6 @@ Keys are cut into partitions, and a pass looks at one of them at a time.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ from headstart.corpus.dedup import deduplicate, fingerprint_index
 from headstart.corpus.dedup.deduplicate import KEYED, PAIR, shingles
 from headstart.corpus.removals import Removal, left, removals, removed_by
 from headstart.corpus.work import Made, Work, between, load, rows_of, save, slices, step
+from headstart.corpus_folder import DocumentRow
 
 EXACT, NEAR = "exact duplicates", "near duplicates"
 
@@ -147,7 +147,7 @@ def remove_near(work: Work, task: int) -> Made:
     return removals(gone)
 
 
-def _similarity(work: Work, one: dict[str, Any], other: dict[str, Any]) -> float:
+def _similarity(work: Work, one: DocumentRow, other: DocumentRow) -> float:
     """How similar two documents are; NaN where the other one is of an earlier corpus."""
     if "signature" not in other:
         return float("nan")

@@ -15,6 +15,7 @@ import numpy.lib.recfunctions as rfn
 from headstart.corpus.dedup.deduplicate import KEYED
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.work import Work, save, slices
+from headstart.corpus_folder import IndexFacts, NearIndex
 from headstart.errors import HeadstartError
 
 FOLDER = "index"
@@ -24,20 +25,21 @@ KEY = np.dtype([("key", np.uint64)])
 COUNTED = np.dtype([("key", np.uint64), ("count", np.uint32)])
 
 
-def contents(recipe: CorpusRecipe) -> dict[str, Any]:
+def contents(recipe: CorpusRecipe) -> IndexFacts:
     """What the index of a corpus can be asked for, by the setting that a later corpus has to share."""
     near = recipe.near_duplicates
-    parts = near.model_dump(include={"words", "bands", "rows"})
     return {
         "exact_duplicates": {"method": DIGESTED} if recipe.exact_duplicates else None,
-        "near_duplicates": parts | {"method": DIGESTED} if near.enabled else None,
+        "near_duplicates": NearIndex(words=near.words, bands=near.bands, rows=near.rows, method=DIGESTED)
+        if near.enabled
+        else None,
         "repeated_lines": recipe.repeated_lines is not None,
         "repeated_paragraphs": recipe.repeated_paragraphs is not None,
         "repeated_substrings": recipe.repeated_substrings,
     }
 
 
-def check(recipe: CorpusRecipe, earlier: Path, held: dict[str, Any]) -> None:
+def check(recipe: CorpusRecipe, earlier: Path, held: IndexFacts) -> None:
     """Raise a `HeadstartError` if the index of an earlier corpus, `held`, lacks what the recipe asks for."""
     for setting, wanted in contents(recipe).items():
         if wanted and held.get(setting) != wanted:

@@ -5,7 +5,7 @@ figures are of this corpus, these settings, and the same code that removes docum
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -32,6 +32,25 @@ PLANT = 9  # the stream of random numbers
 MATCH = np.dtype([("copy", np.int64), ("document", np.int64)])
 
 
+class PlantedCopy(TypedDict):
+    """A copy that was made: of which document, the share of its words that is changed, and the similarity."""
+
+    source: int
+    changed: float
+    jaccard: float
+
+
+class RecallRow(TypedDict):
+    """How well copies with that share of changed words are found; see `recall`."""
+
+    changed: float
+    copies: int
+    found: int
+    expected: float
+    false: int
+    jaccard: float | None
+
+
 @step("planted", "json")
 def plant_copies(work: Work, task: int) -> Made:
     """Make the copies of a task's documents: how similar they are, and their band keys."""
@@ -41,7 +60,8 @@ def plant_copies(work: Work, task: int) -> Made:
     drawn &= work.columns(task, "words")["words"].to_numpy() >= LEAST_WORDS
     stays = left(work, task, NEAR)
     chosen = stays[drawn[stays]]
-    copies, grams = [], []
+    copies: list[PlantedCopy] = []
+    grams = []
     for number, row in rows_of(work, numbers[chosen], ["text"]).items():
         words = split(row["text"])
         own = shingles_of(words, near.words)
@@ -57,9 +77,9 @@ def plant_copies(work: Work, task: int) -> Made:
     return copies
 
 
-def _copies(work: Work) -> tuple[list[dict[str, Any]], np.ndarray]:
+def _copies(work: Work) -> tuple[list[PlantedCopy], np.ndarray]:
     """The copies of all tasks, and their band keys, numbered as in the list."""
-    copies: list[dict[str, Any]] = []
+    copies: list[PlantedCopy] = []
     keyed = [np.zeros(0, KEYED)]
     for keys, rows in zip(work.files("planted"), work.files("planted", "json"), strict=True):
         one = np.array(load(keys))
@@ -86,7 +106,7 @@ def find_copies(work: Work, partition: int) -> Made:
     return np.unique(np.concatenate(found))
 
 
-def recall(work: Work) -> list[dict[str, Any]]:
+def recall(work: Work) -> list[RecallRow]:
     """For each share of changed words: how many copies there were, how many were found, and were to be.
 
     A copy is found if it would be linked to its source or to what its source is linked to. `expected` is the
@@ -107,7 +127,7 @@ def recall(work: Work) -> list[dict[str, Any]]:
             others.add((copy, document))
     apart = _unlike(work, {(copies[copy]["source"], document) for copy, document in others})
     merged = {copy for copy, document in others if (copies[copy]["source"], document) in apart}
-    rows = []
+    rows: list[RecallRow] = []
     for changed in SHARES:
         mine = [number for number, copy in enumerate(copies) if copy["changed"] == changed]
         alike = np.array([copies[number]["jaccard"] for number in mine])

@@ -8,12 +8,12 @@ the texts scored 0.7, seven tenths are good.
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from headstart.corpus.filters.quality_page import render
+from headstart.corpus.filters.quality_report import QualityReport
 from headstart.corpus.text.words import Words
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_manifest, write_manifest
@@ -62,7 +62,7 @@ def buckets(words: Words, size: int) -> np.ndarray:
     return np.concatenate([words.hashes, words.ngrams(2)]) >> shift
 
 
-def save_model(folder: Path, model: QualityModel, report: dict[str, Any]) -> None:
+def save_model(folder: Path, model: QualityModel, report: QualityReport) -> None:
     """Write a model folder: weights, the report of its training (JSON and a page), and a manifest."""
     if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise HeadstartError(f"{folder} is not empty; choose another --out or delete it")

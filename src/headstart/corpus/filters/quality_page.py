@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
+from headstart.corpus.filters.quality_report import QualityReport, QualityTest, WrongText
 from headstart.page.charts import Axis, Series, line_chart
 from headstart.page.document import REPORT_STYLE, document
 from headstart.page.markup import Markup, absent, chart_figure, element, key_facts, prose, table
 from headstart.page.numbers import exact, percent, significant
 
-Report = dict[str, Any]
 _SCORE = Axis("score", ticks=[0, 0.2, 0.4, 0.6, 0.8, 1], label=lambda value: f"{value:g}", limits=(0, 1))
 
 
-def render(report: Report) -> str:
+def render(report: QualityReport) -> str:
     """The page for the report of `train_quality.train`."""
     test = report["test"]
     return document(
@@ -31,7 +30,7 @@ def render(report: Report) -> str:
     )
 
 
-def _lead(report: Report) -> Iterable[object]:
+def _lead(report: QualityReport) -> Iterable[object]:
     test = report["test"]
     yield f"Of {exact(test['n'])} texts that it has not seen, {percent(test['kept'], 1)} score "
     yield element("b", f"{report['threshold']:.3f} or more", class_="s0")
@@ -39,7 +38,7 @@ def _lead(report: Report) -> Iterable[object]:
     yield f"and of all good ones {percent(test['recall'], 1)} are among them."
 
 
-def _figures(test: dict[str, Any]) -> Iterable[Markup]:
+def _figures(test: QualityTest) -> Iterable[Markup]:
     low, high = test["f1_95"]
     yield key_facts(
         ("F1", f"{test['f1']:.3f}"),
@@ -56,7 +55,7 @@ def _line_at(threshold: float, top: float) -> Series:
     return Series(f"threshold {threshold:.3f}", [(threshold, 0.0), (threshold, top)], 5, marks=False)
 
 
-def _scores(report: Report) -> Iterable[Markup]:
+def _scores(report: QualityReport) -> Iterable[Markup]:
     counts = report["test"]["scores"]
     bins = len(counts["good"])
     lines = []
@@ -85,13 +84,12 @@ def _scores(report: Report) -> Iterable[Markup]:
     yield chart_figure(drawing, caption, table(["score", "good", "bad"], rows, "Texts by score"))
 
 
-def _threshold(report: Report) -> Iterable[Markup]:
+def _threshold(report: QualityReport) -> Iterable[Markup]:
     test = report["test"]
     curve = test["precision_recall"]
-    lines = [
-        Series(name, [(row["threshold"], 100 * row[name]) for row in curve], style, marks=False)
-        for name, style in (("precision", 0), ("recall", 1))
-    ]
+    precision = [(row["threshold"], 100 * row["precision"]) for row in curve]
+    recall = [(row["threshold"], 100 * row["recall"]) for row in curve]
+    lines = [Series("precision", precision, 0, marks=False), Series("recall", recall, 1, marks=False)]
     drawing = line_chart(
         "precision-recall",
         "Precision and recall by threshold",
@@ -112,7 +110,7 @@ def _threshold(report: Report) -> Iterable[Markup]:
     yield chart_figure(drawing, caption, data)
 
 
-def _calibration(test: dict[str, Any]) -> Iterable[Markup]:
+def _calibration(test: QualityTest) -> Iterable[Markup]:
     rows = test["calibration"]
     measured = Series(
         "measured",
@@ -141,7 +139,7 @@ def _calibration(test: dict[str, Any]) -> Iterable[Markup]:
     yield chart_figure(drawing, caption, table(headers, cells, "Calibration"))
 
 
-def _errors(errors: dict[str, list[dict[str, Any]]]) -> Iterable[Markup]:
+def _errors(errors: dict[str, list[WrongText]]) -> Iterable[Markup]:
     yield prose(
         "Labels that are wrong, and a model that learned a site's template instead of its text, show here. "
         "Of each text the beginning is given."
@@ -163,7 +161,7 @@ def _errors(errors: dict[str, list[dict[str, Any]]]) -> Iterable[Markup]:
         yield element("div", *blocks, class_="groups")
 
 
-def _making(report: Report) -> Iterable[Markup]:
+def _making(report: QualityReport) -> Iterable[Markup]:
     parts = {"train": "weights", "calibrate": "penalty, calibration, threshold", "test": "this page"}
     rows = [
         (name, exact(count["good"]), exact(count["bad"]), parts[name])
@@ -184,6 +182,6 @@ def _making(report: Report) -> Iterable[Markup]:
     yield element("p", *files, class_="small")
 
 
-def _counted(report: Report, part: str) -> str:
+def _counted(report: QualityReport, part: str) -> str:
     count = report["examples"][part]
     return f"{exact(count['good'])} good and {exact(count['bad'])} bad texts"

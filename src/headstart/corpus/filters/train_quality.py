@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -19,6 +18,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from headstart import __version__
 from headstart.corpus.extract.page import cut, extract_text, normalise
 from headstart.corpus.filters.quality_model import QualityModel, buckets
+from headstart.corpus.filters.quality_report import (
+    AtThreshold,
+    Calibrated,
+    QualityReport,
+    QualityScores,
+    WrongText,
+)
 from headstart.corpus.readers.read import read
 from headstart.corpus.readers.records import Raw
 from headstart.corpus.readers.sources import find_sources, plan_tasks
@@ -134,7 +140,7 @@ def _part(digest: bytes, draw: int) -> int:
     return TEST if uniform < TESTS else CALIBRATE if uniform < TESTS + CALIBRATES else TRAIN
 
 
-def train(examples: LabelledTexts, rule: str = "f1") -> tuple[QualityModel, dict[str, Any]]:
+def train(examples: LabelledTexts, rule: str = "f1") -> tuple[QualityModel, QualityReport]:
     """A model, and the report of how good it is.
 
     Args:
@@ -159,7 +165,7 @@ def train(examples: LabelledTexts, rule: str = "f1") -> tuple[QualityModel, dict
     model = QualityModel(weights, float(bias), raw, calibrated, threshold, mark)
     score = np.interp(examples.bags[tests] @ weights + bias, raw, calibrated)
     target, good = examples.targets[tests], examples.good[tests]
-    report = {
+    report: QualityReport = {
         "headstart": __version__,
         "examples": {
             name: {"good": int(examples.good[rows].sum()), "bad": int((~examples.good[rows]).sum())}
@@ -169,8 +175,10 @@ def train(examples: LabelledTexts, rule: str = "f1") -> tuple[QualityModel, dict
         "calibration_loss": {str(one[1]): round(one[0], 5) for one in tried},
         "threshold_rule": rule,
         "threshold": threshold,
-        "test": judge(score, target, good, threshold)
-        | {"errors": _errors(score, target, good, threshold, examples.openings)},
+        "test": {
+            **test_scores(score, target, good, threshold),
+            "errors": _errors(score, target, good, threshold, examples.openings),
+        },
     }
     return model, report
 
@@ -237,7 +245,7 @@ def _curve(score: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return thresholds, right / kept, right / max(int(good.sum()), 1)
 
 
-def judge(score: np.ndarray, target: np.ndarray, good: np.ndarray, threshold: float) -> dict[str, Any]:
+def test_scores(score: np.ndarray, target: np.ndarray, good: np.ndarray, threshold: float) -> QualityScores:
     """How well scores tell good texts from bad ones, and how far they are probabilities."""
     thresholds, precision, recall = _curve(score, good)
     shown = np.unique(np.linspace(0, len(thresholds) - 1, CURVE).astype(int))
@@ -247,7 +255,7 @@ def judge(score: np.ndarray, target: np.ndarray, good: np.ndarray, threshold: fl
         for rows in rng.integers(0, len(score), (RESAMPLES, len(score)))
     ]
     bins = np.minimum((score * BINS).astype(int), BINS - 1)
-    reliability = [
+    reliability: list[Calibrated] = [
         {
             "n": int(np.count_nonzero(bins == one)),
             "score": round(float(score[bins == one].mean()), 4),
@@ -279,7 +287,7 @@ def judge(score: np.ndarray, target: np.ndarray, good: np.ndarray, threshold: fl
 
 def _errors(
     score: np.ndarray, target: np.ndarray, good: np.ndarray, threshold: float, openings: list[str]
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[WrongText]]:
     """The texts that are furthest on the wrong side of the threshold."""
     by_score = np.argsort(score, kind="stable")
     wrong = {
@@ -295,7 +303,7 @@ def _errors(
     }
 
 
-def _at(score: np.ndarray, good: np.ndarray, threshold: float) -> dict[str, float]:
+def _at(score: np.ndarray, good: np.ndarray, threshold: float) -> AtThreshold:
     kept = score >= threshold
     right = int(np.count_nonzero(kept & good))
     precision = right / max(int(kept.sum()), 1)

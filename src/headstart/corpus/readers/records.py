@@ -1,9 +1,10 @@
 """Raw records: what every reader makes of its input, and what could not be used."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from headstart.corpus.readers.charsets import WIDE_MARKS
+from headstart.folder import JSONObject
 
 # Of one text, line or web record, in bytes: as characters of four bytes it still fits into a worker's memory.
 MAX_TEXT = 64_000_000
@@ -24,7 +25,7 @@ class Raw:
     language: str = ""
     date: str = ""
     size: int | None = None  # bytes of the text in UTF-8, where the reader knows
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: JSONObject = field(default_factory=dict)
 
 
 class Skip(NamedTuple):

@@ -8,6 +8,7 @@ import orjson
 
 from headstart.corpus.readers.language_codes import language_code
 from headstart.corpus.readers.records import FIELDS, MAX_TEXT, Raw, Skip
+from headstart.folder import JSONObject
 
 _OTHER = {*FIELDS, "source", "metadata"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -62,7 +63,7 @@ def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and (not value or value.isspace()))
 
 
-def _metadata(given: Any) -> dict[str, Any]:
+def _metadata(given: Any) -> JSONObject:
     """What a row says in `metadata`, as an object or as JSON: its own strings and numbers."""
     if isinstance(given, str) and given.lstrip().startswith("{"):
         try:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import quote
 
 from headstart.corpus.readers.records import Skip
@@ -21,6 +20,7 @@ from headstart.corpus.readers.storage import (
     printable,
 )
 from headstart.errors import HeadstartError, nearest
+from headstart.folder import JSONObject
 
 FORMATS = {
     ".warc": "warc",
@@ -204,7 +204,7 @@ def _measured(address: str) -> tuple[int, str]:
     digest = hashlib.blake2b(digest_size=8)
     if is_remote(address):
         system, path = filesystem(address)
-        facts: dict[str, Any] = system.info(path)
+        facts: JSONObject = system.info(path)
         size = int(facts["size"])
         marks = ("ETag", "etag", "mtime", "LastModified", "updated", "created", "blob_id")
         known = {key: facts.get(key) for key in marks}

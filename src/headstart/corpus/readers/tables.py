@@ -14,6 +14,7 @@ from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip, is_binary
 from headstart.corpus.readers.rows import from_row, without_half_pairs
 from headstart.corpus.readers.sources import Source
 from headstart.corpus.readers.storage import Content, mapped, numbered_lines, open_file, unpacked
+from headstart.folder import JSONObject
 
 ROWS_PER_BLOCK = 256  # of a file that is read from its beginning: parts take turns
 ROWS_AT_ONCE = 64  # of a Parquet file
@@ -233,7 +234,7 @@ def _rows(
             return
 
 
-def _dicts(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
+def _dicts(batch: pa.RecordBatch) -> list[JSONObject | None]:
     """The rows of a batch, their bytes as text; None for one that holds text of an unknown charset."""
     texts = [
         name for name, kind in zip(batch.schema.names, batch.schema.types, strict=True) if _is_text(kind)
@@ -265,7 +266,7 @@ def _as_bytes(column: pa.Array) -> pa.Array:
     )
 
 
-def _decoded(row: dict[str, Any]) -> dict[str, Any] | None:
+def _decoded(row: JSONObject) -> JSONObject | None:
     for name, value in row.items():
         if isinstance(value, bytes):
             try:

@@ -8,8 +8,9 @@ import base64
 import difflib
 import heapq
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart import __version__
+from headstart.corpus.dedup.decontaminate import Contamination
 from headstart.corpus.dedup.deduplicate import PAIR
 from headstart.corpus.dedup.documents import NEAR
 from headstart.corpus.dedup.recall import recall
@@ -25,6 +27,20 @@ from headstart.corpus.filters.signal_spans import spans
 from headstart.corpus.judge import QUALITY, broken_rules
 from headstart.corpus.outcomes import Outcome, outcome
 from headstart.corpus.report.funnel import LedgerRow, funnel, read_ledger, totals
+from headstart.corpus.report.schema import (
+    Broken,
+    CountedPairs,
+    CountedTask,
+    Example,
+    Histogram,
+    NearDuplicates,
+    Quality,
+    Report,
+    RuleRow,
+    Sample,
+    SignalSample,
+    Span,
+)
 from headstart.corpus.text.hashing import draws
 from headstart.corpus.work import Made, Work, load, rows_of, save_table, step
 from headstart.corpus_folder import CorpusFacts, FunnelRow
@@ -54,17 +70,18 @@ def count_outcomes(work: Work, task: int) -> Made:
     many = fires.astype(np.int64)
     alone = fires & (fires.sum(axis=0) == 1)
     size = columns["bytes"][judged]
-    return {
+    counted: CountedTask = {
         "judged": len(judged),
         "fires": many.sum(axis=1).tolist(),
         "bytes": (many @ size).tolist(),
         "alone": alone.sum(axis=1).tolist(),
         "alone_bytes": (alone @ size).tolist(),
         "together": (many @ many.T).tolist(),
-        "any": [int(fires.any(axis=0).sum()), int(size[fires.any(axis=0)].sum())],
+        "any": (int(fires.any(axis=0).sum()), int(size[fires.any(axis=0)].sum())),
         "examples": _examples_of(work, task, found, order),
         "pairs": _pairs(work, task, found, order),
     }
+    return counted
 
 
 def quality_rules(work: Work) -> list[tuple[str, Rule, bool]]:
@@ -83,7 +100,7 @@ def _write_sample(work: Work, task: int, table: pa.Table, places: np.ndarray, or
     save_table(work.path("sampled", task, "parquet"), sample)
 
 
-def _examples_of(work: Work, task: int, found: Outcome, order: np.ndarray) -> list[dict[str, Any]]:
+def _examples_of(work: Work, task: int, found: Outcome, order: np.ndarray) -> list[Example]:
     """Some removed documents for each rule, with what of their text the rule is about."""
     gone = found.removed.select(["place", "stage", "rule", "detail"]).to_pylist()
     by_rule: dict[tuple[str, str], list[int]] = {}
@@ -96,7 +113,7 @@ def _examples_of(work: Work, task: int, found: Outcome, order: np.ndarray) -> li
     places = pa.array([row["place"] for row in rows], pa.int64())
     documents = work.columns(task, *names).take(places).to_pylist()
     signal_of = {name: rule.signal for name, rule, _ in quality_rules(work)}
-    shown = []
+    shown: list[Example] = []
     for row, document in zip(rows, documents, strict=True):
         text, place = document.pop("text"), row.pop("place")
         signal = signal_of.get(row["rule"]) if row["stage"] == QUALITY else None
@@ -107,20 +124,20 @@ def _examples_of(work: Work, task: int, found: Outcome, order: np.ndarray) -> li
     return shown
 
 
-def _pairs(work: Work, task: int, found: Outcome, order: np.ndarray) -> dict[str, Any]:
+def _pairs(work: Work, task: int, found: Outcome, order: np.ndarray) -> CountedPairs:
     """How similar near duplicates are to what stays, in steps of 1/20, and some of them."""
     near = found.removed.filter(pc.field("stage") == NEAR)
     gone, alike = near["place"].to_numpy(), near["similarity"].to_numpy()
     counts, _ = np.histogram(alike[~np.isnan(alike)], bins=20, range=(0, 1))
     chosen = np.argsort(order[gone])[:PAIRS]
     shown = [
-        [int(order[place]), int(work.starts[task]) + place, similarity]
+        (int(order[place]), int(work.starts[task]) + place, similarity)
         for place, similarity in zip(gone[chosen].tolist(), alike[chosen].tolist(), strict=True)
     ]
     return {"similarity": counts.tolist(), "shown": shown}
 
 
-def excerpted(text: str, marked: list[tuple[int, int]]) -> tuple[int, str, list[list[int]]]:
+def excerpted(text: str, marked: list[tuple[int, int]]) -> tuple[int, str, list[Span]]:
     """An excerpt around the first of some spans: its place in the text, itself, and the spans in it."""
     start = max(0, marked[0][0] - EXCERPT // 4) if marked else 0
     end = min(len(text), start + EXCERPT)
@@ -131,25 +148,26 @@ def excerpted(text: str, marked: list[tuple[int, int]]) -> tuple[int, str, list[
 # What all of it says
 
 
-def collect(work: Work, facts: CorpusFacts, out: Path) -> dict[str, Any]:
-    """The report as one dictionary.
+def collect(work: Work, facts: CorpusFacts, out: Path) -> Report:
+    """The whole report.
 
     Args:
         facts: what the manifest says too.
         out: the corpus folder, for what was found of evaluations.
     """
     ledger = read_ledger(work, "dealt")
-    measured = [read_json(path) for path in work.files("counted", "json")]
+    measured: list[CountedTask] = [read_json(path) for path in work.files("counted", "json")]
     contamination = out / "contamination.json"
+    found: Contamination = read_json(contamination) if contamination.exists() else {}
     return {
         **facts,
         "headstart": __version__,
         "recipe": (work.folder / "recipe.yaml").read_text(encoding="utf-8"),
         "by": {column: _by(work, ledger, column) for column in ("domain", "language")},
-        "quality": _quality(work, measured) | _sample(work),
+        "quality": _quality(work, measured),
         "examples": _examples(work, measured),
         "near_duplicates": _near(work, measured),
-        "found": read_json(contamination) if contamination.exists() else {},
+        "found": found,
     }
 
 
@@ -161,28 +179,45 @@ def _by(work: Work, ledger: list[LedgerRow], column: str) -> dict[str, list[Funn
     }
 
 
-def _quality(work: Work, measured: list[dict[str, Any]]) -> dict[str, Any]:
+def _quality(work: Work, measured: list[CountedTask]) -> Quality:
     """What each rule removes, alone and with others, of the documents that came to the rules."""
     rules, meanings = quality_rules(work), work.recipe.signals
 
-    def summed(name: str) -> Any:
-        return np.sum([one[name] for one in measured], axis=0, dtype=np.int64).tolist()
-
-    counts = {name: summed(name) for name in ("fires", "bytes", "alone", "alone_bytes")}
+    fires, size = _summed([one["fires"] for one in measured]), _summed([one["bytes"] for one in measured])
+    alone = _summed([one["alone"] for one in measured])
+    alone_size = _summed([one["alone_bytes"] for one in measured])
     listed = [
-        {"rule": name, "signal": rule.signal, "op": rule.op, "threshold": rule.threshold, "pages": pages,
-         "meaning": meanings.get(rule.signal, "")} | {kind: counts[kind][row] for kind in counts}
+        RuleRow(
+            rule=name,
+            signal=rule.signal,
+            op=rule.op,
+            threshold=rule.threshold,
+            pages=pages,
+            meaning=meanings.get(rule.signal, ""),
+            fires=fires[row],
+            bytes=size[row],
+            alone=alone[row],
+            alone_bytes=alone_size[row],
+        )
         for row, (name, rule, pages) in enumerate(rules)
-    ]  # fmt: skip
+    ]
+    together = [one["together"] for one in measured]
+    documents, broken_bytes = _summed([one["any"] for one in measured])
     return {
         "judged": sum(one["judged"] for one in measured),
-        "any": dict(zip(("documents", "bytes"), summed("any"), strict=True)),
+        "any": Broken(documents=documents, bytes=broken_bytes),
         "rules": listed,
-        "together": summed("together"),
+        "together": cast(list[list[int]], np.sum(together, axis=0, dtype=np.int64).tolist()),
+        "sample": _sample(work),
     }
 
 
-def _sample(work: Work) -> dict[str, Any]:
+def _summed(counts: Sequence[Sequence[int]]) -> list[int]:
+    """Counts of all tasks, place by place."""
+    return cast(list[int], np.sum(counts, axis=0, dtype=np.int64).tolist())
+
+
+def _sample(work: Work) -> Sample:
     """The signals of a sample of the documents that came to the rules, as places among a few values.
 
     A place is twice the index of the value that a signal has, and one less where it lies before that value,
@@ -194,9 +229,9 @@ def _sample(work: Work) -> dict[str, Any]:
         table = one if table is None else pa.concat_tables([table, one])
         table = table.sort_by("draw").slice(0, SAMPLE)
     if table is None or not len(table):
-        return {"sample": {"documents": 0, "signals": {}}}
+        return {"documents": 0, "signals": {}}
     rules = quality_rules(work)
-    signals = {}
+    signals: dict[str, SignalSample] = {}
     for name in dict.fromkeys(rule.signal for _, rule, _ in rules):
         values = table[name].to_numpy().astype(np.float64)
         defined = np.unique(values[~np.isnan(values)])
@@ -212,15 +247,13 @@ def _sample(work: Work) -> dict[str, Any]:
         }
     pages = table["page"].to_numpy(zero_copy_only=False).astype(np.uint8)
     return {
-        "sample": {
-            "documents": len(table),
-            "pages": base64.b64encode(pages.tobytes()).decode(),
-            "signals": signals,
-        }
+        "documents": len(table),
+        "pages": base64.b64encode(pages.tobytes()).decode(),
+        "signals": signals,
     }
 
 
-def _histogram(values: np.ndarray) -> dict[str, Any]:
+def _histogram(values: np.ndarray) -> Histogram:
     """Counts over equal steps up to the 99.5th percentile; of large numbers over their logarithm."""
     if not len(values):
         return {"log": False, "low": 0.0, "high": 1.0, "counts": [0] * BINS}
@@ -232,25 +265,26 @@ def _histogram(values: np.ndarray) -> dict[str, Any]:
     return {"log": log, "low": low, "high": high, "counts": counts.tolist()}
 
 
-def _examples(work: Work, measured: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _examples(work: Work, measured: list[CountedTask]) -> list[Example]:
     """A few random removed documents for each rule, those with the least draws."""
-    by_rule: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    by_rule: dict[tuple[str, str], list[Example]] = {}
     for one in measured:
         for example in one["examples"]:
             by_rule.setdefault((example["stage"], example["rule"]), []).append(example)
-    shown = []
+    shown: list[Example] = []
     order = [(stage, rule) for stage, rules in work.stages.items() for rule in rules]
     for _, examples in sorted(by_rule.items(), key=lambda item: order.index(item[0])):
         shown += heapq.nsmallest(EXAMPLES, examples, key=lambda example: (example["draw"], example["id"]))
     return shown
 
 
-def _near(work: Work, measured: list[dict[str, Any]]) -> dict[str, Any]:
+def _near(work: Work, measured: list[CountedTask]) -> NearDuplicates:
     """Sizes of groups, how similar their members are, examples, and how well copies are found here."""
     if not work.recipe.near_duplicates.enabled:
         return {}
     sizes = Counter(np.array(load(work.folder / "clusters.npy"))["copies"].tolist())
-    pairs = heapq.nsmallest(PAIRS, (tuple(pair) for one in measured for pair in one["pairs"]["shown"]))
+    shown = [(draw, gone, alike) for one in measured for draw, gone, alike in one["pairs"]["shown"]]
+    pairs = heapq.nsmallest(PAIRS, shown)
     files = [np.array(load(path)) for path in work.files("near")]
     stays = np.concatenate([np.zeros(0, PAIR), *files])
     kept = dict(zip(stays["gone"].tolist(), stays["kept"].tolist(), strict=True))

@@ -42,7 +42,7 @@ def funnel_figure(funnel: Sequence[Mapping[str, Any]]) -> Iterable[Markup]:
     )
 
 
-def removed_figure(removed: dict[str, Any]) -> Iterable[Markup]:
+def removed_figure(removed: Mapping[str, Mapping[str, int]]) -> Iterable[Markup]:
     """The rules that removed most."""
     rules = [
         (str(stage), str(rule), count)
@@ -63,7 +63,7 @@ def removed_figure(removed: dict[str, Any]) -> Iterable[Markup]:
     yield chart_figure(drawing, caption, data, "Why documents were removed")
 
 
-def skipped_figure(skipped: dict[str, Any], read: bool) -> Iterable[Markup]:
+def skipped_figure(skipped: Mapping[str, int], read: bool) -> Iterable[Markup]:
     """Records that could not be used, by reason."""
     title = element("h3", "Records that could not be used")
     if skipped:
@@ -75,12 +75,13 @@ def skipped_figure(skipped: dict[str, Any], read: bool) -> Iterable[Markup]:
         yield element("figure", title, absent("No record had to be skipped."))
 
 
-def shares_figure(name: str, heading: str, parts: dict[str, Any]) -> Iterable[Markup]:
+def shares_figure(name: str, heading: str, parts: Mapping[str, Mapping[str, Any] | int]) -> Iterable[Markup]:
     """Bars for the largest parts of the corpus, by bytes where those are known, else by documents."""
     if not parts:
         return
     facts = {
-        str(part): value if isinstance(value, dict) else {"documents": value} for part, value in parts.items()
+        str(part): value if isinstance(value, Mapping) else {"documents": value}
+        for part, value in parts.items()
     }
     unit = "bytes" if all(known(value.get("bytes")) for value in facts.values()) else "documents"
     label = size if unit == "bytes" else amount

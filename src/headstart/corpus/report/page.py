@@ -6,16 +6,17 @@ that lies in it, when a threshold is moved; without scripts everything else is t
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from headstart.corpus.dedup.recall import RecallRow
 from headstart.corpus.report import what_if
 from headstart.corpus.report.figures import funnel_figure, removed_figure, shares_figure, skipped_figure
+from headstart.corpus.report.schema import NearPair, Report, Span
+from headstart.corpus_folder import FunnelRow
 from headstart.page.charts import Bar, bar_chart
 from headstart.page.document import REPORT_STYLE, document, write_report
 from headstart.page.markup import Markup, absent, chart_figure, element, join, prose, table
 from headstart.page.numbers import amount, exact, percent, short, significant, size
 
-Report = dict[str, Any]
 _HERE = Path(__file__).parent
 _FOUND = 50
 
@@ -78,7 +79,7 @@ def _personal_data(replaced: dict[str, int]) -> Iterable[Markup]:
         yield element("figure", element("h3", "Personal data replaced by placeholders"), data)
 
 
-def _by(groups: dict[str, list[dict[str, Any]]], column: str, title: str) -> Iterable[Markup]:
+def _by(groups: dict[str, list[FunnelRow]], column: str, title: str) -> Iterable[Markup]:
     """What of each group was left after each stage: documents, and of bytes the share of those extracted."""
     if not groups:
         return
@@ -133,7 +134,7 @@ def _examples(report: Report) -> Iterable[Markup]:
     )
 
 
-def _marked(text: str, spans: list[list[int]]) -> Iterable[object]:
+def _marked(text: str, spans: list[Span]) -> Iterable[object]:
     end = 0
     for start, behind in spans:
         if start >= end:
@@ -169,7 +170,7 @@ def _duplicates(report: Report) -> Iterable[Markup]:
         yield element("div", *blocks, class_="groups")
 
 
-def _similar(one: dict[str, Any]) -> str:
+def _similar(one: NearPair) -> str:
     return significant(one["similarity"], 2)
 
 
@@ -178,7 +179,7 @@ def _difference(parts: list[list[str]]) -> Iterable[Markup]:
     return (join([element(tags[kind], text), " "]) for kind, text in parts)
 
 
-def _recall(rows: list[dict[str, Any]]) -> Markup | None:
+def _recall(rows: list[RecallRow]) -> Markup | None:
     if not any(row["copies"] for row in rows):
         return element(
             "figure", element("h3", "How well copies are found"), absent("No text was long enough.")

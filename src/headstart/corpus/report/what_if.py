@@ -5,17 +5,17 @@ The signals of a sample of documents lie in the page, and `report.js` counts all
 
 from collections.abc import Iterable
 from math import log10
-from typing import Any
 
 import orjson
 
+from headstart.corpus.report.schema import Histogram, Quality, RuleRow, Sample
 from headstart.page.markup import Markup, absent, chart_figure, element, prose, table
 from headstart.page.numbers import exact, percent, short, size
 
 _PAIRS = 15
 
 
-def chapter(quality: dict[str, Any]) -> Iterable[Markup]:
+def chapter(quality: Quality) -> Iterable[Markup]:
     """The rules of a report, what each removes, and sliders for their thresholds where there is a sample."""
     sample = quality["sample"]
     if not quality["rules"]:
@@ -50,7 +50,7 @@ def chapter(quality: dict[str, Any]) -> Iterable[Markup]:
     yield element("script", Markup(text), id="sample", type="application/json")
 
 
-def _rule_table(quality: dict[str, Any]) -> Markup:
+def _rule_table(quality: Quality) -> Markup:
     rows = [
         (rule["rule"], _formula(rule), exact(rule["fires"]), percent(rule["fires"], quality["judged"]),
          size(rule["bytes"]), exact(rule["alone"]), size(rule["alone_bytes"]))
@@ -62,12 +62,12 @@ def _rule_table(quality: dict[str, Any]) -> Markup:
     )
 
 
-def _formula(rule: dict[str, Any]) -> str:
+def _formula(rule: RuleRow) -> str:
     pages = " (pages)" if rule["pages"] else ""
     return f"{rule['signal']} {rule['op']} {short(rule['threshold'])}{pages}"
 
 
-def _together(quality: dict[str, Any]) -> Iterable[Markup]:
+def _together(quality: Quality) -> Iterable[Markup]:
     """The pairs of rules that fire on the same documents most."""
     names = [rule["rule"] for rule in quality["rules"]]
     fires = [rule["fires"] for rule in quality["rules"]]
@@ -88,7 +88,7 @@ def _together(quality: dict[str, Any]) -> Iterable[Markup]:
     yield element("details", summary, data, class_="numbers")
 
 
-def _card(rule: dict[str, Any], sample: dict[str, Any]) -> Markup:
+def _card(rule: RuleRow, sample: Sample) -> Markup:
     """A rule's histogram with its threshold, and what moves it."""
     signal = sample["signals"][rule["signal"]]
     drawn, values = signal["histogram"], signal["values"]
@@ -133,5 +133,5 @@ def _card(rule: dict[str, Any], sample: dict[str, Any]) -> Markup:
     )  # fmt: skip
 
 
-def _scaled(value: float, drawn: dict[str, Any]) -> float:
+def _scaled(value: float, drawn: Histogram) -> float:
     return log10(1 + max(value, 0)) if drawn["log"] else value

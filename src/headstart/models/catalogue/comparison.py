@@ -1,8 +1,8 @@
 """What a published model is, property by property, from its configuration and its preset."""
 
-from typing import Any
+from typing import TypedDict
 
-from headstart.models.config import TransformerConfig
+from headstart.models.config import Sizes, TransformerConfig
 from headstart.models.registry import FAMILIES, preset_config, presets
 
 OBJECTIVES = {
@@ -52,7 +52,25 @@ NORM_PLACES = {
 NORMS = {"layernorm": "LayerNorm", "rmsnorm": "RMSNorm"}
 
 
-def facts(name: str) -> dict[str, Any]:
+class PresetFacts(TypedDict):
+    """Everything known of a preset, as numbers and plain words."""
+
+    name: str
+    family: str
+    year: int
+    parameters: int
+    published: str
+    tokens: float | None
+    tokens_per_parameter: float | None
+    data: str
+    open_weights: bool
+    source: str
+    objective: str
+    tokenizer: str
+    config: Sizes
+
+
+def facts(name: str) -> PresetFacts:
     """Everything known of a preset, as numbers and plain words.
 
     Raises:

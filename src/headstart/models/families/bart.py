@@ -4,8 +4,7 @@ Its stacks are BERT's and GPT-2's in one model: a norm on the embeddings, GELU, 
 Positions are counted from 2, as RoBERTa's are.
 """
 
-from typing import Any
-
+from headstart.folder import JSONObject
 from headstart.models.config import TransformerConfig
 from headstart.models.family import (
     ACTIVATIONS,
@@ -72,7 +71,7 @@ _HEADS = {
 }
 
 
-def _write_training(config: TransformerConfig) -> dict[str, Any]:
+def _write_training(config: TransformerConfig) -> JSONObject:
     return {"init_std": config.initial_deviation or config.width**-0.5, "forced_eos_token_id": None}
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from headstart.models.config import LayerPlan, TransformerConfig
+from headstart.folder import JSONObject
+from headstart.models.config import LayerPlan, Sizes, TransformerConfig
 from headstart.models.families.layers import FULL, SLIDING, LocalRope, Rope, Windows
 from headstart.models.families.llama import (
     ATTENTION_BIAS,
@@ -20,7 +21,7 @@ from headstart.models.families.llama import (
 )
 from headstart.models.family import Computed, Constant, Key, Preset, heads_divide_width, module
 
-_SHAPE: dict[str, Any] = {
+_SHAPE: Sizes = {
     "architecture": "decoder",
     "position": "rotary",
     "norm": "rmsnorm",
@@ -50,11 +51,11 @@ def _most(fields: Mapping[str, Any]) -> list[str]:
     return [SLIDING if (layer + 1) % every else FULL for layer in layers]
 
 
-def _write_scalar(config: TransformerConfig) -> dict[str, Any]:
+def _write_scalar(config: TransformerConfig) -> JSONObject:
     return {"query_pre_attn_scalar": config.query_scalar or config.head_width}
 
 
-def _read_scalar(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _read_scalar(fields: Mapping[str, Any]) -> Sizes:
     scalar = fields.get("query_pre_attn_scalar", 256)
     return {"query_scalar": 0 if scalar == fields.get("head_dim", 256) else scalar}
 
@@ -142,7 +143,7 @@ GEMMA2 = replace(
     check=heads_divide_width,
 )
 
-_LONG: dict[str, Any] = {"vocab_size": 262_208, "context": 131_072}
+_LONG: Sizes = {"vocab_size": 262_208, "context": 131_072}
 _LONG_27B = _LONG | {"head_width": 128, "query_scalar": 168}
 
 GEMMA3 = replace(

@@ -13,7 +13,8 @@ table D.1, 1,320M and 12,850M.
 from collections.abc import Mapping
 from typing import Any
 
-from headstart.models.config import LayerPlan, TransformerConfig
+from headstart.folder import JSONObject
+from headstart.models.config import LayerPlan, Sizes, TransformerConfig
 from headstart.models.families.layers import one_window, shortest
 from headstart.models.family import (
     ACTIVATIONS,
@@ -74,7 +75,7 @@ _PRESETS = {
 }
 
 
-def _write_layers(config: TransformerConfig) -> dict[str, Any]:
+def _write_layers(config: TransformerConfig) -> JSONObject:
     windows = [config.layer(number).window for number in range(config.layers)]
     return {
         "attention_types": [[["local" if window else "global"], 1] for window in windows],
@@ -82,7 +83,7 @@ def _write_layers(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def _read_layers(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _read_layers(fields: Mapping[str, Any]) -> Sizes:
     layers, window = fields.get("num_layers", 24), fields.get("window_size", 256)
     types = fields.get("attention_types", [[["global", "local"], 12]])
     kinds = [kind for group, count in types for kind in group * count]

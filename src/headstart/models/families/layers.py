@@ -6,7 +6,8 @@ from math import log
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.models.config import LayerPlan, RotaryScaling, TransformerConfig
+from headstart.folder import JSONObject
+from headstart.models.config import LayerPlan, RotaryScaling, Sizes, TransformerConfig
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -29,9 +30,9 @@ class Rope:
     original: int | None = None
     """The same of the context before scaling; None: the model's context."""
 
-    def write(self, config: TransformerConfig) -> dict[str, Any]:
+    def write(self, config: TransformerConfig) -> JSONObject:
         rope = rope_fields(config.rotary_base, config.rotary_scaling)
-        fields: dict[str, Any] = {}
+        fields: JSONObject = {}
         if self.share_key:
             share = (config.rotary_width or config.head_width) / config.head_width
             rope["partial_rotary_factor"] = fields[self.share_key] = share
@@ -42,9 +43,9 @@ class Rope:
             "rope_parameters": rope,
         }
 
-    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, fields: Mapping[str, Any]) -> Sizes:
         rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
-        sizes: dict[str, Any] = {
+        sizes: Sizes = {
             "rotary_base": float(rope.get("rope_theta") or fields.get(self.base_key) or self.base),
             "rotary_scaling": read_scaling(rope, self.scalings, fields, self.original),
         }
@@ -60,9 +61,9 @@ class Rope:
         return int(fields["hidden_size"] // fields["num_attention_heads"])
 
 
-def rope_fields(base: float, scaling: RotaryScaling | None) -> dict[str, Any]:
+def rope_fields(base: float, scaling: RotaryScaling | None) -> JSONObject:
     """`rope_parameters` of one kind of layer."""
-    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": base}
+    rope: JSONObject = {"rope_type": "default", "rope_theta": base}
     if scaling is None:
         return rope
     rope |= {"rope_type": scaling.kind, "factor": scaling.factor}
@@ -171,10 +172,10 @@ class Windows:
     key: str = "sliding_window"
     default: int | None = 4096
 
-    def write(self, config: TransformerConfig) -> dict[str, Any]:
+    def write(self, config: TransformerConfig) -> JSONObject:
         return {"layer_types": layer_types(config), self.key: one_window(config) or None}
 
-    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, fields: Mapping[str, Any]) -> Sizes:
         window = fields.get(self.key, self.default)
         return {"plan": read_plan(fields, self.types, LayerPlan(), LayerPlan(window or 0))}
 
@@ -210,7 +211,7 @@ class LocalRope:
     """Whether the window counts the tokens to both sides of a token, the token itself not among them."""
     scalings: tuple[str, ...] = ()
 
-    def write(self, config: TransformerConfig) -> dict[str, Any]:
+    def write(self, config: TransformerConfig) -> JSONObject:
         window = one_window(config)
         bases = {config.layer(number).rotary_base for number in range(config.layers) if window}
         local = next((base for base in bases if base is not None), self.local_base)
@@ -234,7 +235,7 @@ class LocalRope:
             fields[self.key] = 2 * (window - 1) if self.both_sides else window
         return fields
 
-    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, fields: Mapping[str, Any]) -> Sizes:
         ropes = fields.get("rope_parameters") or {}
         full, local = ropes.get(FULL) or {}, ropes.get(SLIDING) or {}
         older = fields.get("rope_scaling") or {}

@@ -7,7 +7,7 @@ Sources: Touvron et al. 2023a (Llama 1), 2023b (Llama 2: grouped-query attention
 from collections.abc import Mapping
 from typing import Any
 
-from headstart.models.config import RotaryScaling
+from headstart.models.config import RotaryScaling, Sizes
 from headstart.models.families.layers import Rope
 from headstart.models.family import (
     Constant,
@@ -30,7 +30,7 @@ _FIXED = {
 }
 
 # Sizes: vocabulary, layers, width, heads, key-value heads, feed-forward width, context.
-_LLAMA_3: dict[str, Any] = {"rotary_base": 500_000.0}
+_LLAMA_3: Sizes = {"rotary_base": 500_000.0}
 _LLAMA_31 = _LLAMA_3 | {"rotary_scaling": RotaryScaling()}
 _LLAMA_32 = _LLAMA_3 | {"rotary_scaling": RotaryScaling(factor=32.0), "tied": True}
 _DATA_1 = "Common Crawl, C4, GitHub, Wikipedia, books, arXiv, Stack Exchange"

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from headstart.models.config import LayerPlan, TransformerConfig
+from headstart.folder import JSONObject
+from headstart.models.config import LayerPlan, Sizes, TransformerConfig
 from headstart.models.families.layers import Rope, one_window
 from headstart.models.families.llama import (
     HEAD_WIDTH,
@@ -15,11 +16,11 @@ from headstart.models.families.llama import (
 from headstart.models.family import Computed, Key, Preset
 
 
-def _write_window(config: TransformerConfig) -> dict[str, Any]:
+def _write_window(config: TransformerConfig) -> JSONObject:
     return {"sliding_window": one_window(config) or None}
 
 
-def _read_window(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _read_window(fields: Mapping[str, Any]) -> Sizes:
     if fields.get("layer_types"):
         raise ValueError(f"layer_types {fields['layer_types']} (transformers' Mistral does not heed them)")
     return {"plan": (LayerPlan(window=fields.get("sliding_window", 4096) or 0),)}

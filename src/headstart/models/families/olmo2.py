@@ -5,8 +5,8 @@ once.
 """
 
 from dataclasses import replace
-from typing import Any
 
+from headstart.models.config import Sizes
 from headstart.models.families.layers import Rope
 from headstart.models.families.llama import (
     ATTENTION_BIAS,
@@ -22,7 +22,7 @@ def _preset(
     layers: int, width: int, heads: int, kv_heads: int, inner: int, parameters: int, published: str,
     tokens: float, year: int,
 ) -> Preset:  # fmt: skip
-    sizes: dict[str, Any] = {
+    sizes: Sizes = {
         "vocab_size": 100_352,
         "layers": layers,
         "width": width,

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from headstart.models.config import LayerPlan, TransformerConfig
+from headstart.folder import JSONObject
+from headstart.models.config import LayerPlan, Sizes, TransformerConfig
 from headstart.models.families.layers import Rope, one_window
 from headstart.models.families.llama import LLAMA, MODULES, decoder_heads, decoder_rows
 from headstart.models.family import Computed, Key, Preset, heads_fill_width, module
 
 
-def _write_window(config: TransformerConfig) -> dict[str, Any]:
+def _write_window(config: TransformerConfig) -> JSONObject:
     scaling = config.rotary_scaling
     original = config.context if scaling is None else scaling.original_context
     return {
@@ -23,7 +24,7 @@ def _write_window(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def _read_window(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _read_window(fields: Mapping[str, Any]) -> Sizes:
     return {"plan": (LayerPlan(window=fields.get("sliding_window") or 0),)}
 
 

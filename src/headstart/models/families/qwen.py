@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from headstart.models.config import TransformerConfig
+from headstart.folder import JSONObject
+from headstart.models.config import Sizes, TransformerConfig
 from headstart.models.families.layers import FULL, SLIDING, Rope, Windows
 from headstart.models.families.llama import (
     ATTENTION_BIAS,
@@ -29,13 +30,13 @@ def _types(fields: Mapping[str, Any]) -> list[str]:
 class _Windows(Windows):
     """The window counts where `use_sliding_window` says so."""
 
-    def write(self, config: TransformerConfig) -> dict[str, Any]:
+    def write(self, config: TransformerConfig) -> JSONObject:
         fields = super().write(config)
         kinds = fields["layer_types"]
         first = kinds.index(SLIDING) if SLIDING in kinds else len(kinds)
         return fields | {"use_sliding_window": SLIDING in kinds, "max_window_layers": first}
 
-    def read(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, fields: Mapping[str, Any]) -> Sizes:
         if not fields.get("use_sliding_window"):
             fields = {**fields, "layer_types": [FULL] * fields.get("num_hidden_layers", 32)}
         return super().read(fields)
@@ -65,16 +66,16 @@ def _preset(
     )
 
 
-_2: dict[str, Any] = {"source": "Yang et al. 2024a, table 1; sizes as released", "year": 2024}
-_25: dict[str, Any] = {
+_2: Sizes = {"source": "Yang et al. 2024a, table 1; sizes as released", "year": 2024}
+_25: Sizes = {
     "source": "Yang et al. 2024b, table 1 and section 3.1; sizes as released",
     "year": 2024,
 }
-_3: dict[str, Any] = {"source": "Yang et al. 2025, table 1 and section 3.1; sizes as released", "year": 2025}
-_LARGE: dict[str, Any] = {"vocab_size": 152_064, "norm_epsilon": 1e-5, "context": 131_072}
+_3: Sizes = {"source": "Yang et al. 2025, table 1 and section 3.1; sizes as released", "year": 2025}
+_LARGE: Sizes = {"vocab_size": 152_064, "norm_epsilon": 1e-5, "context": 131_072}
 _LARGE_7 = _LARGE | {"norm_epsilon": 1e-6}
-_SMALL: dict[str, Any] = {"tied": True}
-_WIDE: dict[str, Any] = {"head_width": 128, "context": 40_960}
+_SMALL: Sizes = {"tied": True}
+_WIDE: Sizes = {"head_width": 128, "context": 40_960}
 
 QWEN2 = replace(
     LLAMA,

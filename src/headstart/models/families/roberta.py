@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from headstart.models.config import TransformerConfig
+from headstart.folder import JSONObject
+from headstart.models.config import Sizes, TransformerConfig
 from headstart.models.families.bert import BERT, BODY, SIZES
 from headstart.models.family import (
     Computed,
@@ -75,7 +76,7 @@ def _heads(name: str) -> dict[str, HeadShape]:
     }
 
 
-def _write_positions(config: TransformerConfig) -> dict[str, Any]:
+def _write_positions(config: TransformerConfig) -> JSONObject:
     """transformers counts positions from the id of padding on."""
     return {
         "max_position_embeddings": config.context + config.position_offset,
@@ -83,7 +84,7 @@ def _write_positions(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def _read_positions(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _read_positions(fields: Mapping[str, Any]) -> Sizes:
     padding = fields.get("pad_token_id", 1)
     if not isinstance(padding, int):
         raise ValueError(f"pad_token_id {padding}, which positions are counted from")

@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.models.config import LayerPlan, TransformerConfig
+from headstart.folder import JSONObject
+from headstart.models.config import LayerPlan, Sizes, TransformerConfig
 from headstart.models.families.layers import FULL, SLIDING, Rope, layer_types, one_window, shortest
 from headstart.models.families.llama import ATTENTION_BIAS, HEAD_WIDTH, LLAMA, decoder_heads, decoder_rows
 from headstart.models.family import Computed, Key, Preset
 
 
-def _write_layers(config: TransformerConfig) -> dict[str, Any]:
+def _write_layers(config: TransformerConfig) -> JSONObject:
     plans = [config.layer(number) for number in range(config.layers)]
     if any(plan.rotary_base for plan in plans):
         raise HeadstartError("the layers of a smollm3 model share one rotary base; leave that of layers out")
@@ -24,7 +25,7 @@ def _write_layers(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def _read_layers(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _read_layers(fields: Mapping[str, Any]) -> Sizes:
     layers, every = fields.get("num_hidden_layers", 36), fields.get("no_rope_layer_interval", 4)
     turned = fields.get("no_rope_layers") or [int((layer + 1) % every != 0) for layer in range(layers)]
     window = (fields.get("sliding_window") or 0) if fields.get("use_sliding_window") else 0

@@ -8,7 +8,8 @@ version 1.1 has a gated GELU (Shazeer 2020) and an output of its own.
 from collections.abc import Mapping
 from typing import Any
 
-from headstart.models.config import TransformerConfig
+from headstart.folder import JSONObject
+from headstart.models.config import Sizes, TransformerConfig
 from headstart.models.family import (
     Computed,
     Family,
@@ -124,7 +125,7 @@ _FEEDFORWARD = {
 }
 
 
-def _write_layers(config: TransformerConfig) -> dict[str, Any]:
+def _write_layers(config: TransformerConfig) -> JSONObject:
     return {
         "num_layers": config.encoder_layers or config.layers,
         "num_decoder_layers": config.layers,
@@ -132,7 +133,7 @@ def _write_layers(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def _read_layers(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _read_layers(fields: Mapping[str, Any]) -> Sizes:
     layers = fields.get("num_layers", 6)
     return {"layers": fields.get("num_decoder_layers") or layers, "encoder_layers": layers}
 

@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError, nearest
-from headstart.folder import atomic, read_json, read_manifest, write_json, write_manifest
+from headstart.folder import JSONObject, atomic, read_json, read_manifest, write_json, write_manifest
 from headstart.models.vectors.word_vectors import read_vocabulary, write_vocabulary
 
 KIND, VERSION = "elmo model", 1
@@ -74,7 +74,7 @@ class ElmoOptions:
     char_cnn: CharacterOptions
     lstm: LstmOptions
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JSONObject:
         """As AllenNLP's `options.json` has it."""
         characters = {
             "activation": "relu",
@@ -87,7 +87,7 @@ class ElmoOptions:
         return {"char_cnn": characters, "lstm": asdict(self.lstm)}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "ElmoOptions":
+    def from_json(cls, fields: JSONObject) -> "ElmoOptions":
         """Read an `options.json`; one that this model cannot follow is a `HeadstartError`."""
         try:
             characters, lstm = fields["char_cnn"], fields["lstm"]
