@@ -25,6 +25,7 @@ from headstart.tasks.finetuning.compare import WAYS, Compared
 from headstart.tasks.finetuning.compare import compare as compare_ways
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.fit import fit_task, read_finetuning_data
+from headstart.tasks.kinds.kind import AnswerRow
 from headstart.tasks.metrics import Score
 from headstart.tasks.model import TaskModel
 from headstart.tasks.predictor import Predictor, task_of
@@ -102,7 +103,7 @@ class Model:
         """For each mask in `text`, in order, the likeliest tokens with their probabilities."""
         return fill_mask(self.loaded, text, count)
 
-    def predict(self, inputs: Input | Sequence[Input]) -> dict[str, Any] | list[dict[str, Any]]:
+    def predict(self, inputs: Input | Sequence[Input]) -> AnswerRow | list[AnswerRow]:
         """The answer for one input, or a list of answers for a list.
 
         A classifier takes texts, or tuples of two, and gives `label`, `probability` and `probabilities`; for

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from headstart.corpus import CorpusRecipe, build
 from headstart.corpus.filters.quality_model import buckets, load_model, save_model
 from headstart.corpus.filters.quality_page import render
-from headstart.corpus.filters.train_quality import choose_threshold, gather, test_scores, labelled, train
+from headstart.corpus.filters.train_quality import choose_threshold, gather, quality_scores, labelled, train
 from headstart.corpus.filters.word_lists import share
 from headstart.corpus.text.words import split
 from headstart.corpus_folder import corpus_documents
@@ -132,7 +132,7 @@ def test_threshold_rules() -> None:
     assert choose_threshold(score, good, "f1") == pytest.approx(0.61)
     assert choose_threshold(score, good, "precision=0.9") == pytest.approx(0.58)
     assert choose_threshold(score, good, "keep=0.1") == pytest.approx(0.9)
-    assert test_scores(score, good.astype(float), good, 0.61)["recall"] == 1
+    assert quality_scores(score, good.astype(float), good, 0.61)["recall"] == 1
     for rule in ("best", "precision=2", "keep="):
         with pytest.raises(HeadstartError, match="there is no threshold rule"):
             choose_threshold(score, good, rule)

@@ -1,12 +1,13 @@
 """Where a task model fails: what each kind of task has to show beside its main scores."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from headstart.evaluation.report import Evaluation, Table, excerpt
 from headstart.tasks.examples import Choices, Conversation, Examples
+from headstart.tasks.kinds.kind import AnswerRow
 from headstart.tasks.metrics.answers import answer_f1, exact_match
 from headstart.tasks.metrics.bootstrap import Measurement, mean
 from headstart.tasks.metrics.entities import (
@@ -22,7 +23,15 @@ from headstart.tasks.metrics.labels import brier, calibration_error, confusion, 
 MOST_ERRORS = 20
 MOST_CONFUSED = 30  # labels up to which the whole confusion matrix is shown
 
-Answers = Sequence[dict[str, Any]]
+
+class MeasuredAnswer(AnswerRow, total=False):
+    """An answer, and how far its probabilities are from the truth."""
+
+    distance: float
+    """Sum of the squared differences; it stands in place of the probabilities of labels."""
+
+
+Answers = Sequence[MeasuredAnswer]
 """What `Predictor.answers` gives, without the probabilities of all labels, and with `distance`, the squared
 distance of those from the truth."""
 
@@ -109,7 +118,9 @@ def _tags(
     confidence = [
         one
         for answer, tags in zip(answers, truth, strict=True)
-        for one in answer.get("probabilities", [answer.get("probability", 0.0)] * len(tags))
+        for one in cast(
+            list[float], answer.get("probabilities", [answer.get("probability", 0.0)] * len(tags))
+        )
     ]
     if marks_entities(truth):
         measured = [entity_precision(truth, predicted), entity_recall(truth, predicted)]

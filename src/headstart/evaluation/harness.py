@@ -18,6 +18,7 @@ from typing import Any
 from headstart.errors import HeadstartError
 from headstart.evaluation.likelihood import Asked, Likelihood, likelihoods, must_foresee
 from headstart.evaluation.report import Evaluation
+from headstart.folder import JSONObject
 from headstart.generation.config import GenerationConfig
 from headstart.generation.text import generate
 from headstart.interchange.model_folder import LoadedModel
@@ -114,7 +115,7 @@ class HarnessModel(TemplateLM):
                     self.cache_hook.add_partial("generate_until", requests[place].args, answer)
         return answers
 
-    def _continue(self, texts: list[str], asked: dict[str, Any]) -> list[str]:
+    def _continue(self, texts: list[str], asked: JSONObject) -> list[str]:
         """What the model writes behind each text, up to the first stop string."""
         settings = normalize_gen_kwargs(asked, GENERATED)
         stop = handle_stop_sequences(settings.pop("until", None), self.own.token_text(self.eot_token_id))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.evaluation.error_tables import show_errors, words_in
+from headstart.evaluation.error_tables import MeasuredAnswer, show_errors, words_in
 from headstart.evaluation.report import Evaluation, by_length, slices
 from headstart.tasks.baselines.word_counts import Majority, System, baselines
 from headstart.tasks.baselines.word_vectors import VectorClassifier, read_baseline
@@ -136,19 +136,21 @@ def _beside(
     return systems
 
 
-def _answers(predictor: Predictor, examples: Examples) -> tuple[list[Any], list[dict[str, Any]]]:
+def _answers(predictor: Predictor, examples: Examples) -> tuple[list[Any], list[MeasuredAnswer]]:
     """The model's answers, as targets and with what is known of them; see `error_tables.Answers`."""
     predicted: list[Any] = []
-    answers: list[Any] = []
+    answers: list[MeasuredAnswer] = []
     for first in range(0, len(examples), CHUNK):
         given = examples.inputs[first : first + CHUNK]
         results = predictor.results(given)
         for one, result, truth in zip(given, results, examples.targets[first : first + CHUNK], strict=True):
             predicted.append(predictor.kind.predicted(result, one, predictor.labels))
-            answer = predictor.kind.answer(result, one, predictor.labels)
-            if isinstance(answer.get("probabilities"), dict):
+            answer: MeasuredAnswer = {**predictor.kind.answer(result, one, predictor.labels)}
+            of_labels = answer.get("probabilities")
+            if isinstance(of_labels, dict):
+                del answer["probabilities"]
                 true = {truth} if isinstance(truth, str) else set(truth)
-                chances = dict.fromkeys(true, 0.0) | answer.pop("probabilities")
+                chances = dict.fromkeys(true, 0.0) | of_labels
                 answer["distance"] = sum((p - (label in true)) ** 2 for label, p in chances.items())
             answers.append(answer)
     return predicted, answers

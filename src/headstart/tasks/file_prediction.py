@@ -9,7 +9,7 @@ from headstart.tasks.data.columns import nested_columns, parsed, remembered
 from headstart.tasks.data.lines import TOO_LONG, Row
 from headstart.tasks.data.rows import format_of, names_columns, read_rows
 from headstart.tasks.examples import MAX_TEXT, Choices, Conversation
-from headstart.tasks.kinds.kind import TEXT_COLUMNS, Unusable, choose
+from headstart.tasks.kinds.kind import TEXT_COLUMNS, AnswerRow, Unusable, choose
 from headstart.tasks.predictor import Predictor
 
 CHUNK_ROWS, CHUNK_CHARACTERS = 512, 2 * MAX_TEXT
@@ -21,7 +21,7 @@ def predict_file(
     path: Path,
     text_column: str | None = None,
     columns: Mapping[str, str] | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[AnswerRow]:
     """One answer for every row, in order; see `Predictor.answers`.
 
     A row's `id` is kept. A row without a usable text gets an `error` instead of an answer, so that
@@ -41,10 +41,10 @@ def predict_file(
     for chunk in _chunks(read_rows(path, strict=False), path, predictor, mapped):
         answers = iter(predictor.answers([found for _, found, error in chunk if found is not None]))
         for identity, found, error in chunk:
-            yield identity | ({"error": error} if found is None else next(answers))
+            yield identity | (AnswerRow(error=error) if found is None else next(answers))
 
 
-Asked = tuple[dict[str, Any], Any, str]
+Asked = tuple[AnswerRow, Any, str]
 """What names a row, its input, and why it has none."""
 
 
@@ -69,7 +69,7 @@ def _chunks(
                 raise HeadstartError(
                     f"{path} line {line} has no column {missing[0]!r}{nearest(missing[0], row)}"
                 )
-            identity = {"id": row["id"]} if "id" in row else {}
+            identity: AnswerRow = {"id": row["id"]} if "id" in row else {}
             try:
                 asked = (identity, kind.read_input(f"{path} line {line}", row, columns), "")
             except (Unusable, HeadstartError) as error:

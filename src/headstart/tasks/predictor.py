@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic
+from headstart.folder import JSONObject, atomic
 from headstart.interchange.model_folder import LoadedModel, decoder_start, nameless, save_model
 from headstart.interchange.peft_adapter import LowRank, write_adapter
 from headstart.models.registry import family_named
 from headstart.tasks.examples import TaskKind
 from headstart.tasks.facts import TaskFacts, Training
-from headstart.tasks.kinds.kind import Kind, Scored
+from headstart.tasks.kinds.kind import AnswerRow, Kind, Scored
 from headstart.tasks.kinds.packing import EncodedWindow, pack
 from headstart.tasks.kinds.registry import ALL, kind_of
 from headstart.tasks.model import TaskModel
@@ -40,7 +40,7 @@ class Predictor:
     """Of a model fine-tuned by LoRA: what was learned, already added to the matrices of these names."""
     base: Path | None = None
     """The folder of the model that was fine-tuned."""
-    generation: dict[str, Any] = field(default_factory=dict)
+    generation: JSONObject = field(default_factory=dict)
     """Of a model that writes: what its folder's `generation_config.json` says."""
 
     @property
@@ -189,7 +189,7 @@ class Predictor:
             self.kind.predicted(result, one, self.labels) for result, one in zip(results, given, strict=True)
         ]
 
-    def answers(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+    def answers(self, inputs: Sequence[Any]) -> list[AnswerRow]:
         """The same with probabilities and spans, ready for JSON.
 
         A tagger cuts a text into words itself.
@@ -213,7 +213,7 @@ class Predictor:
 
     def as_loaded(self) -> LoadedModel:
         """What `load_model` would give for the folder that `save` writes."""
-        metadata: dict[str, Any] = {"task": self.task, "finetuning": self.facts.as_dict()}
+        metadata: JSONObject = {"task": self.task, "finetuning": self.facts.as_dict()}
         if self.facts.mix is not None:
             metadata["mix"] = asdict(self.facts.mix)
         longest = {} if self.facts.longest is None else {"max_new_tokens": self.facts.longest}

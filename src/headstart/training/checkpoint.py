@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias, TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,8 +25,22 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json, remove, write_json
+from headstart.folder import JSONObject, read_json, remove, write_json
 from headstart.training.distributed.tensors import Extent, extent, local
+
+State: TypeAlias = JSONObject
+"""What `state.json` holds: the number of the step, what the run adds to go on from there, and the hashes."""
+
+
+class WrittenFile(TypedDict):
+    """A file of tensors that one process wrote."""
+
+    of: str
+    """The file that it is a part of."""
+    sha256: str
+    pieces: dict[str, list[list[int]]]
+    """Tensor -> the shape of the whole, and where the part in this file begins."""
+
 
 Files = dict[str, dict[str, Tensor]]
 """Tensors by name, by the file that they are in."""
@@ -67,7 +81,7 @@ class Checkpoints:
         if rank == 0:
             self._tidy()
 
-    def save(self, files: Files, state: dict[str, Any]) -> str | None:
+    def save(self, files: Files, state: State) -> str | None:
         """Begin to write `checkpoints/step-N`, N from `state["step"]`.
 
         Returns:
@@ -82,7 +96,7 @@ class Checkpoints:
             self._pending = self._writer.submit(self._write, copies, state)
         return trouble
 
-    def save_now(self, files: Files, state: dict[str, Any]) -> None:
+    def save_now(self, files: Files, state: State) -> None:
         """Write a checkpoint and wait until it is whole.
 
         Raises:
@@ -109,7 +123,7 @@ class Checkpoints:
         """End the background thread."""
         self._writer.shutdown()
 
-    def _write(self, files: dict[str, dict[str, "TensorShard"]], state: dict[str, Any]) -> None:
+    def _write(self, files: dict[str, dict[str, "TensorShard"]], state: State) -> None:
         place = self.folder / f"step-{state['step']}"
         made = self.folder / f".step-{state['step']}.tmp"
         try:
@@ -127,15 +141,13 @@ class Checkpoints:
                 remove(made)
             raise
 
-    def _write_into(
-        self, made: Path, files: dict[str, dict[str, "TensorShard"]], state: dict[str, Any]
-    ) -> None:
+    def _write_into(self, made: Path, files: dict[str, dict[str, "TensorShard"]], state: State) -> None:
         if self.rank == 0:
             for rest in self.folder.glob(".step-*.tmp"):
                 if rest != made or self.size == 1:
                     remove(rest)
         made.mkdir(parents=True, exist_ok=True)
-        own: dict[str, Any] = {}
+        own: dict[str, WrittenFile] = {}
         for name, pieces in files.items():
             file = name if self.size == 1 else name.replace(".", f".{self.rank:05d}.", 1)
             save_file({key: piece.values for key, piece in pieces.items()}, made / file)
@@ -174,7 +186,7 @@ class Checkpoints:
         """The run's checkpoints, oldest first."""
         return sorted(self.folder.glob("step-*"), key=_step)
 
-    def load_last(self, restore: Callable[["Stored"], None]) -> dict[str, Any] | None:
+    def load_last(self, restore: Callable[["Stored"], None]) -> State | None:
         """Restore the newest checkpoint; returns its state, or None where there is none.
 
         A checkpoint whose files do not match their hashes is passed over for the one before it, and it is
@@ -203,9 +215,7 @@ class Checkpoints:
             )
         return None
 
-    def _restored(
-        self, folder: Path, restore: Callable[["Stored"], None]
-    ) -> tuple[dict[str, Any] | None, str | None]:
+    def _restored(self, folder: Path, restore: Callable[["Stored"], None]) -> tuple[State | None, str | None]:
         """The state of a checkpoint that was taken up, and what is wrong with it, in words.
 
         Nothing is taken up before every process has found its share of the files to be whole."""
@@ -259,9 +269,9 @@ class Stored:
         self.folder = folder
         if not (folder / "state.sha256").read_text().startswith(_sha256(folder / "state.json")):
             raise HeadstartError("a file is not what was written")
-        self.state: dict[str, Any] = read_json(folder / "state.json")
+        self.state: State = read_json(folder / "state.json")
         self._open = ExitStack()
-        self._handles: dict[str, Any] = {}
+        self._handles: dict[str, safe_open] = {}
         self._found: dict[str, dict[str, list[tuple[str, Extent]]]] = {}
 
     def __enter__(self) -> Self:
@@ -364,7 +374,7 @@ class Stored:
         return self._handles[file]
 
 
-def _gathered(made: Path, size: int) -> dict[str, Any]:
+def _gathered(made: Path, size: int) -> dict[str, WrittenFile]:
     """What all processes wrote, as soon as they have: files appear whole, so none has to be asked."""
     deadline = time.monotonic() + PATIENCE
     paths = [made / f"pieces.{rank:05d}.json" for rank in range(size)]

@@ -15,6 +15,7 @@ one without the brackets. They are obeyed in the order of their numbers, each on
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -54,9 +55,9 @@ def send(run: Path, action: str, **values: Any) -> None:
         _append(run, action, values)
 
 
-def _append(run: Path, action: str, values: dict[str, Any]) -> None:
+def _append(run: Path, action: str, values: Mapping[str, float]) -> None:
     before = _read(run / FILE)
-    command = {"seq": (before[-1]["seq"] if before else 0) + 1, "action": action} | values
+    command = {"seq": (before[-1]["seq"] if before else 0) + 1, "action": action, **values}
     if not _is_command(command):
         name = NUMBERS.get(action)
         needs = f"a {name}, a positive number" if name else "nothing else"

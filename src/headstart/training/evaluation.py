@@ -2,17 +2,27 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import torch
 
 from headstart.training.data_loader import DataLoader
 from headstart.training.distributed.parallel import ParallelContext
+from headstart.training.events import DomainFigures
+
+
+class HeldOutFigures(TypedDict):
+    """What an evaluation found, as its event tells it."""
+
+    loss: float
+    bits_per_byte: float
+    targets: int
+    domains: NotRequired[dict[str, DomainFigures]]
 
 
 def held_out(
     data: DataLoader, layout: ParallelContext, piece_bytes: torch.Tensor, micro_rows: int
-) -> dict[str, Any]:
+) -> HeldOutFigures:
     """Loss on the same held-out rows every time, in nats a target token and bits a byte.
 
     Args:
@@ -34,7 +44,7 @@ def held_out(
     sizes = torch.zeros(len(sums)).index_add(0, groups, piece_bytes[batch.targets].float())
     counts = torch.bincount(groups, minlength=len(sums))
     nats = float(sums.sum())
-    figures: dict[str, Any] = {
+    figures: HeldOutFigures = {
         "loss": nats / len(batch.targets),
         "bits_per_byte": nats / math.log(2) / int(piece_bytes[batch.targets].sum()),
         "targets": len(batch.targets),

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -38,7 +38,7 @@ from headstart.training.monitoring.spikes import LARGEST, SpikeDetector
 from headstart.training.monitoring.statistics import Statistics
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.run_folder import claim, run_output
-from headstart.training.run_frame import Pace, Progress, RunFrame
+from headstart.training.run_frame import Pace, Progress, RunFrame, Times
 from headstart.training.schedule import rate_at, rows_at, rows_before
 from headstart.training.trainer import Trainer
 
@@ -172,6 +172,20 @@ class PretrainProgress(Progress):
         return super().from_state({"spikes": state["guard"], **state} if "guard" in state else state)
 
 
+class KnownFigures(TypedDict):
+    """The figures of a step's event that nobody has to wait for; see `StepEvent`."""
+
+    tokens: int
+    step_tokens: int
+    learning_rate: float
+    data_wait: float
+    batch: int
+
+
+class TimedFigures(KnownFigures, Times):
+    """The same, and how long the run has trained."""
+
+
 @dataclass(frozen=True)
 class MadeStep:
     """A step whose figures are still on the device."""
@@ -179,7 +193,7 @@ class MadeStep:
     step: int
     figures: Tensor
     """Its loss, the squared norm of its gradient, and 1 if the device left it out: `[3]`."""
-    known: dict[str, Any]
+    known: KnownFigures
     """The figures of its event that are known already."""
     flops: int
 
@@ -340,7 +354,7 @@ class Run(RunFrame[PretrainProgress]):
                 measured = self._measured(batch, looked_at) if why is None else None
                 trainer.apply(scale, norm)
                 progress.step += 1
-                words = self._told(self.step, figures[0], norm, elapsed(), known | self.times(), flops)
+                words = self._told(self.step, figures[0], norm, elapsed(), {**known, **self.times()}, flops)
         step = self.step
         if len(self._made) >= self.figures_every or (self._made and measured is not None):
             words = self.gather()
@@ -348,7 +362,7 @@ class Run(RunFrame[PretrainProgress]):
             self.tell("statistics", tensors=measured.after())
         return words
 
-    def _known(self, batch: Batch, scale: float) -> dict[str, Any]:
+    def _known(self, batch: Batch, scale: float) -> KnownFigures:
         """The figures of a step that nobody has to wait for."""
         source = 0 if batch.source is None else batch.source.numel()
         return {
@@ -360,7 +374,7 @@ class Run(RunFrame[PretrainProgress]):
         }
 
     def _told(
-        self, step: int, loss: float, norm: float, seconds: float, known: dict[str, Any], flops: int
+        self, step: int, loss: float, norm: float, seconds: float, known: TimedFigures, flops: int
     ) -> str:
         """Write the event of a step that took so many seconds; a few words about it."""
         mfu = None if self.peak is None else round(flops / seconds / self.peak / self.layout.size, 4)
@@ -385,7 +399,7 @@ class Run(RunFrame[PretrainProgress]):
         loss: Tensor,
         square: Tensor,
         scale: float,
-        known: dict[str, Any],
+        known: KnownFigures,
         flops: int,
         looked_at: bool,
     ) -> Statistics | None:
@@ -425,11 +439,11 @@ class Run(RunFrame[PretrainProgress]):
                     return "steps left out"
                 if left_out:
                     continue
-            times = {
+            times: Times = {
                 "seconds": round(self._made_from[0] + number * seconds, 3),
                 "core_seconds": round(self._made_from[1] + number * cores, 3),
             }
-            words = self._told(one.step, loss, norm, seconds, one.known | times, one.flops)
+            words = self._told(one.step, loss, norm, seconds, {**one.known, **times}, one.flops)
         return words
 
     # What happens now and then

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from headstart.errors import HeadstartError
-from headstart.folder import WHOLE, fingerprint, read_json, write_json
+from headstart.folder import WHOLE, JSONObject, fingerprint, read_json, write_json
 from headstart.output import Output, output
 from headstart.recipe import Recipe, read_yaml
 from headstart.training.machine import describe_machine, package_versions, source_commit
@@ -47,7 +47,7 @@ def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> N
         raise HeadstartError(f"{model} holds other files; choose another folder, or move them")
     identity = fingerprint([recipe.model_dump(mode="json", exclude=paths), data])
     if facts.exists():
-        begun = read_json(facts, dict[str, Any])
+        begun = read_json(facts, JSONObject)
         known = str(begun.get("fingerprint"))
         if known != identity and not _wrote_the_same(run / "recipe.yaml", recipe, data, paths, known):
             raise HeadstartError(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, NoReturn, Self, TypeVar, get_type_hints
+from typing import Any, Generic, NoReturn, Self, TypedDict, TypeVar, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -29,6 +29,13 @@ from headstart.training.run_folder import signals
 
 # How long a paused run waits before it reads the control file again, in seconds.
 PAUSE = 0.2
+
+
+class Times(TypedDict):
+    """How long a run has trained, for an event."""
+
+    seconds: float
+    core_seconds: float
 
 
 @dataclass
@@ -262,7 +269,7 @@ class RunFrame(ABC, Generic[P]):
         yield elapsed
         elapsed()
 
-    def times(self) -> dict[str, float]:
+    def times(self) -> Times:
         """The run's time so far, for an event."""
         return {
             "seconds": round(self.progress.seconds, 3),

@@ -176,7 +176,7 @@ def train(examples: LabelledTexts, rule: str = "f1") -> tuple[QualityModel, Qual
         "threshold_rule": rule,
         "threshold": threshold,
         "test": {
-            **test_scores(score, target, good, threshold),
+            **quality_scores(score, target, good, threshold),
             "errors": _errors(score, target, good, threshold, examples.openings),
         },
     }
@@ -245,7 +245,9 @@ def _curve(score: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return thresholds, right / kept, right / max(int(good.sum()), 1)
 
 
-def test_scores(score: np.ndarray, target: np.ndarray, good: np.ndarray, threshold: float) -> QualityScores:
+def quality_scores(
+    score: np.ndarray, target: np.ndarray, good: np.ndarray, threshold: float
+) -> QualityScores:
     """How well scores tell good texts from bad ones, and how far they are probabilities."""
     thresholds, precision, recall = _curve(score, good)
     shown = np.unique(np.linspace(0, len(thresholds) - 1, CURVE).astype(int))

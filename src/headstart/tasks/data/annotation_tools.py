@@ -4,12 +4,14 @@ and 1."""
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.folder import JSONObject
+
 DECISIONS = {"accept", "reject", "ignore"}
 """What Prodigy's annotators say of a row, in the column `answer`."""
 YES, NO, UNKNOWN = ("1", "1.0", "true"), ("0", "0.0", "false"), ("-1", "-1.0")
 
 
-def label_studio_row(row: dict[str, Any]) -> dict[str, Any]:
+def label_studio_row(row: JSONObject) -> JSONObject:
     """A task of Label Studio as one flat row: the columns of `data` beside `entities`, `labels` or `score`.
 
     The first annotation that was not cancelled counts. In the short form (JSON-MIN) a cell `{"choices":
@@ -28,9 +30,9 @@ def label_studio_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _results(results: Sequence[Any]) -> dict[str, Any]:
+def _results(results: Sequence[Any]) -> JSONObject:
     """What an annotator marked: spans, choices, a rating, or a text."""
-    found: dict[str, Any] = {}
+    found: JSONObject = {}
     for result in results:
         value = result.get("value") if isinstance(result, Mapping) else None
         if not isinstance(value, Mapping):
@@ -60,7 +62,7 @@ def has_decisions(rows: Sequence[Mapping[str, Any]]) -> bool:
     return bool(said) and said <= DECISIONS and any("answer" in row for row in rows) and len(rows[0]) > 2
 
 
-def prodigy_choice(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def prodigy_choice(row: Mapping[str, Any]) -> JSONObject | None:
     """The labels that were chosen in Prodigy's choice interface, as a row; None for another row."""
     if not isinstance(row.get("accept"), list) or not isinstance(row.get("options"), list):
         return None

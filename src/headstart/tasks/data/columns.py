@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from headstart.errors import HeadstartError, nearest
+from headstart.folder import JSONObject
 from headstart.tasks.examples import Reading
 from headstart.tasks.kinds.kind import PAIR_COLUMNS, TEXT_COLUMNS, Kind, is_missing
 from headstart.tasks.kinds.registry import ALL, KINDS, WRITING, kind_named
@@ -44,9 +45,9 @@ MOST_NAMED = 8
 _NUMPY = re.compile(r"array\((\[.*?\])(?:, dtype=\w+)?\)", re.DOTALL)
 
 
-def typical_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def typical_row(rows: Sequence[Mapping[str, Any]]) -> JSONObject:
     """Every column of these rows with the first cell of it that holds something."""
-    found: dict[str, Any] = {}
+    found: JSONObject = {}
     for row in rows:
         for column, cell in row.items():
             if column not in found or (_is_empty(found[column]) and not _is_empty(cell)):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.tasks.data.annotation_tools import has_decisions, indicated, indicator_columns, prodigy_choice
 from headstart.tasks.data.columns import (
     choose_columns,
@@ -178,7 +179,7 @@ class _Preparation:
     """What has to be done to every row of a file before its columns are read, told from its first rows."""
 
     def __init__(
-        self, head: Sequence[dict[str, Any]], file: Path, named: Mapping[str, str], task: str | None
+        self, head: Sequence[JSONObject], file: Path, named: Mapping[str, str], task: str | None
     ) -> None:
         self.nested = nested_columns(head) if format_of(file) in ("csv", "tsv") else []
         self.decided = bool(head) and has_decisions(head) and "answer" not in named.values()
@@ -189,7 +190,7 @@ class _Preparation:
             if all(kind.columns(row, text, asked=False) is None for kind in KINDS.values()):
                 self.indicators = indicator_columns(head, set(named.values()))
 
-    def prepared(self, row: dict[str, Any]) -> dict[str, Any] | None:
+    def prepared(self, row: JSONObject) -> JSONObject | None:
         """The row in its usual form; None for one that an annotator rejected."""
         if self.decided:
             if row.get("answer") != "accept":
@@ -220,7 +221,7 @@ def _labelled_rows(
     group: str | None,
     kind: Kind,
     skipped: _Skipped,
-) -> Iterator[tuple[str, dict[str, Any], Any]]:
+) -> Iterator[tuple[str, JSONObject, Any]]:
     """Where each usable row stands, what it has in the chosen columns, and its group."""
     needed = [column for role, column in chosen.items() if role not in kind.optional]
     for where, row in rows:
@@ -368,7 +369,7 @@ def _load_task(
     task: str | None,
     seed: int,
     like: Reading | None,
-    columns: dict[str, Any],
+    columns: JSONObject,
 ) -> TaskData:
     training = parts.get("train") or next(iter(parts.values()))
     examples = load_examples(training, task, like=like, **columns)

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.tasks.data.annotation_tools import label_studio_row
 from headstart.tasks.data.conll import looks_like_conll, read_conll
 from headstart.tasks.data.features import class_names, with_names
@@ -49,7 +50,7 @@ OWN_NAMES = ("csv", "tsv", "jsonl", "json", "parquet", "arrow")
 MAX_DOCUMENT = 2 << 30
 """Bytes of a JSON document, which has to be held as a whole."""
 
-TableRow = dict[str, Any]
+TableRow = JSONObject
 """The columns of a row of a table or JSON file, with what stands in them."""
 
 
@@ -145,7 +146,7 @@ def _json(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
         yield number, label_studio_row(row)
 
 
-def _squad(name: str, articles: list[Any]) -> Iterator[dict[str, Any]]:
+def _squad(name: str, articles: list[Any]) -> Iterator[JSONObject]:
     """A row for each question of SQuAD's nested articles (version 1 and 2)."""
     number = 0
     try:

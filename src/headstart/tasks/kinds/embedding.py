@@ -19,6 +19,7 @@ from headstart.models.family import HeadKind
 from headstart.tasks.examples import Examples, TaskKind
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
+    AnswerRow,
     Columns,
     Scored,
     Unusable,
@@ -126,7 +127,7 @@ class Embedding(Scored):
         """The vectors of two texts `[2, D]`; of one its vector `[D]`."""
         return result if len(result) == 2 else result[0]
 
-    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> AnswerRow:
         if len(result) == 2:
             return {"similarity": float(result[0] @ result[1])}
         return {"embedding": result[0].tolist()}

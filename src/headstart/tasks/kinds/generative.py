@@ -22,7 +22,7 @@ from headstart.interchange.model_folder import LoadedModel
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Examples
 from headstart.tasks.facts import TaskFacts
-from headstart.tasks.kinds.kind import Answering, Kind
+from headstart.tasks.kinds.kind import Answering, AnswerRow, Kind
 from headstart.tasks.kinds.packing import EncodedWindow
 from headstart.tokenizer.base import Tokenizer
 
@@ -164,11 +164,13 @@ class Writing(Kind):
     def predicted(self, result: Answered, given: Any, labels: Sequence[str]) -> Any:
         return result.target
 
-    def answer(self, result: Answered, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+    def answer(self, result: Answered, given: Any, labels: Sequence[str]) -> AnswerRow:
         if result.written is None:
             return {"error": result.problem}
-        ended = {} if result.written.ended else {"finish": "length"}
-        return {"text": result.written.text, "probability": result.written.probability} | ended
+        found: AnswerRow = {"text": result.written.text, "probability": result.written.probability}
+        if not result.written.ended:
+            found["finish"] = "length"
+        return found
 
     def results(self, model: Answering, inputs: Sequence[Any]) -> list[Answered]:
         loaded = model.as_loaded()

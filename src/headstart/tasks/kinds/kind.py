@@ -21,13 +21,14 @@ Most kinds score labels with a head (`Scored`); those of `writing` write their a
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.interchange.model_folder import LoadedModel
 from headstart.models.family import HeadKind
 from headstart.models.heads import Head
@@ -91,6 +92,50 @@ class Answering(Protocol):
         """Its body, which writes."""
 
 
+class Entity(TypedDict):
+    """A span that tags mark."""
+
+    text: str
+    label: str
+    start: int
+    """Its first character in the text."""
+    end: int
+    probability: NotRequired[float]
+    """The lowest of its tags; not of a model that writes its answer."""
+
+
+class AnswerRow(TypedDict, total=False):
+    """An answer with all that is known of it, as JSON has it: each kind of task gives some of these."""
+
+    id: Any
+    """What the row of a file says."""
+    line: int
+    error: str
+    """Why there is no answer."""
+    label: str
+    labels: list[str]
+    score: float
+    probability: float
+    """Of what was answered."""
+    probabilities: dict[str, float] | list[float]
+    """Of labels by name; of options and of the words' tags in their order."""
+    words: list[str]
+    tags: list[str]
+    entities: list[Entity]
+    choice: int
+    answer: str
+    start: int
+    end: int
+    best_span: str
+    """Of a question without an answer in the context."""
+    margin: float
+    text: str
+    finish: Literal["length"]
+    """The answer was cut off."""
+    similarity: float
+    embedding: list[float]
+
+
 class Kind(ABC):
     """One kind of task. Everything that differs between tasks is here; the rest of `tasks` asks it."""
 
@@ -123,7 +168,7 @@ class Kind(ABC):
 
     def settle(
         self,
-        rows: Sequence[tuple[str, dict[str, Any]]],
+        rows: Sequence[tuple[str, JSONObject]],
         columns: Columns,
         like: Reading | None,
         notes: list[str],
@@ -227,7 +272,7 @@ class Kind(ABC):
         """A result as a target."""
 
     @abstractmethod
-    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> AnswerRow:
         """A result with all that is known of it, ready for JSON."""
 
 

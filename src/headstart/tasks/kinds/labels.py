@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
 from headstart.models.heads import Head
 from headstart.tasks.examples import Examples, Reading, TaskKind, flatten
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     TEXT_COLUMNS,
+    AnswerRow,
     Columns,
     Scored,
     Unusable,
@@ -106,7 +108,7 @@ class Classification(WholeTexts):
 
     def settle(
         self,
-        rows: Sequence[tuple[str, dict[str, Any]]],
+        rows: Sequence[tuple[str, JSONObject]],
         columns: Columns,
         like: Reading | None,
         notes: list[str],
@@ -164,7 +166,7 @@ class Classification(WholeTexts):
     def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> str:
         return labels[int(result.argmax())]
 
-    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> AnswerRow:
         return {
             "label": labels[int(result.argmax())],
             "probability": float(result.max()),
@@ -192,7 +194,7 @@ class MultiLabel(WholeTexts):
 
     def settle(
         self,
-        rows: Sequence[tuple[str, dict[str, Any]]],
+        rows: Sequence[tuple[str, JSONObject]],
         columns: Columns,
         like: Reading | None,
         notes: list[str],
@@ -261,7 +263,7 @@ class MultiLabel(WholeTexts):
     def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> tuple[str, ...]:
         return tuple(label for label, probability in zip(labels, result, strict=True) if probability >= 0.5)
 
-    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> AnswerRow:
         return {
             "labels": list(self.predicted(result, given, labels)),
             "probabilities": dict(zip(labels, map(float, result), strict=True)),
@@ -282,7 +284,7 @@ class Regression(WholeTexts):
 
     def settle(
         self,
-        rows: Sequence[tuple[str, dict[str, Any]]],
+        rows: Sequence[tuple[str, JSONObject]],
         columns: Columns,
         like: Reading | None,
         notes: list[str],
@@ -343,7 +345,7 @@ class Regression(WholeTexts):
     def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> float:
         return float(result)
 
-    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> AnswerRow:
         return {"score": float(result)}
 
 

@@ -15,11 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Choices, Examples, Reading, TaskKind
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     OPTION_COLUMNS,
+    AnswerRow,
     Columns,
     Scored,
     Unusable,
@@ -100,7 +102,7 @@ class MultipleChoice(Scored):
 
     def settle(
         self,
-        rows: Sequence[tuple[str, dict[str, Any]]],
+        rows: Sequence[tuple[str, JSONObject]],
         columns: Columns,
         like: Reading | None,
         notes: list[str],
@@ -193,7 +195,7 @@ class MultipleChoice(Scored):
     def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> int:
         return int(result.argmax())
 
-    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> AnswerRow:
         best = int(result.argmax())
         return {
             "choice": best,

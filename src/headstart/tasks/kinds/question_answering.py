@@ -21,6 +21,7 @@ from headstart.tasks.examples import Answer, Examples, TaskKind
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     OPTION_COLUMNS,
+    AnswerRow,
     Columns,
     Scored,
     Unusable,
@@ -194,13 +195,14 @@ class QuestionAnswering(Scored):
     def predicted(self, result: Found, given: Any, labels: Sequence[str]) -> str:
         return given[1][result.start : result.end] if result.answered else ""
 
-    def answer(self, result: Found, given: Any, labels: Sequence[str]) -> dict[str, Any]:
-        found: dict[str, Any] = {"answer": self.predicted(result, given, labels)}
+    def answer(self, result: Found, given: Any, labels: Sequence[str]) -> AnswerRow:
+        found: AnswerRow = {"answer": self.predicted(result, given, labels)}
         if result.answered:
             found |= {"start": result.start, "end": result.end}
         else:
             found["best_span"] = given[1][result.start : result.end]
-        return found | {"probability": result.probability, "margin": result.margin}
+        found |= {"probability": result.probability, "margin": result.margin}
+        return found
 
 
 def best_span(windows: Sequence[tuple[EncodedWindow, np.ndarray]], may_refuse: bool) -> Found:

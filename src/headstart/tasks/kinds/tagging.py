@@ -15,12 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import MAX_TEXT, Examples, Reading, TaskKind, WordSequence
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     TEXT_COLUMNS,
     Answering,
+    AnswerRow,
     Columns,
     Scored,
     Unusable,
@@ -82,7 +84,7 @@ class Tagging(Scored):
 
     def settle(
         self,
-        rows: Sequence[tuple[str, dict[str, Any]]],
+        rows: Sequence[tuple[str, JSONObject]],
         columns: Columns,
         like: Reading | None,
         notes: list[str],
@@ -204,7 +206,7 @@ class Tagging(Scored):
     def predicted(self, result: Any, given: Any, labels: Sequence[str]) -> list[str]:
         return [labels[i] for i in result.argmax(-1)]
 
-    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+    def answer(self, result: Any, given: Any, labels: Sequence[str]) -> AnswerRow:
         """Words with their tags and the tags' probabilities; of tags that mark spans also the spans, with
         their characters in the text and the lowest probability of their tags."""
         words, tags, sure = (
@@ -212,7 +214,7 @@ class Tagging(Scored):
             self.predicted(result, given, labels),
             result.max(-1).tolist(),
         )
-        found: dict[str, Any] = {"words": list(words), "tags": tags, "probabilities": sure}
+        found: AnswerRow = {"words": list(words), "tags": tags, "probabilities": sure}
         if marks_entities([["O", *labels]]):
             found["entities"] = [
                 {

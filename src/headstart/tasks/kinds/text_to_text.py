@@ -13,11 +13,21 @@ from typing import Any
 import numpy as np
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.generation.text import opened
 from headstart.tasks.examples import Examples, Reading, TaskKind, WordSequence, flatten
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.generative import Answered, Lesson, Writing
-from headstart.tasks.kinds.kind import TEXT_COLUMNS, Columns, Scored, Unusable, choose, is_missing, read_text
+from headstart.tasks.kinds.kind import (
+    TEXT_COLUMNS,
+    AnswerRow,
+    Columns,
+    Scored,
+    Unusable,
+    choose,
+    is_missing,
+    read_text,
+)
 from headstart.tasks.kinds.packing import EncodedWindow
 from headstart.tasks.kinds.task_texts import answer_in_words, question_in_words, read_back
 from headstart.tasks.metrics.entities import entities, marks_entities
@@ -124,7 +134,7 @@ class InWords(TextBefore):
 
     def settle(
         self,
-        rows: Sequence[tuple[str, dict[str, Any]]],
+        rows: Sequence[tuple[str, JSONObject]],
         columns: Columns,
         like: Reading | None,
         notes: list[str],
@@ -163,7 +173,7 @@ class InWords(TextBefore):
     def read(self, text: str, given: Any, labels: Sequence[str], facts: TaskFacts) -> Any:
         return read_back(self.name, text, given, labels, facts)
 
-    def answer(self, result: Answered, given: Any, labels: Sequence[str]) -> dict[str, Any]:
+    def answer(self, result: Answered, given: Any, labels: Sequence[str]) -> AnswerRow:
         """The answer as a task model gives it, of its probabilities the one of what is written."""
         found = super().answer(result, given, labels)
         if result.written is None:
@@ -178,12 +188,14 @@ class InWords(TextBefore):
                 return {"score": target} | found
             case "question-answering":
                 start = given[1].find(target) if target else -1
-                place = {"start": start, "end": start + len(target)} if start >= 0 else {}
-                return {"answer": target} | place | found
+                answered: AnswerRow = {"answer": target}
+                if start >= 0:
+                    answered |= {"start": start, "end": start + len(target)}
+                return answered | found
             case "multiple-choice":
                 return {"choice": target, "answer": given.options[target]} | found
         words = WordSequence.of(given)
-        tagged: dict[str, Any] = {"words": list(words), "tags": target}
+        tagged: AnswerRow = {"words": list(words), "tags": target}
         if marks_entities([["O", *labels]]):
             tagged["entities"] = [
                 {"text": words.text[words.spans[first][0] : words.spans[last][1]], "label": label,

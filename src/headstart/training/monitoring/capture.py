@@ -6,7 +6,7 @@ Everything is taken from the very forward pass that training makes; nothing in t
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,19 @@ from headstart.tokenizer.base import Tokenizer
 ROWS = 2
 # Likeliest answers that are kept of each prediction.
 TOP = 5
+
+
+class CaptureFacts(TypedDict, total=False):
+    """What `capture.json` holds: of a Transformer ids, tokens and targets, of an ELMo words."""
+
+    loss: float
+    ids: list[list[int]]
+    tokens: list[list[str]]
+    targets: list[str]
+    top: list[list[str]]
+    """The likeliest tokens at each target."""
+    source: list[list[str]]
+    words: list[str]
 
 
 @torch.no_grad()
@@ -57,7 +70,7 @@ def capture(model: Transformer, batch: Batch, tokenizer: Tokenizer, folder: Path
     tensors |= {"positions": batch.positions, "top": top.indices, "top_logprobs": top.values}
     loss = total / max(len(batch.targets), 1)
     said = tokenizer.token_text
-    facts: dict[str, Any] = {
+    facts: CaptureFacts = {
         "ids": batch.ids.tolist(),
         "tokens": [[said(token) for token in row] for row in batch.ids.tolist()],
         "targets": [said(token) for token in batch.targets.tolist()],
@@ -93,12 +106,13 @@ def capture_elmo(model: ElmoLanguageModel, batch: Sequence[Sequence[str]], folde
         losses.append(loss[order])
         tensors |= {f"{name}.{number}": x.norm(dim=-1)[order] for number, x in enumerate(layers)}
     tensors["loss"] = torch.stack(losses)
-    facts = {"words": [packed.words[number] for number in packed.types.tolist()]}
-    _write(folder, tensors, facts | {"loss": float(tensors["loss"].nanmean())})
-    return float(tensors["loss"].nanmean())
+    mean = float(tensors["loss"].nanmean())
+    read = [packed.words[number] for number in packed.types.tolist()]
+    _write(folder, tensors, {"words": read, "loss": mean})
+    return mean
 
 
-def _write(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+def _write(folder: Path, tensors: dict[str, Tensor], facts: CaptureFacts) -> None:
     with atomic(folder) as made:
         made.mkdir(parents=True)
         save_file(
