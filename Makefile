@@ -79,7 +79,7 @@ DECODE := benchmarks/decode/.venv
 LLAMA_CPP ?=
 
 bench-decode: $(DECODE)/.installed $(if $(LLAMA_CPP),$(DECODE)/.installed-llama-cpp)
-	$(DECODE)/bin/python benchmarks/decode/bench.py $(ARGS)
+	$(DECODE)/bin/python -m benchmarks.decode.bench $(ARGS)
 
 $(DECODE)/.installed: pyproject.toml constraints.txt | $(DECODE)/bin/python
 	tools/install $(DECODE)
@@ -96,7 +96,7 @@ OUT ?= runs/bench-tasks
 
 bench-tasks: $(TASKS)/.installed
 	@test -n "$(DATA)" || { echo "bench-tasks needs the folder of labelled data: make bench-tasks DATA=FOLDER"; exit 1; }
-	$(TASKS)/bin/python benchmarks/tasks/bench.py --data $(DATA) --out $(OUT) $(if $(PARTS),--parts $(PARTS)) $(ARGS)
+	$(TASKS)/bin/python -m benchmarks.tasks.bench --data $(DATA) --out $(OUT) $(if $(PARTS),--parts $(PARTS)) $(ARGS)
 
 $(TASKS)/.installed: pyproject.toml constraints.txt | $(TASKS)/bin/python
 	tools/install $(TASKS) static
@@ -108,7 +108,7 @@ DATA ?=
 
 bench-corpus: $(VENV)/.installed $(CORPUS)/.installed
 	@test -n "$(DATA)" || { echo "say where the labelled pages are: make bench-corpus DATA=/path/to/data"; exit 1; }
-	$(BIN)/python benchmarks/corpus/bench.py $(DATA) --peer $(CORPUS)/bin/python --out $(RESULT) $(ARGS)
+	$(BIN)/python -m benchmarks.corpus.bench $(DATA) --peer $(CORPUS)/bin/python --out $(RESULT) $(ARGS)
 
 $(CORPUS)/.installed: benchmarks/corpus/requirements.txt | $(CORPUS)/bin/python
 	$(CORPUS)/bin/pip install --requirement benchmarks/corpus/requirements.txt
@@ -118,7 +118,7 @@ RULES := benchmarks/rules/.venv
 
 bench-rules: $(RULES)/.installed
 	@test -n "$(DATA)" || { echo "say where the texts are: make bench-rules DATA=/path/to/data"; exit 1; }
-	PYTHONPATH=src $(RULES)/bin/python benchmarks/rules/bench.py $(DATA) --out $(RESULT) $(ARGS)
+	PYTHONPATH=src $(RULES)/bin/python -m benchmarks.rules.bench $(DATA) --out $(RESULT) $(ARGS)
 
 $(RULES)/.installed: benchmarks/rules/requirements.txt | $(RULES)/bin/python
 	$(RULES)/bin/pip install --requirement benchmarks/rules/requirements.txt
@@ -128,7 +128,7 @@ EXTRACTION := benchmarks/extraction/.venv
 
 bench-extraction: $(EXTRACTION)/.installed
 	@test -n "$(DATA)" || { echo "say where the labelled pages are: make bench-extraction DATA=/path/to/data/web"; exit 1; }
-	$(EXTRACTION)/bin/python benchmarks/extraction/bench.py $(DATA) --out $(RESULT) $(ARGS)
+	$(EXTRACTION)/bin/python -m benchmarks.extraction.bench $(DATA) --out $(RESULT) $(ARGS)
 
 $(EXTRACTION)/.installed: pyproject.toml constraints.txt | $(EXTRACTION)/bin/python
 	tools/install $(EXTRACTION) trafilatura
@@ -140,11 +140,11 @@ REVIEWS := .cache/reviews
 NANOGPT ?= .cache/nanoGPT
 
 bench-pretrain: $(TRAIN)/.installed $(REVIEWS)/tokens-16384/manifest.json $(REVIEWS)/tokens-30522/manifest.json
-	$(TRAIN)/bin/python benchmarks/pretrain/bench.py --causal $(REVIEWS)/tokens-16384 \
+	$(TRAIN)/bin/python -m benchmarks.pretrain.bench --causal $(REVIEWS)/tokens-16384 \
 		--masked $(REVIEWS)/tokens-30522 --out $(RESULT) $(ARGS)
 
 bench-time-to-loss: $(TRAIN)/.installed $(REVIEWS)/tokens-8192/manifest.json $(NANOGPT)/model.py
-	$(TRAIN)/bin/python benchmarks/time_to_loss/bench.py --tokens $(REVIEWS)/tokens-8192 --nanogpt $(NANOGPT) \
+	$(TRAIN)/bin/python -m benchmarks.time_to_loss.bench --tokens $(REVIEWS)/tokens-8192 --nanogpt $(NANOGPT) \
 		--work .cache/time-to-loss --out $(RESULT) $(ARGS)
 
 $(TRAIN)/.installed: pyproject.toml constraints.txt | $(TRAIN)/bin/python

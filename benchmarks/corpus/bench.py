@@ -5,7 +5,7 @@ of a run before datatrove's and one behind it. Pages a core-second count every r
 that a run costs but imports; `fixed_seconds` of it would be spent on any number of pages, as a run over few
 shows. Extraction is scored by word F1 against labelled pages, averaged over pages.
 
-    python bench.py DATA --peer PYTHON_OF_DATATROVE
+    python -m benchmarks.corpus.bench DATA --peer PYTHON_OF_DATATROVE
 
 DATA holds `web/` with the sets of `pages.SETS` as gzip JSON lines. Pages that no extractor has learnt from
 are scored if there are any (`pages.HELD_BACK`). Prints one line of JSON at the end and writes it to
@@ -26,10 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from pages import HELD_BACK, labelled, write_warc
 
+from benchmarks.corpus.pages import HELD_BACK, labelled, write_warc
 from headstart.corpus import extract_text
+from headstart.corpus_folder import DocumentRow
 from headstart.folder import remove, write_json
+from headstart.tokenizer.byte_level import ByteLevelTokenizer
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode
 from headstart.tokenizer.train import TokenizerRecipe, train
@@ -57,7 +59,7 @@ VARIANTS = {"headstart": "headstart", "headstart, fast extractor": "resiliparse"
 def run(python: str, script: str, *given: str, out: Path) -> dict[str, Any]:
     """One pipeline in a process of its own; its report."""
     out.mkdir()
-    subprocess.run([python, str(HERE / script), *given], check=True)
+    subprocess.run([python, "-m", f"benchmarks.corpus.{script}", *given], check=True)
     report: dict[str, Any] = json.loads((out / "report.json").read_text())
     return report
 
@@ -83,9 +85,12 @@ def token_rates(tokenizer: Path, texts: list[str], folder: Path) -> dict[str, fl
     `tiktoken` has headstart's merges, `tokenizers` reads the same file. Best of three rounds, in turn.
     """
     ours = open_tokenizer(tokenizer)
+    assert isinstance(ours, ByteLevelTokenizer)
     plain = ours._encoding
     theirs = tokenizers.Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
-    documents = [{"id": str(n), "text": text, "domain": "web"} for n, text in enumerate(texts)]
+    documents: list[DocumentRow] = [
+        {"id": str(n), "text": text, "domain": "web"} for n, text in enumerate(texts)
+    ]
     rounds: list[tuple[str, Callable[[], Any]]] = [
         ("headstart tokenizer encode", lambda: encode(documents, ours, ShardRecipe(), folder)),
         ("tiktoken encode_ordinary_batch", lambda: plain.encode_ordinary_batch(texts, num_threads=1)),
@@ -144,12 +149,12 @@ def main() -> None:
 
         def peer(pages: Path, out: Path) -> dict[str, Any]:
             ids = str(tokenizer / "tokenizer.json")
-            return run(given.peer, "datatrove_fineweb.py", str(pages), ids, str(out), out=out)
+            return run(given.peer, "datatrove_fineweb", str(pages), ids, str(out), out=out)
 
         def ours(name: str, pages: Path, out: Path) -> dict[str, Any]:
             extractor = f"extractor={VARIANTS[name]}"
             files = (pages, tokenizer, out, RECIPE)
-            return run(sys.executable, "ours.py", *map(str, files), extractor, out=out)
+            return run(sys.executable, "ours", *map(str, files), extractor, out=out)
 
         start = {name: ours(name, few, folder / f"{name}, few") for name in VARIANTS}
         peer_start = peer(few, folder / "peer, few")

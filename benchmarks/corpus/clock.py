@@ -1,7 +1,7 @@
 """CPU seconds by stage, for pipelines whose stages are interleaved document by document."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -13,7 +13,7 @@ class Clock:
     """Charges the CPU time of this process to the stage that is running; stages may nest."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._stage, self._since = "rest", time.process_time()
 
     def switch(self, stage: str) -> str:

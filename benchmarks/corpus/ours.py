@@ -1,18 +1,21 @@
 """headstart's corpus pipeline over a WARC, stage by stage: the product as it is, in one process.
 
-python ours.py WARC TOKENIZER OUT [KEY=VALUE]...
+python -m benchmarks.corpus.ours WARC TOKENIZER OUT RECIPE [KEY=VALUE]...
 """
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from clock import Clock, peak_memory
-
+from benchmarks.corpus.clock import Clock, peak_memory
 from headstart.corpus import CorpusRecipe, build, judge, prepare
 from headstart.corpus.dedup import deduplicate
 from headstart.corpus.dedup.documents import EXACT, NEAR
+from headstart.corpus.readers.records import Raw, Skip
 from headstart.corpus.removals import removed_by
 from headstart.corpus.work import Step
 from headstart.corpus_folder import corpus_documents
@@ -29,7 +32,7 @@ CALLS = {
     "identify": "language",
     "split": "filters",
     "compute": "filters",
-    "_grams": "signatures",
+    "shingles_of": "signatures",
     "signatures": "signatures",
     "_write": "writing",
 }
@@ -46,19 +49,33 @@ STEPS = {
 }
 
 
+@contextmanager
+def watched(clock: Clock) -> Iterator[None]:
+    """Within this, what the pipeline of this process does is charged to the stages of the comparison."""
+    read, call = prepare.read, Step.__call__
+
+    def read_timed(*given: Any) -> Iterator[Raw | Skip]:
+        return clock.over("reading", read(*given))
+
+    def call_timed(step: Step, folder: Path, number: int) -> None:
+        clock.timed(STEPS.get(step.out or "", "rest"), call)(step, folder, number)
+
+    components = clock.timed("duplicates", deduplicate.components)
+    with ExitStack() as patches:
+        for name, stage in CALLS.items():
+            patches.enter_context(patch.object(prepare, name, clock.timed(stage, getattr(prepare, name))))
+        patches.enter_context(patch.object(prepare, "read", read_timed))
+        patches.enter_context(patch.object(Step, "__call__", call_timed))
+        patches.enter_context(patch.object(deduplicate, "components", components))
+        yield
+
+
 def main(warc: Path, tokenizer: Path, out: Path, recipe_file: Path, overrides: list[str]) -> None:
     clock = Clock()
-    for name, stage in CALLS.items():
-        if hasattr(prepare, name):
-            setattr(prepare, name, clock.timed(stage, getattr(prepare, name)))
-    read = prepare.read
-    prepare.read = lambda *given: clock.over("reading", read(*given))
-    call = Step.__call__
-    Step.__call__ = lambda step, *given: clock.timed(STEPS.get(step.out, "rest"), call)(step, *given)
-    deduplicate.components = clock.timed("duplicates", deduplicate.components)
 
     recipe = CorpusRecipe.load(recipe_file, overrides)
-    manifest: dict[str, Any] = build([warc], out / "corpus", recipe, workers=0)
+    with watched(clock):
+        manifest = build([warc], out / "corpus", recipe, workers=0)
     kept = [row["url"] for row in corpus_documents(out / "corpus", ["url"])]
     with clock.stage("tokens"):
         documents = shards.corpus_documents(out / "corpus")
@@ -76,4 +93,5 @@ def main(warc: Path, tokenizer: Path, out: Path, recipe_file: Path, overrides: l
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:5]), sys.argv[5:])
+    warc, tokenizer, out, recipe_file = map(Path, sys.argv[1:5])
+    main(warc, tokenizer, out, recipe_file, sys.argv[5:])

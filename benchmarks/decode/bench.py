@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +35,7 @@ from headstart.generation.cpu_library import compiled
 from headstart.generation.incremental import CPUReader, ModelReader, Reader
 from headstart.interchange.gguf_file import write_gguf
 from headstart.interchange.weights import to_hf
-from headstart.models.families import gpt2
+from headstart.models.families.gpt2 import GPT2
 from headstart.models.parts.linear import Linear
 from headstart.models.registry import preset_config
 from headstart.models.transformer import Transformer, build
@@ -77,8 +78,8 @@ def rate(times: list[float]) -> float:
 
 def reference(model: Transformer, dtype: torch.dtype) -> transformers.GPT2LMHeadModel:
     """The same weights in transformers."""
-    theirs = transformers.GPT2LMHeadModel(transformers.GPT2Config(**gpt2.to_hf(model.config)))
-    theirs.load_state_dict(to_hf(model, gpt2, "causal", None), strict=False)
+    theirs = transformers.GPT2LMHeadModel(transformers.GPT2Config(**GPT2.to_hf(model.config)))
+    theirs.load_state_dict(to_hf(model, GPT2, "causal", None), strict=False)
     theirs.tie_weights()
     return theirs.to(dtype).eval()
 
@@ -138,11 +139,8 @@ def compiled_products() -> Iterator[None]:
         y = one_row_product(weight, x.view(-1)).view(*x.shape[:-1], -1)
         return y if bias is None else y + bias
 
-    F.linear = product
-    try:
+    with patch.object(F, "linear", product):
         yield
-    finally:
-        F.linear = linear
 
 
 def by_llama_cpp(file: Path, threads: int) -> Writer:

@@ -1,6 +1,6 @@
 """Main text of labelled web pages: headstart's extractors beside trafilatura, page by page in turn.
 
-    python bench.py DATA [--held-out FOLDER]
+    python -m benchmarks.extraction.bench DATA [--held-out FOLDER]
 
 DATA holds sets as gzip JSON lines: `wcxb_dev` and `articles` with `html` and the wanted `text`, scored by
 word F1 averaged over pages; `segments` with pieces `with` and `without`, scored by F1 over all pieces.

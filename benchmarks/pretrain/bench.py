@@ -21,8 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from systems import CONTEXT, ROWS, SYSTEMS, operations
-
+from benchmarks.pretrain.systems import CONTEXT, ROWS, SYSTEMS, operations
 from headstart.folder import write_json
 from headstart.training.machine import describe_machine
 
@@ -157,7 +156,7 @@ def summary(found: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 def started(kind: str, name: str, tokens: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, str(Path(__file__).with_name("systems.py")), f"{kind} {name}"]
+    command = [sys.executable, "-m", "benchmarks.pretrain.systems", f"{kind} {name}"]
     return subprocess.Popen(
         [*command, "--tokens", str(tokens)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -170,7 +169,7 @@ def ask(worker: subprocess.Popen[str], steps: int) -> dict[str, Any]:
     print(steps, file=worker.stdin, flush=True)
     line = worker.stdout.readline()
     if not line:
-        raise SystemExit(f"{worker.args}: ended early; what it says stands above")
+        raise SystemExit(f"{worker.args!r}: ended early; what it says stands above")
     answer: dict[str, Any] = json.loads(line)
     return answer
 

@@ -49,7 +49,7 @@ def main() -> None:
             wanted = not given.only or shape in given.only or f"{shape}/{system}" in given.only
             if not wanted or (system == "nanogpt" and given.nanogpt is None):
                 continue
-            command = [sys.executable, __file__, "--one", f"{shape}/{system}"]
+            command = [sys.executable, "-m", "benchmarks.pretrain.gpu", "--one", f"{shape}/{system}"]
             command += ["--nanogpt", str(given.nanogpt)] if given.nanogpt else []
             row: dict[str, Any] = {"shape": shape, "system": system}
             started = time.perf_counter()
@@ -130,6 +130,7 @@ def our_config(shape: str) -> Any:
     from headstart.models.registry import make_config
 
     row, vocabulary = SHAPES[shape]["row"], VOCABULARY[shape]
+    sizes: dict[str, Any]
     if shape == "llama-1b":
         sizes = {"layers": 16, "width": 2048, "heads": 32, "kv_heads": 8, "feedforward_width": 8192}
         return make_config("llama", sizes | {"vocab_size": vocabulary, "context": row})
@@ -192,7 +193,7 @@ def ours(shape: str, system: str, config: Any) -> tuple[Any, float]:
 def nanogpts(shape: str, nanogpt: Path | None) -> Any:
     """As its train.py: bfloat16 by autocast, compiled, its AdamW groups, clipped."""
     sys.path.insert(0, str(nanogpt))
-    from model import GPT, GPTConfig  # type: ignore[import-not-found]
+    from model import GPT, GPTConfig
 
     sizes = SHAPES[shape]
     torch.backends.cuda.matmul.allow_tf32 = True
@@ -206,6 +207,7 @@ def transformerss(shape: str, nanogpt: Path | None) -> Any:
     import transformers as t
 
     row, vocabulary = SHAPES[shape]["row"], VOCABULARY[shape]
+    config: Any
     if shape == "gpt2-124m":
         config = t.GPT2Config(
             vocab_size=vocabulary, n_positions=row, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0

@@ -1,7 +1,7 @@
 """One system of the benchmark in a process of its own: it takes training steps when told to, and says what
 they cost in core-seconds.
 
-    python systems.py SYSTEM --tokens FOLDER
+    python -m benchmarks.pretrain.systems SYSTEM --tokens FOLDER
 
 reads from its standard input how many steps to take, and answers each line with one line of JSON.
 """
@@ -17,6 +17,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from headstart.models.flops import training_flops
 from headstart.models.parts import attention
-from headstart.objectives.batch import generator
+from headstart.objectives.batch import Batch, generator
 from headstart.objectives.masked import masked_batch
 from headstart.objectives.recipe import Causal, Masked
 from headstart.objectives.vocabulary import read_vocabulary
@@ -32,8 +33,10 @@ from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import TokenRows
 from headstart.training import step_cost
 from headstart.training.configuration import configuration
+from headstart.training.distributed.parallel import Loss
 from headstart.training.recipe import ModelRecipe, OptimiserRecipe, PretrainRecipe
 from headstart.training.step_cost import trial
+from headstart.training.trainer import Trainer
 
 LAYERS, WIDTH, HEADS = 6, 384, 6
 CONTEXT = {"causal": 256, "masked": 128}
@@ -111,7 +114,7 @@ def our_recipe(kind: str, tokens: Path, **settings: Any) -> PretrainRecipe:
     )
 
 
-def ours(change: Callable[[Any], None] | None = None, **settings: Any) -> Callable[[str, Path], Step]:
+def ours(change: Callable[[Trainer], None] | None = None, **settings: Any) -> Callable[[str, Path], Step]:
     """Steps of the real trainer: rows read and packed, documents apart, loss and gradient norm read.
 
     Args:
@@ -127,39 +130,44 @@ def ours(change: Callable[[Any], None] | None = None, **settings: Any) -> Callab
     return made
 
 
-def plain_loss(run: Any) -> None:
-    run.layout.module.options["compiled"] = False
+def loss_options(run: Trainer) -> dict[str, Any]:
+    assert isinstance(run.layout.module, Loss)
+    return run.layout.module.options
 
 
-def plain_blocks(run: Any) -> None:
-    run.layout.module.options["compiled"] = True
+def plain_loss(run: Trainer) -> None:
+    loss_options(run)["compiled"] = False
 
 
-def fused_attention(run: Any) -> None:
-    attention.SHORT_ROW = 0
+def plain_blocks(run: Trainer) -> None:
+    loss_options(run)["compiled"] = True
 
 
-def loop_adamw(run: Any) -> None:
+def fused_attention(run: Trainer) -> None:
+    patch.object(attention, "SHORT_ROW", 0).start()
+
+
+def loop_adamw(run: Trainer) -> None:
     for group in run.optimiser.optimisers["adam"].param_groups:
         group["fused"] = False
 
 
-def whole_head(run: Any) -> None:
+def whole_head(run: Trainer) -> None:
     """Scores at all places, as `labels` of transformers do; those that are not hidden predict themselves."""
     made = run.data.batch
 
-    def batch(step: int) -> Any:
+    def batch(step: int) -> Batch:
         one = made(step)
         ids = one.ids.flatten()
         targets = ids.index_copy(0, one.positions, one.targets)
         return replace(one, positions=torch.arange(len(ids)), targets=targets)
 
-    run.data.batch = batch
+    patch.object(run.data, "batch", batch).start()
 
 
 def freed_memory_given_back(kind: str, tokens: Path) -> Step:
-    step_cost.keep_freed_memory = lambda: None
-    return ours()(kind, tokens)
+    with patch.object(step_cost, "keep_freed_memory"):
+        return ours()(kind, tokens)
 
 
 def operations(kind: str, tokens: Path) -> float:
@@ -213,11 +221,11 @@ def transformers(
     return made
 
 
-def reference(kind: str, tokens: Path) -> torch.nn.Module:
+def reference(kind: str, tokens: Path) -> Any:
     import transformers as library
 
     config = configuration(our_recipe(kind, tokens))
-    sizes = {
+    sizes: dict[str, Any] = {
         "vocab_size": config.vocab_size,
         "hidden_size": WIDTH,
         "num_hidden_layers": LAYERS,

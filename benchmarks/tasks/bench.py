@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cells import DATA, PARTS, SEEDS, Cell, cells_of
-from systems import measure
 
+from benchmarks.tasks.cells import DATA, PARTS, SEEDS, Cell, cells_of
+from benchmarks.tasks.systems import measure
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, write_json
 from headstart.training.machine import describe_machine, package_versions

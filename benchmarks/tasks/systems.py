@@ -6,9 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cells import DATA, FAMILIES, MINILM, MIX, OWN, SCRATCH, TRAINER, VECTORS, Cell
-from pretrained import Pretrained, minilm
-
+from benchmarks.tasks.cells import DATA, FAMILIES, MINILM, MIX, OWN, SCRATCH, TRAINER, VECTORS, Cell
+from benchmarks.tasks.pretrained import Pretrained, minilm
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.baselines.word_counts import Majority, System, strongest_baseline
 from headstart.tasks.baselines.word_vectors import VectorClassifier, read_baseline
@@ -91,7 +90,7 @@ def fit(cell: Cell, train: Examples, prepared: Any, out: Path) -> System:
     if cell.system in VECTORS:
         return VectorClassifier(prepared, train)
     if cell.system == TRAINER:
-        from trainer import Trained
+        from benchmarks.tasks.trainer import Trained
 
         return Trained(prepared, train, cell.seed, out / "trainer")
     recipe = FinetuneRecipe.load(None, settings(cell))

@@ -1,4 +1,4 @@
-"""Print the benchmark's line of JSON as Markdown: python benchmarks/tasks/tables.py RESULTS.json"""
+"""Print the benchmark's line of JSON as Markdown: python -m benchmarks.tasks.tables RESULTS.json"""
 
 import json
 import sys

@@ -21,7 +21,6 @@ from typing import Any
 from headstart.folder import read_json, write_json
 from headstart.training.machine import describe_machine
 
-HERE = Path(__file__).parent
 SHAPE = ["--layers", "4", "--width", "256", "--heads", "4"]  # as in causal.yaml and masked.yaml
 
 
@@ -61,14 +60,11 @@ def compare(kind: str, given: argparse.Namespace) -> dict[str, Any]:
     The ratio is None where it did not reach the loss in what it got.
     """
     tokens, seconds = ["--tokens", str(given.tokens)], str(given.core_seconds)
-    if kind == "causal":
-        command = [HERE / "nanogpt.py", "--nanogpt", given.nanogpt, *SHAPE]
-    else:
-        command = [HERE / "trainer.py", *SHAPE]
+    command = ["nanogpt", "--nanogpt", given.nanogpt, *SHAPE] if kind == "causal" else ["trainer", *SHAPE]
     theirs = run(given.work / f"{kind}-{seconds}-theirs.json", [*command, *tokens, "--core-seconds", seconds])
     budget = str(round(given.share * given.core_seconds, 1))
     name = given.work / "-".join((kind, budget, "ours", *given.settings))
-    command = [HERE / "ours.py", *tokens, "--kind", kind, "--core-seconds", budget, "--run", name]
+    command = ["ours", *tokens, "--kind", kind, "--core-seconds", budget, "--run", name]
     ours = run(name.with_name(name.name + ".json"), [*command, *given.settings])
     best = min(theirs["curve"], key=lambda point: point["loss"])
     reached = [point for point in ours["curve"] if point["loss"] <= best["loss"]]
@@ -83,7 +79,7 @@ def compare(kind: str, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(out: Path, command: list[Any]) -> dict[str, Any]:
-    """The result of a script, run now or before."""
+    """The result of a script of this folder and its arguments, run now or before."""
     if not out.exists():
         print(f"{out.stem}: running", file=sys.stderr)
         # Compiling is counted, so it is done anew, and in this one process.
@@ -92,7 +88,8 @@ def run(out: Path, command: list[Any]) -> dict[str, Any]:
             "TORCHINDUCTOR_COMPILE_THREADS": "1",
             "OMP_NUM_THREADS": "1",
         }
-        words = [sys.executable, *map(str, command), "--out", str(out)]
+        script, *rest = map(str, command)
+        words = [sys.executable, "-m", f"benchmarks.time_to_loss.{script}", *rest, "--out", str(out)]
         subprocess.run(words, env=os.environ | fresh, stdout=sys.stderr, check=True)
     found: dict[str, Any] = read_json(out)
     return found

@@ -10,10 +10,12 @@ import math
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
-from judge import Clock, core_seconds, gemm_gflops, heldout, judge
+
+from benchmarks.time_to_loss.judge import Clock, core_seconds, gemm_gflops, heldout, judge
 
 WARM = 10  # steps that say how long one takes
 
@@ -122,7 +124,7 @@ def run(given: SimpleNamespace | argparse.Namespace) -> None:
     given.out.write_text(json.dumps(found) + "\n")
 
 
-def hidden(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+def hidden(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """States before the output; its own forward gives logits of the last place alone."""
     parts = model.transformer
     x = parts.wte(ids) + parts.wpe(torch.arange(ids.shape[1]))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from judge import core_seconds, gemm_gflops, heldout, judge
 
+from benchmarks.time_to_loss.judge import core_seconds, gemm_gflops, heldout, judge
 from headstart.objectives.batch import hidden_states, target_states
 from headstart.recipe import Recipe
 from headstart.training.loop import pretrain

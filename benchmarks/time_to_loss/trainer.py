@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from judge import Clock, core_seconds, gemm_gflops, heldout, judge
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -23,6 +22,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from benchmarks.time_to_loss.judge import Clock, core_seconds, gemm_gflops, heldout, judge
 from headstart.tokenizer.folder import open_tokenizer
 
 

