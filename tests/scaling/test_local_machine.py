@@ -52,6 +52,7 @@ def test_three_ways_to_ask_agree(family, seconds, tokens, machine) -> None:
     assert planned.model.model_dump(include=sizes) == here.recipe.model.model_dump(include=sizes)
     same = {"steps", "rows", "context", "evaluate_every", "checkpoint_every", "precision", "objective"}
     assert planned.model_dump(include=same) == here.recipe.model_dump(include=same)
+    assert planned.optimiser == here.recipe.optimiser  # rates that follow the width
     for recipe in (planned, here.recipe):
         said = dry_running.dry_run(recipe)
         assert said["seconds"] == pytest.approx(seconds, rel=1.5 / recipe.steps)
@@ -108,7 +109,7 @@ def test_random_tokens_are_trained_on_as_text_would_be(family, kind) -> None:
     assert cost.is_number
     assert cost.parameters == parameters(config)
     share = recipe.objective.mask_rate if kind == "masked" else 1.0
-    assert len(random_batch(config, recipe).targets) == round(share * 64)
+    assert len(random_batch(config, 2, 32, share).targets) == round(share * 64)
 
 
 def test_a_measured_step_is_a_real_one(tokens) -> None:

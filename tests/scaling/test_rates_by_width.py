@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model
 from headstart.scaling.width_rule import recipe_for_width
 from headstart.scaling.width_transfer import FACTORS, best_factor, rate_sweep
@@ -50,6 +51,12 @@ def test_a_sweep_trains_every_width_at_every_rate(base, tmp_path) -> None:
     assert made.config.width == 64
     assert float(made.embedding.weight.detach().std()) == pytest.approx(0.02 / math.sqrt(2), rel=0.1)
     assert rate_sweep(base, [32, 64], 32, tmp_path) == losses, "finished runs are not trained again"
+
+
+def test_a_sweep_of_widths_begins_with_no_model(base, tmp_path) -> None:
+    with pytest.raises(HeadstartError, match="has one size"):
+        rate_sweep(base.model_copy(update={"start": tmp_path}), [32, 64], None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_best_factor_lies_at_the_vertex() -> None:

@@ -54,6 +54,11 @@ def test_the_design_keeps_its_budget(plentiful: PretrainRecipe) -> None:
     assert len({run.name for run in [*grid, final]}) == len(grid) + 1
 
 
+def test_a_sweep_of_sizes_begins_with_no_model(base: PretrainRecipe) -> None:
+    with pytest.raises(HeadstartError, match="start=some/model has one size"):
+        design(base.model_copy(update={"start": Path("some/model")}), BUDGET)
+
+
 def test_budgets_that_make_no_sweep(base: PretrainRecipe, plentiful: PretrainRecipe) -> None:
     with pytest.raises(HeadstartError, match="too few for a sweep"):
         design(plentiful, 1e9)

@@ -1,11 +1,13 @@
 """What fits into the minutes given: sizes and steps, from the speed measured on this machine."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from headstart.objectives.recipe import OBJECTIVES
 from headstart.recipe import Recipe
 from headstart.scaling.local_machine import Candidate, best_of, candidates
+from headstart.scaling.width_rule import TUNED_WIDTH, rates_for_width
 from headstart.tasks.examples import TaskData
 from headstart.tasks.finetuning.finetune_recipe import NARROW, FinetuneRecipe
 from headstart.tasks.kinds.registry import KINDS
@@ -71,7 +73,11 @@ def make_plan(tokens: Path, tasks: list[TaskData], seconds: float, precision: Pr
 def _sized(
     tokens: Path, objective: Literal["masked", "causal"], seconds: float, precision: Precision, seed: int
 ) -> Candidate:
-    """The largest model that sees enough tokens in `seconds`, with as many steps as fit."""
+    """The largest model that sees enough tokens in `seconds`, with as many steps as fit.
+
+    Its rates fall with the width as those of `plan` do: where it was measured, four times the width at the
+    same rates cost 0.25 nats (docs/planner.md). Its embedding does not: a static start takes it from counts.
+    """
     base = PretrainRecipe(
         tokens=tokens,
         model=ModelRecipe(family="headstart-encoder" if objective == "masked" else "headstart-decoder"),
@@ -81,7 +87,9 @@ def _sized(
         seed=seed,
         prompts=PROMPTS if objective == "causal" else [],
     )
-    return best_of(candidates(base, seconds))
+    best = best_of(candidates(base, seconds))
+    rates = rates_for_width(best.recipe.optimiser, best.recipe.model.width, TUNED_WIDTH)
+    return replace(best, recipe=best.recipe.model_copy(update={"optimiser": rates}))
 
 
 def _finetuning(encoder: PretrainRecipe, tasks: list[TaskData], seen: float) -> FinetuneRecipe:

@@ -17,10 +17,11 @@ from headstart.models.config import TransformerConfig
 from headstart.models.flops import Checkpointing
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer, build
-from headstart.objectives.batch import Batch, loss_sum
+from headstart.objectives.batch import loss_sum
 from headstart.scaling.memory import Precision, training_memory
 from headstart.training.optimiser import Optimiser
 from headstart.training.recipe import OptimiserRecipe
+from headstart.training.step_cost import random_batch
 
 STEPS = 2
 """The first makes the optimiser's state, the second has everything at once."""
@@ -146,12 +147,9 @@ def _steps(config: TransformerConfig, rows: int, precision: Precision, checkpoin
     if checkpointing == "full":
         _checkpoint_blocks(model)
     optimiser = Optimiser(model, OptimiserRecipe())
-    row = config.context
-    ids = torch.randint(0, config.vocab_size, (rows, row))
-    segments = (torch.arange(row) * 3 // row).expand(rows, row)
-    batch = Batch(ids, segments, torch.arange(rows * row), ids.flatten())
+    batch = random_batch(config, rows, config.context, documents=3)
     for _ in range(STEPS):
-        (loss_sum(model, batch) / (rows * row)).backward()
+        (loss_sum(model, batch) / len(batch.targets)).backward()
         optimiser.step(1.0)
 
 

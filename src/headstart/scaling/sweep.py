@@ -22,7 +22,7 @@ from headstart.scaling.fit_report import FitReport, fit_report
 from headstart.scaling.local_machine import SUSTAINED
 from headstart.scaling.runs import MeasuredRun, read_runs
 from headstart.scaling.shape import shape_for
-from headstart.scaling.width_rule import tuned_for_width
+from headstart.scaling.width_rule import check_start, tuned_for_width
 from headstart.tokenizer.shards import tokens_manifest
 from headstart.training.loop import pretrain
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
@@ -88,8 +88,9 @@ def design(base: PretrainRecipe, budget: float) -> tuple[list[PlannedRun], Plann
         base: everything that all runs share; its model's sizes and its steps are replaced.
 
     Raises:
-        HeadstartError: a budget too small for runs of `FEWEST_STEPS` steps.
+        HeadstartError: a budget too small for runs of `FEWEST_STEPS` steps, or a recipe that begins with a model.
     """
+    check_start(base)
     unit = sum(LEVELS) * len(RATIOS) + LARGER
     largest = budget / unit
     vocab_size = _vocabulary(base)
@@ -133,7 +134,7 @@ def budget_in(base: PretrainRecipe, seconds: float) -> float:
     """
     guess = math.sqrt(2e10 * seconds / 6 / 20)
     config = shape_for(base.model.family, guess, _vocabulary(base), base.context)
-    recipe = base.model_copy(update={"model": _sizes(config), "start": "random"})
+    recipe = base.model_copy(update={"model": _sizes(config)})
     step = step_cost(recipe).seconds
     return 6.0 * parameters(config) * base.rows * base.context / step * seconds * SUSTAINED
 
@@ -200,7 +201,6 @@ def _planned(base: PretrainRecipe, vocab_size: int, compute: float, ratio: float
     settings = {
         "model": _sizes(config),
         "steps": max(1, steps),
-        "start": "random",
         "evaluate_every": max(1, steps // 4),
         "checkpoint_every": max(1, steps // 4),
         "prompts": [],

@@ -10,6 +10,7 @@ what the check finds: without it logits move as D^0.7, with it as D^0.1.
 import math
 from dataclasses import replace
 
+from headstart.errors import HeadstartError
 from headstart.models.config import TransformerConfig
 from headstart.models.registry import make_config
 from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
@@ -30,6 +31,15 @@ def embedding_for_width(config: TransformerConfig, tuned_width: int) -> Transfor
     """The configuration with an initial embedding whose logits are as large as at the tuned width."""
     deviation = config.embedding_deviation * math.sqrt(tuned_width / config.width)
     return replace(config, embedding_deviation=deviation)
+
+
+def check_start(base: PretrainRecipe) -> None:
+    """Raise a `HeadstartError` where models of several sizes are to be trained and the recipe begins with a
+    model, whose size is given."""
+    if base.start not in ("random", "static"):
+        raise HeadstartError(
+            f"start={base.start} has one size, and here models of several are trained; leave start out"
+        )
 
 
 def recipe_for_width(base: PretrainRecipe, width: int, tuned_width: int | None) -> PretrainRecipe:

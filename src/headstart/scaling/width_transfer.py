@@ -21,7 +21,13 @@ from headstart.models.config import TransformerConfig
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, loss_sum
-from headstart.scaling.width_rule import HEAD_WIDTH, embedding_for_width, rates_for_width, recipe_for_width
+from headstart.scaling.width_rule import (
+    HEAD_WIDTH,
+    check_start,
+    embedding_for_width,
+    rates_for_width,
+    recipe_for_width,
+)
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.optimiser import Optimiser
@@ -82,7 +88,11 @@ def rate_sweep(
     Args:
         base: whose rates are those for `tuned_width`.
         tuned_width: from which the rule starts; None: the same rates and initial embedding everywhere.
+
+    Raises:
+        HeadstartError: the recipe begins with a model.
     """
+    check_start(base)
     losses: dict[int, list[float]] = {}
     for width in widths:
         recipe = recipe_for_width(base, width, tuned_width)

@@ -72,7 +72,8 @@ def random_step_cost(config: TransformerConfig, recipe: PretrainRecipe, steps: i
     """
     keep_freed_memory()
     model = build(config, recipe.seed, getattr(torch, recipe.precision))
-    optimiser, batch = Optimiser(model, recipe.optimiser), random_batch(config, recipe)
+    optimiser = Optimiser(model, recipe.optimiser)
+    batch = random_batch(config, recipe.rows, recipe.context, recipe.objective.scored_share)
 
     def step(number: int) -> tuple[float, float]:
         loss = 0.0
@@ -85,13 +86,18 @@ def random_step_cost(config: TransformerConfig, recipe: PretrainRecipe, steps: i
     return _fastest(step, steps, model)
 
 
-def random_batch(config: TransformerConfig, recipe: PretrainRecipe) -> Batch:
-    """Rows of random tokens, each row one document, with the targets of the recipe's objective."""
-    rows, context = recipe.rows, recipe.context
+def random_batch(
+    config: TransformerConfig, rows: int, context: int, scored: float = 1.0, documents: int = 1
+) -> Batch:
+    """Rows of random tokens.
+
+    Args:
+        scored: the share of the places that have a target.
+        documents: in each row.
+    """
     ids = torch.randint(0, config.vocab_size, (rows, context))
-    segments = torch.zeros_like(ids)
-    share = recipe.objective.scored_share
-    positions = torch.arange(rows * context)[: max(1, round(share * rows * context))]
+    segments = (torch.arange(context) * documents // context).expand(rows, context)
+    positions = torch.arange(rows * context)[: max(1, round(scored * rows * context))]
     read = {} if config.architecture != "encoder-decoder" else {"source": ids, "source_segments": segments}
     return Batch(ids, segments, positions, ids.flatten()[positions], **read)
 
