@@ -178,9 +178,9 @@ def read_page(html: str) -> Page:
 
     A page that scripts build may hold all its text in <noscript>, as forums do: then that is read.
     """
-    page = _read(html)
+    page = _Reader().read(html)
     if _has_little(page) and _NOSCRIPT.search(html):
-        without_scripts = _read(_NOSCRIPT.sub(r"<\1div", html))
+        without_scripts = _Reader().read(_NOSCRIPT.sub(r"<\1div", html))
         if not _has_little(without_scripts):
             return without_scripts
     return page
@@ -190,190 +190,241 @@ def _has_little(page: Page) -> bool:
     return sum(map(len, page.lines)) < _LITTLE
 
 
-def _read(html: str) -> Page:
-    title = ""
-    lines: list[str] = []
-    element: list[int] = []
-    linked: list[float] = []
-    links: list[int] = []
-    tags, parents, depths, flags, attributes = [0], [0], [0], [0], [""]
-    first, last = [0], [0]
-    stack = [0]
-    top = tag = inherited = 0  # the innermost open element, its tag and its flags
-    open_tags = [0] * len(TAGS)
+class _Reader:
+    """Reads one page, from its first tag to its last."""
 
-    pieces: list[str] = []  # of the line that is being read
-    link = 0  # how deep the open link lies, or 0
-    link_characters = link_count = 0
-    unsaid = False  # whether what comes is struck out or a reading
-    raised = -1  # where in `pieces` an open <sup> began
-    code = False  # whether it is in <code> in a preformatted block
-    of_code = 0  # blocks that are open there, which are lines
-    skipped = 0  # how deep the cell of line numbers lies that is open, or 0
+    __slots__ = (
+        *("title", "lines", "element", "linked", "links"),
+        *("tags", "parents", "depths", "flags", "attributes", "first", "last"),
+        *("stack", "top", "tag", "inherited", "open_tags"),
+        *("pieces", "link", "link_characters", "link_count", "unsaid", "raised", "links_before"),
+        *("code", "of_code", "skipped", "formula", "tex"),
+    )
 
-    def end_line() -> None:
-        nonlocal link_characters, link_count, unsaid, raised
-        unsaid, raised = False, -1
-        text = "".join(pieces)
-        pieces.clear()
-        if skipped:
-            link_characters = link_count = 0
-            return
-        if "&" in text:
-            if "&#" in text:
-                text = _HALVES.sub(_one_of_halves, text)
-            text = unescape(text)
-        if inherited & PRE:
-            text = text.replace(_BR, "\n").replace("\r\n", "\n").strip("\r\n").rstrip()
-        elif _BR in text:
-            text = "\n".join([" ".join(part.split()) for part in text.split(_BR)]).strip("\n")
-        else:
-            text = " ".join(text.split())
-        if _WORD.search(text):
-            lines.append(text)
-            element.append(top)
-            linked.append(min(1.0, link_characters / len(text)))
-            links.append(link_count)
-        link_characters = link_count = 0
+    def __init__(self) -> None:
+        # What is found: the columns of a `Page`.
+        self.title = ""
+        self.lines: list[str] = []
+        self.element: list[int] = []
+        self.linked: list[float] = []
+        self.links: list[int] = []
+        self.tags, self.parents, self.depths, self.flags = [0], [0], [0], [0]
+        self.attributes = [""]
+        self.first, self.last = [0], [0]
+        # Which elements are open; the innermost one, its tag and its flags.
+        self.stack = [0]
+        self.top = self.tag = self.inherited = 0
+        self.open_tags = [0] * len(TAGS)
+        # The line that is being read.
+        self.pieces: list[str] = []
+        self.link = 0  # how deep the open link lies, or 0
+        self.link_characters = self.link_count = 0
+        self.unsaid = False  # whether what comes is struck out or a reading
+        self.raised = -1  # where in `pieces` an open <sup> began
+        self.links_before = 0  # how many links there were then
+        self.formula: list[str] | None = None  # the signs of the one that is open
+        self.tex = ""
+        # Listings.
+        self.code = False  # whether it is in <code> in a preformatted block
+        self.of_code = 0  # blocks that are open there, which are lines
+        self.skipped = 0  # how deep the cell of line numbers lies that is open, or 0
 
-    def close() -> None:
-        nonlocal link, top, tag, inherited, skipped
-        if skipped and skipped == len(stack):
-            skipped = 0
-        last[top] = len(lines)
-        open_tags[tag] -= 1
+    def read(self, html: str) -> Page:
+        """The lines and elements of a page."""
+        pieces = self.pieces
+        parts = _TAG.split("<!>" + html.replace("\0", ""))  # text, name, attributes, text, ...
+        for name, attribute, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+            action = _ACTIONS.get(name, _NOTHING)
+            if action < 0:
+                if pieces and name and "-" in name:  # an element that the page defines: mostly a block
+                    pieces.append(" ")
+            elif self.code and (action in _IN_LISTING or (action - _CLOSES in _IN_LISTING and self.of_code)):
+                self._line_of_code(action)
+            elif action < _BORDER:
+                self._open(action, attribute or "")
+            elif action >= _CLOSES:
+                self._close_all(action - _CLOSES)
+            elif action == _BORDER:
+                if pieces:
+                    self._end_line()
+            elif action == _TITLE:
+                self.title = self.title or " ".join(unescape(text).split())
+                continue
+            elif action < _TITLE:
+                self._link_or_break(action, attribute, text)
+            elif action < _FORMULA:
+                self._in_line(action)
+            else:
+                text = self._of_formula(action, attribute or "", text)
+            if self.unsaid:
+                if self.formula is not None and text.strip():
+                    self.formula.append(text.strip())
+            elif text and (not text.isspace() or (pieces and pieces[-1] is not _BR)):
+                pieces.append(text)
+                if self.link:
+                    self.link_characters += len(text.strip())
+        if pieces:
+            self._end_line()
+        while self.top:
+            self._close()
+        self.last[0] = len(self.lines)
+        return self._page()
+
+    def _page(self) -> Page:
+        return Page(
+            self.title,
+            self.lines,
+            np.array(self.element, np.int64),
+            np.array(self.linked, np.float64),
+            np.array(self.links, np.int64),
+            np.array(self.tags, np.int64),
+            np.array(self.parents, np.int64),
+            np.array(self.depths, np.int64),
+            np.array(self.flags, np.int64),
+            self.attributes,
+            np.array(self.first, np.int64),
+            np.array(self.last, np.int64),
+        )
+
+    # Lines
+
+    def _end_line(self) -> None:
+        self.unsaid, self.raised = False, -1
+        text = "".join(self.pieces)
+        self.pieces.clear()
+        if not self.skipped:
+            if "&" in text:
+                if "&#" in text:
+                    text = _HALVES.sub(_one_of_halves, text)
+                text = unescape(text)
+            if self.inherited & PRE:
+                text = text.replace(_BR, "\n").replace("\r\n", "\n").strip("\r\n").rstrip()
+            elif _BR in text:
+                text = "\n".join([" ".join(part.split()) for part in text.split(_BR)]).strip("\n")
+            else:
+                text = " ".join(text.split())
+            if _WORD.search(text):
+                self.lines.append(text)
+                self.element.append(self.top)
+                self.linked.append(min(1.0, self.link_characters / len(text)))
+                self.links.append(self.link_count)
+        self.link_characters = self.link_count = 0
+
+    def _line_of_code(self, action: int) -> None:
+        """A block within a listing, which is a line of it."""
+        self.of_code += 1 if action < _BORDER else -1
+        is_line = action in _LINES_OF_CODE or action - _CLOSES in _LINES_OF_CODE
+        pieces = self.pieces
+        if is_line and pieces and pieces[-1] is not _BR and not pieces[-1].endswith("\n"):
+            pieces.append(_BR)
+
+    # Elements
+
+    def _open(self, tag: int, attributes: str) -> None:
+        if self.pieces:
+            self._end_line()
+        while tag in _CLOSED_BY[self.tag]:
+            self._close()
+        inherited = self.inherited | _FLAGS_OF[tag]
+        if attributes and (
+            ("hidden" in attributes and _HIDDEN.search(attributes))
+            or ("none" in attributes and _NOT_SHOWN.search(attributes))
+        ):
+            inherited |= FLAG["hidden"]
+        self.parents.append(self.top)
+        self.depths.append(len(self.stack))
+        self.top, self.tag = len(self.tags), tag
+        self.stack.append(self.top)
+        if attributes and tag in _OF_TABLES:
+            if tag != _TABLE:
+                if not self.skipped and _LINE_NUMBERS.search(attributes):
+                    self.skipped = len(self.stack)
+            elif _LISTING.search(attributes):
+                self.code, self.of_code = True, 0
+                inherited |= PRE
+        self.inherited = inherited
+        self.tags.append(tag)
+        self.flags.append(inherited)
+        self.attributes.append(attributes)
+        self.first.append(len(self.lines))
+        self.last.append(0)
+        self.open_tags[tag] += 1
+
+    def _close_all(self, tag: int) -> None:
+        """Close the innermost element of that tag, and what is open in it."""
+        if tag in (_PRE, _TABLE):
+            self.code, self.of_code = False, 0
+        if self.pieces:
+            self._end_line()
+        if self.open_tags[tag]:
+            while self.tag != tag:
+                self._close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close the innermost element."""
+        stack = self.stack
+        if self.skipped and self.skipped == len(stack):
+            self.skipped = 0
+        self.last[self.top] = len(self.lines)
+        self.open_tags[self.tag] -= 1
         stack.pop()
-        top = stack[-1]
-        tag, inherited = tags[top], flags[top]
-        if link > len(stack):
-            link = 0
+        self.top = top = stack[-1]
+        self.tag, self.inherited = self.tags[top], self.flags[top]
+        if self.link > len(stack):
+            self.link = 0
 
-    links_before = 0
-    formula: list[str] | None = None  # the signs of the one that is open
-    tex = ""
-    parts = _TAG.split("<!>" + html.replace("\0", ""))  # text, name, attributes, text, ...
-    for name, attribute, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
-        action = _ACTIONS.get(name, _NOTHING)
-        if action < 0:
-            if pieces and name and "-" in name:  # an element that the page defines: mostly a block
-                pieces.append(" ")
-        elif code and (action in _IN_LISTING or (action - _CLOSES in _IN_LISTING and of_code)):
-            of_code += 1 if action < _BORDER else -1
-            is_line = action in _LINES_OF_CODE or action - _CLOSES in _LINES_OF_CODE
-            if is_line and pieces and pieces[-1] is not _BR and not pieces[-1].endswith("\n"):
-                pieces.append(_BR)
-        elif action < _BORDER:
-            if pieces:
-                end_line()
-            while action in _CLOSED_BY[tag]:
-                close()
-            inherited |= _FLAGS_OF[action]
-            if not attribute:
-                attribute = ""
-            elif ("hidden" in attribute and _HIDDEN.search(attribute)) or (
-                "none" in attribute and _NOT_SHOWN.search(attribute)
-            ):
-                inherited |= FLAG["hidden"]
-            parents.append(top)
-            depths.append(len(stack))
-            top, tag = len(tags), action
-            stack.append(top)
-            tags.append(tag)
-            flags.append(inherited)
-            attributes.append(attribute)
-            first.append(len(lines))
-            last.append(0)
-            open_tags[tag] += 1
-            if tag in _OF_TABLES and attribute:
-                if tag != _TABLE:
-                    if not skipped and _LINE_NUMBERS.search(attribute):
-                        skipped = len(stack)
-                elif _LISTING.search(attribute):
-                    code, of_code = True, 0
-                    inherited |= PRE
-                    flags[top] = inherited
-        elif action >= _CLOSES:
-            if action in (_CLOSES + _PRE, _CLOSES + _TABLE):
-                code, of_code = False, 0
-            if pieces:
-                end_line()
-            if open_tags[action - _CLOSES]:
-                while tag != action - _CLOSES:
-                    close()
-                close()
-        elif action == _LINK:
-            if attribute and ("href" in attribute or "HREF" in attribute):
-                link = len(stack)
-                link_count += 1
+    # Elements in a line
+
+    def _link_or_break(self, action: int, attributes: str | None, text: str) -> None:
+        pieces = self.pieces
+        if action == _LINK:
+            if attributes and ("href" in attributes or "HREF" in attributes):
+                self.link = len(self.stack)
+                self.link_count += 1
                 if pieces and pieces[-1] is _LINK_ENDED:
                     pieces.append(" ")
         elif action == _LINK_END:
-            link = 0
+            self.link = 0
             if pieces and not text:
                 pieces.append(_LINK_ENDED)
-        elif action == _BREAK:
-            if pieces and pieces[-1] is _BR and not inherited & PRE:
-                end_line()
-            elif pieces:
-                pieces.append(_BR)
-        elif action == _TITLE:
-            title = title or " ".join(unescape(text).split())
-            continue
-        elif action == _UNSAID:
-            unsaid = True
-        elif action == _SAID:
-            unsaid = False
-        elif action == _QUOTE:
-            pieces.append("“")
-        elif action == _UNQUOTE:
-            pieces.append("”")
-        elif action == _RAISED:
-            raised, links_before = len(pieces), link_count
-        elif action == _LEVEL:
-            exponent = "".join(pieces[raised:]).strip() if raised >= 0 else ""
-            if link_count == links_before and _EXPONENT.fullmatch(exponent):
-                pieces[raised:] = [exponent.translate(_RAISE)]
-            raised = -1
-        elif action == _FORMULA:
-            formula, unsaid, tex = [], True, ""
-            if alternative := _ALTERNATIVE.search(attribute or ""):
-                tex = alternative[1] or alternative[2] or ""
-        elif action == _NOTE:
-            if formula is not None and "x-tex" in (attribute or ""):
-                tex = text
-            text = ""
-        elif action == _FORMULA_END:
-            if formula is not None:
-                pieces.append(f"${' '.join(tex.split())}$" if tex.strip() else " ".join(formula))
-            formula, unsaid = None, False
-        elif action == _CODE:
-            code = bool(inherited & PRE)
-        elif action == _CODE_END:
-            code, of_code = False, 0
+        elif pieces and pieces[-1] is _BR and not self.inherited & PRE:
+            self._end_line()
         elif pieces:
-            end_line()
-        if formula is not None and unsaid and text.strip():
-            formula.append(text.strip())
-        if text and not unsaid and (not text.isspace() or (pieces and pieces[-1] is not _BR)):
-            pieces.append(text)
-            if link:
-                link_characters += len(text.strip())
-    if pieces:
-        end_line()
-    while top:
-        close()
-    last[0] = len(lines)
-    return Page(
-        title,
-        lines,
-        np.array(element, np.int64),
-        np.array(linked, np.float64),
-        np.array(links, np.int64),
-        np.array(tags, np.int64),
-        np.array(parents, np.int64),
-        np.array(depths, np.int64),
-        np.array(flags, np.int64),
-        attributes,
-        np.array(first, np.int64),
-        np.array(last, np.int64),
-    )
+            pieces.append(_BR)
+
+    def _in_line(self, action: int) -> None:
+        pieces = self.pieces
+        if action in (_UNSAID, _SAID):
+            self.unsaid = action == _UNSAID
+        elif action in (_QUOTE, _UNQUOTE):
+            pieces.append("“" if action == _QUOTE else "”")
+        elif action == _RAISED:
+            self.raised, self.links_before = len(pieces), self.link_count
+        elif action == _LEVEL:
+            exponent = "".join(pieces[self.raised :]).strip() if self.raised >= 0 else ""
+            if self.link_count == self.links_before and _EXPONENT.fullmatch(exponent):
+                pieces[self.raised :] = [exponent.translate(_RAISE)]
+            self.raised = -1
+        elif action == _CODE:
+            self.code = bool(self.inherited & PRE)
+        else:
+            self.code, self.of_code = False, 0
+
+    def _of_formula(self, action: int, attributes: str, text: str) -> str:
+        """A formula, which is read as the TeX that it says of itself, or else sign by sign; returns what of
+        the text behind the tag is still to be read."""
+        if action == _FORMULA:
+            self.formula, self.unsaid, self.tex = [], True, ""
+            if alternative := _ALTERNATIVE.search(attributes):
+                self.tex = alternative[1] or alternative[2] or ""
+        elif action == _NOTE:
+            if self.formula is not None and "x-tex" in attributes:
+                self.tex = text
+            return ""
+        else:
+            if self.formula is not None:
+                tex = " ".join(self.tex.split())
+                self.pieces.append(f"${tex}$" if tex else " ".join(self.formula))
+            self.formula, self.unsaid = None, False
+        return text
