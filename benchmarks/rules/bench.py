@@ -36,10 +36,10 @@ from datatrove.utils.word_tokenizers import load_word_tokenizer
 from headstart.corpus.extract.page import extract_text
 from headstart.corpus.extract.page_lines import Lines, drop_lines
 from headstart.corpus.filters.rules import parse_rule
-from headstart.corpus.filters.signals import STOP_WORDS, Measured, compute, measure, stop_word_hashes
-from headstart.corpus.text.language import identify
+from headstart.corpus.filters.signals import STOP_WORDS, Measured, compute_signals, measure, stop_word_hashes
+from headstart.corpus.text.language import identify_language
 from headstart.corpus.text.word_tokens import of_spans, tokenize
-from headstart.corpus.text.words import split
+from headstart.corpus.text.words import split_words
 from headstart.errors import HeadstartError
 from headstart.folder import write_json
 
@@ -168,7 +168,7 @@ def removed_by(one: Any, text: str) -> bool:
 
 
 def signals_of(text: str, language: str) -> dict[str, float]:
-    return compute(text, split(text), stop_word_hashes(STOP_WORDS.get(language, "")), language)
+    return compute_signals(text, split_words(text), stop_word_hashes(STOP_WORDS.get(language, "")), language)
 
 
 def long_lines(text: str) -> str:
@@ -194,7 +194,7 @@ def explain(name: str, one: Text, theirs: bool, filter_of: Any) -> str:
     rule = RULES[name][0]
     if name == SENTENCES:
         one = Text(long_lines(one.text), one.language, one.origin)
-    words, stop_words = split(one.text), stop_word_hashes(STOP_WORDS.get(one.language, ""))
+    words, stop_words = split_words(one.text), stop_word_hashes(STOP_WORDS.get(one.language, ""))
     starts, ends = spacy_spans(one.text, one.language)
     if removes(rule, measure(Measured(one.text, words, of_spans(words, starts, ends), stop_words))) == theirs:
         tokens = tokenize(one.text, words, one.language)
@@ -206,7 +206,7 @@ def explain(name: str, one: Text, theirs: bool, filter_of: Any) -> str:
     full = "\n".join(line for line in one.text.translate(LINE_ENDS).split("\n") if line.strip())
     if removes(rule, signals_of(full, one.language)) == removed_by(filter_of, full):
         return "empty lines: datatrove counts them, and ends lines at control characters too"
-    if removes(rule, compute(lowered, split(lowered), stop_words, one.language)) == removed_by(
+    if removes(rule, compute_signals(lowered, split_words(lowered), stop_words, one.language)) == removed_by(
         filter_of, lowered
     ):
         return "case: datatrove tells n-grams apart by their case"
@@ -241,7 +241,7 @@ def documents(data: Path) -> list[Text]:
     reviews = [row["text"] for row in rows(data / "reviews/dev.jsonl.gz")][:REVIEWS]
     texts += [(text, "reviews") for text in reviews]
     texts += [(row["text"], "languages/udhr") for row in rows(data / "languages/udhr.jsonl.gz")]
-    found = [Text(text, identify(text)[0], origin) for text, origin in texts if text.strip()]
+    found = [Text(text, identify_language(text)[0], origin) for text, origin in texts if text.strip()]
     return [one for one in found if one.language in LANGUAGES]
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from raw_files import page, prose
 
 from headstart.corpus import extract_text
-from headstart.corpus.extract.page import cut, normalise
-from headstart.corpus.text.language import identify
+from headstart.corpus.extract.page import cut_into_pieces, normalise
+from headstart.corpus.text.language import identify_language
 from headstart.errors import HeadstartError
 
 
@@ -62,14 +62,14 @@ def test_normalise_is_stable(text: str) -> None:
 
 @given(st.text(alphabet="ab. \n", max_size=3_000), st.integers(1_000, 1_500))
 def test_cut_loses_nothing_but_space_and_bounds_the_pieces(text: str, limit: int) -> None:
-    pieces = cut(text, limit)
+    pieces = cut_into_pieces(text, limit)
     assert all(len(piece) <= limit for piece in pieces)
     assert "".join("".join(pieces).split()) == "".join(text.split())
 
 
 def test_cut_prefers_paragraphs_and_equal_pieces() -> None:
     text = "\n\n".join(prose(seed, 5) for seed in range(40))
-    pieces = cut(text, 5_000)
+    pieces = cut_into_pieces(text, 5_000)
     assert all(piece.endswith(".") for piece in pieces)
     assert min(map(len, pieces)) > 0.5 * max(map(len, pieces))
 
@@ -77,19 +77,19 @@ def test_cut_prefers_paragraphs_and_equal_pieces() -> None:
 def test_language_of_plain_and_mixed_texts() -> None:
     english = "This is a perfectly ordinary sentence about the weather and the sea, written in English.\n"
     danish = "Dette er en helt almindelig sætning om vejret og havet, som er skrevet på dansk.\n"
-    assert identify(english)[0] == "en"
-    assert identify(danish)[0] == "da"
-    assert identify(danish + 9 * english)[0] == "en"
-    assert identify(3 * danish + 30 * english)[0] == "en"
-    assert identify("")[1] < 0.65
+    assert identify_language(english)[0] == "en"
+    assert identify_language(danish)[0] == "da"
+    assert identify_language(danish + 9 * english)[0] == "en"
+    assert identify_language(3 * danish + 30 * english)[0] == "en"
+    assert identify_language("")[1] < 0.65
 
 
 def test_a_declared_language_holds_unless_the_text_is_clearly_another() -> None:
     english = "This is a perfectly ordinary sentence about the weather and the sea, written in English.\n"
     title = "Håndbog for medarbejdere om ferie og sygdom i virksomheden, gældende fra første januar.\n"
     page = title * 5 + english * 45
-    language, score, foreign = identify(page, "da")
+    language, score, foreign = identify_language(page, "da")
     assert (language, score > 0.8) == ("en", True)
     assert 0.05 < foreign < 0.3
-    assert identify("Hej med dig", "da") == ("da", 1.0, 0.0)
-    assert identify(title * 30, "da") == ("da", 1.0, 0.0)
+    assert identify_language("Hej med dig", "da") == ("da", 1.0, 0.0)
+    assert identify_language(title * 30, "da") == ("da", 1.0, 0.0)

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from headstart.corpus import CorpusRecipe, build, extract_text, pipeline, prepare
 from headstart.corpus.extract.line_classifier import shipped
-from headstart.corpus.mix import _rebalanced, checked, choose, copies, histogram, order
+from headstart.corpus.mix import _rebalanced, check_plan, copies, histogram, order, plan_amounts
 from headstart.corpus.recipe import Mix
 from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
@@ -255,19 +255,19 @@ def test_mix_reaches_its_shares() -> None:
     domains = np.array(["web"] * 80 + ["books"] * 20)
     numbers = np.arange(100)
     available = histogram(domains, np.full(100, 1_000), numbers, seed=0)
-    amounts, plan = choose(available, Mix(shares={"web": 0.5, "books": 0.5}))
+    amounts, plan = plan_amounts(available, Mix(shares={"web": 0.5, "books": 0.5}))
     count = copies(domains, numbers, amounts, seed=0)
     assert count[:80].sum() == 50
     assert count[80:].sum() == 50
     assert set(count[80:]) == {2, 3}
     assert plan["books"]["repeats"] == 2.5
-    amounts, plan = choose(available, Mix(shares={"books": 1.0}, bytes=10**6, max_repeats=3))
+    amounts, plan = plan_amounts(available, Mix(shares={"books": 1.0}, bytes=10**6, max_repeats=3))
     assert copies(domains, numbers, amounts, seed=0).tolist() == [0] * 80 + [3] * 20
     assert (plan["books"]["wanted"], plan["books"]["chosen"], plan["books"]["repeats"]) == (10**6, 60_000, 3)
-    _, plan = choose(available, Mix(temperature=0.5))
+    _, plan = plan_amounts(available, Mix(temperature=0.5))
     assert plan["web"]["wanted"] / plan["books"]["wanted"] == pytest.approx(2, rel=1e-3)
     with pytest.raises(HeadstartError, match="did you mean 'books'"):
-        choose(available, Mix(shares={"book": 1.0}))
+        plan_amounts(available, Mix(shares={"book": 1.0}))
     keys = order(np.array([0, 0, 2]), np.array([0, 1, 0]), seed=5)
     assert len(set(keys.tolist())) == 3
     assert (order(np.array([2]), np.array([0]), seed=5) == keys[2]).all()
@@ -277,18 +277,18 @@ def test_what_a_group_cannot_give_the_others_do() -> None:
     domains = np.array(["web"] * 80 + ["books"] * 15 + ["maths"] * 5)
     available = histogram(domains, np.full(100, 1_000), np.arange(100), seed=0)
     shares = {"web": 0.5, "books": 0.25, "maths": 0.25}
-    _, plan = choose(available, Mix(shares=shares, bytes=120_000, max_repeats=2))
+    _, plan = plan_amounts(available, Mix(shares=shares, bytes=120_000, max_repeats=2))
     assert {name: row["chosen"] for name, row in plan.items()} == {
         "maths": 10_000,  # twice what there is
         "books": 30_000,  # as much again, and no more: its share of the rest would be 36,667
         "web": 80_000,
     }
     with pytest.raises(HeadstartError, match="maths is to give 30,000 bytes and has 5,000; lower the share"):
-        choose(available, Mix(shares=shares, bytes=120_000, max_repeats=2, short="refuse"))
-    _, plan = choose(available, Mix(shares=shares, tokens=10_000, bytes_per_token=5))
+        plan_amounts(available, Mix(shares=shares, bytes=120_000, max_repeats=2, short="refuse"))
+    _, plan = plan_amounts(available, Mix(shares=shares, tokens=10_000, bytes_per_token=5))
     assert sum(row["tokens_chosen"] for row in plan.values()) == pytest.approx(10_000, rel=0.03)
     assert plan["web"]["tokens_available"] == 16_000
-    _, plan = choose(available, Mix(shares=shares | {"code": 0.5}))  # of which there is nothing
+    _, plan = plan_amounts(available, Mix(shares=shares | {"code": 0.5}))  # of which there is nothing
     assert plan["code"]["chosen"] == 0
     assert sum(row["chosen"] for row in plan.values()) == pytest.approx(100_000, rel=0.03)
     with pytest.raises(HeadstartError, match="two budgets"):
@@ -311,9 +311,9 @@ def test_rebalancing_gives_what_can_be_had(groups: dict[str, tuple[int, int]], t
 
 
 def test_mixes_that_do_not_come_out_are_found() -> None:
-    assert checked({"a": {"chosen": 5}}, {"a": 5})["a"]["result_share"] == 1
+    assert check_plan({"a": {"chosen": 5}}, {"a": 5})["a"]["result_share"] == 1
     with pytest.raises(HeadstartError, match="does not hold what the mix planned of a"):
-        checked({"a": {"chosen": 5}}, {"a": 4})
+        check_plan({"a": {"chosen": 5}}, {"a": 4})
 
 
 def test_preset_mix_is_a_recipe() -> None:

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.corpus.filters.rules import parse_rule
-from headstart.corpus.filters.signals import SIGNALS, STOP_WORDS, compute, stop_word_hashes
+from headstart.corpus.filters.signals import SIGNALS, STOP_WORDS, compute_signals, stop_word_hashes
 from headstart.corpus.recipe import PAGE_RULES, RULES, CorpusRecipe
 from headstart.corpus.text.word_tokens import tokenize
-from headstart.corpus.text.words import SPACE, split
+from headstart.corpus.text.words import SPACE, split_words
 from headstart.errors import HeadstartError
 
 
 def signals(text: str, language: str = "en") -> dict[str, float]:
-    return compute(text, split(text), stop_word_hashes(STOP_WORDS.get(language, "")), language)
+    return compute_signals(text, split_words(text), stop_word_hashes(STOP_WORDS.get(language, "")), language)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def repeated_plainly(words: list[str], n: int) -> int:
 def test_ngrams_against_plain_python(words: list[str]) -> None:
     text = " ".join(words)
     found = signals(text)
-    signs = split(text).signs_of_word  # two where most words are signs of Chinese
+    signs = split_words(text).signs_of_word  # two where most words are signs of Chinese
     between = " " if signs == 1 else ""
     for n in range(5, 11):
         repeated = repeated_plainly(words, n * signs)
@@ -112,7 +112,7 @@ def test_ngrams_against_plain_python(words: list[str]) -> None:
         grams = [between.join(words[place : place + size]) for place in range(len(words) - size + 1)]
         gram, count = Counter(grams).most_common(1)[0] if grams else ("", 0)
         assert found[f"top_{n}_gram"] == pytest.approx(min(len(gram) * count / max(len(text), 1), 1))
-    assert len(set(split(text).ngrams(5).tolist())) == len(
+    assert len(set(split_words(text).ngrams(5).tolist())) == len(
         set(zip(*(words[n:] for n in range(5)), strict=False))
     )
 
@@ -135,7 +135,7 @@ def test_ngrams_against_plain_python(words: list[str]) -> None:
     ],
 )
 def test_tokens(text: str, tokens: str) -> None:
-    found = tokenize(text, split(text), "en")
+    found = tokenize(text, split_words(text), "en")
     assert "|".join(text[a:b] for a, b in zip(found.starts, found.ends, strict=True)) == tokens
 
 
@@ -156,13 +156,13 @@ def test_tokens(text: str, tokens: str) -> None:
     ],
 )
 def test_tokens_of_a_language(language: str, text: str, tokens: str) -> None:
-    found = tokenize(text, split(text), language)
+    found = tokenize(text, split_words(text), language)
     assert "|".join(text[a:b] for a, b in zip(found.starts, found.ends, strict=True)) == tokens
 
 
 @given(st.text(max_size=200))
 def test_tokens_cover_everything_but_space(text: str) -> None:
-    words = split(text)
+    words = split_words(text)
     found = tokenize(text, words, "en")
     assert (found.starts < found.ends).all()
     assert (found.ends[:-1] <= found.starts[1:]).all()
@@ -175,9 +175,9 @@ def test_tokens_cover_everything_but_space(text: str) -> None:
 @given(st.text(alphabet="abc XYZ.,!\n", max_size=80))
 def test_digest_ignores_case_spaces_and_punctuation(text: str) -> None:
     loud = text.upper().replace(" ", " \n ").replace(".", " ; ").replace(",", "-").replace("!", "?")
-    if split(text).hashes.size:
-        assert split(text).digest() == split(loud).digest()
-        assert split(text).digest() != split(text + " more").digest()
+    if split_words(text).hashes.size:
+        assert split_words(text).digest() == split_words(loud).digest()
+        assert split_words(text).digest() != split_words(text + " more").digest()
 
 
 def test_every_default_rule_can_be_read() -> None:

@@ -13,7 +13,7 @@ from headstart.corpus import CorpusRecipe, build, work
 from headstart.corpus.dedup.substrings import picks, without_words
 from headstart.corpus.readers import sources
 from headstart.corpus.text.hashing import rolling
-from headstart.corpus.text.words import split
+from headstart.corpus.text.words import split_words
 from headstart.corpus_folder import corpus_documents
 
 NO_RULES = ["languages=any", "near_duplicates.enabled=false", "rules.too_few_words=off"]
@@ -127,13 +127,13 @@ PARTS = ["a", "Bb", "ÇİĞ", "ß", "漢字", "1", ".", "“x”", "\n", "\n\n",
 @given(st.lists(st.sampled_from(PARTS), max_size=40), st.data())
 def test_the_words_that_stay_are_those_that_should(tokens: list[str], data: st.DataObject) -> None:
     text = " ".join(tokens).strip()
-    words = split(text)
+    words = split_words(text)
     size = data.draw(st.integers(1, 5))
     last = len(words.hashes) - size
     starts = sorted(data.draw(st.sets(st.integers(0, last), max_size=4))) if last >= 0 else []
     cut, pieces = without_words(text, words, np.array(starts, np.int64), size, ["d"] * len(starts))
     gone = {word for start in starts for word in range(start, start + size)}
     left = [key for word, key in enumerate(words.hashes.tolist()) if word not in gone]
-    assert split(cut).hashes.tolist() == left
+    assert split_words(cut).hashes.tolist() == left
     for piece in pieces:
         assert text[piece.start : piece.start + len(piece.text)] == piece.text

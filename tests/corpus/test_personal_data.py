@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.corpus.filters.personal_data import is_card, is_iban, luhn, replace
+from headstart.corpus.filters.personal_data import is_card, is_iban, luhn, replace_personal_data
 
 ALL = ("email", "ip", "phone", "iban", "card")
 
 
 def replaced(text: str) -> str:
-    return replace(text, ALL)[0]
+    return replace_personal_data(text, ALL)[0]
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_other_numbers_stay(text: str) -> None:
 
 def test_only_what_is_wanted_is_replaced_and_counted() -> None:
     text = "a@b.org and c@d.org from 8.8.8.8"
-    assert replace(text, ("ip",)) == ("a@b.org and c@d.org from <IP>", {"ip": 1})
-    assert replace(text, ALL)[1] == {"email": 2, "ip": 1}
+    assert replace_personal_data(text, ("ip",)) == ("a@b.org and c@d.org from <IP>", {"ip": 1})
+    assert replace_personal_data(text, ALL)[1] == {"email": 2, "ip": 1}
 
 
 @given(st.integers(0, 10**15 - 1))
@@ -148,7 +148,7 @@ def test_precision_and_recall_on_labelled_lines(capsys: pytest.CaptureFixture[st
     for line in LABELLED.strip().split("\n"):
         labels = PERSONAL.findall(line)
         text = PERSONAL.sub(r"\1", line)
-        replaced, counts = replace(text, ["email", "ip", "phone", "iban", "card"])
+        replaced, counts = replace_personal_data(text, ["email", "ip", "phone", "iban", "card"])
         gone = [one for one in labels if one not in replaced]
         found += counts.total()
         wanted += len(labels)
@@ -163,4 +163,4 @@ def test_precision_and_recall_on_labelled_lines(capsys: pytest.CaptureFixture[st
 
 def test_signs_that_do_not_break_are_as_plain_ones_and_the_text_stays() -> None:
     text = "Fax (212) 555\u20110123,\u00a0und „Straße“\u2009–\u200912"
-    assert replace(text, ["phone"])[0] == "Fax <PHONE>,\u00a0und „Straße“\u2009–\u200912"
+    assert replace_personal_data(text, ["phone"])[0] == "Fax <PHONE>,\u00a0und „Straße“\u2009–\u200912"

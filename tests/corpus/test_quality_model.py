@@ -15,9 +15,15 @@ from typer.testing import CliRunner
 from headstart.corpus import CorpusRecipe, build
 from headstart.corpus.filters.quality_model import buckets, load_model, save_model
 from headstart.corpus.filters.quality_page import render
-from headstart.corpus.filters.train_quality import choose_threshold, gather, labelled, quality_scores, train
-from headstart.corpus.filters.word_lists import share
-from headstart.corpus.text.words import split
+from headstart.corpus.filters.train_quality import (
+    choose_threshold,
+    hash_examples,
+    labelled,
+    quality_scores,
+    train,
+)
+from headstart.corpus.filters.word_lists import listed_share
+from headstart.corpus.text.words import split_words
 from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
 
@@ -38,18 +44,18 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quality")
     good = write_jsonl(folder / "good.jsonl", [{"text": prose(n, 4)} for n in range(250)])
     bad = write_jsonl(folder / "bad.jsonl", [{"text": shop(n)} for n in range(250)])
-    model, report = train(gather(labelled([good], [bad]), seed=0))
+    model, report = train(hash_examples(labelled([good], [bad]), seed=0))
     save_model(folder / "model", model, report)
     return folder / "model"
 
 
 def test_unseen_texts_are_told_apart(model_folder: Path) -> None:
     model = load_model(model_folder)
-    good = [model.score(split(prose(5_000 + n, 4))) for n in range(50)]
-    bad = [model.score(split(shop(5_000 + n))) for n in range(50)]
+    good = [model.score(split_words(prose(5_000 + n, 4))) for n in range(50)]
+    bad = [model.score(split_words(shop(5_000 + n))) for n in range(50)]
     assert np.mean(good) > 0.95
     assert np.mean(bad) < 0.05
-    assert np.isnan(model.score(split("...")))
+    assert np.isnan(model.score(split_words("...")))
     report = json.loads((model_folder / "report.json").read_text())
     assert report["test"]["f1"] > 0.95
     assert report["test"]["n"] == sum(report["examples"]["test"].values())
@@ -71,7 +77,7 @@ def test_the_report_shows_where_the_model_is_wrong() -> None:
     examples = [(prose(n, 3), 1.0) for n in range(300)]
     examples += [(f"<b>{n}</b> {shop(n)}", 0.0) for n in range(300)]
     turned = [(f"<b>{n}</b> {shop(n)}", 1.0) for n in range(9_000, 9_020)]
-    _, report = train(gather(examples + turned, seed=0))
+    _, report = train(hash_examples(examples + turned, seed=0))
     test = report["test"]
     assert sum(test["scores"]["good"]) == report["examples"]["test"]["good"]
     assert sum(test["scores"]["bad"]) == report["examples"]["test"]["bad"]
@@ -90,16 +96,16 @@ def test_the_report_shows_where_the_model_is_wrong() -> None:
 
 def test_equal_texts_are_never_in_two_parts() -> None:
     texts = [(prose(n, 3) if n % 2 else shop(n), n % 2) for n in range(300)]
-    examples = gather([*texts, *((text.upper(), target) for text, target in texts)], seed=3)
+    examples = hash_examples([*texts, *((text.upper(), target) for text, target in texts)], seed=3)
     assert (examples.part[:300] == examples.part[300:]).all()
     assert set(examples.part) == {0, 1, 2}
 
 
 def test_buckets_are_words_and_pairs() -> None:
-    found = buckets(split("one two three"), 1 << 18)
+    found = buckets(split_words("one two three"), 1 << 18)
     assert len(found) == 5
     assert found.max() < 1 << 18
-    assert set(buckets(split("One two"), 1 << 18)) <= set(found)
+    assert set(buckets(split_words("One two"), 1 << 18)) <= set(found)
 
 
 def test_scores_are_calibrated_where_examples_contradict_each_other() -> None:
@@ -107,7 +113,7 @@ def test_scores_are_calibrated_where_examples_contradict_each_other() -> None:
     rng = random.Random(0)
     examples = [(prose(n, 3), float(rng.random() < 0.7)) for n in range(600)]
     examples += [(shop(n), float(rng.random() < 0.1)) for n in range(600)]
-    _, report = train(gather(examples, seed=0))
+    _, report = train(hash_examples(examples, seed=0))
     assert report["test"]["calibration_error"] < 0.12
     assert 0.6 < report["test"]["precision"] < 0.85
 
@@ -119,8 +125,8 @@ def test_scores_from_0_to_5_are_targets_between() -> None:
         score = rng.randrange(6)
         words = " ".join("river" if rng.random() < score / 5 else "sale" for _ in range(30))
         examples.append((f"{words} {n}", score / 5))
-    model, report = train(gather(examples, seed=0))
-    scores = [model.score(split("river " * count + "sale " * (30 - count))) for count in (0, 15, 30)]
+    model, report = train(hash_examples(examples, seed=0))
+    scores = [model.score(split_words("river " * count + "sale " * (30 - count))) for count in (0, 15, 30)]
     assert scores[0] < scores[1] < scores[2]
     assert report["test"]["area_under_roc"] > 0.8
 
@@ -163,11 +169,13 @@ def test_models_and_lists_are_signals_of_a_corpus(tmp_path: Path, model_folder: 
 def test_share_of_words_in_a_list(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("# a remark\nBad\nvery bad word\n")
-    assert share(split("A bad day, a very, bad... word; very good"), path) == pytest.approx(4 / 9)
-    assert share(split(""), path) == 0
+    assert listed_share(split_words("A bad day, a very, bad... word; very good"), path) == pytest.approx(
+        4 / 9
+    )
+    assert listed_share(split_words(""), path) == 0
     (tmp_path / "empty.txt").write_text("# nothing\n")
     with pytest.raises(HeadstartError, match="has no words"):
-        share(split("a"), tmp_path / "empty.txt")
+        listed_share(split_words("a"), tmp_path / "empty.txt")
 
 
 def test_command_line(tmp_path: Path) -> None:
@@ -195,4 +203,4 @@ def test_command_line(tmp_path: Path) -> None:
 
 def test_too_few_examples_are_a_sentence() -> None:
     with pytest.raises(HeadstartError, match="too few are held out"):
-        gather([(prose(n), n % 2) for n in range(30)], seed=0)
+        hash_examples([(prose(n), n % 2) for n in range(30)], seed=0)

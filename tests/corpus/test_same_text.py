@@ -8,7 +8,7 @@ from raw_files import prose, write_jsonl
 
 from headstart.corpus import CorpusRecipe, build, extract_text
 from headstart.corpus.extract.page import composed
-from headstart.corpus.text.words import split
+from headstart.corpus.text.words import split_words
 from headstart.errors import HeadstartError
 
 OFF = ["rules.defaults=off", "page_rules.defaults=off", "languages=any", "language_score=0"]
@@ -56,7 +56,7 @@ def test_programs_that_differ_by_a_sign_are_not_copies(tmp_path: Path) -> None:
     ],
 )
 def test_punctuation_of_prose_does_not_count(first: str, second: str) -> None:
-    assert split(first).digest() == split(second).digest()
+    assert split_words(first).digest() == split_words(second).digest()
 
 
 def test_exact_duplicates_can_be_switched_off(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from headstart.corpus.filters.signals import compute
+from headstart.corpus.filters.signals import compute_signals
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.text.words import split
+from headstart.corpus.text.words import split_words
 
 JAPANESE = (
     "コンテナターミナルでは、船から降ろした荷をガントリークレーンで岸壁に並べる。ガントリークレーンの運転手は地上三十"
@@ -36,8 +36,8 @@ ENGLISH = (
 
 
 def signals(text: str, language: str) -> dict[str, float]:
-    words = split(text)
-    return compute(text, words, words.hashes[:0], language)
+    words = split_words(text)
+    return compute_signals(text, words, words.hashes[:0], language)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def signals(text: str, language: str) -> dict[str, float]:
     [(JAPANESE, 2, False), (CHINESE, 2, False), (THAI, 4, True), (KOREAN, 1, False), (ENGLISH, 1, False)],
 )
 def test_how_many_signs_a_word_has(text: str, signs: int, ends: bool) -> None:
-    assert split(text).signs_of_word == signs
-    assert split(text).without_full_stops == ends
+    assert split_words(text).signs_of_word == signs
+    assert split_words(text).without_full_stops == ends
 
 
 @pytest.mark.parametrize(

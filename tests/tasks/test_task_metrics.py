@@ -14,7 +14,7 @@ from sklearn import metrics as sk
 from headstart.errors import HeadstartError
 from headstart.tasks.metrics import measure, score
 from headstart.tasks.metrics.answers import answer_f1, exact_match
-from headstart.tasks.metrics.bootstrap import compare, mean
+from headstart.tasks.metrics.bootstrap import compare_measurements, mean
 from headstart.tasks.metrics.correlation import pearson, spearman
 from headstart.tasks.metrics.entities import (
     Entity,
@@ -243,17 +243,17 @@ def test_paired_comparison():
     easy = random.random(500) < 0.7
     better = easy | (random.random(500) < 0.15)
     first, second = mean("accuracy", better), mean("accuracy", easy)
-    found = compare(first, second)
+    found = compare_measurements(first, second)
     assert found.difference == pytest.approx(first.value - second.value)
     assert 0 < found.low < found.difference < found.high
     assert found.p < 0.01
-    turned = compare(second, first)
+    turned = compare_measurements(second, first)
     assert (turned.low, turned.high, turned.p) == (-found.high, -found.low, found.p)
-    assert compare(first, first).p == 1
+    assert compare_measurements(first, first).p == 1
     # What both share cancels out: the interval is narrower than that of either.
     assert found.high - found.low < first.score.high - first.score.low
     with pytest.raises(HeadstartError, match="same examples"):
-        compare(first, mean("accuracy", easy[:10]))
+        compare_measurements(first, mean("accuracy", easy[:10]))
 
 
 def test_many_examples_take_little_memory(monkeypatch):

@@ -105,7 +105,7 @@ def train_quality(
 ) -> None:
     """Train a model of good text, calibrated and tested, for `quality_models` in a recipe."""
     from headstart.corpus.filters.quality_model import KIND, save_model
-    from headstart.corpus.filters.train_quality import gather, labelled, train
+    from headstart.corpus.filters.train_quality import hash_examples, labelled, train
     from headstart.corpus.filters.train_quality import scored as scored_examples
 
     if bool(scored) == bool(positive or negative) or bool(positive) != bool(negative):
@@ -119,7 +119,7 @@ def train_quality(
     read = [path for paths in given.values() for path in paths or ()]
     with output(out, KIND, settings=made_from, inputs=read, replace=replace) as claimed:
         if not claimed.finished:
-            model, report = train(gather(examples, seed), threshold)
+            model, report = train(hash_examples(examples, seed), threshold)
             save_model(out, model, report)
             claimed.finish(report)
     report = cast("QualityReport", claimed.facts)

@@ -35,10 +35,10 @@ def histogram(groups: np.ndarray, sizes: np.ndarray, documents: np.ndarray, seed
     """Bytes by group and bin, as `HISTOGRAM`; bins that hold nothing are left out."""
     rows = np.zeros(len(groups), HISTOGRAM)
     rows["group"], rows["bin"], rows["bytes"] = groups, bins(documents, seed), sizes
-    return added([rows])
+    return sum_histograms([rows])
 
 
-def added(histograms: Iterable[np.ndarray]) -> np.ndarray:
+def sum_histograms(histograms: Iterable[np.ndarray]) -> np.ndarray:
     """Several histograms as one, ordered by group and bin."""
     rows = np.concatenate([np.zeros(0, HISTOGRAM), *histograms])
     keys, place = np.unique(rows[["group", "bin"]], return_inverse=True)
@@ -56,7 +56,7 @@ class Amount:
     more: int
 
 
-def choose(available: np.ndarray, mix: Mix) -> tuple[dict[str, Amount], dict[str, PlannedMix]]:
+def plan_amounts(available: np.ndarray, mix: Mix) -> tuple[dict[str, Amount], dict[str, PlannedMix]]:
     """How much of each group the corpus takes, and the plan in bytes and tokens.
 
     Without shares every document occurs once. With shares, the total is the budget, or else what the named
@@ -138,7 +138,7 @@ def _rebalanced(shares: dict[str, float], most: dict[str, float], total: float) 
     return targets
 
 
-def checked(plan: dict[str, PlannedMix], result: dict[str, int]) -> dict[str, MixRow]:
+def check_plan(plan: dict[str, PlannedMix], result: dict[str, int]) -> dict[str, MixRow]:
     """The plan with what the corpus holds of each group, in bytes and as a share of all.
 
     Raises:
@@ -185,7 +185,7 @@ def order(documents: np.ndarray, copy: np.ndarray, seed: int) -> np.ndarray:
 
 
 @step("histogram")
-def weigh(work: Work, task: int) -> Made:
+def count_group_bytes(work: Work, task: int) -> Made:
     """What the mix draws from in a task."""
     found = outcome(work, task, before=MIX)
     stays = found.stage == 0
@@ -200,10 +200,10 @@ def choose_amounts(work: Work) -> None:
     Raises:
         HeadstartError: no document is left, or the mix cannot be had.
     """
-    available = added(load(path) for path in work.files("histogram"))
+    available = sum_histograms(load(path) for path in work.files("histogram"))
     if not len(available):
         raise HeadstartError(_greatest_loss(work))
-    amounts, plan = choose(available, work.recipe.mix)
+    amounts, plan = plan_amounts(available, work.recipe.mix)
     chosen = sum(one["chosen"] for one in plan.values()) if plan else int(available["bytes"].sum())
     work.note("amounts", {name: asdict(amount) for name, amount in amounts.items()})
     work.note("mix", plan)
@@ -226,7 +226,7 @@ def _greatest_loss(work: Work) -> str:
 
 
 @step(removed_by(MIX), "parquet")
-def draw(work: Work, task: int) -> Made:
+def draw_copies(work: Work, task: int) -> Made:
     """Note how often each document of a task occurs in the corpus; those that do not occur go."""
     amounts = {name: Amount(**amount) for name, amount in work.noted("amounts").items()}
     groups, recipe = _groups(work, task), work.recipe

@@ -60,8 +60,8 @@ WORK = ".work"
 FIRST = Pass("reading and measuring", prepare)
 LAST = (
     Pass("measuring for the report", report_facts.count_outcomes),
-    Pass("dealing out", write.deal),
-    Pass("writing", write.gather, lambda work: work.noted("parts")),
+    Pass("dealing out", write.partition_documents),
+    Pass("writing", write.write_partition, lambda work: work.noted("parts")),
 )
 
 
@@ -153,7 +153,7 @@ def _made_from(sources: list[Source], recipe: CorpusRecipe) -> str:
     """
     known = [corpus_manifest(earlier) for earlier in recipe.against]
     for earlier, manifest in zip(recipe.against, known, strict=True):
-        fingerprint_index.check(recipe, earlier, manifest["index"])
+        fingerprint_index.check_index(recipe, earlier, manifest["index"])
     for path in recipe.word_lists.values():
         phrases(path)
     return fingerprint(
@@ -240,8 +240,8 @@ def _facts(work: Work, prepared: list[PreparedTask], skipped: list[Skip], out: P
         domains=totals(held, "domain"),
         languages=totals(held, "language"),
         personal_data=dict(sum((Counter(one.personal_data) for one in prepared), Counter())),
-        mix=mix.checked(plan, {name: one["bytes"] for name, one in grouped.items()}) if plan else {},
-        contamination=decontaminate.report(work, out) if work.recipe.decontaminate else {},
+        mix=mix.check_plan(plan, {name: one["bytes"] for name, one in grouped.items()}) if plan else {},
+        contamination=decontaminate.write_contamination(work, out) if work.recipe.decontaminate else {},
     )
 
 

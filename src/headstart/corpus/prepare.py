@@ -18,20 +18,20 @@ import pyarrow.parquet as pq
 
 from headstart.corpus.dedup.deduplicate import shingles_of, signatures
 from headstart.corpus.extensions import BATCH, Document, digest, load
-from headstart.corpus.extract.page import classifier_fingerprint, cut, extract_text, normalise
+from headstart.corpus.extract.page import classifier_fingerprint, cut_into_pieces, extract_text, normalise
 from headstart.corpus.extract.page_lines import drop_lines
 from headstart.corpus.filters.entry_lists import digests
-from headstart.corpus.filters.personal_data import replace
+from headstart.corpus.filters.personal_data import replace_personal_data
 from headstart.corpus.filters.quality_model import load_model
-from headstart.corpus.filters.signals import STOP_WORDS, compute, stop_word_hashes
-from headstart.corpus.filters.word_lists import share
+from headstart.corpus.filters.signals import STOP_WORDS, compute_signals, stop_word_hashes
+from headstart.corpus.filters.word_lists import listed_share
 from headstart.corpus.readers.limits import MAX_HTML, SECONDS, TooLong, interruptible, limited
 from headstart.corpus.readers.read import read
 from headstart.corpus.readers.records import Raw, Skip
 from headstart.corpus.readers.sources import Task
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.text.language import identify
-from headstart.corpus.text.words import split
+from headstart.corpus.text.language import identify_language
+from headstart.corpus.text.words import split_words
 from headstart.corpus.work import Work, step
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, fingerprint
@@ -259,13 +259,13 @@ def _extract(way: _OnTheWay, recipe: CorpusRecipe, replaced: Counter[str]) -> No
     text = extract_text(record.text, record.url, recipe.extractor) if record.html else normalise(record.text)
     if record.page:
         text, way.dropped = drop_lines(text, recipe.lines)
-    text, personal = replace(text, recipe.personal_data)
+    text, personal = replace_personal_data(text, recipe.personal_data)
     replaced.update(personal)
-    way.pieces = cut(text, recipe.piece_characters)
+    way.pieces = cut_into_pieces(text, recipe.piece_characters)
 
 
 def _identify(way: _OnTheWay) -> None:
-    way.languages = [identify(piece, way.record.language) for piece in way.pieces]
+    way.languages = [identify_language(piece, way.record.language) for piece in way.pieces]
 
 
 def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
@@ -273,7 +273,7 @@ def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
     record = way.record
     identity = record.id or record.source
     for number, piece in enumerate(way.pieces):
-        words = split(piece)
+        words = split_words(piece)
         language, score, foreign = way.languages[number]
         row: PreparedRow = {
             "id": f"{identity}#{number:04d}" if len(way.pieces) > 1 else identity,
@@ -287,7 +287,7 @@ def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
             "page": record.page,
             "bytes": _bytes(piece),
             "language_score": score,
-            **compute(
+            **compute_signals(
                 piece,
                 words,
                 stop_word_hashes(_stop_words(recipe, language)),
@@ -296,7 +296,7 @@ def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
                 foreign=foreign,
             ),
             **{name: load_model(folder).score(words) for name, folder in recipe.quality_models.items()},
-            **{name: share(words, path) for name, path in recipe.word_lists.items()},
+            **{name: listed_share(words, path) for name, path in recipe.word_lists.items()},
             "digest": words.digest(),
         }
         way.rows.append(row)

@@ -70,7 +70,7 @@ def texts(work: Work, task: int, places: np.ndarray, before: str) -> list[str]:
     return found
 
 
-def write(
+def write_spans(
     work: Work,
     task: int,
     stage: str,

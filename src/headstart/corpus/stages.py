@@ -99,7 +99,7 @@ STAGES = (
     Stage(
         decontaminate.CONTAMINATION,
         _always("benchmark_text"),
-        [decontaminate.index, Pass("looking for benchmarks", decontaminate.search)],
+        [decontaminate.index_items, Pass("looking for benchmarks", decontaminate.find_items)],
         lambda recipe: bool(recipe.decontaminate),
     ),
     Stage(
@@ -135,7 +135,7 @@ STAGES = (
                 partitions_of("digests", fingerprint_index.DIGESTS, times=2),
             ),
             Pass("comparing", documents.remove_exact),
-            partial(fingerprint_index.keep, kind=fingerprint_index.DIGESTS),
+            partial(fingerprint_index.keep_keys, kind=fingerprint_index.DIGESTS),
         ],
         lambda recipe: recipe.exact_duplicates,
     ),
@@ -149,7 +149,7 @@ STAGES = (
             Pass("planting copies", recall.plant_copies),
             Pass("looking for copies", recall.find_copies, lambda work: work.partitions("bands")),
             Pass("comparing", documents.remove_near),
-            partial(fingerprint_index.keep, kind=fingerprint_index.BANDS),
+            partial(fingerprint_index.keep_keys, kind=fingerprint_index.BANDS),
         ],
         lambda recipe: recipe.near_duplicates.enabled,
     ),
@@ -171,7 +171,7 @@ STAGES = (
         removed_spans.SUBSTRINGS,
         _always(*removed_spans.RULES),
         [
-            Pass("picking runs of words", substrings.pick),
+            Pass("picking runs of words", substrings.fingerprint_documents),
             Pass(
                 "earlier corpora",
                 substrings.keep_fingerprints,
@@ -187,7 +187,7 @@ STAGES = (
     Stage(
         mix.MIX,
         _always("over_share"),
-        [Pass("weighing", mix.weigh), mix.choose_amounts, Pass("drawing", mix.draw)],
+        [Pass("weighing", mix.count_group_bytes), mix.choose_amounts, Pass("drawing", mix.draw_copies)],
     ),
 )
 

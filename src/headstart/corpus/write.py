@@ -1,7 +1,7 @@
 """The last pass: every document is written once more, into `documents/` or into `removed/`.
 
-`deal` writes the removed documents of a task, and deals the others out to the parts in which they end up;
-`gather` brings one part into order. So memory is bounded by a task and by a part.
+`partition_documents` writes the removed documents of a task, and the others by the part in which they end up;
+`write_partition` brings one part into order. So memory is bounded by a task and by a part.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ DEALT = pa.schema([*FINAL, ("order", pa.uint64())])
 
 
 @step("dealt", "parquet")
-def deal(work: Work, task: int) -> Made:
+def partition_documents(work: Work, task: int) -> Made:
     """Write a task's removed documents, and its others by the part of the corpus that they belong to."""
     found, count = outcome(work, task), np.array(load(work.path("drawn", task)))
     documents = _current(work, task)
@@ -85,7 +85,7 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
 
 
 @step("documents", "parquet")
-def gather(work: Work, part: int) -> Made:
+def write_partition(work: Work, part: int) -> Made:
     """Write one part of the corpus, its documents in their final order."""
     batches = []
     for path in work.files("dealt", "arrow"):

@@ -7,7 +7,7 @@ from typing import Any, TypedDict, cast
 
 from headstart.folder import atomic, write_json
 from headstart.page.markdown import markdown_table, score_text
-from headstart.tasks.metrics.bootstrap import ComparisonRow, Measurement, ScoreRow, compare
+from headstart.tasks.metrics.bootstrap import ComparisonRow, Measurement, ScoreRow, compare_measurements
 
 FEWEST = 5  # examples in a slice
 MOST_VALUES = 12  # of a column that makes slices
@@ -78,7 +78,7 @@ class Evaluation:
 
     def against(self, system: str, model: Measurement, other: Measurement) -> None:
         """Take up how much better the model is than another system."""
-        self.comparisons.append({"against": system, **compare(model, other).as_dict()})
+        self.comparisons.append({"against": system, **compare_measurements(model, other).as_dict()})
 
     def as_dict(self) -> EvaluationJson:
         return cast(EvaluationJson, asdict(self))

@@ -32,8 +32,8 @@ TOKENS_PER_PARAMETER = 1.0
 """The largest model that sees so many is taken: below that a smaller model learns more in the same time."""
 SUSTAINED = 0.85
 """A machine is measured at its best moment; the rest of the time it is a little slower, and a run also
-evaluates and saves. An allowance and no measurement: what else a machine does differs from hour to hour, and a
-run that ends a little early is better than one that ends late."""
+evaluates and saves. An allowance and no measurement: what else a machine does differs from hour to hour, and
+a run that ends a little early is better than one that ends late."""
 FEWEST_STEPS, EVALUATIONS, CHECKPOINT_SECONDS = 20, 8, 20.0
 MEMORY_SHARE = 0.8
 """Of the machine's memory that a training may take."""

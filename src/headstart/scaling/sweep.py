@@ -88,7 +88,7 @@ def design(base: PretrainRecipe, budget: float) -> tuple[list[PlannedRun], Plann
         base: everything that all runs share; its model's sizes and its steps are replaced.
 
     Raises:
-        HeadstartError: a budget too small for runs of `FEWEST_STEPS` steps, or a recipe that begins with a model.
+        HeadstartError: a budget too small for runs of `FEWEST_STEPS` steps; a start from a model.
     """
     check_start(base)
     unit = sum(LEVELS) * len(RATIOS) + LARGER

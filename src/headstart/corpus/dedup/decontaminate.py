@@ -12,7 +12,7 @@ import numpy as np
 from headstart.corpus.dedup.evaluation_sets import items
 from headstart.corpus.extract.page import composed
 from headstart.corpus.removals import Removal, removals, removed_by
-from headstart.corpus.text.words import split
+from headstart.corpus.text.words import split_words
 from headstart.corpus.work import Made, Work, load, rows_of, save, step
 from headstart.corpus_folder import SearchedFile
 from headstart.errors import HeadstartError
@@ -69,14 +69,14 @@ class Contamination(TypedDict, total=False):
     items: list[FoundItem]
 
 
-def index(work: Work) -> None:
+def index_items(work: Work) -> None:
     """Read the evaluation files that the recipe names, and note the runs of words to look for."""
     files: dict[str, Searched] = {}
     listed: list[SearchedItem] = []
     grams = []
     for file, name, text in items(work.recipe.decontaminate):
         counts = files.setdefault(file, {"items": 0, "too_short": 0})
-        words = split(composed(text))
+        words = split_words(composed(text))
         longest, shortest = (LONGEST_UNSPACED, SHORTEST_UNSPACED) if words.unspaced else (LONGEST, SHORTEST)
         size = min(longest, len(words.hashes))
         if size < shortest:
@@ -99,14 +99,14 @@ def index(work: Work) -> None:
 
 
 @step(removed_by(CONTAMINATION), "parquet")
-def search(work: Work, task: int) -> Made:
+def find_items(work: Work, task: int) -> Made:
     """Note which of a task's documents hold which items, removed ones too, and remove those that do."""
     grams = load(work.folder / "grams.npy")
     by_size = {int(size): grams[grams["words"] == size] for size in np.unique(grams["words"])}
     keys_of = {size: np.ascontiguousarray(known["key"]) for size, known in by_size.items()}
     hits = [np.zeros(0, HIT)]
     for place, text in enumerate(work.columns(task, "text")["text"].to_pylist()):
-        words = split(text)
+        words = split_words(text)
         for size, known in by_size.items():
             keys, first = np.unique(words.ngrams(size), return_index=True)
             start = np.searchsorted(keys_of[size], keys)
@@ -134,7 +134,7 @@ def _hits(place: int, found: np.ndarray, word: np.ndarray) -> np.ndarray:
     return rows
 
 
-def report(work: Work, out: Path) -> dict[str, SearchedFile]:
+def write_contamination(work: Work, out: Path) -> dict[str, SearchedFile]:
     """Write `contamination.json`: items looked for and found by file, and for each one found what was where.
 
     `covered` is the share of an item's runs of words in the document that holds most of it, which stands
@@ -168,6 +168,6 @@ def report(work: Work, out: Path) -> dict[str, SearchedFile]:
 
 def _shared(text: str, word: int, count: int) -> str:
     """Some words of a text as they stand there."""
-    words = split(text)
+    words = split_words(text)
     last = word + count - 1
     return " ".join(text[words.starts[word] : words.starts[last] + words.lengths[last]].split())

@@ -18,7 +18,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from headstart.corpus.text.hashing import scramble
-from headstart.corpus.text.words import Words, split
+from headstart.corpus.text.words import Words, split_words
 
 SEED = 42  # of the hash functions: fixed, so that signatures of different runs can be compared
 
@@ -44,7 +44,7 @@ class Duplicates:
 
 def shingles(text: str, size: int) -> np.ndarray:
     """The hashes of the runs of `size` words that near duplicates are found by."""
-    return shingles_of(split(text), size)
+    return shingles_of(split_words(text), size)
 
 
 def shingles_of(words: Words, size: int) -> np.ndarray:

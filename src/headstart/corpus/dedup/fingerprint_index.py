@@ -39,7 +39,7 @@ def contents(recipe: CorpusRecipe) -> IndexFacts:
     }
 
 
-def check(recipe: CorpusRecipe, earlier: Path, held: IndexFacts) -> None:
+def check_index(recipe: CorpusRecipe, earlier: Path, held: IndexFacts) -> None:
     """Raise a `HeadstartError` if the index of an earlier corpus, `held`, lacks what the recipe asks for."""
     for setting, wanted in contents(recipe).items():
         if wanted and held.get(setting) != wanted:
@@ -76,7 +76,7 @@ def path(work: Work, kind: str, partition: int) -> Path:
     return work.folder / FOLDER / f"{kind}-{partition:05d}.npy"
 
 
-def keep(work: Work, kind: str) -> None:
+def keep_keys(work: Work, kind: str) -> None:
     """Put the keys of all documents of a kind, digests or bands, into the index of this corpus."""
     halves = ["key", "low"] if kind == DIGESTS else ["key"]
     count = work.partitions(kind)

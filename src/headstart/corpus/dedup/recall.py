@@ -21,7 +21,7 @@ from headstart.corpus.dedup.deduplicate import (
 from headstart.corpus.dedup.documents import NEAR, keys_of
 from headstart.corpus.removals import left
 from headstart.corpus.text.hashing import draws
-from headstart.corpus.text.words import split
+from headstart.corpus.text.words import split_words
 from headstart.corpus.work import Made, Work, load, rows_of, save, step
 from headstart.folder import read_json
 
@@ -63,7 +63,7 @@ def plant_copies(work: Work, task: int) -> Made:
     copies: list[PlantedCopy] = []
     grams = []
     for number, row in rows_of(work, numbers[chosen], ["text"]).items():
-        words = split(row["text"])
+        words = split_words(row["text"])
         own = shingles_of(words, near.words)
         for changed in SHARES:
             rng = np.random.default_rng((work.recipe.seed, number, int(100 * changed)))

@@ -96,7 +96,7 @@ def drop_lines(work: Work, task: int) -> Made:
     def cut(row: int) -> tuple[str, list[RemovedSpan]]:
         return _without(texts[row], *(flags.tolist() for flags in repeats[2 * row : 2 * row + 2]))
 
-    return removed_spans.write(work, task, LINES, places, cut)
+    return removed_spans.write_spans(work, task, LINES, places, cut)
 
 
 def _both(text: str) -> tuple[np.ndarray, np.ndarray]:

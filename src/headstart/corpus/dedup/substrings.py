@@ -23,7 +23,7 @@ from headstart.corpus.dedup import fingerprint_index
 from headstart.corpus.removals import left
 from headstart.corpus.removed_spans import SUBSTRINGS, RemovedSpan, cut_by
 from headstart.corpus.text.hashing import rolling
-from headstart.corpus.text.words import SPACE, Words, split
+from headstart.corpus.text.words import SPACE, Words, split_words
 from headstart.corpus.work import Made, Work, between, held, rows_of, save, slices, step
 
 RUN = np.dtype([("key", np.uint64), ("low", np.uint64), ("document", np.int64), ("word", np.int64)])
@@ -66,7 +66,7 @@ def _documents(work: Work, task: int) -> tuple[np.ndarray, list[str], list[Words
     """The places of a task's documents that are left, their texts, and the words of these."""
     places = left(work, task, SUBSTRINGS)
     texts = removed_spans.texts(work, task, places, SUBSTRINGS)
-    return places, texts, [split(text) for text in texts]
+    return places, texts, [split_words(text) for text in texts]
 
 
 def _size(work: Work) -> int:
@@ -75,7 +75,7 @@ def _size(work: Work) -> int:
 
 
 @step("picks")
-def pick(work: Work, task: int) -> Made:
+def fingerprint_documents(work: Work, task: int) -> Made:
     """The picks and the fingerprints of a task's documents."""
     _, _, documents = _documents(work, task)
     found = [picks(words.hashes, _size(work))[1] for words in documents]
@@ -168,7 +168,7 @@ def cut_repeats(work: Work, task: int) -> Made:
         names = [kept_in[number]["id"] for number in mine["kept_in"].tolist()]
         return without_words(texts[row], documents[row], mine["word"], size, names)
 
-    return removed_spans.write(work, task, SUBSTRINGS, stays, cut_one)
+    return removed_spans.write_spans(work, task, SUBSTRINGS, stays, cut_one)
 
 
 def _in_earlier(work: Work, numbers: np.ndarray, documents: list[Words]) -> np.ndarray:

@@ -143,7 +143,7 @@ def joined(lines: list[str]) -> str:
     return _BLANK_LINES.sub("\n\n", "\n".join([line.rstrip() for line in lines])).strip("\n")
 
 
-def cut(text: str, characters: int) -> list[str]:
+def cut_into_pieces(text: str, characters: int) -> list[str]:
     """Cut a long text into pieces of about equal size, each at most `characters` long.
 
     Cuts fall between paragraphs where possible, else between lines, sentences or words. Pieces let a shuffle

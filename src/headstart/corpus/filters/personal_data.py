@@ -97,7 +97,7 @@ SI19 SK24 SM27 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20
 _IBAN_LENGTHS = {entry[:2]: int(entry[2:]) for entry in _IBANS.split()}
 
 
-def replace(text: str, kinds: Iterable[Kind]) -> tuple[str, Counter[str]]:
+def replace_personal_data(text: str, kinds: Iterable[Kind]) -> tuple[str, Counter[str]]:
     """A text with placeholders for the wanted kinds of personal data, and how many there were of each."""
     counts: Counter[str] = Counter()
     # Signs that are written otherwise are looked at as if they were plain, each in its place.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from headstart.corpus.filters.signals import BULLETS, ELLIPSES, SHORT_LINE
-from headstart.corpus.text.words import SENTENCE_ENDS, Words, split
+from headstart.corpus.text.words import SENTENCE_ENDS, Words, split_words
 
 Span = tuple[int, int]
 _NGRAM = re.compile(r"(top|duplicate)_(\d+)_gram")
@@ -19,7 +19,7 @@ _NGRAM = re.compile(r"(top|duplicate)_(\d+)_gram")
 def spans(text: str, signal: str) -> list[Span]:
     """The spans that a signal counts, in order and without overlap; none where it is of the whole text."""
     if match := _NGRAM.match(signal):
-        words = split(text)
+        words = split_words(text)
         size = int(match[2]) * words.signs_of_word
         return _joined(_most_frequent(words, size) if match[1] == "top" else _again(words, size))
     if signal in _SIGNS:

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from headstart.corpus.text.word_tokens import Tokens, tokenize
-from headstart.corpus.text.words import SENTENCE_ENDS, SYLLABLE, Words, lengthened, split
+from headstart.corpus.text.words import SENTENCE_ENDS, SYLLABLE, Words, lengthened, split_words
 
 BULLETS = "•-‣⁃◦▪●*–"
 ELLIPSES = ("...", "…")
@@ -73,7 +73,7 @@ class Signal:
     measure: Callable[[Measured], dict[str, float]]
 
 
-def compute(
+def compute_signals(
     text: str, words: Words, stop_words: np.ndarray, language: str, dropped: float = 0.0, foreign: float = 0.0
 ) -> dict[str, float]:
     """All signals of one text; the tokens are those of its language. See `Measured`."""
@@ -273,7 +273,7 @@ def _covered(at: list[int], numbers: list[int], n: int, lengths: np.ndarray) -> 
 @cache
 def stop_word_hashes(words: str) -> np.ndarray:
     """The hashes of stop words with spaces between them, each once."""
-    return np.unique(split(words).hashes)
+    return np.unique(split_words(words).hashes)
 
 
 def _of_earlier_steps(measured: Measured) -> dict[str, float]:

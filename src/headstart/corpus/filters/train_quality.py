@@ -16,7 +16,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from headstart import __version__
-from headstart.corpus.extract.page import cut, extract_text, normalise
+from headstart.corpus.extract.page import cut_into_pieces, extract_text, normalise
 from headstart.corpus.filters.quality_model import QualityModel, buckets
 from headstart.corpus.filters.quality_report import (
     AtThreshold,
@@ -28,7 +28,7 @@ from headstart.corpus.filters.quality_report import (
 from headstart.corpus.readers.read import read
 from headstart.corpus.readers.records import Raw
 from headstart.corpus.readers.sources import find_sources, plan_tasks
-from headstart.corpus.text.words import split
+from headstart.corpus.text.words import split_words
 from headstart.errors import HeadstartError
 
 BITS = 18
@@ -70,7 +70,7 @@ def read_texts(paths: list[Path]) -> Iterator[tuple[str, Raw]]:
         for record in read(task, {}, {}):
             if isinstance(record, Raw):
                 text = extract_text(record.text, record.url) if record.html else normalise(record.text)
-                for piece in cut(text, PIECE):
+                for piece in cut_into_pieces(text, PIECE):
                     yield piece, record
 
 
@@ -95,7 +95,7 @@ def scored(paths: list[Path], field: str) -> Iterator[tuple[str, float]]:
         yield text, float(value) / BEST_SCORE
 
 
-def gather(examples: Iterable[tuple[str, float]], seed: int) -> LabelledTexts:
+def hash_examples(examples: Iterable[tuple[str, float]], seed: int) -> LabelledTexts:
     """Texts and their targets as bags, divided into parts by their content.
 
     Raises:
@@ -104,7 +104,7 @@ def gather(examples: Iterable[tuple[str, float]], seed: int) -> LabelledTexts:
     draw = int(np.random.default_rng(seed).integers(0, 2**32))
     found, counts, lengths, targets, parts, openings = [], [], [], [], [], []
     for text, target in examples:
-        words = split(text)
+        words = split_words(text)
         if not len(words.hashes):
             continue
         which, times = np.unique(buckets(words, 1 << BITS), return_counts=True)
@@ -144,7 +144,7 @@ def train(examples: LabelledTexts, rule: str = "f1") -> tuple[QualityModel, Qual
     """A model, and the report of how good it is.
 
     Args:
-        examples: from `gather`.
+        examples: from `hash_examples`.
         rule: how the threshold is chosen on the calibration part: `f1` (the greatest F1), `precision=0.9`
             (the lowest with that precision), or `keep=0.1` (so that this share of the texts is kept).
     """

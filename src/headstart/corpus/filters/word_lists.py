@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from headstart.corpus.filters.entry_lists import read_list
-from headstart.corpus.text.words import Words, split
+from headstart.corpus.text.words import Words, split_words
 from headstart.errors import HeadstartError
 
 
-def share(words: Words, path: Path) -> float:
+def listed_share(words: Words, path: Path) -> float:
     """The share of a text's words that stand in a word or phrase of a list."""
     if not len(words.hashes):
         return 0.0
@@ -31,7 +31,7 @@ def phrases(path: Path) -> dict[int, np.ndarray]:
     """
     found: dict[int, list[np.ndarray]] = {}
     for entry in read_list(path):
-        words = split(entry)
+        words = split_words(entry)
         if size := len(words.hashes):
             found.setdefault(size, []).append(words.ngrams(size))
     if not found:

@@ -22,7 +22,7 @@ def _model() -> Any:
     return fasttext.load_model(str(MODEL))
 
 
-def identify(text: str, declared: str = "") -> tuple[str, float, float]:
+def identify_language(text: str, declared: str = "") -> tuple[str, float, float]:
     """The language of a text, told from bounded parts of it.
 
     A short text is looked at whole. Of a longer one beginning and middle decide if they agree and each is

@@ -19,7 +19,7 @@ from headstart.corpus.text.words import (
     SYLLABLE,
     SYMBOL,
     Words,
-    split,
+    split_words,
 )
 
 # What a sign between two letters or digits does: hold them together (the default), or part them.
@@ -70,7 +70,7 @@ def _signs(signs: str) -> np.ndarray:
 
 @cache
 def _hashes(words: str) -> np.ndarray:
-    return np.unique(split(words).hashes)
+    return np.unique(split_words(words).hashes)
 
 
 def _among(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def tokenize(text: str, words: Words, language: str) -> Tokens:
 
 def count_words(text: str, language: str) -> int:
     """How many words a text has: the signal `words`."""
-    return int(np.count_nonzero(tokenize(text, split(text), language).worded))
+    return int(np.count_nonzero(tokenize(text, split_words(text), language).worded))
 
 
 def of_spans(words: Words, starts: np.ndarray, ends: np.ndarray) -> Tokens:

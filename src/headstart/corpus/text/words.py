@@ -200,7 +200,7 @@ def code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
 
 
-def split(text: str) -> Words:
+def split_words(text: str) -> Words:
     """Cut a text into words."""
     cased = code_points(text)
     basic = np.minimum(cased, 0xFFFF).astype(np.intp)

@@ -144,7 +144,7 @@ def compare(
         seconds = predictor.training.seconds
         if folder is not None:
             seconds = read_json(folder / "timing.json", dict[str, float])["seconds"]
-        against = None if first is None else bootstrap.compare(measured, first)
+        against = None if first is None else bootstrap.compare_measurements(measured, first)
         first = first or measured
         made = predictor.training
         row = Way(way, measured.score, made.learning_weights, seconds, against, predictor.facts.mix)

@@ -130,7 +130,7 @@ class Comparison:
         return f"{self.metric} {self.difference:+.3f} ({self.low:+.3f} to {self.high:+.3f}, p = {self.p:.3g})"
 
 
-def compare(first: Measurement, second: Measurement) -> Comparison:
+def compare_measurements(first: Measurement, second: Measurement) -> Comparison:
     """The paired bootstrap (Koehn 2004): both systems on the same resamples of the same examples.
 
     `p` is twice the share of resamples in which the sign of the difference turns (or vanishes), with one
