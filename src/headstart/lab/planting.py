@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.corpus_folder import corpus_documents
+from headstart.corpus_folder import DocumentRow, corpus_documents
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, read_json, write_json
 from headstart.tokenizer.base import Tokenizer
@@ -73,7 +73,7 @@ def _passages(corpus: Path, tokenizer: Tokenizer, apart: Apart, count: int) -> l
     return found
 
 
-def _mixed(corpus: Path, planted: list[str], names: list[str]) -> Iterator[dict[str, Any]]:
+def _mixed(corpus: Path, planted: list[str], names: list[str]) -> Iterator[DocumentRow]:
     """The documents of a corpus with the planted ones at places drawn by lot."""
     documents = list(corpus_documents(corpus, ("id", "text", "domain")))
     places = np.random.default_rng(0).integers(0, len(documents), len(planted))
