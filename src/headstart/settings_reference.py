@@ -17,8 +17,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from headstart.recipe import Recipe
 from headstart.folder import JSONObject
+from headstart.recipe import Recipe
 from headstart.setting_names import answers_of, group_in, kinds_of, types_of
 
 
