@@ -10,8 +10,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import typer
 import yaml
 
+from headstart.cli import app
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
 
@@ -93,6 +95,24 @@ def test_the_kubernetes_job_starts_a_run_that_headstart_knows() -> None:
     mounts = {mount["name"] for mount in container["volumeMounts"]}
     assert mounts == {volume["name"] for volume in pod["volumes"]}
     assert command[-1].split("=")[0] in PretrainRecipe.model_fields
+
+
+def test_the_kubernetes_deployment_starts_a_server_that_headstart_knows() -> None:
+    service, deployment, scaler = yaml.safe_load_all((LAUNCH / "serve-kubernetes.yaml").read_text())
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    program, verb, *options = container["command"]
+    assert program == "headstart"
+    known = {one for parameter in typer.main.get_command(app).commands[verb].params for one in parameter.opts}
+    assert {option.split("=")[0] for option in options} <= known
+    assert float(_option(options, "--drain")) < pod["terminationGracePeriodSeconds"]
+    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["ports"][0]["targetPort"] == container["ports"][0]["containerPort"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("readiness", "liveness")] == [
+        "/ready",
+        "/health",
+    ]
 
 
 def _option(command: list[str], name: str) -> str:
