@@ -17,6 +17,10 @@ from headstart.models.transformer import build
 SIZES = {"vocab_size": 200, "layers": 3, "width": 32, "heads": 4, "feedforward_width": 128, "context": 24}
 
 
+ALONE = {"decoder": ["relative-xl"], "encoder": ["disentangled"]}
+"""Positions that one architecture has."""
+
+
 @st.composite
 def configurations(draw: st.DrawFn) -> TransformerConfig:
     """Every row of the comparison tables, in any combination."""
@@ -25,6 +29,7 @@ def configurations(draw: st.DrawFn) -> TransformerConfig:
     flags = ("norm_bias", "feedforward_bias", "qkv_bias", "out_bias", "embedding_norm", "prediction_head",
              "output_bias", "output_scale", "tied", "pooler")  # fmt: skip
     heads = draw(st.sampled_from([2, 4]))
+    position = draw(st.sampled_from([*positions, *ALONE.get(architecture, [])]))
     return TransformerConfig(
         family="any",
         architecture=architecture,
@@ -33,14 +38,13 @@ def configurations(draw: st.DrawFn) -> TransformerConfig:
         encoder_layers=2 if architecture == "encoder-decoder" else 0,
         width=draw(st.sampled_from([16, 24])),
         heads=heads,
-        kv_heads=draw(st.sampled_from([1, 2, heads])),
+        kv_heads=heads if position == "disentangled" else draw(st.sampled_from([1, 2, heads])),
         head_width=draw(st.sampled_from([0, 4, 8])),
         feedforward_width=draw(st.sampled_from([20, 40])),
         context=16,
-        position=draw(
-            st.sampled_from([*positions, "relative-xl"] if architecture == "decoder" else positions)
-        ),
+        position=position,
         position_offset=draw(st.sampled_from([0, 2])),
+        relative_buckets=draw(st.sampled_from([8, 32])),
         norm=draw(st.sampled_from(["layernorm", "rmsnorm"])),
         norm_place=draw(st.sampled_from(["pre", "post", "sandwich", "output"])),
         feedforward=draw(st.sampled_from(["relu", "gelu", "swiglu", "geglu_tanh"])),

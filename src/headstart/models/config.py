@@ -238,6 +238,8 @@ class TransformerConfig:
             raise HeadstartError(f"plan={self.plan!r} is not possible; a window is a whole number from 0 on")
         if self.position == "disentangled" and self.architecture != "encoder":
             raise HeadstartError("disentangled positions look to both sides: an encoder's alone")
+        if self.position == "disentangled" and self.kv_heads != self.heads:
+            raise HeadstartError("disentangled positions need a key-value head for each head")
         if self.position == "relative-xl" and self.architecture != "decoder":
             raise HeadstartError(
                 "positions relative as in Transformer-XL look to the left: a decoder's alone"

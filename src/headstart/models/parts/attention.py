@@ -261,9 +261,9 @@ class Attention(nn.Module):
         own_keys, own_queries = (self._split(part(vectors[None])) for part in (self.key, self.query))
         asked = query @ own_keys.transpose(-1, -2)  # [B, H, T, P]
         asking = key @ own_queries.transpose(-1, -2)  # [B, H, S, P]
-        index = places.expand(*query.shape[:2], *places.shape)  # [B, H, T, S]
-        to_place = asked.gather(-1, index)
-        from_place = asking.gather(-1, index.transpose(-1, -2)).transpose(-1, -2)
+        each = asked[..., :1].isnan().long() * 0  # [B, H, T, 1], zeros: a gather does not broadcast
+        to_place = asked.gather(-1, places + each)  # [B, H, T, S]
+        from_place = asking.gather(-1, places.transpose(0, 1) + each).transpose(-1, -2)
         return (to_place + from_place) * self.scale
 
     def _keys_and_values(
