@@ -56,7 +56,7 @@ def picture(evidence: Evidence) -> list[Figure]:
         largest(evidence[name]) for name in ("change of a decoder's past", "cache against one pass")
     )
     rows = [[name, f"{change[name]:g}", f"{cached[name]:.1e}"] for name in change]
-    control = min(evidence["least change of an encoder"])
+    control = min(float(seed) for seed in evidence["least change of an encoder"])  # type: ignore[arg-type]
     rows.append(["encoders, the control: at least", f"{control:.2g}", "–"])
     columns = ("family", "change of earlier scores", "cache against one pass, relative")
     return [Figure("table", "What later tokens change", columns=columns, rows=rows)]

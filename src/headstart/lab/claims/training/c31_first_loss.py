@@ -57,6 +57,6 @@ def picture(evidence: Evidence) -> list[Figure]:
     rows = []
     for family in evidence["first loss - ln V"][0]:  # type: ignore[union-attr]
         columns = [[seed[family] for seed in values] for values in evidence.values()]  # type: ignore[index]
-        rows.append([family, *(f"{sum(column) / len(column):+.3f}" for column in columns)])
+        rows.append([str(family), *(f"{sum(column) / len(column):+.3f}" for column in columns)])
     titles = ("family", "above ln V, nats", "above ln V + variance / 2, nats")
     return [Figure("table", "First loss of every family", columns=titles, rows=rows)]
