@@ -14,7 +14,7 @@ from headstart.generation.config import GenerationConfig, ModelIds
 from headstart.generation.cpu_decoder import CPUDecoder
 from headstart.generation.engine.engine import free_memory, make_backend
 from headstart.generation.engine.request import Event, GenerationRequest
-from headstart.generation.engine.scheduler import EngineSettings, Scheduler
+from headstart.generation.engine.scheduler import MOST, EngineSettings, Scheduler
 from headstart.generation.incremental import CPUReader, ModelReader, Reader, at_rest
 from headstart.generation.text_stream import TextStream
 from headstart.interchange.model_folder import LoadedModel
@@ -195,7 +195,8 @@ def _write(
 ) -> Iterator[TextChunk]:
     """Draw token after token."""
     model, pieces = loaded.model, loaded.tokenizer.pieces
-    settings = EngineSettings(cache_bytes=free_memory() // 2, queue=None)
+    # No text waits for another, so steps are as large as they come.
+    settings = EngineSettings(cache_bytes=free_memory() // 2, budget=MOST, queue=None)
     scheduler = Scheduler(make_backend(model, decoder, settings), settings)
     came: list[tuple[int, Event]] = []
 
