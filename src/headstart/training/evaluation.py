@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import NotRequired, TypedDict
+from typing import NotRequired, Required, TypedDict
 
 import torch
 
@@ -11,12 +11,19 @@ from headstart.training.distributed.parallel import ParallelContext
 from headstart.training.events import DomainFigures
 
 
-class HeldOutFigures(TypedDict):
+class Nearness(TypedDict, total=False):
+    """How near a student is to its teacher."""
+
+    layer_loss: float
+    cosine: float
+
+
+class HeldOutFigures(Nearness):
     """What an evaluation found, as its event tells it."""
 
-    loss: float
-    bits_per_byte: float
-    targets: int
+    loss: Required[float]
+    bits_per_byte: Required[float]
+    targets: Required[int]
     domains: NotRequired[dict[str, DomainFigures]]
 
 

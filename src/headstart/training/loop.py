@@ -28,7 +28,7 @@ from headstart.training.checkpoint import Files, Stored
 from headstart.training.configuration import configuration
 from headstart.training.distributed.parallel import ParallelContext, lost_contact, start
 from headstart.training.distributed.tensors import extent, local
-from headstart.training.evaluation import held_out
+from headstart.training.evaluation import HeldOutFigures, held_out
 from headstart.training.events import Event
 from headstart.training.machine import keep_freed_memory, peak_memory
 from headstart.training.model_card import model_card
@@ -474,7 +474,7 @@ class Run(RunFrame[PretrainProgress]):
                     {"step": self.step, "samples": samples},
                 )
 
-    def held_out(self) -> dict[str, Any]:
+    def held_out(self) -> HeldOutFigures:
         """The figures of an evaluation."""
         return held_out(self.trainer.data, self.layout, self.piece_bytes, self.recipe.micro_rows)
 

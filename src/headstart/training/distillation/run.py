@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from headstart.corpus.readers.read import iterate_raw
 from headstart.corpus_folder import KIND as CORPUS
-from headstart.corpus_folder import corpus_documents
+from headstart.corpus_folder import DocumentRow, corpus_documents
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, atomic, read_json
 from headstart.interchange.model_folder import LoadedModel, load_model, model_in
@@ -31,6 +31,7 @@ from headstart.training.distillation.start import like_teacher, same_shape, take
 from headstart.training.distillation.static import token_table
 from headstart.training.distillation.teacher import Directions, Teacher, principal_directions
 from headstart.training.distributed.parallel import Loss, ParallelContext, start
+from headstart.training.evaluation import HeldOutFigures, Nearness
 from headstart.training.loop import Run, pretrain
 from headstart.training.machine import keep_freed_memory
 from headstart.training.metrics import read_metrics
@@ -83,7 +84,7 @@ def encode_texts(data: Path, recipe: DistillRecipe) -> None:
             claimed.finish(encode(documents_of(data), tokenizer, ShardRecipe(), recipe.tokens))
 
 
-def documents_of(data: Path) -> Iterator[dict[str, Any]]:
+def documents_of(data: Path) -> Iterator[DocumentRow]:
     """The documents of a corpus folder, or of files of text."""
     if is_folder_of(data, CORPUS):
         yield from corpus_documents(data, ("id", "text", "domain"))
@@ -265,13 +266,13 @@ class DistillRun(Run):
             f"{recipe.objective_weight:g}."
         )
 
-    def held_out(self) -> dict[str, Any]:
+    def held_out(self) -> HeldOutFigures:
         """The figures of pre-training, and how near the student is to its teacher on the same rows."""
-        return super().held_out() | nearness(self.trainer)
+        return {**super().held_out(), **nearness(self.trainer)}
 
 
 @torch.no_grad()
-def nearness(trainer: Trainer) -> dict[str, float]:
+def nearness(trainer: Trainer) -> Nearness:
     """Means over held-out rows: `layer_loss` of states or relations, and the vectors' `cosine`."""
     assert isinstance(trainer, DistillTrainer)
     data, loss = trainer.data, trainer.loss
