@@ -7,6 +7,7 @@
 #   make reference                     docs/reference-settings.md from the recipe classes
 #   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
 #   make check-real-weights            published models against transformers; fetches 180 MB
+#   make test-serve                    real clients against a real server: lm-eval, langchain, litellm
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
@@ -88,6 +89,16 @@ $(DECODE)/.installed: pyproject.toml constraints.txt | $(DECODE)/bin/python
 
 $(DECODE)/.installed-llama-cpp: $(DECODE)/.installed
 	CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAMA_CURL=OFF" $(DECODE)/bin/pip install llama-cpp-python==0.3.36
+	@touch $@
+
+CLIENTS := tests/clients/.venv
+
+test-serve: $(CLIENTS)/.installed
+	$(CLIENTS)/bin/pytest tests/clients $(ARGS)
+
+$(CLIENTS)/.installed: pyproject.toml constraints.txt tests/clients/requirements.txt | $(CLIENTS)/bin/python
+	tools/install $(CLIENTS) dev
+	$(CLIENTS)/bin/pip install --requirement tests/clients/requirements.txt
 	@touch $@
 
 # Some parts alone: PARTS=reviews,pairs. What has been measured lies in OUT and is not measured again.
