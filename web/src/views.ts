@@ -22,6 +22,10 @@ export const VIEWS: View[] = [
     path: 'generation', title: 'Generation', key: 'w', about: 'how the next token comes about, and every way that was tried',
     takes: (folder) => writes(folder) && folder.family !== null, load: () => import('./views/generation/View.svelte'),
   },
+  {
+    path: 'scaling', title: 'Scaling', key: 's', about: 'how large a model should be for its compute, by which law',
+    takes: () => false, load: () => import('./views/scaling/View.svelte'),
+  },
 ]
 
 export const HOME: View = {
