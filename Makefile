@@ -25,7 +25,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart studio web check-web test test-slow test-faults reference check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
+.PHONY: quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -192,4 +192,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt hashes.txt | $(BIN)/pytho
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-studio
 
 clean:
-	rm -rf .web web/node_modules src/headstart/studio/static $(VENV) $(DECODE) $(TRAIN) $(CORPUS) $(RULES) $(EXTRACTION) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .web web/node_modules src/headstart/studio/static $(VENV) $(CLIENTS) $(DECODE) $(TRAIN) $(CORPUS) $(RULES) $(EXTRACTION) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
