@@ -90,12 +90,16 @@ def test_a_head_that_transformers_does_not_know_is_said_and_refused(kinds, tmp_p
         f"{'good' if n % 2 else 'bad'} king {n},{'pos' if n % 2 else 'neg'}" for n in range(24)
     ]
     (tmp_path / "rows.csv").write_text("\n".join(rows))
-    model = hs.finetune(str(folder), str(tmp_path / "rows.csv"), pooling="mean", epochs=1)
+    model = hs.finetune(
+        str(folder), str(tmp_path / "rows.csv"), pooling="mean", counted_words="none", epochs=1
+    )
     assert any("has no class in transformers" in note for note in model.notes)
     model.save(tmp_path / "tuned")
     with pytest.raises(HeadstartError, match="pooling=family gives one that it has"):
         export_model(tmp_path / "tuned", tmp_path / "out")
-    model = hs.finetune(str(folder), str(tmp_path / "rows.csv"), pooling="family", epochs=1)
+    model = hs.finetune(
+        str(folder), str(tmp_path / "rows.csv"), pooling="family", counted_words="none", epochs=1
+    )
     assert not any("transformers" in note for note in model.notes)
     model.save(tmp_path / "tuned")
     export_model(tmp_path / "tuned", tmp_path / "out")

@@ -48,7 +48,7 @@ def test_learns_in_every_way(encoder, request, name, adapt):
 def test_only_what_adapts_changes(encoder, places):
     """The encoder's prediction head belongs to the head; of two layers, the second is the top one."""
     head = {"prediction_head.dense.weight", "prediction_head.norm.weight"}
-    assert changed(encoder, finetune(encoder, places, recipe("frozen"), 0)) == head
+    assert not changed(encoder, finetune(encoder, places, recipe("frozen"), 0))
     assert not changed(encoder, finetune(encoder, places, recipe("mix"), 0))
     top = changed(encoder, finetune(encoder, places, recipe("top-1"), 0)) - head
     assert top
@@ -71,8 +71,8 @@ def test_counts_of_what_learns(encoder, places):
         finetune(encoder, places, recipe(way, lora_rank=3, lora_targets=["query"]), 0).training
         for way in ("frozen", "mix", "lora")
     )
-    assert frozen_.learning_weights == head + body_head
-    assert mixed.learning_weights == head + 3 + 1  # embeddings and two layers, and gamma
+    assert frozen_.learning_weights == head
+    assert mixed.learning_weights == head + 3  # embeddings and two layers
     assert lora.learning_weights == head + body_head + 2 * 3 * (width + width)
 
 
@@ -99,7 +99,7 @@ def test_states_go_to_a_file_where_they_are_large(encoder, places, monkeypatch):
 
 def test_a_mix_is_the_weighted_mean_of_all_layers(tmp_path, encoder, places):
     """By hand from the states of every layer, each brought to mean 0 and variance 1."""
-    predictor = finetune(encoder, places, recipe("mix", min_steps=30, max_steps=30), 0)
+    predictor = finetune(encoder, places, recipe("mix", counted_words="none"), 0)
     weights, gamma = predictor.facts.mix.weights, predictor.facts.mix.gamma
     assert sum(weights) == pytest.approx(1)
     assert len(set(weights)) == 3

@@ -12,7 +12,7 @@ from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.kinds.packing import EncodedWindow
 
-QUICK = FinetuneRecipe(min_steps=6, max_steps=6, max_tokens=32, learning_rate=1.0)
+QUICK = FinetuneRecipe(min_steps=6, max_steps=6, max_tokens=32, learning_rate=1.0, counted_words="none")
 NONE = np.zeros(0, dtype=np.int64)
 
 

@@ -200,7 +200,7 @@ def test_words_in_one_token_go_on_with_its_span(monkeypatch):
     class Model:
         tokenizer, max_tokens, facts, labels = None, 8, None, ["B-LOC", "I-LOC", "O"]
 
-        def outputs(self, pieces):
+        def outputs(self, pieces, inputs):
             return [np.array([[4.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 0.0, 4.0]], dtype=np.float32)]
 
     words = words_in("北京。")

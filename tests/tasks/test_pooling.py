@@ -12,7 +12,7 @@ from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.predictor import Predictor
 
-QUICK = FinetuneRecipe(min_steps=5, max_steps=5, max_tokens=32)
+QUICK = FinetuneRecipe(min_steps=5, max_steps=5, max_tokens=32, counted_words="none")
 
 
 def means(**settings) -> FinetuneRecipe:

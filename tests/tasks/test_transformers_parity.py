@@ -12,7 +12,7 @@ from headstart.tasks.predictor import Predictor
 
 transformers = pytest.importorskip("transformers")
 FAMILIES = ["bert", "roberta", "gpt1", "gpt2", "llama", "headstart-decoder", "t5", "bart"]
-RECIPE = FinetuneRecipe(min_steps=3, max_steps=3, max_tokens=24)
+RECIPE = FinetuneRecipe(min_steps=3, max_steps=3, max_tokens=24, counted_words="none", pooling="family")
 
 
 def ours(predictor: Predictor, inputs: list) -> torch.Tensor:

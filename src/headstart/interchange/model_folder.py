@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from typing_extensions import TypedDict
 
@@ -56,6 +57,7 @@ SHARD_BYTES = 5_000_000_000  # as transformers: a larger model is written in sev
 
 ROUND_SIZES = (1, 8, 16, 32, 64, 128)  # multiples to which people pad embeddings
 
+COUNTED_FILE = "counted_words.safetensors"
 PIPELINES = {
     "masked": "fill-mask",
     "pretraining": "fill-mask",
@@ -109,8 +111,17 @@ class LoadedModel:
     """Where it was read from; None: its weights are those of no one folder, as with an adapter."""
     vectors: SentenceVectors | None = None
     """How the folder makes a vector of a text, where it says so."""
+    counted: dict[str, Tensor] = field(default_factory=dict)
+    """Of a task model: the linear head on counted words whose scores are added to the network's; `counted`
+    in the metadata says how they are counted."""
     mean_is_vector: bool = False
     """Whether the mean of its tokens' states was trained to stand for a text."""
+
+    @property
+    def nameless(self) -> str | None:
+        """Why transformers has no class for it, in words; None: it has one."""
+        mixes, counts = "mix.weights" in self.classifier, bool(self.counted)
+        return nameless(self.model.config.family, self.head, mixes, counts)
 
     @property
     def ignored_settings(self) -> list[str]:
@@ -172,6 +183,8 @@ def save_model(
         temporary.mkdir(parents=True)
         tensors = to_hf(model.model, family, head, model.classifier)
         write_tensors({name: tensor.to(dtype) for name, tensor in tensors.items()}, temporary, shard_bytes)
+        if model.counted:
+            save_file(model.counted, temporary / COUNTED_FILE)
         fields = _config_fields(model, dtype)
         write_json(temporary / "config.json", fields)
         # safetensors leaves its files readable by their owner alone
@@ -189,12 +202,15 @@ def save_model(
         (temporary / "README.md").write_text(f"---\n{top}\n---\n\n{card}\n", encoding="utf-8")
 
 
-def nameless(family: str, head: str, mixes: bool) -> str | None:
+def nameless(family: str, head: str, mixes: bool, counts: bool) -> str | None:
     """Why transformers has no class for a model, in words; None: it has one.
 
     Args:
         mixes: the head reads a mix of all layers.
+        counts: scores of counted words are added.
     """
+    if counts:
+        return "counted words beside a network have no class in transformers (counted_words=none leaves them)"
     if mixes:
         return "a head that reads a mix of all layers has no class in transformers (adapt=mix)"
     if family_named(family).heads[head].hf_class is not None:
@@ -208,8 +224,7 @@ def _config_fields(model: LoadedModel, dtype: torch.dtype) -> JSONObject:
     """What stands in `config.json`."""
     config, head, special = model.model.config, model.head, model.tokenizer.special
     family = family_named(config.family)
-    told = nameless(config.family, head, "mix.weights" in model.classifier) is None
-    hf_class = family.heads[head].hf_class if told else None
+    hf_class = family.heads[head].hf_class if model.nameless is None else None
     fields: JSONObject = {
         **({"architectures": [hf_class], "model_type": family.model_type} if hf_class else {}),
         **family.to_hf(config),
@@ -374,9 +389,14 @@ def _read(
     generation = generation_settings(folder, fields, fitted.model.config)
     problem_type = fields.get("problem_type") or "single_label_classification"
     place = folder if adapter is None else None
-    return LoadedModel(
+    loaded = LoadedModel(
         fitted.model, tokenizer, head, fitted.classifier, labels, own, generation, problem_type, place
     )
+    if "counted" in own:
+        if not (folder / COUNTED_FILE).exists():
+            raise HeadstartError(f"{folder} lacks {COUNTED_FILE}, a part of its answers; get it whole")
+        loaded.counted = dict(read_tensors([folder / COUNTED_FILE]))
+    return loaded
 
 
 def _family(folder: Path, fields: JSONObject, own: JSONObject) -> Family:
@@ -385,7 +405,8 @@ def _family(folder: Path, fields: JSONObject, own: JSONObject) -> Family:
         family = FAMILIES[own["family"]]
         shape = family.heads.get(str(own.get("head")))
         # transformers is not told what it cannot compute
-        untold = kind is None and ("mix" in own or (shape is not None and shape.hf_class is None))
+        beyond = "mix" in own or "counted" in own
+        untold = kind is None and (beyond or (shape is not None and shape.hf_class is None))
         if kind == family.model_type or untold:
             return family
     others = [family for family in FAMILIES.values() if not family.name.startswith("headstart")]

@@ -17,7 +17,6 @@ from headstart.interchange.model_folder import (
     LoadedModel,
     load_model,
     model_in,
-    nameless,
     save_model,
 )
 from headstart.interchange.onnx_export import write_onnx
@@ -187,9 +186,10 @@ def _export(source: Path, out: Path, form: Format, numbers: str, shard_bytes: in
 
 def _refuse_nameless(source: Path, loaded: LoadedModel) -> None:
     """An export is for other tools, so that transformers has to know the model's class."""
-    reason = nameless(loaded.model.config.family, loaded.head, "mix.weights" in loaded.classifier)
-    if reason is not None:
-        raise HeadstartError(f"{source} is not exported: {reason}; headstart reads the folder as it is")
+    if loaded.nameless is not None:
+        raise HeadstartError(
+            f"{source} is not exported: {loaded.nameless}; headstart reads the folder as it is"
+        )
 
 
 def _export_onnx(source: Path, loaded: LoadedModel, out: Path, numbers: str) -> dict[str, Any]:

@@ -29,13 +29,17 @@ class Head(nn.Module):
 
     def forward(self, model: Transformer, states: Tensor) -> Tensor:
         """`[..., D]` to `[..., labels]`; the model lends its pooler or prediction head."""
+        return self.output(self.dropout(self.inner(model, states)))
+
+    def inner(self, model: Transformer, states: Tensor) -> Tensor:
+        """What the output reads of states `[..., D]`."""
         if self.shape.through == "pooler":
-            states = model.pooled(states)
-        elif self.shape.through == "prediction head":
-            states = model.prediction_head(states)
-        elif self.dense is not None:
-            states = ACTIVATIONS[self.shape.activation](self.dense(self.dropout(states)))
-        return self.output(self.dropout(states))
+            return model.pooled(states)
+        if self.shape.through == "prediction head":
+            return model.prediction_head(states)
+        if self.dense is not None:
+            return ACTIVATIONS[self.shape.activation](self.dense(self.dropout(states)))
+        return states
 
     def weights(self) -> dict[str, Tensor]:
         """Its weights as a model folder keeps them: "weight", "bias", "dense.weight", "dense.bias"."""

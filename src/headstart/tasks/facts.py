@@ -58,6 +58,13 @@ class Training:
     asked."""
     counts_told: float | None = None
     """The same of counted tokens."""
+    counted_told: float | None = None
+    """Share of the labels' entropy that counted words and characters beside the network tell of held-out
+    examples; None: there are none."""
+    network_share: float | None = None
+    """How much the network's scores count beside those of counted words; None: as much as it says."""
+    head_strength: float | None = None
+    """The variance of weights at which the head was fitted to the body's states; None: it was not."""
     kept_step: int | None = None
     """After how many steps the weights were as the folder has them; None: there was nothing to choose by."""
     validation: list[dict[str, float]] | None = None

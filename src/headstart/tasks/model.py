@@ -88,6 +88,10 @@ class TaskModel(nn.Module):
             return self.vectors.finished(states)
         return states if self.head is None else self.head(self.body, states)
 
+    def inner(self, states: Tensor) -> Tensor:
+        """What the head's output reads of what `read` gives; of a mix its layers, `[N, layers, D]`."""
+        return states if self.mix is not None or self.head is None else self.head.inner(self.body, states)
+
     @property
     def reads_each(self) -> bool:
         """Whether tokens are scored, and not whole pieces."""

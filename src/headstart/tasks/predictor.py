@@ -13,6 +13,7 @@ from headstart.folder import JSONObject, atomic
 from headstart.interchange.model_folder import LoadedModel, decoder_start, nameless, save_model
 from headstart.interchange.peft_adapter import LowRank, write_adapter
 from headstart.models.registry import family_named
+from headstart.tasks.counted_words import CountedWords
 from headstart.tasks.examples import TaskKind
 from headstart.tasks.facts import TaskFacts, Training
 from headstart.tasks.kinds.kind import AnswerRow, Kind, Scored
@@ -40,6 +41,8 @@ class Predictor:
     """Of a model fine-tuned by LoRA: what was learned, already added to the matrices of these names."""
     base: Path | None = None
     """The folder of the model that was fine-tuned."""
+    counted: CountedWords | None = None
+    """What counted words and characters add to the network's scores."""
     generation: JSONObject = field(default_factory=dict)
     """Of a model that writes: what its folder's `generation_config.json` says."""
 
@@ -98,7 +101,13 @@ class Predictor:
         model = TaskModel(loaded.model, task, len(labels), 0.0, start, writes, head, vectors)
         model.load_head(loaded.classifier)
         model.to(loaded.model.embedding.weight.device)
-        return cls(model.eval(), loaded.tokenizer, labels, facts, generation=loaded.generation)
+        counted = None
+        if loaded.counted:
+            how: dict[str, Any] = loaded.metadata["counted"]
+            counted = CountedWords.of(loaded.counted, how["sort"], how["of_two"], len(labels))
+        return cls(
+            model.eval(), loaded.tokenizer, labels, facts, counted=counted, generation=loaded.generation
+        )
 
     @property
     def notes(self) -> list[str]:
@@ -107,8 +116,10 @@ class Predictor:
 
     @property
     def _export_notes(self) -> list[str]:
-        head, mixes = self.model.head_kind, self.model.mix is not None
-        reason = nameless(self.model.body.config.family, head, mixes) if head else None
+        if self.model.head_kind is None:
+            return []
+        mixes, counts = self.model.mix is not None, self.counted is not None
+        reason = nameless(self.model.body.config.family, self.model.head_kind, mixes, counts)
         return [] if reason is None else [f"headstart alone reads this model: {reason}"]
 
     @property
@@ -154,8 +165,37 @@ class Predictor:
         self.model.eval()
         return self.kind.results(self, inputs) if inputs else []
 
+    def outputs(self, pieces: Sequence[EncodedWindow], inputs: Sequence[Any]) -> list[np.ndarray]:
+        """The scores of each piece, `[labels]` or `[heads, labels]`: the head's, and those of counted words.
+
+        Args:
+            inputs: what the pieces were encoded from.
+        """
+        return self.with_counted(self.network_outputs(pieces), pieces, inputs)
+
+    def with_counted(
+        self, outputs: list[np.ndarray], pieces: Sequence[EncodedWindow], inputs: Sequence[Any]
+    ) -> list[np.ndarray]:
+        """The network's outputs with what counted words add: every window of a text gets the whole text's."""
+        if self.counted is None:
+            return outputs
+        scores = self.counted.scores(inputs)
+        if not self.model.reads_each:
+            return [one + scores[piece.owner] for one, piece in zip(outputs, pieces, strict=True)]
+        first = np.cumsum([0, *map(len, inputs)])
+        return [
+            one + scores[first[piece.owner] + piece.items] for one, piece in zip(outputs, pieces, strict=True)
+        ]
+
     @torch.no_grad()
-    def outputs(self, pieces: Sequence[EncodedWindow]) -> list[np.ndarray]:
+    def scale_network(self, share: float) -> None:
+        """Let the network's scores count that much."""
+        if self.model.head is not None:
+            for weight in self.model.head.output.parameters():
+                weight.mul_(share)
+
+    @torch.no_grad()
+    def network_outputs(self, pieces: Sequence[EncodedWindow]) -> list[np.ndarray]:
         """The head's outputs for each piece, `[labels]` or `[heads, labels]`."""
         device = self.model.body.embedding.weight.device
         outputs: list[np.ndarray] = [np.zeros(0)] * len(pieces)
@@ -216,6 +256,8 @@ class Predictor:
         metadata: JSONObject = {"task": self.task, "finetuning": self.facts.as_dict()}
         if self.facts.mix is not None:
             metadata["mix"] = asdict(self.facts.mix)
+        if self.counted is not None:
+            metadata["counted"] = {"sort": self.counted.sort, "of_two": self.counted.of_two}
         longest = {} if self.facts.longest is None else {"max_new_tokens": self.facts.longest}
         return LoadedModel(
             self.model.body,
@@ -227,6 +269,7 @@ class Predictor:
             longest | self.generation,
             self.kind.problem,
             vectors=self.model.vectors,
+            counted={} if self.counted is None else self.counted.tensors(),
         )
 
     def save(self, folder: Path, card: str) -> None:

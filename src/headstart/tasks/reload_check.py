@@ -18,6 +18,7 @@ from headstart.folder import atomic
 from headstart.interchange.model_folder import load_model
 from headstart.interchange.weights import read_tensors
 from headstart.tasks.card import task_card
+from headstart.tasks.counted_words import CountedWords
 from headstart.tasks.kinds.packing import encode_texts, pack
 from headstart.tasks.predictor import Predictor
 
@@ -65,8 +66,9 @@ def kept_before(out: Path, dtype: torch.dtype) -> Predictor | None:
 def write_check(folder: Path, predictor: Predictor) -> None:
     """Keep the batch and what the model makes of it in its folder."""
     ids, outputs = _batch(predictor)
+    counted = {} if predictor.counted is None else {"counted": _counted(predictor.counted)}
     with atomic(folder / FILE) as temporary:
-        save_file({"ids": ids, "outputs": outputs}, temporary)
+        save_file({"ids": ids, "outputs": outputs} | counted, temporary)
         shutil.copymode(folder / "config.json", temporary)  # safetensors leaves files to their owner alone
 
 
@@ -86,15 +88,29 @@ def check(folder: Path, predictor: Predictor) -> float | None:
             f"{folder}: the tokenizer gives other tokens than the one that the model was fine-tuned with; "
             "put back the tokenizer.json that came with it"
         )
-    same_shape = outputs.shape == kept["outputs"].shape
-    difference = float((outputs - kept["outputs"]).abs().max()) if same_shape else float("inf")
-    share = difference / max(float(kept["outputs"].abs().max()), 1e-12)
+    share = _difference(outputs, kept["outputs"])
+    if "counted" in kept or predictor.counted is not None:
+        counted = None if predictor.counted is None else _counted(predictor.counted)
+        share = max(share, _difference(counted, kept.get("counted")))
     if not share <= TOLERANCE:
         raise HeadstartError(
             f"{folder}: the model does not compute what it did when it was fine-tuned (its outputs differ by "
             f"{share:.2g} of the largest); the weights or config.json are not its own, so fine-tune it again"
         )
     return share
+
+
+def _difference(found: Tensor | None, kept: Tensor | None) -> float:
+    """The largest difference as a share of the largest value."""
+    if found is None or kept is None or found.shape != kept.shape:
+        return float("inf")
+    return float((found - kept).abs().max()) / max(float(kept.abs().max()), 1e-12)
+
+
+def _counted(counted: CountedWords) -> Tensor:
+    """What counted words make of the texts, `[texts, labels]`; of tags of their words, `[words, labels]`."""
+    texts = [text.split() for text in TEXTS] if counted.sort == "words in their places" else TEXTS
+    return torch.from_numpy(counted.scores(texts)).float().contiguous()
 
 
 @torch.no_grad()

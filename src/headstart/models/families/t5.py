@@ -104,6 +104,7 @@ _HEADS = {
         weights=linear("classification_head.dense", "dense") | linear("classification_head.out_proj"),
         prefix="transformer.",
     ),
+    "mean-classification": HeadShape(None, "mean", weights=linear("classifier"), encoder_alone=True),
     "tagging": HeadShape(
         "T5ForTokenClassification",
         weights=linear("classifier"),

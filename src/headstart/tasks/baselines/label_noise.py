@@ -6,7 +6,8 @@ left out: a label is doubted where its own probability is below `DOUBT`.
 
 import numpy as np
 
-from headstart.tasks.baselines.word_counts import TFIDF_C, as_text, tfidf_features
+from headstart.tasks.baselines.word_counts import tfidf_features
+from headstart.tasks.counted_words import TFIDF_C, as_text
 from headstart.tasks.examples import Examples
 
 DOUBT = 0.05

@@ -7,11 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from headstart.tasks.counted_words import CountedWords
 from headstart.tasks.examples import Examples, Input, Target, flatten
-
-TFIDF_C = 10.0
-"""Inverse strength of the regularisation; rows have length 1, so little of it is needed."""
-HASHED_FEATURES = 2**17
 
 
 class System(Protocol):
@@ -61,50 +58,25 @@ def tfidf_features() -> Any:
     )
 
 
-def as_text(one: Input) -> str:
-    """A text as it is; of two, their words marked by whether both have them, or the first or second alone."""
-    if isinstance(one, str):
-        return one
-    first, second = (re.findall(r"\w+", text.lower()) for text in one)
-    both = set(first) & set(second)
-    return " ".join(
-        f"{'both' if word in both else side}_{word}"
-        for side, words in (("first", first), ("second", second))
-        for word in words
-    )
-
-
-class TfidfClassifier:
-    """TF-IDF features into a logistic regression; for several labels one for each, for numbers a ridge
-    regression."""
+class CountedClassifier:
+    """Counted words and characters into a logistic regression, for several labels one for each, for numbers a
+    ridge regression; of tags, what words and their neighbours look like."""
 
     def __init__(self, train: Examples) -> None:
-        from sklearn.linear_model import LogisticRegression, Ridge
-        from sklearn.multiclass import OneVsRestClassifier
-        from sklearn.preprocessing import MultiLabelBinarizer
-
-        self.task = train.task
-        self.vectorizer = tfidf_features()
-        features = self.vectorizer.fit_transform([as_text(one) for one in train.inputs])
-        two = len(train.labels) == 2 or train.task == "multi-label"
-        model: Any = LogisticRegression(
-            C=TFIDF_C, solver="liblinear" if two else "lbfgs", max_iter=1000, random_state=0
-        )
-        targets: Any = train.targets
-        if train.task == "multi-label":
-            self.names = MultiLabelBinarizer()
-            targets = self.names.fit_transform(targets)
-            model = OneVsRestClassifier(model)
-        elif train.task == "regression":
-            model = Ridge(1 / TFIDF_C, random_state=0)
-        self.regression = model
-        self.regression.fit(features, targets)
+        self.task, self.labels = train.task, train.labels
+        self.head = CountedWords.fit(train)
 
     def predict(self, inputs: Sequence[Input]) -> list[Target]:
-        found = self.regression.predict(self.vectorizer.transform([as_text(one) for one in inputs]))
-        if self.task == "multi-label":
-            return [tuple(sorted(map(str, its))) for its in self.names.inverse_transform(found)]
-        return [float(one) if self.task == "regression" else str(one) for one in found]
+        scores = self.head.scores(inputs)
+        match self.task:
+            case "regression":
+                return [float(one) for one in scores[:, 0]]
+            case "multi-label":
+                return [tuple(sorted(self.labels[i] for i in np.flatnonzero(one > 0))) for one in scores]
+            case "tagging":
+                tags = iter(self.labels[i] for i in scores.argmax(1))
+                return [[next(tags) for _ in words] for words in inputs]
+        return [self.labels[i] for i in scores.argmax(1)]
 
 
 class TfidfChooser:
@@ -117,14 +89,10 @@ class TfidfChooser:
             for one, target in zip(train.inputs, train.targets, strict=True)
             for place in range(len(one.options))
         ]
-        self.classifier = TfidfClassifier(Examples("classification", pairs, right))
+        self.head = CountedWords.fit(Examples("classification", pairs, right))
 
     def predict(self, inputs: Sequence[Input]) -> list[Target]:
-        found: list[Target] = []
-        for one in inputs:
-            features = self.classifier.vectorizer.transform([as_text((one.text, o)) for o in one.options])
-            found.append(int(self.classifier.regression.decision_function(features).argmin()))
-        return found
+        return [int(self.head.scores([(one.text, o) for o in one.options])[:, 0].argmax()) for one in inputs]
 
 
 class NearestSentence:
@@ -180,83 +148,9 @@ class LatentSemantics:
         return list(vectors.reshape(len(inputs), 2, -1))
 
 
-class WindowTagger:
-    """A logistic regression over what a word and its neighbours look like.
-
-    Averaged stochastic gradient descent fits it in seconds; on Brown it does no worse than L-BFGS,
-    which takes up to thirty times as long (100 to 4,128 sentences).
-    """
-
-    def __init__(self, train: Examples) -> None:
-        from sklearn.feature_extraction import FeatureHasher
-        from sklearn.linear_model import SGDClassifier
-
-        self.hasher = FeatureHasher(
-            HASHED_FEATURES, input_type="string", alternate_sign=False, dtype=np.float32
-        )
-        self.regression = SGDClassifier(
-            loss="log_loss", alpha=1e-5, average=True, max_iter=8, tol=None, random_state=0
-        )
-        self.regression.fit(self._features(train.inputs), flatten(train.targets))
-
-    def _features(self, sentences: Sequence[Input]) -> Any:
-        return self.hasher.transform(features for words in sentences for features in window_features(words))
-
-    def predict(self, inputs: Sequence[Input]) -> list[Target]:
-        tags = iter(self.regression.predict(self._features(inputs)))
-        return [[str(next(tags)) for _ in words] for words in inputs]
-
-
-def window_features(words: Sequence[str]) -> list[list[str]]:
-    """For each word: itself, its ends, its shape and its neighbours, as strings."""
-    lower = ["<s>", "<s>", *(word.lower() for word in words), "</s>", "</s>"]
-    return [
-        [
-            f"w={word}",
-            f"l={low}",
-            *(f"s{n}={low[-n:]}" for n in (1, 2, 3, 4)),
-            f"p2={low[:2]}",
-            f"p3={low[:3]}",
-            f"shape={shape(word)}",
-            f"-1={before}",
-            f"-2={lower[place]}",
-            f"+1={after}",
-            f"+2={lower[place + 4]}",
-            f"-1s={before[-3:]}",
-            f"+1s={after[-3:]}",
-            f"-1,0={before} {low}",
-            f"0,+1={low} {after}",
-            f"first={place == 0}",
-        ]
-        for place, (word, before, low, after) in enumerate(
-            zip(words, lower[1:], lower[2:], lower[3:], strict=False)
-        )
-    ]
-
-
-def shape(word: str) -> str:
-    """`Gov.` is `Xx.`: capitals, small letters, digits and signs, each run once."""
-    runs = ""
-    for character in word:
-        kind = (
-            "X"
-            if character.isupper()
-            else "x"
-            if character.isalpha()
-            else "0"
-            if character.isdigit()
-            else character
-        )
-        if not runs.endswith(kind):
-            runs += kind
-    return runs[:8]
-
-
 def strongest_baseline(train: Examples) -> System:
     """The baseline that the report calls `tf-idf`: words without pre-training, fitted to `train`."""
     match train.task:
-        case "tagging":
-            return WindowTagger(train)
         case "question-answering":
             return NearestSentence(train)
         case "multiple-choice":
@@ -265,7 +159,7 @@ def strongest_baseline(train: Examples) -> System:
             return LatentSemantics(train)
         case "text-to-text" | "chat":
             return NearestAnswer(train)
-    return TfidfClassifier(train)
+    return CountedClassifier(train)
 
 
 def baselines(train: Examples) -> dict[str, System]:

@@ -42,6 +42,19 @@ def split(examples: Examples, seed: int, share: float | None = None) -> tuple[Ex
     )
 
 
+def folds(examples: Examples, count: int, seed: int) -> list[list[int]]:
+    """The places of all examples in `count` parts, stratified as by `split`, for cross-validation; what
+    belongs together is in one part."""
+    stratum = _strata(examples)
+    random = np.random.Generator(np.random.Philox(key=seed))
+    groups = _groups(examples)
+    shuffled = [groups[i] for i in random.permutation(len(groups))]
+    parts: list[list[int]] = [[] for _ in range(count)]
+    for number, group in enumerate(sorted(shuffled, key=lambda group: stratum[group[0]])):
+        parts[number % count] += group
+    return [sorted(part) for part in parts if part]
+
+
 def _groups(examples: Examples) -> list[list[int]]:
     """The examples that have to stay together, by place: they share a group or a text, or hang together
     through others that do."""

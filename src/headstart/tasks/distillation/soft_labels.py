@@ -165,7 +165,7 @@ class LabelsRun(RunFrame[Progress]):
         """How far the answers to held-out texts are from the teacher's, and how often they agree."""
         self.student.model.eval()
         pieces = [piece for one in self.heldout for piece in self.windows[one]]
-        outputs = self.student.outputs(pieces)
+        outputs = self.student.network_outputs(pieces)
         owners = [piece.owner for piece in pieces]
         by_text = {one: [o for o, owner in zip(outputs, owners, strict=True) if owner == one]
                    for one in self.heldout.tolist()}  # fmt: skip

@@ -3,7 +3,7 @@
 full    all of them, lower layers more slowly (Howard & Ruder 2018)
 top-K   the head and the highest K layers
 lora    the head and low-rank changes of the layers' matrices (Hu et al. 2021)
-frozen  the head alone
+frozen  the head's output layer alone
 mix     a linear head, on the softmax-weighted mean of all layers (Peters et al. 2018, equation 1)
 """
 
@@ -48,7 +48,9 @@ def adapt(model: TaskModel, recipe: FinetuneRecipe, seed: int) -> None:
 
 def _learns(model: TaskModel, name: str, way: str) -> bool:
     if way == "mix":
-        return name.startswith(("mix.", "head.output."))
+        return name == "mix.weights" or name.startswith("head.output.")
+    if way == "frozen":
+        return name.startswith("head.output.")
     if way == "full" or name.startswith(HEAD):
         return True
     if way == "lora":

@@ -39,12 +39,14 @@ class ExampleLoss:
         seed: int,
         hidden_share: float = 0.0,
         keep: Callable[[Sequence[EncodedWindow]], Features] | None = None,
+        beside: Sequence[Tensor] | None = None,
     ) -> None:
         """
         Args:
             seed: of the windows drawn.
             hidden_share: share of the tokens that a batch hides, see `Hide`.
             keep: of a body that stays as it is, its states for pieces; None: the body reads every batch.
+            beside: of each example what is added to the model's outputs, `[labels]` or `[words, labels]`.
         """
         self.predictor, self.examples, kind = predictor, examples, predictor.kind
         self.pieces = kind.encode_examples(
@@ -53,6 +55,7 @@ class ExampleLoss:
         self.seed = seed
         self.hide = Hide(predictor.tokenizer, hidden_share)
         self.features = None if keep is None else keep(self.pieces)
+        self.beside = beside
         self.tokens = 0
         """Read so far."""
 
@@ -80,7 +83,18 @@ class ExampleLoss:
             outputs = self.predictor.model.score(self.features.of(drawn))
         else:
             outputs = self.predictor.model(pack(self.hide(pieces), self.predictor.padding))
+        beside = self.beside_of(pieces)
+        outputs = outputs if beside is None else outputs + beside
         return self.predictor.kind.loss(outputs, [self.targets[i] for i in drawn], pieces)
+
+    def beside_of(self, pieces: Sequence[EncodedWindow]) -> Tensor | None:
+        """What is added to the outputs for pieces, `[pieces or heads, labels]`."""
+        if self.beside is None:
+            return None
+        each = [self.beside[piece.owner] for piece in pieces]
+        if not self.predictor.model.reads_each:
+            return torch.stack(each)
+        return torch.cat([its[piece.items] for its, piece in zip(each, pieces, strict=True)])
 
     @torch.no_grad()
     def goodness(self) -> float:
@@ -89,12 +103,13 @@ class ExampleLoss:
         predictor, kind = self.predictor, self.predictor.kind
         if not isinstance(kind, Scored):
             return -self._mean_loss()
+        given = self.examples.inputs
         if self.features is None:
-            outputs = predictor.outputs(self.pieces)
+            outputs = predictor.outputs(self.pieces, given)
         else:
             states = self.features.of(range(len(self.pieces)))
             outputs = predictor.by_piece(predictor.model.score(states).numpy(), self.pieces)
-        given = self.examples.inputs
+            outputs = predictor.with_counted(outputs, self.pieces, given)
         results = kind.merge(self.pieces, outputs, given, predictor.facts)
         answers = [kind.predicted(*one, predictor.labels) for one in zip(results, given, strict=True)]
         return measure(predictor.task, self.examples.targets, answers)[0].value

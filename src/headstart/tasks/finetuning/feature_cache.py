@@ -61,7 +61,7 @@ def features(
         source: the pre-trained model, whose weights `model` has.
     """
     kept = _kept.setdefault(source, {})
-    digest = hashlib.sha256(f"{model.task} {model.mix is not None}".encode())
+    digest = hashlib.sha256(f"{model.task} {model.head_kind} {model.mix is not None}".encode())
     for piece in pieces:
         digest.update(piece.ids.tobytes() + b"/" + piece.heads.tobytes() + b"/")
     key = digest.hexdigest()

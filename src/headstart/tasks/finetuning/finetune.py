@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,14 +15,17 @@ from headstart.models.family import HeadShape
 from headstart.models.registry import family_named
 from headstart.models.transformer import Transformer, build
 from headstart.tasks.data.dataset import check_trainable
+from headstart.tasks.data.splitting import folds
 from headstart.tasks.examples import Examples
 from headstart.tasks.facts import TaskFacts, Training
 from headstart.tasks.finetuning.adaptation import adapt, layers_above, learning, parameter_groups
 from headstart.tasks.finetuning.batches import ExampleLoss, set_apart
+from headstart.tasks.finetuning.counted_path import counted_path, network_share
 from headstart.tasks.finetuning.embedding_choice import Evidence, can_leave, weigh_evidence
 from headstart.tasks.finetuning.feature_cache import features
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
-from headstart.tasks.finetuning.learn import learn
+from headstart.tasks.finetuning.head_fit import fit_head
+from headstart.tasks.finetuning.learn import Learned, learn
 from headstart.tasks.finetuning.lora import merge_low_rank
 from headstart.tasks.kinds.kind import Scored
 from headstart.tasks.kinds.registry import kind_of
@@ -29,6 +33,8 @@ from headstart.tasks.model import TaskModel, head_kind
 from headstart.tasks.predictor import Predictor
 from headstart.training.machine import keep_freed_memory
 
+TRIAL_FOLDS = 4
+"""One in so many examples is held out of a trial, where there are no validation data."""
 MASKED = ("masked", "pretraining")
 """Heads of models that have just learned to read around hidden tokens."""
 
@@ -62,6 +68,39 @@ def finetune(
         train, validation = set_apart(train, recipe, seed)
     keep_freed_memory()
     started = time.perf_counter()
+    predictor = _fitted(loaded, train, recipe, seed, scratch, progress, validation)
+    share = None
+    if predictor.counted is not None and not recipe.is_probe:  # a head is fitted beside the counts
+        if validation is not None:
+            share = network_share(predictor, validation)
+        else:
+            share = _trial(loaded, train, recipe, seed, scratch)
+        predictor.scale_network(share)
+    made = replace(predictor.training, network_share=share, seconds=round(time.perf_counter() - started, 3))
+    predictor.facts = replace(predictor.facts, training=made)
+    return predictor
+
+
+def _trial(loaded: LoadedModel, train: Examples, recipe: FinetuneRecipe, seed: int, scratch: bool) -> float:
+    """How much the network counts beside counted words, told by a part of the examples that a model like it
+    has not learned from."""
+    part = folds(train, TRIAL_FOLDS, seed)[0]
+    rest = train.subset(sorted(set(range(len(train))) - set(part)))
+    if train.labels and len(rest.occurring) < 2:
+        return 1.0
+    return network_share(_fitted(loaded, rest, recipe, seed, scratch), train.subset(part))
+
+
+def _fitted(
+    loaded: LoadedModel,
+    train: Examples,
+    recipe: FinetuneRecipe,
+    seed: int,
+    scratch: bool = False,
+    progress: bool = False,
+    validation: Examples | None = None,
+) -> Predictor:
+    """A model that has learned from all of `train`; the arguments are those of `finetune`."""
     kind = kind_of(train.task, train.in_words)
     loaded = kind.prepared(loaded)
     with torch.random.fork_rng(devices=[]):  # torch fills new layers with random numbers of its own
@@ -70,9 +109,16 @@ def finetune(
     predictor = Predictor(model, loaded.tokenizer, kind.labels(train), base=loaded.folder)
     most = _most_tokens(loaded.model.config, recipe.max_tokens)
     predictor.facts = TaskFacts(max_tokens=most, in_words=train.in_words)
+    counted = None
+    if recipe.counted_words == "auto" and recipe.adapt != "lora":  # an adapter has transformers' head
+        counted = counted_path(train, seed)
+    predictor.counted = None if counted is None else counted.head
+    beside = None if counted is None else counted.held_out
     reads_masks = loaded.head in MASKED and not scratch
-    keep = partial(features, loaded.model, model, padding=predictor.padding) if recipe.is_probe else None
-    loss = ExampleLoss(predictor, train, seed, recipe.hidden_tokens if reads_masks else 0.0, keep)
+    hidden = recipe.hidden_tokens if reads_masks else 0.0
+    states = partial(features, loaded.model, model, padding=predictor.padding)
+    keep = states if recipe.is_probe else None
+    loss = ExampleLoss(predictor, train, seed, hidden, keep, beside)
     predictor.facts = replace(kind.facts(train, loss.pieces), max_tokens=most, reading=train.reading)
     rate = recipe.rate(model.body.config.width, scratch)
     decay = 1.0 if scratch or recipe.adapt == "lora" else recipe.layer_decay
@@ -84,11 +130,24 @@ def finetune(
     if held:
         model.body.embedding.weight.requires_grad_(False)
     learning_weights = learning(model)
+    fitted = None
+    if model.head is not None and not scratch and not recipe.reinitialise:
+        fitted = fit_head(loss, states, seed)
+        share = fitted.counted_share
+        if counted is not None and share == 0:
+            counted = predictor.counted = loss.beside = None
+        elif counted is not None and share < 1:
+            predictor.counted = counted.head.changed(share, np.zeros(len(predictor.labels)))
+            loss.beside = [share * each for each in counted.held_out]
     judge = None
     if validation is not None:
         judge = ExampleLoss(predictor, validation, seed, keep=keep).goodness
-    groups = parameter_groups(model, rate, decay, recipe.weight_decay)
-    learned = learn(model, loss, groups, len(loss), recipe, seed, judge, progress)
+    if recipe.is_probe:
+        assert fitted is not None
+        learned = Learned.at_once(fitted.steps, fitted.loss, judge)
+    else:
+        groups = parameter_groups(model, rate, decay, recipe.weight_decay)
+        learned = learn(model, loss, groups, len(loss), recipe, seed, judge, progress)
     predictor.changes = merge_low_rank(model.body)
     training = Training(
         examples=len(train),
@@ -98,16 +157,17 @@ def finetune(
         adapt=recipe.adapt,
         validation_examples=0 if validation is None else len(validation),
         learning_weights=learning_weights,
-        learning_rate=rate,
+        learning_rate=None if recipe.is_probe else rate,
+        head_strength=None if fitted is None else fitted.strength,
         tokens=loss.tokens,
-        passes=learned.steps * recipe.batch(len(loss)),
-        seconds=round(time.perf_counter() - started, 3),
+        passes=learned.steps * (len(loss) if recipe.is_probe else recipe.batch(len(loss))),
         last_loss=round(learned.loss, 4),
         left_out=len(train) - len(loss),
         windowed_examples=loss.draw.windowed,
         embedding_held=held and recipe.adapt == "full",
         vectors_told=None if evidence is None else round(evidence.vectors, 4),
         counts_told=None if evidence is None else round(evidence.counts, 4),
+        counted_told=None if counted is None else round(counted.told, 4),
         kept_step=learned.kept if learned.curve else None,
         validation=learned.curve or None,
     )
@@ -193,8 +253,10 @@ def _reads_mean(loaded: LoadedModel, recipe: FinetuneRecipe) -> bool:
     """What the recipe's pooling comes to. PEFT knows an adapter's head by transformers' class alone."""
     if recipe.pooling != "auto":
         return recipe.pooling == "mean"
-    has_one = "mean-classification" in family_named(loaded.model.config.family).heads
-    return loaded.mean_is_vector and has_one and recipe.adapt != "lora"
+    config = loaded.model.config
+    says_more = loaded.mean_is_vector or config.architecture == "encoder-decoder"
+    has_one = "mean-classification" in family_named(config.family).heads
+    return says_more and has_one and recipe.adapt != "lora"
 
 
 def begin_with(body: Transformer, source: Transformer, reinitialise: int) -> None:

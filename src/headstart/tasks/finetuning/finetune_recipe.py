@@ -57,6 +57,9 @@ class FinetuneRecipe(Recipe):
     embedding: Literal["auto", "learn", "hold"] = "auto"
     """Whether the vectors of tokens learn with all other weights (adapt=full), or stay as pre-training left
     them; auto: what up to 1,000 labels of whole texts say for it (`embedding_choice`), else they learn."""
+    counted_words: Literal["auto", "none"] = "auto"
+    """Whether counted words and characters answer beside the network (`counted_path`); auto: where they tell
+    labels that they have not seen, other than for an adapter. transformers has no class for such a model."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """On what the classifier reads."""
     hidden_tokens: float = Field(0.15, ge=0, lt=1)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -34,6 +34,12 @@ class Learned:
     """After how many steps the weights were as they are now."""
     curve: list[dict[str, float]]
     """`step`, `score` on the validation data and mean `loss` since the line before."""
+
+    @classmethod
+    def at_once(cls, steps: int, loss: float, judge: Callable[[], float] | None) -> Self:
+        """What was fitted without batches, measured once."""
+        curve = [] if judge is None else [{"step": float(steps), "score": judge(), "loss": loss}]
+        return cls(steps, loss, steps, curve)
 
 
 def learn(

@@ -85,8 +85,8 @@ class Answering(Protocol):
     def cuts(self) -> bool:
         """Whether a text ends at `max_tokens` and is not read in windows."""
 
-    def outputs(self, pieces: Sequence[EncodedWindow]) -> list[np.ndarray]:
-        """The outputs of its head for each piece, `[labels]` or `[heads, labels]`."""
+    def outputs(self, pieces: Sequence[EncodedWindow], inputs: Sequence[Any]) -> list[np.ndarray]:
+        """The scores of each piece of the inputs, `[labels]` or `[heads, labels]`."""
 
     def as_loaded(self) -> LoadedModel:
         """Its body, which writes."""
@@ -307,7 +307,7 @@ class Scored(Kind):
         pieces = self.encode(model.tokenizer, inputs, model.max_tokens)
         if model.cuts:
             pieces = first_windows(pieces)
-        return self.merge(pieces, model.outputs(pieces), inputs, model.facts)
+        return self.merge(pieces, model.outputs(pieces, inputs), inputs, model.facts)
 
     @abstractmethod
     def merge(

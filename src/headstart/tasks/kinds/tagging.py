@@ -190,7 +190,7 @@ class Tagging(Scored):
         """As `merge`; of several words that one token holds, such as two Chinese letters, those behind the
         first go on with its span."""
         pieces = self.encode(model.tokenizer, inputs, model.max_tokens)
-        found = self.merge(pieces, model.outputs(pieces), inputs, model.facts)
+        found = self.merge(pieces, model.outputs(pieces, inputs), inputs, model.facts)
         number = numbered(model.labels)
         for piece in pieces if marks_entities([["O", *model.labels]]) else ():
             for place in np.flatnonzero(shares_token(piece)):

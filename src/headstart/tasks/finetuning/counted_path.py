@@ -1,0 +1,159 @@
+"""Counted words and characters beside a network: what they tell of labels is added to what the network says.
+
+A few hundred labels teach a linear head on counts which words matter, and rare words are what it does best; a
+network that has to learn them by heart pays with what pre-training gave it. So the two share the work. The
+head is fitted first, and cross-validated: each training example has scores from heads that have not seen it.
+The network learns beside those, so that it meets in training the mistakes that counts make in use, and what
+is left for it is what they cannot tell. In use the head that was fitted to all labels answers.
+
+How much the scores count is chosen on the held-out ones too: words that tell nothing count nothing, and are
+left out. docs/research-log.md, section 13, has what was measured.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from headstart.tasks.counted_words import CountedWords
+from headstart.tasks.data.splitting import folds
+from headstart.tasks.examples import Examples, flatten
+from headstart.tasks.kinds.kind import Scored
+from headstart.tasks.predictor import Predictor
+
+FOLDS = 5
+LEAST_EXAMPLES = 24
+"""With fewer there is nothing to cross-validate."""
+MARGIN = 0.02
+"""The share of the labels' entropy, or of the numbers' variance, that counts have to tell of held-out
+examples."""
+SHARES = tuple(step / 20 for step in range(31))
+"""Of the network, that are tried."""
+SHARE_DEVIATION = 0.5
+"""Of what is believed of it before any label is seen."""
+TASKS = ("classification", "multi-label", "regression", "tagging")
+"""Kinds of task whose labels counts can tell."""
+
+
+@dataclass(frozen=True)
+class CountedPath:
+    """A head on counts, and what it would have said of the training examples without having seen them."""
+
+    head: CountedWords
+    told: float
+    """The share of the labels' entropy, or of the numbers' variance, that the held-out scores account for."""
+    held_out: list[Tensor]
+    """Of each training example `[labels]`, or of its words `[words, labels]`."""
+
+
+def counted_path(train: Examples, seed: int) -> CountedPath | None:
+    """Fit the path; None where the examples are too few, or counts tell nothing of what they have not seen.
+
+    Scores are on average 0 for every label, so that the labels' shares are left to the network's bias.
+    """
+    if train.task not in TASKS or train.in_words or len(train) < LEAST_EXAMPLES:
+        return None
+    labels = train.labels
+    sizes = [len(its) if train.task == "tagging" else 1 for its in train.targets]
+    ends = np.cumsum(sizes)
+    scores = np.zeros((int(ends[-1]), max(1, len(labels))), np.float32)
+    for held in folds(train, FOLDS, seed):
+        asked = set(held)
+        learned = train.subset(place for place in range(len(train)) if place not in asked)
+        if train.task in ("classification", "tagging") and len(learned.occurring) < 2:
+            return None
+        rows = np.concatenate([np.arange(ends[place] - sizes[place], ends[place]) for place in held])
+        told = CountedWords.fit(learned, labels).scores([train.inputs[place] for place in held])
+        scores[rows] = told - told.mean(0)
+    scale, told = _weigh(train, scores)
+    if told < MARGIN:
+        return None
+    head = CountedWords.fit(train)
+    head = head.changed(scale, -scale * head.scores(train.inputs).mean(0))
+    held_out = torch.from_numpy(scale * scores).split(sizes)
+    whole = train.task != "tagging"
+    return CountedPath(head, told, [each[0] if whole else each for each in held_out])
+
+
+def network_share(predictor: Predictor, held: Examples) -> float:
+    """How much a network's scores count beside those of counted words, told by examples neither has seen:
+    a network that knows few labels by heart is far too sure of others.
+
+    It is the share with the highest posterior, of a normal prior around 1.
+    """
+    kind = predictor.kind
+    assert isinstance(kind, Scored)
+    pieces = kind.encode(predictor.tokenizer, held.inputs, predictor.max_tokens)
+    known = [piece for piece in pieces if _is_known(held.targets[piece.owner], predictor.labels)]
+    if not known:
+        return 1.0
+    outputs = predictor.network_outputs(known)
+    beside = predictor.with_counted([np.zeros_like(one) for one in outputs], known, held.inputs)
+    whole = not predictor.model.reads_each
+    network, counted = (
+        torch.from_numpy(np.stack(each) if whole else np.concatenate(each)).float()
+        for each in (outputs, beside)
+    )
+    targets = kind.targets(held, known, predictor.labels)
+    worst = [
+        len(held) * float(kind.loss(share * network + counted, targets, known))
+        + (share - 1) ** 2 / (2 * SHARE_DEVIATION**2)
+        for share in SHARES
+    ]
+    return SHARES[int(np.argmin(worst))]
+
+
+def _is_known(target: Any, labels: Sequence[str]) -> bool:
+    """Whether the model knows all labels of an example."""
+    return not labels or isinstance(target, float | int) or set(flatten([target])) <= set(labels)
+
+
+def _weigh(train: Examples, scores: np.ndarray) -> tuple[float, float]:
+    """How much held-out scores `[rows, labels]` count, and the share that they then account for: the scale,
+    0 or more, at which beside a free bias they make the true labels likeliest (Platt 1999)."""
+    true = _truth(train)
+    given = torch.from_numpy(scores).double()
+    scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(scores.shape[1], dtype=torch.float64, requires_grad=True)
+
+    def loss_at(scale: Tensor) -> Tensor:
+        outputs = scale * given + bias
+        if train.task == "regression":
+            return (outputs[:, 0] - true).square().mean()
+        if train.task == "multi-label":
+            return F.binary_cross_entropy_with_logits(outputs, true)
+        return F.cross_entropy(outputs, true)
+
+    def lowest(weights: Sequence[Tensor], at: Tensor) -> float:
+        optimiser = torch.optim.LBFGS(weights, max_iter=100, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimiser.zero_grad()
+            value = loss_at(at)
+            value.backward()
+            return value
+
+        optimiser.step(closure)
+        return float(loss_at(at).detach())
+
+    without = lowest([bias], torch.zeros((), dtype=torch.float64))
+    value = lowest([scale, bias], scale)
+    found = float(scale.detach())
+    return (found, 1 - value / max(without, 1e-12)) if found > 0 else (0.0, 0.0)
+
+
+def _truth(train: Examples) -> Tensor:
+    """What is right for each row of scores."""
+    if train.task == "regression":
+        return torch.tensor(train.targets, dtype=torch.float64)
+    number = {label: place for place, label in enumerate(train.labels)}
+    if train.task == "multi-label":
+        true = torch.zeros(len(train), len(number), dtype=torch.float64)
+        for row, its in enumerate(train.targets):
+            true[row, [number[label] for label in its]] = 1.0
+        return true
+    return torch.tensor([number[label] for label in flatten(train.targets)])
