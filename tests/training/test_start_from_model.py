@@ -6,7 +6,9 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.folder import read_json
 from headstart.interchange import model_folder
-from headstart.interchange.model_folder import load_model, save_model
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
+from headstart.interchange.sentence_vectors import SentenceVectors
+from headstart.tokenizer.folder import open_tokenizer
 from headstart.training import loop, run_folder
 from headstart.training.configuration import configuration
 from headstart.training.loop import pretrain
@@ -153,3 +155,24 @@ def test_rates_of_a_model_that_goes_on(tmp_path):
     asked = PretrainRecipe.load(None, given).optimiser
     assert (asked.matrix_rate, asked.clip) == (0.004, 2.0)
     assert asked.vector_rate == on.optimiser.vector_rate
+
+
+def test_a_body_without_an_output_gets_one_and_keeps_its_pooling(engine_recipe, tiny, tmp_path) -> None:
+    """As a folder of sentence-transformers has it: its weights are taken, its pooling is kept."""
+    masked = engine_recipe("masked")
+    own = open_tokenizer(masked.tokens)
+    body = tiny("bert", vocab_size=own.vocab_size, context=64)
+    vectors = SentenceVectors(("mean",), max_tokens=32)
+    save_model(tmp_path / "body", LoadedModel(body, own, "features", vectors=vectors), "# A body")
+    recipe = engine_recipe("masked", start=tmp_path / "body")
+    pretrain(recipe, tmp_path / "run")
+    after = load_model(tmp_path / "run")
+    assert after.head == "masked"
+    assert after.model.config.prediction_head
+    assert after.vectors is not None
+    assert after.vectors.pooling == ("mean",)
+    assert after.mean_is_vector
+    losses = heldout(tmp_path / "run")
+    assert losses[-1] < losses[0]
+    moved = (after.model.embedding.weight - body.embedding.weight).abs().max()
+    assert 0 < moved < 0.1  # at a tenth of a new model's rates: it went on, it did not begin again

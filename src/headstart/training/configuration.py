@@ -6,7 +6,8 @@ from pathlib import Path
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel, check_tokenizer, load_model
 from headstart.models.config import TransformerConfig
-from headstart.models.registry import make_config
+from headstart.models.family import OUTPUTS
+from headstart.models.registry import family_named, make_config
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
@@ -39,7 +40,9 @@ def _goes_on(start: LoadedModel, tokenizer: Tokenizer, recipe: PretrainRecipe) -
             f"{recipe.tokens} was encoded with another tokenizer than {recipe.start} has; encode the corpus "
             f"again with --tokenizer {recipe.start}"
         )
-    if start.head != head:
+    if start.head == "features" and head in OUTPUTS and head in family_named(config.family).heads:
+        config = _with_output(config)
+    elif start.head != head:
         raise HeadstartError(
             f"start={recipe.start} is a {start.head} model, and objective.kind={recipe.objective.kind} "
             f"trains a {head} one; take the model that it was made from, or another objective"
@@ -50,3 +53,11 @@ def _goes_on(start: LoadedModel, tokenizer: Tokenizer, recipe: PretrainRecipe) -
             "it"
         )
     return replace(config, context=max(config.context, recipe.context))
+
+
+def _with_output(config: TransformerConfig) -> TransformerConfig:
+    """The model with the output that its family has and its folder lacks; it begins random, but for the
+    embedding, to which it is tied."""
+    fixed = family_named(config.family).fixed
+    added = {name: fixed.get(name, False) for name in ("prediction_head", "output_bias")}
+    return replace(config, tied=True, pooler=False, next_sentence=False, **added)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
-from headstart.interchange.model_folder import LoadedModel, save_model
+from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, batch_flops
 from headstart.tokenizer.base import Tokenizer
@@ -37,7 +37,7 @@ from headstart.training.monitoring.diagnostics import Diagnostics
 from headstart.training.monitoring.spikes import LARGEST, SpikeDetector
 from headstart.training.monitoring.statistics import Statistics
 from headstart.training.recipe import PretrainRecipe
-from headstart.training.run_folder import claim, run_output
+from headstart.training.run_folder import START, claim, run_output
 from headstart.training.run_frame import Pace, Progress, RunFrame, Times
 from headstart.training.schedule import rate_at, rows_at, rows_before
 from headstart.training.trainer import Trainer
@@ -227,6 +227,8 @@ class Run(RunFrame[PretrainProgress]):
         self.title, self.peak_rate = f"pre-train {recipe.objective.kind}", recipe.optimiser.matrix_rate
         self.recipe, self.tokenizer, self.sample = recipe, tokenizer, sample
         self.whole_config = model.config
+        begun = load_model(recipe.start, weights=False) if isinstance(recipe.start, Path) else None
+        self.vectors = None if begun is None else begun.vectors
         self.trainer = self.make_trainer(model, begin=not self.checkpoints.folders())
         self.piece_bytes = torch.from_numpy(tokenizer.piece_bytes)
         self.diagnostics = Diagnostics()
@@ -273,7 +275,11 @@ class Run(RunFrame[PretrainProgress]):
         self.trainer.close()
 
     def begin(self) -> None:
-        """Find out before the first step whether a GPU has memory enough; nothing is left of it."""
+        """Keep a static start, by which the worth of training is told; find out before the first step whether
+        a GPU has memory enough, of which nothing is left."""
+        if self.recipe.start == "static":
+            with self.optional("the static start"):
+                self.write_model(self.folder / START)
         if self.layout.device.type != "cuda":
             return
         batch = self.trainer.data.batch(self.step)
@@ -323,8 +329,8 @@ class Run(RunFrame[PretrainProgress]):
         return model_card(self.recipe, whole, self.folder, step)
 
     def as_loaded(self, whole: Transformer) -> LoadedModel:
-        """The model as its folder will be read."""
-        return LoadedModel(whole, self.tokenizer, self.recipe.objective.head)
+        """The model as its folder will be read: what it began from says how its vectors come about."""
+        return LoadedModel(whole, self.tokenizer, self.recipe.objective.head, vectors=self.vectors)
 
     # A step
 

@@ -18,6 +18,26 @@ from headstart.output import Output, output
 from headstart.recipe import Recipe, read_yaml
 from headstart.training.machine import describe_machine, package_versions, source_commit
 
+START = "start"
+"""In the folder of a run that began with a static start: the model before its first step, in bfloat16."""
+
+
+def static_start(model: Path) -> Path:
+    """The static start that a pre-trained model began with.
+
+    Args:
+        model: a run folder, or the model folder in it.
+
+    Raises:
+        HeadstartError: the run kept none.
+    """
+    for run in (model, model.parent):
+        if (run / START / "config.json").exists():
+            return run / START
+    raise HeadstartError(
+        f"{model} has no static start beside it; a run with start=static keeps one in its folder, {START}"
+    )
+
 
 def run_output(run: Path, inputs: Iterable[Path], replace: bool = False) -> AbstractContextManager[Output]:
     """Claim a run folder while the block runs; `claim` then says whether it belongs to a recipe.

@@ -22,6 +22,8 @@ from headstart.training.weight_average import Average
 
 # How much text the static start counts in: some fifteen core-seconds; a quarter of it served texts worse.
 STATIC_TOKENS = 16_000_000
+OUTPUT_PARTS = ("prediction_head.", "output.", "output_bias")
+"""How the names of an output's weights begin."""
 
 
 class Trainer:
@@ -59,10 +61,18 @@ class Trainer:
         """Give the model the weights that `recipe.start` names."""
         start = self.recipe.start
         if isinstance(start, Path):
-            self.model.load_state_dict(load_model(start).model.state_dict())
+            self._take_over(start)
         elif start == "static":
             ids, documents = self.data.train.beginning(STATIC_TOKENS)
             start_from_static(self.model, ids, documents, self.recipe.seed, tokenizer.special.all)
+
+    def _take_over(self, start: Path) -> None:
+        """Take the weights of a model folder; an output that it lacks stays random."""
+        state, own = load_model(start).model.state_dict(), self.model.state_dict()
+        taken = {name: tensor for name, tensor in state.items() if name in own}
+        lacking = [name for name in own if name not in taken and not name.startswith(OUTPUT_PARTS)]
+        assert not lacking, lacking  # `configuration` adds an output and nothing else
+        self.model.load_state_dict(taken, strict=False)
 
     def gradients(self, batch: Batch, step: int, rows: int) -> tuple[Tensor, Tensor]:
         """Compute the gradients of a step; dropout depends on the seed and the step alone.
