@@ -87,10 +87,10 @@ def test_the_report_holds_every_stage(finished: Path) -> None:
         assert row["evals"][-1]["loss"] < row["evals"][0]["loss"]
         assert row["tokens"] > 0
     points = {(p["task"], p["labels"], p["system"], p["seed"]) for p in report["head_start"]}
-    systems = ("fine-tuned", "from-scratch", "tf-idf", "majority")
+    systems = ("fine-tuned", "static-start", "from-scratch", "tf-idf", "majority")
     for task in ("spam", "pos"):
         for system in systems:
-            for seed in (0, 1, 2):
+            for seed in (0, 1):
                 assert (task, 100, system, seed) in points
     assert all(0 <= point["score"] <= 1 for point in report["head_start"])
     assert (finished / "report.html").read_text().startswith("<!doctype html>")
@@ -104,12 +104,14 @@ def test_the_tokens_of_the_funnel_add_up(finished: Path) -> None:
     assert end["tokens"] == sum(split["tokens"] - 2 * split["documents"] for split in splits)
 
 
-def test_model_folders_load_in_transformers(finished: Path) -> None:
+def test_model_folders_load(finished: Path) -> None:
+    """Those of tasks with headstart, for counted words may answer beside the network; a pre-trained one
+    everywhere."""
     import transformers
 
-    folder = str(finished / "tasks" / "spam")
-    classify = transformers.pipeline("text-classification", model=folder, tokenizer=folder)
-    assert classify("You have won a prize")[0]["label"] in ("ham", "spam")
+    import headstart as hs
+
+    assert hs.load(finished / "tasks" / "spam").predict("You have won a prize") in ("ham", "spam")
     folder = str(finished / "decoder" / "model")
     write = transformers.pipeline("text-generation", model=folder, tokenizer=folder)
     assert write("She was", max_new_tokens=4)[0]["generated_text"].startswith("She was")

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from headstart.page import charts, numbers
-from headstart.quickstart.findings import break_even, caveats, headline, scores
+from headstart.quickstart.findings import break_even, caveats, for_whom, headline, scores
 from headstart.quickstart.report import render, write
 
 SECTIONS = ("head-start", "corpus", "tokenizer", "pre-training", "cost", "making")
@@ -466,3 +466,32 @@ def test_colours_can_be_read_on_both_pages() -> None:
             assert contrast(theme[name], theme["wash"]) >= 4.5, name
         for tint in ("raised", "tint-0", "tint-1", "tint-2", "tint-3"):
             assert contrast(theme["muted"], theme[tint]) >= 4.5, tint
+
+
+def test_who_is_served_by_what() -> None:
+    """By the mean over tasks, at each number of labels that all tasks have; the static start is named where
+    training adds nothing to it."""
+    report = fixture_report()
+    assert for_whom(report) == (
+        "On the mean of all tasks, what pays is pre-training of one's own with 100, 300 and 1,000 labels."
+    )
+    static = [
+        entry
+        | {"system": "static-start", "score": entry["score"] + (0.05 if entry["labels"] < 300 else -0.05)}
+        for entry in report["head_start"]
+        if entry["system"] == "fine-tuned"
+    ]
+    report["head_start"] += static
+    assert "static start alone, counted in seconds, with 100 labels" in for_whom(report)
+    assert any(
+        "On pos the static start alone, without a step of training, does as well with 100 labels" in line
+        for line in caveats(report)
+    )
+    assert "static start" in render(report)
+    assert for_whom(report | {"head_start": []}) is None
+
+
+def test_a_warning_of_the_plan_is_shown() -> None:
+    report = fixture_report() | {"warnings": ["This machine is too slow for it."]}
+    assert caveats(report)[0] == "This machine is too slow for it."
+    assert "too slow for it" in render(report)

@@ -10,6 +10,7 @@ from headstart.scaling.local_machine import Candidate, best_of, candidates
 from headstart.scaling.width_rule import TUNED_WIDTH, rates_for_width
 from headstart.tasks.examples import TaskData
 from headstart.tasks.finetuning.finetune_recipe import NARROW, FinetuneRecipe
+from headstart.tasks.finetuning.learning_curve import NETWORKS, known_systems
 from headstart.tasks.kinds.registry import KINDS
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
@@ -20,7 +21,9 @@ Precision = Literal["float32", "bfloat16"]
 ENCODER_SHARE, DECODER_SHARE, FINETUNE_SHARE = 0.42, 0.15, 0.43
 
 LABELS = (100, 300, 1000)  # and all of them
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
+FITS_A_POINT = 1.75  # the fit, and the trial on three quarters of the labels that weighs it against counts
+HELPS_TOKENS = 1_000_000  # what an encoder has to see to add to its static start; docs/head-start.md
 # Fine-tuning: the bounds of what a run with few labels sees, and how many times that with 100, 300, 1,000
 # and all labels.
 FEWEST_PASSES, MOST_PASSES = 200, 3000
@@ -45,6 +48,13 @@ class Plan(Recipe):
     seeds: list[int]
     test_examples: int
     """At most that many examples of each test set, to bound the time of scoring."""
+    warnings: list[str] = []
+    """What will not pay on this machine, and what is done instead."""
+
+    @property
+    def keeps_static(self) -> bool:
+        """Whether the models that are kept start from counts, since training adds nothing in the time."""
+        return bool(self.warnings)
 
 
 def make_plan(tokens: Path, tasks: list[TaskData], seconds: float, precision: Precision, seed: int) -> Plan:
@@ -67,7 +77,20 @@ def make_plan(tokens: Path, tasks: list[TaskData], seconds: float, precision: Pr
         labels=[*LABELS, None],
         seeds=list(SEEDS),
         test_examples=TEST_EXAMPLES,
+        warnings=_warnings(encoder, rest * ENCODER_SHARE),
     )
+
+
+def _warnings(encoder: Candidate, seconds: float) -> list[str]:
+    """What to say beforehand of an encoder that will not learn enough in its seconds."""
+    if encoder.tokens >= HELPS_TOKENS:
+        return []
+    factor = HELPS_TOKENS / encoder.tokens
+    return [
+        f"This machine trains the encoder on {encoder.tokens:,} tokens in {seconds:.0f} seconds, and below "
+        f"{HELPS_TOKENS:,} training adds little to the counts that its embedding starts from; the models "
+        f"that are kept start from these counts alone. About {factor:.1f} times the minutes are enough."
+    ]
 
 
 def _sized(
@@ -95,7 +118,8 @@ def _sized(
 def _finetuning(encoder: PretrainRecipe, tasks: list[TaskData], seen: float) -> FinetuneRecipe:
     """How many examples each fine-tuning goes over, so that all of them together take their time.
 
-    Every task is fine-tuned twice (pre-trained and random weights) for each number of labels and seed.
+    Every task is fine-tuned from every start (pre-trained, static, random weights, and the model that comes
+    with headstart) for each number of labels and seed.
     With few labels a run sees `passes` examples, most of them many times; with more, `MORE_PASSES` as many.
 
     Args:
@@ -117,9 +141,10 @@ def _finetuning(encoder: PretrainRecipe, tasks: list[TaskData], seen: float) -> 
         tokens = sum(len(piece.ids) for piece in pieces)
         wholes += tokens / len(sample)
         lengths += tokens / len(pieces)
-    runs = 2 * len(SEEDS)
+    starts = sum(system in NETWORKS for system in known_systems())
+    runs = starts * len(SEEDS)
     scoring = runs * len(MORE_PASSES) * wholes * TEST_EXAMPLES / FORWARD_IS_CHEAPER
-    passes = (seen - scoring) / (runs * sum(MORE_PASSES) * lengths)
+    passes = (seen - scoring) / (FITS_A_POINT * runs * sum(MORE_PASSES) * lengths)
     passes = max(FEWEST_PASSES, min(MOST_PASSES, passes))
     return recipe.model_copy(
         update={

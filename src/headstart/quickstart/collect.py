@@ -85,6 +85,7 @@ def collect(folder: Path) -> Report:
         ),
         "versions": package_versions(),
         "notes": _notes(points),
+        "warnings": plan.warnings if plan is not None else [],
     }
 
 
@@ -298,6 +299,6 @@ def _notes(points: list[HeadStartPoint]) -> list[str]:
     return [
         f"{seeds} seeds a point; a seed chooses the labelled examples, the same ones for every system, and "
         "what is random in training.",
-        "Fine-tuned and from-scratch are the same network with the same number of updates; each has its own "
-        "learning rate.",
+        "Fine-tuned, static start and from-scratch are the same network with the same number of updates; "
+        "random weights have a learning rate of their own.",
     ]

@@ -184,3 +184,5 @@ class Report(TypedDict, total=False):
     recipe: str
     versions: dict[str, str]
     notes: list[str]
+    warnings: list[str]
+    """What the plan said beforehand of what would not pay."""

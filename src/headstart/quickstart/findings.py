@@ -14,7 +14,9 @@ from headstart.page.numbers import duration, known, significant
 from headstart.quickstart.facts import HeadStartPoint, Report
 
 FINE_TUNED, FROM_SCRATCH, TF_IDF, MAJORITY = "fine-tuned", "from-scratch", "tf-idf", "majority"
-ORDER = {FINE_TUNED: 0, FROM_SCRATCH: 1, TF_IDF: 2, MAJORITY: 3}
+STATIC, FOUNDATION = "static-start", "foundation"
+ORDER = {FINE_TUNED: 0, FROM_SCRATCH: 1, TF_IDF: 2, MAJORITY: 3, STATIC: 4, FOUNDATION: 6}
+"""Of the systems, and their colours."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,11 @@ def headline(report: Report) -> Headline | None:
 def caveats(report: Report) -> list[str]:
     """What has to be said beside the headline, task by task: where the head start ends, how a method
     without any network compares, and where the encoder learned no more than the most frequent answer."""
-    sentences = []
+    sentences = list(report.get("warnings") or [])
     for task, by_labels in scores(report).items():
         sentences += _vanishing(task, both(by_labels, FINE_TUNED, FROM_SCRATCH))
         sentences += _linear(task, both(by_labels, FINE_TUNED, TF_IDF), kind_of(report, task))
+        sentences += _behind_static(task, both(by_labels, FINE_TUNED, STATIC))
         for labels, tuned, majority in both(by_labels, FINE_TUNED, MAJORITY):
             if tuned.mean <= majority.mean + tuned.spread:
                 sentences.append(
@@ -135,6 +138,56 @@ def caveats(report: Report) -> list[str]:
                     f"better than always giving the most frequent answer ({majority})."
                 )
     return sentences
+
+
+def _behind_static(task: str, pairs: Sequence[tuple[int, ShownScore, ShownScore]]) -> list[str]:
+    """Where the counts that the embedding starts from do as well without any training behind them."""
+    behind = [(labels, tuned, static) for labels, tuned, static in pairs if static.mean >= tuned.mean]
+    if not behind:
+        return []
+    labels, tuned, static = max(behind, key=lambda one: one[2].mean - one[1].mean)
+    counts = listed([f"{one[0]:,}" for one in behind])
+    return [
+        f"On {task} the static start alone, without a step of training, does as well with {counts} labels "
+        f"({static} against {tuned} with {labels:,})."
+    ]
+
+
+def for_whom(report: Report) -> str | None:
+    """One sentence: which way pays for whom, by the mean over all tasks at each number of labels; None:
+    too little was measured."""
+    by_labels: dict[int, dict[str, list[float]]] = {}
+    for rows in scores(report).values():
+        for labels, found in rows.items():
+            for system, score in found.items():
+                by_labels.setdefault(labels, {}).setdefault(system, []).append(score.mean)
+    tasks = len(scores(report))
+    means = {
+        labels: {system: mean(values) for system, values in found.items() if len(values) == tasks}
+        for labels, found in sorted(by_labels.items())
+    }
+    best: dict[str, list[int]] = {}
+    for labels, each in means.items():
+        if len(each) > 1:
+            best.setdefault(max(each, key=lambda system: each[system]), []).append(labels)
+    if not best:
+        return None
+    parts = [f"{_PAYS.get(system, system)} with {_counts(labels)}" for system, labels in best.items()]
+    return f"On the mean of {'all tasks' if tasks > 1 else 'the task'}, what pays is {listed(parts)}."
+
+
+_PAYS = {
+    FINE_TUNED: "pre-training of one's own",
+    STATIC: "the static start alone, counted in seconds,",
+    FOUNDATION: "the model that comes with headstart",
+    FROM_SCRATCH: "a network from random weights",
+    TF_IDF: "counted words without a network",
+    MAJORITY: "the most frequent answer",
+}
+
+
+def _counts(labels: Sequence[int]) -> str:
+    return f"{listed([f'{count:,}' for count in labels])} labels"
 
 
 def both(by_labels: Scores, one: str, other: str) -> list[tuple[int, ShownScore, ShownScore]]:
@@ -199,12 +252,18 @@ def kind_of(report: Report, task: str) -> str:
 
 def _linear_features(kind: str) -> str:
     """What the logistic regression sees of a text; of a tagged word, its neighbours."""
-    return "TF-IDF" if kind == "classification" else "word windows"
+    return "counted words" if kind == "classification" else "word windows"
 
 
 def shown_name(system: str, kind: str) -> str:
     """How a system is called on the page."""
-    names = {FINE_TUNED: "pre-trained", FROM_SCRATCH: "random weights", MAJORITY: "most frequent"}
+    names = {
+        FINE_TUNED: "pre-trained",
+        FROM_SCRATCH: "random weights",
+        MAJORITY: "most frequent",
+        STATIC: "static start",
+        FOUNDATION: "headstart-mini",
+    }
     return names.get(system) or (_linear_features(kind) if system == TF_IDF else system)
 
 

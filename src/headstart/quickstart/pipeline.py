@@ -1,5 +1,6 @@
 """The main job: its stages in order, each on folders of its own, each of which goes on where it stopped."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from headstart.tokenizer.train import TokenizerRecipe
 from headstart.tokenizer.train import train as train_tokenizer
 from headstart.training.loop import pretrain
 from headstart.training.machine import describe_machine
+from headstart.training.run_folder import static_start
 from headstart.workers import available_cores
 
 SETTINGS, PLAN, STAGES, MACHINE = "quickstart.yaml", "plan.yaml", "stages.json", "machine.json"
@@ -108,6 +110,8 @@ def _run(recipe: QuickstartRecipe, out: Path) -> Path:
             count_funnel(recipe.data, corpus, open_tokenizer(tokenizer), out / "funnel.json")
     with clock.stage("plan", "     plan: measure the machine, choose sizes"):
         plan = _plan(recipe, out, tasks, tokens, 60 * recipe.minutes - clock.total - REPORT_SECONDS)
+    for warning in plan.warnings:
+        print(f"headstart: {warning}", file=sys.stderr)
     with clock.stage("pretrain encoder", f"4/6  pre-train the encoder: {_sizes(plan.encoder)}"):
         encoder = pretrain(plan.encoder, out / "encoder")
     with clock.stage("pretrain decoder", f"     pre-train the decoder: {_sizes(plan.decoder)}"):
@@ -115,8 +119,9 @@ def _run(recipe: QuickstartRecipe, out: Path) -> Path:
     if recipe.labels and tasks:
         with clock.stage("finetune", f"5/6  fine-tune: {', '.join(task.name for task in tasks)}"):
             fit_points(recipe.labels, tasks, plan, encoder, out / POINTS, recipe.seed)
+            kept = static_start(encoder) if plan.keeps_static else encoder
             for task in tasks:
-                keep_model(task, plan, encoder, out / "tasks" / task.name)
+                keep_model(task, plan, kept, out / "tasks" / task.name)
     with stage("6/6  report"):
         write(collect(out), out)
     return out / "report.html"

@@ -18,7 +18,7 @@ from headstart.tasks.data.dataset import find_tasks
 from headstart.tasks.data.splitting import sample_labels
 from headstart.tasks.examples import TaskData
 from headstart.tasks.finetuning.finetune import finetune
-from headstart.tasks.finetuning.learning_curve import SYSTEMS, run_point
+from headstart.tasks.finetuning.learning_curve import known_systems, run_point
 from headstart.workers import available_cores, worker_pool
 
 POINTS = "head_start.jsonl"
@@ -51,7 +51,7 @@ def fit_points(labels: Path, tasks: list[TaskData], plan: Plan, encoder: Path, p
         (task.name, count, system, one)
         for task in tasks
         for count in _counts(task, plan)
-        for system in SYSTEMS
+        for system in known_systems()
         for one in plan.seeds
     ]
     done = {(p["task"], p["asked"], p["system"], p["seed"]) for p in read_points(path)}

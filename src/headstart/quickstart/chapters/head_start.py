@@ -16,6 +16,7 @@ from headstart.quickstart.findings import (
     Scores,
     ShownScore,
     both,
+    for_whom,
     in_order,
     kind_of,
     labels_of,
@@ -30,11 +31,15 @@ def chapter(report: Report) -> Iterable[Markup]:
         yield absent("No labelled set was given, so nothing was fine-tuned and there is nothing to compare.")
         return
     yield prose(
-        "The same network is trained on the same labelled examples twice. Once it starts from the weights "
-        "that pre-training left behind, once from random numbers: the distance between the two lines is the "
-        "head start. A plain logistic regression shows what can be had without any network, and the most "
-        "frequent answer what can be had without learning."
+        "The same network is trained on the same labelled examples three times: from the weights that "
+        "pre-training left behind, from the counts that its embedding began with (the static start), and "
+        "from random numbers. The distance between the first line and the last is the head start, that "
+        "between the first two what training adds to counting. Beside each network counted words answer too, "
+        "where the labels say that they help. A logistic regression on these alone shows what can be had "
+        "without any network, and the most frequent answer what can be had without learning."
     )
+    if (sentence := for_whom(report)) is not None:
+        yield prose(sentence)
     figures = [_learning_curve(report, index, *item) for index, item in enumerate(measured.items())]
     yield element("div", *figures, class_="pair")
 

@@ -1,7 +1,8 @@
 """Ways of adapting one model to one task, side by side: what each scores, and what it costs."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.page.markdown import markdown_table
+from headstart.tasks.baselines.word_counts import CountedClassifier, System, strongest_baseline
 from headstart.tasks.card import add_scores
 from headstart.tasks.facts import LayerWeights
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
@@ -16,8 +18,12 @@ from headstart.tasks.finetuning.fit import FinetuningData, fit_task
 from headstart.tasks.metrics import Score, bootstrap, measure
 from headstart.tasks.metrics.bootstrap import Comparison, Measurement
 from headstart.tasks.predictor import Predictor
+from headstart.training.run_folder import static_start
 
 WAYS = ("full", "frozen", "mix", "lora")
+STATIC, RANDOM, COUNTED = "static", "random", "counted"
+"""What pre-training has to beat: the static start that it began with and the same network from random
+weights, all weights learning, and counted words without any network."""
 FLOAT_BYTES = 4
 MEANING = (
     "Intervals hold 95 % of the bootstrap resamples of the test data; differences are paired, on the same "
@@ -63,7 +69,7 @@ class Compared:
     examples: int
     test_examples: int
     ways: list[Way]
-    predictors: dict[str, Predictor]
+    predictors: dict[str, System]
 
     def as_dict(self) -> dict[str, Any]:
         sizes = {"examples": self.examples, "test_examples": self.test_examples}
@@ -120,34 +126,67 @@ def compare(
     """Fine-tune in every way with the recipe's other settings, and score each on the test data.
 
     Args:
-        ways: values of the recipe's `adapt`.
+        ways: values of the recipe's `adapt`, and `static`, `random` and `counted`, which tell what
+            pre-training is worth.
         out: keep every way's model there, in a folder of its name, or take it from there; and show a bar.
 
     Raises:
         HeadstartError: a way that there is not; see also `fit_task`.
     """
-    recipes = {way: FinetuneRecipe.checked(recipe.model_dump() | {"adapt": way}) for way in ways}
+    known = (STATIC, RANDOM, COUNTED)
+    recipes = {
+        way: FinetuneRecipe.checked(recipe.model_dump() | {"adapt": "full" if way in known else way})
+        for way in ways
+    }
     if len(recipes) < 2:
         raise HeadstartError("a comparison needs two ways of adapting at least, as in --compare full,lora")
+    begun = loaded
+    if STATIC in recipes:
+        if loaded.folder is None:
+            raise HeadstartError("a static start stands beside a model's folder; this model is of none")
+        begun = load_model(static_start(loaded.folder), loaded.model.dtype)
     task = data.task
     compared = Compared(task.name, len(data.train), len(task.test), [], {})
     first: Measurement | None = None
     for way, its in recipes.items():
-        folder = None if out is None else out / way
-        if folder is not None and (folder / "model").exists():
-            predictor = Predictor.of(load_model(folder / "model", loaded.model.dtype))
-            measured = measure(task.kind, task.test.targets, predictor.predict(task.test.inputs))[0]
-            add_scores(folder / "model", [measured.score])
+        if way == COUNTED:
+            row, predictor, measured = _counted(data)
         else:
-            fitted = fit_task(loaded, data, its, seed=seed, out=folder)
-            predictor, measured = fitted.predictor, fitted.measured[0]
-        seconds = predictor.training.seconds
-        if folder is not None:
-            seconds = read_json(folder / "timing.json", dict[str, float])["seconds"]
+            source = begun if way == STATIC else loaded
+            row, predictor, measured = _fine_tuned(
+                way, source, data, its, seed, None if out is None else out / way
+            )
         against = None if first is None else bootstrap.compare_measurements(measured, first)
         first = first or measured
-        made = predictor.training
-        row = Way(way, measured.score, made.learning_weights, seconds, against, predictor.facts.mix)
-        compared.ways.append(row)
+        compared.ways.append(replace(row, against=against))
         compared.predictors[way] = predictor
     return compared
+
+
+def _fine_tuned(
+    way: str, loaded: LoadedModel, data: FinetuningData, recipe: FinetuneRecipe, seed: int, out: Path | None
+) -> tuple[Way, System, Measurement]:
+    """One way of fine-tuning, gone now or by a call that was stopped later."""
+    test = data.task.test
+    if out is not None and (out / "model").exists():
+        predictor = Predictor.of(load_model(out / "model", loaded.model.dtype))
+        measured = measure(data.task.kind, test.targets, predictor.predict(test.inputs))[0]
+        add_scores(out / "model", [measured.score])
+    else:
+        fitted = fit_task(loaded, data, recipe, seed=seed, scratch=way == RANDOM, out=out)
+        predictor, measured = fitted.predictor, fitted.measured[0]
+    made = predictor.training
+    seconds = made.seconds if out is None else read_json(out / "timing.json", dict[str, float])["seconds"]
+    row = Way(way, measured.score, made.learning_weights, seconds, None, predictor.facts.mix)
+    return row, predictor, measured
+
+
+def _counted(data: FinetuningData) -> tuple[Way, System, Measurement]:
+    """The strongest baseline without a network."""
+    started = time.perf_counter()
+    system = strongest_baseline(data.train)
+    seconds = round(time.perf_counter() - started, 3)
+    test = data.task.test
+    measured = measure(data.task.kind, test.targets, system.predict(test.inputs))[0]
+    weights = system.head.weights.size if isinstance(system, CountedClassifier) else 0
+    return Way(COUNTED, measured.score, weights, seconds, None, None), system, measured

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+import headstart
 from headstart.errors import HeadstartError, nearest
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.tasks.baselines.word_counts import Majority, System, strongest_baseline
@@ -17,9 +18,24 @@ from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score
 from headstart.tasks.predictor import Predictor
+from headstart.training.run_folder import static_start
 
-SystemName = Literal["fine-tuned", "from-scratch", "tf-idf", "majority"]
+SystemName = Literal["fine-tuned", "static-start", "foundation", "from-scratch", "tf-idf", "majority"]
 SYSTEMS: tuple[SystemName, ...] = get_args(SystemName)
+NETWORKS = ("fine-tuned", "static-start", "foundation", "from-scratch")
+FOUNDATION = "headstart-mini"
+"""The encoder that comes with headstart, where it is installed."""
+
+
+def foundation_folder() -> Path | None:
+    """The model folder of the encoder that comes with headstart; None: this installation has none."""
+    folder = Path(headstart.__file__).parent / "foundation" / FOUNDATION
+    return folder if (folder / "config.json").exists() else None
+
+
+def known_systems() -> list[SystemName]:
+    """The systems that can be measured here."""
+    return [one for one in SYSTEMS if one != "foundation" or foundation_folder() is not None]
 
 
 def run_point(
@@ -37,7 +53,8 @@ def run_point(
     Depends on its arguments alone, and can be sent to another process. `threads` of torch are used.
 
     Args:
-        model_folder: the pre-trained encoder (its architecture and tokenizer alone for `from-scratch`).
+        model_folder: the pre-trained encoder, in its run (for `from-scratch` its architecture and tokenizer
+            alone, for `static-start` what its run began with).
         task: training and test data.
         labels: how many labelled examples; None for all.
         system: see `SystemName`; `tf-idf` for tagging is a logistic regression over a window of words.
@@ -54,7 +71,7 @@ def run_point(
     torch.set_num_threads(threads)
     train = sample_labels(task.train, labels, seed)
     check_trainable(train, task.name)
-    loaded = _loaded(model_folder, dtype) if system in ("fine-tuned", "from-scratch") else None
+    loaded = _loaded(_folder(system, model_folder), dtype) if system in NETWORKS else None
     started = time.perf_counter()
     fitted = _fit(system, loaded, train, recipe, seed)
     predicted = fitted.predict(task.test.inputs)
@@ -83,6 +100,18 @@ def _fit(
     return Majority(train) if system == "majority" else strongest_baseline(train)
 
 
-@lru_cache(maxsize=2)
+def _folder(system: SystemName, model: Path) -> Path:
+    """The model that a system starts from."""
+    if system == "static-start":
+        return static_start(model)
+    if system == "foundation":
+        folder = foundation_folder()
+        if folder is None:
+            raise HeadstartError(f"{FOUNDATION} is not part of this installation; leave it out")
+        return folder
+    return model
+
+
+@lru_cache(maxsize=3)
 def _loaded(folder: Path, dtype: str) -> LoadedModel:
     return load_model(folder, getattr(torch, dtype))
