@@ -13,6 +13,7 @@
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
 #   make bench-extraction DATA=folder  main text of labelled pages beside trafilatura
 #   make bench-tasks DATA=FOLDER       fine-tuning by number of labels, beside baselines and transformers; hours
+#   make bench-head-start DATA=FOLDER  what pre-training is worth, by budget, task and labels; hours, resumable
 #   make bench-pretrain DATA=FOLDER    training steps a core-second beside transformers; text from FOLDER/reviews
 #   make bench-time-to-loss DATA=...   core-seconds to the loss of nanoGPT's recipe, and of a Trainer's
 #   make PYTHON=python3.12 ...         another interpreter, 3.11 or later
@@ -25,7 +26,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-pretrain bench-time-to-loss clean
+.PHONY: quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -108,6 +109,12 @@ OUT ?= runs/bench-tasks
 bench-tasks: $(TASKS)/.installed
 	@test -n "$(DATA)" || { echo "bench-tasks needs the folder of labelled data: make bench-tasks DATA=FOLDER"; exit 1; }
 	$(TASKS)/bin/python -m benchmarks.tasks.bench --data $(DATA) --out $(OUT) $(if $(PARTS),--parts $(PARTS)) $(ARGS)
+
+# Budgets, tasks and labels: ARGS="--budgets 1,4 --labels 100,1000 --samples 3"; other text: ARGS="--corpus FOLDER".
+bench-head-start: OUT = runs/bench-head-start
+bench-head-start: $(VENV)/.installed
+	@test -n "$(DATA)" || { echo "bench-head-start needs the folder of labelled data: make bench-head-start DATA=FOLDER"; exit 1; }
+	$(BIN)/python -m benchmarks.head_start.bench --data $(DATA) --out $(OUT) $(ARGS)
 
 $(TASKS)/.installed: pyproject.toml constraints.txt | $(TASKS)/bin/python
 	tools/install $(TASKS) static
