@@ -15,6 +15,7 @@ from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.restore import load_any
+from headstart.training.run_folder import static_start
 
 
 @pytest.fixture(autouse=True)
@@ -176,3 +177,16 @@ def test_a_body_without_an_output_gets_one_and_keeps_its_pooling(engine_recipe, 
     assert losses[-1] < losses[0]
     moved = (after.model.embedding.weight - body.embedding.weight).abs().max()
     assert 0 < moved < 0.1  # at a tenth of a new model's rates: it went on, it did not begin again
+
+
+def test_a_static_start_is_kept(engine_recipe, tmp_path) -> None:
+    """The model before its first step; a random start is none, and has to be asked for by no name."""
+    pretrain(engine_recipe("masked", start="static"), tmp_path / "run")
+    begun, after = load_model(static_start(tmp_path / "run")), load_model(tmp_path / "run")
+    assert static_start(tmp_path / "run" / "model") == static_start(tmp_path / "run")
+    assert begun.model.config == after.model.config
+    moved = (begun.model.embedding.weight - after.model.embedding.weight).abs().max()
+    assert 0 < moved < 1
+    pretrain(engine_recipe("masked"), tmp_path / "random")
+    with pytest.raises(HeadstartError, match="has no static start beside it"):
+        static_start(tmp_path / "random")

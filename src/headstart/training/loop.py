@@ -275,11 +275,7 @@ class Run(RunFrame[PretrainProgress]):
         self.trainer.close()
 
     def begin(self) -> None:
-        """Keep a static start, by which the worth of training is told; find out before the first step whether
-        a GPU has memory enough, of which nothing is left."""
-        if self.recipe.start == "static":
-            with self.optional("the static start"):
-                self.write_model(self.folder / START)
+        """Find out before the first step whether a GPU has memory enough; nothing is left of it."""
         if self.layout.device.type != "cuda":
             return
         batch = self.trainer.data.batch(self.step)
@@ -459,6 +455,9 @@ class Run(RunFrame[PretrainProgress]):
         average = self.trainer.average
         with torch.no_grad(), average.applied() if average is not None else nullcontext():
             self._evaluate()
+        if self.step == 0 and self.recipe.start == "static":  # by which the worth of training is told
+            with self.optional("the static start"):
+                self.write_model(self.folder / START)
 
     def _evaluate(self) -> None:
         recipe, layout, progress = self.recipe, self.layout, self.progress

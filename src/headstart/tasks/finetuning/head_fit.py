@@ -20,9 +20,9 @@ from headstart.tasks.finetuning.feature_cache import Features
 from headstart.tasks.kinds.kind import Kind
 from headstart.tasks.kinds.packing import EncodedWindow
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 1e-1, 1.0)
 """What a weight's variance is before any label is seen, of states whose entries have variance 1."""
-FOLDS = 4
+FOLDS = 8
 MOST_BYTES = 2**28
 """Of states; of more, a sample of the examples is fitted to."""
 MANY_ROWS = 20_000
