@@ -1,7 +1,7 @@
 """What a task model's folder says of itself: one typed, versioned object, under `headstart` in
 `config.json`."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
@@ -43,7 +43,7 @@ class Training:
     """Read in all steps together."""
     passes: int = 0
     """Examples read in all steps together."""
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
     """Of learning; not kept in the folder, where the same fine-tuning has the same files."""
     last_loss: float = 0.0
     """Mean training loss over the last tenth of the steps."""
