@@ -19,6 +19,7 @@ from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.checkpoint import DAMAGE, Stored
 from headstart.training.configuration import configuration
 from headstart.training.distillation.recipe import DistillRecipe
+from headstart.training.distillation.run import student
 from headstart.training.elmo_run import TENSORS
 from headstart.training.loop import AVERAGE, WEIGHTS
 from headstart.training.recipe import PretrainRecipe
@@ -158,7 +159,7 @@ def _checkpoint(folder: Path, dtype: torch.dtype, within: Sequence[Path] | None)
         _confine(start, within, named_by=recipe_file)
         recipe = recipe.model_copy(update={"start": start})
     with torch.device("meta"):
-        model = Transformer(configuration(recipe), dtype)
+        model = Transformer(student(recipe) if distilled else configuration(recipe), dtype)
     try:
         with Stored(folder) as stored:
             stored.verify(only=(WEIGHTS, AVERAGE))

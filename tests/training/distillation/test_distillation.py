@@ -249,8 +249,13 @@ def test_layers_are_spread_from_the_first_to_the_last():
     assert spread_layers(1, 6) == [5]
 
 
-def test_a_checkpoint_of_a_distillation_is_read_as_a_model(teacher, tokens, tmp_path):
-    distill(recipe(teacher, tokens), tmp_path / "run")
+def test_a_checkpoint_of_a_distillation_is_read_as_a_model(tiny, tokenizer, tokens, tmp_path):
+    """Of a student, too, that has its teacher's 64 positions, and rows of 32 tokens."""
+    teacher, shape = tmp_path / "teacher", {"width": 32, "heads": 4, "feedforward_width": 48}
+    body = tiny("distilbert", vocab_size=tokenizer.vocab_size)
+    save_model(teacher, body, tokenizer, "masked", "# teacher")
+    sizes = shape | {"family": "distilbert", "layers": 1}
+    distill(recipe(teacher, tokens, model=sizes), tmp_path / "run")
     read = load_any(tmp_path / "run" / "checkpoints" / "step-6")
     finished = load_model(tmp_path / "run")
     torch.testing.assert_close(read.model.embedding.weight, finished.model.embedding.weight)
