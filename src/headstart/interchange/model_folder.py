@@ -15,8 +15,9 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from headstart import __version__
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, nearest
 from headstart.folder import JSONObject, atomic, checked, read_json, write_json
+from headstart.interchange import box
 from headstart.interchange.adapter_reading import Adapter, read_adapter
 from headstart.interchange.gguf_reading import read_gguf
 from headstart.interchange.gguf_tokenizer import ends, read_tokenizer
@@ -307,7 +308,10 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32, weights: bool =
         return _read_gguf(folder, dtype)
     folder = model_in(folder)
     if not folder.is_dir():
-        raise HeadstartError(f"there is no model folder {folder}; check the path")
+        here = f"; with headstart come {', '.join(box.names())}" if box.names() else ""
+        raise HeadstartError(
+            f"there is no model folder {folder}; check the path{here}{nearest(str(folder), box.names())}"
+        )
     if (folder / CONFIG_FILE).exists() and not (folder / "config.json").exists():
         adapter = read_adapter(folder)
         loaded = _read(adapter.base, dtype, adapter)
@@ -323,7 +327,10 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32, weights: bool =
 
 
 def model_in(source: Path) -> Path:
-    """The model folder that is meant by a run folder; the folder itself where it is none."""
+    """The model folder that is meant by a run folder, or by the name of a model that comes with us; else
+    the folder itself."""
+    if (packed := box.named(source)) is not None:
+        return packed
     run = (source / "model").is_dir() and not (source / "config.json").exists()
     return source / "model" if run else source
 
