@@ -25,6 +25,11 @@ def stirred(family: str) -> Transformer:
     sizes = SIZES | (
         {"position_offset": 3} if family in ("roberta", "xlm-roberta", "camembert") else {}
     )  # padding is 2, positions follow
+    sizes = {
+        name: size
+        for name, size in sizes.items()
+        if name == "position_offset" or name not in FAMILIES[family].fixed
+    }
     model = build(make_config(family, sizes), 0)
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -36,6 +41,7 @@ def stirred(family: str) -> Transformer:
 def pretrained(family: str, folder: Path, tokenizer) -> Path:
     model = stirred(family)
     head = MAIN_HEAD[model.config.architecture]
+    head = head if head in FAMILIES[family].heads else "features"
     save_model(folder, model, tokenizer, head, "About it.")
     return folder
 
