@@ -10,9 +10,6 @@ from headstart.models.observe import Observation, observe
 from headstart.models.registry import FAMILIES
 from headstart.models.transformer import Transformer
 
-LAYERED = sorted(name for name, family in FAMILIES.items() if family.fixed.get("layers") != 0)
-"""The families of Transformers: a table of vectors has nothing to be seen inside."""
-
 WANT = ("attention", "states", "norms", "gates", "lens")
 
 
@@ -28,7 +25,7 @@ def look(model: Transformer, seed: int = 0) -> Observation:
     return observe(model, ids, source, WANT)
 
 
-@pytest.mark.parametrize("family", LAYERED)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_what_is_seen_is_what_is_computed(family: str, tiny) -> None:
     model = tiny(family, feedforward_width=128).eval()
     ids, source = texts(model)
@@ -53,7 +50,7 @@ def test_what_is_seen_is_what_is_computed(family: str, tiny) -> None:
     assert torch.allclose(seen.norms[f"{name}.embedding"], seen.states[f"{name}.embedding"].norm(dim=-1))
 
 
-@pytest.mark.parametrize("family", LAYERED)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_a_row_comes_about_step_by_step(family: str, tiny) -> None:
     """A row worked out by hand is the row of the map, and its values make what the head hands on."""
     shared = {"kv_heads": 2} if family in ("llama", "qwen3") else {}

@@ -408,8 +408,8 @@ def _read(
 
 def _family(folder: Path, fields: JSONObject, own: JSONObject) -> Family:
     kind = fields.get("model_type")
-    if own.get("family") in FAMILIES:
-        family = FAMILIES[own["family"]]
+    if own.get("family") in (*FAMILIES, "static"):
+        family = family_named(own["family"])
         shape = family.heads.get(str(own.get("head")))
         # transformers is not told what it cannot compute
         beyond = "mix" in own or "counted" in own

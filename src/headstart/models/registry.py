@@ -57,7 +57,6 @@ FAMILIES: dict[str, Family] = {
         GEMMA3,
         SMOLLM3,
         HOUSE,
-        STATIC,
     )
 }
 
@@ -66,7 +65,10 @@ _NOT_IN_FOLDERS = {"dropout", "initial_deviation", "embedding_deviation", "poole
 
 
 def family_named(name: str) -> Family:
-    """A family; an unknown name is a `HeadstartError`."""
+    """A family, or the table of vectors, which has no layers and is none of `FAMILIES`; an unknown name is a
+    `HeadstartError`."""
+    if name == STATIC.name:
+        return STATIC
     if name not in FAMILIES:
         raise HeadstartError(f"there is no model family {name!r}{nearest(name, FAMILIES)}")
     return FAMILIES[name]
