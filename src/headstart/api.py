@@ -336,7 +336,12 @@ def distill(
         Path(data) if data is not None else None,
         Path(out),
         Path(recipe) if recipe is not None else None,
-        [f"{name}={orjson.dumps(value, default=str).decode()}" for name, value in settings.items()],
+        [f"{name}={_written(value)}" for name, value in settings.items()],
     )
     folder, _ = made.run(Path(out), replace)
     return load(folder)
+
+
+def _written(value: Any) -> str:
+    """A setting as the command line takes it."""
+    return str(value) if isinstance(value, str | Path) else orjson.dumps(value, default=str).decode()
