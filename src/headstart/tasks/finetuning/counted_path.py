@@ -67,8 +67,8 @@ def counted_path(train: Examples, seed: int) -> CountedPath | None:
         if train.task in ("classification", "tagging") and len(learned.occurring) < 2:
             return None
         rows = np.concatenate([np.arange(ends[place] - sizes[place], ends[place]) for place in held])
-        told = CountedWords.fit(learned, labels).scores([train.inputs[place] for place in held])
-        scores[rows] = told - told.mean(0)
+        answers = CountedWords.fit(learned, labels).scores([train.inputs[place] for place in held])
+        scores[rows] = answers - answers.mean(0)
     scale, told = _weigh(train, scores)
     if told < MARGIN:
         return None

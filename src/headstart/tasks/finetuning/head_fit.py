@@ -186,7 +186,7 @@ def _chosen(given: _Given, loss: ExampleLoss, seed: int, fit: _Fit, start: _Weig
             for column, strength in enumerate(STRENGTHS):
                 weights, _ = fit(learned, strength, weights)
                 totals[row, column] += fit.loss(asked, weights) * len(asked.states)
-    row, column = np.unravel_index(int(totals.argmin()), totals.shape)
+    row, column = divmod(int(totals.argmin()), len(STRENGTHS))
     return STRENGTHS[column], shares[row]
 
 
