@@ -92,4 +92,5 @@ def tiny_model(architecture: str, **changes) -> Transformer:
         sizes |= {"encoder_layers": 2}
     if architecture == "encoder":
         sizes |= {"token_types": 2, "pooler": True, "next_sentence": True}
-    return build(TransformerConfig(family="tiny", architecture=architecture, **(sizes | changes)), seed=0)
+    family = {"encoder": "bert", "decoder": "gpt2", "encoder-decoder": "bart"}[architecture]
+    return build(TransformerConfig(family=family, architecture=architecture, **(sizes | changes)), seed=0)
