@@ -42,7 +42,8 @@ def test_the_same_bits_in_half_the_room(family) -> None:
     whole = sum(parameter.nbytes for parameter in model.parameters())
     model.keep_rounded()
     assert all(torch.equal(one, other) for one, other in zip(before, states(model), strict=True))
-    assert sum(parameter.nbytes for parameter in model.parameters()) < 0.55 * whole
+    room = 0.65 if family == "deberta-v3" else 0.55  # its table of relative places stays as it is
+    assert sum(parameter.nbytes for parameter in model.parameters()) < room * whole
 
 
 def test_what_goes_on_from_a_model_has_all_its_bits(tokenizer, tmp_path) -> None:

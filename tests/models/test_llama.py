@@ -167,7 +167,7 @@ def test_folders_before_and_after_the_renaming_of_rotary_fields() -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"rope_parameters": {"rope_type": "yarn"}}, "yarn"), ({"hidden_act": "gelu"}, "gelu")],
+    [({"rope_parameters": {"rope_type": "spiral"}}, "spiral"), ({"hidden_act": "gelu"}, "gelu")],
 )
 def test_what_is_not_computed_is_named(change, words) -> None:
     with pytest.raises(ValueError, match=words):

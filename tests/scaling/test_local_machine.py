@@ -37,7 +37,7 @@ def machine(monkeypatch):
     monkeypatch.setattr(local_machine, "memory_bytes", lambda gpu: 64e9)
     monkeypatch.setattr(local_machine, "random_step_cost", cost)
     for module in (local_machine, dry_running):
-        monkeypatch.setattr(module, "step_cost", lambda recipe: cost(configuration(recipe), recipe))
+        monkeypatch.setattr(module, "step_cost", lambda recipe, **_: cost(configuration(recipe), recipe))
 
 
 @pytest.mark.parametrize("family", ["headstart-encoder", "headstart-decoder"])

@@ -112,7 +112,7 @@ DEBERTA = Family(
         Key("feedforward", "hidden_act", "gelu", values=ACTIVATIONS),
         Key("context", "max_position_embeddings", 512),
         Key("token_types", "type_vocab_size", 0),
-        Key("relative_buckets", "position_buckets"),
+        Key("relative_buckets", "position_buckets", -1),
         Key("norm_epsilon", "layer_norm_eps", 1e-7),
         Key("dropout", "hidden_dropout_prob", 0.1),
         Copy("dropout", "attention_probs_dropout_prob"),

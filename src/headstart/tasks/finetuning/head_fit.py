@@ -25,7 +25,7 @@ STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 1e-1, 1.0)
 FOLDS = 8
 MOST_BYTES = 2**28
 """Of states; of more, a sample of the examples is fitted to."""
-MANY_ROWS = 20_000
+MANY_ROWS = 2_000
 """States, beyond which one fold of them tells enough."""
 STEPS = 100
 COUNTED_SHARES = (0.0, 0.25, 0.5, 1.0)
