@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
 
 from headstart.errors import HeadstartError
 from headstart.page.numbers import amount
@@ -337,9 +336,13 @@ class Repeated(LossLaw):
 
 def lowest_point(function: Callable[[float], float], low: float, high: float) -> float:
     """Where a function with one valley between `low` and `high` is lowest."""
+    from scipy.optimize import minimize_scalar  # slow to load, and the studio's server needs none
+
     return float(minimize_scalar(function, bounds=(low, high), method="bounded", options={"xatol": 1e-9}).x)
 
 
 def zero_of(function: Callable[[float], float], low: float, high: float) -> float:
     """Where a falling function passes zero; `low` where it is below zero from there on."""
+    from scipy.optimize import brentq  # slow to load, and the studio's server needs none
+
     return low if function(low) <= 0 else float(brentq(function, low, high, xtol=1e-10))
