@@ -111,7 +111,7 @@ def test_model_folders_load(finished: Path) -> None:
 
     import headstart as hs
 
-    assert hs.load(finished / "tasks" / "spam").predict("You have won a prize") in ("ham", "spam")
+    assert hs.load(finished / "tasks" / "spam").predict("You have won a prize")["label"] in ("ham", "spam")
     folder = str(finished / "decoder" / "model")
     write = transformers.pipeline("text-generation", model=folder, tokenizer=folder)
     assert write("She was", max_new_tokens=4)[0]["generated_text"].startswith("She was")

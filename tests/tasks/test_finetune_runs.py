@@ -148,7 +148,7 @@ def test_seeds_that_learn_nothing_are_flagged_and_not_kept(encoder, places, spee
 
 
 def test_a_whole_run_with_search_seeds_and_adapter(tmp_path, folders):
-    recipe = LEARNS.model_copy(update={"adapt": "lora", "search": {"learning_rate": [3.0, 1e-2]}})
+    recipe = LEARNS.model_copy(update={"adapt": "lora", "search": {"learning_rate": [1.0, 1e-2]}})
     wrong = recipe.model_copy(update={"search": {"learning": [1]}})
     with pytest.raises(HeadstartError, match="no setting 'learning'"):
         finetune_run(folders / "encoder", folders / "places.train.jsonl", tmp_path / "run", wrong)

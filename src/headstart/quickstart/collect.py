@@ -284,7 +284,7 @@ def _cost(folder: Path, pretraining: list[PretrainedModel], points: list[HeadSta
             {
                 "task": task,
                 "labels": labels,
-                "seconds": statistics.fmean(p["facts"]["seconds"] for p in group),
+                "seconds": statistics.fmean(p["seconds"] for p in group),
                 "flops": statistics.fmean(training_flops(config, p["facts"]["tokens"], row) for p in group),
             }
             for (task, labels), group in groups.items()

@@ -41,7 +41,10 @@ def shorten_test(task: TaskData, most: int) -> TaskData:
 def _point(
     task: str, labels: int | None, system: Any, seed: int, encoder: Path, plan: Plan
 ) -> HeadStartPoint:
-    found = run_point(encoder, _TASKS[task], labels, system, seed, plan.finetune, plan.encoder.precision)
+    recipe = plan.finetune
+    if system == "foundation":  # the plan's rate is for its own narrow encoder
+        recipe = recipe.model_copy(update={"learning_rate": None})
+    found = run_point(encoder, _TASKS[task], labels, system, seed, recipe, plan.encoder.precision)
     return cast(HeadStartPoint, found)
 
 

@@ -131,7 +131,7 @@ def _fitted(
         model.body.embedding.weight.requires_grad_(False)
     learning_weights = learning(model)
     fitted = None
-    if model.head is not None and not scratch and not recipe.reinitialise:
+    if recipe.is_probe:
         fitted = fit_head(loss, states, seed)
         share = fitted.counted_share
         if counted is not None and share == 0:
@@ -144,6 +144,7 @@ def _fitted(
         judge = ExampleLoss(predictor, validation, seed, keep=keep).goodness
     if recipe.is_probe:
         assert fitted is not None
+        model.eval()
         learned = Learned.at_once(fitted.steps, fitted.loss, judge)
     else:
         groups = parameter_groups(model, rate, decay, recipe.weight_decay)

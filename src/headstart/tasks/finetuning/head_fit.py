@@ -2,8 +2,9 @@
 
 A linear layer on given states has one best fit for each strength of regularisation, and a few dozen steps of
 L-BFGS find it. How strong it has to be depends on task, body and number of labels, over factors of thousands,
-so it is chosen by cross-validation within the labels. A body that learns too begins behind such a head, so
-that its first steps do not undo what pre-training gave it (Kumar et al. 2022).
+so it is chosen by cross-validation within the labels. A body that learns too does not begin behind such a
+head (Kumar et al. 2022): it scored no better for it, and large weights on small states made it diverge
+(docs/research-log.md, section 13).
 """
 
 from collections.abc import Callable, Sequence
