@@ -129,7 +129,8 @@ def test_rooms_of_a_package_form_no_circle(package: str) -> None:
 
 
 def test_no_folder_is_a_warehouse() -> None:
-    for folder in {file.parent for file in FILES}:
+    """Other than `cli`, which has a module for each verb, found by its name."""
+    for folder in {file.parent for file in FILES if file.parent.name != "cli"}:
         modules = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
         assert len(modules) <= 22, f"{folder} has {len(modules)} modules: give them rooms"
 

@@ -12,6 +12,7 @@ from headstart.cli.batch import batch
 from headstart.cli.control import control
 from headstart.cli.corpus import corpus
 from headstart.cli.data import data
+from headstart.cli.distill import distill
 from headstart.cli.evaluate import evaluate
 from headstart.cli.export import export
 from headstart.cli.fill_mask import fill_mask
@@ -22,7 +23,7 @@ from headstart.cli.lab import lab
 from headstart.cli.models import models
 from headstart.cli.plan import plan
 from headstart.cli.predict import predict
-from headstart.cli.pretrain import distill, pretrain
+from headstart.cli.pretrain import pretrain
 from headstart.cli.quickstart import quickstart
 from headstart.cli.report import report
 from headstart.cli.serve import serve

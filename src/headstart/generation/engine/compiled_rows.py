@@ -62,7 +62,7 @@ class CompiledRows:
     def admit(self, sequence: Sequence) -> bool:
         """See `Backend`."""
         request = sequence.request
-        keys = [f"{request.adapter}\0{request.salt}".encode()]
+        keys = [request.salt.encode()]
         shared: list[Block] = []
         if self.finds_prefixes(sequence):  # at least one token is read, for the logits after it
             for first in range(0, len(sequence.prompt) - BLOCK, BLOCK):

@@ -44,8 +44,6 @@ class GenerationRequest:
     prompt_logprobs: bool = False
     """Score the prompt's tokens too, with as many likeliest ones. Such a request reads all of its prompt."""
     grammar: Grammar | None = None
-    adapter: str | None = None
-    """The name of a LoRA adapter; None: the model as it is."""
     salt: str = ""
     """Prompts share what was computed for their common beginning only under the same salt."""
     slides: bool = False

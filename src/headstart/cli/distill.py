@@ -1,0 +1,66 @@
+"""`headstart distill`: train a model beside a teacher."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from headstart.cli.options import Replace
+from headstart.cli.pretrain import show_cost
+from headstart.cli.settings import settings_option
+
+
+def distill(
+    teacher: Annotated[Path, typer.Argument(help="The teacher: a model folder, encoder or decoder.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Settings, as in steps=2000. way=states (default), relations, labels or static says what is "
+            "learned of the teacher.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="A tokens folder, a corpus folder, or files of text; way=static can do without.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run folder, with `model` in it; one that exists goes on."),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
+        ),
+    ] = None,
+    list_settings: Annotated[bool, settings_option("distill")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the run would cost, and write nothing.")
+    ] = False,
+    replace: Replace = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Train a small model beside a teacher, or read a static one out of it; a stopped run goes on."""
+    from headstart.errors import HeadstartError
+    from headstart.tasks.distillation.ways import StatesDistillation, distillation
+
+    made = distillation(teacher, data, out, recipe, overrides)
+    if dry_run:
+        from headstart.training.distillation.run import trial
+
+        if not isinstance(made, StatesDistillation) or made.data is not None:
+            raise HeadstartError("--dry-run is for way=states and way=relations, on a tokens folder")
+        show_cost(made.recipe, as_json, trial)
+        return
+    if out is None:
+        raise HeadstartError("say where the run is to be written: --out FOLDER")
+    model, figures = made.run(out, replace)
+    if as_json:
+        typer.echo(orjson.dumps({"model": str(model)} | figures, option=orjson.OPT_INDENT_2).decode())
+    else:
+        typer.echo(f"{made.sentence.format(**figures)}; model in {model}")
