@@ -41,7 +41,7 @@ studio: $(VENV)/.installed-studio $(PAGES)
 
 web: $(PAGES)
 
-$(PAGES): web/package.json web/package-lock.json web/vite.config.ts src/headstart/page/tokens.css \
+$(PAGES): web/package.json web/package-lock.json web/vite.config.ts web/vite.export.config.ts src/headstart/page/tokens.css \
 		$(shell find web/src -type f) | $(WEB)/.installed
 	$(WEB)/bin/python hatch_build.py
 	@touch $@

@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
 
 const PAGE = fileURLToPath(new URL('../src/headstart/page/', import.meta.url))
-const STATIC = fileURLToPath(new URL('../src/headstart/studio/static', import.meta.url))
+export const STATIC = fileURLToPath(new URL('../src/headstart/studio/static', import.meta.url))
 
 /** The tokens of reports, with a second way to the dark set: a reader's own choice of theme. */
-function tokens(): Plugin {
+export function tokens(): Plugin {
   const name = 'virtual:tokens.css'
   return {
     name: 'headstart-tokens',

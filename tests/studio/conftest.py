@@ -1,11 +1,16 @@
 """A tiny run with everything that a studio shows, and a studio over it."""
 
+import os
 import shutil
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 PORT = 8123
+ROOT = Path(__file__).parent.parent.parent
+PAGES = ROOT / "src" / "headstart" / "studio" / "static" / "index.html"
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +56,49 @@ def plain(studio):
     from starlette.testclient import TestClient
 
     return TestClient(studio.guard, base_url=f"http://127.0.0.1:{PORT}", follow_redirects=False)
+
+
+def missing() -> str | None:
+    """What the browser tests lack."""
+    if not PAGES.exists():
+        return "the studio's pages are not built: make web"
+    if chromium() is None:
+        return "there is no Chromium: apt install chromium"
+    return None
+
+
+def chromium() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def address(studio_root):
+    """A studio that listens, and its token."""
+    if (reason := missing()) is not None:
+        if os.environ.get("HEADSTART_BROWSER") == "required":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    import uvicorn
+
+    from headstart.studio.app import create
+
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    app = create([studio_root], port)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{port}", app.token
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def browser(address):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -7,11 +7,8 @@ that is a failure.
 import contextlib
 import io
 import json
-import os
 import re
 import shutil
-import socket
-import threading
 import time
 from pathlib import Path
 
@@ -21,7 +18,6 @@ from headstart.page.numbers import amount, significant
 from headstart.training.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ROOT / "src" / "headstart" / "studio" / "static" / "index.html"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
 
@@ -32,52 +28,6 @@ READY = {
     "run": "[data-ready] .word",
     "scaling": ".plane .law",
 }
-
-
-def missing() -> str | None:
-    """What the browser tests lack."""
-    if not PAGES.exists():
-        return "the studio's pages are not built: make web"
-    if chromium() is None:
-        return "there is no Chromium: apt install chromium"
-    return None
-
-
-def chromium() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def address(studio_root):
-    """A studio that listens, and its token."""
-    if (reason := missing()) is not None:
-        if os.environ.get("HEADSTART_BROWSER") == "required":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    import uvicorn
-
-    from headstart.studio.app import create
-
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    app = create([studio_root], port)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{port}", app.token
-    server.should_exit = True
-    thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def browser(address):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

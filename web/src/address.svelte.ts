@@ -1,4 +1,5 @@
 import { untrack } from 'svelte'
+import { kept } from './api/kept'
 
 /** The state of a view, kept in the address: a view is a link. `#generation?at=runs/mine&k=50` */
 class Address {
@@ -6,6 +7,7 @@ class Address {
   values = $state<Record<string, string>>({})
 
   constructor() {
+    if (kept && !location.hash) history.replaceState(null, '', kept.hash)
     this.read()
     addEventListener('hashchange', () => this.read())
   }

@@ -2,11 +2,16 @@
 import type { Component } from 'svelte'
 import type { Folder } from './api/types'
 
+export const GROUPS = ['data', 'model', 'training', 'use'] as const
+export type Group = (typeof GROUPS)[number]
+
 export interface View {
   path: string
   title: string
   key: string
   about: string
+  /** Where the view stands in the chain from text to answers: the navigation is in this order. */
+  group: Group
   takes: (folder: Folder) => boolean
   load: () => Promise<{ default: Component }>
 }
@@ -15,22 +20,25 @@ const writes = (folder: Folder) => folder.architecture !== 'encoder' && ['run', 
 
 export const VIEWS: View[] = [
   {
-    path: 'run', title: 'The run', key: 'r', about: 'one training step as one picture, and the whole run live',
+    path: 'run', title: 'The run', key: 'r', group: 'training', about: 'one training step as one picture, and the whole run live',
     takes: (folder) => folder.kind === 'run', load: () => import('./views/run/View.svelte'),
   },
   {
-    path: 'generation', title: 'Generation', key: 'w', about: 'how the next token comes about, and every way that was tried',
+    path: 'generation', title: 'Generation', key: 'w', group: 'model', about: 'how the next token comes about, and every way that was tried',
     takes: (folder) => writes(folder) && folder.family !== null, load: () => import('./views/generation/View.svelte'),
   },
   {
-    path: 'scaling', title: 'Scaling', key: 's', about: 'how large a model should be for its compute, by which law',
+    path: 'scaling', title: 'Scaling', key: 's', group: 'training', about: 'how large a model should be for its compute, by which law',
     takes: () => false, load: () => import('./views/scaling/View.svelte'),
   },
 ]
 
 export const HOME: View = {
-  path: 'home', title: 'Home', key: 'h', about: 'what lies in your folders', takes: () => true,
+  path: 'home', title: 'Home', key: 'h', group: 'data', about: 'what lies in your folders', takes: () => true,
   load: () => import('./views/home/View.svelte'),
 }
+
+/** The views as the navigation has them. */
+export const NAVIGATION = GROUPS.map((group) => ({ group, views: VIEWS.filter((view) => view.group === group) })).filter((one) => one.views.length)
 
 export const viewAt = (path: string): View => VIEWS.find((view) => view.path === path) ?? HOME

@@ -39,7 +39,8 @@ class Studio:
 
 
 def _studio(request: Request) -> Studio:
-    found: Studio = request.app.state.studio
+    """The one of the application; an export's own requests bring one that changes nothing."""
+    found: Studio = request.scope.get("studio", request.app.state.studio)
     return found
 
 

@@ -1,4 +1,5 @@
 import { decode, type Frame } from './frame'
+import { found, kept, remember, type Asked } from './kept'
 
 /** A failure in the server's own sentence. */
 export class Refusal extends Error {
@@ -13,44 +14,56 @@ export class Refusal extends Error {
 
 const API = 'api/v1'
 
-async function answer(path: string, init?: RequestInit): Promise<Response> {
+async function answer(asked: Asked, signal?: AbortSignal): Promise<Response> {
+  if (kept) {
+    const inside = found(asked)
+    if (inside) return inside
+    throw new Refusal(404, 'kept', 'this page holds what was looked at when it was exported, and not this; `headstart studio` shows the rest')
+  }
+  const post = asked.method === 'POST'
+  const init: RequestInit = post ? { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(asked.body) } : {}
+  const query = asked.query ? `?${new URLSearchParams(asked.query)}` : ''
   let response: Response
   try {
-    response = await fetch(`${API}/${path}`, init)
+    response = await fetch(`${API}/${asked.path}${query}`, { ...init, signal })
   } catch (error) {
-    if (init?.signal?.aborted) throw error
+    if (signal?.aborted) throw error
     throw new Refusal(0, 'server', 'the studio does not answer; is `headstart studio` still running?')
   }
-  if (response.ok) return response
+  if (response.ok) {
+    remember(asked)
+    return response
+  }
   const said = await response.json().catch(() => null)
   throw new Refusal(response.status, said?.error?.type ?? 'http', said?.error?.message ?? response.statusText)
 }
 
-function query(values: Record<string, string | number>): string {
-  return new URLSearchParams(Object.entries(values).map(([key, value]) => [key, String(value)])).toString()
+function getting(path: string, values: Record<string, string | number>): Asked {
+  return { method: 'GET', path, query: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)])) }
 }
 
 export async function get<T>(path: string, values: Record<string, string | number> = {}): Promise<T> {
-  return (await answer(`${path}?${query(values)}`)).json()
+  return (await answer(getting(path, values))).json()
 }
 
 export async function getFrame<T>(path: string, values: Record<string, string | number>): Promise<Frame<T>> {
-  return decode<T>(await (await answer(`${path}?${query(values)}`)).arrayBuffer())
+  return decode<T>(await (await answer(getting(path, values))).arrayBuffer())
 }
 
-function body(value: unknown): RequestInit {
-  return { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) }
+export async function post<T>(path: string, body: unknown): Promise<T> {
+  return (await answer({ method: 'POST', path, body })).json()
 }
 
-export async function post<T>(path: string, value: unknown): Promise<T> {
-  return (await answer(path, body(value))).json()
+export async function postFrame<T>(path: string, body: unknown): Promise<Frame<T>> {
+  return decode<T>(await (await answer({ method: 'POST', path, body })).arrayBuffer())
 }
 
-export async function postFrame<T>(path: string, value: unknown): Promise<Frame<T>> {
-  return decode<T>(await (await answer(path, body(value))).arrayBuffer())
+/** The page of a view, with all that it has asked for. */
+export async function exported(view: string, hash: string, asked: Asked[]): Promise<Blob> {
+  return (await answer({ method: 'POST', path: 'export', body: { view, hash, asked } })).blob()
 }
 
-/** Where server-sent events of a run come from. */
-export function eventsOf(at: string, after: string): EventSource {
-  return new EventSource(`${API}/events?${query({ at, after })}`)
+/** Where server-sent events of a run come from; a page that was exported has none. */
+export function eventsOf(at: string, after: string): EventSource | null {
+  return kept ? null : new EventSource(`${API}/events?${new URLSearchParams({ at, after })}`)
 }

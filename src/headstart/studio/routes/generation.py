@@ -1,11 +1,13 @@
 """The Generation view: a model's facts, a forward pass, one row of attention, a beam search."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from headstart.studio.state import StudioState, frame
+from headstart.studio.export import Asked as Request
+from headstart.studio.state import Studio, StudioState, frame
 
 router = APIRouter()
 
@@ -117,3 +119,16 @@ async def continue_text(studio: StudioState, asked: Continue) -> Response:
     given = {"ids": asked.ids, "source": asked.source, "settings": asked.settings.model_dump()}
     folder = studio.folders.find(asked.at)
     return frame(await studio.worker.ask("continue", folder, asked.view, asked.turn, **given))
+
+
+def reach(studio: Studio, asked: Sequence[Request]) -> list[Request]:
+    """The text that was shown last, at every state of the run: what the scrubber moves through."""
+    shown = [one.body for one in asked if one.path == "trace" and one.body is not None]
+    accounts = [one.query["at"] for one in asked if one.path == "folder" and "at" in one.query]
+    if not shown or not accounts:
+        return []
+    states = [state.at for state in studio.folders.states(accounts[-1])]
+    models = [one.query for one in asked if one.path == "model"]
+    return [Request("model", {**models[-1], "at": at}) for at in states if models] + [
+        Request("trace", body={**shown[-1], "at": at}) for at in states
+    ]

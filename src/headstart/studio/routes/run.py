@@ -1,5 +1,6 @@
 """The run view: metrics, events as they come, captures, and the steering wheel."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,8 +12,9 @@ from pydantic import BaseModel, Field
 from headstart.errors import HeadstartError
 from headstart.folder import read_json
 from headstart.studio.events import history, statistics_of, stream
+from headstart.studio.export import Asked
 from headstart.studio.frames import encode, quantised
-from headstart.studio.state import StudioState, frame
+from headstart.studio.state import Studio, StudioState, frame
 from headstart.training.control import NUMBERS, send
 
 router = APIRouter()
@@ -100,6 +102,20 @@ def control(studio: StudioState, asked: Control) -> Sent:
     values = {} if asked.number is None or name is None else {name: asked.number}
     send(studio.run_folder(asked.at), asked.action, **values)
     return Sent(sent=asked.action)
+
+
+def reach(studio: Studio, asked: Sequence[Asked]) -> list[Asked]:
+    """Every captured step of the run that was shown last, its first row."""
+    ats = [one.query["at"] for one in asked if one.path == "metrics" and "at" in one.query]
+    if not ats:
+        return []
+    at = ats[-1]
+    steps = kept(studio, at).captures
+    return [
+        Asked("folder", {"at": at}), Asked("metrics", {"at": at, "points": "2000"}),
+        Asked("kept", {"at": at}),
+        *(Asked("capture", {"at": at, "step": str(step), "row": "0"}) for step in steps),
+    ]  # fmt: skip
 
 
 def _captured(folder: Path, row: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

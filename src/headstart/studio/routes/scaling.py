@@ -3,11 +3,15 @@
 The browser draws the curves from these constants; `web/src/arithmetic/law.ts` is held to `scaling.laws`.
 """
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from headstart.scaling.laws import Allocation, Parametric
 from headstart.scaling.published import ALLOCATIONS, LOSS_LAWS, models
+from headstart.studio.export import Asked
+from headstart.studio.state import Studio
 
 router = APIRouter()
 
@@ -72,3 +76,8 @@ def _allocation(law: Allocation) -> Law:
         name=law.name, source=law.source, note=law.note, parameters=law.reach.parameters,
         tokens=law.reach.tokens, constants=None, draws=[], power=(law.coefficient, law.exponent),
     )  # fmt: skip
+
+
+def reach(studio: Studio, asked: Sequence[Asked]) -> list[Asked]:
+    """The laws are all that the sliders need."""
+    return [Asked("laws")]

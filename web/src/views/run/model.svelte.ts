@@ -111,6 +111,7 @@ export class Run {
 
   private follow(after: string): void {
     this.source = eventsOf(this.at, after)
+    if (!this.source) return
     this.source.onopen = () => (this.connected = true)
     this.source.onerror = () => (this.connected = false)
     this.source.addEventListener('metrics', (message) => this.waiting.push(...(JSON.parse(message.data) as RunEvent[])))
