@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
@@ -10,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from headstart.errors import HeadstartError
 from headstart.generation.chat import chat_ids, render
+from headstart.generation.template_process import TemplateProcess
 from headstart.tokenizer.folder import open_tokenizer
 
 CHATML = (
@@ -158,3 +160,17 @@ def test_a_conversation_of_nothing(both) -> None:
     ours, _ = both(CHATML)
     with pytest.raises(HeadstartError, match="without a message"):
         chat_ids(ours, [])
+
+
+def test_the_child_looks_for_jinja_where_its_parent_does(tmp_path, monkeypatch) -> None:
+    """As where the package lies on PYTHONPATH, in an archive, or where Ray puts it."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    (tmp_path / "jinja2.py").write_text("raise RuntimeError('found beside the parent')")
+    with pytest.raises(ValueError, match="found beside the parent"):
+        TemplateProcess().fill("{{ x }}", {"x": "y"})
+
+
+def test_the_child_does_without_the_package(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    (tmp_path / "headstart.py").write_text("raise RuntimeError('the child has no need of this')")
+    assert TemplateProcess().fill("{{ x }}", {"x": "y"}) == "y"

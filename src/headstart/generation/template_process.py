@@ -7,7 +7,7 @@ fills it: the child may hold `MEMORY` bytes, and the system kills it when one co
 
 The child reads one request a line, `{"template": ..., "variables": {...}, "around": [..., ...]}`, and writes
 one answer a line: `{"text": ...}` or `{"error": ...}`. It runs this file alone, so that it starts in a tenth
-of a second.
+of a second, and it looks for Jinja where the parent looks for modules, whatever that has added to the path.
 """
 
 import json
@@ -17,9 +17,10 @@ import sys
 import threading
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headstart.folder import JSONObject
+if TYPE_CHECKING:  # the child does without the package
+    from headstart.folder import JSONObject
 
 SECONDS = 5
 MEMORY = 1 << 29
@@ -35,7 +36,7 @@ class TemplateProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._owner = 0  # the process that started the child: a fork must not share its pipes
 
-    def fill(self, template: str, variables: JSONObject, around: tuple[str, str] = ("", "")) -> str:
+    def fill(self, template: str, variables: "JSONObject", around: tuple[str, str] = ("", "")) -> str:
         """The text of a template.
 
         Args:
@@ -80,9 +81,14 @@ class TemplateProcess:
             child.wait()
 
     def _started(self) -> "subprocess.Popen[bytes]":
+        from headstart.workers import environment_of_child
+
         if self._child is None or self._owner != os.getpid() or self._child.poll() is not None:
             self._child = subprocess.Popen(
-                [sys.executable, "-I", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-P", __file__],
+                env=environment_of_child(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
             )
             self._owner = os.getpid()
         return self._child

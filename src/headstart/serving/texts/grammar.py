@@ -27,6 +27,7 @@ from headstart.serving.served_model import TransformerModel
 from headstart.serving.service import Asked
 from headstart.serving.texts.bodies import ResponseFormat
 from headstart.tokenizer.base import Tokenizer
+from headstart.workers import environment_of_child
 
 SCHEMA_BYTES, SCHEMA_DEPTH, COMPILE_SECONDS, KEPT = 64 << 10, 32, 2, 256
 COMPILE = f"""
@@ -161,7 +162,12 @@ def refuse_slow(grammar: str) -> None:
         RequestError: it is wrong, or takes more than `COMPILE_SECONDS` of processor time.
     """
     done = subprocess.run(
-        [sys.executable, "-c", COMPILE], input=grammar, capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", COMPILE],
+        env=environment_of_child(),
+        input=grammar,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode or done.stdout.strip():
         why = done.stdout.strip()[:300] or f"it takes more than {COMPILE_SECONDS} seconds to compile"
