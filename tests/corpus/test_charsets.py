@@ -88,3 +88,40 @@ def test_one_bad_byte_eats_no_letter_behind_it(place: int, codec: str) -> None:
 def test_a_page_that_the_crawler_cut_inside_a_character() -> None:
     text, _ = decode(f"<meta charset=utf-8>{RUSSIAN}".encode()[:-3], "iso-8859-1")
     assert RUSSIAN[:-3] in text
+
+
+@pytest.mark.parametrize(
+    ("label", "content", "text"),
+    [
+        ("euc-jp", b"\xad\xa1\xad\xea\xfc\xe2\xa1\xc1\xa1\xdd", "①㈱髙～－"),  # rows 13 and 92
+        ("euc-jp", b"\x8f\xb0\xa1\xa4\xa2a\x8e\xb1", "丂あaｱ"),  # JIS X 0212, half a width
+        ("euc-jp", b"\xa4\xa2\xff\xa4a\xa4\xa4", "あ\ufffd\ufffdaい"),
+        ("iso-2022-jp", b"\x1b$B-!-j\x1b(Ba\x1b(J\\\x1b(I66", "①㈱a¥ｶｶ"),
+        ("iso-2022-jp", b'\x1b$B$"\n$$\x1b(B', "あ\nい"),
+        ("iso-2022-kr", b"\x1b$)C\x0e>H3g\x0f", "안녕"),
+        ("hz-gb-2312", b"~{<:Ky2;S{~} ab", "己所不欲 ab"),
+        ("koi8-u", b"\xae\xbe", "ўЎ"),
+        ("gbk", b"\x80 ab", "€ ab"),
+        ("gb18030", b"\xa6\xd9\xa8\xbc", "︐ḿ"),  # the edition of 2022
+        ("windows-1253", b"\xe1\xaa", "α\ufffd"),
+        ("x-user-defined", b"\x93hi\x94", "“hi”"),
+        ("utf-16le", RUSSIAN.encode("utf-16-le"), RUSSIAN),
+        ("utf-16be", b"".join(bytes([0, sign]) for sign in b"plain English"), "plain English"),
+        ("utf-16", b"plain English with a \0 in it", "plain English with a \0 in it"),
+        (None, "<p>plain English</p>".encode("utf-16-le"), "<p>plain English</p>"),
+    ],
+)
+def test_where_codecs_differ_from_the_standard(label: str | None, content: bytes, text: str) -> None:
+    assert decode(content, label)[0] == text
+
+
+@given(st.binary(max_size=60), st.sampled_from(["euc-jp", "iso-2022-jp", "hz-gb-2312", "iso-2022-kr"]))
+def test_any_bytes_are_text(content: bytes, label: str) -> None:
+    assert isinstance(decode(content + b"\x1b$B~{", label)[0], str)
+
+
+@given(st.text(st.sampled_from("あ亜髙①ｱa\n漢字カナ"), max_size=30))
+def test_japanese_comes_back(text: str) -> None:
+    plain = "".join(sign for sign in text if sign not in "髙①ｱ")
+    assert decode(plain.encode("euc_jp"), "euc-jp")[0] == plain
+    assert decode(plain.encode("iso2022_jp"), "iso-2022-jp")[0] == plain

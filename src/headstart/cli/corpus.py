@@ -48,7 +48,7 @@ def build(
         typer.Argument(
             metavar="INPUT... [KEY=VALUE...]",
             help="Files, folders or patterns: WARC, WET, ARC, HTML, text, Markdown, JSONL, CSV, Parquet, "
-            "MediaWiki dumps; settings, as in languages=any.",
+            "MediaWiki dumps, a .zip of them; settings, as in languages=any.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The corpus folder to write.")],

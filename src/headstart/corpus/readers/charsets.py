@@ -10,11 +10,14 @@ import re
 
 from resiliparse.parse.encoding import detect_encoding
 
+from headstart.corpus.readers.japanese_charsets import decode_euc_jp, decode_iso_2022_jp
+
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 # Python's codec, and the labels that mean it (https://encoding.spec.whatwg.org/#names-and-labels). A legacy
 # label means the larger set of characters that is in use under it: latin1 is windows-1252, gb2312 is GB18030.
+# The standard gives up hz and iso-2022-kr, with which scripts can be hidden; texts in them can be read.
 _LABELS = """
 utf-8: unicode-1-1-utf-8 unicode11utf8 unicode20utf8 utf-8 utf8 x-unicode20utf8
 cp866: 866 cp866 csibm866 ibm866
@@ -40,7 +43,7 @@ cp874: dos-874 iso-8859-11 iso8859-11 iso885911 tis-620 windows-874
 cp1250: cp1250 windows-1250 x-cp1250
 cp1251: cp1251 windows-1251 x-cp1251
 cp1252: ansi_x3.4-1968 ascii cp1252 cp819 csisolatin1 ibm819 iso-8859-1 iso-ir-100 iso8859-1 iso88591
- iso_8859-1 iso_8859-1:1987 l1 latin1 us-ascii windows-1252 x-cp1252
+ iso_8859-1 iso_8859-1:1987 l1 latin1 us-ascii windows-1252 x-cp1252 x-user-defined
 cp1253: cp1253 windows-1253 x-cp1253
 cp1254: cp1254 csisolatin5 iso-8859-9 iso-ir-148 iso8859-9 iso88599 iso_8859-9 iso_8859-9:1989 l5 latin5
  windows-1254 x-cp1254
@@ -51,11 +54,13 @@ cp1258: cp1258 windows-1258 x-cp1258
 mac_cyrillic: x-mac-cyrillic x-mac-ukrainian
 gb18030: chinese csgb2312 csiso58gb231280 gb2312 gb_2312 gb_2312-80 gbk iso-ir-58 x-gbk gb18030
 big5hkscs: big5 big5-hkscs cn-big5 csbig5 x-x-big5
-euc_jis_2004: cseucpkdfmtjapanese euc-jp x-euc-jp
-iso2022_jp: csiso2022jp iso-2022-jp
+euc-jp: cseucpkdfmtjapanese euc-jp x-euc-jp
+iso-2022-jp: csiso2022jp iso-2022-jp
 cp932: csshiftjis ms932 ms_kanji shift-jis shift_jis sjis windows-31j x-sjis
 cp949: cseuckr csksc56011987 euc-kr iso-ir-149 korean ks_c_5601-1987 ks_c_5601-1989 ksc5601 ksc_5601
  windows-949
+hz: hz-gb-2312
+iso2022_kr: csiso2022kr iso-2022-kr
 utf-16-be: unicodefffe utf-16be
 utf-16-le: csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff utf-16 utf-16le
 """
@@ -75,6 +80,16 @@ _IN_CONTENT = re.compile(rb"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE
 _XML = re.compile(rb"\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})[\"']", re.IGNORECASE)
 _LOOKED_AT = 4096  # bytes in which a document says its charset; the standard's 1,024 are often too few
 _ESCAPES = (b"\x1b$", b"\x1b(J", b"\x1b(I")  # of ISO-2022-JP
+_KOREAN = b"\x1b$)C"
+# Where Python's codecs differ from the standard's tables.
+_AFTERWARDS = {
+    "koi8_u": str.maketrans("╝╬", "ўЎ"),
+    "gb18030": str.maketrans(  # the edition of 2022
+        "\ue78d\ue78e\ue78f\ue790\ue791\ue792\ue793\ue794\ue795\ue796\ue7c7\ue81e\ue826\ue82b\ue82c\ue832\ue843\ue854\ue864",
+        "︐︒︑︓︔︕︖︗︘︙ḿ\u9fb4\u9fb5\u9fb6\u9fb7\u9fb8\u9fb9\u9fba\u9fbb",
+    ),
+}
+_OWN = {"euc-jp": decode_euc_jp, "iso-2022-jp": decode_iso_2022_jp}
 # Of bytes that are UTF-8 but for some: characters of several bytes for each place that is none.
 _GOOD_FOR_EACH_BAD = 4
 _SEVERAL_BYTES = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -97,7 +112,7 @@ def decode(payload: bytes, transport: str | None = None) -> tuple[str, bool]:
         if payload.startswith(mark):
             rest = payload[len(mark) :]
             return decode_as(rest, codec), codec == "utf-8" and _is_utf8(rest)
-    if not _has_escapes(payload) and _is_utf8(payload):
+    if not _of_seven_or_sixteen_bits(payload) and _is_utf8(payload):
         return payload.decode(), True
     return decode_as(payload, codec_for(payload, transport)), False
 
@@ -105,9 +120,13 @@ def decode(payload: bytes, transport: str | None = None) -> tuple[str, bool]:
 def codec_for(payload: bytes, transport: str | None = None) -> str:
     """The codec of bytes without a mark that are not plainly UTF-8."""
     declared = codec_of(transport) or declared_codec(payload)
+    if b"\0" in payload and (wide := _wide(payload, declared)):
+        return wide
     if _has_escapes(payload):
-        if declared in (None, "iso2022_jp"):
-            return "iso2022_jp"
+        if declared in (None, "iso-2022-jp", "iso2022_kr"):
+            return "iso2022_kr" if _KOREAN in payload else "iso-2022-jp"
+    elif declared == "hz" and b"~{" in payload:
+        return declared
     elif _nearly_utf8(payload):
         return "utf-8"
     if declared == "utf-8" and not _hardly_utf8(payload):
@@ -134,6 +153,21 @@ def declared_codec(payload: bytes) -> str | None:
             # A tag that could be read is in no charset of two bytes a letter.
             return "utf-8" if codec.startswith("utf-16") else codec
     return None
+
+
+def _of_seven_or_sixteen_bits(payload: bytes) -> bool:
+    """Whether bytes may be valid UTF-8 and yet mean something else."""
+    return b"\0" in payload or b"~{" in payload or _has_escapes(payload)
+
+
+def _wide(payload: bytes, declared: str | None) -> str | None:
+    """The codec of UTF-16 without a mark: the zero bytes of its ASCII signs stand at every second place."""
+    sample = payload[:_LOOKED_AT]
+    first, second = sample[::2].count(0), sample[1::2].count(0)
+    often = max(1, len(sample) // (64 if declared in ("utf-16-le", "utf-16-be") else 4))
+    if max(first, second) <= max(often, 16 * min(first, second)):
+        return None
+    return "utf-16-le" if first < second else "utf-16-be"
 
 
 def _has_escapes(payload: bytes) -> bool:
@@ -177,7 +211,10 @@ def _guessed(payload: bytes) -> str:
 
 def decode_as(payload: bytes, codec: str) -> str:
     """Bytes of a known charset as text; what cannot be read costs itself alone."""
-    return payload.decode(codec, _ONE_CHARACTER)
+    if codec in _OWN:
+        return _OWN[codec](payload)
+    text = payload.decode(codec, _ONE_CHARACTER)
+    return text.translate(_AFTERWARDS[codec]) if codec in _AFTERWARDS else text
 
 
 def _one_character(error: UnicodeError) -> tuple[str, int]:
@@ -187,10 +224,12 @@ def _one_character(error: UnicodeError) -> tuple[str, int]:
     """
     assert isinstance(error, UnicodeDecodeError)
     data, start, end = error.object, error.start, error.end
-    if error.encoding.startswith(("utf", "gb", "euc", "big5", "cp9", "iso2022", "shift")):
+    if error.encoding == "gb18030" and data[start] == 0x80:
+        return "€", start + 1  # as GBK has it
+    if error.encoding.startswith(("utf", "gb", "euc", "big5", "cp9", "iso2022", "shift", "hz")):
         ascii_behind = next((at for at in range(start + 1, end) if data[at] < 0x80), end)
         return "\ufffd", max(ascii_behind, start + 1)
-    return "".join(map(chr, data[start:end])), end
+    return "".join(chr(byte) if byte < 0xA0 else "\ufffd" for byte in data[start:end]), end
 
 
 _ONE_CHARACTER = "headstart.one_character"

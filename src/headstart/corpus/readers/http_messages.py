@@ -4,6 +4,7 @@ unpacked and joined since (RFC 9110, RFC 9112; warcio and browsers are as lenien
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,7 @@ class Headers:
 
 def media_type(content_type: str) -> str:
     """`text/html` of `Text/HTML; charset=utf-8`."""
-    return content_type.partition(";")[0].strip().lower()
+    return re.split(r"[;,\s]", content_type.strip(" \t\"'"), maxsplit=1)[0].strip("\"'").lower()
 
 
 def charset(content_type: str) -> str | None:
@@ -100,9 +101,8 @@ def content_of(headers: Headers, body: bytes) -> bytes:
     """
     if "chunked" in headers.get("transfer-encoding").lower():
         body = _joined(body)
-    codings = headers.get("content-encoding").lower().replace(" ", "").split(",")
-    for coding in reversed(codings):
-        body = _undone(coding, body)
+    for coding in reversed(headers.get("content-encoding").lower().split(",")):
+        body = _undone(coding.partition(";")[0].strip(" \t\"'"), body)
     return body
 
 
@@ -131,38 +131,39 @@ def _joined(body: bytes) -> bytes:
 
 
 def _undone(coding: str, body: bytes) -> bytes:
-    if coding in ("gzip", "x-gzip") and body.startswith(b"\x1f\x8b"):
-        return _unpacked(body, lambda: zlib.decompressobj(wbits=31))
-    if coding == "deflate":
-        return _inflated(body)
-    if coding == "zstd" and body.startswith(b"\x28\xb5\x2f\xfd"):
-        return _unpacked(body, lambda: zstandard.ZstdDecompressor().decompressobj())
-    if coding == "br":
-        return _unbrotli(body)
+    """A body without one coding. What it begins with says more than the header, which is often wrong."""
     if coding in ("compress", "x-compress") and body.startswith(b"\x1f\x9d"):
         raise BrokenMessage(f"content coding {coding}, which is not read")
-    return body  # as the crawler unpacked it, or a name that is no coding
+    if body.startswith(b"\x1f\x8b"):
+        return _unpacked(body, lambda: zlib.decompressobj(wbits=31))
+    if body.startswith(b"\x28\xb5\x2f\xfd"):
+        return _unpacked(body, lambda: zstandard.ZstdDecompressor().decompressobj())
+    if coding not in _CODINGS or not body:
+        return body
+    if coding not in _WITHOUT_MAGIC and _is_text(body):
+        return body  # as the crawler unpacked it
+    for undo in _WITHOUT_MAGIC.get(coding, _GUESSED):
+        with suppress(BrokenMessage):
+            return undo(body)
+    if _is_text(body):
+        return body
+    raise BrokenMessage("broken HTTP payload")
 
 
 def _inflated(body: bytes) -> bytes:
     """zlib's format, as the standard has it, or what many servers mean: deflate without a frame."""
     if len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0:
         return _unpacked(body, zlib.decompressobj)
-    try:
-        return _unpacked(body, lambda: zlib.decompressobj(wbits=-15))
-    except BrokenMessage:
-        if _is_text(body):
-            return body
-        raise
+    return _unpacked(body, lambda: zlib.decompressobj(wbits=-15))
 
 
 def _unbrotli(body: bytes) -> bytes:
-    try:
-        return _unpacked(body, brotli.Decompressor)
-    except BrokenMessage:
-        if _is_text(body):
-            return body
-        raise
+    return _unpacked(body, brotli.Decompressor)
+
+
+_CODINGS = ("gzip", "x-gzip", "deflate", "x-deflate", "br", "zstd", "compress", "x-compress")
+_GUESSED = (_inflated, _unbrotli)
+_WITHOUT_MAGIC = {"deflate": (_inflated,), "x-deflate": (_inflated,), "br": (_unbrotli, _inflated)}
 
 
 def _is_text(body: bytes) -> bool:

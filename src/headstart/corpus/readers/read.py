@@ -15,6 +15,7 @@ from headstart.corpus.readers.storage import is_remote, local_path, printable
 from headstart.corpus.readers.tables import read_csv, read_jsonl, read_parquet
 from headstart.corpus.readers.text_files import read_file
 from headstart.corpus.readers.web_records import read_web
+from headstart.corpus.readers.zip_files import split_address
 
 Fields = Mapping[str, str]
 _READERS: dict[str, Callable[[Source, int, int, Fields], Iterator[Raw | Skip]]] = {
@@ -59,6 +60,9 @@ def iterate_raw(inputs: Sequence[Path | str]) -> Iterator[str]:
 
 
 def _folder(source: Source) -> str:
+    if within := split_address(source.address):
+        archive, member = map(PurePosixPath, within)
+        return printable(member.parent.name or archive.stem)
     if is_remote(source.address):
         return PurePosixPath(source.address).parent.name or "text"
     return printable(Path(local_path(source.address)).resolve().parent.name) or "text"

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
+from headstart.corpus.readers import zip_files
 from headstart.corpus.readers.records import Skip
 from headstart.corpus.readers.storage import (
     PACKINGS,
     filesystem,
     is_remote,
     local_path,
+    open_file,
     pinned,
     printable,
 )
@@ -45,6 +47,7 @@ LEAST_PART, MOST_PART, TASKS = 2_000_000, 64_000_000, 4_096
 PACKED_TEXT = 4  # bytes of text in a byte of Parquet or of packed text, about
 LEAST_WARC = 8_000_000  # most of which is no text
 _DIGESTED = 65_536  # bytes of each sample of a digest
+_UNKNOWN, _UNREADABLE = "unknown file extension", "cannot be read: "
 # A file that can only be read from its beginning is read so by every part; so it is cut less finely.
 SEQUENTIAL_PARTS = 8
 
@@ -62,7 +65,12 @@ class Source:
     @property
     def packed(self) -> bool:
         """Whether it has to be unpacked."""
-        return self.address.lower().endswith(PACKINGS)
+        return self.address.lower().endswith(PACKINGS) or self.in_archive
+
+    @property
+    def in_archive(self) -> bool:
+        """Whether it is a member of a .zip, which is read from its beginning."""
+        return zip_files.split_address(self.address) is not None
 
 
 @dataclass(frozen=True)
@@ -96,36 +104,60 @@ def find_sources(
         address = local_path(str(given))
         listed = _remote(address) if is_remote(address) else _local(address, leave_out)
         for path, label, named in listed:
-            format = format_of(path)
-            if format is None and named:
-                raise HeadstartError(
-                    f"cannot tell what {given} holds{nearest(PurePosixPath(path).suffix, FORMATS)} "
-                    f"(also with {', '.join(PACKINGS)})"
-                )
-            try:
-                if format is None:
-                    raise ValueError("unknown file extension")
-                size, digest = _measured(path)
-            except (OSError, ValueError) as error:
-                reason = (getattr(error, "strerror", None) or str(error)).lower()
-                if named:
+            found = _members(path, label) if zip_files.is_zip(path) else [_source(path, label)]
+            for one in found:
+                if isinstance(one, Source):
+                    sources.append(one)
+                elif not named or one.source != label:
+                    skipped.append(Skip(printable(one.source), one.reason))
+                elif one.reason == _UNKNOWN:
+                    raise HeadstartError(
+                        f"cannot tell what {given} holds{nearest(PurePosixPath(path).suffix, FORMATS)} "
+                        f"(also with {', '.join(PACKINGS)}, or in a .zip)"
+                    )
+                else:
+                    reason = one.reason.removeprefix(_UNREADABLE)
                     raise HeadstartError(
                         f"cannot read {printable(str(given))} ({reason}); make it readable or leave it out"
-                    ) from None
-                skipped.append(
-                    Skip(printable(label), reason if format is None else f"cannot be read: {reason}")
-                )
-                continue
-            sources.append(Source(_as_text(path), printable(label), format, size, digest))
+                    )
     if not sources:
         where = ", ".join(str(given) for given in inputs) or "no input"
-        raise HeadstartError(f"nothing to read in {where}: give files or folders of {', '.join(FORMATS)}")
+        raise HeadstartError(
+            f"nothing to read in {where}: give files, folders or a .zip of {', '.join(FORMATS)}"
+        )
     repeated = {label for label, count in Counter(source.label for source in sources).items() if count > 1}
     sources = [
         Source(**vars(source) | {"label": source.address}) if source.label in repeated else source
         for source in sources
     ]
     return sorted(sources, key=lambda source: source.label), skipped
+
+
+def _source(path: str, label: str) -> Source | Skip:
+    format = format_of(path)
+    if format is None:
+        return Skip(label, _UNKNOWN)
+    try:
+        size, digest = _measured(path)
+    except (OSError, ValueError) as error:
+        return Skip(label, _UNREADABLE + (getattr(error, "strerror", None) or str(error)).lower())
+    return Source(_as_text(path), printable(label), format, size, digest)
+
+
+def _members(path: str, label: str) -> Iterator[Source | Skip]:
+    """The files in an archive; what changes with one is its checksum."""
+    archive = _as_text(path)
+    try:
+        with open_file(path) as file:
+            for name, size, checksum in zip_files.members(file):
+                format, within = format_of(name), f"{label}/{name}"
+                if format is None:
+                    yield Skip(within, _UNKNOWN)
+                else:
+                    address = zip_files.member_address(archive, name)
+                    yield Source(address, printable(within), format, size, f"{checksum:08x}{size:x}")
+    except (OSError, ValueError) as error:
+        yield Skip(label, _UNREADABLE + (getattr(error, "strerror", None) or str(error)).lower())
 
 
 def _as_text(path: str) -> str:
@@ -238,8 +270,11 @@ def plan_tasks(sources: list[Source]) -> list[Task]:
             continue
         parts = -(-source.size // part)
         packed_text = source.format == "parquet" or (source.packed and source.format != "warc")
-        if source.format in ("html", "text") or (
-            source.format == "warc" and source.address.lower().endswith((".bz2", ".xz"))
+        streamed = source.in_archive or source.address.lower().endswith((".bz2", ".xz"))
+        if (
+            source.format in ("html", "text")
+            or (source.format == "warc" and streamed)
+            or (source.format == "parquet" and source.in_archive)
         ):
             parts = 1
         elif source.format == "warc":

@@ -11,6 +11,7 @@ import lzma
 import mmap
 import os
 import re
+import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from urllib.parse import unquote_to_bytes
 import zstandard
 from isal import isal_zlib  # unpacks more than twice as fast as zlib
 
+from headstart.corpus.readers import zip_files
 from headstart.corpus.readers.charsets import MARKS
 from headstart.errors import HeadstartError
 
@@ -107,7 +109,13 @@ def pinned(address: str) -> str:
 
 
 def open_file(address: str) -> BinaryIO:
-    """An input file, opened for reading and seeking."""
+    """An input file, opened for reading and seeking.
+
+    Raises:
+        OSError: it cannot be read, or is a damaged member of an archive.
+    """
+    if zip_files.split_address(address):
+        return _copied(unpacked(address))
     if is_remote(address):
         system, path = filesystem(address)
         return cast(BinaryIO, system.open(path, "rb"))
@@ -227,6 +235,10 @@ def mapped(address: str) -> Iterator[Content]:
 
 def unpacked(address: str) -> Iterator[bytes | str]:
     """The content of a file, packed or not, in chunks; after a fault, one string that names it."""
+    within = zip_files.split_address(address)
+    if within:
+        yield from _unpacked_member(*within)
+        return
     with open_file(address) as file:
         packing = packing_of(file.read(16))
         file.seek(0)
@@ -236,10 +248,42 @@ def unpacked(address: str) -> Iterator[bytes | str]:
             yield from _unpacked(packing, iter(lambda: file.read(_PACKED_CHUNKS[packing]), b""))
 
 
-def _unpacked(packing: str, chunks: Iterator[bytes]) -> Iterator[bytes | str]:
+def _unpacked_member(archive: str, member: str) -> Iterator[bytes | str]:
+    version = 0 if is_remote(archive) else Path(local_path(archive)).stat().st_mtime_ns
+    chunks = zip_files.chunks(archive, version, member, open_file)
+    first = next(chunks, b"")
+    packing = packing_of(first[:16]) if isinstance(first, bytes) else None
+    whole = itertools.chain([first], chunks)
+    yield from whole if packing is None else _unpacked(packing, _cut_up(whole, _PACKED_CHUNKS[packing]))
+
+
+def _cut_up(chunks: Iterator[bytes | str], size: int) -> Iterator[bytes | str]:
+    for chunk in chunks:
+        if isinstance(chunk, str):
+            yield chunk
+        else:
+            yield from (chunk[at : at + size] for at in range(0, len(chunk), size))
+
+
+def _copied(chunks: Iterator[bytes | str]) -> BinaryIO:
+    """A stream as a file that can be sought in, on the disk until it is closed."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    for chunk in chunks:
+        if isinstance(chunk, str):
+            file.close()
+            raise OSError(chunk)
+        file.write(chunk)
+    file.seek(0)
+    return cast(BinaryIO, file)
+
+
+def _unpacked(packing: str, chunks: Iterator[bytes] | Iterator[bytes | str]) -> Iterator[bytes | str]:
     """All members of a packed stream; the usual readers would lose what precedes a fault, or follows it."""
     unpacker, fresh = _UNPACKERS[packing](), True
     for chunk in chunks:
+        if isinstance(chunk, str):
+            yield chunk
+            return
         packed = chunk
         while packed:
             try:
@@ -262,7 +306,7 @@ def numbered_lines(address: str, longest: int) -> Iterator[tuple[int, bytes | st
     """Numbered lines of a file; a string in place of a line names what is wrong there."""
     number, rest = 0, bytearray()
     too_long = False
-    for chunk in _without_mark(unpacked(address)):
+    for chunk in without_mark(unpacked(address)):
         if isinstance(chunk, str):
             if rest and not too_long:
                 yield number + 1, bytes(rest)
@@ -280,7 +324,7 @@ def numbered_lines(address: str, longest: int) -> Iterator[tuple[int, bytes | st
         yield number + 1, "line too long" if too_long else bytes(rest)
 
 
-def _without_mark(chunks: Iterator[bytes | str]) -> Iterator[bytes | str]:
+def without_mark(chunks: Iterator[bytes | str]) -> Iterator[bytes | str]:
     """The same content as UTF-8 where a mark says that it is UTF-8 or UTF-16, else as it is."""
     beginning = b""
     fault: str | None = None

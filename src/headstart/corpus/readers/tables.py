@@ -1,5 +1,6 @@
 """Rows with named fields: JSON, CSV, TSV and Parquet."""
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -10,32 +11,43 @@ import pyarrow.parquet as pq
 
 from headstart.corpus.readers.charsets import WIDE_MARKS, codec_for, decode, decode_as
 from headstart.corpus.readers.delimited import records
+from headstart.corpus.readers.json_values import values_in
 from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip, is_binary
 from headstart.corpus.readers.rows import from_row, without_half_pairs
 from headstart.corpus.readers.sources import Source
-from headstart.corpus.readers.storage import Content, mapped, numbered_lines, open_file, unpacked
+from headstart.corpus.readers.storage import (
+    Content,
+    mapped,
+    numbered_lines,
+    open_file,
+    unpacked,
+    without_mark,
+)
 from headstart.folder import JSONObject
 
 ROWS_PER_BLOCK = 256  # of a file that is read from its beginning: parts take turns
 ROWS_AT_ONCE = 64  # of a Parquet file
 _SAMPLE = 1 << 20  # bytes by which the charset of a table is told
+_DELIMITERS = (
+    ",",
+    "\t",
+    ";",
+    "|",
+)  # of tables whose names of columns are parted by another than the usual sign
 _MARK = b"\xef\xbb\xbf"
 
 Fields = Mapping[str, str]
 
 
 def read_jsonl(source: Source, part: int, parts: int, fields: Fields) -> Iterator[Raw | Skip]:
-    """The lines of one part of a JSONL file, or the rows of one that is a list or one object.
+    """The lines of one part of a JSONL file, or the values of one that is a list or of several lines each.
 
     A line's place is its number or, in a plain file that is read in parts, its offset: `file.jsonl@12345`.
     """
-    if _may_be_one_value(source.address) and (rows := _rows_of_value(source)) is not None:
-        for number, row in enumerate(rows if part == 0 else [], 1):
-            place = f"{source.label}:{number}"
-            yield from_row(row, place, fields) if isinstance(row, dict) else Skip(place, "not a JSON object")
-        return
     lines: Iterator[tuple[str, bytes | str]]
-    if parts > 1 and not source.packed and not _beginning(source.address).startswith(WIDE_MARKS):
+    if _has_no_value_a_line(source.address):
+        lines = _values_by_number(source, part, parts)
+    elif parts > 1 and not source.packed and not _beginning(source.address).startswith(WIDE_MARKS):
         lines = _lines_from_offsets(source, part, parts)
     else:
         lines = _lines_by_number(source, part, parts)
@@ -43,35 +55,28 @@ def read_jsonl(source: Source, part: int, parts: int, fields: Fields) -> Iterato
         if isinstance(line, str):
             yield Skip(place, line)
         elif line.strip():
-            yield _parse(line, place, fields)
+            yield from _parse(line, place, fields)
 
 
 def _beginning(address: str) -> bytes:
     return next((chunk for chunk in unpacked(address) if isinstance(chunk, bytes) and chunk), b"")
 
 
-def _may_be_one_value(address: str) -> bool:
-    """Whether a file is a list, or an object over several lines, and not a value a line."""
+def _has_no_value_a_line(address: str) -> bool:
+    """Whether a file is a list, or values over several lines each."""
     beginning = decode(_beginning(address)[:4096])[0].lstrip("\ufeff \t\r\n")
     if beginning.startswith("["):
         return True
     first = beginning.partition("\n")[0].strip()
-    return first == "{" or (first.startswith("{") and first.endswith((",", "[", "{", ":")))
+    return first == "{" or (
+        first.startswith("{") and first.endswith((",", "[", "{", ":")) and "}," not in first
+    )
 
 
-def _rows_of_value(source: Source) -> list[Any] | None:
-    """The rows of a file that is a list or one object; None where it is neither, damaged or too large."""
-    content = bytearray()
-    for chunk in unpacked(source.address):
-        if isinstance(chunk, str):
-            return None
-        content += chunk
-        if len(content) > MAX_TEXT:
-            return None
-    value = _value_of(decode(bytes(content))[0].encode("utf-8", "replace"))
-    if isinstance(value, Exception):
-        return None
-    return value if isinstance(value, list) else [value]
+def _values_by_number(source: Source, part: int, parts: int) -> Iterator[tuple[str, bytes | str]]:
+    for number, value in enumerate(values_in(without_mark(unpacked(source.address)), MAX_TEXT), 1):
+        if (number - 1) // ROWS_PER_BLOCK % parts == part:
+            yield f"{source.label}:{number}", value
 
 
 def _lines_by_number(source: Source, part: int, parts: int) -> Iterator[tuple[str, bytes | str]]:
@@ -106,11 +111,34 @@ def _line_end(data: Content, at: int) -> int:
     return (data.find(b"\n", at) + 1) or len(data)
 
 
-def _parse(line: bytes, place: str, fields: Fields) -> Raw | Skip:
-    row = _value_of(line)
-    if isinstance(row, Exception):
-        return Skip(place, "invalid UTF-8" if isinstance(row, UnicodeError) else "invalid JSON")
-    return from_row(row, place, fields) if isinstance(row, dict) else Skip(place, "not a JSON object")
+def _parse(line: bytes, place: str, fields: Fields) -> Iterator[Raw | Skip]:
+    """The row of a line; rows, where it has several, or one that holds a list of them."""
+    value = _value_of(line)
+    if isinstance(value, ValueError):
+        several = [_value_of(one) for one in values_in([line], MAX_TEXT) if isinstance(one, bytes)]
+        if several and not any(isinstance(one, Exception) for one in several):
+            for number, one in enumerate(several, 1):
+                yield _row(one, f"{place}.{number}" if len(several) > 1 else place, fields)
+            return
+    if isinstance(value, Exception):
+        yield Skip(place, "invalid UTF-8" if isinstance(value, UnicodeError) else "invalid JSON")
+    elif (rows := _rows_within(value, fields)) is not None:
+        for number, one in enumerate(rows, 1):
+            yield _row(one, f"{place}.{number}", fields)
+    else:
+        yield _row(value, place, fields)
+
+
+def _row(value: Any, place: str, fields: Fields) -> Raw | Skip:
+    return from_row(value, place, fields) if isinstance(value, dict) else Skip(place, "not a JSON object")
+
+
+def _rows_within(value: Any, fields: Fields) -> list[Any] | None:
+    """The rows of an object such as `{"version": 1, "data": [...]}`, which is no row itself."""
+    if not isinstance(value, dict) or _can_name(list(value), fields):
+        return None
+    lists = [one for one in value.values() if isinstance(one, list) and one and isinstance(one[0], dict)]
+    return lists[0] if len(lists) == 1 and _can_name(list(lists[0][0]), fields) else None
 
 
 def _value_of(content: bytes) -> Any:
@@ -149,16 +177,20 @@ def read_csv(source: Source, part: int, parts: int, fields: Fields) -> Iterator[
             else:
                 yield decode_as(line, codec).removesuffix("\r")
 
-    tabs = ".tsv" in source.address.lower()
+    delimiter = _delimiter(source.address, codec, fields)
     names: list[str] | None = None
-    for number, (line_number, row) in enumerate(records(lines(), "\t" if tabs else ",", MAX_TEXT)):
+    for number, (line_number, row) in enumerate(records(lines(), delimiter, MAX_TEXT)):
         if names is None:
-            names = row
+            if _names_delimiter(row, delimiter):
+                continue
+            names = [name.strip() for name in row]
             if not _can_name(names, fields):
                 if part == 0:
                     yield Skip(source.label, "no text or html column")
                 return
             continue
+        while len(row) > len(names) and not row[-1]:
+            row.pop()
         if (number - 1) // ROWS_PER_BLOCK % parts != part:
             continue
         place = f"{source.label}:{line_number}"
@@ -170,6 +202,27 @@ def read_csv(source: Source, part: int, parts: int, fields: Fields) -> Iterator[
         if names is None and not fault:
             yield Skip(source.label, "no text or html column")
         yield from fault
+
+
+def _delimiter(address: str, codec: str, fields: Fields) -> str:
+    """What stands between cells: the sign of the file's kind, or else that between the names of columns."""
+    usual = "\t" if ".tsv" in address.lower() else ","
+    head = [
+        decode_as(line, codec).removesuffix("\r")
+        for _, line in itertools.islice(numbered_lines(address, MAX_TEXT), 2)
+        if isinstance(line, bytes)
+    ]
+    for sign in (usual, *_DELIMITERS):
+        named = [line for line in head if not _names_delimiter([line], sign)]
+        names = [name.strip(' "') for name in named[0].split(sign)] if named else []
+        if len(names) > 1 and _can_name(names, fields):
+            return sign
+    return usual
+
+
+def _names_delimiter(row: list[str], delimiter: str) -> bool:
+    """Whether it is the line `sep=;` that Excel writes before a table."""
+    return delimiter.join(row).strip('"') in {f"sep={sign}" for sign in (",", *_DELIMITERS)}
 
 
 def _codec_of_table(address: str) -> str | None:
@@ -193,10 +246,10 @@ def _codec_of_table(address: str) -> str | None:
 
 
 def read_parquet(source: Source, part: int, parts: int, fields: Fields) -> Iterator[Raw | Skip]:
-    """The rows of one part of a Parquet file."""
-    done = 0
+    """The rows of one part of a Parquet file; a damaged row group costs itself alone."""
     try:
-        with open_file(source.address) as opened, pq.ParquetFile(opened) as file:
+        opened = open_file(source.address)
+        with opened, pq.ParquetFile(opened) as file:
             if not _can_name(file.schema_arrow.names, fields):
                 if part == 0:
                     yield Skip(source.label, "no text or html column")
@@ -210,13 +263,28 @@ def read_parquet(source: Source, part: int, parts: int, fields: Fields) -> Itera
                 rows = file.metadata.row_group(group).num_rows
                 start, stop = max(first - at, 0), min(last - at, rows)
                 if start < stop:
-                    for record in _rows(file, group, start, stop, source.label, fields):
-                        yield record
-                        done += 1
+                    yield from _rows_of_group(file, group, start, stop, source.label, fields)
                 at += rows
     except (pa.ArrowException, OSError) as error:
-        reason = f"broken Parquet: {str(error).splitlines()[0][:200]}"
-        yield Skip(source.label, f"{reason}; {done:,} rows before it were read" if done else reason)
+        yield Skip(source.label, f"broken Parquet: {_first_line(error)}")
+
+
+def _rows_of_group(
+    file: pq.ParquetFile, group: int, start: int, stop: int, label: str, fields: Fields
+) -> Iterator[Raw | Skip]:
+    done = start
+    try:
+        for record in _rows(file, group, start, stop, label, fields):
+            yield record
+            done += 1
+    except (pa.ArrowException, OSError) as error:
+        yield Skip(
+            f"{label}:{group}.{done}", f"broken Parquet: {stop - done:,} rows lost: {_first_line(error)}"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _rows(
@@ -241,9 +309,13 @@ def _dicts(batch: pa.RecordBatch) -> list[JSONObject | None]:
     ]
     try:
         columns = batch.to_pydict()
-    except UnicodeDecodeError:
+    except (
+        ValueError,
+        OverflowError,
+        pa.ArrowException,
+    ):  # a text that is none, a moment that Python has not
         columns = {
-            name: (_as_bytes(column) if name in texts else column).to_pylist()
+            name: _values(_as_bytes(column) if name in texts else column)
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         }
     if not any(isinstance(value, bytes) for name in texts for value in columns[name]):
@@ -258,6 +330,25 @@ def _is_text(kind: pa.DataType) -> bool:
         pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary
     ]  # fmt: skip
     return any(test(kind) for test in tests)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The values of a column, moments as text; None for what cannot be had."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp(column.type.unit))  # without the zone, in UTC
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.string())
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError, pa.ArrowException):
+        return [_value(one) for one in column]
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, pa.ArrowException):
+        return None
 
 
 def _as_bytes(column: pa.Array) -> pa.Array:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from headstart.corpus.readers.charsets import MARKS
 from headstart.corpus.readers.compressed_members import Broken, Members
 from headstart.corpus.readers.records import MAX_TEXT
 from headstart.corpus.readers.storage import PACKINGS, Content, Stream, holds, mapped, packing_of, unpacked
+from headstart.corpus.readers.zip_files import split_address
 
 _HEAD = 1 << 16
 _ADDRESS = 1 << 13
@@ -50,7 +52,7 @@ class RecordKind:
         return None
 
 
-WARC = RecordKind("WARC", (b"WARC/",), re.compile(rb"WARC/1\.\d\r?\n"))
+WARC = RecordKind("WARC", (b"WARC/",), re.compile(rb"WARC/[01]\.\d{1,2}\r?\n"))
 # The Internet Archive's format before WARC: `address IP date content-type length` on one line (version 2 has
 # five fields more), then what the server sent. See archive.org/web/researcher/ArcFileFormat.php.
 ARC = RecordKind(
@@ -66,6 +68,9 @@ ARC = RecordKind(
 def records(address: str, part: int, parts: int) -> Iterator[tuple[str, bytes | Broken]]:
     """Position and bytes of each record whose start lies in this part of the file; ARC's as WARC records."""
     kind = ARC if ".arc" in PurePosixPath(address.lower()).suffixes else WARC
+    if split_address(address):
+        yield from _streamed(Stream(unpacked(address)), "", kind)
+        return
     with mapped(address) as data:
         size, packing = len(data), packing_of(data[:16])
         first, last = size * part // parts, size * (part + 1) // parts
@@ -103,7 +108,7 @@ def _framed(
     data: Content | Stream, first: int, last: int | None, member: str, kind: RecordKind
 ) -> Iterator[tuple[str, bytes | Broken]]:
     """The records of unpacked data that start in [first, last), by their lengths; None: up to the end."""
-    at = kind.next_start(data, first) if first else 0
+    at = kind.next_start(data, first) if first else _first(data)
     while at is not None and (last is None or at < last):
         if isinstance(data, Stream):
             data.forget(at)
@@ -116,6 +121,12 @@ def _framed(
             continue
         yield position, content
         at = end if holds(data, end + 1) else None
+
+
+def _first(data: Content | Stream) -> int:
+    """Where the first record starts, behind a byte order mark and empty lines that tools put before it."""
+    beginning = data[0:64]
+    return len(beginning) - len(beginning.removeprefix(MARKS[0][0]).lstrip(b"\r\n"))
 
 
 def _frame(data: Content | Stream, at: int, kind: RecordKind) -> tuple[bytes, int]:

@@ -19,9 +19,10 @@ from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip, is_binary
 from headstart.corpus.readers.sources import Source
 from headstart.corpus.readers.warc import records
 
-_PAGES, _TEXTS = ("text/html", "application/xhtml+xml"), ("text/plain",)
+_PAGES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml", "text/htm", "text/x-html")
+_TEXTS = ("text/plain", "text/markdown")
 # Types by which a server says that it does not know.
-_UNKNOWN = ("", "unknown/unknown", "application/unknown", "application/octet-stream", "*/*")
+_UNKNOWN = ("", "application/octet-stream")
 # How an HTML page begins (https://mimesniff.spec.whatwg.org, section 7.1).
 _HTML = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\s[^>]*>\s*)?<"
@@ -120,8 +121,10 @@ def _page(content: bytes, place: str) -> Raw | Skip | None:
 
 def _document(body: bytes, kind: str, declared: str | None, warc: Headers, place: str) -> Raw | Skip:
     identified = media_type(warc.get("warc-identified-payload-type"))
-    if kind in _UNKNOWN:
-        kind = identified if identified not in _UNKNOWN else _sniffed(body)
+    if _says_nothing(kind):
+        kind = _sniffed(body) if _says_nothing(identified) else identified
+    elif kind.endswith("xml") and kind not in _PAGES and _HTML.match(body):
+        kind = _PAGES[1]
     html = kind in _PAGES
     if not html and kind not in _TEXTS:
         return Skip(place, "neither HTML nor text")
@@ -139,6 +142,11 @@ def _document(body: bytes, kind: str, declared: str | None, warc: Headers, place
         url=warc.get("warc-target-uri").removeprefix("<").removesuffix(">"),
         date=warc.get("warc-date"),
     )
+
+
+def _says_nothing(kind: str) -> bool:
+    """Whether a type is none, or names no kind of content."""
+    return kind in _UNKNOWN or "/" not in kind or "*" in kind or "unknown" in kind
 
 
 def _sniffed(body: bytes) -> str:
