@@ -120,7 +120,8 @@ def _actions() -> dict[str, int]:
 
 
 _ACTIONS = _actions()
-_PRE, _TABLE = TAG["pre"], TAG["table"]
+_TABLE = TAG["table"]
+_OF_LISTINGS = frozenset({TAG["pre"], _TABLE})
 _OF_TABLES = frozenset({TAG["td"], TAG["th"], _TABLE})
 _BR, _LINK_ENDED = "\0", ""
 _EXPONENT = re.compile(r"[+−-]?[\d]{1,4}|n")
@@ -243,15 +244,19 @@ class _Reader:
             elif action < _BORDER:
                 self._open(action, attribute or "")
             elif action >= _CLOSES:
-                self._close_all(action - _CLOSES)
+                self._end(action - _CLOSES)
             elif action == _BORDER:
                 if pieces:
                     self._end_line()
             elif action == _TITLE:
                 self.title = self.title or " ".join(unescape(text).split())
                 continue
+            elif action == _LINK_END:
+                self.link = 0
+                if pieces and not text:
+                    pieces.append(_LINK_ENDED)
             elif action < _TITLE:
-                self._link_or_break(action, attribute, text)
+                self._link_or_break(action, attribute)
             elif action < _FORMULA:
                 self._in_line(action)
             else:
@@ -266,7 +271,7 @@ class _Reader:
         if pieces:
             self._end_line()
         while self.top:
-            self._close()
+            self._close(self.tag)
         self.last[0] = len(self.lines)
         return self._page()
 
@@ -303,10 +308,11 @@ class _Reader:
                 text = "\n".join([" ".join(part.split()) for part in text.split(_BR)]).strip("\n")
             else:
                 text = " ".join(text.split())
-            if _WORD.search(text):
+            if text and (text[0].isalpha() or _WORD.search(text)):
                 self.lines.append(text)
                 self.element.append(self.top)
-                self.linked.append(min(1.0, self.link_characters / len(text)))
+                linked = self.link_characters
+                self.linked.append(min(1.0, linked / len(text)) if linked else 0.0)
                 self.links.append(self.link_count)
         self.link_characters = self.link_count = 0
 
@@ -324,7 +330,7 @@ class _Reader:
         if self.pieces:
             self._end_line()
         while tag in _CLOSED_BY[self.tag]:
-            self._close()
+            self._close(self.tag)
         inherited = self.inherited | _FLAGS_OF[tag]
         if attributes and (
             ("hidden" in attributes and _HIDDEN.search(attributes))
@@ -350,33 +356,34 @@ class _Reader:
         self.last.append(0)
         self.open_tags[tag] += 1
 
-    def _close_all(self, tag: int) -> None:
-        """Close the innermost element of that tag, and what is open in it."""
-        if tag in (_PRE, _TABLE):
+    def _end(self, tag: int) -> None:
+        """An end tag: of the innermost element of its kind, and of all that is open in it."""
+        if tag in _OF_LISTINGS:
             self.code, self.of_code = False, 0
         if self.pieces:
             self._end_line()
         if self.open_tags[tag]:
-            while self.tag != tag:
-                self._close()
-            self._close()
+            self._close(tag)
 
-    def _close(self) -> None:
-        """Close the innermost element."""
-        stack = self.stack
-        if self.skipped and self.skipped == len(stack):
-            self.skipped = 0
-        self.last[self.top] = len(self.lines)
-        self.open_tags[self.tag] -= 1
-        stack.pop()
-        self.top = top = stack[-1]
-        self.tag, self.inherited = self.tags[top], self.flags[top]
+    def _close(self, outermost: int) -> None:
+        """Close elements from the innermost one to the first of this tag; one is open."""
+        stack, tags, open_tags, line = self.stack, self.tags, self.open_tags, len(self.lines)
+        top, closed = self.top, -1
+        while closed != outermost:
+            if self.skipped == len(stack):
+                self.skipped = 0
+            closed = tags[top]
+            self.last[top] = line
+            open_tags[closed] -= 1
+            stack.pop()
+            top = stack[-1]
+        self.top, self.tag, self.inherited = top, tags[top], self.flags[top]
         if self.link > len(stack):
             self.link = 0
 
     # Elements in a line
 
-    def _link_or_break(self, action: int, attributes: str | None, text: str) -> None:
+    def _link_or_break(self, action: int, attributes: str | None) -> None:
         pieces = self.pieces
         if action == _LINK:
             if attributes and ("href" in attributes or "HREF" in attributes):
@@ -384,10 +391,6 @@ class _Reader:
                 self.link_count += 1
                 if pieces and pieces[-1] is _LINK_ENDED:
                     pieces.append(" ")
-        elif action == _LINK_END:
-            self.link = 0
-            if pieces and not text:
-                pieces.append(_LINK_ENDED)
         elif pieces and pieces[-1] is _BR and not self.inherited & PRE:
             self._end_line()
         elif pieces:

@@ -305,8 +305,8 @@ def _alike(page: Page, names: Names) -> np.ndarray:
     number: dict[str, int] = {}
     classes = np.array([number.setdefault(name[0], len(number)) for name in names.distinct])
     kinds = (page.parent * len(number) + classes[names.of_element]) * len(TAG) + page.tag
-    times = Counter(kinds.tolist())
-    return np.fromiter(map(times.__getitem__, kinds.tolist()), np.int64, len(kinds))
+    in_order = np.sort(kinds)
+    return in_order.searchsorted(kinds, "right") - in_order.searchsorted(kinds)
 
 
 def context_features(page: Page, around: np.ndarray, chance: np.ndarray) -> np.ndarray:

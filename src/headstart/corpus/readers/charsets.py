@@ -111,9 +111,9 @@ def decode(payload: bytes, transport: str | None = None) -> tuple[str, bool]:
     for mark, codec in MARKS:
         if payload.startswith(mark):
             rest = payload[len(mark) :]
-            return decode_as(rest, codec), codec == "utf-8" and _is_utf8(rest)
-    if not _of_seven_or_sixteen_bits(payload) and _is_utf8(payload):
-        return payload.decode(), True
+            return decode_as(rest, codec), codec == "utf-8" and _as_utf8(rest) is not None
+    if not _of_seven_or_sixteen_bits(payload) and (text := _as_utf8(payload)) is not None:
+        return text, True
     return decode_as(payload, codec_for(payload, transport)), False
 
 
@@ -174,12 +174,11 @@ def _has_escapes(payload: bytes) -> bool:
     return b"\x1b" in payload and any(escape in payload for escape in _ESCAPES)
 
 
-def _is_utf8(payload: bytes) -> bool:
+def _as_utf8(payload: bytes) -> str | None:
     try:
-        payload.decode()
+        return payload.decode()
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
 
 
 def _nearly_utf8(payload: bytes) -> bool:

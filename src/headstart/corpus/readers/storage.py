@@ -198,7 +198,8 @@ class Stream:
     def __getitem__(self, where: slice) -> bytes:
         self._read_to(where.stop)
         start = where.start - self._start
-        return bytes(self._held[start : max(where.stop - self._start, start)])
+        with memoryview(self._held) as held:  # a slice of the array itself would be copied twice
+            return bytes(held[start : max(where.stop - self._start, start)])
 
     def find(self, wanted: bytes, start: int, stop: int | None = None) -> int:
         """Like `bytes.find`."""
