@@ -37,6 +37,27 @@ def studio_root(tokens, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def masked_run(studio_root) -> Path:
+    """A finished run of a tiny encoder beside it, in `masked`."""
+    from headstart.training import run_folder
+    from headstart.training.loop import pretrain
+    from headstart.training.recipe import PretrainRecipe
+
+    settings = {
+        "tokens": studio_root / "tokens", "objective": {"kind": "masked"}, "context": 64, "rows": 4,
+        "steps": 6, "evaluate_every": 6, "evaluate_rows": 4, "checkpoint_every": 6, "snapshots": 3,
+        "sinks": [],
+        "model": {
+            "family": "headstart-encoder", "layers": 2, "width": 32, "heads": 4, "feedforward_width": 48,
+        },
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_folder, "describe_machine", lambda: {})
+        pretrain(PretrainRecipe.model_validate(settings), studio_root / "masked")
+    return studio_root / "masked"
+
+
+@pytest.fixture(scope="session")
 def studio(studio_root):
     """A client of a studio over that folder, with its token; the worker process is shared by all tests."""
     from starlette.testclient import TestClient
@@ -72,7 +93,7 @@ def chromium() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def address(studio_root):
+def address(studio_root, masked_run):
     """A studio that listens, and its token."""
     if (reason := missing()) is not None:
         if os.environ.get("HEADSTART_BROWSER") == "required":

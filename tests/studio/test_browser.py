@@ -21,12 +21,15 @@ ROOT = Path(__file__).parent.parent.parent
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
 
-VIEWS = {"home": "", "generation": "?at=run", "run": "?at=run", "scaling": "?c=21"}
+VIEWS = {
+    "home": "", "generation": "?at=run", "run": "?at=run", "scaling": "?c=21", "masking": "?at=masked",
+}  # fmt: skip
 READY = {
     "home": ".groups li",
     "generation": ".ribbon .next",
     "run": "[data-ready] .word",
     "scaling": ".plane .law",
+    "masking": ".slots li",
 }
 
 
@@ -153,6 +156,42 @@ def test_the_optimum_on_the_screen_is_the_laws(page, address) -> None:
     said = page.locator("[data-summary]").text_content()
     for shown in (amount(parameters), amount(tokens), significant(loss)):
         assert shown in said, (shown, said)
+
+
+def test_guesses_on_the_screen_are_the_models(page, address) -> None:
+    """The likeliest token of every gap is what Python prints; fates, gaps and worth are had by keys alone."""
+    go(page, address, "masking")
+
+    def first() -> list[str]:
+        return [one.split(";")[0].strip() for one in page.locator(".slots > li .guess").all_text_contents()]
+
+    def same() -> None:
+        said = [one.replace(" ", "·").replace("\n", "⏎") or "∅" for one in printed(page).split("|")]
+        assert [one[:13] for one in said] == [one.rstrip("…")[:13] for one in first()]
+
+    same()
+    row = page.locator(".rows button").nth(2)
+    before = row.text_content()
+    row.focus()
+    page.keyboard.press("Enter")
+    until(page, f"document.querySelectorAll('.rows button')[2].textContent != {json.dumps(before)}")
+    until(page, "!document.querySelector('.picture.stale')")
+    same()
+    page.keyboard.press("d")
+    until(page, "document.querySelector('input[type=number]').value == '1'")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("s")
+    assert "1 of 6" in page.locator(".told").text_content()
+    for stage in range(2, 7):
+        page.keyboard.press("s")
+        told = page.locator(".told").text_content()
+        assert (f"{stage} of 6" in told) == (stage < 6)
+    page.keyboard.press("i")
+    page.wait_for_selector("[data-agreement]", timeout=PATIENCE)
+    page.locator(".worth svg").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    assert "bits" in page.locator(".worth svg").get_attribute("aria-label")
 
 
 def test_a_living_run_grows_and_is_steered(page, address, studio_root) -> None:

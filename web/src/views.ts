@@ -28,6 +28,10 @@ export const VIEWS: View[] = [
     takes: (folder) => writes(folder) && folder.family !== null, load: () => import('./views/generation/View.svelte'),
   },
   {
+    path: 'masking', title: 'Masking', key: 'm', group: 'model', about: 'tokens are hidden, the model finds them, and each is taken away to tell its worth',
+    takes: (folder) => folder.family !== null && ['run', 'model'].includes(folder.kind), load: () => import('./views/masking/View.svelte'),
+  },
+  {
     path: 'scaling', title: 'Scaling', key: 's', group: 'training', about: 'how large a model should be for its compute, by which law',
     takes: () => false, load: () => import('./views/scaling/View.svelte'),
   },

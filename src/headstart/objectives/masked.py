@@ -1,5 +1,7 @@
 """Hide some tokens and predict them from both sides (Devlin et al. 2018, section 3.1)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from headstart.objectives.batch import Batch, to_batch
@@ -9,6 +11,24 @@ from headstart.objectives.vocabulary import Vocabulary
 FATES = (0.8, 0.1, 0.1)
 """Shares of the chosen tokens that become <mask>, become a random token, and stay. Each draws its own fate,
 so that they hold on average, as in the paper."""
+MASKED, REPLACED, KEPT = 0, 1, 2
+"""The fates by number, in the order of their shares."""
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Which tokens of some rows were chosen, and what became of each."""
+
+    ids: np.ndarray
+    """`[B, T]`, corrupted."""
+    positions: np.ndarray
+    """`[N]` of the chosen tokens in the flattened rows, ascending."""
+    targets: np.ndarray
+    """`[N]` what stood there."""
+    fates: np.ndarray
+    """`[N]` `MASKED`, `REPLACED` (the random token may be the same one) or `KEPT`."""
+    strangers: np.ndarray
+    """`[N]` the random token of each, of which `REPLACED` ones were made."""
 
 
 def masked_batch(
@@ -22,6 +42,22 @@ def masked_batch(
     count: int | None = None,
     fates: tuple[float, float, float] = FATES,
 ) -> Batch:
+    """The batch of a `corrupt`: what the model reads, and what it has to find."""
+    made = corrupt(ids, segments, rate, vocabulary, random, whole_words=whole_words, count=count, fates=fates)
+    return to_batch(ids=made.ids, segments=segments, positions=made.positions, targets=made.targets)
+
+
+def corrupt(
+    ids: np.ndarray,
+    segments: np.ndarray,
+    rate: float,
+    vocabulary: Vocabulary,
+    random: np.random.Generator,
+    *,
+    whole_words: bool = False,
+    count: int | None = None,
+    fates: tuple[float, float, float] = FATES,
+) -> Corruption:
     """Choose `rate` of all ordinary tokens, and corrupt them.
 
     What is chosen depends on the state of `random`: a new one a step masks a row anew in every pass
@@ -46,16 +82,13 @@ def masked_batch(
     else:
         chosen = np.sort(random.permutation(ordinary)[:count])
     targets = flat[chosen]
-    fate, (masked, replaced, _) = random.random(len(chosen)), fates
+    draws, (masked, replaced, _) = random.random(len(chosen)), fates
     others = np.flatnonzero(vocabulary.ordinary)
-    replacement = np.where(
-        fate < masked,
-        vocabulary.id("mask"),
-        others[random.integers(0, len(others), len(chosen))],
-    )
+    strangers = others[random.integers(0, len(others), len(chosen))]
+    fate = np.where(draws < masked, MASKED, np.where(draws < masked + replaced, REPLACED, KEPT))
     corrupted = flat.copy()
-    corrupted[chosen] = np.where(fate < masked + replaced, replacement, targets)
-    return to_batch(ids=corrupted.reshape(ids.shape), segments=segments, positions=chosen, targets=targets)
+    corrupted[chosen] = np.choose(fate, (np.full_like(targets, vocabulary.id("mask")), strangers, targets))
+    return Corruption(corrupted.reshape(ids.shape), chosen, targets, fate, strangers)
 
 
 def _choose_words(begins: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:

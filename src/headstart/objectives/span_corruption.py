@@ -68,6 +68,24 @@ def span_corruption_batch(
     tokens, spans = noise_counts(length, rate, mean_span)
     lengths = compositions(tokens, spans, rows, random)
     hidden, _ = hide_spans(vocabulary.ordinary[ids], segments, lengths, random)
+    widths = source_width(length, rate, mean_span), tokens + 2 * spans
+    return hidden_spans_batch(ids, segments, hidden, widths, vocabulary)
+
+
+def hidden_spans_batch(
+    ids: np.ndarray,
+    segments: np.ndarray,
+    hidden: np.ndarray,
+    widths: tuple[int, int],
+    vocabulary: Vocabulary,
+) -> Batch:
+    """`span_corruption_batch` where it is known which tokens are hidden; neighbours make one span.
+
+    Args:
+        ids, segments: `[B, T]`; hidden: `[B, T]` boolean.
+        widths: of the source and of the decoder's rows, at least; the source's last column is padding.
+    """
+    length = ids.shape[1]
     first = span_starts(hidden, segments).reshape(-1)
     hidden = hidden.reshape(-1)
     flat, numbers = ids.reshape(-1), segments.reshape(-1)
@@ -79,8 +97,8 @@ def span_corruption_batch(
     sentinels, padding = np.array(vocabulary.special.sentinels), vocabulary.id("pad")
 
     keep = np.flatnonzero(~hidden | first)
-    places, width = places_in_rows(keep // length, source_width(length, rate, mean_span) - 1)
-    shape = (rows, width + 1)
+    places, width = places_in_rows(keep // length, widths[0] - 1)
+    shape = (len(ids), width + 1)
     places += places // width  # one column more, of padding
     written = flat.copy()
     written[first] = sentinels[span[first]]
@@ -96,8 +114,8 @@ def span_corruption_batch(
     targets[step < 0] = written[token[step < 0]]
     opens = np.append(True, document[token][1:] != document[token][:-1])[: len(token)]
     inputs = np.where(opens, vocabulary.id(vocabulary.decoder_start), np.roll(targets, 1))
-    places, width = places_in_rows(token // length, tokens + 2 * spans)
-    shape = (rows, width)
+    places, width = places_in_rows(token // length, widths[1])
+    shape = (len(ids), width)
     return to_batch(
         ids=filled(shape, places, inputs, padding),
         segments=filled(shape, places, numbers[token], -1),

@@ -13,7 +13,7 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel
 from headstart.studio.frames import encode
-from headstart.studio.looks import generation
+from headstart.studio.looks import generation, masking
 from headstart.training.restore import open_any
 
 Looked = tuple[dict[str, Any], dict[str, np.ndarray]]
@@ -24,6 +24,9 @@ LOOKS: dict[str, Callable[..., Looked]] = {
     "row": generation.row,
     "beams": generation.beams,
     "continue": generation.continue_text,
+    "hide": masking.hide,
+    "fill": masking.fill,
+    "influence": masking.influence,
 }
 
 _held: OrderedDict[tuple[str, int], tuple[LoadedModel, int]] = OrderedDict()

@@ -8,12 +8,17 @@ from pydantic import BaseModel, Field
 
 from headstart.studio import export
 from headstart.studio.export import Asked, Reach
-from headstart.studio.routes import generation, run, scaling
+from headstart.studio.routes import generation, masking, run, scaling
 from headstart.studio.state import Studio, StudioState
 
 router = APIRouter()
 
-REACH: dict[str, Reach] = {"generation": generation.reach, "run": run.reach, "scaling": scaling.reach}
+REACH: dict[str, Reach] = {
+    "generation": generation.reach,
+    "masking": masking.reach,
+    "run": run.reach,
+    "scaling": scaling.reach,
+}
 """By view: what its sliders reach beyond what it has asked for."""
 
 
