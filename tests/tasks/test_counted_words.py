@@ -155,3 +155,24 @@ def test_a_damaged_path_is_noticed(tmp_path, encoder, places):
     save_file(kept | {"weights": kept["weights"][:-1]}, tmp_path / "model" / COUNTED_FILE)
     with pytest.raises(HeadstartError, match="do not belong together"):
         Predictor.of(load_model(tmp_path / "model"))
+
+
+@pytest.mark.parametrize("task", ["classification", "multi-label", "regression"])
+def test_a_network_that_counts_nothing_takes_no_label_s_share_along(encoder, places, task):
+    """How common a label is, and what a number is on average, is said beside the network: without it the
+    answers are as common as in the training data."""
+    kept = np.random.default_rng(0).random(len(places)) < 0.6
+    sea = [one == "sea" and bool(its) for one, its in zip(places.targets, kept, strict=True)]
+    named = {
+        "classification": ["sea" if one else "home" for one in sea],
+        "multi-label": [("even", "sea") if one else ("even",) for one in sea],
+        "regression": [50.0 + one for one in sea],
+    }
+    train = Examples(task, places.inputs, named[task])
+    predictor = finetune(encoder, train, QUICK, 0)
+    predictor.scale_network(0.0)
+    answers = (
+        predictor.predict(train.inputs) if task == "regression" else predictor.probabilities(train.inputs)
+    )
+    found = np.mean(answers) - 50 if task == "regression" else np.mean([one[-1] for one in answers])
+    assert abs(found - np.mean(sea)) < 0.08

@@ -6,8 +6,10 @@ head is fitted first, and cross-validated: each training example has scores from
 The network learns beside those, so that it meets in training the mistakes that counts make in use, and what
 is left for it is what they cannot tell. In use the head that was fitted to all labels answers.
 
-How much the scores count is chosen on the held-out ones too: words that tell nothing count nothing, and are
-left out. docs/research-log.md, section 13, has what was measured.
+How much the scores count, and what is added to each label, is chosen on the held-out ones too: words that
+tell nothing count nothing, and are left out. How common a label is, the path says and not the network, so that
+a network that turns out to be worth little takes nothing of it along. docs/research-log.md, sections 13 and
+14, has what was measured.
 """
 
 from collections.abc import Sequence
@@ -51,10 +53,7 @@ class CountedPath:
 
 
 def counted_path(train: Examples, seed: int) -> CountedPath | None:
-    """Fit the path; None where the examples are too few, or counts tell nothing of what they have not seen.
-
-    Scores are on average 0 for every label, so that the labels' shares are left to the network's bias.
-    """
+    """Fit the path; None where the examples are too few, or counts tell nothing of those held out."""
     if train.task not in TASKS or train.in_words or len(train) < LEAST_EXAMPLES:
         return None
     labels = train.labels
@@ -69,12 +68,12 @@ def counted_path(train: Examples, seed: int) -> CountedPath | None:
         rows = np.concatenate([np.arange(ends[place] - sizes[place], ends[place]) for place in held])
         answers = CountedWords.fit(learned, labels).scores([train.inputs[place] for place in held])
         scores[rows] = answers - answers.mean(0)
-    scale, told = _weigh(train, scores)
+    scale, bias, told = _weigh(train, scores)
     if told < MARGIN:
         return None
     head = CountedWords.fit(train)
-    head = head.changed(scale, -scale * head.scores(train.inputs).mean(0))
-    held_out = torch.from_numpy(scale * scores).split(sizes)
+    head = head.changed(scale, bias - scale * head.scores(train.inputs).mean(0))
+    held_out = torch.from_numpy(scale * scores + bias).split(sizes)
     whole = train.task != "tagging"
     return CountedPath(head, told, [each[0] if whole else each for each in held_out])
 
@@ -112,9 +111,10 @@ def _is_known(target: Any, labels: Sequence[str]) -> bool:
     return not labels or isinstance(target, float | int) or set(flatten([target])) <= set(labels)
 
 
-def _weigh(train: Examples, scores: np.ndarray) -> tuple[float, float]:
-    """How much held-out scores `[rows, labels]` count, and the share that they then account for: the scale,
-    0 or more, at which beside a free bias they make the true labels likeliest (Platt 1999)."""
+def _weigh(train: Examples, scores: np.ndarray) -> tuple[float, np.ndarray, float]:
+    """How much held-out scores `[rows, labels]` count, what is added to them `[labels]`, and the share that
+    they then account for: the scale, 0 or more, and the bias at which they make the true labels likeliest
+    (Platt 1999)."""
     true = _truth(train)
     given = torch.from_numpy(scores).double()
     scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
@@ -143,7 +143,8 @@ def _weigh(train: Examples, scores: np.ndarray) -> tuple[float, float]:
     without = lowest([bias], torch.zeros((), dtype=torch.float64))
     value = lowest([scale, bias], scale)
     found = float(scale.detach())
-    return (found, 1 - value / max(without, 1e-12)) if found > 0 else (0.0, 0.0)
+    told = 1 - value / max(without, 1e-12) if found > 0 else 0.0
+    return found, bias.detach().numpy().astype(np.float32), told
 
 
 def _truth(train: Examples) -> Tensor:

@@ -112,6 +112,8 @@ def _fitted(
     counted = None
     if recipe.counted_words == "auto" and recipe.adapt != "lora":  # an adapter has transformers' head
         counted = counted_path(train, seed)
+    if counted is not None and model.head is not None and model.head.output.bias is not None:
+        nn.init.zeros_(model.head.output.bias)  # how common a label is, counted words say
     predictor.counted = None if counted is None else counted.head
     beside = None if counted is None else counted.held_out
     reads_masks = loaded.head in MASKED and not scratch
