@@ -7,9 +7,9 @@ The network learns beside those, so that it meets in training the mistakes that 
 is left for it is what they cannot tell. In use the head that was fitted to all labels answers.
 
 How much the scores count, and what is added to each label, is chosen on the held-out ones too: words that
-tell nothing count nothing, and are left out. How common a label is, the path says and not the network, so that
-a network that turns out to be worth little takes nothing of it along. docs/research-log.md, sections 13 and
-14, has what was measured.
+tell nothing count nothing, and are left out. How common a label is, the path says and not the network: one
+that turns out to be worth little takes nothing of it along. docs/research-log.md, sections 13 and 14, has
+what was measured.
 """
 
 from collections.abc import Sequence
