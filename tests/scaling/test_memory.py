@@ -45,7 +45,7 @@ def kept_by_autograd(config: TransformerConfig, rows: int, row: int, dtype: torc
 
 @pytest.mark.parametrize("row", [48, 520])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"deberta-v3"}))  # docs/planner.md: a sixth low
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_activations_are_those_that_autograd_keeps(family: str, precision: str, row: int) -> None:
     config = make_config(family, SIZES)
     rows = 96 // min(row, 96)
@@ -74,6 +74,21 @@ def test_norms_and_caps_of_wide_heads_that_share_keys(
     expected = parts["activations"] + parts.get("casts of weights", 0.0) - output
     kept = kept_by_autograd(config, rows, row, getattr(torch, precision))
     assert expected == pytest.approx(kept, rel=0.03)
+
+
+@pytest.mark.parametrize("row", [48, 520])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_disentangled_positions_of_wide_heads(dropout: float, precision: str, row: int) -> None:
+    config = replace(make_config("deberta-v3", SIZES | {"width": 128, "heads": 2}), dropout=dropout)
+    rows = 96 // min(row, 96)
+    parts = training_memory(
+        config, rows, row, precision=precision, target_share=0, device="cpu", documents=True
+    ).parts
+    output = 2 * config.vocab_size * config.width if precision == "bfloat16" else 0
+    expected = parts["activations"] + parts.get("casts of weights", 0.0) - output
+    kept = kept_by_autograd(config, rows, row, getattr(torch, precision))
+    assert expected == pytest.approx(kept, rel=0.06)
 
 
 def test_a_cap_of_the_output_keeps_what_its_tanh_gives() -> None:

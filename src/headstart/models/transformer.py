@@ -225,7 +225,8 @@ class Stack(nn.Module):
             context.bias = self.relative_bias(queries, keys).to(x.dtype)
         if self.relative_places is not None and self.relative_norm is not None:
             vectors = self.dropout(self.relative_norm(self.relative_places.weight.to(x.dtype)))
-            context.places = vectors, self.relative_places(queries[:, None] - keys)
+            pairs = self.relative_places(queries[:, None] - keys)  # [T, S]
+            context.places = vectors, pairs.expand(x.shape[0], self.config.heads, -1, -1)
         rows_alike = segments is None and prefix is None and not start
         context.causal = self.causal and rows_alike and context.bias is None and context.distances is None
         documents = None if segments is None else (segments[:, start:], segments)

@@ -297,12 +297,23 @@ def _attention_bytes(config: TransformerConfig, row: int, keys: int, setting: _S
     total += config.heads * keys * score * copies
     if config.position == "relative-xl" and not cross:  # scores by distance, and where each one goes
         total += a * heads + config.heads * keys * a + 8 * keys / setting.rows
-    if config.position == "disentangled":  # scores of all places twice, and what pairs take of them
-        places = 2 * config.relative_buckets
-        total += a * config.heads * 2 * (places + keys) + 8 * keys / setting.rows
+    if config.position == "disentangled":
+        total += _disentangled_bytes(config, row, setting)
     if setting.documents:
         total += keys
     return total
+
+
+def _disentangled_bytes(config: TransformerConfig, row: int, setting: _Setting) -> float:
+    """What DeBERTa's positions keep for each token: queries score places, and keys do, so all is twice."""
+    a, heads, places = setting.bytes_each, config.heads * config.head_width, 2 * config.relative_buckets
+    scores = config.heads * places * a  # what all places say, from which a gather takes those of the pairs
+    contents = heads * a  # copied for the product with places
+    maps = heads * places * a / row  # of the places, copied for each row
+    layers = setting.rows * row * config.layers
+    vectors = places * config.width * a * (1 if setting.precision == "float32" else 2)
+    pairs = 8 * row * row  # which place each pair has: one table for all layers
+    return 2 * (scores + contents + maps) + (vectors + pairs) / layers
 
 
 def _windowed(config: TransformerConfig) -> float:

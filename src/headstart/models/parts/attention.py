@@ -179,7 +179,8 @@ class AttentionContext:
     watch: StackWatch | None = None
     """Keeps what is computed, for somebody who looks; None: nobody does."""
     places: tuple[Tensor, Tensor] | None = None
-    """DeBERTa's vectors of relative positions, `[2 buckets, D]`, and which of them a pair has, `[T, S]`."""
+    """DeBERTa's vectors of relative positions, `[2 buckets, D]`, and which of them a pair has: `[B, H, T, S]`
+    as a view of `[T, S]`, for a gather does not broadcast."""
 
 
 class Attention(nn.Module):
@@ -256,14 +257,13 @@ class Attention(nn.Module):
 
         Args:
             query, key: `[B, H, T, C]`.
-            vectors: of relative positions `[P, D]`; places: which of them each pair has, `[T, S]`.
+            vectors: of relative positions `[P, D]`; places: which of them each pair has, `[B, H, T, S]`.
         """
         own_keys, own_queries = (self._split(part(vectors[None])) for part in (self.key, self.query))
         asked = query @ own_keys.transpose(-1, -2)  # [B, H, T, P]
         asking = key @ own_queries.transpose(-1, -2)  # [B, H, S, P]
-        each = asked[..., :1].isnan().long() * 0  # [B, H, T, 1], zeros: a gather does not broadcast
-        to_place = asked.gather(-1, places + each)  # [B, H, T, S]
-        from_place = asking.gather(-1, places.transpose(0, 1) + each).transpose(-1, -2)
+        to_place = asked.gather(-1, places)
+        from_place = asking.gather(-1, places.transpose(-1, -2)).transpose(-1, -2)
         return (to_place + from_place) * self.scale
 
     def _keys_and_values(
