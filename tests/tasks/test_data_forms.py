@@ -530,3 +530,90 @@ def test_parquet_cells_come_whole(tmp_path):
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     assert [row for _, row in read_rows(tmp_path / "a.parquet")] == rows
+
+
+# --- forms that stand beside those above ---
+
+
+def test_plain_text_with_tagged_words_is_conll(tmp_path):
+    """CoNLL-2003 is handed out as train.txt, valid.txt and test.txt; other text beside it is no data."""
+    sentences = "-DOCSTART- -X- -X- O\n\n" + "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n2 CD B-NP O\n\n" * 12
+    for part in ("train", "valid", "test"):
+        write(tmp_path / f"{part}.txt", sentences.replace("2", part))
+    write(tmp_path / "readme.txt", "What this is.\n\nIt holds words.\n")
+    (tmp_path / "picture.txt").write_bytes(b"\0\1")
+    task = load_task(tmp_path)
+    assert (task.train.task, len(task.train), len(task.test)) == ("tagging", 12, 12)
+    assert task.train.labels == ["B-ORG", "O"]
+    assert list(task.train.inputs[0]) == ["EU", "rejects", "train"]
+    assert "a word a line with its tag, read as CoNLL" in task.train.notes
+    assert len(list(read_rows(tmp_path / "readme.txt"))) == 3
+
+
+def test_eval_is_validation_beside_a_test_part(tmp_path):
+    def made(*parts):
+        folder = tmp_path / "-".join(parts)
+        for part in parts:
+            jsonl(
+                folder / f"{part}.jsonl", [{"text": f"{part} {i}", "label": "ab"[i % 2]} for i in range(12)]
+            )
+        return load_task(folder)
+
+    task = made("train", "eval", "test")
+    assert task.validation.inputs[0] == "eval 0"
+    assert task.test.inputs[0] == "test 0"
+    assert made("train", "eval").test.inputs[0] == "eval 0"
+    assert any("eval.jsonl" in note for note in made("train", "eval", "dev", "test").notes)
+
+
+def test_indicators_may_be_written_with_fractions(tmp_path):
+    rows = [{"text": f"t {i}", "labels": [float(i % 2), 1.0, 0.0]} for i in range(8)]
+    examples = load_examples(jsonl(tmp_path / "a.jsonl", rows))
+    assert examples.task == "multi-label"
+    assert examples.targets[:2] == [("1",), ("0", "1")]
+
+
+def test_a_list_of_one_label_in_every_row_is_a_class(tmp_path):
+    """Doccano's and Label Studio's form of classification; a test part with more is refused."""
+    rows = [{"text": f"t {i}", "label": [["pos", "neg"][i % 2]]} for i in range(8)]
+    examples = load_examples(jsonl(tmp_path / "a.jsonl", rows))
+    assert (examples.task, examples.labels) == ("classification", ["neg", "pos"])
+    assert any("--task multi-label" in note for note in examples.notes)
+    asked = load_examples(tmp_path / "a.jsonl", "multi-label")
+    assert asked.targets[0] == ("pos",)
+    other = jsonl(tmp_path / "b.jsonl", [*rows, {"text": "both", "label": ["pos", "neg"]}])
+    assert load_examples(other).task == "multi-label"
+    with pytest.raises(HeadstartError, match="one label a text"):
+        load_examples(other, "classification", like=examples.reading)
+
+
+def test_annotations_that_were_cancelled_are_left_out(tmp_path):
+    def annotated(i):
+        value = {"start": 0, "end": 4, "text": "Otto", "labels": ["PER"]}
+        result = {"value": value, "type": "labels"}
+        return {
+            "data": {"text": f"Otto saw {i}"},
+            "annotations": [{"result": [result], "was_cancelled": i % 4 == 0}],
+        }
+
+    examples = load_examples(write(tmp_path / "a.json", json.dumps([annotated(i) for i in range(12)])))
+    assert (examples.task, len(examples)) == ("tagging", 9)
+    assert any(note.startswith("3 rows with no annotation") for note in examples.notes)
+
+
+def test_names_of_published_columns(tmp_path):
+    toxic = "comment_text,toxic,insult\n" + "".join(f"t {i},{i % 2},{i % 3 // 2}\n" for i in range(12))
+    assert load_examples(write(tmp_path / "a.csv", toxic)).task == "multi-label"
+    context = "in Bern, in May"
+    rows = [
+        {"question": f"q {i}", "context": context, "answer_text": "in", "answer_start": 9} for i in range(4)
+    ]
+    examples = load_examples(jsonl(tmp_path / "b.jsonl", rows))
+    assert examples.targets[0][0].start == 9
+
+
+def test_numbers_that_differ_by_a_sign_are_no_variants(tmp_path):
+    rows = [{"text": f"t {i}", "label": [-2, -1, 0, 1, 2][i % 5]} for i in range(50)]
+    assert not [
+        note for note in load_task(jsonl(tmp_path / "a.jsonl", rows)).notes if "differ in case" in note
+    ]

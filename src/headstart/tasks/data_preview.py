@@ -10,7 +10,7 @@ from headstart.interchange.model_folder import LoadedModel, decoder_start
 from headstart.models.registry import family_named
 from headstart.tasks.data.data_checks import faults
 from headstart.tasks.data.dataset import Unlabelled, load_examples
-from headstart.tasks.data.parts import described, find_parts
+from headstart.tasks.data.parts import described, find_parts, left_out
 from headstart.tasks.examples import Choices, Conversation, Examples, WordSequence, flatten
 from headstart.tasks.kinds.registry import kind_of
 
@@ -37,7 +37,8 @@ def preview_data(
         HeadstartError: what a fine-tuning would refuse.
     """
     found = []
-    for name, parts in sorted(find_parts(path).items()):
+    tasks = find_parts(path)
+    for name, parts in sorted(tasks.items()):
         learned: Examples | None = None
         for part in sorted(parts, key=lambda one: one not in ("", "train")):
             its = {"task": name, "part": part or "all", "files": described(parts[part])}
@@ -53,7 +54,7 @@ def preview_data(
                 continue
             own = faults(learned or examples, (learned or examples).subset([]))  # of the training data alone
             together = [note for note in faults(learned, examples) if note not in own] if learned else own
-            notes = [*examples.notes, *together]
+            notes = [*examples.notes, *together, *(left_out(path, tasks) if learned is None else [])]
             learned = learned or examples
             counts = Counter(flatten(examples.targets)) if examples.labels else {}
             found.append(

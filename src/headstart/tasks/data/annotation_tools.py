@@ -6,6 +6,8 @@ from typing import Any
 
 from headstart.folder import JSONObject
 
+CANCELLED = "was_cancelled"
+"""Label Studio's word for an annotation that does not count; of a row, that it has no other."""
 DECISIONS = {"accept", "reject", "ignore"}
 """What Prodigy's annotators say of a row, in the column `answer`."""
 YES, NO, UNKNOWN = ("1", "1.0", "true"), ("0", "0.0", "false"), ("-1", "-1.0")
@@ -21,9 +23,9 @@ def label_studio_row(row: JSONObject) -> JSONObject:
     if isinstance(row.get("data"), Mapping) and isinstance(annotations, list):
         flat = dict(row["data"])
         for annotation in annotations:
-            if isinstance(annotation, Mapping) and not annotation.get("was_cancelled"):
+            if isinstance(annotation, Mapping) and not annotation.get(CANCELLED):
                 return flat | _results(annotation.get("result") or [])
-        return flat | {"labels": None}
+        return flat | {CANCELLED: True}
     return {
         column: cell["choices"] if isinstance(cell, Mapping) and set(cell) == {"choices"} else cell
         for column, cell in row.items()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.tasks.examples import Examples, flatten, in_order, normalised
+from headstart.tasks.kinds.label_values import number_of
 
 FEW = 10
 """Examples; a label with fewer is hardly learned."""
@@ -50,6 +51,8 @@ def variants(labels: Sequence[str]) -> list[str]:
     alike: dict[str, list[str]] = defaultdict(list)
     for label in labels:
         plain = "".join(c for c in unicodedata.normalize("NFKD", label) if not unicodedata.combining(c))
+        if number_of(label) is not None:
+            continue  # -2 and 2 are two numbers
         alike["".join(c for c in plain.casefold() if c.isalnum()) or label].append(label)
     groups = [", ".join(group) for group in alike.values() if len(group) > 1]
     return [f"labels that differ in case, accents or signs alone: {'; '.join(groups)}"] if groups else []

@@ -13,7 +13,13 @@ from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
-from headstart.tasks.data.annotation_tools import has_decisions, indicated, indicator_columns, prodigy_choice
+from headstart.tasks.data.annotation_tools import (
+    CANCELLED,
+    has_decisions,
+    indicated,
+    indicator_columns,
+    prodigy_choice,
+)
 from headstart.tasks.data.columns import (
     choose_columns,
     listed,
@@ -39,7 +45,7 @@ from headstart.tasks.data.rows import (
 from headstart.tasks.data.splitting import split
 from headstart.tasks.examples import Examples, Reading, TaskData, flatten, in_order
 from headstart.tasks.kinds.kind import Kind, Unusable
-from headstart.tasks.kinds.labels import are_scores
+from headstart.tasks.kinds.labels import are_scores, are_single
 from headstart.tasks.kinds.registry import KINDS
 from headstart.tasks.kinds.spans import as_bio, scheme_of
 from headstart.tasks.metrics.entities import marks_entities
@@ -120,6 +126,12 @@ def load_examples(
             f"for classes it "
             "is --task classification"
         )
+    if kind.name == "multi-label" and task is None and are_single(row[chosen["label"]] for _, row, _ in kept):
+        kind = KINDS["classification"]
+        notes.append(
+            f"every list in {chosen['label']!r} has one label, so that it is a classification; where a text "
+            "may have several it is --task multi-label"
+        )
     manner = kind.settle([(where, row) for where, row, _ in kept], chosen, like, notes)
     remarks: Counter[str] = Counter()
     examples = Examples(kind.name, [], [], [], [], in_words)
@@ -191,7 +203,9 @@ class _Preparation:
                 self.indicators = indicator_columns(head, set(named.values()))
 
     def prepared(self, row: JSONObject) -> JSONObject | None:
-        """The row in its usual form; None for one that an annotator rejected."""
+        """The row in its usual form; None for one that an annotator rejected or cancelled."""
+        if row.get(CANCELLED) is True:
+            return None
         if self.decided:
             if row.get("answer") != "accept":
                 return None
@@ -227,6 +241,9 @@ def _labelled_rows(
     for where, row in rows:
         if row is TOO_LONG:
             skipped.count("text over 1 MB", where)
+            continue
+        if row.get(CANCELLED) is True:
+            skipped.count("no annotation that was not cancelled", where)
             continue
         row = tool.prepared(row)
         if row is None:
@@ -321,12 +338,8 @@ def find_tasks(
     """
     parts_of = find_parts(path)
     tasks = [_load_task(name, parts, task, seed, like, columns) for name, parts in sorted(parts_of.items())]
-    unread = left_out(path, parts_of)
-    if unread:
-        names = ", ".join(file.relative_to(path).as_posix() for file in unread[:8])
-        more = f" and {len(unread) - 8:,} more" if len(unread) > 8 else ""
-        for one in tasks:
-            one.notes.append(f"not read, for they are no part of a task here: {names}{more}")
+    for one in tasks:
+        one.notes.extend(left_out(path, parts_of))
     return tasks
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from headstart.errors import HeadstartError
 from headstart.interchange.hub import SCHEME, fetch_data
-from headstart.tasks.data.rows import FORMATS, format_of, is_class_folder
+from headstart.tasks.data.rows import FORMATS, format_of, has_tagged_words, is_class_folder
 
 PARTS = {
     "train": "train",
@@ -23,9 +23,9 @@ PARTS = {
     "dev": "validation",
     "test": "test",
     "testing": "test",
-    "eval": "test",
+    "eval": "eval",
 }
-"""What names call a part."""
+"""What names call a part; `eval` is the validation part beside a test part, else the test part."""
 DESCRIPTIONS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"}
 """JSON files that describe data and hold none."""
 _WORD = re.compile(rf"(?:^|(?<=[-._ ]))({'|'.join(sorted(PARTS, key=len, reverse=True))})(?=[-._ ]|$)")
@@ -56,7 +56,7 @@ def find_parts(path: Path) -> dict[str, Parts]:
         found = {
             PARTS.get(one.name, one.name): [one] for one in sorted(path.iterdir()) if is_class_folder(one)
         }
-        return {path.name: found}
+        return {path.name: _with_eval(found)}
     if is_class_folder(path):
         return {path.name: {"": [path]}}
     if path.is_dir():
@@ -83,25 +83,34 @@ def find_parts(path: Path) -> dict[str, Parts]:
             own.append(file)
     if any("train" in parts for parts in tasks.values()):  # what has no training part is something else
         tasks = {name: parts for name, parts in tasks.items() if "train" in parts}
-    return dict(tasks)
+    return {name: _with_eval(parts) for name, parts in tasks.items()}
 
 
-def left_out(path: Path, tasks: dict[str, Parts]) -> list[Path]:
-    """Files of a folder that hold data and are no part of its tasks: of others, or second files of one."""
+def _with_eval(parts: Parts) -> Parts:
+    """The part `eval` under the name of what it is; beside a test and a validation part it is neither."""
+    free = next((part for part in ("test", "validation") if part not in parts), "eval")
+    return {free if part == "eval" else part: files for part, files in parts.items() if free != part}
+
+
+def left_out(path: Path, tasks: dict[str, Parts]) -> list[str]:
+    """A sentence on files of a folder that hold data and are no part of its tasks: of others, or second
+    files of one."""
     if not path.is_dir() or is_class_folder(path) or is_class_folder(path / "train"):
         return []
     read = {file for parts in tasks.values() for files in parts.values() for file in files}
-    return [file for file in data_files(path) if file not in read]
+    unread = [file.relative_to(path).as_posix() for file in data_files(path) if file not in read]
+    more = f" and {len(unread) - 8:,} more" if len(unread) > 8 else ""
+    return [f"not read, for they are no part of a task here: {', '.join(unread[:8])}{more}"] if unread else []
 
 
 def data_files(folder: Path, depth: int = 2) -> list[Path]:
-    """Files that can hold labels, of the folders below where a folder itself has none: plain text is more
-    likely a readme."""
+    """Files that can hold labels, of the folders below where a folder itself has none: plain text without
+    tags is more likely a readme."""
     own = sorted(
         file
         for file in folder.iterdir()
         if file.is_file()
-        and format_of(file) not in (None, "text")
+        and (format_of(file) not in (None, "text") or (format_of(file) == "text" and has_tagged_words(file)))
         and file.name not in DESCRIPTIONS
         and not file.name.startswith((".", "cache-"))
     )

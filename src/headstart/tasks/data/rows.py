@@ -43,10 +43,14 @@ FORMATS = {
     ".v4_gold_conll": "conll",
     ".bio": "conll",
     ".iob": "conll",
+    ".iob2": "conll",
+    ".bioes": "conll",
+    ".bmes": "conll",
     ".txt": "text",
 }
 OWN_NAMES = ("csv", "tsv", "jsonl", "json", "parquet", "arrow")
 """Formats whose files name their columns themselves."""
+AS_CONLL = "a word a line with its tag, read as CoNLL"
 MAX_DOCUMENT = 2 << 30
 """Bytes of a JSON document, which has to be held as a whole."""
 
@@ -76,7 +80,7 @@ def read_rows(
     Args:
         path: a data file, or `-` for standard input: lines of text, or JSON lines where it begins with `{`.
         strict: bytes that are no UTF-8 are an error; otherwise they become U+FFFD.
-        text_as: what a `.txt` file holds: "text", an input a line, or "conll".
+        text_as: what a `.txt` file holds where it does not show it: "text", an input a line, or "conll".
         said: takes up what there is to say of the format.
 
     Raises:
@@ -102,8 +106,12 @@ def read_rows(
         yield from whole_rows(with_names(packed, class_names(path)), said)
         return
     names = class_names(path) if named in OWN_NAMES else {}
+    kind = text_as if named == "text" else named
+    if kind == "text" and has_tagged_words(path):
+        said.append(AS_CONLL)
+        kind = "conll"
     with open_text(path, named) as stream:
-        rows = _parse(text_as if named == "text" else named, str(path), stream, strict, said)
+        rows = _parse(kind, str(path), stream, strict, said)
         rows = with_names(rows, names)
         yield from whole_rows(rows, said) if named in OWN_NAMES else rows
 
@@ -115,7 +123,7 @@ def _parse(kind: str, name: str, stream: BinaryIO, strict: bool, said: list[str]
     if kind in ("csv", "tsv"):
         head = first_lines(lines)
         if looks_like_conll([line for _, line in head if line is not TOO_LONG]):
-            said.append("a word a line with its tag, read as CoNLL")
+            said.append(AS_CONLL)
             return read_conll(name, chain(head, lines))
         return read_table(name, chain(head, lines), "\t" if kind == "tsv" else ",", said)
     if kind == "jsonl":
@@ -123,6 +131,16 @@ def _parse(kind: str, name: str, stream: BinaryIO, strict: bool, said: list[str]
     if kind == "conll":
         return read_conll(name, lines)
     return ((number, line if line is TOO_LONG else {"text": line}) for number, line in lines)
+
+
+def has_tagged_words(path: Path) -> bool:
+    """Whether a file of text has a word a line and a tag behind it, as CoNLL-2003 is handed out."""
+    try:
+        with open_text(path, "text") as stream:
+            head = first_lines(read_lines(str(path), stream, strict=False))
+    except HeadstartError:
+        return False
+    return looks_like_conll([line for _, line in head if line is not TOO_LONG])
 
 
 def _json(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:

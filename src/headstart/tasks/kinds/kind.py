@@ -37,7 +37,10 @@ from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.packing import EncodedWindow
 from headstart.tokenizer.base import Tokenizer
 
-TEXT_COLUMNS = "text sentence review message mail email body content document comment tweet question title"
+TEXT_COLUMNS = (
+    "text sentence review review_text message mail email body content document comment comment_text tweet "
+    "question title"
+)
 """Names that a column of texts goes by, likeliest first."""
 PAIR_COLUMNS = (
     "text_a text_b",

@@ -115,6 +115,9 @@ class Classification(WholeTexts):
     ) -> str:
         """A label is written in one way; see `label_values.spelled`."""
         column = columns["label"]
+        if are_single(row[column] for _, row in rows):
+            for _, row in rows:
+                row[column] = row[column][0]
         single = [row for _, row in rows if not isinstance(row[column], list | dict)]
         written = spelled([row[column] for row in single], like.labels if like else (), column, notes)
         for row, label in zip(single, written, strict=True):
@@ -189,7 +192,7 @@ class MultiLabel(WholeTexts):
         return (
             super()._likely(row, texts, label)
             and isinstance(its, list)
-            and all(isinstance(one, str | int) for one in its)
+            and all(isinstance(one, str | int) or one in (0.0, 1.0) for one in its)
         )
 
     def settle(
@@ -347,6 +350,11 @@ class Regression(WholeTexts):
 
     def answer(self, result: Any, given: Any, labels: Sequence[str]) -> AnswerRow:
         return {"score": float(result)}
+
+
+def are_single(cells: Iterable[Any]) -> bool:
+    """Whether labels are lists of one, as annotation tools write the one class of a text."""
+    return all(isinstance(cell, list) and len(cell) == 1 for cell in cells)
 
 
 def are_scores(cells: Iterable[Any]) -> bool:

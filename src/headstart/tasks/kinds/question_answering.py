@@ -70,7 +70,7 @@ class QuestionAnswering(Scored):
         context = (
             mapped.get("context") or mapped.get("text") or choose(row, "context passage paragraph document")
         )
-        answers = mapped.get("answers") or mapped.get("label") or choose(row, "answers answer")
+        answers = mapped.get("answers") or mapped.get("label") or choose(row, "answers answer answer_text")
         if question is None or context is None or answers is None:
             return None
         if not asked and (choose(row, OPTION_COLUMNS) is not None or not _may_be_answers(row, row[answers])):
