@@ -79,7 +79,7 @@ def test_lists_tables_and_code_of_an_article_stay_readable() -> None:
         ("<ruby>港<rp>(</rp><rt>みなと</rt><rp>)</rp></ruby>は", "港は"),
         ("he said <q>no</q>.", "he said “no”."),
         ("a &#55357;&#56832; &#xD83D;&#xDE00; &#x1F600;", "a 😀 😀 😀"),
-        ("<math alttext='a+b'><mi>a</mi></math> <math><mi>x</mi><mo>=</mo><mn>1</mn></math>", "$a+b$ x = 1"),
+        ("<math alttext='a+b'><mi>a</mi></math> <math><mi>x</mi><mo>=</mo><mn>1</mn></math>", "$a+b$ $x=1$"),
         ("<x-y><template shadowrootmode=open><p>yes</template></x-y><template>no</template>", "yes"),
         ("<pre><code><div>a {</div><div>  b</div><div>}</div></code></pre>c", "a {\n  b\n}\n\nc"),
         ("<table class=highlight><tr><td>1<td>a {<tr><td><td>}</table>", "1a {\n}"),
@@ -296,3 +296,57 @@ def test_the_innermost_element_of_a_kind(data):
         return element if not element or tag[element] in kinds else walked(parent[element])
 
     assert _innermost(kinds, parent, tag) == [walked(element) for element in range(count)]
+
+
+KATEX = (
+    '<span class="katex"><span class="katex-mathml"><math><semantics><mrow><mi>x</mi></mrow>'
+    '<annotation encoding="application/x-tex">x^2</annotation></semantics></math></span>'
+    '<span class="katex-html" aria-hidden="true"><span>x</span><span>2</span></span></span>'
+)
+MATHJAX = (
+    '<mjx-container><mjx-math aria-hidden="true"><mjx-c>x</mjx-c></mjx-math><mjx-assistive-mml><math><msup>'
+    "<mi>x</mi><mn>2</mn></msup></math></mjx-assistive-mml></mjx-container>"
+)
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        (f"We have {KATEX} here.", "We have $x^2$ here."),
+        (f"We have {MATHJAX} here.", "We have $x^2$ here."),
+        (
+            'So <span class=MathJax_Preview>x2</span><script type="math/tex">a < b</script> ends.',
+            "So $a < b$ ends.",
+        ),
+        ('So <img class="latex" src=x alt="x^2+y"> ends.', "So $x^2+y$ ends."),
+        (
+            "<math><mfrac><mi>a</mi><mn>12</mn></mfrac><mo>=</mo><msqrt><mi>x</mi></msqrt></math>",
+            r"$\frac{a}{12}=\sqrt{x}$",
+        ),
+        ("<m:math><m:msubsup><m:mi>x</m:mi><m:mi>i</m:mi><m:mn>2</m:mn></m:msubsup></m:math>", "$x_i^2$"),
+        ("<math><mi>a</mi><mo>+</mo><mi>b</math>", "a + b"),
+        (
+            "10<sup>12.5</sup> x<sup>2n</sup> e<sup>x</sup> 2<sup>n+1</sup> 10<sup>&minus;6</sup>",
+            "10^(12.5) x^(2n) e^x 2^(n+1) 10⁻⁶",
+        ),
+        (
+            "19<sup>th</sup> M<sup>me</sup> said<sup>[1]</sup> said<sup>1,2</sup> M<sup>e</sup>",
+            "19th Mme said[1] said1,2 Me",
+        ),
+        ("H<sub>2</sub>O, 101<sub>2</sub>", "H2O, 101₂"),
+        ("<table><tr><th>A<th>B<th>C<tr><td colspan=2>x<td>y</table>", "A | B | C\nx |  | y"),
+        ("<table><tr><td rowspan=2>x<td>y<tr><td>v<tr><td>a<td>b</table>", "x | y\n| v\na | b"),
+        ("<table><tr><td>a<br>b<td>c</table>", "a b | c"),
+        (
+            "<pre><span class=linenos>1</span>if x:\n<span class=linenos>2</span>    y</pre>",
+            "if x:\n    y",
+        ),
+        (
+            "<table><tr><td class=gutter><div>1</div><div>2</div><td class=code>"
+            "<div><div><code>if x:</code></div><div><code>&nbsp; </code><code>y</code></div></div></table>",
+            "if x:\n  y",
+        ),
+    ],
+)
+def test_formulas_listings_and_tables_as_pages_draw_them(html: str, text: str) -> None:
+    assert whole(html) == text

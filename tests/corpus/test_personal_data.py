@@ -137,6 +137,12 @@ Call us: «1 (415) 555-0132»
 The ISBN is 978-3-16-148410-0, the order 20000000, the date 2024-05-01.
 He counted 1 234 567 stars in 1998-2003 and 12 555 1234 of them twice.
 IBAN «DE89 3704 0044 0532 0130 00» and not DE89 3704 0044 0532 0130 01
+Firefox/121.0.1.1 on kernel 5.15.0.91, libfoo.so.1.2.3.4, cell.2020.01.001
+git clone git@github.com:user/repo.git or ssh://git@gitlab.example.org/x
+Tel. «030 / 12 34 56 78», Tél. : «01.23.45.67.89», Phone - «044 2345 6789»
+Ph. «03 9123 4567», ĐT: «0912 345 678», Sími: «555 1234», telefoonnummer: «06 12345678»
+電話番号 «03-1234-5678»、โทร. «02-123-4567», טלפון: «03-1234567», τηλ. «210 1234567», هاتف: «01 2345678»
+IBAN «DE89-3704-0044-0532-0130-00»
 Card «4111 1111 1111 1111» and «5500-0000-0000-0004», not 4111 1111 1111 1112
 """
 PERSONAL = re.compile("«(.*?)»")

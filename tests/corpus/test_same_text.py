@@ -25,6 +25,7 @@ def kept(tmp_path: Path, texts: dict[str, str], *overrides: str) -> set[str]:
 def test_letters_are_composed_and_what_nobody_sees_parts_no_word() -> None:
     assert composed("Gru\u0308\u00dfe, cafe\u0301") == "Grüße, café"
     assert composed("inter\u00adnational\ufeff har\u200bbour") == "international harbour"
+    assert composed("\u200fשלום\u200e \u202bמה\u202c x\u2062y a\u034fb") == "שלום מה xy ab"
     assert composed("می\u200cخواهم 👩\u200d🚀") == "می\u200cخواهم 👩\u200d🚀"  # joiners are letters' business
     assert composed("ភាសា\u200bខ្មែរ") == "ភាសា\u200bខ្មែរ"  # and here it is a space
     assert extract_text("<p>inter&shy;national cafe&#769;</p>" * 9).split("\n")[0] == "international café"
@@ -43,6 +44,12 @@ def test_copies_with_other_signs_for_the_same_letters(tmp_path: Path) -> None:
 
 def test_programs_that_differ_by_a_sign_are_not_copies(tmp_path: Path) -> None:
     texts = {sign: f"def f(a, b):\n    return a {sign} b\n" for sign in ("+", "-", "<", "**", ">=", "+ -1 *")}
+    texts |= {
+        "not": "if (!found) return",
+        "if": "if (found) return",
+        "sharp": "Learn C# now",
+        "C": "Learn C now",
+    }
     texts |= {"spaced": "def  f(a,b):\n  return a + b"}
     assert kept(tmp_path, texts, "near_duplicates.enabled=false") == set(texts) - {"spaced"}
 

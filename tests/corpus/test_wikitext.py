@@ -26,6 +26,17 @@ from headstart.corpus.readers.wikitext import plain_text
             "[[File:Boat.jpg|thumb|A [[boat]]]]a[[Category:Films]][[de:Hafen]][[:Category:Ships|ships]]",
             "aships",
         ),
+        ("a <math>x^2</math> b, <chem>H2O</chem>", "a $x^2$ b, H2O"),
+        ("<nowiki>{{x}} [[y]]</nowiki> and {{{1|given}}} or {{x|{{{1|}}}}}", "{{x}} [[y]] and given or"),
+        ("<syntaxhighlight lang=py>\nif x:\n    y = {{a}}\n</syntaxhighlight>", "if x:\n    y = {{a}}"),
+        ("{{HMS|Victory}}, {{ship|SS|Great}}, {{flag|France}}", "HMS Victory, SS Great, France"),
+        (
+            "{{val|1.2|e=5|u=m}} {{US$|5 million}} {{frac|3|1|2}} {{gaps|1|234}}",
+            "1.2×10^5 m US$5 million 3 1/2 1234",
+        ),
+        ("{{convert|5|ft|6|in}} {{nowrap|1=a=b}} {{ordinal|22}} {{unité|12|km}}", "5 ft 6 in a=b 22nd 12 km"),
+        ("-{H|zh-cn:a;zh-tw:b}--{T|zh:c}--{R|d}--{A|zh-cn:甲;zh-tw:乙}-", "d甲"),
+        ("a\n----\nb", "a\n\nb"),
         ("See [[Wikipedia:About]] and [[wikt:boat|boat]].", "See Wikipedia:About and boat."),
         ("It is {{convert|324|m|ft|0}} tall, {{cvt|3|to|5|km}} off.", "It is 324 m tall, 3 to 5 km off."),
         (
@@ -65,3 +76,15 @@ def test_of_a_history_the_newest_text_is_read(
     assert first.text.startswith("The text of the year 29. The")
     assert first.date.startswith("2029")
     assert second.text == "Next one."
+
+
+@pytest.mark.parametrize(
+    "text", ["#REDIRECT [[Harbour]]", "#WEITERLEITUNG[[Hafen]]", "#перенаправление [[Гавань]]"]
+)
+def test_redirects_of_old_dumps(tmp_path: Path, text: str) -> None:
+    page = f"<page><title>T</title><revision><text>{text}</text></revision></page>"
+    (tmp_path / "a.xml").write_text(f"<mediawiki>{page}</mediawiki>")
+    (source,), _ = find_sources([tmp_path / "a.xml"])
+    (found,) = read(Task((source,), 0, 1), {})
+    assert not isinstance(found, Raw)
+    assert found.reason == "redirect"

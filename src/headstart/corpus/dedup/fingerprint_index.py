@@ -20,7 +20,7 @@ from headstart.errors import HeadstartError
 
 FOLDER = "index"
 DIGESTS, BANDS, LINES, PARAGRAPHS, RUNS = "digests", "bands", "lines", "paragraphs", "runs"
-DIGESTED = 2  # raise it when words or n-grams make other keys
+DIGESTED = 3  # raise it when words or n-grams make other keys
 KEY = np.dtype([("key", np.uint64)])
 COUNTED = np.dtype([("key", np.uint64), ("count", np.uint32)])
 

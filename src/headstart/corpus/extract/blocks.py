@@ -11,6 +11,8 @@ from html import unescape
 
 import numpy as np
 
+from headstart.corpus.extract.drawn import rewritten
+
 # Elements whose content is nothing to read. It ends at the end tag or, where there is none, with the page.
 # fmt: off
 _UNREAD = [
@@ -26,7 +28,7 @@ def _caseless(name: str) -> str:
 
 def _unread(name: str) -> str:
     end = rf"/{_caseless(name)}(?=[\s/>])"
-    shown = "(?![^>]*shadowrootmode)" if name == "template" else ""  # a shadow root is shown
+    shown = "(?![^>]*shadowroot)" if name == "template" else ""  # a shadow root is shown
     return rf"{_caseless(name)}(?=[\s/>]){shown}[^<]*+(?:<(?!{end})[^<]*+)*(?:<{end}[^>]*+>?)?"
 
 
@@ -102,7 +104,8 @@ _CLOSED_BY = [frozenset(TAG[tag] for tag in _CLOSED_BY_NAME.get(name, ())) for n
 _NOTHING, _BORDER, _LINK, _LINK_END, _BREAK, _TITLE, _CLOSES = -1, 100, 101, 102, 103, 104, 200
 # Elements in a line that change what is read of it.
 _UNSAID, _SAID, _QUOTE, _UNQUOTE, _RAISED, _LEVEL, _CODE, _CODE_END = range(110, 118)
-_FORMULA, _FORMULA_END, _NOTE = range(118, 121)
+_LOWERED, _NO_LOWER = 118, 119
+_FORMULA, _FORMULA_END, _NOTE = range(120, 123)
 
 
 def _actions() -> dict[str, int]:
@@ -114,6 +117,7 @@ def _actions() -> dict[str, int]:
     for name in ("del", "s", "strike", "rt", "rp"):
         actions |= {name: _UNSAID, f"/{name}": _SAID}
     actions |= {"rb": _SAID, "/ruby": _SAID, "q": _QUOTE, "/q": _UNQUOTE, "sup": _RAISED, "/sup": _LEVEL}
+    actions |= {"sub": _LOWERED, "/sub": _NO_LOWER}
     actions |= {"code": _CODE, "/code": _CODE_END}
     actions |= {"math": _FORMULA, "/math": _FORMULA_END, "annotation": _NOTE, "annotation-xml": _NOTE}
     return actions | {name.upper(): action for name, action in actions.items()}
@@ -125,6 +129,10 @@ _OF_LISTINGS = frozenset({TAG["pre"], _TABLE})
 _OF_TABLES = frozenset({TAG["td"], TAG["th"], _TABLE})
 _BR, _LINK_ENDED = "\0", ""
 _EXPONENT = re.compile(r"[+−-]?[\d]{1,4}|n")
+# Other exponents: a number with a point, a product or sum, a letter that ends no ordinal number and no title.
+_TERM = re.compile(r"(?=.*[\d+−*/-])(?=.*\w)(?!.*[^\W\d_]{2})[\w+−*/(). -]{2,12}")
+_VARIABLES, _BASE = "ijknpqxyzT", re.compile(r"\d|[\])]|[^\w]?[^\W\d_]|\d[^\W\d_]|.\d", re.DOTALL)
+_LOWER = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _RAISE = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
 # Blocks that a listing may be made of, a line each.
 _LINES_OF_CODE = frozenset(TAG[name] for name in ("div", "p", "li", "ol", "ul", "tr"))
@@ -134,6 +142,8 @@ _LISTING = re.compile(
     r"class\s*=\s*[\"']?[^\"'>]*\b(?:highlight|js-file-line-container|blob-code|hljs-ln)(?![\w-])",
     re.IGNORECASE,
 )
+# A cell that is one, a block a line.
+_CELL_OF_CODE = re.compile(r"class\s*=\s*[\"']?(?:code|de1)(?![\w-])", re.IGNORECASE)
 # Cells that hold the numbers of lines beside a listing.
 _LINE_NUMBERS = re.compile(
     r"class\s*=\s*[\"']?[^\"'>]*\b(?:linenos?|line-?numbers?|lineno|blob-num|gutter|hljs-ln-numbers)\b",
@@ -154,6 +164,21 @@ def _one_of_halves(match: re.Match[str]) -> str:
     if not (0xD800 <= high < 0xDC00 <= low < 0xE000):
         return match[0]
     return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+
+
+def _raised(exponent: str, base: str) -> str | None:
+    """What is set above the line, if it is an exponent of what stands before; None: a note, an ending.
+
+    Args:
+        base: the two signs before it.
+    """
+    if _EXPONENT.fullmatch(exponent):
+        return exponent.translate(_RAISE)
+    if not (_BASE.fullmatch(base) or base[-1:] in (")", "]")):
+        return None
+    if exponent and exponent in _VARIABLES:
+        return f"^{exponent}"
+    return f"^({exponent})" if _TERM.fullmatch(exponent) else None
 
 
 @dataclass(frozen=True)
@@ -179,6 +204,7 @@ def read_page(html: str) -> Page:
 
     A page that scripts build may hold all its text in <noscript>, as forums do: then that is read.
     """
+    html = rewritten(html)
     page = _Reader().read(html)
     if _has_little(page) and _NOSCRIPT.search(html):
         without_scripts = _Reader().read(_NOSCRIPT.sub(r"<\1div", html))
@@ -199,7 +225,8 @@ class _Reader:
         *("tags", "parents", "depths", "flags", "attributes", "first", "last"),
         *("stack", "top", "tag", "inherited", "open_tags"),
         *("pieces", "link", "link_characters", "link_count", "unsaid", "raised", "links_before"),
-        *("code", "of_code", "skipped", "formula", "tex"),
+        "lowered",
+        *("code", "listing", "of_code", "skipped", "formula", "tex"),
     )
 
     def __init__(self) -> None:
@@ -223,10 +250,12 @@ class _Reader:
         self.unsaid = False  # whether what comes is struck out or a reading
         self.raised = -1  # where in `pieces` an open <sup> began
         self.links_before = 0  # how many links there were then
+        self.lowered = -1  # the same of an open <sub>
         self.formula: list[str] | None = None  # the signs of the one that is open
         self.tex = ""
         # Listings.
         self.code = False  # whether it is in <code> in a preformatted block
+        self.listing = False  # whether that is a table or a cell, which may hold several <code>
         self.of_code = 0  # blocks that are open there, which are lines
         self.skipped = 0  # how deep the cell of line numbers lies that is open, or 0
 
@@ -294,7 +323,7 @@ class _Reader:
     # Lines
 
     def _end_line(self) -> None:
-        self.unsaid, self.raised = False, -1
+        self.unsaid, self.raised, self.lowered = False, -1, -1
         text = "".join(self.pieces)
         self.pieces.clear()
         if not self.skipped:
@@ -303,7 +332,8 @@ class _Reader:
                     text = _HALVES.sub(_one_of_halves, text)
                 text = unescape(text)
             if self.inherited & PRE:
-                text = text.replace(_BR, "\n").replace("\r\n", "\n").strip("\r\n").rstrip()
+                text = text.replace(_BR, "\n").replace("\r\n", "\n").replace("\u00a0", " ")
+                text = text.strip("\r\n").rstrip()
             elif _BR in text:
                 text = "\n".join([" ".join(part.split()) for part in text.split(_BR)]).strip("\n")
             else:
@@ -345,8 +375,11 @@ class _Reader:
             if tag != _TABLE:
                 if not self.skipped and _LINE_NUMBERS.search(attributes):
                     self.skipped = len(self.stack)
+                elif _CELL_OF_CODE.search(attributes):
+                    self.code, self.listing, self.of_code = True, True, 0
+                    inherited |= PRE
             elif _LISTING.search(attributes):
-                self.code, self.of_code = True, 0
+                self.code, self.listing, self.of_code = True, True, 0
                 inherited |= PRE
         self.inherited = inherited
         self.tags.append(tag)
@@ -359,7 +392,7 @@ class _Reader:
     def _end(self, tag: int) -> None:
         """An end tag: of the innermost element of its kind, and of all that is open in it."""
         if tag in _OF_LISTINGS:
-            self.code, self.of_code = False, 0
+            self.code, self.listing, self.of_code = False, False, 0
         if self.pieces:
             self._end_line()
         if self.open_tags[tag]:
@@ -405,13 +438,23 @@ class _Reader:
         elif action == _RAISED:
             self.raised, self.links_before = len(pieces), self.link_count
         elif action == _LEVEL:
-            exponent = "".join(pieces[self.raised :]).strip() if self.raised >= 0 else ""
-            if self.link_count == self.links_before and _EXPONENT.fullmatch(exponent):
-                pieces[self.raised :] = [exponent.translate(_RAISE)]
+            if self.raised >= 0 and self.link_count == self.links_before:
+                exponent = unescape("".join(pieces[self.raised :])).strip(" \u2060\u200b")
+                base = pieces[self.raised - 1][-2:] if self.raised else ""
+                if (written := _raised(exponent, base)) is not None:
+                    pieces[self.raised :] = [written]
             self.raised = -1
+        elif action == _LOWERED:
+            self.lowered = len(pieces)
+        elif action == _NO_LOWER:
+            index = "".join(pieces[self.lowered :]).strip() if self.lowered > 0 else ""
+            # Of a number it would be a digit; of a letter it is written so (H2O).
+            if index.isdecimal() and pieces[self.lowered - 1][-1:].isdecimal():
+                pieces[self.lowered :] = [index.translate(_LOWER)]
+            self.lowered = -1
         elif action == _CODE:
-            self.code = bool(self.inherited & PRE)
-        else:
+            self.code = self.code or bool(self.inherited & PRE)
+        elif not self.listing:
             self.code, self.of_code = False, 0
 
     def _of_formula(self, action: int, attributes: str, text: str) -> str:

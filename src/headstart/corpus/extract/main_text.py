@@ -4,12 +4,16 @@ Paragraphs stand between blank lines, items of a list begin with `- `, the cells
 preformatted text keeps its spaces and line ends.
 """
 
+import re
+
 from headstart.corpus.extract.blocks import FLAG, HEADING, PRE, TAG, Page, read_page
 from headstart.corpus.extract.json_ld import article_body
 from headstart.corpus.extract.line_classifier import LineClassifier, shipped
 
 _CELLS, _TABLE = frozenset({TAG["td"], TAG["th"]}), TAG["table"]
 _CELL_LINES, _CELL_CHARACTERS = 6, 400  # of a cell with several lines that is one of a row
+_SPAN = re.compile(r"\b(colspan|rowspan)\s*=\s*[\"']?(\d{1,5})", re.IGNORECASE)
+_MOST_COLUMNS, _MOST_ROWS = 100, 1_000
 LITTLE = 200  # characters: of a page with less text, what it says as data is looked at
 _ITEMS = frozenset(TAG[name] for name in ("li", "tr", "dt", "dd"))
 
@@ -30,7 +34,7 @@ def render(page: Page, lines: list[int]) -> str:
     """The lines of a page with these numbers, in order."""
     parent, tag = page.parent.tolist(), page.tag.tolist()
     in_table = (page.flags[page.element] & FLAG["table"] != 0).tolist()
-    columns = _columns(parent, tag) if any(in_table) else {}
+    columns = _columns(page, parent, tag) if any(in_table) else {}
     items = _innermost(_ITEMS, parent, tag)
     cells = _innermost(_CELLS | {_TABLE}, parent, tag) if any(in_table) else []
     pieces: list[str] = []
@@ -52,18 +56,43 @@ def render(page: Page, lines: list[int]) -> str:
         row_before, cell_before, group_before = row, cell, group if item else -1
         if tag[item] == TAG["li"] and not cell and page.first[item] == at and not page.flags[element] & PRE:
             pieces.append("- ")
-        pieces.append(page.lines[at])
+        pieces.append(page.lines[at].replace("\n", " ") if cell else page.lines[at])
     return "".join(pieces)
 
 
-def _columns(parent: list[int], tag: list[int]) -> dict[int, int]:
-    """The place of each cell in its row."""
+def _columns(page: Page, parent: list[int], tag: list[int]) -> dict[int, int]:
+    """The column in which each cell begins, beside wide cells and below those that reach down."""
     found: dict[int, int] = {}
-    held: dict[int, int] = {}
+    free: dict[int, int] = {}  # by row, the first column behind its last cell
+    covered: dict[int, set[int]] = {}  # by row, the columns that cells above reach into
+    reaching: dict[int, dict[int, int]] = {}  # by table, columns and how many rows more they reach into
     for element, kind in enumerate(tag):
-        if kind in _CELLS:
-            found[element] = held[parent[element]] = held.get(parent[element], -1) + 1
+        if kind not in _CELLS:
+            continue
+        row = parent[element]
+        down = reaching.setdefault(parent[row], {})
+        if row not in free:
+            free[row], covered[row] = 0, {column for column, rows in down.items() if rows}
+            down.update({column: down[column] - 1 for column in covered[row]})
+        column = free[row]
+        while column in covered[row]:
+            column += 1
+        found[element] = column
+        across, below = _spans(page.attributes[element])
+        free[row] = column + across
+        if below > 1:
+            down.update(dict.fromkeys(range(column, column + across), below - 1))
     return found
+
+
+def _spans(attributes: str) -> tuple[int, int]:
+    """How many columns and rows a cell spans."""
+    if "span" not in attributes.lower():
+        return 1, 1
+    given = {name.lower(): int(number) for name, number in _SPAN.findall(attributes)}
+    return min(given.get("colspan", 1), _MOST_COLUMNS) or 1, min(
+        given.get("rowspan", 1), _MOST_ROWS
+    ) or _MOST_ROWS
 
 
 def _cell_of_row(page: Page, element: int, cell: int, tag: list[int]) -> int:

@@ -21,11 +21,13 @@ TRAINED = ".safetensors"  # the end of the name of a classifier of one's own
 # a minute for 100,000, and a call into it cannot be interrupted. Real pages stay below 100.
 MAX_DEPTH = 512
 
-# Where a line may break, or a mark of a file's beginning: nothing to read, and it parts words. A zero-width
-# space before a letter of a script without spaces says where a word ends, and stays.
-_INVISIBLE = re.compile(
-    r"[\u00ad\u2060\ufeff]|\u200b(?![\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u9fff])"
+# Where a line may break, in which direction it runs, or a mark of a file's beginning: nothing to read, and it
+# parts words. A zero-width space before a letter of a script without spaces says where a word ends, and
+# stays.
+_SIGNS = "".join(
+    map(chr, (0xAD, 0x34F, 0x180E, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF))
 )
+_INVISIBLE = re.compile(rf"[{_SIGNS}]|\u200b(?![\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u9fff])")
 _BLANK_LINES = re.compile("\n\n\n+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
@@ -127,7 +129,7 @@ def composed(text: str) -> str:
         return text
     if not is_normalized("NFC", text):
         text = to_normal_form("NFC", text)
-    return _INVISIBLE.sub("", text) if any(sign in text for sign in "\u00ad\u200b\u2060\ufeff") else text
+    return _INVISIBLE.sub("", text) if any(sign in text for sign in _SIGNS + "\u200b") else text
 
 
 def normalise(text: str) -> str:

@@ -25,7 +25,7 @@ _GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291
 # What stands before a version or a part of a book; and before or behind an address.
 _NUMBERED = re.compile(
     r"(?:\b(?:v|ver|versions?|release|build|firmware|sections?|chapter|clause|appendix|annex|article|table|figure"
-    r"|fig|tab|eq|abschnitt|kapitel|tabelle|abbildung|oid)|§{1,2}|version\w*[(=]|[<>~!]=?|==|[^\W\d_][-_])"
+    r"|fig|tab|eq|abschnitt|kapitel|tabelle|abbildung|oid|kernel|driver|linux)|§{1,2}|version\w*[(=]|[<>~!]=?|==|[^\W\d_][-_/])"
     r"[.:]?\s*[\"'(]{0,2}$",
     re.IGNORECASE,
 )
@@ -53,7 +53,8 @@ _SAME = dict(
         strict=True,
     )
 )
-_IBAN = re.compile(r"[A-Z](?<![A-Z0-9][A-Z])[A-Z]\d{2}(?: ?[A-Z0-9]){11,28}")
+_IBAN = re.compile(r"[A-Z](?<![A-Z0-9][A-Z])[A-Z]\d{2}(?:[ -]?[A-Z0-9]){11,28}")
+_SPACES_OF_IBAN = re.compile("[ -]")
 _CARD = re.compile(
     r"\d(?<![\w.,/-]\d)\d{3}(?:([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|([ -])\d{6}\2\d{4,5}|\d{9,15})"
     r"(?!\w|[.,/-]\d)"
@@ -72,20 +73,22 @@ _PHONES = (
     ),
     # after a word that says so
     re.compile(
-        r"(?i:\b(?:tel|tele(?:f|ph)on[eo]?|phone|fax|telefax|mobil[ei]?|mob|cell|handy|tlf|tfn|puh|tél|téléphone"
-        r"|teléfono|celular|móvil|telefoon|hotline|toll[ -]free|whatsapp"
-        r"|(?:ruf|telefon|fax|mobil|handy)nummer|тел|телефон)\b"
-        r"|电话|電話|전화|☎|📞)"
-        r"(?i:[ .-]{0,2}\b(?:nr|no|num|number|nummer|numéro|número)\b)?[.:：]{0,2} {0,2}"
-        r"(?P<number>\(?\+?0?\d(?:[ ./()-]{0,2}\d){5,13})(?!\w|[.,/-]\d)"
+        r"(?i:(?<![\w./@-])(?:tel|telp?|tele(?:f|ph)on[eo]?|phone|ph|fax|telefax|mobil[ei]?|mob|cell|handy|tlf|tfn|puh"
+        r"|tél|téléphone|teléfono|celular|móvil|telefoon|hotline|toll[ -]free|whatsapp|sími|điện thoại|đt"
+        r"|(?:ruf|telefon|telefoon|fax|mobil|handy)nummer|тел|телефон|τηλ|τηλέφωνο|טלפון|טל|هاتف|تلفن|موبایل|فون"
+        r"|نمبر)(?!\w)"
+        r"|电话|電話|전화|โทร(?:ศัพท์)?|☎|📞)"
+        r"(?i:[ .-]{0,2}(?:\b(?:nr|no|num|number|nummer|numéro|número)\b|番号|号码|번호))?"
+        r"(?i: is| ist| est)?[ .:：–-]{0,4}"
+        r"(?P<number>\(?\+?0?\d(?:(?: [/–-] |[ ./()-]{0,2})\d){5,13})(?!\w|[.,/-]\d)"
     ),
     # North America, with the 1 that is dialled first
     re.compile(
         r"1(?<![\w.,/+-]1)(?<!\d 1)([-. ])\(?[2-9]\d\d\)?[-. ]{1,2}[2-9]\d\d[-. ]\d{4}(?!\w|[.,/-]\d)"
     ),
 )
-_DIGITS = re.compile(r"\d(?:[ .()/-]{0,3}\d){6}")  # what every card and phone number has somewhere
-_NUMBER = re.compile(_DIGITS.pattern + r"(?:[ .()/-]{0,3}\d)*")
+_DIGITS = re.compile(r"\d(?:[ .()/–-]{0,3}\d){6}")  # what every card and phone number has somewhere
+_NUMBER = re.compile(_DIGITS.pattern + r"(?:[ .()/–-]{0,3}\d)*")
 # Characters of a telephone number, and of what it is told by, that may stand before and behind such a run.
 _BEFORE, _BEHIND = 32, 4
 _SPACERS = re.compile(r"[ ./()-]")
@@ -145,7 +148,9 @@ def _emails(text: str) -> list[Span]:
 
 
 def _is_email(match: re.Match[str]) -> bool:
-    """Whether it is no file's name such as `icon@2x.png`, and no product of two matrices."""
+    """Whether it is no file's name such as `icon@2x.png`, no product of two matrices, no user of git."""
+    if match[0].startswith("git@") or match.string[max(match.start() - 2, 0) : match.start()] == "//":
+        return False
     end = match[0].rpartition(".")[2].lower()
     return end not in _NO_DOMAINS.split() and match.string[match.end() : match.end() + 1] not in ("(", "[")
 
@@ -179,12 +184,12 @@ def _ibans(text: str) -> list[Span]:
     spans = []
     for match in _IBAN.finditer(text):
         length = _IBAN_LENGTHS.get(match[0][:2])
-        if length is None or len(match[0].replace(" ", "")) < length:
+        if length is None or len(_SPACES_OF_IBAN.sub("", match[0])) < length:
             continue
         end = match.start()
         for _ in range(length):
-            end = next(place for place in range(end, match.end()) if text[place] != " ") + 1
-        whole = text[match.start() : end].replace(" ", "")
+            end = next(place for place in range(end, match.end()) if text[place] not in " -") + 1
+        whole = _SPACES_OF_IBAN.sub("", text[match.start() : end])
         if (end == len(text) or not text[end].isalnum()) and is_iban(whole):
             spans.append((match.start(), end))
     return spans

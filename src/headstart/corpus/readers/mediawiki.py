@@ -13,6 +13,9 @@ from headstart.corpus.readers.wikitext import UNSHOWN, plain_text
 PAGES_PER_BLOCK = 64
 _OPEN, _CLOSE = b"<page>", b"</page>"
 _REVISION, _REVISION_END = b"<revision>", b"</revision>"
+_REDIRECT = re.compile(
+    r"\s*#[^\W\d_]{4,20}\s*:?\s*\[\[[^\[\]]*\]\]", re.IGNORECASE
+)  # in old dumps, without an element
 _HISTORY = 8_000_000  # bytes of a page from which on its old revisions are not kept
 _NAMESPACE = re.compile(rb'<namespace\s+key="(?:-2|6|14)"[^>]*>([^<]*)</namespace>')
 
@@ -42,7 +45,10 @@ def _article(page: ElementTree.Element, place: str, unshown: frozenset[str]) -> 
         return Skip(place, "redirect")
     # A dump of the history has them in the order of their numbers, mostly; an unfinished one need not.
     revision = max(page.findall("revision"), key=lambda one: one.findtext("timestamp", ""), default=None)
-    text = plain_text((revision.findtext("text") if revision is not None else "") or "", unshown)
+    wikitext = (revision.findtext("text") if revision is not None else "") or ""
+    if _REDIRECT.match(wikitext):
+        return Skip(place, "redirect")
+    text = plain_text(wikitext, unshown)
     if not text:
         return Skip(place, "empty text")
     title = page.findtext("title", "")

@@ -9,6 +9,10 @@ from collections.abc import Callable
 
 _BAR = re.compile(r"\|(?![^\[\]]*\]\])")  # not one inside of a link
 _NAMED = re.compile(r"\s*[\w -]{1,40}=(?!=)")
+_BY_NUMBER = re.compile(r"\s*(?:[1-9]|text|quote)\s*=")  # the same as one without a name
+
+# Functions that show what they are given.
+_FUNCTION = re.compile(r"(?:formatnum|lc|uc|lcfirst|ucfirst|nowrap):(.*)", re.DOTALL | re.IGNORECASE)
 
 Shown = Callable[[list[str]], str]
 
@@ -26,7 +30,31 @@ def _measure(given: list[str]) -> str:
     unit = next(
         (at for at, one in enumerate(given) if not re.match(r"[\d.,+−-]|to$|and$|or$|by$|x$|–$|-$", one)), 0
     )
+    if given[unit + 1 :] and (given[unit], given[unit + 2 : unit + 3]) in _TWO_UNITS:
+        unit += 2  # 5 ft 6 in
     return " ".join(given[: unit + 1])
+
+
+_TWO_UNITS = (("ft", ["in"]), ("lb", ["oz"]), ("st", ["lb"]), ("yd", ["ft"]), ("mi", ["yd"]))
+
+
+def _last(given: list[str]) -> str:
+    return given[-1] if given else ""
+
+
+def _money(sign: str) -> Shown:
+    return lambda given: sign + " ".join(given[:1])
+
+
+def _mixed(given: list[str]) -> str:
+    """`frac|3|1|2` is 3 1/2."""
+    return " ".join([*given[:-2], "/".join(given[-2:])])
+
+
+def _ordinal(given: list[str]) -> str:
+    number = given[0] if given else ""
+    ends = {"1": "st", "2": "nd", "3": "rd"}
+    return number + ("th" if number[-2:-1] == "1" else ends.get(number[-1:], "th"))
 
 
 def _same(text: str) -> Shown:
@@ -41,8 +69,11 @@ def _prefixed(text: str) -> Shown:
 _FIRST = """
 nowrap nobr small smaller big larger em strong sic abbr vanchor quote blockquote cquote quotation math mvar
 formatnum sup sub angbr ill nihongo lc uc smallcaps sc keypress key mono code tt samp var kbd typo underline u
-ins center span dfn gloss bold italic
+ins center span dfn gloss bold italic flag flagcountry flagu ipa tooltip nts chem2 le tsl lien plainlist
+flatlist nombre nb formatnombre nobold nocaps lit
 """
+# Prefixes of ships' names, which are templates of their own.
+_SHIPS = "HMS USS SS RMS MV HMAS HMCS HMNZS USNS INS SMS MS MT RV USCGC"
 _TABLE: dict[str, Shown] = {
     **dict.fromkeys(_FIRST.split(), _one(0)),
     **dict.fromkeys(("visible anchor", "interlanguage link", "not a typo", "as written"), _one(0)),
@@ -50,20 +81,38 @@ _TABLE: dict[str, Shown] = {
         ("lang", "langx", "transl", "transliteration", "font", "color", "colour", "nativename"), _one(1)
     ),
     **dict.fromkeys(("convert", "cvt"), _measure),
-    "val": _one(0),
-    "frac": _joined("/"),
-    "sfrac": _joined("/"),
-    "fraction": _joined("/"),
+    **dict.fromkeys(("frac", "sfrac", "fraction"), _mixed),
+    **{name.lower(): _prefixed(name) for name in _SHIPS.split()},
+    "ship": _joined(" "),
+    "sort": _last,
+    **dict.fromkeys(("gaps", "chem"), _joined("")),
+    "e": lambda given: "×10^" + "".join(given[:1]),
+    **dict.fromkeys(("ubl", "unbulleted list", "hlist"), _joined(", ")),
+    **dict.fromkeys(("linktext", "bibleverse", "unité", "unidad", "unit", "unite", "nunit"), _joined(" ")),
+    **dict.fromkeys(("ordinal", "ord"), _ordinal),
+    **dict.fromkeys(("birth date", "death date", "dts", "film date"), _joined("-")),
+    **dict.fromkeys(("floruit", "fl."), _prefixed("fl.")),
+    **dict.fromkeys(("reign", "r."), lambda given: "r. " + "–".join(given)),
+    **dict.fromkeys(("s-", "s", "siècle"), lambda given: "".join(given[:1]) + "e siècle"),
+    "1er": _same("1er"),
+    "sic": lambda given: given[0] if given else "[sic]",
     "circa": _prefixed("c."),
     "c.": _prefixed("c."),
     "as of": _prefixed("As of"),
     "start date": _joined("-"),
     "end date": _joined("-"),
     "date": _joined(" "),
-    "usd": _prefixed("$"),
-    "gbp": _prefixed("£"),
-    "eur": _prefixed("€"),
-    "inr": _prefixed("₹"),
+    **dict.fromkeys(("usd", "$"), _money("$")),
+    "us$": _money("US$"),
+    **dict.fromkeys(("gbp", "£", "pound sterling"), _money("£")),
+    **dict.fromkeys(("eur", "€", "euro"), _money("€")),
+    "inr": _money("₹"),
+    **dict.fromkeys(("jpy", "¥", "yen", "cny"), _money("¥")),
+    "okina": _same("ʻ"),
+    "'s": _same("'s"),
+    **dict.fromkeys(("em dash", "—"), _same("—")),
+    **dict.fromkeys(("en dash", "–"), _same("–")),
+    **dict.fromkeys(("break", "br", "crlf"), _same("\n")),
     "!": _same("|"),
     "=": _same("="),
     "ndash": _same("–"),
@@ -87,11 +136,22 @@ def shown(template: str) -> str:
     name, *given = _BAR.split(template)
     name = name.strip().lower().replace("_", " ")
     # Named parameters say how something is shown.
-    plain = [one.strip() for one in given if one.strip() and not _NAMED.match(one)]
+    by_place = [_BY_NUMBER.sub("", one) for one in given if _BY_NUMBER.match(one) or not _NAMED.match(one)]
+    plain = [one.strip() for one in by_place if one.strip()]
+    named = {
+        key.strip(): value.strip()
+        for key, is_named, value in (one.partition("=") for one in given)
+        if is_named
+    }
     if name.startswith("lang-") and name != "lang-":
         return plain[0] if plain else ""
-    if name.startswith("formatnum:"):
-        return name.removeprefix("formatnum:").strip()
+    if match := _FUNCTION.match(template.strip()):
+        return match[1].strip()
+    if name == "val":
+        power = f"×10^{named['e']}" if "e" in named else ""
+        return f"{''.join(plain[:1])}{power} {named.get('u', named.get('ul', ''))}".strip()
+    if name.startswith(("link-", "internal link helper")):
+        return plain[0] if plain else ""
     if name in _TABLE:
         return _TABLE[name](plain)
     return ""

@@ -15,12 +15,18 @@ from headstart.corpus.readers.wiki_templates import shown
 
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Elements that go with their content.
-_GONE = (
-    "ref|math|chem|gallery|timeline|imagemap|score|syntaxhighlight|source|templatestyles|hiero|graph|mapframe"
+_GONE = "ref|gallery|timeline|imagemap|score|templatestyles|hiero|graph|mapframe"
+# Elements whose content is no markup.
+_VERBATIM = re.compile(
+    r"<(nowiki|pre|syntaxhighlight|source|math|chem|ce)\b(?:[^<>/]|/(?!>))*>(.*?)</\1\s*>",
+    re.DOTALL | re.IGNORECASE,
 )
+_PUT_BY = re.compile("\0(\\d+)\0")
 _ELEMENT = re.compile(rf"<(/?)({_GONE})\b[^<>]*?(/?)>", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
+_PARAMETER = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")
+_RULE = re.compile(r"^-{4,}", re.MULTILINE)
 _BRACES = re.compile(r"\{\{|\}\}|\{\||\|\}")
 _LINK = re.compile(r"\[\[([^\[\]]*)\]\]")
 _ADDRESS = re.compile(r"\[(?:https?:|ftp:)?//[^\s\[\]]+(?:\s+([^\[\]]*))?\]")
@@ -28,7 +34,8 @@ _QUOTES = re.compile(r"'{2,5}")
 _ITEM = re.compile(r"^([*#:;]+)\s*", re.MULTILINE)
 _SWITCH = re.compile(r"__[A-Z]+__")
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
-_FLAGS = re.compile(r"^[A-Za-z;-]{1,12}\|")
+_FLAGS = re.compile(r"^([A-Za-z;-]{0,12})\|")
+_UNSHOWN_FLAGS = re.compile(r"[HT-]")  # rules for what follows, and the title
 _VARIANT = re.compile(r"\s*(?:zh(?:-[a-z]+)?|sr(?:-[a-z]+)?|kk(?:-[a-z]+)?|ku(?:-[a-z]+)?)\s*:([^;]*)")
 # Names of the namespaces of pictures and categories, in the languages of large wikis; a dump says its own.
 UNSHOWN = frozenset(
@@ -93,8 +100,14 @@ def plain_text(wikitext: str, unshown: Collection[str] = UNSHOWN) -> str:
         wikitext: the markup.
         unshown: namespaces in small letters whose links show no words: pictures and categories.
     """
-    text = _COMMENT.sub("", wikitext)
+    text = _COMMENT.sub("", wikitext.replace("\0", ""))
+    verbatim: list[str] = []
+    text = _VERBATIM.sub(lambda match: _put_by(match, verbatim), text)
     text = _without_elements(text)
+    for _ in range(3):
+        text, found = _PARAMETER.subn(lambda match: match[1] or "", text)
+        if not found:
+            break
     text = _without_braces(text)
     text = _VARIANTS.sub(_first_variant, text)
     words_of_link = partial(_words_of_link, unshown)
@@ -105,12 +118,25 @@ def plain_text(wikitext: str, unshown: Collection[str] = UNSHOWN) -> str:
             break
     text = _ADDRESS.sub(lambda match: match[1] or "", text)
     text = _TAG.sub("", _BREAK.sub("\n", text))
-    text = _SWITCH.sub("", _QUOTES.sub("", text))
+    text = _RULE.sub("", _SWITCH.sub("", _QUOTES.sub("", text)))
     text = _ITEM.sub(lambda match: "- " if match[1][-1] in "*#" else "", text)
     text = html.unescape(text).replace("\u00a0", " ")
     text = _LEFT_EMPTY.sub("", text)
     lines = [_line(line.strip()) for line in text.split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in lines if line != "-")).strip()
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in lines if line != "-")).strip()
+    return _PUT_BY.sub(lambda match: verbatim[int(match[1])], text)
+
+
+def _put_by(match: re.Match[str], verbatim: list[str]) -> str:
+    """A mark in place of content that is no markup, which is put by: code as it is, a formula as its TeX."""
+    name, content = match[1].lower(), html.unescape(match[2])
+    if name in ("math", "chem", "ce"):
+        tex = " ".join(content.split())
+        content = f"${tex}$" if name == "math" else tex
+    elif name != "nowiki":
+        content = content.strip("\n").rstrip()
+    verbatim.append(content)
+    return f"\0{len(verbatim) - 1}\0"
 
 
 def _line(line: str) -> str:
@@ -165,7 +191,10 @@ def _without_braces(text: str) -> str:
 
 
 def _first_variant(match: re.Match[str]) -> str:
-    """Of `-{zh-hans:计算机; zh-hant:電腦}-` the first one."""
+    """Of `-{zh-hans:计算机; zh-hant:電腦}-` the first one; nothing of what only sets a rule."""
+    flags = _FLAGS.match(match[1])
+    if flags and _UNSHOWN_FLAGS.search(flags[1]):
+        return ""
     text = _FLAGS.sub("", match[1])
     variant = _VARIANT.match(text)
     return variant[1].strip() if variant else text

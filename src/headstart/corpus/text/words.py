@@ -155,7 +155,8 @@ class Words:
         """16 bytes that are equal for texts with equal words, whatever their case, spaces and punctuation.
 
         The signs of programs and formulas count, for `a + b` is not `a < b`, and where they stand; a hyphen
-        does as the sign of a number. Of a text without words all signs count.
+        does as the sign of a number, `!` before a word and `#` behind a letter. Of a text without words all
+        signs count.
         """
         if not len(self.hashes):
             return hashlib.blake2b(self.points.tobytes(), digest_size=16).digest()
@@ -164,11 +165,22 @@ class Words:
         if len(at):
             points, classes = self.points, self.classes
             before = np.maximum(at - 1, 0)
-            behind = classes[np.minimum(at + 1, len(points) - 1)]
+            after = np.minimum(at + 1, len(points) - 1)
+            behind, points_behind = classes[after], points[after]
             minus = (behind == DIGIT) & ((at == 0) | (classes[before] < SYMBOL))
             # An operator that opens a line is a bullet.
             inside = (at > 0) & (points[before] != ord("\n"))
-            at = at[np.where(points[at] == ord("-"), minus, inside)]
+            sign = points[at]
+            # `!found` and `!=`; `C#`. Elsewhere these are signs of a sentence and of a heading.
+            negation = (
+                inside & (classes[before] < SYMBOL) & ((behind >= SYMBOL) | (points_behind == ord("=")))
+            )
+            sharp = classes[before] == LETTER
+            at = at[
+                np.select(
+                    [sign == ord("-"), sign == ord("!"), sign == ord("#")], [minus, negation, sharp], inside
+                )
+            ]
         if len(at):
             content.update(np.searchsorted(self.starts, at).astype(np.int64).tobytes())
             content.update(self.points[at].tobytes())
@@ -178,7 +190,7 @@ class Words:
 @cache
 def _operators() -> np.ndarray:
     table = np.zeros(0x80, bool)
-    table[[ord(sign) for sign in "+-*/%<>=&|^~"]] = True
+    table[[ord(sign) for sign in "+-*/%<>=&|^~!#"]] = True
     return table
 
 
