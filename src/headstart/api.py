@@ -15,7 +15,7 @@ from headstart.generation.config import GenerationConfig
 from headstart.generation.cpu_decoder import CPUDecoder, make_decoder
 from headstart.generation.fill_mask import Answers, fill_mask
 from headstart.generation.text import generate, stream
-from headstart.interchange.model_folder import LoadedModel, load_model, save_model
+from headstart.interchange.model_folder import LoadedModel, save_model
 from headstart.interchange.sentence_vectors import SentenceVectors
 from headstart.tasks.card import add_scores, task_card
 from headstart.tasks.data.parts import local_data
@@ -31,6 +31,7 @@ from headstart.tasks.model import TaskModel
 from headstart.tasks.predictor import Predictor, task_of
 from headstart.tasks.reload_check import check, write_check
 from headstart.training.machine import dtype_named
+from headstart.training.restore import load_any
 
 
 class Model:
@@ -192,7 +193,7 @@ class Model:
         """The model with all the bits of its weights, for what goes on from them."""
         if self.rounded_from is None:
             return self
-        return Model(load_model(self.rounded_from, self.loaded.model.dtype))
+        return Model(load_any(self.rounded_from, self.loaded.model.dtype))
 
     def _task_model(self) -> Predictor:
         return self.predictor or self._read_task_model
@@ -207,16 +208,18 @@ class Model:
 
 
 def load(folder: str | Path, precision: str = "float32") -> Model:
-    """Read a model folder, or a run folder with one in it.
+    """Read a model folder, a run folder, or a checkpoint; of a run that has not finished its newest one.
 
     Args:
         precision: what it computes in, "float32" or "bfloat16". Weights are then kept in it too; fine-tuning
             and saving go on from the folder's own.
     """
-    model = Model(load_model(Path(folder), dtype_named(precision)))
+    model = Model(load_any(Path(folder), dtype_named(precision)))
     if precision != "float32":
         model.rounded_from = Path(folder)
         model.loaded.model.keep_rounded()
+    if model.loaded.unfinished:
+        model.notes.append(f"{folder} is not finished: this is {model.loaded.unfinished}")
     if ignored := model.loaded.ignored_settings:
         model.notes.append(f"generation_config.json sets {', '.join(ignored)}, which is not obeyed")
     return model

@@ -193,12 +193,35 @@ def test_any_state_of_a_run(run, tmp_path):
         assert loaded.head == "causal"
         torch.testing.assert_close(loaded.model(ids), expected)
         assert loaded.tokenizer.sha256 == whole.tokenizer.sha256
+        assert loaded.tokenizer.with_special([5]) == whole.tokenizer.with_special([5])
+        assert loaded.unfinished == ("step 6 of 6" if folder.name == "step-6" else None)
     assert not torch.equal(load_any(run / "checkpoints" / "step-2").model(ids), expected)
     (run / "model").rename(tmp_path / "model")
     try:  # a run that has not finished is its last checkpoint
         torch.testing.assert_close(load_any(run).model(ids), expected)
+        assert load_any(run).unfinished == "step 6 of 6"
     finally:
         (tmp_path / "model").rename(run / "model")
+
+
+@pytest.mark.parametrize("verb", ["generate", "evaluate", "data", "finetune", "predict", "fill-mask"])
+def test_every_verb_takes_a_checkpoint_and_says_so(run, tmp_path, verb):
+    checkpoint = str(run / "checkpoints" / "step-4")
+    (tmp_path / "mails.csv").write_text("text,label\n" + "win a prize,spam\nsee you,ham\n" * 6)
+    (tmp_path / "text.txt").write_text("It was a dark night.\n")
+    data = str(tmp_path / "mails.csv")
+    arguments = {
+        "generate": [checkpoint, "It was", "--max-new-tokens", "2"],
+        "evaluate": [checkpoint, "--on", f"text:{tmp_path / 'text.txt'}"],
+        "data": ["check", data, "--model", checkpoint],
+        "finetune": [checkpoint, "--data", data, "--test", data, "--out", str(tmp_path / "out"), "epochs=1"],
+        "predict": [checkpoint, data],
+        "fill-mask": [checkpoint, "It was <mask>."],
+    }
+    refused = {"predict": "knows no labels yet", "fill-mask": "masked"}  # as the finished model would be
+    done = CliRunner().invoke(app, [verb, *arguments[verb]])
+    assert f"{checkpoint} is not finished: this is step 4 of 6" in done.stderr
+    assert refused.get(verb, "None") in str(done.exception)
 
 
 def test_what_a_folder_names_stays_within(run, tmp_path):

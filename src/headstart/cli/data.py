@@ -47,11 +47,11 @@ def check(
 
     The first three examples of each part are shown as a model will see them. Nothing is trained or written.
     """
+    from headstart.cli.opened_model import open_model
     from headstart.cli.predict import roles
-    from headstart.interchange.model_folder import load_model
     from headstart.tasks.data_preview import preview_data
 
-    loaded = None if model is None else load_model(model)
+    loaded = None if model is None else open_model(model)
     named = {"text_column": text_column, "label_column": label_column, "columns": roles(column)}
     found = preview_data(file, task, loaded, max_tokens, **named)
     if as_json:

@@ -93,14 +93,13 @@ def evaluate(
     """
     import torch
 
+    from headstart.cli.opened_model import open_model
     from headstart.cli.predict import roles
     from headstart.evaluation.evaluation import EvaluationSettings
     from headstart.evaluation.evaluation import evaluate as evaluate_on
     from headstart.evaluation.report import as_json as everything
     from headstart.evaluation.report import write_report
     from headstart.output import output
-    from headstart.training.machine import dtype_named
-    from headstart.training.restore import load_any
 
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise HeadstartError(f"there is no device {device!r} here; leave --device out")
@@ -118,7 +117,7 @@ def evaluate(
         output(out, "evaluation", settings=asked, inputs=read, replace=replace) if out else nullcontext()
     )
     with claimed:
-        loaded = load_any(model, dtype_named(precision))
+        loaded = open_model(model, precision)
         loaded.model.to(device)
         found = [evaluate_on(loaded, one, settings) for one in on]
         if out is not None:

@@ -16,10 +16,10 @@ def fill_mask(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Name the likeliest tokens for each gap in a text, with their probabilities."""
+    from headstart.cli.opened_model import open_model
     from headstart.generation.fill_mask import fill_mask as fill
-    from headstart.interchange.model_folder import load_model
 
-    gaps = fill(load_model(model), text, count)
+    gaps = fill(open_model(model), text, count)
     if as_json:
         answers = [[{"token": token, "probability": chance} for token, chance in gap] for gap in gaps]
         typer.echo(orjson.dumps({"text": text, "gaps": answers}))

@@ -91,11 +91,10 @@ def generate(
     A model fine-tuned for chat is asked, and gives its likeliest answer. What is not given comes from the
     model's generation_config.json, or is the default named last.
     """
+    from headstart.cli.opened_model import open_model
     from headstart.errors import HeadstartError
     from headstart.generation.config import GenerationConfig
     from headstart.generation.text import generate as generate_texts
-    from headstart.interchange.model_folder import load_model
-    from headstart.training.machine import dtype_named
 
     prompt, overrides = _prompt_and_settings(prompt, overrides or [], file)
     if prompt is not None and file is not None:
@@ -118,7 +117,7 @@ def generate(
         "logprobs": logprobs or None,
     }
     given = _settings({name: value for name, value in given.items() if value is not None}, overrides)
-    loaded = load_model(model, dtype_named(precision))
+    loaded = open_model(model, precision)
     loaded.model.keep_rounded()
     if ignored := loaded.ignored_settings:
         typer.echo(f"headstart: generation_config.json sets {', '.join(ignored)}; not obeyed", err=True)

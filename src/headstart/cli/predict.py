@@ -36,14 +36,13 @@ def predict(
     replace: Replace = False,
 ) -> None:
     """Predict labels, tags, numbers, answers or vectors: a JSON line for every input, in order."""
-    from headstart.interchange.model_folder import load_model
+    from headstart.cli.opened_model import open_model
     from headstart.tasks.file_prediction import predict_file
     from headstart.tasks.predictor import Predictor
     from headstart.tasks.reload_check import check
-    from headstart.training.machine import dtype_named
 
     with written_to(out, [model, file], replace) as stream:
-        loaded = load_model(model, dtype_named(precision))
+        loaded = open_model(model, precision)
         loaded.model.keep_rounded()
         predictor = Predictor.of(loaded)
         if loaded.folder is not None:

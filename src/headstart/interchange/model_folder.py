@@ -117,6 +117,8 @@ class LoadedModel:
     in the metadata says how they are counted."""
     mean_is_vector: bool = False
     """Whether the mean of its tokens' states was trained to stand for a text."""
+    unfinished: str | None = None
+    """Of a checkpoint: which step of how many it stands at, in words; None: the model is finished."""
 
     @property
     def nameless(self) -> str | None:

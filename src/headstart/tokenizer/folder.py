@@ -26,7 +26,7 @@ from headstart.tokenizer.published import (
     with_defaults,
 )
 from headstart.tokenizer.special import HEADSTART_IDS, HEADSTART_TOKENS, SpecialIds
-from headstart.tokenizer.template import BARE, parse_template, read_template
+from headstart.tokenizer.template import BARE, Template, parse_template, read_template
 
 DEFINITION = "tokenizer.json"
 MOST_IDS = 10**8
@@ -187,12 +187,19 @@ def make_config(roles: dict[str, str], inputs: Iterable[str], further: Iterable[
     return config | ({"additional_special_tokens": list(further)} if further else {})
 
 
+def own_template(tokenizer: Tokenizer, closing: bool) -> Template:
+    """What a model's texts begin and end with. Of headstart's own tokenizer: encoders close every text with
+    `</s>`, decoders go on where it ends; another family has one template, which stays."""
+    if not tokenizer.is_headstart:
+        return tokenizer.template
+    return HEADSTART_ENCODER if closing else HEADSTART_DECODER
+
+
 def write_for_transformers(tokenizer: Tokenizer, folder: Path, closing: bool, context: int) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json` as `AutoTokenizer` reads them.
 
     Args:
-        closing: of headstart's own tokenizer: put `</s>` behind every text (encoders); decoders go on where
-            the text ends. Another family has one template, which stays.
+        closing: see `own_template`.
         context: the longest row that the model saw, in tokens.
     """
     definition = tokenizer.definition | {"truncation": None, "padding": None}
@@ -200,8 +207,7 @@ def write_for_transformers(tokenizer: Tokenizer, folder: Path, closing: bool, co
     if tokenizer.path.name != DEFINITION:  # the definition says all that the class would have added
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
     if tokenizer.is_headstart:
-        template = HEADSTART_ENCODER if closing else HEADSTART_DECODER
-        definition["post_processor"] = template.processor(tokenizer.tokens)
+        definition["post_processor"] = own_template(tokenizer, closing).processor(tokenizer.tokens)
         roles = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
         if closing:
             roles |= {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}

@@ -8,14 +8,14 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, read_json
-from headstart.interchange.model_folder import LoadedModel, load_model
+from headstart.interchange.model_folder import LoadedModel, load_model, model_in
 from headstart.interchange.peft_adapter import CONFIG_FILE as ADAPTER
 from headstart.models.transformer import Transformer
 from headstart.models.vectors import elmo, word_vectors
 from headstart.models.vectors.elmo import ElmoLanguageModel
 from headstart.models.vectors.word_vectors import WordVectors
 from headstart.recipe import read_yaml
-from headstart.tokenizer.folder import open_tokenizer
+from headstart.tokenizer.folder import open_tokenizer, own_template
 from headstart.training.checkpoint import DAMAGE, Stored
 from headstart.training.configuration import configuration
 from headstart.training.distillation.recipe import DistillRecipe
@@ -52,13 +52,21 @@ def open_any(
     return load_any(folder, dtype, within)
 
 
+def state_in(folder: Path) -> Path:
+    """The folder that is read where `folder` is asked for: of a run its model, or as long as the run has
+    none its newest checkpoint; else see `model_in`."""
+    begun = _steps(folder / "checkpoints")
+    whole = (folder / "state.json", folder / "model", folder / "config.json")
+    return begun[-1] if begun and not any(place.exists() for place in whole) else model_in(folder)
+
+
 def load_any(
     folder: Path, dtype: torch.dtype = torch.float32, within: Sequence[Path] | None = None
 ) -> LoadedModel:
     """The model in a model folder, a run folder, or a checkpoint folder `RUN/checkpoints/step-N`.
 
-    Of a run that has not finished, its last checkpoint. Where a run averages its weights, the average, for
-    that is what its model will be.
+    Of a run that has not finished, its newest checkpoint; `unfinished` says which. Where a run averages its
+    weights, the average, for that is what its model will be.
 
     Args:
         within: folders which `folder`, and whatever it names (its run's tokens, the model that it started
@@ -68,11 +76,8 @@ def load_any(
         HeadstartError: nothing of the kind, or its files are damaged; see also `load_model`.
     """
     _confine(folder, within)
-    if (folder / "state.json").exists():
-        return _checkpoint(folder, dtype, within)
-    begun = _steps(folder / "checkpoints")
-    if begun and not (folder / "model").exists() and not (folder / "config.json").exists():
-        return _checkpoint(begun[-1], dtype, within)
+    if (state := state_in(folder)).joinpath("state.json").exists():
+        return _checkpoint(state, dtype, within)
     for place in (folder, folder / "model"):
         if (place / MANIFEST).exists() and not (place / "config.json").exists():
             kind = str(read_json(place / MANIFEST).get("format", "something else")).removeprefix("headstart.")
@@ -169,7 +174,10 @@ def _checkpoint(folder: Path, dtype: torch.dtype, within: Sequence[Path] | None)
     except DAMAGE as error:
         raise HeadstartError(f"{folder} is damaged ({error}); take another checkpoint") from None
     model.load_state_dict(weights, assign=True)
-    return LoadedModel(model.eval(), open_tokenizer(tokens), recipe.objective.head)
+    tokenizer = open_tokenizer(tokens)
+    tokenizer.template = own_template(tokenizer, model.config.architecture != "decoder")
+    step = f"step {folder.name.removeprefix('step-')} of {recipe.steps:,}"
+    return LoadedModel(model.eval(), tokenizer, recipe.objective.head, unfinished=step)
 
 
 def _found(path: Path, recipe_file: Path) -> Path | None:

@@ -11,7 +11,7 @@ import torch
 
 from headstart.folder import write_json
 from headstart.interchange.hub import data_address
-from headstart.interchange.model_folder import LoadedModel, load_model, model_in
+from headstart.interchange.model_folder import LoadedModel
 from headstart.output import identity, output
 from headstart.tasks.baselines.label_noise import doubtful_labels
 from headstart.tasks.baselines.word_counts import baselines
@@ -21,6 +21,7 @@ from headstart.tasks.finetuning.fit import SEEDS, FinetuningData, fit_task, read
 from headstart.tasks.finetuning.seeds import spread
 from headstart.tasks.metrics import score
 from headstart.training.machine import describe_machine, dtype_named, package_versions
+from headstart.training.restore import load_any, state_in
 
 
 def begin_run(
@@ -34,12 +35,15 @@ def begin_run(
         precision: "auto", "float32" or "bfloat16".
 
     Raises:
-        HeadstartError: see `find_tasks` and `load_model`.
+        HeadstartError: see `find_tasks` and `load_any`.
     """
     found = read_finetuning_data(data, seed=seed, **sources)
-    loaded = load_model(model, dtype_named(precision))
+    loaded = load_any(model, dtype_named(precision))
+    if loaded.unfinished is not None:
+        print(f"headstart: {model} is not finished: this is {loaded.unfinished}", file=sys.stderr)
     facts = {
         "model": str(model),
+        "unfinished": loaded.unfinished,
         "data": data_address(data) or str(data),
         "labels": sources.get("labels"),
         "seed": seed,
@@ -57,14 +61,14 @@ def made_from(model: Path, data: Path, recipe: FinetuneRecipe, asked: dict[str, 
     return (
         asked
         | {"recipe": recipe.model_dump(mode="json")}
-        | {"model": identity(model_in(model)), "data": identity(data)}
+        | {"model": identity(state_in(model)), "data": identity(data)}
         | {name: identity(path) for name, path in files.items()}
     )
 
 
 def read_by(model: Path, data: Path, sources: dict[str, Any]) -> list[Path]:
     """The files and folders that a fine-tuning reads."""
-    return [model, model_in(model), data, *(path for path in sources.values() if isinstance(path, Path))]
+    return [model, state_in(model), data, *(path for path in sources.values() if isinstance(path, Path))]
 
 
 def finetune_run(
