@@ -124,3 +124,33 @@ def test_devices_are_written_to_as_they_are() -> None:
         assert place == Path("/dev/null")
         place.write_text("gone")
     assert not Path("/dev/null").is_file()
+
+
+def test_the_help_lists_the_verbs_in_the_order_of_life() -> None:
+    from typer.testing import CliRunner
+
+    from headstart.cli import VERBS, app
+
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    listed = [line.split()[1] for line in shown.splitlines() if line.startswith("│ ") and line[2].isalpha()]
+    assert tuple(listed) == VERBS
+
+
+def test_a_notebook_completes_what_headstart_offers() -> None:
+    import headstart
+
+    assert {"load", "finetune", "compare", "distill"} < set(dir(headstart))
+    assert all(hasattr(headstart, name) for name in dir(headstart))
+
+
+@pytest.mark.parametrize("width", ["60", "80", "140"])
+def test_no_figure_of_the_models_is_cut(monkeypatch, width) -> None:
+    from typer.testing import CliRunner
+
+    from headstart.cli import app
+
+    monkeypatch.setenv("COLUMNS", width)
+    shown = CliRunner().invoke(app, ["models", "gpt2", "bert", "llama"]).stdout
+    assert "…" not in shown
+    assert "1,557,611,200" in shown
+    assert ("no room for paper" in shown) == (width != "140")

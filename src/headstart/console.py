@@ -8,6 +8,8 @@ import sys
 from typing import Any, TextIO
 
 import rich.console
+import rich.table
+from rich.measure import Measurement
 from rich.text import Text
 
 # C0 and C1 control characters but for tabs and line breaks, and those that turn the direction of writing.
@@ -33,6 +35,19 @@ class Console(rich.console.Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """See rich; every string that is printed passes here, also those in the cells of a table."""
         return super().render_str(printable(text), **options)
+
+
+class Table(rich.table.Table):
+    """rich's table, of which no cell is ever cut: what does not fit goes on in the next line."""
+
+    def add_column(self, *header: Any, **options: Any) -> None:
+        """See rich."""
+        super().add_column(*header, **({"overflow": "fold"} | options))
+
+    def fits(self, console: Console) -> bool:
+        """Whether every cell has a line of its own on `console`."""
+        unbounded = console.options.update(max_width=10_000)
+        return Measurement.get(console, unbounded, self).maximum <= console.width
 
 
 class PrintableStream:

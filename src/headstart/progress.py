@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from headstart.console import Console, printable
 
@@ -35,13 +36,17 @@ class ProgressBar:
 
     def __enter__(self) -> "ProgressBar":
         if console.is_terminal:
+            # On a narrow terminal the status is cut, and never the bar, its per cent and the time left.
+            whole, what_fits = Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis", ratio=1)
             self._progress = Progress(
-                TextColumn("{task.description:<28}", markup=False),
-                BarColumn(bar_width=30),
-                TextColumn("{task.fields[status]}", markup=False),
-                TimeRemainingColumn(compact=True),
+                TextColumn("{task.description}", markup=False, table_column=whole),
+                BarColumn(bar_width=20, table_column=Column(no_wrap=True, min_width=20)),
+                TaskProgressColumn(table_column=Column(no_wrap=True, min_width=4)),
+                TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5)),
+                TextColumn("{task.fields[status]}", markup=False, table_column=what_fits),
                 console=console,
                 transient=True,
+                expand=True,
             )
             self._progress.start()
             self._task = self._progress.add_task(
@@ -50,23 +55,22 @@ class ProgressBar:
         return self
 
     def advance(self, units: float, note: str = "") -> None:
-        """Count `units` more; `note` (a loss, say) stands behind the throughput."""
+        """Count `units` more; `note` (a loss, say) stands beside the throughput."""
         self.done += units
         self.note = note or self.note
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=self.done, status=self._status())
+            status = f"{printable(self.note)} {self._status()}".lstrip()
+            self._progress.update(self._task, completed=self.done, status=status)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             share = f" {100 * self.done / self.total:3.0f} %" if self.total else ""
-            line = f"  {printable(self.label)}:{share} {self._status()}"
+            line = f"  {printable(self.label)}:{share} {self._status()} {printable(self.note)}".rstrip()
             print(line, file=sys.stderr, flush=True)
 
     def _status(self) -> str:
         rate = (self.done - self._done_before) / max(time.monotonic() - self._started, 1e-9)
         digits = 0 if rate >= 10 else 1
-        return printable(
-            f"{self.done:,.0f} {self.unit}, {rate:,.{digits}f} {self.unit}/s {self.note}".rstrip()
-        )
+        return printable(f"{self.done:,.0f} {self.unit}, {rate:,.{digits}f} {self.unit}/s")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

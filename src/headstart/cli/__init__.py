@@ -4,8 +4,10 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from headstart import __version__
 from headstart.cli.batch import batch
@@ -35,35 +37,50 @@ from headstart.errors import HeadstartError, Stopped, explain
 
 USER_MISTAKE, STOPPED = 2, 130
 
+# The help lists the verbs in the order of a model's life.
+VERBS = (
+    *("quickstart", "report", "studio"),
+    *("corpus", "tokenizer", "pretrain", "distill", "control", "data", "finetune"),
+    *("evaluate", "predict", "generate", "fill-mask", "serve", "batch", "import", "export"),
+    *("models", "plan", "lab"),
+)
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=VERBS.index)
+
+
 app = typer.Typer(
     name="headstart",
+    cls=_InOrder,
     help="Train once on raw text, fine-tune for anything. Start with `headstart quickstart`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(quickstart)
-app.add_typer(corpus, name="corpus")
-app.add_typer(tokenizer, name="tokenizer")
-app.add_typer(plan, name="plan")
-app.command(cls=command_with_settings("pretrain"))(pretrain)
-app.command(cls=command_with_settings("distill"))(distill)
-app.command()(control)
-app.add_typer(data, name="data")
-app.command(cls=command_with_settings("finetune"))(finetune)
-app.command()(evaluate)
-app.command()(predict)
-app.command(cls=command_with_settings("generate"))(generate)
-app.command()(fill_mask)
-app.command("import")(import_model)
-app.command()(export)
-app.command()(serve)
-app.command()(batch)
-app.command()(report)
-app.command()(models)
-app.add_typer(lab, name="lab")
-app.command()(studio)
+WHOLE, TRAIN, USE, KNOW = "From end to end", "Data and training", "Use a model", "Know more"
+app.command(rich_help_panel=WHOLE)(quickstart)
+app.command(rich_help_panel=WHOLE)(report)
+app.command(rich_help_panel=WHOLE)(studio)
+app.add_typer(corpus, name="corpus", rich_help_panel=TRAIN)
+app.add_typer(tokenizer, name="tokenizer", rich_help_panel=TRAIN)
+app.command(cls=command_with_settings("pretrain"), rich_help_panel=TRAIN)(pretrain)
+app.command(cls=command_with_settings("distill"), rich_help_panel=TRAIN)(distill)
+app.command(rich_help_panel=TRAIN)(control)
+app.add_typer(data, name="data", rich_help_panel=TRAIN)
+app.command(cls=command_with_settings("finetune"), rich_help_panel=TRAIN)(finetune)
+app.command(rich_help_panel=USE)(evaluate)
+app.command(rich_help_panel=USE)(predict)
+app.command(cls=command_with_settings("generate"), rich_help_panel=USE)(generate)
+app.command(rich_help_panel=USE)(fill_mask)
+app.command(rich_help_panel=USE)(serve)
+app.command(rich_help_panel=USE)(batch)
+app.command("import", rich_help_panel=USE)(import_model)
+app.command(rich_help_panel=USE)(export)
+app.command(rich_help_panel=KNOW)(models)
+app.add_typer(plan, name="plan", rich_help_panel=KNOW)
+app.add_typer(lab, name="lab", rich_help_panel=KNOW)
 
 
 def _version(wanted: bool) -> None:

@@ -6,22 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import orjson
 import typer
-from rich.table import Table
 from typer.core import TyperGroup
 
 from headstart.cli.options import Replace
 from headstart.cli.settings import command_with_settings, settings_option
-from headstart.console import Console
+from headstart.console import Console, Table
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
 from headstart.output import identity, output, output_file
 
 if TYPE_CHECKING:
+    from headstart.corpus import CorpusRecipe
     from headstart.corpus.filters.quality_report import QualityReport
     from headstart.corpus.trace import Traced
     from headstart.corpus_folder import CorpusManifest
 
 BUILD = "build"
+MOST_DOMAINS = 12
+"""That are listed when a corpus is whole; the report has all."""
 _SETTING = re.compile(r"[A-Za-z_][\w.-]*=")
 
 
@@ -80,7 +82,7 @@ def build(
     if as_json:
         typer.echo(orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
     else:
-        _print(manifest, out)
+        _print(manifest, settings, out)
 
 
 @corpus.command("train-quality")
@@ -264,7 +266,9 @@ def train_extractor(
     typer.echo(f"use it with extractor={out}")
 
 
-def _print(manifest: "CorpusManifest", out: Path) -> None:
+def _print(manifest: "CorpusManifest", recipe: "CorpusRecipe", out: Path) -> None:
+    from headstart.corpus.great_losses import great_losses
+
     table = Table(title="What became of the documents", title_justify="left")
     for column in ("stage", "documents", "bytes", "of read", "removed most by"):
         table.add_column(column, justify="left" if column in ("stage", "removed most by") else "right")
@@ -282,8 +286,13 @@ def _print(manifest: "CorpusManifest", out: Path) -> None:
     console.print(table)
     for reason, count in manifest["skipped"].items():
         console.print(f"skipped {count:,}: {reason}")
-    for name, total in manifest["domains"].items():
+    for loss in great_losses(manifest["funnel"][0]["documents"], manifest["removed"], recipe):
+        console.print(loss)
+    domains = sorted(manifest["domains"].items(), key=lambda item: -item[1]["bytes"])
+    for name, total in domains[:MOST_DOMAINS]:
         console.print(f"{name}: {total['documents']:,} documents, {total['bytes']:,} bytes")
+    if len(domains) > MOST_DOMAINS:
+        console.print(f"and {len(domains) - MOST_DOMAINS:,} domains more, all in the report")
     for name, mixed in manifest["mix"].items():
         asked, got = mixed["share"], mixed["result_share"]
         console.print(

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
-from rich.table import Table
 
-from headstart.console import Console
+from headstart.console import Console, Table
 from headstart.errors import HeadstartError, nearest
 
 BERT = ("bert-base", "bert-large")
@@ -43,6 +42,8 @@ THREE_ROWS = (
 )
 BALANCE = ("gpt3-175b", "chinchilla-70b", "llama-1-65b", "llama-2-70b", "llama-3-70b")
 MOST_COLUMNS = 4
+LEAST = ("paper", "inner", "vocab.", "heads", "context")
+"""Columns of the table of sizes that are left out where there is no room, the first one first."""
 LEGEND = """layers: encoder + decoder; heads: of queries / of keys and values, where these are fewer
 inner: feed-forward width; paper: parameters as published; tokens: trained on, repeats counted"""
 
@@ -123,34 +124,45 @@ def _table(title: str) -> Table:
 
 
 def _sizes(title: str, names: Sequence[str]) -> Table:
+    """On a narrow terminal the columns that matter least are left out, rather than any figure cut."""
+    rows = [_size_row(name) for name in names]
+    for count in range(len(LEAST) + 1):
+        left_out = LEAST[:count]
+        table = _table(title)
+        for column in rows[0]:
+            if column not in left_out:
+                justify: Literal["left", "right"] = "left" if column == "model" else "right"
+                table.add_column(column, justify=justify, style="bold" if column == "parameters" else "")
+        for row in rows:
+            table.add_row(*(cell for column, cell in row.items() if column not in left_out))
+        if left_out:
+            table.caption = f"no room for {', '.join(left_out)}; --json has all"
+            table.caption_justify = "left"
+        if table.fits(Console()):
+            break
+    return table
+
+
+def _size_row(name: str) -> dict[str, str]:
+    """A model's cells by their columns."""
     from headstart.models.catalogue.comparison import count, layers, ratio
     from headstart.models.registry import preset_config, presets
 
-    table = _table(title)
-    table.add_column("model", no_wrap=True)
-    for column in ("layers", "width", "heads", "inner", "context", "vocab."):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True, style="bold")
-    for column in ("paper", "tokens", "tokens/\nparam."):
-        table.add_column(column, justify="right")
-    known = presets()
-    for name in names:
-        config, preset = preset_config(name), known[name][1]
-        grouped = f"/{config.kv_heads}" if config.kv_heads < config.heads else ""
-        table.add_row(
-            name,
-            layers(config),
-            str(config.width),
-            f"{config.heads}{grouped}",
-            str(config.feedforward_width),
-            str(config.context),
-            str(config.vocab_size),
-            f"{preset.parameters:,}",
-            preset.published,
-            count(preset.tokens) if preset.tokens else "-",
-            ratio(preset.tokens / preset.parameters) if preset.tokens else "-",
-        )
-    return table
+    config, preset = preset_config(name), presets()[name][1]
+    grouped = f"/{config.kv_heads}" if config.kv_heads < config.heads else ""
+    return {
+        "model": name,
+        "layers": layers(config),
+        "width": str(config.width),
+        "heads": f"{config.heads}{grouped}",
+        "inner": str(config.feedforward_width),
+        "context": str(config.context),
+        "vocab.": str(config.vocab_size),
+        "parameters": f"{preset.parameters:,}",
+        "paper": preset.published,
+        "tokens": count(preset.tokens) if preset.tokens else "-",
+        "tokens/\nparam.": ratio(preset.tokens / preset.parameters) if preset.tokens else "-",
+    }
 
 
 def _side_by_side(title: str, names: Sequence[str], rows: Sequence[str] = ()) -> Table:
@@ -160,7 +172,7 @@ def _side_by_side(title: str, names: Sequence[str], rows: Sequence[str] = ()) ->
     table.add_column("", style="bold", no_wrap=True)
     columns = [properties(name) for name in names]
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(name)
     for row in rows or columns[0]:
         table.add_row(row, *(column[row] for column in columns))
     return table

@@ -134,9 +134,8 @@ def _shortest_names(folders: list[Path]) -> list[str]:
 
 def _print_report(figures: "TokenizerReport") -> None:
     from rich import box
-    from rich.table import Table
 
-    from headstart.console import Console
+    from headstart.console import Console, Table
 
     found = figures["tokenizers"]
     first = next(iter(found.values()))
@@ -144,7 +143,7 @@ def _print_report(figures: "TokenizerReport") -> None:
     table.columns[0].no_wrap = True
     table.columns[1].justify = "right"
     for name in found:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, justify="right")
 
     def fertility(counts: "TextFigures") -> str:
         text = f"{counts['tokens_per_word']:.2f}"

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from headstart.corpus.great_losses import way_on
 from headstart.corpus.outcomes import outcome
 from headstart.corpus.recipe import Mix
 from headstart.corpus.removals import Removal, removals, removed_by
@@ -220,8 +221,8 @@ def _greatest_loss(work: Work) -> str:
     stage = max(by_stage, key=by_stage.__getitem__)
     rule = max(work.stages[stage], key=lambda rule: lost[stage, rule])
     return (
-        f"no document is left: the stage {stage!r} removed {by_stage[stage]:,}, most by {rule}; relax it in "
-        "the recipe"
+        f"no document is left: the stage {stage!r} removed {by_stage[stage]:,}, most by {rule}"
+        f"{way_on(rule, work.recipe) or '; relax it in the recipe'}"
     )
 
 

@@ -1,5 +1,6 @@
 """The settings of a corpus, with their defaults. `recipes/corpus.yaml` explains each of them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -281,12 +282,15 @@ class CorpusRecipe(Recipe):
     def _over_defaults(cls, given: Any, info: ValidationInfo) -> Any:
         """Given rules add to the default ones or replace them by name; `off` switches one off.
 
-        `defaults: off` switches off all that were not given.
+        `defaults: off` switches off all that were not given, and `off` in place of the rules all of them.
         """
+        defaults = dict(RULES if info.field_name == "rules" else PAGE_RULES)
+        if given in (False, "off"):
+            return dict.fromkeys(defaults)
         if not isinstance(given, dict):
             return given
-        defaults = dict(RULES if info.field_name == "rules" else PAGE_RULES)
         switched = _switched(given)
+        _known(name for name in switched if switched[name] is None and name not in (*defaults, DEFAULTS))
         if switched.pop(DEFAULTS, "") is None:
             defaults = dict.fromkeys(defaults)
         return defaults | switched
@@ -302,6 +306,9 @@ class CorpusRecipe(Recipe):
     def _own_parsable(
         cls, by_language: dict[str, LanguageRules], info: ValidationInfo
     ) -> dict[str, LanguageRules]:
+        known = {**info.data.get("rules", {}), **info.data.get("page_rules", {})}
+        for own in by_language.values():
+            _known(name for name, rule in own.rules.items() if rule is None and name not in known)
         parse_rules({}, {code: own.rules for code, own in by_language.items()}, _signals(info.data))
         return by_language
 
@@ -325,6 +332,12 @@ class CorpusRecipe(Recipe):
             parse_rules(self.rules, for_all, self.signals),
             parse_rules(self.page_rules, for_pages, self.signals),
         )
+
+
+def _known(switched_off: Iterable[str]) -> None:
+    """Refuse to switch off rules that there are not: they are mistyped."""
+    for name in switched_off:
+        raise ValueError(f"there is no rule {name!r} to switch off{nearest(name, [*RULES, *PAGE_RULES])}")
 
 
 def _switched(rules: JSONObject) -> JSONObject:

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import cast
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from headstart.console import Console
+from headstart.console import Console, Table
 from headstart.page.numbers import amount, duration, size
 from headstart.scaling.fit_report import FitReport
 from headstart.scaling.hardware import Bill

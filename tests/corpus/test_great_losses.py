@@ -1,0 +1,62 @@
+"""One rule that takes most of a corpus is named, with the setting that keeps what it removes."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from headstart.cli import app
+from headstart.corpus import CorpusRecipe
+from headstart.corpus.great_losses import great_losses, way_on
+from headstart.corpus.stages import STAGES
+from headstart.errors import HeadstartError
+
+
+def recipe(*overrides: str) -> CorpusRecipe:
+    return CorpusRecipe.load(None, list(overrides))
+
+
+def test_every_way_on_is_a_setting_that_keeps_the_documents() -> None:
+    given = recipe()
+    for stage in STAGES:
+        for rule in stage.rules(given):
+            switch = way_on(rule, given).removeprefix("; to keep them: ").partition(",")[0]
+            if not switch:
+                continue
+            changed = recipe(switch)
+            left = [one for one in STAGES if one.name == stage.name and one.wanted(changed)]
+            assert changed.languages == "any" or not left or rule not in left[0].rules(changed)
+
+
+def test_a_third_is_much() -> None:
+    removed = {"quality": {"too_few_words": 34, "curly_brackets": 33}, "mix": {"over_share": 40}}
+    said = great_losses(100, removed, recipe())
+    assert said == [
+        "too_few_words alone removed 34% of the documents; to keep them: rules.too_few_words=off, or --recipe "
+        "corpus-plain for texts that are no web pages",
+        "over_share alone removed 40% of the documents",
+    ]
+
+
+@pytest.mark.parametrize("given", ["rules", "page_rules", "by_language.de.rules"])
+def test_a_mistyped_rule_is_not_switched_off(given) -> None:
+    with pytest.raises(HeadstartError, match="no rule 'too_few_word' to switch off; did you mean 'too_few"):
+        recipe(f"{given}.too_few_word=off")
+
+
+def test_all_rules_can_be_off() -> None:
+    given = recipe("rules=off", "page_rules=off")
+    assert set(given.rules.values()) == set(given.page_rules.values()) == {None}
+
+
+def test_short_texts_are_lost_with_advice_and_kept_by_the_plain_recipe(tmp_path) -> None:
+    rows = [
+        {"text": f"The short note number {n} says little.", "url": f"http://a.org/{n}"} for n in range(20)
+    ]
+    file = tmp_path / "notes.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    lost = CliRunner().invoke(app, ["corpus", str(file), "--out", str(tmp_path / "lost"), "--workers", "1"])
+    assert "rules.too_few_words=off, or --recipe corpus-plain" in str(lost.exception)
+    plain = ["--recipe", "corpus-plain", "--workers", "1", "--json"]
+    kept = CliRunner().invoke(app, ["corpus", str(file), "--out", str(tmp_path / "kept"), *plain])
+    assert json.loads(kept.stdout)["funnel"][-1]["documents"] == 20
