@@ -32,8 +32,8 @@ def test_a_third_is_much() -> None:
     removed = {"quality": {"too_few_words": 34, "curly_brackets": 33}, "mix": {"over_share": 40}}
     said = great_losses(100, removed, recipe())
     assert said == [
-        "too_few_words alone removed 34% of the documents; to keep them: rules.too_few_words=off, or --recipe "
-        "corpus-plain for texts that are no web pages",
+        "too_few_words alone removed 34% of the documents; to keep them: rules.too_few_words=off, or "
+        "--recipe corpus-plain for texts that are no web pages",
         "over_share alone removed 40% of the documents",
     ]
 
