@@ -134,9 +134,23 @@ def test_a_text_that_ends_has_an_entry_for_its_end(client, local):
     answer = ask(client, **body)
     (choice,) = answer["choices"]
     assert choice["finish_reason"] == "stop"
-    assert len(choice["logprobs"]["tokens"]) == answer["usage"]["prompt_tokens"] + 1
+    assert len(choice["logprobs"]["tokens"]) == answer["usage"]["prompt_tokens"]  # one opens the text
     assert choice["logprobs"]["token_logprobs"][-1] is not None
     assert choice["text"] == PROMPT
+
+
+def test_the_echo_of_a_text_is_that_text(client, local):
+    """The token that opens every text was not sent: the first one sent has a score, by what stands before."""
+    tokenizer = local["causal"].loaded.tokenizer
+    ids = opened(tokenizer, tokenizer.encode(PROMPT))
+    body = {"echo": True, "logprobs": 1, "max_tokens": 0}
+    (of_ids,) = ask(client, prompt=ids, **body)["choices"]
+    (of_text,) = ask(client, prompt=PROMPT, **body)["choices"]
+    (of_both,) = ask(client, prompt=tokenizer.tokens[ids[0]] + PROMPT, **body)["choices"]
+    assert of_both == of_ids
+    assert "".join(of_text["logprobs"]["tokens"]) == of_text["text"] == PROMPT
+    for name in ("tokens", "token_logprobs", "top_logprobs"):
+        assert of_text["logprobs"][name] == of_ids["logprobs"][name][1:]
 
 
 def test_offsets_count_characters(client):

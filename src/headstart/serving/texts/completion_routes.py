@@ -63,11 +63,20 @@ class Logprobs:
         return found
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt as the model reads it."""
+
+    ids: list[int]
+    opening: int = 0
+    """So many of them stand before the text that was sent, and are no part of its echo."""
+
+
 class Choice:
     """One text in the making, as the route gives it."""
 
-    def __init__(self, texts: Texts, number: int, body: CompletionBody) -> None:
-        self.texts, self.number, self.body = texts, number, body
+    def __init__(self, texts: Texts, number: int, prompt: Prompt, body: CompletionBody) -> None:
+        self.texts, self.number, self.prompt, self.body = texts, number, prompt, body
         self.tokenizer = loaded_of(texts.asked).tokenizer
         self.logprobs = None if body.logprobs is None else Logprobs(self.tokenizer)
         self.text, self.length = "", 0
@@ -94,10 +103,9 @@ class Choice:
         return {"index": self.number, "text": text, "logprobs": logprobs, "finish_reason": self.finish}
 
     def _echo(self) -> None:
-        ids = self.texts.prompts[self.number // self.texts.n]
         stream = TextStream()
         scores = self.texts.writer.handles[self.number].prompt_scores
-        for place, token in enumerate(ids):
+        for place, token in enumerate(self.prompt.ids[self.prompt.opening :], self.prompt.opening):
             if self.logprobs is not None:
                 self.logprobs.add(scores[place], self.length)
             text = stream.push(self.tokenizer.pieces[token])
@@ -130,13 +138,15 @@ def completion_routes(service: Service) -> APIRouter:
                     "an encoder-decoder does not continue its prompt; leave out echo",
                     "echo",
                 )
-            prompts = await off_the_loop(prompt_ids, loaded, body.prompt)
+            prompts: list[Prompt] = await off_the_loop(prompts_of, loaded, body.prompt)
             longest = USUAL_TOKENS if body.max_tokens is None else body.max_tokens
             scores = bool(body.echo) and body.logprobs is not None
             grammars = await grammars_for(asked, body.response_format, len(prompts) * (body.n or 1))
-            texts = begin(service, asked, body, prompts, longest, "cmpl", body.logprobs, scores, grammars)
+            ids = [prompt.ids for prompt in prompts]
+            texts = begin(service, asked, body, ids, longest, "cmpl", body.logprobs, scores, grammars)
             stack.callback(texts.writer.cancel, "disconnect")
-            choices = [Choice(texts, number, body) for number in range(len(texts.writer.rows))]
+            rows = range(len(texts.writer.rows))
+            choices = [Choice(texts, number, prompts[number // texts.n], body) for number in rows]
             if body.stream:
                 events = streamed(service, texts, choices, body)
                 return EventStream(events, stack.pop_all(), asked.record)
@@ -167,8 +177,8 @@ async def streamed(
         yield texts.head("text_completion") | {"choices": [], "usage": usage}
 
 
-def prompt_ids(loaded: LoadedModel, prompt: Any) -> list[list[int]]:
-    """The ids of each prompt, special tokens and all; ids are taken as they are.
+def prompts_of(loaded: LoadedModel, prompt: Any) -> list[Prompt]:
+    """Prompts as the model reads them, special tokens and all; ids are taken as they are.
 
     Raises:
         RequestError: too many prompts, or an id that the model has not.
@@ -178,22 +188,37 @@ def prompt_ids(loaded: LoadedModel, prompt: Any) -> list[list[int]]:
     prompts = listed([prompt] if ids else prompt, "prompt")
     if len(prompts) > MOST_PROMPTS:
         raise RequestError(400, "unsupported_value", f"send at most {MOST_PROMPTS} prompts at once", "prompt")
+    return [
+        prompt_of_text(loaded, one) if isinstance(one, str) else prompt_of_ids(loaded.tokenizer, one)
+        for one in prompts
+    ]
+
+
+def prompt_of_text(loaded: LoadedModel, text: str) -> Prompt:
+    """A text behind what the tokenizer puts before one; a text that begins with that, as evaluation tools
+    write it out, has it already."""
     tokenizer = loaded.tokenizer
-    found = []
-    for one in prompts:
-        if isinstance(one, str):
-            encoded = tokenizer.encode(one)
-            answers = loaded.model.config.architecture == "encoder-decoder"
-            found.append(tokenizer.with_special(encoded)[0] if answers else opened(tokenizer, encoded))
-            continue
-        if not one:
-            raise HeadstartError("a prompt without tokens gives the model nothing to go on from")
-        if max(one) >= tokenizer.vocab_size:
-            raise RequestError(
-                400,
-                "unsupported_value",
-                f"{max(one)} is no token of this model, which has {tokenizer.vocab_size}",
-                "prompt",
-            )
-        found.append(one)
-    return found
+    ids = tokenizer.encode(text)
+    if loaded.model.config.architecture == "encoder-decoder":
+        return Prompt(tokenizer.with_special(ids)[0])
+    read = opened(tokenizer, ids)
+    opening = read[: len(read) - len(ids)]
+    first = opening or tokenizer.opening or tokenizer.closing
+    written = "".join(tokenizer.tokens[index] for index in first)
+    if written and text.startswith(written):
+        return Prompt([*first, *tokenizer.encode(text.removeprefix(written))])
+    return Prompt(read, len(opening))
+
+
+def prompt_of_ids(tokenizer: Tokenizer, ids: list[int]) -> Prompt:
+    """Ids, where the model has all of them."""
+    if not ids:
+        raise HeadstartError("a prompt without tokens gives the model nothing to go on from")
+    if max(ids) >= tokenizer.vocab_size:
+        raise RequestError(
+            400,
+            "unsupported_value",
+            f"{max(ids)} is no token of this model, which has {tokenizer.vocab_size}",
+            "prompt",
+        )
+    return Prompt(ids)

@@ -10,7 +10,7 @@ import sys
 from collections import OrderedDict
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,10 +26,16 @@ from headstart.serving.request_error import RequestError
 from headstart.serving.served_model import TransformerModel
 from headstart.serving.service import Asked
 from headstart.serving.texts.bodies import ResponseFormat
+from headstart.serving.texts.json_schema import closed
 from headstart.tokenizer.base import Tokenizer
 from headstart.workers import environment_of_child
 
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
 SCHEMA_BYTES, SCHEMA_DEPTH, COMPILE_SECONDS, KEPT = 64 << 10, 32, 2, 256
+WRITTEN: "JsonCompileOptions" = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""How JSON is written: where blanks are free, small models write them until the text has to end."""
 COMPILE = f"""
 import resource, sys, time
 from llguidance import LLMatcher
@@ -131,10 +137,11 @@ class Compiler:
         Raises:
             RequestError: see `grammars_for`.
         """
-        text = orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
+        text = orjson.dumps(schema)  # properties are written in the order in which they are named
         if len(text) > SCHEMA_BYTES or depth_of(schema) > SCHEMA_DEPTH:
             limits = f"a schema is at most {SCHEMA_BYTES:,} bytes and {SCHEMA_DEPTH} deep"
             raise RequestError(400, "invalid_schema", limits, "response_format")
+        text = orjson.dumps(closed(schema))
         with self._one:
             if text not in self.kept:
                 self.kept[text] = self._compile(text.decode())
@@ -144,7 +151,7 @@ class Compiler:
             return self.kept[text]
 
     def _compile(self, schema: str) -> LLMatcher:
-        grammar = LLMatcher.grammar_from_json_schema(schema)
+        grammar = LLMatcher.grammar_from_json_schema(schema, defaults=WRITTEN)
         refuse_slow(grammar)
         matcher = LLMatcher(self.tokenizer, grammar, log_level=0)
         if matcher.is_error():

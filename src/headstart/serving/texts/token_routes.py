@@ -1,6 +1,6 @@
 """Texts as tokens and back, as evaluation tools ask for them."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -35,7 +35,7 @@ class TokenizeAnswer(BaseModel):
     count: int
     max_model_len: int | None
     tokens: list[int]
-    offsets: list[tuple[int, int]] | None
+    offsets: list[Annotated[list[int], Field(min_length=2, max_length=2)]] | None
     token_strs: list[str] | None
 
 
