@@ -23,6 +23,7 @@ PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
 
 VIEWS = {
     "home": "", "generation": "?at=run", "run": "?at=run", "scaling": "?c=21", "masking": "?at=masked",
+    "block": "?at=run",
 }  # fmt: skip
 READY = {
     "home": ".groups li",
@@ -30,6 +31,7 @@ READY = {
     "run": "[data-ready] .word",
     "scaling": ".plane .law",
     "masking": ".slots li",
+    "block": ".box",
 }
 
 
@@ -192,6 +194,30 @@ def test_guesses_on_the_screen_are_the_models(page, address) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     assert "bits" in page.locator(".worth svg").get_attribute("aria-label")
+
+
+def test_the_diagram_is_the_model_and_heads_are_shared(page, address) -> None:
+    """The sum of the parts is what Python counts; parts, shift and shared heads are had by keys alone."""
+    go(page, address, "block")
+    count = int(printed(page).replace(",", ""))
+    until(page, f"document.querySelector('[data-summary]').textContent.includes({json.dumps(amount(count))})")
+    page.wait_for_selector("#part-title")
+    page.evaluate("document.activeElement.blur()")
+    before = page.locator("#part-title").text_content()
+    page.keyboard.press("ArrowRight")
+    until(page, f"document.querySelector('#part-title').textContent != {json.dumps(before)}")
+    score = page.locator("[data-score]").text_content()
+    page.locator("[data-shift]").focus()
+    page.keyboard.press("End")
+    assert "Query at 209" in page.locator("section", has=page.locator("[data-score]")).text_content()
+    assert page.locator("[data-score]").text_content() == score
+    page.locator("[data-share]").focus()
+    page.keyboard.press("Home")
+    page.locator("[data-do]").press("Enter")
+    page.wait_for_selector("[data-outcome]", timeout=PATIENCE)
+    said = re.search(r"from ([\d.]+) to ([\d.]+) nats", page.locator("[data-outcome]").text_content())
+    assert said
+    assert float(said[1]) > 1
 
 
 def test_a_living_run_grows_and_is_steered(page, address, studio_root) -> None:

@@ -32,6 +32,10 @@ export const VIEWS: View[] = [
     takes: (folder) => folder.family !== null && ['run', 'model'].includes(folder.kind), load: () => import('./views/masking/View.svelte'),
   },
   {
+    path: 'block', title: 'The block', key: 'b', group: 'model', about: 'any model as a diagram: shapes, parameters, operations, and shared heads done to your own',
+    takes: (folder) => folder.family !== null && ['run', 'model', 'task'].includes(folder.kind), load: () => import('./views/block/View.svelte'),
+  },
+  {
     path: 'scaling', title: 'Scaling', key: 's', group: 'training', about: 'how large a model should be for its compute, by which law',
     takes: () => false, load: () => import('./views/scaling/View.svelte'),
   },

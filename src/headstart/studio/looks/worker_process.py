@@ -13,7 +13,7 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel
 from headstart.studio.frames import encode
-from headstart.studio.looks import generation, masking
+from headstart.studio.looks import block, generation, masking
 from headstart.training.restore import open_any
 
 Looked = tuple[dict[str, Any], dict[str, np.ndarray]]
@@ -27,7 +27,12 @@ LOOKS: dict[str, Callable[..., Looked]] = {
     "hide": masking.hide,
     "fill": masking.fill,
     "influence": masking.influence,
+    "block": block.block,
+    "weight": block.weight,
+    "gates": block.gates,
+    "share_heads": block.share_heads,
 }
+WITHOUT_MODEL: dict[str, Callable[..., Looked]] = {"preset": block.preset}
 
 _held: OrderedDict[tuple[str, int], tuple[LoadedModel, int]] = OrderedDict()
 """By folder and time of change: the model and its bytes, the last used at the end."""
@@ -37,10 +42,10 @@ def compute(look: str, folder: Path, roots: list[Path], memory: int, arguments: 
     """The frame of a look, with what it was taken from."""
     if torch.get_num_threads() > 2:
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-    loaded = _model(folder, roots, memory)
+    needs = [] if look in WITHOUT_MODEL else [_model(folder, roots, memory)]
     began = time.perf_counter()
     with torch.no_grad():
-        fields, tensors = LOOKS[look](loaded, **arguments)
+        fields, tensors = (WITHOUT_MODEL | LOOKS)[look](*needs, **arguments)
     return encode({**fields, "seconds": round(time.perf_counter() - began, 4)}, tensors)
 
 

@@ -66,7 +66,7 @@ def sentences(studio: StudioState, at: str) -> Sentences:
     recipe = path / "recipe.yaml"
     settings = read_yaml(recipe)[0] if recipe.is_file() else {}
     objective = settings.get("objective")
-    tokens = _tokens(studio, settings.get("tokens"))
+    tokens = tokens_named(studio, settings.get("tokens"))
     return Sentences(
         sentences=[] if tokens is None else _held_out(tokens),
         tokens=None if tokens is None else studio.folders.address(tokens),
@@ -108,7 +108,7 @@ def reach(studio: Studio, asked: Sequence[Request]) -> list[Request]:
     return [Request("fill", body={**shown[-1], "at": state.at}) for state in states]
 
 
-def _tokens(studio: Studio, named: object) -> Path | None:
+def tokens_named(studio: Studio, named: object) -> Path | None:
     """The tokens folder that a recipe names, where it lies in the studio's folders."""
     if not isinstance(named, str):
         return None
