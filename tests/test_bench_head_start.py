@@ -34,6 +34,15 @@ def test_differences_are_of_the_same_samples() -> None:
     assert (row["score"], row["samples"]) == (50.0, [0, 1])
 
 
+def test_what_is_lower_says_how_sure_that_is() -> None:
+    """Differences of 4 and 2 points: their mean is 3, its standard error the half of what they differ by."""
+    cells = [cell("own 1x", 0.8, 0), cell("own 1x", 0.7, 1), cell("own 4x", 0.76, 0), cell("own 4x", 0.68, 1)]
+    (broken,) = summary(cells, [1, 4])["monotone"]["cells"]
+    assert (broken["points"], broken["standard_error"], broken["samples"]) == (3.0, 1.0, 2)
+    (alone,) = summary(cells[::2], [1, 4])["monotone"]["cells"]
+    assert (alone["standard_error"], alone["samples"]) == (None, 1)
+
+
 def test_the_gap_is_to_the_better_minilm() -> None:
     cells = [cell("own 1x", 0.7), cell("minilm", 0.8), cell("minilm frozen", 0.84), cell("foundation", 0.9)]
     cells += [cell("own 1x", 0.6, task="topics"), cell("minilm", 0.7, task="topics"), cell("counted", 0.85)]

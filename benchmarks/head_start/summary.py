@@ -1,7 +1,8 @@
 """What the measured cells say: whether more pre-training pays, and what it pays beside."""
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from statistics import mean, stdev
 from typing import Any
@@ -24,26 +25,39 @@ def by_place(cells: Iterable[Mapping[str, Any]]) -> Scores:
     return found
 
 
-def difference(scores: Scores, place: Place, one: str, other: str) -> float | None:
-    """How many points a system is ahead of another on the same samples, on average; None: not measured."""
+def differences(scores: Scores, place: Place, one: str, other: str) -> list[float]:
+    """How many points a system is ahead of another, on each sample that both were measured on."""
     mine, others = scores[place].get(one, {}), scores[place].get(other, {})
-    both = sorted(set(mine) & set(others))
-    return mean(mine[sample] - others[sample] for sample in both) if both else None
+    return [mine[sample] - others[sample] for sample in sorted(set(mine) & set(others))]
+
+
+def difference(scores: Scores, place: Place, one: str, other: str) -> float | None:
+    """The mean of `differences`; None: not measured."""
+    each = differences(scores, place, one, other)
+    return mean(each) if each else None
+
+
+def standard_error(each: Sequence[float]) -> float | None:
+    """Of the mean of paired differences; None: one sample alone has none."""
+    return stdev(each) / math.sqrt(len(each)) if len(each) > 1 else None
 
 
 def lower(scores: Scores, one: str, other: str) -> list[dict[str, Any]]:
-    """The places at which a system is more than `TOLERANCE` below another."""
+    """The places at which a system is more than `TOLERANCE` below another; whether that is more than chance,
+    the standard error over the samples says."""
     found = []
     for place in sorted(scores):
-        ahead = difference(scores, place, one, other)
-        if ahead is not None and ahead < -TOLERANCE:
+        each = differences(scores, place, one, other)
+        if each and mean(each) < -TOLERANCE:
             found.append(
                 {
                     "task": place[0],
                     "labels": place[1],
                     "system": one,
                     "below": other,
-                    "points": round(-ahead, 2),
+                    "points": round(-mean(each), 2),
+                    "standard_error": _rounded(standard_error(each)),
+                    "samples": len(each),
                 }
             )
     return found
