@@ -75,6 +75,8 @@ class CorpusFacts(TypedDict):
     domains: dict[str, Totals]
     languages: dict[str, Totals]
     personal_data: dict[str, int]
+    repaired: int
+    """Records with text that was decoded by the wrong charset."""
     mix: dict[str, MixRow]
     contamination: dict[str, SearchedFile]
 

@@ -18,11 +18,12 @@ from headstart.corpus import engine, extensions, mix, write
 from headstart.corpus.dedup import decontaminate, fingerprint_index
 from headstart.corpus.dedup.documents import count_copies
 from headstart.corpus.extract.page import classifier_fingerprint
+from headstart.corpus.filters.classifiers import fingerprint as model_fingerprint
 from headstart.corpus.filters.entry_lists import digests
 from headstart.corpus.filters.quality_model import load_model
 from headstart.corpus.filters.word_lists import phrases
 from headstart.corpus.outcomes import most_common
-from headstart.corpus.prepare import PreparedTask, finished, prepare, task_fingerprint
+from headstart.corpus.prepare import PreparedTask, finished, model_files, prepare, task_fingerprint
 from headstart.corpus.readers.records import Skip
 from headstart.corpus.readers.sources import Source, find_sources, plan_tasks
 from headstart.corpus.readers.storage import is_remote
@@ -162,6 +163,7 @@ def _made_from(sources: list[Source], recipe: CorpusRecipe) -> str:
             "recipe": recipe.model_dump(mode="json"),
             "classifier": classifier_fingerprint(recipe.extractor),
             "lists": digests([*recipe.urls.lists(), *recipe.word_lists.values()]),
+            "classifiers": [model_fingerprint(path) for path in model_files(recipe)],
             "models": [load_model(folder).fingerprint for folder in recipe.quality_models.values()],
             "extensions": [extensions.digest(path) for path in recipe.extensions],
             "against": [manifest["fingerprint"] for manifest in known],
@@ -240,6 +242,7 @@ def _facts(work: Work, prepared: list[PreparedTask], skipped: list[Skip], out: P
         domains=totals(held, "domain"),
         languages=totals(held, "language"),
         personal_data=dict(sum((Counter(one.personal_data) for one in prepared), Counter())),
+        repaired=sum(one.repaired for one in prepared),
         mix=mix.check_plan(plan, {name: one["bytes"] for name, one in grouped.items()}) if plan else {},
         contamination=decontaminate.write_contamination(work, out) if work.recipe.decontaminate else {},
     )

@@ -20,17 +20,19 @@ from headstart.corpus.dedup.deduplicate import shingles_of, signatures
 from headstart.corpus.extensions import BATCH, Document, digest, load
 from headstart.corpus.extract.page import classifier_fingerprint, cut_into_pieces, extract_text, normalise
 from headstart.corpus.extract.page_lines import drop_lines
+from headstart.corpus.filters import classifiers
 from headstart.corpus.filters.entry_lists import digests
 from headstart.corpus.filters.personal_data import replace_personal_data
 from headstart.corpus.filters.quality_model import load_model
 from headstart.corpus.filters.signals import STOP_WORDS, compute_signals, stop_word_hashes
 from headstart.corpus.filters.word_lists import listed_share
-from headstart.corpus.readers.limits import MAX_HTML, SECONDS, TooLong, interruptible, limited
+from headstart.corpus.readers.limits import MAX_HTML, SECONDS, TooLong, allow_more, interruptible, limited
 from headstart.corpus.readers.read import read
 from headstart.corpus.readers.records import Raw, Skip
 from headstart.corpus.readers.sources import Task
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.text.language import identify_language
+from headstart.corpus.text.mojibake import repair
 from headstart.corpus.text.words import split_words
 from headstart.corpus.work import Work, step
 from headstart.errors import HeadstartError
@@ -47,6 +49,9 @@ SETTINGS = {
     "personal_data",
     "quality_models",
     "word_lists",
+    "classifiers",
+    "language_model",
+    "mojibake",
 }
 # Records that take each step together: with what a step needs in the processor's cache, reading, language and
 # signals cost a third less than record by record.
@@ -89,6 +94,7 @@ def task_fingerprint(task: Task, recipe: CorpusRecipe) -> str:
             "stop_words": {code: own.stop_words for code, own in recipe.by_language.items()},
             "models": [load_model(folder).fingerprint for folder in recipe.quality_models.values()],
             "lists": digests(list(recipe.word_lists.values())),
+            "classifiers": [classifiers.fingerprint(path) for path in model_files(recipe)],
         }
         | ({"signals": own} if (own := [digest(one.file) for one in load(recipe.extensions)[0]]) else {})
     )
@@ -103,6 +109,7 @@ class PreparedTask:
     bytes: int
     skipped: list[Skip]
     personal_data: dict[str, int]
+    repaired: int
 
 
 def finished(path: Path, expected: str) -> PreparedTask | None:
@@ -115,7 +122,9 @@ def finished(path: Path, expected: str) -> PreparedTask | None:
         return None
     facts = orjson.loads(metadata[b"facts"])
     skipped = [Skip(*skip) for skip in facts["skipped"]]
-    return PreparedTask(path, facts["documents"], facts["bytes"], skipped, facts["personal_data"])
+    return PreparedTask(
+        path, facts["documents"], facts["bytes"], skipped, facts["personal_data"], facts["repaired"]
+    )
 
 
 @step(risky=True)
@@ -129,7 +138,8 @@ def prepare(work: Work, number: int) -> None:
     progress = Progress(work.path("prepared", number, "last"))
     skipped: list[Skip] = []
     replaced: Counter[str] = Counter()
-    documents = size = 0
+    documents = size = repaired = 0
+    allow_more(sum(path.stat().st_size for path in model_files(recipe) if path.is_file()))
     with (
         interruptible(),
         atomic(path) as temporary,
@@ -143,6 +153,7 @@ def prepare(work: Work, number: int) -> None:
                     skipped.append(way)
                     continue
                 documents += 1
+                repaired += way.repaired
                 size += _bytes(way.record.text) if way.record.size is None else way.record.size
                 batch += way.rows
                 grams_of += way.grams
@@ -154,6 +165,7 @@ def prepare(work: Work, number: int) -> None:
             "bytes": size,
             "skipped": [[*skip] for skip in skipped],
             "personal_data": replaced,
+            "repaired": repaired,
         }
         writer.add_key_value_metadata(
             {"fingerprint": task_fingerprint(task, recipe), "facts": orjson.dumps(facts)}
@@ -168,6 +180,7 @@ class _OnTheWay:
     record: Raw
     pieces: list[str] = field(default_factory=list)
     dropped: float = 0.0  # share of the words
+    repaired: bool = False
     languages: list[tuple[str, float, float]] = field(default_factory=list)  # of each piece
     rows: list[PreparedRow] = field(default_factory=list)  # a document for each piece
     grams: list[np.ndarray] = field(default_factory=list)  # the hashes of each one's n-grams
@@ -192,7 +205,7 @@ def _prepared(
     ways = [record if isinstance(record, Skip) else _OnTheWay(record) for record in records]
     steps: tuple[Callable[[_OnTheWay], None], ...] = (
         lambda way: _extract(way, recipe, replaced),
-        _identify,
+        lambda way: _identify(way, recipe),
         lambda way: _measure(way, recipe),
     )
     for one in steps:
@@ -257,6 +270,8 @@ def _extract(way: _OnTheWay, recipe: CorpusRecipe, replaced: Counter[str]) -> No
     """The record's text, in pieces."""
     record = way.record
     text = extract_text(record.text, record.url, recipe.extractor) if record.html else normalise(record.text)
+    if recipe.mojibake:
+        text, way.repaired = repair(text)
     if record.page:
         text, way.dropped = drop_lines(text, recipe.lines)
     text, personal = replace_personal_data(text, recipe.personal_data)
@@ -264,8 +279,9 @@ def _extract(way: _OnTheWay, recipe: CorpusRecipe, replaced: Counter[str]) -> No
     way.pieces = cut_into_pieces(text, recipe.piece_characters)
 
 
-def _identify(way: _OnTheWay) -> None:
-    way.languages = [identify_language(piece, way.record.language) for piece in way.pieces]
+def _identify(way: _OnTheWay, recipe: CorpusRecipe) -> None:
+    model = recipe.language_model
+    way.languages = [identify_language(piece, way.record.language, model) for piece in way.pieces]
 
 
 def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
@@ -303,6 +319,12 @@ def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
         way.grams.append(shingles_of(words, recipe.near_duplicates.words))
 
 
+def model_files(recipe: CorpusRecipe) -> list[Path]:
+    """The models that the first pass asks, but those of headstart's own kinds."""
+    told = [recipe.language_model] if recipe.language_model else []
+    return [*told, *(one.model for one in recipe.classifiers.values())]
+
+
 def _stop_words(recipe: CorpusRecipe, language: str) -> str:
     own = recipe.by_language.get(language)
     return STOP_WORDS.get(language, "") if own is None or own.stop_words is None else own.stop_words
@@ -325,6 +347,10 @@ def _write(
     for own in load(recipe.extensions)[0]:
         for row, value in zip(batch, own([_document(row) for row in batch]), strict=True):
             row[own.name] = value
+    for name, classifier in recipe.classifiers.items():
+        texts = [str(row["text"]) for row in batch]
+        for row, value in zip(batch, classifiers.scores(classifier, texts), strict=True):
+            row[name] = value
     near = recipe.near_duplicates
     for row, signature in zip(batch, signatures(grams_of, near.bands * near.rows), strict=True):
         row["signature"] = signature.tobytes()

@@ -1,6 +1,7 @@
 """The settings of a corpus, with their defaults. `recipes/corpus.yaml` explains each of them."""
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from headstart.corpus.extensions import load
 from headstart.corpus.extract.page import unavailable
 from headstart.corpus.extract.page_lines import Lines
+from headstart.corpus.filters.classifiers import Classifier, check
 from headstart.corpus.filters.personal_data import Kind
 from headstart.corpus.filters.rules import Rules, parse_rules
 from headstart.corpus.filters.signals import SIGNALS
@@ -197,6 +199,10 @@ class CorpusRecipe(Recipe):
     """Languages that stay; auto: the one with the most bytes; any: all of them."""
     language_score: float = Field(default=0.65, ge=0, le=1)
     """How sure the language has to be."""
+    language_model: Path | None = None
+    """A fastText model that tells languages, as GlotLID's or OpenLID's .bin; None: lid.176, which is here."""
+    mojibake: bool = False
+    """Whether text that somebody decoded by the wrong charset (`cafÃ©`) is repaired, by ftfy."""
     lines: Lines = Lines()
     extensions: list[Path] = Field(default=[])
     """Python files with signals and filters of your own: see `extensions`."""
@@ -204,6 +210,8 @@ class CorpusRecipe(Recipe):
     """Folders of `headstart corpus train-quality`; each gives the signal of its name."""
     word_lists: dict[str, Path] = Field(default={})
     """Files with a word or phrase a line; each gives the signal of its name: the share of words in it."""
+    classifiers: dict[str, Classifier] = Field(default={})
+    """Models of fastText or Hugging Face; each gives the signal of its name."""
     urls: Addresses = Addresses()
     personal_data: list[Kind] = Field(default=[])
     """What is replaced by a placeholder."""
@@ -260,7 +268,28 @@ class CorpusRecipe(Recipe):
                 raise ValueError(f"{own.name!r} is a signal of headstart; rename the function in {own.file}")
         return paths
 
-    @field_validator("quality_models", "word_lists")
+    @field_validator("language_model")
+    @classmethod
+    def _there(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError(f"there is no language model {path}; check the path")
+        return path and path.resolve()
+
+    @field_validator("mojibake")
+    @classmethod
+    def _repairable(cls, wanted: bool) -> bool:
+        if wanted and find_spec("ftfy") is None:
+            raise ValueError("mojibake needs ftfy: pip install 'headstart[mojibake]'")
+        return wanted
+
+    @field_validator("classifiers")
+    @classmethod
+    def _askable(cls, given: dict[str, Classifier], info: ValidationInfo) -> dict[str, Classifier]:
+        for one in given.values():
+            check(one)
+        return {name: one.model_copy(update={"model": one.model.resolve()}) for name, one in given.items()}
+
+    @field_validator("quality_models", "word_lists", "classifiers")
     @classmethod
     def _new_names(cls, given: dict[str, Path], info: ValidationInfo) -> dict[str, Path]:
         for name in given:
@@ -347,5 +376,8 @@ def _switched(rules: JSONObject) -> JSONObject:
 def _signals(fields: JSONObject) -> dict[str, str]:
     """The built-in signals and those that the recipe adds, with their meanings."""
     meanings = {name: signal.meaning for name, signal in SIGNALS.items()}
-    meanings |= dict.fromkeys([*fields.get("quality_models", ()), *fields.get("word_lists", ())], "")
+    added = (
+        name for kind in ("quality_models", "word_lists", "classifiers") for name in fields.get(kind, ())
+    )
+    meanings |= dict.fromkeys(added, "")
     return meanings | {own.name: own.meaning for own in load(fields.get("extensions", ()))[0]}

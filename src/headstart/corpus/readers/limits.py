@@ -35,6 +35,17 @@ def disposable_process() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (allowed, most))
 
 
+def allow_more(size: int) -> None:
+    """Let this process hold so many bytes more than a worker may: a large model that it has to load."""
+    if not size or not _disposable or sys.platform != "linux":
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = MEMORY + 2 * size
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most)
+    )
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Time limits hold inside; apart from them, because it takes longer than they do."""
