@@ -3,11 +3,13 @@
 import socket
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from headstart.errors import HeadstartError
+from headstart.interchange import box
 from headstart.serving.app import Application
 from headstart.serving.http_server import HttpServer, address_of, open_port, serve
 from headstart.serving.model_store import folder_name, named_folders
@@ -120,6 +122,25 @@ def test_headers_that_do_not_come_close_the_connection(running):
     assert one.http.get("/health").status_code == 200
 
 
+def test_who_sends_too_much_sees_why(running):
+    """Also a client that reads only once it has sent everything."""
+    one = running("sea", limits=Limits(body_bytes=1000))
+    body = b'{"input": "' + b"x" * 3000 + b'"}'  # within what is read and forgotten
+    for size in (len(body), None):
+        sent = body if size else iter([body[:1500], body[1500:]])
+        found = one.http.post("/v1/classify", content=sent, headers={"content-type": "application/json"})
+        assert (found.status_code, found.json()["error"]["code"]) == (413, "request_too_large")
+        assert found.headers["connection"] == "close"
+    with one.connect() as client:
+        head = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body))
+        client.sendall(body[:2000])
+        time.sleep(0.2)  # the answer is there by now; a closed socket would reset the next bytes
+        client.sendall(body[2000:])
+        client.settimeout(20)
+        assert client.recv(100).startswith(b"HTTP/1.1 413")
+
+
 def test_more_connections_than_allowed_are_closed(running):
     one = running("sea", limits=Limits(connections=4))
     held = [one.connect() for _ in range(12)]
@@ -180,6 +201,8 @@ def test_names_of_folders(tmp_path):
     assert folder_name(tmp_path / "spam" / "model") == "spam"
     assert folder_name(tmp_path / "spam") == "spam"
     assert named_folders([], ["a=x/y"])["a"].parts == ("x", "y")
+    (packed,) = named_folders([Path(box.names()[0])], []).values()
+    assert (packed / "config.json").is_file()
     with pytest.raises(HeadstartError, match="two models would be called 'spam'"):
         named_folders([tmp_path / "spam", tmp_path / "other" / "spam"], [])
     with pytest.raises(HeadstartError, match="NAME=FOLDER"):

@@ -18,7 +18,7 @@ from uuid import uuid4
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
 
-from headstart.serving.json_body import ClientGone, Receive, read_body
+from headstart.serving.json_body import ClientGone, Incoming, Receive, read_body
 from headstart.serving.metrics import Metrics
 from headstart.serving.request_error import RequestError
 from headstart.serving.settings import ServeSettings
@@ -83,7 +83,7 @@ class Guard:
             return
         headers = Headers(scope=scope)
         record = scope["headstart.record"] = RequestRecord(request_id(headers.get("x-request-id")))
-        sender = self._sender(record, send)
+        sender, incoming = self._sender(record, send), Incoming(receive)
         self.in_flight += 1
         self.idle.clear()
         try:
@@ -91,13 +91,10 @@ class Guard:
                 self._check(scope, headers)
                 announced = headers.get("content-length", "")
                 size = int(announced) if announced.isdecimal() else None
-                body = await read_body(receive, size, self.settings.limits)
+                body = await read_body(incoming, size, self.settings.limits)
             except RequestError as error:
                 record.code = error.code
-                # What is left of the body is not read: the connection cannot go on.
-                answer = error.response()
-                answer.headers["connection"] = "close"
-                await answer(scope, receive, sender)
+                await self._refuse(error, incoming, sender)
                 return
             await self._answer(scope, body, receive, sender, record)
         except ClientGone:
@@ -142,6 +139,17 @@ class Guard:
             self._running.discard(work)
             for task in (work, gone):
                 task.cancel()
+
+    async def _refuse(self, error: RequestError, incoming: Incoming, send: Send) -> None:
+        """Answer before the body is whole. The connection cannot go on behind it."""
+        answer = error.response()
+        answer.headers["connection"] = "close"
+        start = {"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+        if error.code != "request_timeout":  # that one was waited for long enough
+            await incoming.discard(self.settings.limits)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _fail(
         self, scope: Scope, receive: Receive, send: Send, record: RequestRecord, error: BaseException

@@ -13,6 +13,8 @@ from starlette.responses import Response
 from headstart.serving.request_error import RequestError
 from headstart.serving.settings import Limits
 
+MOST_DISCARDED = 4
+"""Times the size of the largest body."""
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
@@ -49,7 +51,7 @@ async def read_body(receive: Receive, announced: int | None, limits: Limits) -> 
             raise RequestError(
                 408,
                 "request_timeout",
-                f"only {size:,} bytes of the body came in {passed:.0f} seconds; send it faster",
+                f"{size:,} bytes of the body came in {monotonic() - started:.0f} seconds; send it faster",
             ) from None
         if message["type"] == "http.disconnect":
             raise ClientGone
@@ -59,6 +61,28 @@ async def read_body(receive: Receive, announced: int | None, limits: Limits) -> 
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+class Incoming:
+    """What a client sends, and whether that was all."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive, self.ended = receive, False
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        message = await self.receive()
+        self.ended = not message.get("more_body", False)
+        return message
+
+    async def discard(self, limits: Limits) -> None:
+        """Read on for a while: a client that is cut off while it sends does not see why."""
+        size = 0
+        try:
+            async with asyncio.timeout(limits.first_byte_seconds):
+                while not self.ended and size <= limits.body_bytes * MOST_DISCARDED:
+                    size += len((await self()).get("body", b""))
+        except TimeoutError:
+            pass
 
 
 def parse_json(body: bytes, limits: Limits) -> Any:

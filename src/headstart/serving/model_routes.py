@@ -7,8 +7,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from headstart import __version__
-from headstart.errors import nearest
 from headstart.serving.guard import Guard
+from headstart.serving.model_store import no_such_model
 from headstart.serving.request_error import RequestError
 from headstart.serving.served_model import Description
 from headstart.serving.service import Service, json_answer
@@ -76,9 +76,7 @@ def model_routes(service: Service) -> APIRouter:
         """One model."""
         known = service.store.descriptions
         if name not in known:
-            raise RequestError(
-                404, "model_not_found", f"there is no model {name!r} here{nearest(name, known)}", "model"
-            )
+            raise no_such_model(name, known)
         return json_answer(told(service, known[name]))
 
     @router.get("/health", responses={200: {"model": State}})

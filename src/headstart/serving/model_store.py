@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from headstart.errors import HeadstartError, nearest
 from headstart.generation.cpu_decoder import make_decoder
 from headstart.generation.engine.engine import Engine
 from headstart.generation.engine.scheduler import Counters, EngineSettings, StepReport
+from headstart.interchange import box
 from headstart.serving.metrics import Metrics
 from headstart.serving.request_error import RequestError
 from headstart.serving.served_model import (
@@ -28,6 +29,8 @@ from headstart.serving.served_model import (
 from headstart.serving.settings import ServeSettings
 from headstart.serving.task_worker import TaskWorker
 
+LONGEST_NAME = 100
+"""Characters of a name that an error repeats."""
 log = logging.getLogger("headstart.serving")
 
 
@@ -110,8 +113,7 @@ class ModelStore:
             raise RequestError(400, "missing_field", f"say which model is meant: {known}", "model")
         found = self.descriptions.get(name)
         if found is None:
-            hint = nearest(name, self.descriptions)
-            raise RequestError(404, "model_not_found", f"there is no model {name!r} here{hint}", "model")
+            raise no_such_model(name, self.descriptions)
         if route not in found.routes:
             raise wrong_task(found, route)
         return found
@@ -234,13 +236,21 @@ class ModelStore:
         return engine
 
 
+def no_such_model(name: str, known: Iterable[str]) -> RequestError:
+    """A name that nothing is served under."""
+    shown = name[:LONGEST_NAME]
+    hint = nearest(shown, known)
+    return RequestError(404, "model_not_found", f"there is no model {shown!r} here{hint}", "model")
+
+
 def _observe(metrics: Metrics, step: StepReport) -> None:
     metrics.step_seconds.labels(kind="text").observe(step.seconds)
     metrics.step_rows.labels(kind="text").observe(step.rows)
 
 
 def named_folders(folders: list[Path], named: list[str]) -> dict[str, Path]:
-    """The models of a server by name: `FOLDER` under its own name, `NAME=FOLDER` under that one.
+    """The models of a server by name: `FOLDER` under its own name, `NAME=FOLDER` under that one. A folder may
+    be the name of a model that comes with headstart.
 
     Raises:
         HeadstartError: two of one name, or none at all.
@@ -262,7 +272,7 @@ def named_folders(folders: list[Path], named: list[str]) -> dict[str, Path]:
                 f"two models would be called {name!r}, {found[name]} and {folder}; name them with "
                 "--model NAME=FOLDER"
             )
-        found[name] = folder
+        found[name] = box.named(folder) or folder
     return found
 
 
