@@ -1,10 +1,16 @@
 """Scripts without spaces are judged by rules made for words: what the signals count there."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from raw_files import write_jsonl
 
+from headstart.corpus import build
+from headstart.corpus.filters.published_thresholds import fineweb2
+from headstart.corpus.filters.rules import Rule
 from headstart.corpus.filters.signals import compute_signals
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.text.words import split_words
@@ -80,3 +86,40 @@ def test_a_syllable_of_hangul_has_letters() -> None:
     assert 4 < signals(KOREAN, "ko")["mean_word_length"] < 8
     # Japanese among Latin letters: the signs are no words of one letter.
     assert signals("The word 港 means harbour and 船 means ship", "en")["mean_word_length"] > 4
+
+
+def test_published_thresholds_hold_by_language() -> None:
+    known = fineweb2()
+    assert len(known) > 1800
+    german, japanese = known["de"], known["ja"]
+    assert (german.label, german.score) == ("deu_Latn", 0.821)
+    assert german.rules["top_2_gram"] == Rule("top_2_gram", ">", 0.169)
+    assert german.rules["few_punctuated_lines"] is None
+    assert japanese.rules["long_words"] is None  # a sign is no word
+    recipe = CorpusRecipe.load(
+        None, ["thresholds=fineweb2", "by_language={de: {rules: {top_2_gram: top_2_gram > 0.5}, score: 0.1}}"]
+    )
+    for_all, for_pages = recipe.quality_rules()
+    assert for_all.of("top_2_gram", "de") == Rule("top_2_gram", ">", 0.5)
+    assert for_all.of("top_3_gram", "de") == Rule("top_3_gram", ">", 0.153)
+    assert for_all.of("top_3_gram", "en") == Rule("top_3_gram", ">", 0.18)
+    assert for_pages.of("few_punctuated_lines", "ja") == Rule("punctuated_lines", "<", 0.096)
+    assert recipe.least_score("de") == pytest.approx(0.1)
+    assert recipe.least_score("da") == pytest.approx(0.3)
+    assert recipe.least_score("en") == recipe.language_score
+    assert "der" in (recipe.stop_words("de") or "").split()
+
+
+def test_published_thresholds_decide_and_the_report_says_so_by_language(tmp_path: Path) -> None:
+    repeated = "\n".join([f"Der Hafen Nummer {n} und die Boote liegen nicht mit dem Wind." for n in range(6)])
+    rows = [
+        {"id": "de", "text": repeated + "\n" + "Das ist die Zeile, die wir mit dem Kopf lesen.\n" * 3},
+        {"id": "en", "text": ENGLISH},
+    ]
+    source = write_jsonl(tmp_path / "a.jsonl", rows)
+    settings = ["languages=any", "thresholds=fineweb2", "rules.defaults=off", "page_rules.defaults=off"]
+    build([source], tmp_path / "out", CorpusRecipe.load(None, settings), workers=0)
+    report = json.loads((tmp_path / "out/report.json").read_bytes())
+    assert set(report["removed_by_language"]) == {"de", "en"}
+    assert sum(report["removed_by_language"]["de"].values()) == 1
+    assert report["removed_by_language"]["en"] == {}

@@ -70,8 +70,8 @@ def language(work: Work, task: int) -> Made:
 
 def _least_scores(recipe: CorpusRecipe, codes: np.ndarray) -> np.ndarray:
     """How sure each document's language has to be."""
-    own = {code: one.score for code, one in recipe.by_language.items() if one.score is not None}
-    return np.array([own.get(code, recipe.language_score) for code in codes.tolist()], np.float32)
+    least = {code: recipe.least_score(code) for code in np.unique(codes).tolist()}
+    return np.array([least[code] for code in codes.tolist()], np.float32)
 
 
 def choose_languages(work: Work) -> None:

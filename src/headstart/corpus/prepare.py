@@ -92,6 +92,7 @@ def task_fingerprint(task: Task, recipe: CorpusRecipe) -> str:
             "settings": recipe.model_dump(include=SETTINGS),
             "classifier": classifier_fingerprint(recipe.extractor),
             "stop_words": {code: own.stop_words for code, own in recipe.by_language.items()},
+            "thresholds": recipe.thresholds,
             "models": [load_model(folder).fingerprint for folder in recipe.quality_models.values()],
             "lists": digests(list(recipe.word_lists.values())),
             "classifiers": [classifiers.fingerprint(path) for path in model_files(recipe)],
@@ -326,8 +327,8 @@ def model_files(recipe: CorpusRecipe) -> list[Path]:
 
 
 def _stop_words(recipe: CorpusRecipe, language: str) -> str:
-    own = recipe.by_language.get(language)
-    return STOP_WORDS.get(language, "") if own is None or own.stop_words is None else own.stop_words
+    own = recipe.stop_words(language)
+    return STOP_WORDS.get(language, "") if own is None else own
 
 
 def _bytes(text: str) -> int:

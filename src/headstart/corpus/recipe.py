@@ -1,6 +1,6 @@
 """The settings of a corpus, with their defaults. `recipes/corpus.yaml` explains each of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -12,7 +12,8 @@ from headstart.corpus.extract.page import unavailable
 from headstart.corpus.extract.page_lines import Lines
 from headstart.corpus.filters.classifiers import Classifier, check
 from headstart.corpus.filters.personal_data import Kind
-from headstart.corpus.filters.rules import Rules, parse_rules
+from headstart.corpus.filters.published_thresholds import Published, fineweb2
+from headstart.corpus.filters.rules import Rule, Rules, parse_rules
 from headstart.corpus.filters.signals import SIGNALS
 from headstart.corpus.readers.records import FIELDS
 from headstart.errors import nearest
@@ -219,6 +220,8 @@ class CorpusRecipe(Recipe):
     """Rules over signals that remove a document, by name."""
     page_rules: dict[str, str | None] = PAGE_RULES
     """Further rules, for web pages alone."""
+    thresholds: Literal["fineweb2"] | None = None
+    """Thresholds by language that others published, where `by_language` gives none: FineWeb-2's."""
     by_language: dict[str, LanguageRules] = Field(default={})
     """What is different for the documents of one language."""
     against: list[Path] = Field(default=[])
@@ -348,19 +351,46 @@ class CorpusRecipe(Recipe):
 
     def quality_rules(self) -> tuple[Rules, Rules]:
         """The rules for all documents, and those for web pages."""
-        own = {code: one.rules for code, one in self.by_language.items()}
-        for_pages = {
-            code: {name: rule for name, rule in rules.items() if name in self.page_rules}
-            for code, rules in own.items()
+        given = parse_rules({}, {code: one.rules for code, one in self.by_language.items()}, self.signals).own
+        own: dict[str, Mapping[str, Rule | None]] = {
+            code: one.rules for code, one in self._published().items()
         }
-        for_all = {
-            code: {name: rule for name, rule in rules.items() if name not in self.page_rules}
-            for code, rules in own.items()
-        }
+        for code, rules in given.items():
+            own[code] = {**own.get(code, {}), **rules}
+
+        def those(pages: bool) -> dict[str, dict[str, Rule | None]]:
+            return {
+                code: {name: rule for name, rule in rules.items() if (name in self.page_rules) == pages}
+                for code, rules in own.items()
+            }
+
         return (
-            parse_rules(self.rules, for_all, self.signals),
-            parse_rules(self.page_rules, for_pages, self.signals),
+            Rules(parse_rules(self.rules, {}, self.signals).general, those(pages=False)),
+            Rules(parse_rules(self.page_rules, {}, self.signals).general, those(pages=True)),
         )
+
+    def least_score(self, code: str) -> float:
+        """How sure the language of a document has to be."""
+        own, published = self.by_language.get(code), self._published().get(code)
+        if own is not None and own.score is not None:
+            return own.score
+        return self.language_score if published is None else published.score
+
+    def stop_words(self, code: str) -> str | None:
+        """The stop words of a language that the recipe gives, with spaces between them."""
+        own, published = self.by_language.get(code), self._published().get(code)
+        if own is not None and own.stop_words is not None:
+            return own.stop_words
+        return None if published is None else published.stop_words
+
+    def _published(self) -> Mapping[str, Published]:
+        """Published thresholds of the languages that may stay."""
+        if self.thresholds is None:
+            return {}
+        every = fineweb2()
+        if isinstance(self.languages, list):
+            return {code: every[code] for code in self.languages if code in every}
+        return every
 
 
 def _known(switched_off: Iterable[str]) -> None:

@@ -62,7 +62,8 @@ class Rules:
         """One boolean a document."""
         general = self.general.get(name)
         fires = np.zeros(len(language), bool) if general is None else general.removes(signals)
-        for code, rules in self.own.items():
+        for code in np.unique(language).tolist():
+            rules = self.own.get(code, {})
             if name in rules:
                 own, here = rules[name], language == code
                 fires[here] = False if own is None else own.removes(signals)[here]

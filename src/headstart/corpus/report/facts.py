@@ -26,7 +26,7 @@ from headstart.corpus.filters.rules import Rule
 from headstart.corpus.filters.signal_spans import spans
 from headstart.corpus.judge import QUALITY, broken_rules
 from headstart.corpus.outcomes import Outcome, outcome
-from headstart.corpus.report.funnel import LedgerRow, funnel, read_ledger, totals
+from headstart.corpus.report.funnel import LedgerRow, funnel, read_ledger, removed_by_language, totals
 from headstart.corpus.report.schema import (
     Broken,
     CountedPairs,
@@ -163,6 +163,7 @@ def collect(work: Work, facts: CorpusFacts, out: Path) -> Report:
         **facts,
         "headstart": __version__,
         "recipe": (work.folder / "recipe.yaml").read_text(encoding="utf-8"),
+        "removed_by_language": removed_by_language(ledger, work.stages),
         "by": {column: _by(work, ledger, column) for column in ("domain", "language")},
         "quality": _quality(work, measured),
         "examples": _examples(work, measured),

@@ -113,6 +113,23 @@ def removed(rows: Iterable[LedgerRow], stages: Mapping[str, Sequence[str]]) -> d
     return {stage: rules for stage, rules in by_stage.items() if rules}
 
 
+def removed_by_language(
+    rows: Iterable[LedgerRow], stages: Mapping[str, Sequence[str]], most: int = 20
+) -> dict[str, dict[str, int]]:
+    """Documents removed of the languages with most documents, by rule in their order."""
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    sizes: dict[str, int] = defaultdict(int)
+    for row in rows:
+        sizes[row.language] += row.documents
+        counts[row.language][row.rule] += row.documents
+    order = [rule for rules in stages.values() for rule in rules]
+    largest = sorted(sizes, key=lambda language: (-sizes[language], language))[:most]
+    return {
+        language: {rule: counts[language][rule] for rule in order if counts[language].get(rule)}
+        for language in largest
+    }
+
+
 def totals(rows: Iterable[LedgerRow], column: str) -> dict[str, Totals]:
     """Documents, bytes and words by domain or language, the largest first."""
     sums: dict[str, Totals] = defaultdict(lambda: Totals(documents=0, bytes=0, words=0))

@@ -61,6 +61,7 @@ def _stages(report: Report) -> Iterable[Markup]:
     yield element("div", *funnel_figure(report["funnel"]), *removed_figure(report["removed"]), class_="pair")
     for column, title in (("domain", "By domain"), ("language", "By language")):
         yield from _by(report["by"][column], column, title)
+    yield from _rules_by_language(report["removed_by_language"])
     yield element(
         "div",
         *shares_figure("domains", "Where the text comes from", report["domains"]),
@@ -77,6 +78,16 @@ def _personal_data(replaced: dict[str, int]) -> Iterable[Markup]:
         rows = [(kind, exact(count)) for kind, count in sorted(replaced.items(), key=lambda item: -item[1])]
         data = table(["kind", "replaced"], rows, "Personal data replaced by placeholders")
         yield element("figure", element("h3", "Personal data replaced by placeholders"), data)
+
+
+def _rules_by_language(removed: dict[str, dict[str, int]]) -> Iterable[Markup]:
+    """A row for each rule, a column for each language."""
+    rules = list(dict.fromkeys(rule for counts in removed.values() for rule in counts))
+    if not rules or len(removed) < 2:
+        return
+    rows = [[rule, *(exact(counts.get(rule, 0)) for counts in removed.values())] for rule in rules]
+    title = "Documents removed by rule and language"
+    yield chart_figure(table(["rule", *(name or "–" for name in removed)], rows, title), None, None, title)
 
 
 def _by(groups: dict[str, list[FunnelRow]], column: str, title: str) -> Iterable[Markup]:
