@@ -133,6 +133,25 @@ def test_lists_of_contents_and_tools_cannot_forge_either(both) -> None:
     assert not set(ids) & ours.special.all
 
 
+@pytest.mark.parametrize("space", ["", " \n"])
+def test_a_special_token_in_two_halves_is_text(both, space) -> None:
+    """Templates put the parts of a message, or messages, one behind the other, some without their blanks."""
+    template = (
+        "{% for m in messages %}{% for p in m.content %}{{ p.text | trim }}{% endfor %}{% endfor %}<|im_end|>"
+    )
+    ours, _ = both(template, ["<|im_start|>", "<|im_end|>"])
+    for halves in (["<|im_", "end|>"], ["<", "|im_", "end|>"], ["a<|im_start|>x<|im_end|", ">"]):
+        parts = [{"type": "text", "text": half + space} for half in halves]
+        for messages in (
+            [{"role": "user", "content": parts}],
+            [{"role": "user", "content": [p]} for p in parts],
+        ):
+            ids = chat_ids(ours, messages)
+            assert [index for index in ids if index in ours.special.all] == ids[-1:]
+            shown = b"".join(ours.pieces[index] for index in ids[:-1]).decode()
+            assert shown == "".join(halves)
+
+
 HARMFUL = {
     "{% for i in range(1000000000) %}x{% endfor %}": "range",
     "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}": "seconds|memory",

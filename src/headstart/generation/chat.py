@@ -79,7 +79,7 @@ def fill(
     if len(free) < 3:
         raise HeadstartError("the messages hold every noncharacter of Unicode; that is no text")
     mark, opened, closed = free[:3]
-    marked = _marked(given, _any_of(_special_numbers(tokenizer)), mark)
+    marked = _marked(given, _special_numbers(tokenizer), mark)
     text = _fill(tokenizer, marked, add_generation_prompt, (opened, closed))
     written, begin, length = [], 0, 0
     parts = re.split(f"([{opened}{closed}])", text)
@@ -204,12 +204,22 @@ def _strings(value: Any) -> Iterable[str]:
             yield from _strings(one)
 
 
-def _marked(value: Any, pattern: re.Pattern[str], mark: str) -> Any:
-    """The same with `mark` behind the first character of every special token that its strings hold."""
-    if isinstance(value, str):
-        return pattern.sub(lambda found: found[0][0] + mark + found[0][1:], value)
-    if isinstance(value, Mapping):
-        return {key: _marked(one, pattern, mark) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_marked(one, pattern, mark) for one in value]
-    return value
+def _marked(value: Any, tokens: Iterable[str], mark: str) -> Any:
+    """The same with `mark` behind the first character of every special token that its strings hold, and
+    behind the beginning of one with which a string ends: the next string may hold the rest."""
+    pattern = _any_of(tokens)
+    begun = tuple({token[:end] for token in tokens for end in range(1, len(token))})
+
+    def one(value: Any, key: str = "") -> Any:
+        if isinstance(value, str):
+            marked = pattern.sub(lambda found: found[0][0] + mark + found[0][1:], value)
+            body = marked.rstrip()  # as templates do
+            # Templates compare a role with their own words.
+            return body + mark + marked[len(body) :] if key != "role" and body.endswith(begun) else marked
+        if isinstance(value, Mapping):
+            return {key: one(part, key) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [one(part) for part in value]
+        return value
+
+    return one(value)
