@@ -233,3 +233,47 @@ def test_the_table_of_folders_that_load_is_true() -> None:
     assert set(table) <= known
     assert len(table) > 15
     assert all(CLASS_OF_MODEL.get(name) == kind for name, kind in table.items())
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    ["module.{}", "_orig_mod.module.{}", "module._orig_mod.{}", "{}"],
+)
+def test_names_with_what_wrappers_put_before_them(kinds, tmp_path, wrapped) -> None:
+    """Several processes, torch.compile, and parts that were compiled alone."""
+    model, tokenizer = make("bert", kinds, "ForMaskedLM")
+    with torch.no_grad():
+        right = model(input_ids=ROWS).logits
+
+    def renamed(tensors):
+        parts = {name.replace("encoder.layer.", "encoder._orig_mod.layer."): t for name, t in tensors.items()}
+        return {wrapped.format(name): tensor for name, tensor in parts.items()}
+
+    found = logits(publish(tmp_path / "m", model, tokenizer, weights=renamed))
+    assert torch.allclose(found, right, atol=1e-4 * float(right.abs().max()))
+
+
+REPEATED = {
+    "bert": ("ForMaskedLM", "cls.predictions.decoder.bias", "cls.predictions.bias"),
+    "roberta": ("ForMaskedLM", "lm_head.decoder.bias", "lm_head.bias"),
+    "bart": ("ForConditionalGeneration", "model.encoder.embed_tokens.weight", "model.shared.weight"),
+    "t5": ("ForConditionalGeneration", "decoder.embed_tokens.weight", "shared.weight"),
+}
+
+
+@pytest.mark.parametrize("model_type", REPEATED)
+def test_a_weight_that_is_there_twice_is_the_same(kinds, tmp_path, model_type) -> None:
+    """Under the one name, the other, or both; where they differ, transformers computes with either."""
+    head, repeat, name = REPEATED[model_type]
+    model, tokenizer = make(model_type, kinds, head)
+    plain = load_model(publish(tmp_path / "plain", model, tokenizer)).model.state_dict()
+    ways = {
+        "both": lambda tensors: tensors | {repeat: tensors[name].clone()},
+        "repeat": lambda tensors: {repeat if one == name else one: t for one, t in tensors.items()},
+    }
+    for way, change in ways.items():
+        state = load_model(publish(tmp_path / way, model, tokenizer, weights=change)).model.state_dict()
+        assert all(torch.equal(state[one], tensor) for one, tensor in plain.items()), way
+    other = publish(tmp_path / "other", model, tokenizer, weights=lambda w: w | {repeat: w[name] + 1})
+    with pytest.raises(HeadstartError, match=f"{repeat} that differs"):
+        load_model(other)

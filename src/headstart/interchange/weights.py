@@ -26,8 +26,9 @@ _BUFFERS = ("position_ids", "inv_freq", ".masked_bias", ".attn.bias", ".attentio
 # Which parts of a model a head leaves aside, by the beginning of their names.
 _OUTPUT = ("prediction_head.", "output.", "output_bias")
 _POOLER = ("pooler.", "next_sentence.")
-COMPILED = "_orig_mod."
-"""Before all names in the files of a model that was saved behind `torch.compile`."""
+_COMPILED, _WRAPPED = "_orig_mod.", "module."
+"""What `torch.compile` puts before the names of a model or of its parts, and what wrappers for several
+processes put before all names."""
 _BLOCK = re.compile(r".*?\.\d+(?=\.)")
 MIX = "mix."
 """Before the weights of a head that reads a mix of all layers, which transformers cannot compute: it must not
@@ -113,7 +114,7 @@ def read_outlines(files: list[Path], config: TransformerConfig, family: Family, 
     ends = {
         ours: name
         for name in names
-        if (plain := name.removeprefix(COMPILED)) in inside
+        if (plain := unwrapped(name)) in inside
         for ours in expected[inside[plain]].names
         if ours in ("output.weight", "embedding.weight")
     }
@@ -191,6 +192,11 @@ def hf_name(name: str, family: Family, head: str) -> str:
     return name
 
 
+def unwrapped(name: str) -> str:
+    """A tensor's name without what wrappers around a model put before it."""
+    return name.replace(_COMPILED, "").removeprefix(_WRAPPED)
+
+
 def names_in_files(config: TransformerConfig, family: Family, head: str) -> dict[str, str]:
     """What a file may call a weight -> what the family calls it."""
     inside = {}
@@ -227,9 +233,10 @@ def fit(
     ignored = (*_BUFFERS, *family.ignored)
     found: dict[str, Tensor] = {}
     classifier: dict[str, Tensor] = {}
+    again: dict[str, tuple[str, Tensor]] = {}
     unknown = []
     for name, tensor in tensors:
-        name = name.removeprefix(COMPILED)
+        name = unwrapped(name)
         plain = name.replace(".gamma", ".weight").replace(".beta", ".bias")  # TensorFlow's names
         if name in shape.weights:
             classifier[shape.weights[name]] = _checked(name, tensor, where).float()
@@ -240,12 +247,21 @@ def fit(
             tensor = _checked(name, tensor, where, 1)
             for ours, part in zip(stored.names, stored.split(tensor, config), strict=False):
                 found[ours] = part.clone().float() if len(stored.names) > 1 else part.float()
+        elif ours := next((ours for end, ours in family.repeats.items() if name.endswith(end)), ""):
+            again[name] = ours, _checked(name, tensor, where).float()
         elif name.endswith(family.zeros) and tensor.any():
             raise HeadstartError(
                 f"{where} has a {name} that is not all zeros, which a {family.name} model here does not add"
             )
         elif not name.endswith((*ignored, *family.zeros)):
             unknown.append(name)
+    for name, (ours, tensor) in again.items():
+        first = found.setdefault(ours, tensor)
+        if not tensor.is_meta and not torch.equal(first, tensor):
+            raise HeadstartError(
+                f"{where} has a {name} that differs from the weight that it repeats in a {family.name} "
+                "model; get the model again, or save it again with transformers' save_pretrained"
+            )
     if shape.encoder_alone:
         config = replace(config, architecture="encoder", layers=config.encoder_layers, encoder_layers=0)
     output, embedding = found.get("output.weight"), found.get("embedding.weight")

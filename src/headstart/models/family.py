@@ -292,7 +292,9 @@ class Family:
     grouped_query: bool = False
     """Whether it may have fewer key-value than query heads."""
     ignored: tuple[str, ...] = ()
-    """Endings of names in Hugging Face folders that repeat other weights or are computed."""
+    """Endings of names in Hugging Face folders that are computed, or that nothing reads."""
+    repeats: Mapping[str, str] = field(default_factory=dict)
+    """Endings of names that hold a weight once more -> the weight; what differs is refused."""
     zeros: tuple[str, ...] = ()
     """Endings of names that stand for nothing as long as they are zeros."""
     decoder_start: Literal["pad", "end"] = "end"

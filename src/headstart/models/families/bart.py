@@ -137,7 +137,10 @@ BART = Family(
     heads=_HEADS,
     presets=_PRESETS,
     prefix="model.",
-    ignored=("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"),  # tied
+    repeats={
+        "encoder.embed_tokens.weight": "embedding.weight",
+        "decoder.embed_tokens.weight": "embedding.weight",
+    },
     zeros=("final_logits_bias",),
     check=heads_fill_width,
 )

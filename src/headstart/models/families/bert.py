@@ -133,7 +133,7 @@ BERT = Family(
     heads=_HEADS,
     presets=_PRESETS,
     prefix="bert.",
-    ignored=("cls.predictions.decoder.bias",),  # tied
+    repeats={"cls.predictions.decoder.bias": "output_bias"},
     check=heads_fill_width,
 )
 

@@ -172,8 +172,8 @@ DEBERTA = Family(
         ),
     },
     prefix="deberta.",
+    repeats={"cls.predictions.decoder.bias": "output_bias"},
     ignored=(
-        "cls.predictions.decoder.bias",  # tied
         "embeddings.position_embeddings.weight",  # in published files, never read
         *(f"mask_predictions.{part}.{kind}" for part in ("dense", "LayerNorm", "classifier")
           for kind in ("weight", "bias")),  # which told replaced tokens

@@ -118,7 +118,7 @@ ROBERTA = Family(
     heads=_heads("Roberta"),
     presets=_PRESETS,
     prefix="roberta.",
-    ignored=("lm_head.decoder.bias",),  # tied
+    repeats={"lm_head.decoder.bias": "output_bias"},
     check=heads_fill_width,
 )
 

@@ -205,10 +205,10 @@ T5 = Family(
     },
     heads=_HEADS,
     presets=_PRESETS,
-    ignored=(
-        "encoder.embed_tokens.weight",  # tied
-        "decoder.embed_tokens.weight",
-        "EncDecAttention.relative_attention_bias.weight",  # in the first published files, never read
-    ),
+    repeats={
+        "encoder.embed_tokens.weight": "embedding.weight",
+        "decoder.embed_tokens.weight": "embedding.weight",
+    },
+    ignored=("EncDecAttention.relative_attention_bias.weight",),  # in the first published files, never read
     decoder_start="pad",
 )
