@@ -20,6 +20,7 @@ from headstart.corpus.dedup.deduplicate import shingles_of, signatures
 from headstart.corpus.extensions import BATCH, Document, digest, load
 from headstart.corpus.extract.page import classifier_fingerprint, cut_into_pieces, extract_text, normalise
 from headstart.corpus.extract.page_lines import drop_lines
+from headstart.corpus.extract.page_metadata import page_metadata
 from headstart.corpus.filters import classifiers
 from headstart.corpus.filters.entry_lists import digests
 from headstart.corpus.filters.personal_data import replace_personal_data
@@ -52,6 +53,7 @@ SETTINGS = {
     "classifiers",
     "language_model",
     "mojibake",
+    "page_metadata",
 }
 # Records that take each step together: with what a step needs in the processor's cache, reading, language and
 # signals cost a third less than record by record.
@@ -270,6 +272,8 @@ class Progress:
 def _extract(way: _OnTheWay, recipe: CorpusRecipe, replaced: Counter[str]) -> None:
     """The record's text, in pieces."""
     record = way.record
+    if record.html and recipe.page_metadata:
+        record.metadata |= page_metadata(record.text, record.url, recipe.page_metadata)
     text = extract_text(record.text, record.url, recipe.extractor) if record.html else normalise(record.text)
     if recipe.mojibake:
         text, way.repaired = repair(text)

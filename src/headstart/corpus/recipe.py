@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from headstart.corpus.extensions import load
 from headstart.corpus.extract.page import unavailable
 from headstart.corpus.extract.page_lines import Lines
+from headstart.corpus.extract.page_metadata import Wanted
 from headstart.corpus.filters.classifiers import Classifier, check
 from headstart.corpus.filters.personal_data import Kind
 from headstart.corpus.filters.published_thresholds import Published, fineweb2
@@ -194,6 +195,8 @@ class CorpusRecipe(Recipe):
     """What rows call text, html, id, url, language, date and domain, where they have other names."""
     extractor: str = "headstart"
     """What finds the main text of an HTML page: see `extract.EXTRACTORS`; or a trained classifier's file."""
+    page_metadata: list[Wanted] = Field(default=[])
+    """What a page says of itself that goes into `metadata`."""
     piece_characters: int = Field(default=20_000, ge=1_000)
     """Longer texts of books and the like are cut into pieces of about so many characters."""
     languages: Literal["auto", "any"] | list[str] = "auto"

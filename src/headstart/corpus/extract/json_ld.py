@@ -25,6 +25,23 @@ def article_body(html: str) -> str:
     return "\n\n".join(line for line in (" ".join(line.split()) for line in text.split("\n")) if line)
 
 
+def objects(html: str) -> Iterator[dict[str, Any]]:
+    """All objects that a page holds as data, those that hold others before these."""
+    if "ld+json" in html:
+        for script in _SCRIPT.findall(html):
+            yield from _objects(_parsed(script), 0)
+
+
+def _objects(value: Any, depth: int) -> Iterator[dict[str, Any]]:
+    if depth > _DEPTH:
+        return
+    if isinstance(value, dict):
+        yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inner:
+        yield from _objects(one, depth + 1)
+
+
 def _parsed(script: str) -> Any:
     try:
         return orjson.loads(script.strip())
