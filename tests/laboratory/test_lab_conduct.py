@@ -196,6 +196,29 @@ def test_the_page_shows_the_verdict_and_what_has_changed(toy) -> None:
     assert [(one["id"], one["verdict"], one["stale"]) for one in index] == [("T1", "supported", True)]
 
 
+def test_the_page_says_what_is_registered_and_not_run(toy) -> None:
+    toy.laboratory.folder.mkdir()
+    page = write_report(toy.laboratory.folder, [toy.experiment]).read_text("utf-8")
+    assert "Not registered yet: T1 more is more" in page
+    toy.laboratory.register([toy.experiment], [], "")
+    page = write_report(toy.laboratory.folder, [toy.experiment]).read_text("utf-8")
+    assert "Registered, not yet run: T1 more is more" in page
+    assert "Not registered yet" not in page
+
+
+def test_a_rule_may_judge_what_all_arms_give_together(toy) -> None:
+    def together(evidence):
+        return {
+            "more times less": [a * b for a, b in zip(evidence["more.x"], evidence["less.x"], strict=True)]
+        }
+
+    toy.experiment = replace(toy.experiment, rule=Gain("more times less", 1.5), together=together)
+    result = toy.run()
+    assert result["evidence"]["more times less"][0] == 2.0
+    assert result["parts"][0]["estimate"]["seeds"] == 3
+    assert result["verdict"] == "supported"
+
+
 def test_stages_have_versions() -> None:
     assert set(running._STAGES) == set(running.STAGE_VERSION)
     assert conducting.RUNS == "runs"

@@ -61,6 +61,15 @@ class Bench:
             self.cache.make(one)
         return self.cache.path(spec)
 
+    def labelled(self, task: str) -> tuple[Path, Path]:
+        """The training and the test rows of a task of the samples.
+
+        Raises:
+            HeadstartError: the samples are not at hand.
+        """
+        folder = samples_folder() / "labels"
+        return folder / f"{task}.train.jsonl.gz", folder / f"{task}.test.jsonl.gz"
+
     def heldout_texts(self, split: int = 0) -> list[str]:
         """The documents that a split sets apart."""
         documents = corpus_documents(self.make(self.corpus), ("id", "text"))
@@ -86,9 +95,18 @@ def raw_files(data: Sequence[Path]) -> tuple[tuple[Path, ...], bool]:
             if not path.exists():
                 raise HeadstartError(f"there is no file or folder {path}; check the path")
         return tuple(data), True
+    return tuple(samples_folder() / name for name in ("crawl", "books", "brown")), False
+
+
+def samples_folder() -> Path:
+    """The repository's samples.
+
+    Raises:
+        HeadstartError: they are not at hand, as in an installed wheel.
+    """
     for root in (Path.cwd(), Path(__file__).parents[3]):
         if (root / "samples" / "crawl").is_dir():
-            return tuple(root / "samples" / name for name in ("crawl", "books", "brown")), False
+            return root / "samples"
     raise HeadstartError(
         "there is no samples folder here; name your own text with --data, or run this in a clone of the "
         "repository"

@@ -121,6 +121,8 @@ class Experiment:
     """Numbers of one seed, from its bench, and of one arm where there are arms."""
     arms: Callable[[Any], Mapping[str, RunSpec]] | None = None
     """The runs of one seed that are compared."""
+    together: Callable[[Evidence], Evidence] | None = None
+    """Numbers that take all arms of a seed: a fit, the better of two; one value a seed."""
     picture: Callable[[Evidence], Sequence[Figure]] | None = None
     file: Path = field(default=Path())
     own: bool = False

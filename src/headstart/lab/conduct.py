@@ -129,6 +129,9 @@ class Laboratory:
             found.append(measured)
             for name, value in measured["numbers"].items():
                 evidence.setdefault(f"{bench.arm}.{name}" if bench.arm else name, []).append(value)
+        if experiment.together is not None:
+            whole = experiment.together(evidence)
+            evidence |= {name: [_plain(value) for value in values] for name, values in whole.items()}
         return evidence, found
 
     def _measured(self, experiment: Experiment, bench: Bench) -> Measured:

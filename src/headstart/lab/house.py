@@ -8,6 +8,7 @@ from random weights stays at the loss of word frequencies for longer than such r
 from typing import Any
 
 from headstart.lab.bench import Bench
+from headstart.lab.fitting import TASKS, Start
 from headstart.lab.runs import RunSpec
 
 SHAPES = {
@@ -70,7 +71,59 @@ def pretrain_of(
     return RunSpec("pretrain", recipe | settings, inputs)
 
 
+def finetune_of(
+    bench: Bench,
+    base: RunSpec | None,
+    task: str,
+    labels: int,
+    start: Start = "pre-trained",
+    adapt: str = "full",
+    in_words: bool = False,
+) -> RunSpec:
+    """A system fitted to `labels` examples of a task, the same ones for the same seed of the bench.
+
+    Args:
+        base: the pre-training run; None: counted words without a network.
+        start: its model, the counted vectors that it began with, or random weights of its shape.
+        in_words: the model writes its answers.
+    """
+    settings: dict[str, Any] = {"task": task, "labels": labels, "seed": bench.seed}
+    if base is not None:
+        settings |= {"start": start, "adapt": adapt, "in words": in_words}
+    inputs = {} if base is None else {"base": base}
+    return RunSpec("finetune", settings, inputs, bench.labelled(TASKS[task]))
+
+
 def inner_width(bench: Bench, gated: bool) -> int:
     """The feed-forward width of a shape, with the same number of weights with and without a gate."""
     width = SHAPES[bench.level.shape]["feedforward_width"]
     return width if gated else round(width * PLAIN)
+
+
+WIDTHS = (64, 96, 128)
+PARTS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+"""Of the level's tokens."""
+LARGER_WIDTH, LARGER_PART = 192, 2.0
+"""Of the run that a law has to foretell."""
+
+
+def sweep(bench: Bench) -> dict[str, RunSpec]:
+    """Decoders of several widths, each trained on several numbers of tokens, and a larger one at the end."""
+    grid = [(width, part) for width in WIDTHS for part in PARTS]
+    return {
+        sweep_name(width, part): pretrain_of(
+            bench,
+            {"architecture": "decoder", "width": width, "feedforward_width": round(2.75 * width)},
+            {"kind": "causal"},
+            steps=max(1, round(part * bench.level.tokens / (ROW * ROWS))),
+        )
+        for width, part in [*grid, (LARGER_WIDTH, LARGER_PART)]
+    }
+
+
+def sweep_name(width: int, part: float) -> str:
+    """What an arm of the sweep is called."""
+    return f"{width} wide, {part:g} of the tokens"
+
+
+LARGER = sweep_name(LARGER_WIDTH, LARGER_PART)

@@ -14,24 +14,40 @@ from headstart.lab.rules import Rule
 TEMPLATE = Path(__file__).with_name("template.py")
 """What `lab new` writes: an experiment that runs as it is."""
 CLAIMS: tuple[str, ...] = (
+    "why.c01_few_labels",
     "why.c02_economy",
+    "context.c03_senses",
+    "context.c04_layers",
+    "context.c05_whole_model",
+    "context.c06_similarity",
     "bert.c07_masks",
     "bert.c08_both_sides",
+    "bert.c09_next_sentence",
     "bert.c10_sizes",
+    "bert.c11_heads",
     "gpt.c12_chain_rule",
     "gpt.c13_no_future",
     "gpt.c14_temperature",
     "gpt.c15_sizes",
+    "gpt.c16_examples",
+    "choose.c17_encoder",
     "choose.c18_targets",
+    "choose.c19_as_text",
     "data.c20_funnel",
     "data.c21_memorised",
+    "data.c22_cleaned",
+    "data.c23_mixture",
+    "scaling.c24_power_laws",
     "scaling.c25_ten_times",
     "scaling.c26_six_n_d",
+    "scaling.c27_twenty_tokens",
     "scaling.c28_inference",
+    "scaling.c29_emergence",
     "training.c30_vocabulary",
     "training.c31_first_loss",
     "training.c32_backward",
     "training.c33_memory",
+    "training.c34_warm_up",
     "llama.c35_norms",
     "llama.c36_swiglu",
     "llama.c37_rotary",
@@ -97,7 +113,7 @@ def own_experiment(file: Path) -> Experiment:
 
 
 def experiment_of(module: ModuleType, own: bool = False) -> Experiment:
-    """What a module holds: CLAIM, LEVELS, RULE, `measure`, and maybe `arms` and `picture`.
+    """What a module holds: CLAIM, LEVELS, RULE, `measure`, and maybe `arms`, `together` and `picture`.
 
     Raises:
         HeadstartError: one of them is missing, or something else.
@@ -114,8 +130,8 @@ def experiment_of(module: ModuleType, own: bool = False) -> Experiment:
     measure = getattr(module, "measure", None)
     if not callable(measure):
         raise HeadstartError(f"{file} has no function measure(bench), which gives the numbers of one seed")
-    arms, picture = getattr(module, "arms", None), getattr(module, "picture", None)
-    return Experiment(claim, levels, rule, measure, arms, picture, file, own)
+    arms, together, picture = (getattr(module, name, None) for name in ("arms", "together", "picture"))
+    return Experiment(claim, levels, rule, measure, arms, together, picture, file, own)
 
 
 def _held(module: ModuleType, file: Path, name: str, kind: type) -> Any:

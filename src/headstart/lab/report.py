@@ -13,7 +13,7 @@ from headstart import __version__
 from headstart.folder import atomic, write_json
 from headstart.lab.claim import CHAPTERS, Experiment
 from headstart.lab.figures import figure
-from headstart.lab.registration import rule_hash
+from headstart.lab.registration import Registrations, rule_hash
 from headstart.lab.result import Result, read_results
 from headstart.page.document import Chapter, document
 from headstart.page.intervals import INTERVALS_STYLE, Interval, interval_chart
@@ -43,8 +43,17 @@ def write_report(folder: Path, known: Sequence[Experiment]) -> Path:
     missing = [one for one in known if one.id not in {result["claim"]["id"] for result in results}]
     write_json(folder / INDEX, [_entry(result, stale) for result in results])
     with atomic(folder / PAGE) as temporary:
-        temporary.write_text(render(results, stale, missing), encoding="utf-8")
+        temporary.write_text(render(results, stale, _waiting(folder, missing)), encoding="utf-8")
     return folder / PAGE
+
+
+def _waiting(folder: Path, missing: Sequence[Experiment]) -> dict[str, list[Experiment]]:
+    """Those without a result, by how far they are."""
+    registered = {entry["claim"] for entry in Registrations(folder).read()}
+    return {
+        "Registered, not yet run": [one for one in missing if one.id in registered],
+        "Not registered yet": [one for one in missing if one.id not in registered],
+    }
 
 
 def is_stale(result: Result, known: Sequence[Experiment]) -> bool:
@@ -69,8 +78,12 @@ def _entry(result: Result, stale: set[str]) -> dict[str, Any]:
     }
 
 
-def render(results: Sequence[Result], stale: set[str], missing: Sequence[Experiment]) -> str:
-    """The page."""
+def render(results: Sequence[Result], stale: set[str], waiting: Mapping[str, Sequence[Experiment]]) -> str:
+    """The page.
+
+    Args:
+        waiting: experiments without a result, by how far they are.
+    """
     by_chapter: list[Chapter] = []
     for chapter in CHAPTERS:
         found = [result for result in results if result["claim"]["chapter"] == chapter]
@@ -81,7 +94,7 @@ def render(results: Sequence[Result], stale: set[str], missing: Sequence[Experim
         "What the field claims, measured",
         __version__,
         _lead(results),
-        [("all", "All verdicts", _all(results, missing)), *by_chapter],
+        [("all", "All verdicts", _all(results, waiting)), *by_chapter],
         aside=_limits(results),
         description=f"{len(results)} claims about language models, each with a rule that is older than its "
         f"run.",
@@ -129,7 +142,7 @@ def _limits(results: Sequence[Result]) -> Markup:
 # --- all claims ---------------------------------------------------------------------------------------
 
 
-def _all(results: Sequence[Result], missing: Sequence[Experiment]) -> Iterable[Markup]:
+def _all(results: Sequence[Result], waiting: Mapping[str, Sequence[Experiment]]) -> Iterable[Markup]:
     yield prose(
         "Of each claim the part that decides its verdict: the one nearest to failing. Zero is the value "
         "that the effect "
@@ -156,8 +169,9 @@ def _all(results: Sequence[Result], missing: Sequence[Experiment]) -> Iterable[M
         "All verdicts",
         text_columns=4,
     )
-    if missing:
-        yield prose("Not measured yet: " + "; ".join(f"{one.id} {one.claim.title}" for one in missing) + ".")
+    for said, missing in waiting.items():
+        if missing:
+            yield prose(f"{said}: " + "; ".join(f"{one.id} {one.claim.title}" for one in missing) + ".")
 
 
 def deciding(parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -8,24 +8,25 @@ is waited for.
 
 import resource
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from platform import machine
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
+from headstart.corpus_folder import DocumentRow
 from headstart.folder import fingerprint, read_json, write_json
 from headstart.lock import InUse, locked
 from headstart.output import identity
 
-Kind = Literal["corpus", "tokenizer", "tokens", "planted", "pretrain"]
+Kind = Literal["corpus", "tokenizer", "tokens", "planted", "part", "pretrain", "vectors", "finetune"]
 
-STAGE_VERSION: dict[str, int] = {"corpus": 1, "tokenizer": 1, "tokens": 1, "planted": 1, "pretrain": 1}
+STAGE_VERSION: dict[Kind, int] = dict.fromkeys(get_args(Kind), 1)
 """Raised by hand when a stage comes to give other results: its runs are then made anew."""
 HELDOUT_SHARE = 0.05
 """Of the documents: enough of them that a bootstrap over documents means something."""
@@ -70,7 +71,7 @@ class RunSpec:
             "inputs": {name: spec.id for name, spec in self.inputs.items()},
             "files": [files_identity(path) for path in self.files],
         }
-        if self.kind == "pretrain":  # sums in another order are another result
+        if self.kind in ("pretrain", "vectors", "finetune"):  # sums in another order are another result
             parts["computed by"] = [".".join(version("torch").split(".")[:2]), machine()]
         return fingerprint(parts)
 
@@ -111,6 +112,11 @@ def _resolved(kind: Kind, settings: Mapping[str, Any]) -> dict[str, Any]:
 
         recipe = PretrainRecipe.checked({**settings, "tokens": "."})
         return recipe.model_dump(mode="json", exclude={"tokens", "sinks", "checkpoint_every", "device"})
+    if kind == "vectors":
+        from headstart.training.word_vectors_run import Word2VecRecipe
+
+        recipe_of_vectors = Word2VecRecipe.checked({**settings, "corpus": "."})
+        return recipe_of_vectors.model_dump(mode="json", exclude={"corpus"})
     return dict(settings)
 
 
@@ -249,12 +255,59 @@ def _pretrain(spec: RunSpec, cache: RunCache, workers: int) -> float:
     return 0.0
 
 
+def _part(spec: RunSpec, cache: RunCache, workers: int) -> float:
+    """Documents up to a number of bytes of text that is trained on; what is held out stays whole."""
+    from headstart.corpus_folder import corpus_documents
+    from headstart.folder import MANIFEST
+    from headstart.tokenizer.folder import open_tokenizer
+    from headstart.tokenizer.shards import ShardRecipe, encode
+
+    out = cache.path(spec)
+    if (out / MANIFEST).exists():
+        return 0.0
+    documents = corpus_documents(cache.path(spec.inputs["corpus"]), ("id", "text", "domain"))
+    tokenizer = open_tokenizer(cache.path(spec.inputs["tokenizer"]))
+    recipe = ShardRecipe(heldout_share=HELDOUT_SHARE)
+    encode(_first_bytes(documents, int(spec.settings["bytes"])), tokenizer, recipe, out)
+    return 0.0
+
+
+def _first_bytes(documents: Iterable[DocumentRow], most: int) -> Iterator[DocumentRow]:
+    """The held-out documents, and of the others the first until they hold so many bytes."""
+    seen = 0
+    for document in documents:
+        if is_apart(document["id"], 0):
+            yield document
+        elif seen < most:
+            seen += len(document["text"].encode())
+            yield document
+
+
+def _vectors(spec: RunSpec, cache: RunCache, workers: int) -> float:
+    from headstart.training.word_vectors_run import Word2VecRecipe, train_word2vec
+
+    corpus = cache.path(spec.inputs["corpus"])
+    train_word2vec(Word2VecRecipe.checked({**spec.settings, "corpus": corpus}), cache.path(spec))
+    return 0.0
+
+
+def _finetune(spec: RunSpec, cache: RunCache, workers: int) -> float:
+    from headstart.lab.fitting import fit_and_score
+
+    base = cache.path(spec.inputs["base"]) if "base" in spec.inputs else None
+    fit_and_score(spec.settings, base, spec.files, cache.path(spec))
+    return 0.0
+
+
 _STAGES = {
     "corpus": _corpus,
     "tokenizer": _tokenizer,
     "tokens": _tokens,
     "planted": _planted,
+    "part": _part,
     "pretrain": _pretrain,
+    "vectors": _vectors,
+    "finetune": _finetune,
 }
 
 
@@ -281,3 +334,13 @@ def planted_of(corpus: RunSpec, tokenizer: RunSpec, repeats: Sequence[int], each
     """A corpus in token shards with `each` planted passages for every number of repeats."""
     settings = {"repeats": list(repeats), "each": each}
     return RunSpec("planted", settings, {"corpus": corpus, "tokenizer": tokenizer})
+
+
+def part_of(corpus: RunSpec, tokenizer: RunSpec, size: int) -> RunSpec:
+    """The first `size` bytes of a corpus's training text in token shards, with all that is held out."""
+    return RunSpec("part", {"bytes": size}, {"corpus": corpus, "tokenizer": tokenizer})
+
+
+def word2vec_of(corpus: RunSpec, seed: int, **settings: Any) -> RunSpec:
+    """Static vectors of a corpus's words, by one thread."""
+    return RunSpec("vectors", {"seed": seed, "workers": 1, **settings}, {"corpus": corpus})

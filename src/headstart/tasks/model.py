@@ -196,7 +196,7 @@ def head_kind(config: TransformerConfig, task: TaskKind, reads_mean: bool = Fals
     """
     family, kind = config.family, KINDS[task].head
     heads = family_named(family).heads
-    if config.architecture == "encoder" and family_named(family).fixed["architecture"] != "encoder":
+    if config.architecture == "encoder" and family_named(family).fixed["architecture"] == "encoder-decoder":
         kind = "encoder-features" if kind == "features" else kind
         if kind not in heads or not heads[kind].encoder_alone:
             raise HeadstartError(
