@@ -1,5 +1,6 @@
 # headstart: what one types. Every goal makes .venv and installs what it needs; a second call does not.
 #
+#   make install                       headstart with server and studio in .venv; EXTRAS=gguf,onnx for others
 #   make quickstart                    the main job: raw crawl -> corpus -> models -> report
 #   make quickstart ARGS="--minutes 3" with options of `headstart quickstart`
 #   make studio                        the models and runs of a folder in the browser; ARGS="runs --port 8000"
@@ -28,7 +29,13 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights lint bench-decode bench-serve bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: install quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights lint bench-decode bench-serve bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+
+EXTRAS ?= serve,studio
+
+install: $(VENV)/.installed
+	tools/install $(VENV) $(EXTRAS)
+	@echo "headstart is in $(VENV): source $(VENV)/bin/activate puts it on the path"
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)

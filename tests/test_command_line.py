@@ -154,3 +154,25 @@ def test_no_figure_of_the_models_is_cut(monkeypatch, width) -> None:
     assert "…" not in shown
     assert "1,557,611,200" in shown
     assert ("no room for paper" in shown) == (width != "140")
+
+
+def commands(group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every verb and sub-verb of the command line."""
+    found = []
+    for name, command in group.commands.items():
+        found.append((*path, name))
+        found += commands(command, (*path, name)) if hasattr(command, "commands") else []
+    return found
+
+
+def test_every_help_can_be_read() -> None:
+    """What a help text says is not taken for rich's markup."""
+    from typer.main import get_command
+    from typer.testing import CliRunner
+
+    from headstart.cli import app
+
+    for path in commands(get_command(app)):
+        shown = CliRunner().invoke(app, [*path, "--help"])
+        assert shown.exit_code == 0, path
+        assert "--help" in shown.stdout, path

@@ -24,7 +24,7 @@ def evaluate(
             "--data",
             help="A file, or a folder with a test part; may be repeated. What it holds is guessed, or said "
             "before it: labels:mails.csv, text:book.txt, lambada:dev.jsonl, choices:quiz.jsonl, "
-            "harness:arc_easy; also hf://datasets/org/name[@revision][/file].",
+            "harness:arc_easy; also hf://datasets/org/name, or .../name@revision/file.",
         ),
     ],
     train: Annotated[

@@ -19,7 +19,7 @@ def finetune(
             "--data",
             parser=data_path,
             help="CSV, TSV, JSON lines, SQuAD, Parquet, CoNLL; a folder with train and test, or one a class; "
-            "or hf://datasets/org/name[@revision][/file].",
+            "or hf://datasets/org/name, or .../name@revision/file.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The run folder to make, with `model` in it.")],
