@@ -8,6 +8,7 @@ from headstart.folder import read_json
 from headstart.lab.registration import Registrations, rule_hash
 from headstart.lab.registry import experiments
 from headstart.lab.result import read_results
+from headstart.lab.runs import corpus_of, tokenizer_of, tokens_of
 
 LAB = Path(__file__).parents[2] / "lab"
 RESULTS = read_results(LAB)
@@ -34,3 +35,13 @@ def test_the_index_has_every_result() -> None:
     assert all((LAB / one["result"]).is_file() for one in index)
     page = (LAB / "report.html").read_text("utf-8")
     assert all(f'id="{one["id"]}"' in page for one in index)
+
+
+def test_runs_keep_the_ids_that_were_registered() -> None:
+    """A setting that a recipe gains may not make every run of before another one: see `LATER`."""
+    samples = LAB.parent / "samples"
+    files = tuple(samples / name for name in ("crawl", "books", "brown"))
+    corpus = corpus_of(files)
+    assert corpus.id == "59d300639d0ffbf3"
+    assert tokens_of(corpus, tokenizer_of(corpus, 4096)).id == "5f7ecc9bc3745a8e"
+    assert corpus_of(files, page_metadata=["author"]).id != corpus.id

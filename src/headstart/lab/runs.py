@@ -28,6 +28,9 @@ Kind = Literal["corpus", "tokenizer", "tokens", "planted", "part", "pretrain", "
 
 STAGE_VERSION: dict[Kind, int] = dict.fromkeys(get_args(Kind), 1)
 """Raised by hand when a stage comes to give other results: its runs are then made anew."""
+LATER = ("page_metadata", "language_model", "mojibake", "classifiers", "thresholds")
+"""Settings that the corpus recipe gained after runs had been registered. At their defaults they change
+nothing, and are left out of what names a run: it keeps its id."""
 HELDOUT_SHARE = 0.05
 """Of the documents: enough of them that a bootstrap over documents means something."""
 TOKENIZER_BYTES = 5_000_000
@@ -100,7 +103,9 @@ def _resolved(kind: Kind, settings: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "corpus":
         from headstart.corpus.recipe import CorpusRecipe
 
-        return CorpusRecipe.checked(dict(settings)).model_dump(mode="json")
+        recipe_of_corpus = CorpusRecipe.checked(dict(settings))
+        idle = {name for name in LATER if getattr(recipe_of_corpus, name) in (None, False, [], {})}
+        return recipe_of_corpus.model_dump(mode="json", exclude=idle)
     if kind == "tokenizer":
         from headstart.tokenizer.train import TokenizerRecipe
 
