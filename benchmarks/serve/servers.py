@@ -1,11 +1,13 @@
 """Servers in processes of their own, and what they take of the processor."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,13 +108,13 @@ class Server:
         return 1 - max(spent) / sum(spent)
 
     def close(self) -> None:
-        """End it."""
+        """End it, and whatever processes it has started."""
         self.http.close()
-        self.process.terminate()
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        for way in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, way)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(30)
 
 
 def start_ours(gpt2: Path, minilm: Path) -> Server:

@@ -1,15 +1,24 @@
 """Models by name: loaded when asked, put away for room, never while in use; older models have vectors too."""
 
 import asyncio
+import os
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
+import peft
 import pytest
+import torch
+import transformers
 from served_client import SETTINGS, Client
 
+import headstart as hs
 from headstart.errors import HeadstartError
+from headstart.generation.config import GenerationConfig
+from headstart.generation.text import generate
 from headstart.models.vectors.elmo import CharacterOptions, ElmoOptions, LstmOptions, build
 from headstart.models.vectors.word_vectors import WordVectors
 from headstart.serving.app import Application
+from headstart.serving.model_store import named_folders
 from headstart.serving.self_check import self_check
 from headstart.serving.served_model import text_vector
 from headstart.serving.settings import ServeSettings
@@ -108,3 +117,29 @@ def test_check_asks_every_model(folders):
         (one.name, route) for one in application.service.store.descriptions.values() for route in one.routes
     }
     assert asked == expected
+
+
+def test_an_adapter_is_served_beside_its_base(folders, local, tmp_path):
+    """Under any name, such as BASE:ADAPTER; requests to the one leave the other as it is."""
+    begun = peft.get_peft_model(
+        transformers.AutoModelForCausalLM.from_pretrained(folders["causal"]),
+        peft.LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear"),
+    )
+    random = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for weight in begun.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn(weight.shape, generator=random) * 0.3)
+    begun.save_pretrained(tmp_path / "sea")
+    named = named_folders([folders["causal"]], [f"causal:sea={tmp_path / 'sea'}"])
+    client = Client(Application(named, SETTINGS))
+    config = GenerationConfig(max_new_tokens=8, temperature=0.0, top_k=0)
+    models = {"causal": local["causal"], "causal:sea": hs.load(tmp_path / "sea")}
+    expected = {name: generate(one.loaded, ["The old ship"], config)[0].text for name, one in models.items()}
+    body = {"prompt": "The old ship", "max_tokens": 8, "temperature": 0}
+    for name in ("causal", "causal:sea", "causal"):
+        answer = client.post("/v1/completions", body | {"model": name}).json()
+        assert (answer["model"], answer["choices"][0]["text"]) == (name, expected[name])
+    assert expected["causal"] != expected["causal:sea"]
+    assert client.problem("/v1/completions", body | {"model": "causal:see"}, 404)["code"] == "model_not_found"
+    client.close()
