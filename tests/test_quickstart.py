@@ -1,65 +1,22 @@
 """The main job from end to end on a little real text: what it writes, without a network, despite kills."""
 
-import gzip
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import orjson
 import pytest
-
-SAMPLES = Path(__file__).parents[1] / "samples"
-
-# Any connection but those between our own processes ends the job.
-OFFLINE = """
-import socket
-def refuse(self, address, *rest):
-    if self.family != socket.AF_UNIX:
-        raise SystemExit(f"somebody tried to reach {address}")
-    return connect(self, address, *rest)
-connect = socket.socket.connect
-socket.socket.connect = refuse
-socket.getaddrinfo = lambda *where, **how: refuse(socket.socket(), where)
-from headstart.cli import main
-if __name__ == "__main__":
-    main()
-"""
-
-
-def lines(name: str, count: int) -> bytes:
-    with gzip.open(SAMPLES / "labels" / name) as file:
-        return b"".join(line for line, _ in zip(file, range(count), strict=False))
+from quickstart_job import make_raw, quickstart
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small pile of text with some broken files in it, and two small tasks."""
     folder = tmp_path_factory.mktemp("raw")
-    text = folder / "text"
-    text.mkdir()
-    for name in ("austen-persuasion", "milton-areopagitica"):
-        shutil.copy(SAMPLES / "books" / f"{name}.txt.gz", text)
-    shutil.copy(SAMPLES / "crawl" / "headstart-sample-00003.warc.gz", text)  # the one with broken records
-    (text / "binary.jsonl").write_bytes(bytes(range(256)) * 40)
-    (text / "cut.txt.gz").write_bytes((text / "austen-persuasion.txt.gz").read_bytes()[:5000])
-    labels = folder / "labels"
-    labels.mkdir()
-    for task in ("spam", "pos"):
-        (labels / f"{task}.train.jsonl").write_bytes(lines(f"{task}.train.jsonl.gz", 150))
-        (labels / f"{task}.test.jsonl").write_bytes(lines(f"{task}.test.jsonl.gz", 40))
-    (folder / "offline.py").write_text(OFFLINE)
+    make_raw(folder)
     return folder
-
-
-def quickstart(raw: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, str(raw / "offline.py"), "quickstart", "--minutes", "0.5", "--out", str(out)]
-    command += ["--data", str(raw / "text"), "--labels", str(raw / "labels")]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 @pytest.fixture(scope="module")
@@ -169,42 +126,3 @@ def test_killed_anywhere_it_ends_the_same(raw: Path, finished: Path) -> None:
     for model in ("encoder", "decoder"):
         name = Path(model) / "model" / "model.safetensors"
         assert (finished / name).read_bytes() == (out / name).read_bytes()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_early_it_says_how_to_go_on(raw: Path, number: signal.Signals) -> None:
-    process = quickstart(raw, raw / f"interrupted-{number}")
-    said = process.stderr.readline()  # the first stage has begun
-    os.killpg(process.pid, number)  # as a terminal does: the workers get it too
-    said += process.communicate(timeout=600)[1]
-    assert process.returncode == 130
-    assert "start the same command again" in said
-    assert "Traceback" not in said
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--data", "nowhere"], "nowhere"),
-        (["--data", "{raw}/empty"], "empty"),
-        (["--data", "{raw}/text", "--labels", "{raw}/one-class.csv"], "one class"),
-        (["--data", "{raw}/text", "--out", "{raw}/offline.py"], "file"),
-        (["--data", "{raw}/text", "--out", "/proc/headstart"], "/proc"),
-        (["--data", "{raw}/text", "--minutes", "0"], "minutes"),
-    ],
-)
-def test_mistakes_end_in_a_sentence(raw: Path, arguments: list[str], said: str) -> None:
-    (raw / "empty").mkdir(exist_ok=True)
-    (raw / "one-class.csv").write_text("text,label\n" + "some words,yes\n" * 30)
-    arguments = [argument.format(raw=raw) for argument in arguments]
-    if "--out" not in arguments:
-        arguments += ["--out", str(raw / f"never-{time.time_ns()}")]
-    answer = subprocess.run(
-        [sys.executable, "-m", "headstart", "quickstart", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 2, answer.stderr
-    assert said in answer.stderr
-    assert "Traceback" not in answer.stderr
