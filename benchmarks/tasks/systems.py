@@ -14,7 +14,8 @@ from headstart.tasks.baselines.word_vectors import VectorClassifier, read_baseli
 from headstart.tasks.data.dataset import load_examples, load_task, pair
 from headstart.tasks.data.splitting import sample_labels
 from headstart.tasks.examples import Examples, TaskData
-from headstart.tasks.finetuning.finetune import FinetuneRecipe, finetune
+from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.metrics import score
 from headstart.tasks.predictor import Predictor
 from headstart.training.machine import dtype_named

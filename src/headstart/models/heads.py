@@ -29,14 +29,16 @@ class Head(nn.Module):
 
     def forward(self, model: Transformer, states: Tensor) -> Tensor:
         """`[..., D]` to `[..., labels]`; the model lends its pooler or prediction head."""
-        return self.output(self.dropout(self.inner(model, states)))
+        scores: Tensor = self.output(self.dropout(self.inner(model, states)))
+        return scores
 
     def inner(self, model: Transformer, states: Tensor) -> Tensor:
         """What the output reads of states `[..., D]`."""
         if self.shape.through == "pooler":
             return model.pooled(states)
         if self.shape.through == "prediction head":
-            return model.prediction_head(states)
+            through: Tensor = model.prediction_head(states)
+            return through
         if self.dense is not None:
             return ACTIVATIONS[self.shape.activation](self.dense(self.dropout(states)))
         return states

@@ -66,7 +66,8 @@ class Block(nn.Module):
         if self.parallel:
             mixed = self.attention(self.attention_norm(x), context, cache)  # [B, T, D]
             made = self._feed(self.feedforward_norm(x), context.watch)
-            return x + self.dropout(mixed) + self.dropout(made)
+            out: Tensor = x + self.dropout(mixed) + self.dropout(made)
+            return out
         mixed = self.attention(self._before(self.attention_norm, x), context, cache)
         x = self._add(x, mixed, self.attention_norm, self.attention_out_norm)
         if self.cross_attention is not None and self.cross_norm is not None:
@@ -155,7 +156,8 @@ class Stack(nn.Module):
             x = block(x, context, cache, encoder_states, cross_context)
             if watch is not None:
                 watch.states.append(x)
-        return self.final_norm(x)
+        states: Tensor = self.final_norm(x)
+        return states
 
     def enter(
         self, x: Tensor, segments: Tensor | None, token_types: Tensor | None = None, start: int = 0
@@ -188,7 +190,8 @@ class Stack(nn.Module):
                 f"a text of {longest} tokens is longer than this model's {self.config.context} learned "
                 "positions; cut it, or split it into windows"
             )
-        return self.positions(positions + self.config.position_offset).to(x.dtype)
+        embedded: Tensor = self.positions(positions + self.config.position_offset).to(x.dtype)
+        return embedded
 
     def attention_context(
         self,
@@ -321,9 +324,10 @@ class Transformer(nn.Module):
                 "(encoder_states), which `encode` makes of the source text"
             )
         seen = None if watch is None else watch.stack("encoder" if self.decoder is None else "decoder")
-        return stack(
+        states: Tensor = stack(
             self.embed(ids), segments, cache, token_types, prefix, encoder_states, encoder_segments, seen
         )
+        return states
 
     def encode(
         self, source: Tensor, source_segments: Tensor | None = None, watch: Watch | None = None
@@ -331,11 +335,12 @@ class Transformer(nn.Module):
         """The encoder's hidden states `[B, S, D]` of source ids `[B, S]`, in an encoder-decoder."""
         assert self.encoder is not None
         seen = None if watch is None else watch.stack("encoder")
-        return self.encoder(self.embed(source), source_segments, watch=seen)
+        states: Tensor = self.encoder(self.embed(source), source_segments, watch=seen)
+        return states
 
     def embed(self, ids: Tensor) -> Tensor:
         """What the first stack reads of ids `[B, T]`, before positions: `[B, T, D]`."""
-        x = self.embedding(ids).to(self.dtype)
+        x: Tensor = self.embedding(ids).to(self.dtype)
         return x * math.sqrt(self.config.width) if self.config.embedding_scale else x
 
     def transform(self, hidden: Tensor) -> Tensor:

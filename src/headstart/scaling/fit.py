@@ -80,7 +80,8 @@ class _Data:
 def _huber(residuals: np.ndarray, weights: np.ndarray) -> np.ndarray:
     size = np.abs(residuals)
     values = np.where(size <= DELTA, 0.5 * residuals**2, DELTA * (size - 0.5 * DELTA))
-    return (weights * values).sum(-1)
+    total: np.ndarray = (weights * values).sum(-1)
+    return total
 
 
 def _search(
@@ -248,7 +249,8 @@ def _best(data: _Data, starts: np.ndarray, keep: np.ndarray) -> np.ndarray:
     weights = keep[None].astype(float)
     points, cost = _search(data, starts, weights, FIRST_ROUNDS)
     points, cost = _search(data, points[np.argsort(cost)[:PROMISING]], weights)
-    return points[cost.argmin()]
+    best: np.ndarray = points[cost.argmin()]
+    return best
 
 
 def held_out(runs: Sequence[MeasuredRun], samples: int = SAMPLES // 4) -> ForecastTest | None:

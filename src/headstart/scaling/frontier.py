@@ -57,7 +57,8 @@ class Frontier:
 
     def tokens_per_parameter(self, compute: float) -> float:
         parameters = self.coefficient * compute**self.exponent
-        return compute / (FLOPS_PER_PARAMETER_AND_TOKEN * parameters**2)
+        tokens: float = compute / (FLOPS_PER_PARAMETER_AND_TOKEN * parameters**2)
+        return tokens
 
 
 def profiles(runs: Sequence[MeasuredRun]) -> list[Profile]:

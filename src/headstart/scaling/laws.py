@@ -75,7 +75,8 @@ class PowerLaw:
     note: str = ""
 
     def loss(self, value: float) -> float:
-        return (self.scale / value) ** self.exponent
+        loss: float = (self.scale / value) ** self.exponent
+        return loss
 
     def lower(self, factor: float) -> float:
         """By which share the loss falls when the quantity grows `factor` times."""
@@ -226,7 +227,8 @@ class Parametric(LossLaw):
         return self.beta / (self.alpha + self.beta)
 
     def loss(self, parameters: float, tokens: float) -> float:
-        return self.E + self.A / parameters**self.alpha + self.B / tokens**self.beta
+        loss: float = self.E + self.A / parameters**self.alpha + self.B / tokens**self.beta
+        return loss
 
     def floor(self) -> float:
         return self.E

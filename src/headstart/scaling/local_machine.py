@@ -6,11 +6,11 @@ turns a step's seconds into a run's by the same share. All of them time steps wi
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.models.config import TransformerConfig
 from headstart.models.flops import training_flops
 from headstart.models.registry import family_named, make_config
@@ -106,12 +106,10 @@ class LocalPlan:
     recipe: PretrainRecipe
     """Of the best one, with the rates for its width."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JSONObject:
         """The plan as JSON has it."""
-        recipe = self.recipe.model_dump(mode="json", exclude_defaults=True)
-        return plain({name: value for name, value in vars(self).items() if name != "recipe"}) | {
-            "settings": recipe
-        }
+        found: JSONObject = plain({name: value for name, value in vars(self).items() if name != "recipe"})
+        return found | {"settings": self.recipe.model_dump(mode="json", exclude_defaults=True)}
 
 
 def run_seconds(step_seconds: float, steps: int) -> float:

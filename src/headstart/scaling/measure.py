@@ -166,7 +166,8 @@ class _Again(nn.Module):
         self.block = block
 
     def forward(self, *arguments: object) -> Tensor:
-        return checkpoint(self.block, *arguments, use_reentrant=False)
+        states: Tensor = checkpoint(self.block, *arguments, use_reentrant=False)
+        return states
 
 
 def _status(name: str) -> float:

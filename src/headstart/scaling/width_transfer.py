@@ -20,7 +20,7 @@ from torch import Tensor
 from headstart.models.config import TransformerConfig
 from headstart.models.registry import make_config
 from headstart.models.transformer import Transformer, build
-from headstart.objectives.batch import Batch, loss_sum
+from headstart.objectives.batch import loss_sum
 from headstart.scaling.width_rule import (
     HEAD_WIDTH,
     check_start,
@@ -32,6 +32,7 @@ from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
 from headstart.training.optimiser import Optimiser
 from headstart.training.recipe import OptimiserRecipe, PretrainRecipe
+from headstart.training.step_cost import random_batch
 
 VOCABULARY, ROWS, ROW, LAYERS = 256, 8, 32, 2
 STEPS = 6
@@ -118,7 +119,8 @@ def best_factor(losses: Sequence[float]) -> float:
         return FACTORS[place]
     left, middle, right = losses[place - 1 : place + 2]
     shift = 0.5 * (left - right) / (left - 2 * middle + right)  # in steps of one factor to the next
-    return FACTORS[place] * (FACTORS[1] / FACTORS[0]) ** shift
+    best: float = FACTORS[place] * (FACTORS[1] / FACTORS[0]) ** shift
+    return best
 
 
 def _config(family: str, width: int) -> TransformerConfig:
@@ -131,15 +133,12 @@ def _change(config: TransformerConfig, recipe: OptimiserRecipe, seed: int, steps
     """Root mean square of how far each place moved."""
     model = build(config, seed)
     optimiser = Optimiser(model, recipe)
-    random = torch.Generator().manual_seed(seed)
-    ids = torch.randint(0, VOCABULARY, (ROWS, ROW), generator=random)
-    targets = torch.randint(0, VOCABULARY, (ROWS * ROW,), generator=random)
-    batch = Batch(ids, torch.zeros_like(ids), torch.arange(ROWS * ROW), targets)
-    before = _activations(model, ids)
+    batch = random_batch(config, ROWS, ROW, random=torch.Generator().manual_seed(seed))
+    before = _activations(model, batch.ids)
     for _ in range(steps):
-        (loss_sum(model, batch) / len(targets)).backward()
+        (loss_sum(model, batch) / len(batch.targets)).backward()
         optimiser.step(1.0)
-    after = _activations(model, ids)
+    after = _activations(model, batch.ids)
     return {place: float((after[place] - before[place]).pow(2).mean().sqrt()) for place in before}
 
 

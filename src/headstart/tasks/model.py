@@ -155,20 +155,19 @@ class TaskModel(nn.Module):
         """Hidden states `[B, T, D]`; an encoder-decoder with a head reads every text on both of its sides."""
         body = self.body
         if body.encoder is None or body.decoder is None:
-            return body(
-                rows.ids, rows.segments, token_types=rows.types if body.config.token_types > 1 else None
-            )
+            types = rows.types if body.config.token_types > 1 else None
+            states: Tensor = body(rows.ids, rows.segments, token_types=types)
+            return states
         if rows.source is not None:
-            encoder_states = body.encode(rows.source, rows.source_segments)
-            return body(
-                rows.ids, rows.segments, encoder_states=encoder_states, encoder_segments=rows.source_segments
-            )
-        encoder_states = body.encode(rows.ids, rows.segments)
-        if self.head is None:
+            source, segments, target = rows.source, rows.source_segments, rows.ids
+        else:
+            source, segments, target = rows.ids, rows.segments, rows.ids.roll(1, 1)
+            target.view(-1)[rows.first] = self.decoder_start
+        encoder_states = body.encode(source, segments)
+        if rows.source is None and self.head is None:
             return encoder_states
-        begun = rows.ids.roll(1, 1)
-        begun.view(-1)[rows.first] = self.decoder_start
-        return body(begun, rows.segments, encoder_states=encoder_states, encoder_segments=rows.segments)
+        read: Tensor = body(target, rows.segments, encoder_states=encoder_states, encoder_segments=segments)
+        return read
 
     def _states_of_layers(self, rows: Rows) -> list[Tensor]:
         """What each block of the upper stack reads, and what `_states` gives: `[B, T, D]` each."""

@@ -87,15 +87,21 @@ def random_step_cost(config: TransformerConfig, recipe: PretrainRecipe, steps: i
 
 
 def random_batch(
-    config: TransformerConfig, rows: int, context: int, scored: float = 1.0, documents: int = 1
+    config: TransformerConfig,
+    rows: int,
+    context: int,
+    scored: float = 1.0,
+    documents: int = 1,
+    random: torch.Generator | None = None,
 ) -> Batch:
     """Rows of random tokens.
 
     Args:
         scored: the share of the places that have a target.
         documents: in each row.
+        random: draws the tokens; None: PyTorch's own.
     """
-    ids = torch.randint(0, config.vocab_size, (rows, context))
+    ids = torch.randint(0, config.vocab_size, (rows, context), generator=random)
     segments = (torch.arange(context) * documents // context).expand(rows, context)
     positions = torch.arange(rows * context)[: max(1, round(scored * rows * context))]
     read = {} if config.architecture != "encoder-decoder" else {"source": ids, "source_segments": segments}

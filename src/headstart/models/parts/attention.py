@@ -112,7 +112,8 @@ def attend_documents(
     mixed: Tensor = DOCUMENT_KERNEL(
         *flat, cu_seqlens, cu_seqlens, tokens, tokens, scale=scale, window_size=window
     )
-    return mixed.unflatten(0, (rows, tokens)).transpose(1, 2)
+    by_head: Tensor = mixed.unflatten(0, (rows, tokens)).transpose(1, 2)
+    return by_head
 
 
 def cumulative_lengths(segments: Tensor) -> Tensor:
@@ -295,7 +296,8 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """`[B, T, H*C]` to `[B, H, T, C]`."""
-        return x.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+        by_head: Tensor = x.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+        return by_head
 
 
 def attention_scale(config: TransformerConfig) -> float:

@@ -42,7 +42,8 @@ class FeedForward(nn.Module):
             inner = self.activation(self.up(x))  # [B, T, F]
         else:
             inner = self.activation(self.gate(x)) * self.up(x)
-        return self.down(inner)
+        made: Tensor = self.down(inner)
+        return made
 
 
 class PredictionHead(nn.Module):
@@ -55,4 +56,5 @@ class PredictionHead(nn.Module):
         self.norm = make_norm(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.activation(self.dense(x)))
+        states: Tensor = self.norm(self.activation(self.dense(x)))
+        return states

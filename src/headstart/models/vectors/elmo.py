@@ -217,7 +217,8 @@ class CharacterEncoder(nn.Module):
         for highway in self.highways:  # Srivastava et al. 2015
             transform, gate = highway(x).chunk(2, -1)
             x = torch.lerp(x, F.relu(transform), torch.sigmoid(gate))
-        return self.projection(x)
+        projected: Tensor = self.projection(x)
+        return projected
 
 
 class _ClippedLstm(torch.autograd.Function):
@@ -311,7 +312,10 @@ class ProjectedLstm(nn.Module):
         """Outputs `[S, P]` for packed inputs `[S, P]`."""
         gates = F.linear(x, self.input, self.bias)  # [S, 4 C], all steps at once
         clips = self.options.cell_clip, self.options.proj_clip
-        return _ClippedLstm.apply(gates, self.recurrent, self.projection, sizes, *clips)
+        states: Tensor = _ClippedLstm.apply(  # type: ignore[no-untyped-call]
+            gates, self.recurrent, self.projection, sizes, *clips
+        )
+        return states
 
 
 class Elmo(nn.Module):
@@ -463,7 +467,10 @@ class ElmoLanguageModel(nn.Module):
             candidates, correction = self._candidates(targets, samples, random)
             weight, bias = weight[candidates], bias[candidates] + correction
             targets = torch.searchsorted(candidates, targets)
-        return _CrossEntropy.apply(hidden, weight, bias, targets, torch.is_grad_enabled()), len(targets)
+        total: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden, weight, bias, targets, torch.is_grad_enabled()
+        )
+        return total, len(targets)
 
     def _candidates(
         self, targets: Tensor, samples: int, random: np.random.Generator

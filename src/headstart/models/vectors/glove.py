@@ -262,7 +262,8 @@ class Glove:
 
     def vectors(self) -> np.ndarray:
         """The sum of each word's two vectors, `[W, D]`, in the order of the vocabulary (section 4.2)."""
-        return (self.tables[0] + self.tables[1])[self.places, : self.width]
+        vectors: np.ndarray = (self.tables[0] + self.tables[1])[self.places, : self.width]
+        return vectors
 
 
 def weighted_errors(

@@ -129,7 +129,8 @@ def token_vectors(
         # So that no head gets all the strong directions.
         spread, _ = torch.linalg.qr(torch.randn(width, width))
     joined = torch.cat(vectors, 1) @ spread
-    return joined * (DEVIATION / joined.std().clamp(min=1e-9))
+    scaled: Tensor = joined * (DEVIATION / joined.std().clamp(min=1e-9))
+    return scaled
 
 
 @torch.no_grad()

@@ -51,7 +51,8 @@ class WordVectors:
     @cached_property
     def directions(self) -> np.ndarray:
         """The vectors at length 1, `[W, D]`; a zero vector stays zero."""
-        return self.matrix / np.maximum(np.linalg.norm(self.matrix, axis=1, keepdims=True), 1e-12)
+        unit: np.ndarray = self.matrix / np.maximum(np.linalg.norm(self.matrix, axis=1, keepdims=True), 1e-12)
+        return unit
 
     def place(self, word: str) -> int:
         """The row of a word; an unknown word is a `HeadstartError`."""
@@ -61,7 +62,8 @@ class WordVectors:
 
     def vector(self, word: str) -> np.ndarray:
         """The vector of a word, `[D]`."""
-        return self.matrix[self.place(word)]
+        vector: np.ndarray = self.matrix[self.place(word)]
+        return vector
 
     def similarity(self, a: str, b: str) -> float:
         """The cosine of the angle between two words."""
