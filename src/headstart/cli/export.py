@@ -54,15 +54,15 @@ def export(
     if to_hub is not None and form is Format.gguf:
         raise HeadstartError("--push hands a folder in, and a GGUF file is none; export as hf or onnx")
     facts = export_model(model, out, form.value, numbers.value, int(shard_size * 1e9), replace)
-    if to_hub is not None:
-        facts["pushed"] = push(out, to_hub, f"headstart export of {model.name}")
+    pushed = None if to_hub is None else push(out, to_hub, f"headstart export of {model.name}")
     if as_json:
-        typer.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2).decode())
+        where = {} if pushed is None else {"pushed": pushed}
+        typer.echo(orjson.dumps({**facts, **where}, option=orjson.OPT_INDENT_2).decode())
         return
     typer.echo(
         f"{out}: {facts['bytes']:,} bytes; read again, its outputs differ by {facts['difference']:.1e} of "
         f"the largest from what was meant to be written, and by {facts['rounding']:.1e} from the model "
         f"itself (n = {facts['probe_tokens']} tokens)"
     )
-    if to_hub is not None:
-        typer.echo(f"handed in as {facts['pushed']}")
+    if pushed is not None:
+        typer.echo(f"handed in as {pushed}")

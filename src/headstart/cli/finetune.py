@@ -1,7 +1,7 @@
 """`headstart finetune`: teach a pre-trained model a task."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
@@ -9,6 +9,7 @@ import typer
 from headstart.cli.options import Replace, data_path
 from headstart.cli.settings import settings_option
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 
 
 def finetune(
@@ -132,11 +133,11 @@ def finetune(
     typer.echo(_json(figures) if as_json else _text(figures))
 
 
-def _json(figures: dict[str, Any]) -> str:
+def _json(figures: JSONObject) -> str:
     return orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode()
 
 
-def _text(figures: dict[str, Any]) -> str:
+def _text(figures: JSONObject) -> str:
     """What a person wants to know of a fine-tuning."""
     lines = [f"  {note}" for note in figures["notes"]]
     for row in figures.get("search", []):

@@ -7,12 +7,12 @@ written only where the one that is read back is the same.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from headstart.errors import HeadstartError
-from headstart.models.config import LayerPlan, RotaryScaling, TransformerConfig
+from headstart.models.config import LayerPlan, RotaryScaling, Sizes, TransformerConfig
 from headstart.models.registry import make_config
 
 
@@ -27,6 +27,8 @@ class Shape:
     """Whether the weights of norms are stored with the one that the family adds to them."""
 
 
+Fields: TypeAlias = dict[str, int | float | bool | str]
+"""Of a file, by their names behind that of the architecture."""
 SHAPES = {
     "llama": Shape("llama", neighbours=True),
     "headstart-decoder": Shape("llama", neighbours=True),
@@ -81,9 +83,9 @@ def shape_of(config: TransformerConfig) -> Shape:
     return shape
 
 
-def to_fields(config: TransformerConfig) -> dict[str, Any]:
+def to_fields(config: TransformerConfig) -> Fields:
     """The fields of a file, by their names behind that of the architecture."""
-    said: dict[str, Any] = {
+    said: Fields = {
         "context_length": config.context,
         "embedding_length": config.width,
         "block_count": config.layers,
@@ -113,11 +115,11 @@ def to_fields(config: TransformerConfig) -> dict[str, Any]:
     return said | {name: value for name, value in extras.items() if value} | _scaling_fields(config)
 
 
-def _scaling_fields(config: TransformerConfig) -> dict[str, Any]:
+def _scaling_fields(config: TransformerConfig) -> Fields:
     scaling = config.rotary_scaling
     if scaling is None or scaling.kind == "llama3":
         return {}
-    said: dict[str, Any] = {}
+    said: Fields = {}
     if scaling.kind in ("linear", "yarn"):
         said |= {"rope.scaling.type": scaling.kind, "rope.scaling.factor": float(scaling.factor)}
     if scaling.kind in ("yarn", "longrope"):
@@ -144,7 +146,7 @@ def from_fields(
         KeyError: a field that is missing.
         HeadstartError: sizes that make no model, or scaling that is not computed.
     """
-    sizes: dict[str, Any] = {
+    sizes: Sizes = {
         "vocab_size": vocab_size,
         "layers": said["block_count"],
         "width": said["embedding_length"],
@@ -170,9 +172,7 @@ def from_fields(
     return make_config(FAMILY[architecture], sizes | _taken_for_granted(architecture, said, sizes))
 
 
-def _taken_for_granted(
-    architecture: str, said: Mapping[str, Any], sizes: Mapping[str, Any]
-) -> dict[str, Any]:
+def _taken_for_granted(architecture: str, said: Mapping[str, Any], sizes: Mapping[str, Any]) -> Sizes:
     """What llama.cpp computes by the name of the architecture."""
     window = said.get("attention.sliding_window") or 0
     if architecture == "gptneox":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.byte_level import (
     DIGITS_THEN_GPT2_RULE,
@@ -145,7 +146,7 @@ def _with_scores(found: Vocabulary, tokenizer: Tokenizer) -> Vocabulary:
     return found
 
 
-def _begins_with_blank(definition: dict[str, Any]) -> bool | None:
+def _begins_with_blank(definition: JSONObject) -> bool | None:
     """Whether a text gets a blank before it; None: something else is done to it, too."""
     normalizer = definition.get("normalizer") or {"type": "Sequence", "normalizers": []}
     parts = normalizer["normalizers"] if normalizer["type"] == "Sequence" else [normalizer]

@@ -2,13 +2,14 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic
+from headstart.folder import atomic, checked
 from headstart.interchange.gguf_file import rounded, write_gguf
 from headstart.interchange.gguf_reading import read_gguf
 from headstart.interchange.gguf_tokenizer import read_tokenizer
@@ -51,9 +52,34 @@ PROBE_TEXTS = (
 TOLERANCE = 1e-5  # of the largest output: what another order of additions may change in float32
 
 
-def import_model(
-    source: Path, out: Path, replace: bool = False, address: str | None = None
-) -> dict[str, Any]:
+class Imported(TypedDict):
+    """What an import found."""
+
+    family: str
+    head: str
+    parameters: int
+    vocab_size: int
+    labels: list[str]
+    ignored: list[str]
+    """Settings of generation that are not obeyed."""
+
+
+class Exported(TypedDict):
+    """What an export wrote."""
+
+    out: str
+    format: str
+    numbers: str
+    bytes: int
+    difference: float
+    """Of outputs from those of the model with weights rounded as written, as a share of the largest."""
+    rounding: float
+    """The same from the model itself."""
+    probe_tokens: int
+    """That were compared."""
+
+
+def import_model(source: Path, out: Path, replace: bool = False, address: str | None = None) -> Imported:
     """Read a Hugging Face folder or a GGUF file and write it as a model folder.
 
     Args:
@@ -71,10 +97,10 @@ def import_model(
     with output(out, "imported model", settings=made_from, inputs=read, replace=replace) as claimed:
         if not claimed.finished:
             claimed.finish(_import(source, out, address))
-    return claimed.facts
+    return checked(claimed.facts, Imported, out)
 
 
-def _import(source: Path, out: Path, address: str | None) -> dict[str, Any]:
+def _import(source: Path, out: Path, address: str | None) -> Imported:
     loaded = load_model(source)
     for name, tensor in loaded.model.state_dict().items():
         if not tensor.isfinite().all():
@@ -101,7 +127,7 @@ def export_model(
     numbers: str = "float32",
     shard_bytes: int = SHARD_BYTES,
     replace: bool = False,
-) -> dict[str, Any]:
+) -> Exported:
     """Write a model for use elsewhere, read it again from disk, and compare what it computes.
 
     Args:
@@ -138,10 +164,10 @@ def export_model(
     with output(out, "exported model", settings=made_from, inputs=read, replace=replace) as claimed:
         if not claimed.finished:
             claimed.finish(_export(source, out, form, numbers, shard_bytes))
-    return claimed.facts
+    return checked(claimed.facts, Exported, out)
 
 
-def _export(source: Path, out: Path, form: Format, numbers: str, shard_bytes: int) -> dict[str, Any]:
+def _export(source: Path, out: Path, form: Format, numbers: str, shard_bytes: int) -> Exported:
     loaded = load_model(source)
     if form != "gguf":
         _refuse_nameless(source, loaded)
@@ -192,7 +218,7 @@ def _refuse_nameless(source: Path, loaded: LoadedModel) -> None:
         )
 
 
-def _export_onnx(source: Path, loaded: LoadedModel, out: Path, numbers: str) -> dict[str, Any]:
+def _export_onnx(source: Path, loaded: LoadedModel, out: Path, numbers: str) -> Exported:
     with atomic(out) as temporary:
         save_model(temporary, loaded, f"Exported from {source.name}, as ONNX.")
         for file in temporary.glob("model*.safetensors*"):

@@ -7,13 +7,12 @@ for the encoder leaves out what the training text repeats.
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from headstart.corpus_folder import DocumentRow, corpus_documents
 from headstart.errors import HeadstartError
-from headstart.folder import MANIFEST, read_json, write_json
+from headstart.folder import MANIFEST, JSONObject, read_json, write_json
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode
@@ -100,5 +99,5 @@ def _trained_names(apart: Apart, count: int) -> list[str]:
 def passages(tokens: Path) -> list[tuple[list[int], int]]:
     """The ids of every passage, `LENGTH` of them, and how often it was planted."""
     tokenizer = open_tokenizer(tokens)
-    rows = read_json(tokens / PASSAGES, list[dict[str, Any]])
+    rows = read_json(tokens / PASSAGES, list[JSONObject])
     return [(tokenizer.encode(row["text"])[:LENGTH], int(row["repeats"])) for row in rows]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
+from headstart.folder import JSONObject, read_json
 from headstart.models.config import TransformerConfig
 from headstart.models.flops import Checkpointing
 from headstart.models.registry import preset_config, presets
@@ -138,7 +138,7 @@ class WrittenRecipe:
     """A recipe that was written from a plan."""
 
     file: str
-    settings: dict[str, Any]
+    settings: JSONObject
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Plan:
     layouts: list[PlannedLayout] | None = None
     recipe: WrittenRecipe | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JSONObject:
         """The plan as JSON has it, without what was not asked."""
         return {name: value for name, value in plain(self).items() if value is not None}
 

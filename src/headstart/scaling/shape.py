@@ -4,13 +4,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic
-from headstart.models.config import TransformerConfig
+from headstart.folder import JSONObject, atomic
+from headstart.models.config import Sizes, TransformerConfig
 from headstart.models.parameters import parameters
 from headstart.models.registry import family_named, make_config
 from headstart.page.numbers import amount
@@ -73,12 +72,13 @@ def _widths() -> Iterator[int]:
 
 def _aspect(count: float) -> float:
     place = min(1.0, max(0.0, math.log10(count / 1e7) / 3))
-    return SMALL_ASPECT * (LARGE_ASPECT / SMALL_ASPECT) ** place
+    aspect: float = SMALL_ASPECT * (LARGE_ASPECT / SMALL_ASPECT) ** place
+    return aspect
 
 
 def shaped(family: str, layers: int, width: int, vocab_size: int, context: int) -> TransformerConfig:
     """Feed-forward layers of 4 D, with a gate of 8/3 D in whole 16s or, from a width of 128 on, 64s."""
-    sizes: dict[str, Any] = {"vocab_size": vocab_size, "context": context, "layers": layers, "width": width}
+    sizes: Sizes = {"vocab_size": vocab_size, "context": context, "layers": layers, "width": width}
     sizes |= {"heads": width // _head_width(width), "feedforward_width": 4 * width}
     config = make_config(family, sizes)
     unit = 64 if width >= 128 else 16
@@ -102,14 +102,14 @@ def training_steps(tokens: float, context: int, batch_tokens: float) -> tuple[in
 
 def recipe_for(
     config: TransformerConfig, tokens: float, batch_tokens: float, precision: str, folder: Path | None
-) -> dict[str, Any]:
+) -> JSONObject:
     """Settings of `headstart pretrain` for a planned model, checked.
 
     Args:
         folder: the tokens folder; None: to be given on the command line.
     """
     steps, rows = training_steps(tokens, config.context, batch_tokens)
-    model: dict[str, Any] = {
+    model: Sizes = {
         "family": config.family,
         "layers": config.layers,
         "width": config.width,
@@ -118,7 +118,7 @@ def recipe_for(
     }
     if config.kv_heads != config.heads:
         model["kv_heads"] = config.kv_heads
-    settings: dict[str, Any] = {"tokens": str(folder)} if folder else {}
+    settings: JSONObject = {"tokens": str(folder)} if folder else {}
     settings |= {
         "model": model,
         "objective": {"kind": family_named(config.family).objective},
@@ -137,7 +137,7 @@ def recipe_for(
     return settings | {"optimiser": {name: float(f"{rate:.3g}") for name, rate in rates.items()}}
 
 
-def write_recipe(path: Path, settings: dict[str, Any], why: list[str]) -> None:
+def write_recipe(path: Path, settings: JSONObject, why: list[str]) -> None:
     """Write a recipe with what it was planned from as a comment."""
     lines = [f"# {line}" for line in why]
     if "tokens" not in settings:

@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 
 from headstart.errors import HeadstartError
-from headstart.folder import MANIFEST
+from headstart.folder import MANIFEST, JSONObject
 
 Kind = Literal["quickstart", "run", "task", "model", "corpus", "tokens", "tokenizer", "vectors", "sweep"]
 
@@ -145,7 +145,7 @@ def kind_of(path: Path) -> Kind | None:
     return "tokenizer" if (path / "tokenizer.json").exists() else None
 
 
-def small_json(path: Path) -> dict[str, Any]:
+def small_json(path: Path) -> JSONObject:
     """A JSON object of a folder that is only listed; empty where there is none, or none of a usual size."""
     try:
         if path.stat().st_size > LARGEST:
@@ -190,7 +190,7 @@ def _family(path: Path) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _architecture(config: dict[str, Any], family: str) -> str:
+def _architecture(config: JSONObject, family: str) -> str:
     if config.get("is_encoder_decoder"):
         return "encoder-decoder"
     named = " ".join(str(one) for one in config.get("architectures") or [])

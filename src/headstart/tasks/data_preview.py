@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.interchange.model_folder import LoadedModel, decoder_start
 from headstart.models.registry import family_named
 from headstart.tasks.data.data_checks import faults
@@ -24,7 +25,7 @@ def preview_data(
     loaded: LoadedModel | None = None,
     max_tokens: int = 256,
     **columns: Any,
-) -> list[dict[str, Any]]:
+) -> list[JSONObject]:
     """For each part of each task in a file or folder: its name and files, the kind of task, how many
     examples, the labels with their counts, what was said while it was read, and its first examples.
 
@@ -71,7 +72,7 @@ def preview_data(
     return found
 
 
-def _shown(examples: Examples, place: int, loaded: LoadedModel | None, max_tokens: int) -> dict[str, Any]:
+def _shown(examples: Examples, place: int, loaded: LoadedModel | None, max_tokens: int) -> dict[str, str]:
     """An example in words, and as tokens."""
     given, target = examples.inputs[place], examples.targets[place]
     shown = {"input": _input_in_words(given, target), "right": _target_in_words(given, target)}

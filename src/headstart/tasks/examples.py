@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Self
 
+from headstart.folder import JSONObject
+
 TaskKind = Literal[
     "classification",
     "multi-label",
@@ -111,7 +113,7 @@ class Reading:
             dict(found.get("columns", {})), tuple(found.get("labels", ())), declared, found.get("manner", "")
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JSONObject:
         return {
             "columns": dict(self.columns),
             "labels": list(self.labels),

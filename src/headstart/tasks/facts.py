@@ -7,6 +7,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.tasks.examples import Reading
 
 VERSION = 1
@@ -130,7 +131,7 @@ class TaskFacts:
                 f"{where}: finetuning.{key} = {value!r} is wrong ({why}); fine-tune the model again"
             ) from None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JSONObject:
         """The facts as `read` takes them: those of the training beside the others, None and the time that it
         took left out."""
         own = {name: value for name, value in asdict(self).items() if name != "training"}

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from headstart.errors import HeadstartError
-from headstart.folder import MANIFEST, read_json
+from headstart.folder import MANIFEST, JSONObject, read_json
 from headstart.interchange.model_folder import LoadedModel, load_model, model_in
 from headstart.interchange.peft_adapter import CONFIG_FILE as ADAPTER
 from headstart.models.transformer import Transformer
@@ -87,7 +86,7 @@ def load_any(
             )
     for place in (folder, folder / "model"):
         if within is not None and (place / ADAPTER).exists():
-            base = read_json(place / ADAPTER, dict[str, Any]).get("base_model_name_or_path")
+            base = read_json(place / ADAPTER, JSONObject).get("base_model_name_or_path")
             _confine(Path(str(base)), within, named_by=place / ADAPTER)
     return load_model(folder, dtype)
 
@@ -102,7 +101,7 @@ def _format(folder: Path) -> str | None:
     """The format of a folder of ELMo or word vectors; None: it is neither."""
     if not (folder / MANIFEST).exists() or (folder / "config.json").exists():
         return None
-    found = read_json(folder / MANIFEST, dict[str, Any]).get("format")
+    found = read_json(folder / MANIFEST, JSONObject).get("format")
     known = (f"headstart.{elmo.KIND}", f"headstart.{word_vectors.KIND}")
     return found if found in known else None
 

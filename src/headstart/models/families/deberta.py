@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.models.config import TransformerConfig
+from headstart.models.config import Sizes, TransformerConfig
 from headstart.models.families.bert import BERT
 from headstart.models.family import (
     ACTIVATIONS,
@@ -40,7 +40,7 @@ _FIXED = {
 }
 
 
-def _write_attention(config: TransformerConfig) -> dict[str, Any]:
+def _write_attention(config: TransformerConfig) -> Sizes:
     return {
         "relative_attention": True,
         "position_biased_input": False,
@@ -56,7 +56,7 @@ def _write_attention(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def _read_attention(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _read_attention(fields: Mapping[str, Any]) -> Sizes:
     kinds = fields.get("pos_att_type") or []
     kinds = kinds.split("|") if isinstance(kinds, str) else kinds
     said = {

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
+from headstart.folder import JSONObject, read_json
 from headstart.studio.events import history, statistics_of, stream
 from headstart.studio.export import Asked
 from headstart.studio.frames import encode, quantised
@@ -76,7 +76,7 @@ def kept(studio: StudioState, at: str) -> Kept:
     steps = sorted(int(p.name[5:]) for p in run.glob("captures/step-*") if p.name[5:].isdigit())
     samples = []
     for path in sorted(run.glob("samples/step-*.json")):
-        found = read_json(path, dict[str, Any])
+        found = read_json(path, JSONObject)
         samples += [
             Sample(step=int(found["step"]), prompt=str(one["prompt"]), text=str(one["text"]))
             for one in found.get("samples", [])
@@ -121,7 +121,7 @@ def reach(studio: Studio, asked: Sequence[Asked]) -> list[Asked]:
 def _captured(folder: Path, row: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     from safetensors.numpy import load_file
 
-    facts = read_json(folder / "capture.json", dict[str, Any])
+    facts = read_json(folder / "capture.json", JSONObject)
     found = load_file(folder / "tensors.safetensors")
     if "positions" not in found:  # an ELMo's words
         fields = {"words": facts["words"], "loss": facts["loss"]}

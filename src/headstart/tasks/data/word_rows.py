@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
+from headstart.folder import JSONObject
 from headstart.tasks.data.lines import TOO_LONG, Row
 from headstart.tasks.kinds.kind import is_missing
 
@@ -38,7 +39,7 @@ def whole_rows(rows: Iterator[Row], said: list[str]) -> Iterator[Row]:
     return chain(head, rows)
 
 
-def word_columns(rows: list[dict[str, Any]]) -> tuple[str, str] | None:
+def word_columns(rows: list[JSONObject]) -> tuple[str, str] | None:
     """The columns with a sentence's number and a single word, where rows are words; None: they are not."""
     if len(rows) < 2:
         return None
@@ -59,7 +60,7 @@ def _sentences(rows: Iterator[Row], sentence: str, word: str, said: list[str]) -
     """A row for each run of words of one number, its other cells lists as well; a row without a number
     belongs to the sentence before it."""
     current: Any = None
-    start, cells = 0, dict[str, Any]()
+    start, cells = 0, JSONObject()
     seen: set[str] = set()
     empty = again = 0
     for number, row in rows:
@@ -87,7 +88,7 @@ def _sentences(rows: Iterator[Row], sentence: str, word: str, said: list[str]) -
         said.append(f"{again:,} numbers of sentences come again further down, as those of other sentences")
 
 
-def with_options(row: Any) -> dict[str, Any] | None:
+def with_options(row: Any) -> JSONObject | None:
     """A row whose right and wrong answers are apart with a list of `options`, and the right one as `answer`;
     None for another row.
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from headstart.training.distillation.static import static_model, write_static
 from headstart.training.distillation.teacher import Teacher
 from headstart.training.metrics import read_metrics
 
+Figures: TypeAlias = dict[str, object]
+"""What is said of a run, by name; which names there are, `Distillation.sentence` shows."""
 COUNTED = 16_000_000
 """Tokens of a text in which rarity is counted."""
 
@@ -38,7 +40,7 @@ class Distillation(ABC):
         """See `distillation`."""
 
     @abstractmethod
-    def run(self, out: Path, replace: bool = False) -> tuple[Path, dict[str, Any]]:
+    def run(self, out: Path, replace: bool = False) -> tuple[Path, Figures]:
         """Make the run, or go on with it; returns the model's folder and the last figures."""
 
 
@@ -91,7 +93,7 @@ class StatesDistillation(Distillation):
         self.data = None if encoded else data
         self.recipe = DistillRecipe.load(recipe, [*overrides, f"teacher={teacher}", f"tokens={tokens}"])
 
-    def run(self, out: Path, replace: bool = False) -> tuple[Path, dict[str, Any]]:
+    def run(self, out: Path, replace: bool = False) -> tuple[Path, Figures]:
         """Train, and say what the last evaluation found."""
         model = distill(self.recipe, out, replace, self.data)
         return model, last_evaluation(out)
@@ -109,7 +111,7 @@ class LabelsDistillation(Distillation):
     ) -> None:
         self.recipe = LabelsRecipe.load(recipe, [*overrides, f"teacher={teacher}", f"data={data}"])
 
-    def run(self, out: Path, replace: bool = False) -> tuple[Path, dict[str, Any]]:
+    def run(self, out: Path, replace: bool = False) -> tuple[Path, Figures]:
         """Train, and say what the last evaluation found."""
         model = distill_labels(self.recipe, out, replace)
         return model, last_evaluation(out)
@@ -130,7 +132,7 @@ class StaticDistillation(Distillation):
                 f"{data} is no tokens folder; way=static counts in one how rare tokens are, or goes without"
             )
 
-    def run(self, out: Path, replace: bool = False) -> tuple[Path, dict[str, Any]]:
+    def run(self, out: Path, replace: bool = False) -> tuple[Path, Figures]:
         """Read the vectors out, and write them."""
         teacher = model_in(self.teacher)
         read = [teacher, *([] if self.data is None else [self.data])]
@@ -140,7 +142,7 @@ class StaticDistillation(Distillation):
                 claimed.finish(self._made(teacher, out))
         return out / "model", claimed.facts
 
-    def _made(self, teacher: Path, out: Path) -> dict[str, Any]:
+    def _made(self, teacher: Path, out: Path) -> Figures:
         tokenizer = open_tokenizer(self.data or teacher)
         counts = None
         if self.data is not None:
@@ -148,10 +150,10 @@ class StaticDistillation(Distillation):
             counts = np.bincount(ids, minlength=tokenizer.vocab_size)
         model, facts = static_model(Teacher(teacher, tokenizer), tokenizer, self.recipe, counts)
         write_static(out / "model", model, facts, teacher)
-        return facts | {"width": self.recipe.width}
+        return {**facts, "width": self.recipe.width}
 
 
-def last_evaluation(run: Path) -> dict[str, Any]:
+def last_evaluation(run: Path) -> Figures:
     """What the last evaluation of a run found."""
     return dict([event for event in read_metrics(run) if event["kind"] == "evaluation"][-1])
 

@@ -4,10 +4,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, read_json, write_json
+from headstart.folder import JSONObject, atomic, read_json, write_json
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.page.markdown import markdown_table
 from headstart.tasks.baselines.word_counts import CountedClassifier, System, strongest_baseline
@@ -51,7 +50,7 @@ class Way:
         """Of the weights that learned: what a task needs beside the pre-trained model."""
         return FLOAT_BYTES * self.weights
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JSONObject:
         against = None if self.against is None else self.against.as_dict()
         return (
             {"adapt": self.adapt}
@@ -71,7 +70,7 @@ class Compared:
     ways: list[Way]
     predictors: dict[str, System]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JSONObject:
         sizes = {"examples": self.examples, "test_examples": self.test_examples}
         return {"task": self.task} | sizes | {"ways": [way.as_dict() for way in self.ways]}
 

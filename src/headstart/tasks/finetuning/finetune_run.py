@@ -3,13 +3,13 @@ writes."""
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from headstart.folder import write_json
+from headstart.folder import JSONObject, write_json
 from headstart.interchange.hub import data_address
 from headstart.interchange.model_folder import LoadedModel
 from headstart.output import identity, output
@@ -26,7 +26,7 @@ from headstart.training.restore import load_any, state_in
 
 def begin_run(
     model: Path, data: Path, *, seed: int = 0, precision: str = "auto", **sources: Any
-) -> tuple[LoadedModel, FinetuningData, dict[str, Any]]:
+) -> tuple[LoadedModel, FinetuningData, JSONObject]:
     """Read model and data; the facts are for run.json.
 
     Args:
@@ -55,18 +55,18 @@ def begin_run(
     return loaded, found, facts
 
 
-def made_from(model: Path, data: Path, recipe: FinetuneRecipe, asked: dict[str, Any]) -> dict[str, Any]:
+def made_from(model: Path, data: Path, recipe: FinetuneRecipe, asked: Mapping[str, object]) -> JSONObject:
     """What shapes a fine-tuning: all that was asked for, and what its files hold."""
     files = {name: path for name, path in asked.items() if isinstance(path, Path)}
     return (
-        asked
+        dict(asked)
         | {"recipe": recipe.model_dump(mode="json")}
         | {"model": identity(state_in(model)), "data": identity(data)}
         | {name: identity(path) for name, path in files.items()}
     )
 
 
-def read_by(model: Path, data: Path, sources: dict[str, Any]) -> list[Path]:
+def read_by(model: Path, data: Path, sources: Mapping[str, object]) -> list[Path]:
     """The files and folders that a fine-tuning reads."""
     return [model, state_in(model), data, *(path for path in sources.values() if isinstance(path, Path))]
 
@@ -82,7 +82,7 @@ def finetune_run(
     scratch: bool = False,
     replace: bool = False,
     **sources: Any,
-) -> dict[str, Any]:
+) -> JSONObject:
     """Fine-tune, score beside the baselines, and write `out`: recipe.yaml, run.json, model/, scores.json, of
     LoRA adapter/.
 
@@ -113,8 +113,8 @@ def _finetune_run(
     seed: int,
     seeds: int,
     scratch: bool,
-    sources: dict[str, Any],
-) -> dict[str, Any]:
+    sources: Mapping[str, Any],
+) -> JSONObject:
     """The same, in a folder that is claimed."""
     loaded, found, facts = begin_run(model, data, seed=seed, **sources)
     for note in found.task.notes:  # before the minutes of training, while a wrong column can still be seen

@@ -19,7 +19,7 @@ from headstart.tasks.data.dataset import load_examples, load_task, pair
 from headstart.tasks.data.splitting import sample_labels
 from headstart.tasks.examples import Examples, TaskData
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
-from headstart.tasks.finetuning.search import search
+from headstart.tasks.finetuning.search import Tried, search
 from headstart.tasks.finetuning.seeds import SeedRun, finetune_seeds
 from headstart.tasks.metrics import Measurement, measure
 from headstart.tasks.predictor import Predictor
@@ -93,7 +93,7 @@ class Fitted:
     """One a seed."""
     best: SeedRun
     """The one that was kept."""
-    tried: list[dict[str, Any]]
+    tried: list[Tried]
     """What the search tried, see `search`."""
     seconds: float
     notes: list[str]
@@ -127,7 +127,7 @@ def fit_task(
         HeadstartError: see `search` and `finetune`.
     """
     started = time.perf_counter()
-    tried: list[dict[str, Any]] = []
+    tried: list[Tried] = []
     if recipe.search:
         file = None if out is None else out / "search.json"
         recipe, tried = search(loaded, data.train, recipe, seed, data.validation, file=file)

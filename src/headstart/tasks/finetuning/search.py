@@ -1,12 +1,14 @@
 """Hyper-parameters tried out on validation data: a grid, or as many random points of it as asked for."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import read_json, write_json
@@ -19,6 +21,22 @@ from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 FEW = {"validation_share": 0.25, "validation_least": 1}
 """How examples are split for the search where they are too few to be split otherwise."""
 
+Point: TypeAlias = dict[str, object]
+"""Settings that are tried together, by name."""
+
+
+class Tried(TypedDict):
+    """A point of the search."""
+
+    settings: Point
+    score: float | None
+    """On the validation data; None in a file: it was no number."""
+    examples: int
+    """Of the validation data."""
+    step: int | None
+    """Behind which the weights were kept."""
+    seconds: float
+
 
 def search(
     loaded: LoadedModel,
@@ -28,7 +46,7 @@ def search(
     validation: Examples | None = None,
     say: Callable[[str], None] = lambda line: None,
     file: Path | None = None,
-) -> tuple[FinetuneRecipe, list[dict[str, Any]]]:
+) -> tuple[FinetuneRecipe, list[Tried]]:
     """The recipe with the settings that score highest on the validation data, and what each scored.
 
     Every point is fine-tuned by itself, from the same seed; equal scores go to the earlier point.
@@ -69,18 +87,18 @@ def search(
         if file is not None:
             write_json(file, tried)
         say(f"{shown(point)}: {best:.3f} on {len(validation):,} validation examples")
-    scores = [row["score"] for row in tried]
+    scores = [math.nan if row["score"] is None else row["score"] for row in tried]
     return recipes[int(np.nanargmax(scores))], tried
 
 
-def _tried_before(file: Path | None, chosen: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _tried_before(file: Path | None, chosen: list[Point]) -> list[Tried]:
     """What a call that was stopped has kept of the first of these points."""
-    tried = [] if file is None or not file.exists() else read_json(file, list[dict[str, Any]])
-    same = [row.get("settings") for row in tried] == chosen[: len(tried)]
+    tried = [] if file is None or not file.exists() else read_json(file, list[Tried])
+    same = [row["settings"] for row in tried] == chosen[: len(tried)]
     return tried if same else []
 
 
-def points(recipe: FinetuneRecipe, seed: int) -> list[dict[str, Any]]:
+def points(recipe: FinetuneRecipe, seed: int) -> list[Point]:
     """The settings to try, in order."""
     known = [name for name in FinetuneRecipe.model_fields if not name.startswith("search")]
     for name, values in recipe.search.items():
@@ -95,12 +113,12 @@ def points(recipe: FinetuneRecipe, seed: int) -> list[dict[str, Any]]:
     return [grid[place] for place in sorted(random.permutation(len(grid))[: recipe.search_trials])]
 
 
-def recipe_at(recipe: FinetuneRecipe, point: Mapping[str, Any]) -> FinetuneRecipe:
+def recipe_at(recipe: FinetuneRecipe, point: Mapping[str, object]) -> FinetuneRecipe:
     """The recipe with these settings and nothing left to search."""
     settings = recipe.model_dump(exclude={"search", "search_trials"}) | dict(point)
     return FinetuneRecipe.checked(settings)
 
 
-def shown(point: Mapping[str, Any]) -> str:
+def shown(point: Mapping[str, object]) -> str:
     """Settings in a line."""
     return " ".join(f"{name}={value}" for name, value in point.items())

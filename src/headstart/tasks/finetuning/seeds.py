@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.baselines.word_counts import Majority
@@ -86,13 +87,33 @@ def _one_answer(examples: Examples) -> list[Any]:
     return [[str(tags[counts.argmax()])] * len(words) for words in examples.inputs]
 
 
-def spread(runs: Sequence[SeedRun], best: SeedRun, kept: Score, task: TaskData) -> dict[str, Any]:
+class SeedRow(TypedDict):
+    """What the model of one seed does."""
+
+    seed: int
+    score: float
+    """On the test data."""
+    validation: float | None
+    collapsed: bool
+
+
+class SeedSpread(TypedDict):
+    """What the models of several seeds do."""
+
+    mean: float
+    deviation: float
+    kept: int
+    """The seed of the model that was kept."""
+    runs: list[SeedRow]
+
+
+def spread(runs: Sequence[SeedRun], best: SeedRun, kept: Score, task: TaskData) -> SeedSpread:
     """What the seeds score on the test data, with their mean and deviation, and which of them was kept.
 
     Args:
         kept: the score of the best one, which has answered the test data already.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[SeedRow] = []
     for run in runs:
         value = (
             kept.value

@@ -1,11 +1,11 @@
 """A static model: one vector for each token, read out of a teacher (Tulkens & van Dongen 2024)."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.interchange.model_folder import LoadedModel, save_model
 from headstart.interchange.sentence_vectors import Normalize, SentenceVectors
@@ -46,10 +46,21 @@ def rarities(frequencies: np.ndarray | None, size: int, special: frozenset[int],
     return torch.from_numpy(weights).float()
 
 
+class StaticFacts(TypedDict):
+    """What is known of a table of vectors."""
+
+    parameters: int
+    tokens: int
+    """That have a vector."""
+    kept_share: float
+    """Of the square of all vectors, in the directions that were kept."""
+    rarity_from: str
+
+
 @torch.no_grad()
 def static_model(
     teacher: Teacher, tokenizer: Tokenizer, recipe: StaticRecipe, frequencies: np.ndarray | None = None
-) -> tuple[LoadedModel, dict[str, Any]]:
+) -> tuple[LoadedModel, StaticFacts]:
     """A model of no layers whose states are the table's vectors, and facts about it.
 
     Args:
@@ -74,7 +85,7 @@ def static_model(
     }
 
 
-def write_static(folder: Path, made: LoadedModel, facts: dict[str, Any], teacher: Path) -> None:
+def write_static(folder: Path, made: LoadedModel, facts: StaticFacts, teacher: Path) -> None:
     """Write the model folder with its card."""
     card = (
         f"# Static vectors, {facts['parameters']:,} parameters\n\n"
