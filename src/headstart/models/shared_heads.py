@@ -47,5 +47,5 @@ def _is_pooled(name: str, config: TransformerConfig) -> bool:
 
 def _pooled(tensor: Tensor, config: TransformerConfig, kv_heads: int) -> Tensor:
     """`[K C, ...]` to `[kv_heads C, ...]`: the mean of neighbouring heads."""
-    by_head = tensor.unflatten(0, (kv_heads, config.kv_heads // kv_heads, config.head_width))
+    by_head: Tensor = tensor.unflatten(0, (kv_heads, config.kv_heads // kv_heads, config.head_width))
     return by_head.mean(1).flatten(0, 1)
