@@ -2,7 +2,7 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
-import { STATIC, tokens } from './vite.config'
+import { STATIC, tokens } from './vite.config.ts'
 
 /** Of the faces only the Latin letters; others come from the reader's own fonts. */
 function latin(): Plugin {
@@ -22,6 +22,7 @@ export default defineConfig({
   plugins: [latin(), tokens(), svelte()],
   build: {
     outDir: `${STATIC}/export`,
+    emptyOutDir: true,
     target: 'es2022',
     assetsInlineLimit: 1_000_000,
     cssCodeSplit: false,

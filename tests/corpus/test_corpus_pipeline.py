@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from headstart.corpus import CorpusRecipe, build, extract_text, pipeline, prepare
 from headstart.corpus.extract.line_classifier import shipped
-from headstart.corpus.mix import _rebalanced, check_plan, copies, histogram, order, plan_amounts
+from headstart.corpus.mix import check_plan, copies, histogram, order, plan_amounts, rebalanced
 from headstart.corpus.recipe import Mix
 from headstart.corpus_folder import corpus_documents
 from headstart.errors import HeadstartError
@@ -302,7 +302,7 @@ def test_what_a_group_cannot_give_the_others_do() -> None:
 def test_rebalancing_gives_what_can_be_had(groups: dict[str, tuple[int, int]], total: int) -> None:
     shares = {name: float(share) for name, (share, _) in groups.items()}
     most = {name: float(size) for name, (_, size) in groups.items()}
-    targets = _rebalanced(shares, most, total)
+    targets = rebalanced(shares, most, total)
     assert targets.keys() == groups.keys()
     assert sum(targets.values()) == pytest.approx(min(total, sum(most.values())))
     open_ones = {targets[name] / shares[name] for name in groups if targets[name] < most[name] - 1e-6}

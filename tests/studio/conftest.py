@@ -58,6 +58,31 @@ def masked_run(studio_root) -> Path:
 
 
 @pytest.fixture(scope="session")
+def corpus_root(studio_root, documents, tokenizer) -> Path:
+    """The same folder with raw rows, a corpus of them with every kind of loss, and its tokens."""
+    import json
+
+    from headstart.corpus import CorpusRecipe, build
+    from headstart.tokenizer.shards import ShardRecipe, encode_corpus
+
+    rows = [{**row, "id": f"{row['id']}.{place}"} for place, row in enumerate(documents)]
+    rows += [{**row, "id": f"again-{row['id']}"} for row in rows[::29]]
+    rows += [
+        {**row, "id": f"near-{row['id']}", "text": row["text"] + " And so it was."} for row in rows[:90:9]
+    ]
+    rows += [{"id": "short", "text": "Too short a text.", "domain": "austen"}]
+    rows += [{"id": "<script>alert(1)</script>", "text": "<b>bold</b> & so on", "domain": "austen"}]
+    rows += [{"id": f"list-{n}", "text": "one two three\n" * 40, "domain": "milton"} for n in range(4)]
+    raw = studio_root / "raw.jsonl"
+    raw.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    given = ["languages=any", "mix.shares={austen: 2, milton: 2, shakespeare: 1}", "repeated_substrings=30"]
+    build([raw], studio_root / "corpus", CorpusRecipe.load(None, given), workers=0)
+    settings = ShardRecipe(heldout_share=0.1, heldout_overlap=1, count_stages=True)
+    encode_corpus(studio_root / "corpus", tokenizer, settings, studio_root / "corpus-tokens")
+    return studio_root
+
+
+@pytest.fixture(scope="session")
 def studio(studio_root):
     """A client of a studio over that folder, with its token; the worker process is shared by all tests."""
     from starlette.testclient import TestClient
@@ -93,7 +118,7 @@ def chromium() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def address(studio_root, masked_run):
+def address(corpus_root, masked_run):
     """A studio that listens, and its token."""
     if (reason := missing()) is not None:
         if os.environ.get("HEADSTART_BROWSER") == "required":
@@ -106,7 +131,7 @@ def address(studio_root, masked_run):
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    app = create([studio_root], port)
+    app = create([corpus_root], port)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.page.numbers import amount, significant
+from headstart.page.numbers import amount, significant, size
 from headstart.training.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent.parent
@@ -23,7 +23,7 @@ PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
 
 VIEWS = {
     "home": "", "generation": "?at=run", "run": "?at=run", "scaling": "?c=21", "masking": "?at=masked",
-    "block": "?at=run",
+    "block": "?at=run", "corpus": "?at=corpus&name=short",
 }  # fmt: skip
 READY = {
     "home": ".groups li",
@@ -32,6 +32,7 @@ READY = {
     "scaling": ".plane .law",
     "masking": ".slots li",
     "block": ".box",
+    "corpus": "[data-way]",
 }
 
 
@@ -218,6 +219,56 @@ def test_the_diagram_is_the_model_and_heads_are_shared(page, address) -> None:
     said = re.search(r"from ([\d.]+) to ([\d.]+) nats", page.locator("[data-outcome]").text_content())
     assert said
     assert float(said[1]) > 1
+
+
+def test_what_stays_of_the_corpus_is_the_manifests(page, address) -> None:
+    go(page, address, "corpus")
+    documents, size_, words = (int(number) for number in printed(page).split())
+    said = page.locator("[data-summary]").text_content()
+    for shown in (f"{documents:,} documents", size(size_), f"{amount(words)} words"):
+        assert shown in said, (shown, said)
+
+
+def test_a_moved_threshold_recounts_at_once(page, address, corpus_root) -> None:
+    """As they ran, the rules keep what the report says; switched off, a rule keeps what fell by it alone."""
+    go(page, address, "corpus")
+    quality = json.loads((corpus_root / "corpus" / "report.json").read_text())["quality"]
+    judged, broken = quality["judged"], quality["any"]["documents"]
+    said = page.locator("[data-recount]").text_content()
+    assert f"about {judged - broken:,} of {judged:,}" in said, said
+    rule = max(quality["rules"], key=lambda one: one["alone"])
+    page.get_by_role("toolbar", name="Rules").get_by_text(rule["rule"], exact=True).click()
+    page.get_by_label("switch this rule off").check()
+    said = page.locator("[data-recount]").text_content()
+    assert f"about {judged - broken + rule['alone']:,} of {judged:,}" in said, said
+    assert f"rules.{rule['rule']}=off" in page.locator("[aria-labelledby=rules-title] pre").text_content()
+
+
+def test_a_mix_is_dealt_out_as_the_product_does(page, address, corpus_root) -> None:
+    from headstart.corpus.mix import rebalanced
+
+    go(page, address, "corpus")
+    plan = json.loads((corpus_root / "corpus" / "manifest.json").read_text())["mix"]
+    page.locator("#weight-austen").fill("90")
+    weights = {name: round(100 * row["share"]) for name, row in plan.items()} | {"austen": 90}
+    most = {name: 4.0 * row["available"] for name, row in plan.items()}
+    targets = rebalanced(weights, most, sum(row["chosen"] for row in plan.values()))
+    epochs = significant(targets["austen"] / plan["austen"]["available"])
+    assert f"{epochs} ×" in page.locator("[aria-labelledby=mix-title] .grid").text_content()
+
+
+def test_the_stages_are_walked_and_a_document_followed_by_keys(page, address) -> None:
+    go(page, address, "corpus")
+    page.locator("[aria-label=Stages] button[aria-pressed=true]").focus()
+    before = page.locator("[aria-label=Stages] button[aria-pressed=true] .stage").text_content()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("[aria-label=Stages] button[aria-pressed=true] .stage").text_content() != before
+    assert "quality" in page.locator("[data-way] .ended").text_content()
+    page.get_by_role("button", name="Any token").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-token]", timeout=20_000)
+    assert page.locator("[data-way] .fate.kept").count()
+    assert not page.locator("main script").count()
 
 
 def test_a_living_run_grows_and_is_steered(page, address, studio_root) -> None:

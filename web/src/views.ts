@@ -20,6 +20,10 @@ const writes = (folder: Folder) => folder.architecture !== 'encoder' && ['run', 
 
 export const VIEWS: View[] = [
   {
+    path: 'corpus', title: 'Corpus', key: 'c', group: 'data', about: 'what became of raw pages, by domain and stage, and why',
+    takes: (folder) => folder.kind === 'corpus', load: () => import('./views/corpus/View.svelte'),
+  },
+  {
     path: 'run', title: 'The run', key: 'r', group: 'training', about: 'one training step as one picture, and the whole run live',
     takes: (folder) => folder.kind === 'run', load: () => import('./views/run/View.svelte'),
   },

@@ -92,7 +92,7 @@ def plan_amounts(available: np.ndarray, mix: Mix) -> tuple[dict[str, Amount], di
             f"the mix cannot be had with mix.max_repeats={mix.max_repeats:g}: {lacking}; lower the share or "
             "the budget, or set mix.short=rebalance"
         )
-    targets = _rebalanced(shares, most, total)
+    targets = rebalanced(shares, most, total)
     amounts: dict[str, Amount] = {name: Amount(0, 0) for name in held}
     plan: dict[str, PlannedMix] = {}
     for name in sorted(shares):
@@ -124,8 +124,11 @@ def _check_names(shares: dict[str, float], held: dict[str, int], mix: Mix) -> No
             raise HeadstartError(f"mix.shares: no document has the {mix.by} {name!r}{nearest(name, held)}")
 
 
-def _rebalanced(shares: dict[str, float], most: dict[str, float], total: float) -> dict[str, float]:
-    """The total dealt out by shares, no group above its most: what one cannot give the others do."""
+def rebalanced(shares: dict[str, float], most: dict[str, float], total: float) -> dict[str, float]:
+    """The total dealt out by shares, no group above its most: what one cannot give the others do.
+
+    `web/src/arithmetic/mix.ts` is held to this.
+    """
     targets: dict[str, float] = {}
     left = dict(shares)
     while left:

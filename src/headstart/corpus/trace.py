@@ -1,6 +1,6 @@
 """From a document to where it came from: its raw record, and what every stage did to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict, cast
 
@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headstart.corpus.readers.read import read
+from headstart.corpus.readers.read import Fields, read
 from headstart.corpus.readers.records import Raw
 from headstart.corpus.readers.sources import Source, Task, find_sources
-from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus.readers.storage import is_remote
 from headstart.corpus_folder import corpus_manifest
 from headstart.errors import HeadstartError
+from headstart.folder import checked
+from headstart.recipe import read_yaml
 
 _DOCUMENT = ["id", "url", "source", "domain", "language", "date"]
 
@@ -129,25 +131,46 @@ def _equal(folder: Path, column: str, value: str, columns: list[str] | None = No
     return [row for table in tables for row in table.to_pylist()]
 
 
-def raw_record(corpus: Path, source: str) -> Raw:
+def raw_record(corpus: Path, source: str, within: Sequence[Path] | None = None) -> Raw:
     """The raw record that a document was made from, read again from the file that it came from.
 
     Args:
         corpus: the corpus folder.
         source: the document's, as in `crawl-00.warc.gz@48213`.
+        within: folders that alone may be read; None: wherever the corpus says.
 
     Raises:
-        HeadstartError: the file is gone, or is another one by now.
+        HeadstartError: the file is gone, is another one by now, or may not be read.
     """
-    recipe = CorpusRecipe.load(corpus / "recipe.yaml", [])
+    domains, fields = _reading_settings(corpus)
     for given in corpus_manifest(corpus)["inputs"]:
         if source != given["path"] and not source.startswith((f"{given['path']}@", f"{given['path']}:")):
             continue
+        _check_place(given["address"], within)
         (now, *_), _ = find_sources([given["address"]])
         if now.digest != given["digest"]:
             raise HeadstartError(f"{given['address']} has changed since; {source} may be gone")
         same = Source(now.address, given["path"], now.format, now.size, now.digest)
-        for record in read(Task((same,), 0, 1), recipe.domains, recipe.fields):
+        for record in read(Task((same,), 0, 1), domains, fields):
             if isinstance(record, Raw) and record.source == source:
                 return record
     raise HeadstartError(f"no input of {corpus} holds the record {source!r}; check the source")
+
+
+def _reading_settings(corpus: Path) -> tuple[dict[str, str], Fields]:
+    """How the corpus names domains and fields. The recipe is not loaded: that would run its extensions."""
+    settings = read_yaml(corpus / "recipe.yaml")[0]
+    domains, fields = (
+        checked(settings.get(name) or {}, dict[str, str], corpus / "recipe.yaml")
+        for name in ("domains", "fields")
+    )
+    return domains, fields
+
+
+def _check_place(address: str, within: Sequence[Path] | None) -> None:
+    if within is None:
+        return
+    if is_remote(address) or not any(Path(address).resolve().is_relative_to(folder) for folder in within):
+        raise HeadstartError(
+            f"{address} lies outside of the folders that may be read here; name its folder, too"
+        )

@@ -105,9 +105,9 @@ def _run(recipe: QuickstartRecipe, out: Path) -> Path:
             train_tokenizer(texts, TokenizerRecipe(vocab_size=_vocabulary(corpus)), tokenizer)
     with clock.stage("tokens", "3/6  tokens: encode the corpus"):
         if not (tokens / MANIFEST).exists():
-            encode_corpus(corpus, open_tokenizer(tokenizer), ShardRecipe(), tokens)
+            encode_corpus(corpus, open_tokenizer(tokenizer), ShardRecipe(count_stages=True), tokens)
         if not (out / "funnel.json").exists():
-            count_funnel(recipe.data, corpus, open_tokenizer(tokenizer), out / "funnel.json")
+            count_funnel(recipe.data, corpus, tokens, open_tokenizer(tokenizer), out / "funnel.json")
     with clock.stage("plan", "     plan: measure the machine, choose sizes"):
         plan = _plan(recipe, out, tasks, tokens, 60 * recipe.minutes - clock.total - REPORT_SECONDS)
     for warning in plan.warnings:

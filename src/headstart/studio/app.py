@@ -17,7 +17,7 @@ from headstart.errors import HeadstartError
 from headstart.studio.folders import Absent, Folders
 from headstart.studio.guard import Guard
 from headstart.studio.jobs import Jobs
-from headstart.studio.routes import block, export, folders, generation, jobs, masking, run, scaling
+from headstart.studio.routes import block, corpus, export, folders, generation, jobs, masking, run, scaling
 from headstart.studio.state import Studio
 from headstart.studio.worker import Superseded, Worker, WorkerGone
 
@@ -58,7 +58,7 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         openapi_url=f"{API}/openapi.json",
     )  # fmt: skip
     app.state.studio = studio
-    for routes in (folders, generation, run, jobs, scaling, masking, block, export):
+    for routes in (folders, generation, run, jobs, scaling, masking, block, corpus, export):
         app.include_router(routes.router, prefix=API)
     app.add_exception_handler(HeadstartError, _sentence)
     app.add_exception_handler(RequestValidationError, _unreadable)

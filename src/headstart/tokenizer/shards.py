@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
-from headstart.corpus_folder import DocumentRow, corpus_documents
+from headstart.corpus_folder import DocumentRow, corpus_documents, corpus_manifest
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, atomic, checked, read_manifest, write_json, write_manifest
 from headstart.progress import ProgressBar
@@ -28,6 +28,7 @@ from headstart.recipe import Recipe
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import CONFIG, DEFINITION
 from headstart.tokenizer.leaks import shares_in_training
+from headstart.tokenizer.stage_counts import StageTokens, count_stages
 
 KIND, VERSION = "tokens", 1
 SPLITS = ("train", "heldout")
@@ -54,7 +55,16 @@ class LeakFacts(TypedDict):
     tokens: int
 
 
-class TokensManifest(TypedDict):
+class CorpusOrigin(TypedDict):
+    """Which corpus a tokens folder was made from."""
+
+    corpus: NotRequired[str]
+    """Its fingerprint. Documents from elsewhere have none."""
+    stages: NotRequired[list[StageTokens]]
+    """What every stage of it held, where `count_stages` asked for it."""
+
+
+class TokensManifest(CorpusOrigin):
     """What the manifest of a tokens folder says."""
 
     tokenizer_sha256: str
@@ -86,6 +96,8 @@ class ShardRecipe(Recipe):
     heldout_overlap: float = Field(0.05, ge=0, le=1)
     """Most that a held-out document may share with the training text: the share of its tokens in runs of 20
     that stand there too. What shares more is left out of both, and counted; 1 leaves nothing out."""
+    count_stages: bool = False
+    """Also count the tokens that every stage of the corpus held, by domain, from what it removed."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "heldout_share": "val_fraction validation_split test_size val_size",
@@ -186,14 +198,25 @@ class _Writer:
 
 
 def encode_corpus(corpus: Path, tokenizer: Tokenizer, recipe: ShardRecipe, out: Path) -> TokensManifest:
-    """Encode a corpus folder into a tokens folder; see `encode`."""
-    return encode(corpus_documents(corpus, ("id", "text", "domain")), tokenizer, recipe, out)
+    """Encode a corpus folder into a tokens folder, which says of which corpus it is; see `encode`."""
+    origin = CorpusOrigin(corpus=corpus_manifest(corpus)["fingerprint"])
+    if recipe.count_stages:
+        origin["stages"] = count_stages(corpus, tokenizer)
+    documents = corpus_documents(corpus, ("id", "text", "domain"))
+    return encode(documents, tokenizer, recipe, out, origin)
 
 
 def encode(
-    documents: Iterable[DocumentRow], tokenizer: Tokenizer, recipe: ShardRecipe, out: Path
+    documents: Iterable[DocumentRow],
+    tokenizer: Tokenizer,
+    recipe: ShardRecipe,
+    out: Path,
+    origin: CorpusOrigin | None = None,
 ) -> TokensManifest:
     """Encode documents (`id`, `text`, `domain`) into a tokens folder; returns its manifest's fields.
+
+    Args:
+        origin: of which corpus they are, for the manifest.
 
     Raises:
         HeadstartError: no documents, or all of them fell on one side of the split.
@@ -236,6 +259,7 @@ def encode(
                 for split, writer in writers.items()
             },
         }
+        fields.update(origin or {})
         recipe.save(folder / "recipe.yaml")
         write_json(folder / DEFINITION, tokenizer.definition)
         if tokenizer.config:

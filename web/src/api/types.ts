@@ -1,46 +1,5 @@
-/** What the routes answer; `tests/studio/test_api_types.py` compares these with the server's schema. */
-export type Kind = 'quickstart' | 'run' | 'task' | 'model' | 'corpus' | 'tokens' | 'tokenizer' | 'vectors' | 'sweep'
-
-export interface Folder {
-  at: string
-  kind: Kind
-  modified: number
-  family: string | null
-  architecture: string | null
-  live: boolean
-}
-
-export interface State {
-  at: string
-  step: number | null
-  kind: 'snapshot' | 'checkpoint' | 'model'
-}
-
-export interface Account {
-  at: string
-  id: string | null
-  commit: string | null
-  seed: number | null
-  recipe: Record<string, unknown>
-  machine: Record<string, unknown>
-  states: State[]
-}
-
-export interface Status {
-  version: string
-  roots: string[]
-  read_only: boolean
-  time: number
-}
-
-export interface Job {
-  id: string
-  verb: string
-  command: string
-  out: string
-  started: number
-  running: boolean
-}
+/** What the views know of the server: its answers (`schema.ts`, made from it), and what frames and events hold. */
+export type { FolderAnswer as Folder, StateAnswer as State, Provenance as Account, Status, JobAnswer as Job } from './schema'
 
 export interface ModelFacts {
   family: string

@@ -8,12 +8,13 @@ from pydantic import BaseModel, Field
 
 from headstart.studio import export
 from headstart.studio.export import Asked, Reach
-from headstart.studio.routes import generation, masking, run, scaling
+from headstart.studio.routes import corpus, generation, masking, run, scaling
 from headstart.studio.state import Studio, StudioState
 
 router = APIRouter()
 
 REACH: dict[str, Reach] = {
+    "corpus": corpus.reach,
     "generation": generation.reach,
     "masking": masking.reach,
     "run": run.reach,

@@ -1,0 +1,407 @@
+/** What the studio's routes answer and take. Made by tools/api-types; a test holds it to the server. */
+
+/** A request that the view has made, and that was answered. */
+export interface AskedBefore {
+  method: string
+  path: string
+  query?: Record<string, string>
+  body?: Record<string, unknown> | null
+}
+
+/** A beam search. */
+export interface Beams {
+  at: string
+  view?: string
+  turn?: number
+  ids: number[]
+  beams?: number
+  tokens?: number
+  source?: number[] | null
+}
+
+/** A text that Python's `generate` writes. */
+export interface Continue {
+  at: string
+  view?: string
+  turn?: number
+  ids: number[]
+  settings?: Settings
+  source?: number[] | null
+}
+
+/** What a run is asked to do at its next step. */
+export interface Control {
+  at: string
+  action: 'pause' | 'resume' | 'step' | 'stop' | 'checkpoint' | 'capture' | 'scale_learning_rate' | 'set_learning_rate'
+  number?: number | null
+}
+
+/** All that the view shows at first. */
+export interface Corpus {
+  at: string
+  fingerprint: string
+  created: string
+  seconds: number
+  inputs: number
+  stages: Stage[]
+  flows: Flow[]
+  removed: Record<string, Record<string, number>>
+  skipped: Record<string, number>
+  languages: Record<string, number>
+  personal_data: Record<string, number>
+  judged: number
+  broken: number
+  rules: Rule[]
+  near: Near | null
+  mix: Mix
+  tokens: TokensAnswer[]
+}
+
+/** Which view, where it stands, and what it has. */
+export interface Export {
+  view: string
+  hash: string
+  asked: AskedBefore[]
+}
+
+/** A text with the fates of its tokens. */
+export interface Fill {
+  at: string
+  view?: string
+  turn?: number
+  ids: number[]
+  fates: number[]
+  strangers: number[]
+}
+
+/** What each stage left of a domain. */
+export interface Flow {
+  domain: string
+  stages: Stage[]
+}
+
+/** A folder that a view can show. */
+export interface FolderAnswer {
+  at: string
+  kind: 'quickstart' | 'run' | 'task' | 'model' | 'corpus' | 'tokens' | 'tokenizer' | 'vectors' | 'sweep'
+  modified: number
+  family: string | null
+  architecture: string | null
+  live: boolean
+}
+
+/** How well planted copies were found. */
+export interface Found {
+  changed: number
+  copies: number
+  found: number
+  expected: number
+  jaccard: number | null
+  false: number
+}
+
+/** A text that is sent through a layer. */
+export interface Gates {
+  at: string
+  view?: string
+  turn?: number
+  text: string
+  layer?: number
+}
+
+/** A text to choose tokens of. */
+export interface Hide {
+  at: string
+  view?: string
+  turn?: number
+  text: string
+  rate?: number
+  whole_words?: boolean
+  shares?: [number, number, number]
+  mean_span?: number
+  seed?: number
+}
+
+/** A text whose tokens are taken away in turn. */
+export interface Influence {
+  at: string
+  view?: string
+  turn?: number
+  ids: number[]
+  fates: number[]
+}
+
+/** A job, and whether it is at work. */
+export interface JobAnswer {
+  id: string
+  verb: string
+  command: string
+  out: string
+  started: number
+  running: boolean
+}
+
+/** What a run has kept to look at. */
+export interface Kept {
+  captures: number[]
+  samples: Sample[]
+}
+
+/** A law that splits compute: by a loss of both (`constants`), or by a power of compute alone. */
+export interface Law {
+  name: string
+  source: string
+  note: string
+  parameters: [number, number]
+  tokens: [number, number]
+  constants: [number, number, number, number, number] | null
+  draws: [number, number, number, number, number][]
+  power: [number, number] | null
+}
+
+/** All that the view draws. */
+export interface Laws {
+  laws: Law[]
+  models: Trained[]
+}
+
+/** The end of what a job printed. */
+export interface Log {
+  text: string
+}
+
+/** The mix as it ran, and what a reader may try beside it. */
+export interface Mix {
+  by: string
+  set: boolean
+  budget: number
+  max_repeats: number
+  bytes_per_token: number
+  repeats_decay: number
+  groups: Mixed[]
+}
+
+/** A group of the mix: what there is, what was asked for, what came of it, in bytes. */
+export interface Mixed {
+  group: string
+  share: number
+  available: number
+  chosen: number
+  repeats: number
+}
+
+/** Near duplicates of the whole corpus. */
+export interface Near {
+  similarity: number[]
+  sizes: Record<string, number>
+  pairs: Pair[]
+  recall: Found[]
+}
+
+/** A command to start: settings as on the command line, `key=value`, and options. */
+export interface NewJob {
+  verb: string
+  model?: string | null
+  out: string
+  options?: Record<string, string>
+  settings?: Record<string, string>
+}
+
+/** A near duplicate that went, and the document that stays. */
+export interface Pair {
+  gone: string
+  kept: string
+  similarity: number | null
+  difference: string[][]
+}
+
+/** A published model whose diagram can be had without its weights. */
+export interface PresetName {
+  name: string
+  family: string
+  year: number
+  parameters: number
+}
+
+/** What is known of how a folder came about. */
+export interface Provenance {
+  at: string
+  id: string | null
+  commit: string | null
+  seed: number | null
+  recipe: Record<string, unknown>
+  machine: Record<string, unknown>
+  states: StateAnswer[]
+}
+
+/** The beginning of a raw record, as text. */
+export interface RawRecord {
+  text: string
+}
+
+/** A document that went, and what of its text the rule is about. */
+export interface RemovedDocument {
+  id: string
+  url: string
+  domain: string
+  language: string
+  detail: string
+  kept: string
+  similarity: number | null
+  start: number
+  excerpt: string
+  spans: number[][]
+}
+
+/** One row of one attention map. */
+export interface Row {
+  at: string
+  view?: string
+  turn?: number
+  ids: number[]
+  name: string
+  head: number
+  place: number
+  source?: number[] | null
+}
+
+/** A rule of quality, and what it removed, alone and with others. */
+export interface Rule {
+  rule: string
+  signal: string
+  op: string
+  threshold: number
+  pages: boolean
+  meaning: string
+  fires: number
+  alone: number
+  bytes: number
+}
+
+/** What a causal model wrote at a prompt, at a step. */
+export interface Sample {
+  step: number
+  prompt: string
+  text: string
+}
+
+/** The command is in the run's control file. */
+export interface Sent {
+  sent: string
+}
+
+/** Held-out sentences of a run, which it never learned from, and its objective. */
+export interface Sentences {
+  sentences: string[]
+  tokens: string | null
+  objective: Record<string, unknown>
+}
+
+/** Settings of generation. */
+export interface Settings {
+  temperature?: number
+  top_k?: number
+  top_p?: number
+  min_p?: number
+  repetition_penalty?: number
+  seed?: number
+  max_new_tokens?: number
+}
+
+/** How many key-value heads a model is left with, to see what that costs. */
+export interface Share {
+  at: string
+  view?: string
+  turn?: number
+  run: string
+  kv_heads: number
+}
+
+/** What a stage left; None where nobody has counted. */
+export interface Stage {
+  stage: string
+  documents: number
+  bytes: number
+  words: number | null
+  tokens: number | null
+}
+
+/** One state of a model over its training. */
+export interface StateAnswer {
+  at: string
+  step: number | null
+  kind: 'snapshot' | 'checkpoint' | 'model'
+}
+
+/** The studio itself. */
+export interface Status {
+  version: string
+  roots: string[]
+  read_only: boolean
+  time: number
+}
+
+/** A text to cut into tokens. */
+export interface Text {
+  at: string
+  view?: string
+  turn?: number
+  text: string
+}
+
+/** A token among its neighbours, and the document that holds it. */
+export interface Token {
+  id: string
+  domain: string
+  shard: string
+  first: number
+  tokens: number
+  text: string
+  before: string
+  behind: string
+}
+
+/** A tokens folder that was made from this corpus. */
+export interface TokensAnswer {
+  at: string
+  splits: Record<string, number>
+}
+
+/** A forward pass. */
+export interface Trace {
+  at: string
+  view?: string
+  turn?: number
+  ids: number[]
+  prompt: number
+  source?: number[] | null
+  repetition_penalty?: number
+}
+
+/** A published model. */
+export interface Trained {
+  name: string
+  parameters: number
+  tokens: number
+  source: string
+}
+
+/** What became of a document. */
+export interface Way {
+  status: string
+  id: string
+  url: string
+  source: string
+  domain: string
+  language: string
+  date: string
+  copies: number
+  places: string[]
+  stage: string
+  rule: string
+  detail: string
+  cut: (Record<string, string | number>)[]
+  duplicates: Record<string, string>[]
+  tokens: (Record<string, string | number>)[]
+  text: string
+}
