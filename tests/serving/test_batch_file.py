@@ -1,13 +1,14 @@
 """Files of requests: answers in their order, and a batch that was stopped goes on where it was."""
 
 import json
+from itertools import count
 
 import pytest
 from served_client import SETTINGS
 
 from headstart.errors import HeadstartError
 from headstart.serving.app import Application
-from headstart.serving.batch_file import answer_batch
+from headstart.serving.batch_file import answer_batch, batch_settings
 
 REQUESTS = [
     {"custom_id": f"r{number}", "method": "POST", "url": url, "body": body}
@@ -113,3 +114,16 @@ def test_a_wrong_line_is_said_before_anything_is_asked(application, tmp_path, li
         answer_batch(application(), source, out)
     assert not out.exists()
     assert not (tmp_path / ".out.jsonl.part").exists()
+
+
+def test_a_busy_machine_gives_no_request_up(folders, tmp_path, monkeypatch):
+    """By this clock every request waits for hours before its work begins."""
+    hours = count(step=3600)
+    monkeypatch.setattr("headstart.serving.task_worker.monotonic", lambda: float(next(hours)))
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write(source, [one for one in REQUESTS if one["body"].get("model") == "sea"])
+    assert (
+        answer_batch(Application({"sea": folders["sea"]}, batch_settings("float32")), source, out).failed == 0
+    )
+    with_patience_of_a_server = Application({"sea": folders["sea"]}, SETTINGS)
+    assert answer_batch(with_patience_of_a_server, source, tmp_path / "other.jsonl").failed

@@ -32,9 +32,8 @@ def batch(
 
     try:
         from headstart.serving.app import Application
-        from headstart.serving.batch_file import answer_batch
+        from headstart.serving.batch_file import answer_batch, batch_settings
         from headstart.serving.model_store import named_folders
-        from headstart.serving.settings import ServeSettings
     except ModuleNotFoundError as error:
         raise HeadstartError(
             f"batch needs {error.name}; install it with pip install 'headstart[serve]'"
@@ -42,9 +41,7 @@ def batch(
 
     folders = named_folders([folder], model or [])
     with output_file(out, inputs=[file, *folders.values()], replace=replace) as place:
-        settings = ServeSettings(
-            precision=str(dtype_named(precision)).removeprefix("torch."), access_log=False
-        )
+        settings = batch_settings(str(dtype_named(precision)).removeprefix("torch."))
         counts = answer_batch(Application(folders, settings), file, place)
     earlier = f", {counts.kept:,} of them by an earlier call" if counts.kept else ""
     typer.echo(f"{counts.requests:,} requests answered{earlier}; {counts.failed:,} are errors: {out}")

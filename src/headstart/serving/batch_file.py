@@ -8,6 +8,7 @@ requests.
 """
 
 import asyncio
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,16 @@ from headstart.errors import HeadstartError
 from headstart.folder import atomic, fingerprint
 from headstart.progress import ProgressBar
 from headstart.serving.app import Application
+from headstart.serving.settings import Limits, ServeSettings
 
 AT_ONCE = 64
 """Requests that are being answered."""
+
+
+def batch_settings(precision: str) -> ServeSettings:
+    """A server's settings but for its patience: nobody waits for one answer of a file, so that a busy machine
+    gives none of them up."""
+    return ServeSettings(precision=precision, access_log=False, limits=Limits(queue_seconds=math.inf))
 
 
 class BatchLine(BaseModel):
