@@ -24,6 +24,7 @@ PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
 VIEWS = {
     "home": "", "generation": "?at=run", "run": "?at=run", "scaling": "?c=21", "masking": "?at=masked",
     "block": "?at=run", "corpus": "?at=corpus&name=short",
+    "meaning": "?at=1:headstart-mini&corpus=none&word=spring",
 }  # fmt: skip
 READY = {
     "home": ".groups li",
@@ -33,6 +34,7 @@ READY = {
     "masking": ".slots li",
     "block": ".box",
     "corpus": "[data-way]",
+    "meaning": "svg circle",
 }
 
 
@@ -269,6 +271,31 @@ def test_the_stages_are_walked_and_a_document_followed_by_keys(page, address) ->
     page.wait_for_selector("[data-token]", timeout=20_000)
     assert page.locator("[data-way] .fate.kept").count()
     assert not page.locator("main script").count()
+
+
+def test_how_far_meanings_lie_apart_is_what_python_says(page, address) -> None:
+    """On the model that comes with headstart, with sentences of the page; by keys alone."""
+    go(page, address, "meaning")
+    said = page.locator("[data-summary]").text_content()
+    found = re.search(r"two of them lie ([\d.]+) apart", said)
+    assert found, said
+    assert float(found[1]) == pytest.approx(float(printed(page)), rel=0.03)
+    page.locator("[data-layer]").focus()
+    page.keyboard.press("Home")
+    until(page, "document.querySelector('[data-summary]').textContent.includes('In the embedding')")
+    places = page.locator("svg circle").evaluate_all(
+        "all => new Set(all.map(one => one.getAttribute('cx'))).size"
+    )
+    assert places == 1
+    page.keyboard.press("End")
+    page.locator("[role=application]").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".sentence mark")
+    count = page.locator("svg circle").count()
+    page.locator("[data-own]").fill("A rusty spring lay on the bench.")
+    page.keyboard.press("Enter")
+    until(page, f"document.querySelectorAll('svg circle').length == {count + 1}")
+    assert page.locator("circle.own").count() == 1
 
 
 def test_a_living_run_grows_and_is_steered(page, address, studio_root) -> None:

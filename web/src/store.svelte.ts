@@ -27,6 +27,12 @@ class Store {
     }
   }
 
+  /** The folder of an address on the disk: of roots after the first the number stands before it. */
+  path(at: string): string {
+    const [, number, inside] = /^(?:(\d+):)?(.*)$/.exec(at)!
+    return `${this.status?.roots[Number(number ?? 0)] ?? '.'}/${inside}`
+  }
+
   turn(): void {
     const order = ['auto', 'light', 'dark'] as const
     this.theme = order[(order.indexOf(this.theme) + 1) % 3]

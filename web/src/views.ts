@@ -36,6 +36,10 @@ export const VIEWS: View[] = [
     takes: (folder) => folder.family !== null && ['run', 'model'].includes(folder.kind), load: () => import('./views/masking/View.svelte'),
   },
   {
+    path: 'meaning', title: 'Meaning', key: 'v', group: 'model', about: 'a word in its sentences against its static vector, layer by layer and over training',
+    takes: (folder) => folder.family !== null && ['run', 'model'].includes(folder.kind), load: () => import('./views/meaning/View.svelte'),
+  },
+  {
     path: 'block', title: 'The block', key: 'b', group: 'model', about: 'any model as a diagram: shapes, parameters, operations, and shared heads done to your own',
     takes: (folder) => folder.family !== null && ['run', 'model', 'task'].includes(folder.kind), load: () => import('./views/block/View.svelte'),
   },

@@ -14,10 +14,22 @@ from starlette.staticfiles import StaticFiles
 
 from headstart import __version__
 from headstart.errors import HeadstartError
+from headstart.interchange.box import BOX
 from headstart.studio.folders import Absent, Folders
 from headstart.studio.guard import Guard
 from headstart.studio.jobs import Jobs
-from headstart.studio.routes import block, corpus, export, folders, generation, jobs, masking, run, scaling
+from headstart.studio.routes import (
+    block,
+    corpus,
+    export,
+    folders,
+    generation,
+    jobs,
+    masking,
+    meaning,
+    run,
+    scaling,
+)
 from headstart.studio.state import Studio
 from headstart.studio.worker import Superseded, Worker, WorkerGone
 
@@ -45,7 +57,7 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
     Raises:
         HeadstartError: a root is no folder.
     """
-    known = Folders(roots)
+    known = Folders([*roots, BOX])
     studio = Studio(known, Worker(known.roots, options.memory), Jobs(known.roots[0]), options.read_only)
 
     @asynccontextmanager
@@ -58,7 +70,7 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         openapi_url=f"{API}/openapi.json",
     )  # fmt: skip
     app.state.studio = studio
-    for routes in (folders, generation, run, jobs, scaling, masking, block, corpus, export):
+    for routes in (folders, generation, run, jobs, scaling, masking, block, corpus, meaning, export):
         app.include_router(routes.router, prefix=API)
     app.add_exception_handler(HeadstartError, _sentence)
     app.add_exception_handler(RequestValidationError, _unreadable)

@@ -170,6 +170,16 @@ export interface Log {
   text: string
 }
 
+/** A word, where its sentences come from, and the states of a model that read them. */
+export interface Meaning {
+  states: string[]
+  word: string
+  corpus?: string
+  own?: string[]
+  most?: number
+  seed?: number
+}
+
 /** The mix as it ran, and what a reader may try beside it. */
 export interface Mix {
   by: string

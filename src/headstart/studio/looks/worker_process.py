@@ -13,7 +13,7 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel
 from headstart.studio.frames import encode
-from headstart.studio.looks import block, generation, masking
+from headstart.studio.looks import block, generation, masking, meaning
 from headstart.training.restore import open_any
 
 Looked = tuple[dict[str, Any], dict[str, np.ndarray]]
@@ -31,6 +31,7 @@ LOOKS: dict[str, Callable[..., Looked]] = {
     "weight": block.weight,
     "gates": block.gates,
     "share_heads": block.share_heads,
+    "vectors": meaning.vectors,
 }
 WITHOUT_MODEL: dict[str, Callable[..., Looked]] = {"preset": block.preset}
 
