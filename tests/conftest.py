@@ -20,7 +20,7 @@ BOOKS = Path(__file__).parent.parent / "samples" / "books"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The file that takes longest comes first, so that no worker is alone with it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_quickstart.py")
+    items.sort(key=lambda item: not item.path.name.startswith("test_quickstart"))
 
 
 @pytest.fixture(scope="session")
