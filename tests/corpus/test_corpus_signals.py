@@ -1,11 +1,12 @@
 """Signals and rules on texts with known answers."""
 
 import math
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headstart.corpus.filters.rules import parse_rule
@@ -174,6 +175,7 @@ def test_tokens_cover_everything_but_space(text: str) -> None:
 
 @given(st.text(alphabet="abc XYZ.,!\n", max_size=80))
 def test_digest_ignores_case_spaces_and_punctuation(text: str) -> None:
+    assume(not re.search(r"(?<![a-zA-Z])![a-zA-Z]", text))  # `!x` is a negation, see test_same_text.py
     loud = text.upper().replace(" ", " \n ").replace(".", " ; ").replace(",", "-").replace("!", "?")
     if split_words(text).hashes.size:
         assert split_words(text).digest() == split_words(loud).digest()
