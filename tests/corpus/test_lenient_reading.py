@@ -139,6 +139,18 @@ def test_values_are_cut_wherever_the_chunks_end(
     assert [json.loads(one) for one in values_in(chunks, 1 << 20)] == json.loads(content)
 
 
+@pytest.mark.parametrize("damaged", ["{", '{"text": "x",', '{"a": {', '{"text": "it', '{"text": "it"'])
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_damaged_line_costs_itself_alone_wherever_it_stands(
+    tmp_path: Path, damaged: str, place: int
+) -> None:
+    lines = ['{"text": "one"}', '{"text": "two"}', '{"text": "three"}']
+    lines.insert(place, damaged)
+    found = records(tmp_path, "rows.jsonl", "\n".join(lines).encode())
+    assert [one.text for one in found if isinstance(one, Raw)] == ["one", "two", "three"]
+    assert len(found) == 4
+
+
 def test_a_value_that_is_too_long_costs_itself_alone() -> None:
     chunks = [b'[{"a": "', b"x" * 3000, b'"}, {"b": [', b"1, " * 900, b"1]}, {", b'"c": 1}, {"d":']
     assert list(values_in(chunks, 100)) == ["value too long", "value too long", b'{"c": 1}', b'{"d":']

@@ -67,10 +67,12 @@ def _has_no_value_a_line(address: str) -> bool:
     beginning = decode(_beginning(address)[:4096])[0].lstrip("\ufeff \t\r\n")
     if beginning.startswith("["):
         return True
-    first = beginning.partition("\n")[0].strip()
-    return first == "{" or (
-        first.startswith("{") and first.endswith((",", "[", "{", ":")) and "}," not in first
-    )
+    first, _, rest = beginning.partition("\n")
+    first = first.strip()
+    if not first.startswith("{") or "}," in first:
+        return False
+    # Behind `{` and `,` comes the name of a field; where a row comes, the first line is but damaged.
+    return first.endswith(("[", ":")) or (first.endswith(("{", ",")) and rest.lstrip()[:1] in ('"', "}"))
 
 
 def _values_by_number(source: Source, part: int, parts: int) -> Iterator[tuple[str, bytes | str]]:
