@@ -222,3 +222,17 @@ def test_a_rule_may_judge_what_all_arms_give_together(toy) -> None:
 def test_stages_have_versions() -> None:
     assert set(running._STAGES) == set(running.STAGE_VERSION)
     assert conducting.RUNS == "runs"
+
+
+def test_a_claim_that_this_text_cannot_bear_is_no_hindrance_to_another(toy) -> None:
+    """Others are registered early where they can be; one that wants another form of data is left alone."""
+
+    def refuse(bench):
+        raise HeadstartError("give a folder that holds two at least")
+
+    other = replace(toy.experiment, claim=replace(toy.experiment.claim, id="T2"), arms=refuse)
+    (result,) = conduct(toy.laboratory, [toy.experiment], [toy.experiment, other], "")
+    assert result["verdict"] == "supported"
+    assert not toy.laboratory.registrations.of("T2", "quick")
+    with pytest.raises(HeadstartError, match="two at least"):
+        conduct(toy.laboratory, [other], [], "")

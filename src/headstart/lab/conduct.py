@@ -92,9 +92,18 @@ class Laboratory:
     def register(self, chosen: Sequence[Experiment], others: Sequence[Experiment], why: str) -> None:
         """Register what is to be run, and whatever else has no registration yet: rules are then older than
         runs that claims share."""
-        fresh = [one for one in others if not self.registrations.of(one.id, self.level)]
-        self.registrations.add([self.intent(one) for one in fresh if not self._has_runs(one)])
+        self.registrations.add([intent for one in others if (intent := self._early_intent(one)) is not None])
         self.registrations.add([self.intent(one) for one in chosen], why)
+
+    def _early_intent(self, experiment: Experiment) -> Intent | None:
+        """The intent of an experiment that nobody asked for; None where it is registered, has runs, or cannot
+        be made from this text."""
+        if self.registrations.of(experiment.id, self.level):
+            return None
+        try:
+            return None if self._has_runs(experiment) else self.intent(experiment)
+        except HeadstartError:
+            return None
 
     def intent(self, experiment: Experiment) -> Intent:
         """What a registration says."""
