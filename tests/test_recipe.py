@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 
 from headstart.errors import HeadstartError
-from headstart.recipe import Recipe
+from headstart.recipe import Recipe, read_yaml
 
 
 class Rule(Recipe):
@@ -129,3 +129,10 @@ def test_round_trip(tmp_path) -> None:
 def test_values_are_fixed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Run.load(None, ["tokens=a"]).steps = 3
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path) -> None:
+    """YAML's reader would take the last one without a word."""
+    (tmp_path / "recipe.yaml").write_text("steps: 1\nmodel:\n  layers: 2\n  layers: 3\n")
+    with pytest.raises(HeadstartError, match="line 4: 'layers' stands in line 3 already"):
+        read_yaml(tmp_path / "recipe.yaml")

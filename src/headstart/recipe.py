@@ -128,7 +128,7 @@ def read_yaml(path: Path) -> tuple[JSONObject, dict[Location, int]]:
             f"recipe {path} must be a list of `key: value` lines, not a {type(values).__name__}"
         )
     lines: dict[Location, int] = {}
-    _collect_lines(node, (), lines)
+    _collect_lines(node, (), lines, path)
     return values, lines
 
 
@@ -145,15 +145,25 @@ def _size(node: yaml.Node, known: dict[int, float]) -> float:
     return known[id(node)]
 
 
-def _collect_lines(node: yaml.Node | None, location: Location, lines: dict[Location, int]) -> None:
+def _collect_lines(
+    node: yaml.Node | None, location: Location, lines: dict[Location, int], path: Path
+) -> None:
     if isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
         for key, value in node.value:
-            lines[(*location, key.value)] = key.start_mark.line + 1
-            _collect_lines(value, (*location, key.value), lines)
+            line = key.start_mark.line + 1
+            if key.value in first:
+                raise HeadstartError(
+                    f"recipe {path} line {line}: {key.value!r} stands in line {first[key.value]} already; "
+                    "leave one of them"
+                )
+            first[key.value] = line
+            lines[(*location, key.value)] = line
+            _collect_lines(value, (*location, key.value), lines, path)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             lines[(*location, index)] = value.start_mark.line + 1
-            _collect_lines(value, (*location, index), lines)
+            _collect_lines(value, (*location, index), lines, path)
 
 
 def _named(
