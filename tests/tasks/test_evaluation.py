@@ -224,6 +224,12 @@ def test_every_verb_takes_a_checkpoint_and_says_so(run, tmp_path, verb):
     assert refused.get(verb, "None") in str(done.exception)
 
 
+def test_a_second_model_is_not_passed_over_in_silence(run, tmp_path):
+    (tmp_path / "text.txt").write_text("It was a dark night.\n")
+    with pytest.raises(HeadstartError, match="--beside compares task models on labelled data, and text:"):
+        evaluate(load_any(run), f"text:{tmp_path / 'text.txt'}", EvaluationSettings(beside=(run,)))
+
+
 def test_what_a_folder_names_stays_within(run, tmp_path):
     """A checkpoint names its tokens; whoever serves a folder opens nothing outside of it."""
     last = run / "checkpoints" / "step-6"

@@ -67,6 +67,11 @@ def evaluate(loaded: LoadedModel, on: str, settings: EvaluationSettings | None =
         raise HeadstartError(
             f"several numbers of shots are for prompting with labelled data, and {on} is not"
         )
+    if settings.beside and (what != "labels" or task_of(loaded) is None):
+        raise HeadstartError(
+            f"--beside compares task models on labelled data, and {on} asks for something else; measure "
+            f"{settings.beside[0]} by itself and compare the figures"
+        )
     shots = settings.shots[0]
     if what == "labels" and task_of(loaded) is None:
         result = evaluate_prompted(
