@@ -14,7 +14,10 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = {one.name: one for one in map(Requirement, PROJECT["dependencies"])}
-FOREIGN = {"src/headstart/corpus/text/lid.176.ftz"}
+FOREIGN = {
+    "src/headstart/corpus/text/lid.176.ftz",
+    "src/headstart/corpus/filters/fineweb2_thresholds.json.gz",
+}
 """Files of the package that others made."""
 OWN = {".py", ".css", ".js", ".cpp", ".html", ".svg", ".json", ".yaml", ".typed"}
 """How files end that headstart's authors wrote."""

@@ -205,7 +205,13 @@ def test_int8_rounds_rows_of_weights_and_nothing_else(config):
                 part.weight.copy_((part.weight / scale).round() * scale)
     ids = some_ids(8, config.vocab_size)
     ours, theirs = compiled_logits(model, ids, 4, torch.int8), model_logits(rounded, ids, 4)
-    assert (ours - theirs).abs().max() <= 2e-5 * theirs.abs().max()
+    rounded.double()
+    rounded.dtype = torch.float64
+    with torch.no_grad():
+        exact = rounded.logits(rounded(torch.tensor([ids])))[0, -len(ours) :]
+    # Some random shapes multiply rounding: there torch itself is as far from what the weights say.
+    rounding = (theirs - exact).abs().max()
+    assert (ours - exact).abs().max() <= max(2e-5 * exact.abs().max(), 4 * rounding)
 
 
 @pytest.mark.usefixtures("compiler")
