@@ -82,6 +82,30 @@ def test_held_out_scores_are_of_heads_that_have_not_seen_the_example(places):
     assert abs(own[1] - own[0]) > 2 * abs(float(path.held_out[-1][1] - path.held_out[-1][0]))
 
 
+def test_networks_that_are_compared_share_one_path(places):
+    """It is fitted once to equal examples and anew to others; what learns beside it changes none of it."""
+    path = counted_path(places, 0)
+    weights, held_out = path.head.weights.copy(), [one.clone() for one in path.held_out]
+    assert counted_path(replace(places, inputs=list(places.inputs)), 0) is path
+    assert counted_path(places, 1) is not path
+    turned = replace(places, targets=places.targets[1:] + places.targets[:1])
+    assert counted_path(turned, 0) is not path
+    path.head.changed(0.5, np.ones(len(places.labels)))
+    assert np.array_equal(path.head.weights, weights)
+    assert all(map(torch.equal, path.held_out, held_out))
+
+
+def test_learning_beside_a_path_leaves_it_as_it_was(encoder, places):
+    path = counted_path(places, 0)
+    weights, bias = path.head.weights.copy(), path.head.bias.copy()
+    held_out = [one.clone() for one in path.held_out]
+    for _ in range(2):
+        finetune(encoder, places, FinetuneRecipe(epochs=1), 0)
+    assert np.array_equal(path.head.weights, weights)
+    assert np.array_equal(path.head.bias, bias)
+    assert all(map(torch.equal, path.held_out, held_out))
+
+
 def test_words_that_tell_nothing_are_left_out(places):
     mixed = np.random.default_rng(0).permutation(places.targets).tolist()
     assert counted_path(replace(places, targets=mixed), 0) is None

@@ -4,7 +4,7 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import orjson
 import torch
@@ -18,7 +18,7 @@ from headstart.tasks.data.dataset import find_tasks
 from headstart.tasks.data.splitting import sample_labels
 from headstart.tasks.examples import TaskData
 from headstart.tasks.finetuning.finetune import finetune
-from headstart.tasks.finetuning.learning_curve import known_systems, run_point
+from headstart.tasks.finetuning.learning_curve import SystemName, known_systems, run_point
 from headstart.workers import available_cores, worker_pool
 
 POINTS = "head_start.jsonl"
@@ -38,28 +38,30 @@ def shorten_test(task: TaskData, most: int) -> TaskData:
     return replace(task, test=sample_labels(task.test, most, 0)) if len(task.test) > most else task
 
 
-def _point(
-    task: str, labels: int | None, system: Any, seed: int, encoder: Path, plan: Plan
-) -> HeadStartPoint:
-    recipe = plan.finetune
-    if system == "foundation":  # the plan's rate is for its own narrow encoder
-        recipe = recipe.model_copy(update={"learning_rate": None})
-    found = run_point(encoder, _TASKS[task], labels, system, seed, recipe, plan.encoder.precision)
-    return cast(HeadStartPoint, found)
+def _fit_systems(
+    task: str, labels: int | None, seed: int, systems: list[SystemName], encoder: Path, plan: Plan
+) -> list[HeadStartPoint]:
+    """The points of several systems on the same examples: counted words are fitted once for all of them."""
+    found = []
+    for system in systems:
+        recipe = plan.finetune
+        if system == "foundation":  # the plan's rate is for its own narrow encoder
+            recipe = recipe.model_copy(update={"learning_rate": None})
+        point = run_point(encoder, _TASKS[task], labels, system, seed, recipe, plan.encoder.precision)
+        found.append(cast(HeadStartPoint, point | {"asked": labels}))
+    return found
 
 
 def fit_points(labels: Path, tasks: list[TaskData], plan: Plan, encoder: Path, path: Path, seed: int) -> None:
     """Fit every system at every number of labels and seed; finished points are kept in `path`."""
-    wanted = [
-        (task.name, count, system, one)
-        for task in tasks
-        for count in _counts(task, plan)
-        for system in known_systems()
-        for one in plan.seeds
-    ]
     done = {(p["task"], p["asked"], p["system"], p["seed"]) for p in read_points(path)}
-    wanted = [key for key in wanted if key not in done]
-    wanted.sort(key=lambda key: -(key[1] or 10**9))  # long ones first, so that no core idles at the end
+    wanted = []
+    for task in tasks:
+        for count in _counts(task, plan):
+            for one in plan.seeds:
+                left = [name for name in known_systems() if (task.name, count, name, one) not in done]
+                wanted += [(task.name, count, one, left)] if left else []
+    wanted.sort(key=lambda job: -(job[1] or 10**9))  # long ones first, so that no core idles at the end
     if not wanted:
         return
     workers = min(available_cores(), len(wanted))
@@ -67,17 +69,16 @@ def fit_points(labels: Path, tasks: list[TaskData], plan: Plan, encoder: Path, p
     with (
         worker_pool(workers, __name__, _prepare_worker, setup) as pool,
         path.open("ab") as file,
-        ProgressBar("fine-tune", len(wanted), "fits") as bar,
+        ProgressBar("fine-tune", sum(len(job[3]) for job in wanted), "fits") as bar,
     ):
-        futures = {pool.submit(_point, *key, encoder, plan): key for key in wanted}
         try:
-            for future in as_completed(futures):
-                point = future.result() | {"asked": futures[future][1]}
-                file.write(orjson.dumps(point) + b"\n")
+            for future in as_completed([pool.submit(_fit_systems, *job, encoder, plan) for job in wanted]):
+                points = future.result()
+                file.write(b"".join(orjson.dumps(point) + b"\n" for point in points))
                 file.flush()
-                bar.advance(
-                    1, f"{point['task']} {point['labels']} labels {point['system']} {point['score']:.3f}"
-                )
+                best = max(points, key=lambda point: point["score"])
+                said = f"{best['task']} {best['labels']} labels: {best['system']} {best['score']:.3f}"
+                bar.advance(len(points), said)
         except BrokenProcessPool:
             raise HeadstartError(
                 "a fine-tuning process was ended from outside, perhaps for lack of memory; start the same "

@@ -12,8 +12,10 @@ that turns out to be worth little takes nothing of it along. docs/research-log.m
 what was measured.
 """
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,8 @@ from headstart.tasks.kinds.kind import Scored
 from headstart.tasks.predictor import Predictor
 
 FOLDS = 5
+KEPT = 2
+"""Paths: of all examples, and of those from which the trial learns."""
 LEAST_EXAMPLES = 24
 """With fewer there is nothing to cross-validate."""
 MARGIN = 0.02
@@ -52,8 +56,27 @@ class CountedPath:
     """Of each training example `[labels]`, or of its words `[words, labels]`."""
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What a path is fitted to; equal where every example and the seed are."""
+
+    digest: bytes
+    train: Examples = field(compare=False)
+    seed: int = field(compare=False)
+
+
 def counted_path(train: Examples, seed: int) -> CountedPath | None:
-    """Fit the path; None where the examples are too few, or counts tell nothing of those held out."""
+    """Fit the path; None where the examples are too few, or counts tell nothing of those held out.
+
+    It depends on no network, and takes longer than a small one. So the last paths are kept: whoever compares
+    several networks on the same examples waits for them once.
+    """
+    return _fit(_Given(hashlib.sha256(repr((train, seed)).encode()).digest(), train, seed))
+
+
+@lru_cache(maxsize=KEPT)
+def _fit(given: _Given) -> CountedPath | None:
+    train, seed = given.train, given.seed
     if train.task not in TASKS or train.in_words or len(train) < LEAST_EXAMPLES:
         return None
     labels = train.labels
