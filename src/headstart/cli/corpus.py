@@ -8,7 +8,7 @@ import orjson
 import typer
 from typer.core import TyperGroup
 
-from headstart.cli.options import Replace
+from headstart.cli.options import AsJSON, RecipeFile, Replace
 from headstart.cli.settings import command_with_settings, settings_option
 from headstart.console import Console, Table
 from headstart.errors import HeadstartError
@@ -54,12 +54,7 @@ def build(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The corpus folder to write.")],
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
-        ),
-    ] = None,
+    recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("corpus")] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; as many as there are cores by default.")
@@ -68,7 +63,7 @@ def build(
         str, typer.Option("--engine", help="Where it runs: local, ray (a Ray cluster), slurm (job arrays).")
     ] = "local",
     replace: Replace = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Read raw text, clean it, remove duplicates, mix it, and say what became of every document."""
     from headstart.corpus import CorpusRecipe
@@ -171,7 +166,7 @@ def trace(
     ] = None,
     split: Annotated[str, typer.Option("--split", help="Of the token: train or heldout.")] = "train",
     raw: Annotated[bool, typer.Option("--raw", help="Print the raw record, read again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Say where a document or a token comes from, and what became of it."""
     from headstart.corpus.trace import raw_record
@@ -244,7 +239,7 @@ def train_extractor(
         ),
     ] = True,
     replace: Replace = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Train the classifier of a page's lines on pages whose main text is known."""
     from headstart.corpus.extract.page import TRAINED

@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from headstart.cli.options import Replace
+from headstart.cli.options import AsJSON, DryRun, RecipeFile, Replace
 from headstart.cli.pretrain import show_cost
 from headstart.cli.settings import settings_option
 
@@ -32,18 +32,11 @@ def distill(
         Path | None,
         typer.Option("--out", help="The run folder, with `model` in it; one that exists goes on."),
     ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
-        ),
-    ] = None,
+    recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("distill")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the run would cost, and write nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     replace: Replace = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Train a small model beside a teacher, or read a static one out of it; a stopped run goes on."""
     from headstart.errors import HeadstartError

@@ -7,7 +7,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from headstart.cli.options import Replace
+from headstart.cli.options import AsJSON, Replace
 
 
 class Format(StrEnum):
@@ -44,7 +44,7 @@ def export(
     to_hub: Annotated[
         str | None, typer.Option("--push", help="Also hand the folder in on the hub, as org/name.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Write a model for other tools; it is read again and its outputs compared before it counts."""
     from headstart.errors import HeadstartError

@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from headstart.cli.options import Replace, data_path
+from headstart.cli.options import AsJSON, RecipeFile, Replace, data_path
 from headstart.cli.settings import settings_option
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
@@ -90,15 +90,10 @@ def finetune(
         typer.Option("--from-scratch", help="Start from random weights, to see what pre-training is worth."),
     ] = False,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
-        ),
-    ] = None,
+    recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("finetune")] = False,
     replace: Replace = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Fine-tune a pre-trained model on labelled data and score it, with counted words beside it."""
     from headstart.cli.predict import roles

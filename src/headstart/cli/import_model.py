@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from headstart.cli.options import Replace
+from headstart.cli.options import AsJSON, Replace
 
 
 def import_model(
@@ -20,7 +20,7 @@ def import_model(
         typer.Option("--check", help="Say what of it is understood, ignored and unsupported; write nothing."),
     ] = False,
     replace: Replace = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Read a Hugging Face folder or a GGUF file and write it as a checked model folder."""
     from headstart.errors import HeadstartError

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import orjson
 import typer
 
+from headstart.cli.options import AsJSON
 from headstart.console import Console, Table
 from headstart.errors import HeadstartError, nearest
 
@@ -52,7 +53,7 @@ def models(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Families or models; none: everything.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJSON = False,
     folders: Annotated[
         bool, typer.Option("--folders", help="Print which folders of the hub are read, as Markdown.")
     ] = False,

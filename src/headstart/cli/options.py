@@ -9,6 +9,13 @@ Replace = Annotated[
     bool, typer.Option("--replace", help="Delete what is there already, having said what that is.")
 ]
 
+RecipeFile = Annotated[
+    Path | None,
+    typer.Option("--recipe", help="A YAML file of settings, or the name of one that comes with headstart."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the run would cost, and write nothing.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
 
 def data_path(text: str) -> Path:
     """A path to labelled data, for options that also take `hf://datasets/...`; what is there is fetched."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from headstart.cli.options import Replace
+from headstart.cli.options import AsJSON, DryRun, RecipeFile, Replace
 from headstart.cli.settings import settings_option
 
 if TYPE_CHECKING:
@@ -25,18 +25,11 @@ def pretrain(
         Path | None,
         typer.Option("--out", help="The run folder; one that exists goes on where it stopped."),
     ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe", help="A YAML file of settings, or the name of one that comes with headstart."
-        ),
-    ] = None,
+    recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("pretrain")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the run would cost, and write nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     replace: Replace = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Pre-train a model from random weights; interrupted runs go on exactly.
 

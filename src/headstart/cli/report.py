@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli.options import AsJSON
+
 
 def report(
     folder: Annotated[Path, typer.Argument(help="The --out folder of a quickstart.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Collect the figures of a quickstart folder into report.json and report.html."""
     from headstart.quickstart.collect import collect

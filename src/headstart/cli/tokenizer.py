@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from headstart.cli.options import Replace
+from headstart.cli.options import RecipeFile, Replace
 from headstart.cli.settings import command_with_settings, settings_option
 
 if TYPE_CHECKING:
@@ -19,10 +19,6 @@ tokenizer = typer.Typer(
 )
 
 Corpus = Annotated[Path, typer.Argument(help="A corpus folder.")]
-Recipe = Annotated[
-    Path | None,
-    typer.Option("--recipe", help="A YAML file of settings, or the name of one that headstart brings."),
-]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings.")]
 WORTH_SAYING = 0.005  # of unknown tokens
 
@@ -34,7 +30,7 @@ def train(
     corpus: Corpus,
     out: Annotated[Path, typer.Option("--out", help="The tokenizer folder to write.")],
     overrides: Overrides = None,
-    recipe: Recipe = None,
+    recipe: RecipeFile = None,
     replace: Replace = False,
     list_settings: Annotated[bool, settings_option("tokenizer train")] = False,
     as_json: Json = False,
@@ -67,7 +63,7 @@ def encode(
     tokenizer_folder: Annotated[Path, typer.Option("--tokenizer", help="A tokenizer folder.")],
     out: Annotated[Path, typer.Option("--out", help="The tokens folder to write.")],
     overrides: Overrides = None,
-    recipe: Recipe = None,
+    recipe: RecipeFile = None,
     replace: Replace = False,
     list_settings: Annotated[bool, settings_option("tokenizer encode")] = False,
     as_json: Json = False,
