@@ -11,7 +11,7 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import COUNTED_FILE, load_model
 from headstart.interchange.transfer import export_model
 from headstart.tasks.baselines.word_counts import CountedClassifier
-from headstart.tasks.counted_words import BUCKETS, CountedWords, features
+from headstart.tasks.counted_words import BUCKETS, CountedWords, Counts, features
 from headstart.tasks.examples import Examples
 from headstart.tasks.finetuning.counted_path import counted_path, network_share
 from headstart.tasks.finetuning.finetune import finetune
@@ -80,6 +80,21 @@ def test_held_out_scores_are_of_heads_that_have_not_seen_the_example(places):
     path = counted_path(train, 0)
     own = path.head.scores(odd)[0]
     assert abs(own[1] - own[0]) > 2 * abs(float(path.held_out[-1][1] - path.held_out[-1][0]))
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_counts_of_all_serve_every_part(places, speech, task):
+    """A head that is fitted to rows counted before is the one that counts by itself."""
+    given = places if task == "classification" else speech
+    part_of = range(0, len(given), 3)
+    sizes = [len(its) if task == "tagging" else 1 for its in given.targets]
+    ends = np.cumsum(sizes)
+    rows = np.concatenate([np.arange(ends[place] - sizes[place], ends[place]) for place in part_of])
+    alone = CountedWords.fit(given.subset(part_of), given.labels)
+    part = CountedWords.fit(given.subset(part_of), given.labels, Counts.of(given).part(rows))
+    assert np.array_equal(part.columns, alone.columns)
+    assert np.array_equal(part.weights, alone.weights)
+    assert np.array_equal(part.scores_of(Counts.of(given).rows), alone.scores(given.inputs))
 
 
 def test_networks_that_are_compared_share_one_path(places):

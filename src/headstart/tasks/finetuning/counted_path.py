@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headstart.tasks.counted_words import CountedWords
+from headstart.tasks.counted_words import CountedWords, Counts
 from headstart.tasks.data.splitting import folds
 from headstart.tasks.examples import Examples, flatten
 from headstart.tasks.kinds.kind import Scored
@@ -82,6 +82,7 @@ def _fit(given: _Given) -> CountedPath | None:
     labels = train.labels
     sizes = [len(its) if train.task == "tagging" else 1 for its in train.targets]
     ends = np.cumsum(sizes)
+    counts = Counts.of(train)
     scores = np.zeros((int(ends[-1]), max(1, len(labels))), np.float32)
     for held in folds(train, FOLDS, seed):
         asked = set(held)
@@ -89,13 +90,16 @@ def _fit(given: _Given) -> CountedPath | None:
         if train.task in ("classification", "tagging") and len(learned.occurring) < 2:
             return None
         rows = np.concatenate([np.arange(ends[place] - sizes[place], ends[place]) for place in held])
-        answers = CountedWords.fit(learned, labels).scores([train.inputs[place] for place in held])
+        rest = np.ones(len(scores), bool)
+        rest[rows] = False
+        fold = CountedWords.fit(learned, labels, counts.part(np.flatnonzero(rest)))
+        answers = fold.scores_of(counts.part(rows).rows)
         scores[rows] = answers - answers.mean(0)
     scale, bias, told = _weigh(train, scores)
     if told < MARGIN:
         return None
-    head = CountedWords.fit(train)
-    head = head.changed(scale, bias - scale * head.scores(train.inputs).mean(0))
+    head = CountedWords.fit(train, counts=counts)
+    head = head.changed(scale, bias - scale * head.scores_of(counts.rows).mean(0))
     held_out = torch.from_numpy(scale * scores + bias).split(sizes)
     whole = train.task != "tagging"
     return CountedPath(head, told, [each[0] if whole else each for each in held_out])
