@@ -46,11 +46,17 @@ def plane(clouds: np.ndarray) -> tuple[np.ndarray, float]:
 def groups(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     """The group `[N]` of each vector `[N, D]`: k-means on unit vectors, with the k of the best silhouette
     (Rousseeuw 1987), or one group where none is clear."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import silhouette_score
+
     units, apart = unit(vectors), distances(vectors)
+    np.fill_diagonal(apart, 0)
     best, chosen = CLEAR, np.zeros(len(vectors), np.int64)
     for k in range(2, min(GROUPS, len(vectors) // 5) + 1):
-        labels = _k_means(units, k, np.random.default_rng(seed))
-        value = _silhouette(apart, labels)
+        labels = KMeans(k, n_init=10, random_state=seed).fit(units).labels_
+        if len(np.unique(labels)) < 2:  # all are one point
+            break
+        value = float(silhouette_score(apart, labels, metric="precomputed"))
         if value > best:
             best, chosen = value, labels
     order = np.argsort(-np.bincount(chosen), kind="stable")
@@ -80,42 +86,3 @@ def telling(texts: Sequence[Sequence[str]], labels: Sequence[int], count: int = 
             scores[word] = (left - right) / math.sqrt(1 / (here + prior) + 1 / (there + prior))
         found.append(sorted(scores, key=lambda word: (-scores[word], word))[:count])
     return found
-
-
-def _k_means(units: np.ndarray, k: int, random: np.random.Generator) -> np.ndarray:
-    """Ten starts of Lloyd's algorithm from k-means++ (Arthur and Vassilvitskii 2007), the tightest kept."""
-    best, chosen = math.inf, np.zeros(len(units), np.int64)
-    for _ in range(10):
-        middles = units[[random.integers(len(units))]]
-        while len(middles) < k:
-            far = np.maximum(((units[:, None] - middles) ** 2).sum(-1).min(1), 1e-12)
-            middles = np.append(middles, units[[random.choice(len(units), p=far / far.sum())]], 0)
-        labels = np.full(len(units), -1)
-        for _ in range(50):
-            nearest = ((units[:, None] - middles) ** 2).sum(-1).argmin(1)
-            if np.array_equal(nearest, labels):
-                break
-            labels = nearest
-            middles = np.stack(
-                [units[labels == n].mean(0) if (labels == n).any() else middles[n] for n in range(k)]
-            )
-        loss = ((units - middles[labels]) ** 2).sum()
-        if loss < best:
-            best, chosen = float(loss), labels
-    return chosen
-
-
-def _silhouette(apart: np.ndarray, labels: np.ndarray) -> float:
-    names = np.unique(labels)
-    if len(names) < 2:
-        return -1.0
-    sizes = np.array([(labels == name).sum() for name in names])
-    sums = np.stack([apart[:, labels == name].sum(1) for name in names], 1)  # [N, k]
-    own = np.searchsorted(names, labels)
-    rows = np.arange(len(labels))
-    inside = sums[rows, own] / np.maximum(sizes[own] - 1, 1)
-    means = sums / sizes
-    means[rows, own] = np.inf
-    outside = means.min(1)
-    values = np.where(sizes[own] > 1, (outside - inside) / np.maximum(np.maximum(inside, outside), 1e-12), 0)
-    return float(values.mean())
