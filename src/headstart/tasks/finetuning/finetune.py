@@ -36,8 +36,8 @@ from headstart.training.machine import keep_freed_memory
 TRIAL_FOLDS = 4
 """One in so many examples is held out of a trial, where there are no validation data."""
 MOST_ASKED = 300
-"""Held-out examples that weigh the network. Its one number is sure long before, and reading long texts is most
-of a trial."""
+"""Held-out examples that weigh the network. Its one number is sure long before; most of a trial is reading
+long texts."""
 MASKED = ("masked", "pretraining")
 """Heads of models that have just learned to read around hidden tokens."""
 
