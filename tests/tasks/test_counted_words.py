@@ -11,11 +11,12 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import COUNTED_FILE, load_model
 from headstart.interchange.transfer import export_model
 from headstart.tasks.baselines.word_counts import CountedClassifier
+from headstart.tasks.counted_path import counted_path
 from headstart.tasks.counted_words import BUCKETS, CountedWords, Counts, features
 from headstart.tasks.examples import Examples
-from headstart.tasks.finetuning.counted_path import counted_path, network_share
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.network_share import network_share
 from headstart.tasks.metrics import score
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.reload_check import check, write_check

@@ -14,19 +14,20 @@ from headstart.models.config import TransformerConfig
 from headstart.models.family import HeadShape
 from headstart.models.registry import family_named
 from headstart.models.transformer import Transformer, build
+from headstart.tasks.counted_path import counted_path
 from headstart.tasks.data.dataset import check_trainable
 from headstart.tasks.data.splitting import folds
 from headstart.tasks.examples import Examples
 from headstart.tasks.facts import TaskFacts, Training
 from headstart.tasks.finetuning.adaptation import adapt, layers_above, learning, parameter_groups
 from headstart.tasks.finetuning.batches import ExampleLoss, set_apart
-from headstart.tasks.finetuning.counted_path import counted_path, network_share
 from headstart.tasks.finetuning.embedding_choice import Evidence, can_leave, weigh_evidence
 from headstart.tasks.finetuning.feature_cache import features
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.head_fit import fit_head
 from headstart.tasks.finetuning.learn import Learned, learn
 from headstart.tasks.finetuning.lora import merge_low_rank
+from headstart.tasks.finetuning.network_share import network_share
 from headstart.tasks.kinds.kind import Scored
 from headstart.tasks.kinds.registry import kind_of
 from headstart.tasks.model import TaskModel, head_kind

@@ -97,7 +97,7 @@ def _fit(
 ) -> System:
     if loaded is not None:
         return finetune(loaded, train, recipe, seed, scratch=system == "from-scratch")
-    return Majority(train) if system == "majority" else strongest_baseline(train)
+    return Majority(train) if system == "majority" else strongest_baseline(train, seed)
 
 
 def _folder(system: SystemName, model: Path) -> Path:

@@ -16,7 +16,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +25,6 @@ from torch import Tensor
 from headstart.tasks.counted_words import CountedWords, Counts
 from headstart.tasks.data.splitting import folds
 from headstart.tasks.examples import Examples, flatten
-from headstart.tasks.kinds.kind import Scored
-from headstart.tasks.predictor import Predictor
 
 FOLDS = 5
 KEPT = 2
@@ -37,10 +34,6 @@ LEAST_EXAMPLES = 24
 MARGIN = 0.02
 """The share of the labels' entropy, or of the numbers' variance, that counts have to tell of held-out
 examples."""
-SHARES = tuple(step / 20 for step in range(31))
-"""Of the network, that are tried."""
-SHARE_DEVIATION = 0.5
-"""Of what is believed of it before any label is seen."""
 TASKS = ("classification", "multi-label", "regression", "tagging")
 """Kinds of task whose labels counts can tell."""
 
@@ -54,6 +47,9 @@ class CountedPath:
     """The share of the labels' entropy, or of the numbers' variance, that the held-out scores account for."""
     held_out: list[Tensor]
     """Of each training example `[labels]`, or of its words `[words, labels]`."""
+    alone: CountedWords
+    """What answers where no network does: the head, or the same unweighed where that was right of at least as
+    many held-out examples."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +80,7 @@ def _fit(given: _Given) -> CountedPath | None:
     ends = np.cumsum(sizes)
     counts = Counts.of(train)
     scores = np.zeros((int(ends[-1]), max(1, len(labels))), np.float32)
+    unweighed = np.zeros_like(scores)
     for held in folds(train, FOLDS, seed):
         asked = set(held)
         learned = train.subset(place for place in range(len(train)) if place not in asked)
@@ -93,49 +90,20 @@ def _fit(given: _Given) -> CountedPath | None:
         rest = np.ones(len(scores), bool)
         rest[rows] = False
         fold = CountedWords.fit(learned, labels, counts.part(np.flatnonzero(rest)))
-        answers = fold.scores_of(counts.part(rows).rows)
+        answers = unweighed[rows] = fold.scores_of(counts.part(rows).rows)
         scores[rows] = answers - answers.mean(0)
     scale, bias, told = _weigh(train, scores)
     if told < MARGIN:
         return None
-    head = CountedWords.fit(train, counts=counts)
-    head = head.changed(scale, bias - scale * head.scores_of(counts.rows).mean(0))
+    fitted = CountedWords.fit(train, counts=counts)
+    head = fitted.changed(scale, bias - scale * fitted.scores_of(counts.rows).mean(0))
     held_out = torch.from_numpy(scale * scores + bias).split(sizes)
     whole = train.task != "tagging"
-    return CountedPath(head, told, [each[0] if whole else each for each in held_out])
-
-
-def network_share(predictor: Predictor, held: Examples) -> float:
-    """How much a network's scores count beside those of counted words, told by examples neither has seen:
-    a network that knows few labels by heart is far too sure of others.
-
-    It is the share with the highest posterior, of a normal prior around 1.
-    """
-    kind = predictor.kind
-    assert isinstance(kind, Scored)
-    pieces = kind.encode(predictor.tokenizer, held.inputs, predictor.max_tokens)
-    known = [piece for piece in pieces if _is_known(held.targets[piece.owner], predictor.labels)]
-    if not known:
-        return 1.0
-    outputs = predictor.network_outputs(known)
-    beside = predictor.with_counted([np.zeros_like(one) for one in outputs], known, held.inputs)
-    whole = not predictor.model.reads_each
-    network, counted = (
-        torch.from_numpy(np.stack(each) if whole else np.concatenate(each)).float()
-        for each in (outputs, beside)
+    weighs_more = train.task not in ("classification", "tagging") or (
+        _right(train, scale * scores + bias) > _right(train, unweighed)
     )
-    targets = kind.targets(held, known, predictor.labels)
-    worst = [
-        len(held) * float(kind.loss(share * network + counted, targets, known))
-        + (share - 1) ** 2 / (2 * SHARE_DEVIATION**2)
-        for share in SHARES
-    ]
-    return SHARES[int(np.argmin(worst))]
-
-
-def _is_known(target: Any, labels: Sequence[str]) -> bool:
-    """Whether the model knows all labels of an example."""
-    return not labels or isinstance(target, float | int) or set(flatten([target])) <= set(labels)
+    alone = head if weighs_more else fitted
+    return CountedPath(head, told, [each[0] if whole else each for each in held_out], alone)
 
 
 def _weigh(train: Examples, scores: np.ndarray) -> tuple[float, np.ndarray, float]:
@@ -172,6 +140,11 @@ def _weigh(train: Examples, scores: np.ndarray) -> tuple[float, np.ndarray, floa
     found = float(scale.detach())
     told = 1 - value / max(without, 1e-12) if found > 0 else 0.0
     return found, bias.detach().numpy().astype(np.float32), told
+
+
+def _right(train: Examples, scores: np.ndarray) -> int:
+    """Of how many rows the true label has the highest score."""
+    return int((torch.from_numpy(scores).argmax(1) == _truth(train)).sum())
 
 
 def _truth(train: Examples) -> Tensor:
