@@ -269,7 +269,7 @@ def test_the_stages_are_walked_and_a_document_followed_by_keys(page, address) ->
     page.get_by_role("button", name="Any token").focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-token]", timeout=20_000)
-    assert page.locator("[data-way] .fate.kept").count()
+    page.wait_for_selector("[data-way] .fate.kept", timeout=20_000)
     assert not page.locator("main script").count()
 
 
