@@ -2,13 +2,16 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from safetensors import SafetensorError
 
+from headstart.cli import GONE, app, main
 from headstart.errors import HeadstartError, explain, gives_up_in_words
 from headstart.folder import atomic, checked, read_json
 
@@ -141,6 +144,56 @@ def test_a_notebook_completes_what_headstart_offers() -> None:
 
     assert {"load", "finetune", "compare", "distill"} < set(dir(headstart))
     assert all(hasattr(headstart, name) for name in dir(headstart))
+
+
+@pytest.fixture
+def ended(monkeypatch, capsys):
+    """Runs a command as `headstart` does; its exit code and what it said on standard error."""
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["headstart", *words])
+        monkeypatch.setattr("headstart.cli._leave_standard_output", lambda: None)
+        kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+def test_every_verb_says_that_its_working_folder_is_gone(tmp_path, monkeypatch, ended) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    here.rmdir()
+    for path in commands(typer.main.get_command(app)):
+        code, said = ended(*path)
+        assert code == 2, path
+        assert said == f"headstart: {GONE}\n", path
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [(HeadstartError("a mistake"), 2), (FileNotFoundError("x"), 2), (RuntimeError("a bug"), 2), (None, 0)],
+)
+def test_a_working_folder_that_goes_meanwhile(tmp_path, monkeypatch, ended, error, found) -> None:
+    """Whatever fails then is laid to it; what ends well has ended well."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def work() -> None:
+        here.rmdir()
+        if error is not None:
+            raise error
+        raise SystemExit(0)
+
+    monkeypatch.setattr("headstart.cli.app", work)
+    assert ended() == (found, f"headstart: {GONE}\n" if found else "")
 
 
 @pytest.mark.parametrize("width", ["60", "80", "140"])

@@ -1,6 +1,7 @@
 """Where a command may write: nothing that is not its own is touched."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,27 @@ def test_an_error_leaves_nothing_behind(tmp_path) -> None:
     with pytest.raises(KeyError), output(tmp_path / "a" / "b", "thing", settings=1):
         raise KeyError
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_folder_that_is_deleted_while_it_is_made_is_not_called_made(tmp_path, again, fails) -> None:
+    out = tmp_path / "out"
+
+    def make_and_lose() -> None:
+        with output(out, "thing", settings=1) as made:
+            (out / "file").write_text("made")
+            shutil.rmtree(out)
+            if again:
+                out.mkdir()
+                (out / "manifest.json").write_text("{}")
+            if fails:
+                (out / "missing" / "other").write_text("made")
+            made.finish({})
+
+    with pytest.raises(HeadstartError, match=r"out was deleted while it was made"):
+        make_and_lose()
+    assert out.exists() == again, "nothing is put into it any more"
 
 
 def test_a_folder_with_a_manifest_of_the_kind_is_its_own(tmp_path) -> None:

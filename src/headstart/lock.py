@@ -13,9 +13,10 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -35,8 +36,10 @@ class InUse(HeadstartError):
 
 
 @contextmanager
-def locked(path: Path, what: Path) -> Iterator[None]:
+def locked(path: Path, what: Path) -> Iterator[Callable[[], bool]]:
     """Hold the lock file `path` while the block runs; the file is removed at the end.
+
+    Yields a function that says whether the file is still there: not, where somebody deleted its folder.
 
     Args:
         path: the lock file, in a folder that exists.
@@ -52,13 +55,13 @@ def locked(path: Path, what: Path) -> Iterator[None]:
             raise
         descriptor = None  # where nothing can be written, what is finished can still be looked at
     if descriptor is None:
-        yield
+        yield lambda: True
         return
     ended = threading.Event()
     renewal = threading.Thread(target=_renew, args=(descriptor, ended), daemon=True)
     renewal.start()
     try:
-        yield
+        yield partial(_is_at, descriptor, path)
     finally:
         ended.set()
         renewal.join()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from headstart.console import printable
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, Stopped
 from headstart.folder import LOCK, MANIFEST, JSONObject, fingerprint, read_json, remove, write_json
 from headstart.lock import locked
 
@@ -71,7 +71,8 @@ def output(
         replace: delete what `out` holds, and say what that is.
 
     Raises:
-        HeadstartError: the folder holds something else, is an input or holds one, or is in use.
+        HeadstartError: the folder holds something else, is an input or holds one, is in use, or was deleted
+            while the block ran.
     """
     place = Path(os.path.realpath(out))
     if place.exists() and not place.is_dir():
@@ -85,14 +86,19 @@ def output(
     new = [folder for folder in (place, *place.parents) if not folder.exists()]
     place.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(place / LOCK, out):
+        with locked(place / LOCK, out) as is_there:
             made = Output(place)
             _claim(place, out, kind, identity, own, replace)
             try:
                 yield made
-            except BaseException:
-                _put_back(place)
+            except BaseException as error:
+                if is_there():
+                    _put_back(place)
+                elif isinstance(error, Exception) and not isinstance(error, Stopped):
+                    raise _deleted(out) from error
                 raise
+            if not is_there():
+                raise _deleted(out)
             if identity is not None and made.finished:
                 mark = _made(kind, identity) | Mark(finished=made.facts, files=_sizes(place))
                 write_json(place / MARK, mark)
@@ -248,6 +254,13 @@ def _set_aside(place: Path, out: Path, held: list[str]) -> None:
     for name in (*held, MARK):
         if (place / name).exists():
             (place / name).rename(place / REPLACED / name)
+
+
+def _deleted(out: Path) -> HeadstartError:
+    return HeadstartError(
+        f"{out} was deleted while it was made, and what may lie there now is not whole; delete that too, and "
+        "start the same command again"
+    )
 
 
 def _put_back(place: Path) -> None:

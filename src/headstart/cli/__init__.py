@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -36,6 +37,10 @@ from headstart.console import guard_streams
 from headstart.errors import HeadstartError, Stopped, explain
 
 USER_MISTAKE, STOPPED = 2, 130
+GONE = (
+    "the folder in which this command was started is gone; go to one that is there (cd) and start the same "
+    "command again"
+)
 
 # The help lists the verbs in the order of a model's life.
 VERBS = (
@@ -109,19 +114,22 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _raise_stopped)
     try:
+        if _is_gone():
+            raise HeadstartError(GONE)
         try:
             app()
         finally:
             sys.stdout.flush()
     except HeadstartError as error:
-        _complain(str(error), USER_MISTAKE)
+        _complain(GONE if _is_gone() else str(error), USER_MISTAKE)
     except Stopped as stopped:
         _complain(str(stopped), STOPPED)
     except BrokenPipeError:  # the reader of our output has gone
         _leave_standard_output()
         sys.exit(STOPPED)
     except BaseException as error:  # panics of native libraries are no Exception
-        if (sentence := explain(error)) is None:
+        sentence = GONE if isinstance(error, Exception) and _is_gone() else explain(error)
+        if sentence is None:
             raise
         _leave_standard_output()
         _complain(sentence, USER_MISTAKE)
@@ -129,6 +137,15 @@ def main() -> None:
         # What was asked for is done, or is not: a signal while Python ends changes nothing of it.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+
+
+def _is_gone() -> bool:
+    """Whether the working folder was deleted: then paths mean nothing, and libraries do not find parts."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _complain(sentence: str, code: int) -> None:
