@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from headstart.studio.frames import Looked
 from headstart.training.events import Event
 from headstart.training.metrics import Cursor, follow, read_metrics
 
@@ -43,7 +44,7 @@ def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def history(run: Path, points: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def history(run: Path, points: int) -> Looked:
     """Everything that a run's file says, fit for one answer: columns of the steps, and all other events."""
     seq = follow(run)[1]
     events = [event for event in read_metrics(run) if event["seq"] <= seq.seq]
@@ -51,15 +52,18 @@ def history(run: Path, points: int) -> tuple[dict[str, Any], dict[str, np.ndarra
     evaluations = [event for event in others if event["kind"] == "evaluation"]
     statistics = [event for event in others if event["kind"] == "statistics"]
     last: Any = next((event for event in reversed(events) if event["kind"] == "step"), None)
-    return {
-        "columns": COLUMNS,
-        "after": f"{seq.place}-{seq.seq}",
-        "evaluations": evaluations,
-        "statistics": statistics[-1:],
-        "marks": [event for event in others if event["kind"] in MARKS],
-        "last": last,
-        "steps": sum(event["kind"] == "step" for event in events),
-    }, {"steps": columns(events, points)}
+    return Looked(
+        {
+            "columns": COLUMNS,
+            "after": f"{seq.place}-{seq.seq}",
+            "evaluations": evaluations,
+            "statistics": statistics[-1:],
+            "marks": [event for event in others if event["kind"] in MARKS],
+            "last": last,
+            "steps": sum(event["kind"] == "step" for event in events),
+        },
+        {"steps": columns(events, points)},
+    )
 
 
 def statistics_of(run: Path, step: int) -> dict[str, Any] | None:

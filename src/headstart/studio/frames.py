@@ -7,7 +7,7 @@ multiple of 8 behind the header. What was `uint8` with a scale is its value time
 
 import struct
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import orjson
@@ -16,9 +16,27 @@ MEDIA_TYPE = "application/vnd.headstart.tensors"
 DTYPES = ("uint8", "int32", "float32", "float64")
 
 
+class Looked(NamedTuple):
+    """What a look at a model, a run or a corpus found."""
+
+    fields: Mapping[str, Any]
+    """As JSON has them."""
+    tensors: Mapping[str, np.ndarray]
+
+
+class Described(TypedDict):
+    """Where a tensor lies in a frame."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+    at: int
+    """Bytes behind the header."""
+
+
 def encode(fields: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> bytes:
     """A frame of fields and tensors by name."""
-    described: list[dict[str, Any]] = []
+    described: list[Described] = []
     parts: list[bytes] = []
     place = 0
     for name, tensor in tensors.items():
@@ -34,7 +52,7 @@ def encode(fields: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> byte
     return b"".join([struct.pack("<I", len(header)), header, *parts])
 
 
-def decode(frame: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def decode(frame: bytes) -> Looked:
     """The fields and the tensors of a frame, as the browser reads them."""
     (size,) = struct.unpack_from("<I", frame)
     fields = orjson.loads(frame[4 : 4 + size])
@@ -43,7 +61,7 @@ def decode(frame: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         count = int(np.prod(one["shape"]))
         start = 4 + size + one["at"]
         tensors[one["name"]] = np.frombuffer(frame, one["dtype"], count, start).reshape(one["shape"])
-    return fields, tensors
+    return Looked(fields, tensors)
 
 
 def quantised(weights: np.ndarray) -> np.ndarray:

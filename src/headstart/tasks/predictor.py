@@ -103,7 +103,7 @@ class Predictor:
         model.to(loaded.model.embedding.weight.device)
         counted = None
         if loaded.counted:
-            how: dict[str, Any] = loaded.metadata["counted"]
+            how = loaded.metadata["counted"]
             counted = CountedWords.of(loaded.counted, how["sort"], how["of_two"], len(labels))
         return cls(
             model.eval(), loaded.tokenizer, labels, facts, counted=counted, generation=loaded.generation

@@ -4,11 +4,11 @@ Matrices of one shape are orthogonalised together: a GPU is not busy with one of
 """
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
 from headstart.training.distributed.tensors import full, layout_of, like, local
 
@@ -28,9 +28,7 @@ class Muon(torch.optim.Optimizer):
         rate: `lr` of groups that have none.
     """
 
-    def __init__(
-        self, groups: Iterable[dict[str, Any]], rate: float, momentum: float, weight_decay: float
-    ) -> None:
+    def __init__(self, groups: ParamsT, rate: float, momentum: float, weight_decay: float) -> None:
         super().__init__(groups, {"lr": rate, "momentum": momentum, "weight_decay": weight_decay})
         self.found_inf: Tensor | None = None
         """1 on the device where the next step moves nothing, else 0; None: it moves the matrices."""
@@ -45,11 +43,10 @@ class Muon(torch.optim.Optimizer):
                 if matrix.grad is not None:
                     alike.setdefault((matrix.shape, layout_of(matrix)), []).append(matrix)
             for matrices in alike.values():
-                self._step(matrices, group)
+                self._step(matrices, group["lr"], group["momentum"], group["weight_decay"])
 
-    def _step(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
+    def _step(self, matrices: list[Tensor], rate: float, momentum: float, weight_decay: float) -> None:
         """Update matrices of one shape `[R, C]`."""
-        momentum, rate = group["momentum"], group["lr"]
         gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
         averages = [self._average(matrix) for matrix in matrices]
         if self.found_inf is not None:  # where it is 1 the average stays, and nothing moves
@@ -61,14 +58,14 @@ class Muon(torch.optim.Optimizer):
         laid_out = [like(matrix, update) for matrix, update in zip(matrices, updates, strict=True)]
         size = 0.2 * math.sqrt(max(matrices[0].shape))
         if self.found_inf is None:
-            torch._foreach_mul_(matrices, 1.0 - rate * group["weight_decay"])
+            torch._foreach_mul_(matrices, 1.0 - rate * weight_decay)
             torch._foreach_add_(matrices, laid_out, alpha=-rate * size)
             return
-        rate = rate * (1.0 - self.found_inf)
+        taken = rate * (1.0 - self.found_inf)
         parts = [local(matrix) for matrix in matrices]
-        torch._foreach_mul_(parts, 1.0 - rate * group["weight_decay"])
+        torch._foreach_mul_(parts, 1.0 - taken * weight_decay)
         torch._foreach_addcmul_(
-            parts, [local(update) for update in laid_out], [(-rate * size).expand(1)] * len(parts)
+            parts, [local(update) for update in laid_out], [(-taken * size).expand(1)] * len(parts)
         )
 
     def _average(self, matrix: Tensor) -> Tensor:

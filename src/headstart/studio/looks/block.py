@@ -4,7 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,10 +19,10 @@ from headstart.models.shared_heads import pool_key_value_heads
 from headstart.objectives.batch import loss_sum
 from headstart.objectives.vocabulary import read_vocabulary
 from headstart.recipe import read_yaml
+from headstart.studio.frames import Looked
 from headstart.training.data_loader import DataLoader
 from headstart.training.recipe import PretrainRecipe
 
-Looked = tuple[dict[str, Any], dict[str, np.ndarray]]
 SIDE = 96  # cells of a weight's picture, at most
 SPECTRUM = 4096  # the smaller side of a matrix whose singular values are computed
 TOKENS = 48  # of a text whose gates are shown
@@ -52,12 +51,12 @@ def described(config: TransformerConfig, rows: int, row: int) -> dict[str, Any]:
 def block(loaded: LoadedModel, rows: int, row: int) -> Looked:
     """The diagram of a model in a folder, and the names of its weights."""
     names = {name: list(tensor.shape) for name, tensor in loaded.model.state_dict().items()}
-    return described(loaded.model.config, rows, row) | {"names": names}, {}
+    return Looked(described(loaded.model.config, rows, row) | {"names": names}, {})
 
 
 def preset(preset: str, rows: int, row: int) -> Looked:
     """The diagram of a published model, without its weights."""
-    return described(preset_config(preset), rows, row) | {"names": {}}, {}
+    return Looked(described(preset_config(preset), rows, row) | {"names": {}}, {})
 
 
 def weight(loaded: LoadedModel, name: str) -> Looked:
@@ -74,13 +73,16 @@ def weight(loaded: LoadedModel, name: str) -> Looked:
             matrix.double() @ matrix.double().T
         )  # fmt: skip
         values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().flip(0)
-    return {
-        "shape": list(tensor.shape),
-        "least": float(tensor.min()),
-        "largest": float(tensor.max()),
-        "mean": float(tensor.mean()),
-        "deviation": float(tensor.std()) if tensor.numel() > 1 else 0.0,
-    }, {"cells": _cells(matrix).numpy(), "spectrum": values.float().numpy()}
+    return Looked(
+        {
+            "shape": list(tensor.shape),
+            "least": float(tensor.min()),
+            "largest": float(tensor.max()),
+            "mean": float(tensor.mean()),
+            "deviation": float(tensor.std()) if tensor.numel() > 1 else 0.0,
+        },
+        {"cells": _cells(matrix).numpy(), "spectrum": values.float().numpy()},
+    )
 
 
 def gates(loaded: LoadedModel, text: str, layer: int) -> Looked:
@@ -105,7 +107,7 @@ def gates(loaded: LoadedModel, text: str, layer: int) -> Looked:
     }
     if config.gated:
         tensors["gates"] = seen.gates[f"{stack}.{layer}"][0].numpy()
-    return {"texts": [tokenizer.token_text(index) for index in ids]}, tensors
+    return Looked({"texts": [tokenizer.token_text(index) for index in ids]}, tensors)
 
 
 def share_heads(loaded: LoadedModel, run: str, tokens: str, kv_heads: int) -> Looked:
@@ -122,12 +124,15 @@ def share_heads(loaded: LoadedModel, run: str, tokens: str, kv_heads: int) -> Lo
         float(loss_sum(model, batch)) / len(batch.targets)
         for model in (loaded.model, pool_key_value_heads(loaded.model, kv_heads))
     ]
-    return {
-        "before": losses[0],
-        "after": losses[1],
-        "targets": len(batch.targets),
-        "rows": len(batch.ids),
-    }, {}
+    return Looked(
+        {
+            "before": losses[0],
+            "after": losses[1],
+            "targets": len(batch.targets),
+            "rows": len(batch.ids),
+        },
+        {},
+    )
 
 
 def _cells(matrix: Tensor) -> Tensor:

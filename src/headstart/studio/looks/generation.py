@@ -18,9 +18,8 @@ from headstart.interchange.model_folder import LoadedModel
 from headstart.models.config import TransformerConfig
 from headstart.models.observe import Observation, observe
 from headstart.models.parameters import cache_bytes
-from headstart.studio.frames import quantised
+from headstart.studio.frames import Looked, quantised
 
-Looked = tuple[dict[str, Any], dict[str, np.ndarray]]
 GUESSES = 5  # of each layer
 MAPS = 64_000_000  # bytes of attention that one answer may have
 NO_END = 10**9  # tokens: a text in the making has no last one
@@ -34,31 +33,36 @@ def model_facts(loaded: LoadedModel, seed: int = 0) -> Looked:
     defaults = GenerationConfig.of(loaded) if writes else GenerationConfig()
     ids = ModelIds.of(loaded)
     random = Random(seed)
-    return {
-        "family": config.family,
-        "architecture": config.architecture,
-        "head": loaded.head,
-        "layers": config.layers,
-        "heads": config.heads,
-        "kv_heads": config.kv_heads,
-        "head_width": config.head_width,
-        "width": config.width,
-        "feedforward_width": config.feedforward_width,
-        "context": config.context,
-        "position": config.position,
-        "vocab_size": config.vocab_size,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "cache_bytes_per_token": _cache_bytes_per_token(config),
-        "tokenizer_sha256": tokenizer.sha256,
-        "weights_sha256": _digest(loaded),
-        "vocabulary": [tokenizer.token_text(index) for index in range(tokenizer.vocab_size)],
-        "stop": sorted(ids.stop),
-        "start": ids.decoder_start if config.architecture == "encoder-decoder" else tokenizer.special.start,
-        "defaults": {
-            name: getattr(defaults, name)
-            for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    return Looked(
+        {
+            "family": config.family,
+            "architecture": config.architecture,
+            "head": loaded.head,
+            "layers": config.layers,
+            "heads": config.heads,
+            "kv_heads": config.kv_heads,
+            "head_width": config.head_width,
+            "width": config.width,
+            "feedforward_width": config.feedforward_width,
+            "context": config.context,
+            "position": config.position,
+            "vocab_size": config.vocab_size,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "cache_bytes_per_token": _cache_bytes_per_token(config),
+            "tokenizer_sha256": tokenizer.sha256,
+            "weights_sha256": _digest(loaded),
+            "vocabulary": [tokenizer.token_text(index) for index in range(tokenizer.vocab_size)],
+            "stop": sorted(ids.stop),
+            "start": ids.decoder_start
+            if config.architecture == "encoder-decoder"
+            else tokenizer.special.start,
+            "defaults": {
+                name: getattr(defaults, name)
+                for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+            },
         },
-    }, {"uniforms": np.array([random.random() for _ in range(DRAWS)])}
+        {"uniforms": np.array([random.random() for _ in range(DRAWS)])},
+    )
 
 
 def _digest(loaded: LoadedModel) -> str:
@@ -79,7 +83,7 @@ def tokenize(loaded: LoadedModel, text: str) -> Looked:
     tokenizer, writes = loaded.tokenizer, loaded.model.config.architecture == "decoder"
     plain = tokenizer.encode(text)
     ids = opened(tokenizer, plain) if writes else tokenizer.with_special(plain)[0]
-    return {"ids": ids, "texts": [tokenizer.token_text(index) for index in ids]}, {}
+    return Looked({"ids": ids, "texts": [tokenizer.token_text(index) for index in ids]}, {})
 
 
 def trace(
@@ -130,7 +134,7 @@ def trace(
     if source is not None:
         cross = torch.cat([seen.attention[f"decoder.{n}.cross"] for n in range(layers)])
         tensors["cross"] = quantised(cross.numpy())
-    return {}, tensors
+    return Looked({}, tensors)
 
 
 def row(
@@ -155,7 +159,7 @@ def row(
     arrays = {key: np.ascontiguousarray(tensor.numpy(), np.float32) for key, tensor in tensors.items()}
     arrays["visible"] = found.visible.numpy().astype(np.uint8)
     seen = found.seen
-    return {"scale": seen.scale, "cap": seen.cap, "bias": seen.bias is not None}, arrays
+    return Looked({"scale": seen.scale, "cap": seen.cap, "bias": seen.bias is not None}, arrays)
 
 
 def beams(
@@ -202,7 +206,7 @@ def beams(
         if not rows:
             break
     best_node = max(rows, key=lambda one: one[0])[2] if rows else -1
-    return {"nodes": nodes, "best": best_node}, {}
+    return Looked({"nodes": nodes, "best": best_node}, {})
 
 
 def continue_text(
@@ -211,7 +215,7 @@ def continue_text(
     """What `generate` writes after ids with some settings: the text that the view's own draws are held to."""
     prompt = list(ids if source is None else source)
     made = generate(loaded, [prompt], GenerationConfig.of(loaded, **settings))[0]
-    return {"ids": made.ids, "text": made.text}, {}
+    return Looked({"ids": made.ids, "text": made.text}, {})
 
 
 def _observed(

@@ -3,7 +3,6 @@ token is worth to each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +24,8 @@ from headstart.objectives.recipe import Masked
 from headstart.objectives.span_corruption import hidden_spans_batch, noise_counts
 from headstart.objectives.spans import compositions, hide_spans
 from headstart.objectives.vocabulary import Vocabulary, read_vocabulary
-from headstart.studio.frames import quantised
+from headstart.studio.frames import Looked, quantised
 
-Looked = tuple[dict[str, Any], dict[str, np.ndarray]]
 GUESSES = 8  # of each gap
 LONGEST = 64  # tokens of a text whose pairs are hidden
 NONE = -1  # the fate of a token that was not chosen
@@ -87,15 +85,18 @@ def hide(
         )  # fmt: skip
         fates[made.positions] = made.fates
         strangers[made.positions] = made.strangers
-    return {
-        "ids": ids,
-        "texts": _texts(loaded, ids),
-        "ordinary": ordinary[0].tolist(),
-        "fates": fates.tolist(),
-        "strangers": strangers.tolist(),
-        "stranger_texts": _texts(loaded, strangers),
-        "mask": None if tokenizer.special.mask is None else tokenizer.token_text(tokenizer.special.mask),
-    }, {}
+    return Looked(
+        {
+            "ids": ids,
+            "texts": _texts(loaded, ids),
+            "ordinary": ordinary[0].tolist(),
+            "fates": fates.tolist(),
+            "strangers": strangers.tolist(),
+            "stranger_texts": _texts(loaded, strangers),
+            "mask": None if tokenizer.special.mask is None else tokenizer.token_text(tokenizer.special.mask),
+        },
+        {},
+    )
 
 
 def fill(loaded: LoadedModel, ids: Sequence[int], fates: Sequence[int], strangers: Sequence[int]) -> Looked:
@@ -110,21 +111,24 @@ def fill(loaded: LoadedModel, ids: Sequence[int], fates: Sequence[int], stranger
     chances = found.scores.double().softmax(-1)
     top = chances.topk(min(GUESSES, chances.shape[-1]))
     truth = chances.gather(1, torch.tensor(found.targets, dtype=torch.long)[:, None])
-    return {
-        "reads": found.reads,
-        "read_texts": _texts(loaded, found.reads),
-        "rows": found.rows,
-        "targets": found.targets,
-        "target_texts": _texts(loaded, found.targets),
-        "truth": truth[:, 0].tolist(),
-        "rank": (1 + (chances > truth).sum(1)).tolist(),
-        "loss": (-truth[:, 0].log()).tolist(),
-        "guess_texts": [_texts(loaded, row) for row in top.indices.tolist()],
-    }, {
-        "guesses": top.indices.int().numpy(),
-        "probabilities": top.values.float().numpy(),
-        "attention": quantised(found.attention.numpy()),
-    }
+    return Looked(
+        {
+            "reads": found.reads,
+            "read_texts": _texts(loaded, found.reads),
+            "rows": found.rows,
+            "targets": found.targets,
+            "target_texts": _texts(loaded, found.targets),
+            "truth": truth[:, 0].tolist(),
+            "rank": (1 + (chances > truth).sum(1)).tolist(),
+            "loss": (-truth[:, 0].log()).tolist(),
+            "guess_texts": [_texts(loaded, row) for row in top.indices.tolist()],
+        },
+        {
+            "guesses": top.indices.int().numpy(),
+            "probabilities": top.values.float().numpy(),
+            "attention": quantised(found.attention.numpy()),
+        },
+    )
 
 
 def influence(loaded: LoadedModel, ids: Sequence[int], fates: Sequence[int]) -> Looked:
@@ -147,7 +151,7 @@ def influence(loaded: LoadedModel, ids: Sequence[int], fates: Sequence[int]) -> 
         assert batch.source is not None
         worth = influence_of_source(loaded.model, batch, list(range(batch.source.shape[1] - 1)))
         worth, alone = worth[:-1], torch.zeros(worth.shape[1])
-    return {}, {"influence": worth.float().numpy(), "alone": alone.float().numpy()}
+    return Looked({}, {"influence": worth.float().numpy(), "alone": alone.float().numpy()})
 
 
 def _filled(loaded: LoadedModel, ids: list[int], fates: list[int], strangers: list[int]) -> Filled:

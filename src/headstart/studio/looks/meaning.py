@@ -1,17 +1,14 @@
 """What the Meaning view sees: the vector of a word in each of its sentences, behind each layer."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel
 from headstart.models.observe import observe
-
-Looked = tuple[dict[str, Any], dict[str, np.ndarray]]
+from headstart.studio.frames import Looked
 
 
 def vectors(loaded: LoadedModel, sentences: Sequence[tuple[str, int, int]]) -> Looked:
@@ -36,7 +33,7 @@ def vectors(loaded: LoadedModel, sentences: Sequence[tuple[str, int, int]]) -> L
             f"no sentence has the word within the {config.context} tokens that this model reads; take others"
         )
     stacked = torch.stack(found, 1).float()  # [L + 1, N, D]
-    return {"kept": kept, "left_only": config.architecture == "decoder"}, {"vectors": stacked.numpy()}
+    return Looked({"kept": kept, "left_only": config.architecture == "decoder"}, {"vectors": stacked.numpy()})
 
 
 def _vectors(loaded: LoadedModel, text: str, start: int, end: int) -> Tensor | None:

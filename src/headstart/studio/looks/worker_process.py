@@ -12,11 +12,10 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel
-from headstart.studio.frames import encode
+from headstart.studio.frames import Looked, encode
 from headstart.studio.looks import block, generation, masking, meaning
 from headstart.training.restore import open_any
 
-Looked = tuple[dict[str, Any], dict[str, np.ndarray]]
 LOOKS: dict[str, Callable[..., Looked]] = {
     "model": generation.model_facts,
     "tokenize": generation.tokenize,

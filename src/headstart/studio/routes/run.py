@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Header, Query, Response
@@ -13,7 +13,7 @@ from headstart.errors import HeadstartError
 from headstart.folder import JSONObject, read_json
 from headstart.studio.events import history, statistics_of, stream
 from headstart.studio.export import Asked
-from headstart.studio.frames import encode, quantised
+from headstart.studio.frames import Looked, encode, quantised
 from headstart.studio.state import Studio, StudioState, frame
 from headstart.training.control import NUMBERS, send
 
@@ -118,14 +118,14 @@ def reach(studio: Studio, asked: Sequence[Asked]) -> list[Asked]:
     ]  # fmt: skip
 
 
-def _captured(folder: Path, row: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _captured(folder: Path, row: int) -> Looked:
     from safetensors.numpy import load_file
 
     facts = read_json(folder / "capture.json", JSONObject)
     found = load_file(folder / "tensors.safetensors")
     if "positions" not in found:  # an ELMo's words
         fields = {"words": facts["words"], "loss": facts["loss"]}
-        return fields, {name: np.asarray(tensor, np.float32) for name, tensor in found.items()}
+        return Looked(fields, {name: np.asarray(tensor, np.float32) for name, tensor in found.items()})
     ids = facts["ids"]
     if row >= len(ids):
         raise HeadstartError(f"this capture has {len(ids)} rows, counted from 0; there is no row {row}")
@@ -154,4 +154,4 @@ def _captured(folder: Path, row: int) -> tuple[dict[str, Any], dict[str, np.ndar
             tensors[name] = tensor[row].astype(np.float32)
         elif name.startswith("attention."):
             tensors[name] = quantised(tensor[row])
-    return fields, tensors
+    return Looked(fields, tensors)

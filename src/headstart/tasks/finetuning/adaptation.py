@@ -7,7 +7,7 @@ frozen  the head's output layer alone
 mix     a linear head, on the softmax-weighted mean of all layers (Peters et al. 2018, equation 1)
 """
 
-from typing import Any
+from typing import TypedDict
 
 from torch import nn
 
@@ -63,9 +63,18 @@ def learning(model: TaskModel) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
+class ParameterGroup(TypedDict):
+    """Weights that AdamW moves alike."""
+
+    params: list[nn.Parameter]
+    lr: float
+    """The peak of their rate."""
+    weight_decay: float
+
+
 def parameter_groups(
     model: TaskModel, rate: float, decay: float, weight_decay: float
-) -> list[dict[str, Any]]:
+) -> list[ParameterGroup]:
     """Groups for AdamW by depth: each layer below the head has `decay` times the rate of the one above."""
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
 from headstart.progress import ProgressBar
+from headstart.tasks.finetuning.adaptation import ParameterGroup
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 
 LAST_SHARE = 0.1
@@ -45,7 +46,7 @@ class Learned:
 def learn(
     model: nn.Module,
     loss: Callable[[Sequence[int]], Tensor],
-    groups: list[dict[str, Any]],
+    groups: Sequence[ParameterGroup],
     examples: int,
     recipe: FinetuneRecipe,
     seed: int,
@@ -57,8 +58,8 @@ def learn(
     Args:
         model: what is put into training mode, and left in evaluation mode.
         loss: of a batch, given the places of its examples.
-        groups: parameter groups of AdamW, each with its peak rate as "lr". Its moments are corrected for
-            their start at zero, without which few examples are learned unreliably (Mosbach et al. 2020).
+        groups: of AdamW, whose moments are corrected for their start at zero; without that few examples are
+            learned unreliably (Mosbach et al. 2020).
         examples: how many there are.
         seed: of the order of the examples and of what the model draws, such as dropout.
         judge: how good the model is on validation data, higher is better; None: the last weights are kept.
@@ -67,7 +68,7 @@ def learn(
     Raises:
         HeadstartError: a loss that is no number.
     """
-    optimiser = torch.optim.AdamW(groups, fused=True)
+    optimiser = torch.optim.AdamW([dict(group) for group in groups], fused=True)
     weights = [weight for group in groups for weight in group["params"]]
     peaks = [group["lr"] for group in groups]
     steps = recipe.steps(examples)

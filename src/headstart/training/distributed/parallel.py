@@ -160,6 +160,7 @@ class ParallelContext:
 
     def _split_matrices(self, model: Transformer) -> None:
         from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+        from torch.distributed.tensor.parallel.style import ParallelStyle
 
         config, parts = model.config, self.recipe.tensor
         if config.position in ("relative", "relative-xl", "disentangled"):
@@ -170,14 +171,15 @@ class ParallelContext:
                 f"and feedforward_width ({config.feedforward_width})"
             )
         for block in _blocks(model):
-            plan = {name: ColwiseParallel() for name in BY_OUTPUT} | {
-                name: RowwiseParallel() for name in BY_INPUT
+            plan: dict[str, ParallelStyle] = {
+                **{name: ColwiseParallel() for name in BY_OUTPUT},
+                **{name: RowwiseParallel() for name in BY_INPUT},
             }
             if block.cross_attention is not None:
                 plan |= {
                     f"cross_{name}": style for name, style in plan.items() if name.startswith("attention")
                 }
-            known: dict[str, Any] = {name: style for name, style in plan.items() if _has(block, name)}
+            known = {name: style for name, style in plan.items() if _has(block, name)}
             parallelize_module(block, self.mesh["tensor"], known)
 
     def share(self, batch: Batch) -> Batch:
