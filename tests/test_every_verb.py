@@ -31,6 +31,7 @@ VERBS: dict[str, list[str]] = {
     "pretrain": ["tokens=TOKENS", *TINY, "--out", "OUT"],
     "distill": ["MODEL", "--data", "TOKENS", *TINY, "--out", "OUT"],
     "finetune": ["MODEL", "--data", "LABELS", "--out", "OUT", "epochs=1"],
+    "head-start": ["MODEL", "--data", "LABELS", "--labels", "20", "--out", "OUT", "max_steps=2"],
     "evaluate": ["MODEL", "--data", "text:TEXT", "--out", "OUT"],
     "predict": ["MODEL", "TEXT", "--out", "OUT.jsonl"],
     "generate": ["MODEL", "--file", "TEXT", "--out", "OUT.jsonl"],

@@ -17,6 +17,7 @@ LAYERS = [
         "folder",
         "corpus_folder",
         "recipe",
+        "sample_data",
         "progress",
         "workers",
         "page",

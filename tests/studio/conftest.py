@@ -148,3 +148,21 @@ def browser(address):
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """A page that has entered; its errors, and its requests to elsewhere, fail the test."""
+    base, token = address
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    troubles: list[str] = []
+    page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on(
+        "request", lambda asked: None if asked.url.startswith((base, "data:")) else troubles.append(asked.url)
+    )
+    page.goto(f"{base}/?token={token}")
+    yield page
+    context.close()
+    assert troubles == []

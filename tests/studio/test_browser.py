@@ -4,22 +4,16 @@ Skipped with a reason where there is no Chromium or the pages were not built; un
 that is a failure.
 """
 
-import contextlib
-import io
 import json
 import re
 import shutil
 import time
-from pathlib import Path
 
 import pytest
+from view_pages import AXE, PATIENCE, printed, until
 
 from headstart.page.numbers import amount, significant, size
 from headstart.training.metrics import Metrics
-
-ROOT = Path(__file__).parent.parent.parent
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
 
 VIEWS = {
     "home": "", "generation": "?at=run", "run": "?at=run", "scaling": "?c=21", "masking": "?at=masked",
@@ -38,44 +32,9 @@ READY = {
 }
 
 
-@pytest.fixture
-def page(browser, address):
-    """A page that has entered; its errors, and its requests to elsewhere, fail the test."""
-    base, token = address
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    troubles: list[str] = []
-    page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on(
-        "request", lambda asked: None if asked.url.startswith((base, "data:")) else troubles.append(asked.url)
-    )
-    page.goto(f"{base}/?token={token}")
-    yield page
-    context.close()
-    assert troubles == []
-
-
 def go(page, address, view: str, more: str = "") -> None:
     page.goto(f"{address[0]}/#{view}{VIEWS[view]}{more}")
     page.wait_for_selector(READY[view], timeout=PATIENCE)
-
-
-def until(page, true: str, seconds: float = 60) -> None:
-    """Wait for an expression; playwright's own way evaluates strings, which the page's policy forbids."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(true):
-        assert time.monotonic() < deadline, f"{true} did not come true"
-        time.sleep(0.05)
-
-
-def printed(page) -> str:
-    """What the view's own Python lines print."""
-    code = page.locator("[data-python]").first.text_content()
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(compile(code, "shown", "exec"), {})
-    return out.getvalue().removesuffix("\n")
 
 
 def test_twelve_tokens_are_what_python_generates(page, address) -> None:

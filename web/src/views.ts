@@ -20,6 +20,10 @@ const writes = (folder: Folder) => folder.architecture !== 'encoder' && ['run', 
 
 export const VIEWS: View[] = [
   {
+    path: 'head-start', title: 'Head start', key: 'a', group: 'use', about: 'what pre-training is worth: labels against score, what it costs, and both starts raced live',
+    takes: (folder) => ['quickstart', 'head-start'].includes(folder.kind), load: () => import('./views/headstart/View.svelte'),
+  },
+  {
     path: 'corpus', title: 'Corpus', key: 'c', group: 'data', about: 'what became of raw pages, by domain and stage, and why',
     takes: (folder) => folder.kind === 'corpus', load: () => import('./views/corpus/View.svelte'),
   },

@@ -21,6 +21,7 @@ from headstart.cli.export import export
 from headstart.cli.fill_mask import fill_mask
 from headstart.cli.finetune import finetune
 from headstart.cli.generate import generate
+from headstart.cli.head_start import head_start
 from headstart.cli.import_model import import_model
 from headstart.cli.lab import lab
 from headstart.cli.models import models
@@ -45,7 +46,7 @@ GONE = (
 # The help lists the verbs in the order of a model's life.
 VERBS = (
     *("quickstart", "report", "studio"),
-    *("corpus", "tokenizer", "pretrain", "distill", "control", "data", "finetune"),
+    *("corpus", "tokenizer", "pretrain", "distill", "control", "data", "finetune", "head-start"),
     *("evaluate", "predict", "generate", "fill-mask", "serve", "batch", "import", "export"),
     *("models", "plan", "lab"),
 )
@@ -75,6 +76,7 @@ app.command(cls=command_with_settings("distill"), rich_help_panel=TRAIN)(distill
 app.command(rich_help_panel=TRAIN)(control)
 app.add_typer(data, name="data", rich_help_panel=TRAIN)
 app.command(cls=command_with_settings("finetune"), rich_help_panel=TRAIN)(finetune)
+app.command("head-start", rich_help_panel=TRAIN)(head_start)
 app.command(rich_help_panel=USE)(evaluate)
 app.command(rich_help_panel=USE)(predict)
 app.command(cls=command_with_settings("generate"), rich_help_panel=USE)(generate)

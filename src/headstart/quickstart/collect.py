@@ -19,7 +19,6 @@ from headstart.quickstart.facts import (
     Asked,
     Cost,
     FilledGap,
-    HeadStartPoint,
     LossPoint,
     PretrainedModel,
     Price,
@@ -27,8 +26,8 @@ from headstart.quickstart.facts import (
     TaskFacts,
     TokenizerFacts,
 )
-from headstart.quickstart.points import POINTS, read_points
 from headstart.tasks.data.dataset import find_tasks
+from headstart.tasks.finetuning.head_start_points import POINTS, HeadStartPoint, read_points
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import TokenRows, tokens_manifest
@@ -92,7 +91,7 @@ def collect(folder: Path) -> Report:
 def _points(folder: Path) -> list[HeadStartPoint]:
     """The head-start points in a fixed order, whatever the order in which they were computed."""
     return sorted(
-        read_points(folder / POINTS), key=lambda p: (p["task"], p["labels"], p["system"], p["seed"])
+        read_points(folder / POINTS).points, key=lambda p: (p["task"], p["labels"], p["system"], p["seed"])
     )
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, TypedDict
 
 from headstart.corpus_folder import Totals
+from headstart.tasks.finetuning.head_start_points import HeadStartPoint
 
 if TYPE_CHECKING:  # it loads torch
     from headstart.training.machine import Machine
@@ -106,32 +107,6 @@ class PretrainedModel(TypedDict, total=False):
     evals: list[LossPoint]
     samples: list[WrittenText]
     fills: list[FilledGap]
-
-
-class FitFacts(TypedDict, total=False):
-    """What the report reads of a fine-tuning's own facts."""
-
-    passes: int
-    seconds: float
-    tokens: int
-
-
-class HeadStartPoint(TypedDict, total=False):
-    """A system's score on a task, with so many labels and one seed."""
-
-    task: str
-    metric: str
-    labels: int
-    asked: int | None
-    """Labels that were asked for; None: all."""
-    system: str
-    seed: int
-    score: float
-    interval: list[float]
-    n: int
-    seconds: float
-    test_examples: int
-    facts: FitFacts
 
 
 class TaskFacts(TypedDict, total=False):

@@ -11,7 +11,8 @@ from statistics import mean, stdev
 
 from headstart.page.markup import listed
 from headstart.page.numbers import duration, known, significant
-from headstart.quickstart.facts import HeadStartPoint, Report
+from headstart.quickstart.facts import Report
+from headstart.tasks.finetuning.head_start_points import HeadStartPoint
 
 FINE_TUNED, FROM_SCRATCH, TF_IDF, MAJORITY = "fine-tuned", "from-scratch", "tf-idf", "majority"
 STATIC, FOUNDATION = "static-start", "foundation"

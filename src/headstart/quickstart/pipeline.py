@@ -17,11 +17,13 @@ from headstart.progress import stage
 from headstart.quickstart.budget import Plan, make_plan
 from headstart.quickstart.collect import collect
 from headstart.quickstart.funnel import count_funnel
-from headstart.quickstart.points import POINTS, fit_points, keep_model
+from headstart.quickstart.points import keep_model, measure_points
 from headstart.quickstart.report import write
 from headstart.recipe import Recipe
+from headstart.sample_data import sample_data
 from headstart.tasks.data.dataset import find_tasks
 from headstart.tasks.examples import TaskData
+from headstart.tasks.finetuning.head_start_points import POINTS
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode_corpus
 from headstart.tokenizer.train import TokenizerRecipe
@@ -66,14 +68,14 @@ class QuickstartRecipe(Recipe):
 
 
 def _samples() -> Path:
-    """The repository's samples: in the working folder, or beside the sources of an editable install."""
-    for root in (Path.cwd(), Path(__file__).parents[3]):
-        if (root / "samples" / "crawl").is_dir():
-            return root / "samples"
-    raise HeadstartError(
-        "no --data was given and there is no samples folder here; name your own files with --data, or run "
-        "this in a clone of the repository"
-    )
+    """The repository's samples."""
+    found = sample_data()
+    if found is None:
+        raise HeadstartError(
+            "no --data was given and there is no samples folder here; name your own files with --data, or "
+            "run this in a clone of the repository"
+        )
+    return found
 
 
 def run(recipe: QuickstartRecipe, out: Path, replace: bool = False) -> Path:
@@ -118,7 +120,7 @@ def _run(recipe: QuickstartRecipe, out: Path) -> Path:
         pretrain(plan.decoder, out / "decoder", sample_prompt)
     if recipe.labels and tasks:
         with clock.stage("finetune", f"5/6  fine-tune: {', '.join(task.name for task in tasks)}"):
-            fit_points(recipe.labels, tasks, plan, encoder, out / POINTS, recipe.seed)
+            measure_points(recipe.labels, tasks, plan, encoder, out / POINTS, recipe.seed)
             kept = static_start(encoder) if plan.keeps_static else encoder
             for task in tasks:
                 keep_model(task, plan, kept, out / "tasks" / task.name)

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from headstart import __version__
 from headstart.errors import HeadstartError
 from headstart.interchange.box import BOX
+from headstart.sample_data import sample_data
 from headstart.studio.folders import Absent, Folders
 from headstart.studio.guard import Guard
 from headstart.studio.jobs import Jobs
@@ -24,6 +25,7 @@ from headstart.studio.routes import (
     export,
     folders,
     generation,
+    head_start,
     jobs,
     masking,
     meaning,
@@ -57,7 +59,8 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
     Raises:
         HeadstartError: a root is no folder.
     """
-    known = Folders([*roots, BOX])
+    samples = sample_data()
+    known = Folders([*roots, BOX, *([samples] if samples else [])])
     studio = Studio(known, Worker(known.roots, options.memory), Jobs(known.roots[0]), options.read_only)
 
     @asynccontextmanager
@@ -70,7 +73,19 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         openapi_url=f"{API}/openapi.json",
     )  # fmt: skip
     app.state.studio = studio
-    for routes in (folders, generation, run, jobs, scaling, masking, block, corpus, meaning, export):
+    for routes in (
+        folders,
+        generation,
+        run,
+        jobs,
+        scaling,
+        masking,
+        block,
+        corpus,
+        meaning,
+        head_start,
+        export,
+    ):
         app.include_router(routes.router, prefix=API)
     app.add_exception_handler(HeadstartError, _sentence)
     app.add_exception_handler(RequestValidationError, _unreadable)

@@ -15,7 +15,9 @@ import orjson
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, JSONObject
 
-Kind = Literal["quickstart", "run", "task", "model", "corpus", "tokens", "tokenizer", "vectors", "sweep"]
+Kind = Literal[
+    "quickstart", "run", "task", "model", "corpus", "tokens", "tokenizer", "vectors", "sweep", "head-start"
+]
 
 DEPTH = 3  # levels of folders that are listed
 MOST = 2_000  # folders that are looked at
@@ -134,6 +136,8 @@ def kind_of(path: Path) -> Kind | None:
     """What a folder is, by its markers, the cheapest first; None: nothing of headstart's."""
     if (path / "quickstart.json").exists():
         return "quickstart"
+    if (path / "head_start.json").exists():
+        return "head-start"
     if (path / "run.json").exists() and (path / "recipe.yaml").exists():
         return "task" if (path / "scores.json").exists() else "run"
     if (path / "config.json").exists() and any(path.glob("*.safetensors")):

@@ -17,7 +17,7 @@ from pathlib import Path
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
 
-VERBS = ("quickstart", "corpus", "tokenizer", "pretrain", "finetune", "evaluate", "plan")
+VERBS = ("quickstart", "corpus", "tokenizer", "pretrain", "finetune", "head-start", "evaluate", "plan")
 LOG = 20_000  # bytes of a log that are shown
 
 

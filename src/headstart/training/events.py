@@ -61,7 +61,7 @@ class EvaluationEvent(EventHead):
     kind: Literal["evaluation"]
     seconds: float
     core_seconds: NotRequired[float]
-    loss: float
+    loss: NotRequired[float]
     targets: int
     tokens: NotRequired[int]
     words: NotRequired[int]
@@ -75,6 +75,9 @@ class EvaluationEvent(EventHead):
     agreement: NotRequired[float]
     """Of a distillation of labels: share of texts with its teacher's answer."""
     texts: NotRequired[int]
+    score: NotRequired[float]
+    """Of a fine-tuning: on some test examples, in `metric`; it has no loss."""
+    metric: NotRequired[str]
     domains: NotRequired[dict[str, DomainFigures]]
 
 
@@ -130,6 +133,9 @@ class EndEvent(EventHead):
     """All steps are made."""
 
     kind: Literal["end"]
+    seconds: NotRequired[float]
+    score: NotRequired[float]
+    """Of a fine-tuning: on all test examples."""
     changed_by_control: NotRequired[bool]
     """Whether somebody changed a learning rate by hand."""
 

@@ -57,6 +57,16 @@ export interface Corpus {
   tokens: TokensAnswer[]
 }
 
+/** How a fit goes, or went. */
+export interface Course {
+  name: string
+  losses: Moment[]
+  looks: Look[]
+  metric: string | null
+  asked: number | null
+  ended: number | null
+}
+
 /** Which view, where it stands, and what it has. */
 export interface Export {
   view: string
@@ -83,7 +93,7 @@ export interface Flow {
 /** A folder that a view can show. */
 export interface FolderAnswer {
   at: string
-  kind: 'quickstart' | 'run' | 'task' | 'model' | 'corpus' | 'tokens' | 'tokenizer' | 'vectors' | 'sweep'
+  kind: 'quickstart' | 'run' | 'task' | 'model' | 'corpus' | 'tokens' | 'tokenizer' | 'vectors' | 'sweep' | 'head-start'
   modified: number
   family: string | null
   architecture: string | null
@@ -107,6 +117,17 @@ export interface Gates {
   turn?: number
   text: string
   layer?: number
+}
+
+/** What a folder knows of a head start. */
+export interface HeadStart {
+  points: Point[]
+  damaged: number
+  fits: number | null
+  pretraining: Paid | null
+  tokens_at: Record<string, number>
+  model: string | null
+  data: string | null
 }
 
 /** A text to choose tokens of. */
@@ -147,6 +168,12 @@ export interface Kept {
   samples: Sample[]
 }
 
+/** A file or folder that may hold labelled data. */
+export interface Labelled {
+  at: string
+  name: string
+}
+
 /** A law that splits compute: by a loss of both (`constants`), or by a power of compute alone. */
 export interface Law {
   name: string
@@ -168,6 +195,13 @@ export interface Laws {
 /** The end of what a job printed. */
 export interface Log {
   text: string
+}
+
+/** The score on some test examples, after a step. */
+export interface Look {
+  step: number
+  seconds: number
+  score: number
 }
 
 /** A word, where its sentences come from, and the states of a model that read them. */
@@ -200,6 +234,13 @@ export interface Mixed {
   repeats: number
 }
 
+/** The mean loss since the moment before, after a step. */
+export interface Moment {
+  step: number
+  seconds: number
+  loss: number
+}
+
 /** Near duplicates of the whole corpus. */
 export interface Near {
   similarity: number[]
@@ -217,12 +258,33 @@ export interface NewJob {
   settings?: Record<string, string>
 }
 
+/** What the model's pre-training has cost. */
+export interface Paid {
+  seconds: number
+  core_seconds: number
+  tokens: number
+  steps: number
+}
+
 /** A near duplicate that went, and the document that stays. */
 export interface Pair {
   gone: string
   kept: string
   similarity: number | null
   difference: string[][]
+}
+
+/** One fit: a system on a task, with so many labels and one seed. */
+export interface Point {
+  task: string
+  metric: string
+  labels: number
+  system: string
+  seed: number
+  score: number
+  n: number
+  seconds: number
+  step: number | null
 }
 
 /** A published model whose diagram can be had without its weights. */
@@ -242,6 +304,12 @@ export interface Provenance {
   recipe: Record<string, unknown>
   machine: Record<string, unknown>
   states: StateAnswer[]
+}
+
+/** Fits that are at work side by side. */
+export interface Race {
+  courses: Course[]
+  scores: Record<string, number>
 }
 
 /** The beginning of a raw record, as text. */

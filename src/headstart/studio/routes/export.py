@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from headstart.studio import export
 from headstart.studio.export import Asked, Reach
-from headstart.studio.routes import corpus, generation, masking, run, scaling
+from headstart.studio.routes import corpus, generation, head_start, masking, run, scaling
 from headstart.studio.state import Studio, StudioState
 
 router = APIRouter()
@@ -16,6 +16,7 @@ router = APIRouter()
 REACH: dict[str, Reach] = {
     "corpus": corpus.reach,
     "generation": generation.reach,
+    "head-start": head_start.reach,
     "masking": masking.reach,
     "run": run.reach,
     "scaling": scaling.reach,

@@ -22,7 +22,7 @@ class JobAnswer(BaseModel):
 
 
 # Options and settings whose values are paths: they have to lie in the studio's folders.
-PATHS = ("tokens", "data", "corpus", "labels", "tokenizer", "test", "start")
+PATHS = ("tokens", "data", "corpus", "tokenizer", "test", "start")
 
 
 class NewJob(BaseModel):
@@ -63,7 +63,8 @@ def start(studio: StudioState, asked: NewJob) -> JobAnswer:
         raise HeadstartError("an option has a name of letters, digits, dashes, dots")
 
     def value_of(name: str, value: str) -> str:
-        return str(studio.folders.find(value)) if name in PATHS else value
+        is_path = name in PATHS or (name == "labels" and asked.verb == "quickstart")  # elsewhere a number
+        return str(studio.folders.find(value)) if is_path else value
 
     arguments = [] if asked.model is None else [str(studio.folders.find(asked.model))]
     arguments += [f"--{name}={value_of(name, value)}" for name, value in asked.options.items()]

@@ -1,6 +1,7 @@
 """Fine-tuning: a pre-trained model, or the same one from random weights, on labelled examples."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -39,6 +40,8 @@ TRIAL_FOLDS = 4
 MOST_ASKED = 300
 """Held-out examples that weigh the network. Its one number is sure long before; most of a trial is reading
 long texts."""
+Watch = Callable[[Predictor, int, int, float | None], None]
+"""Told the model as it is, the step, the number of steps, the loss; see `learn`."""
 MASKED = ("masked", "pretraining")
 """Heads of models that have just learned to read around hidden tokens."""
 
@@ -51,6 +54,7 @@ def finetune(
     scratch: bool = False,
     progress: bool = False,
     validation: Examples | None = None,
+    watch: Watch | None = None,
 ) -> Predictor:
     """Train a task model on `train`, in the recipe's way of adapting; `loaded` stays as it was.
 
@@ -62,6 +66,7 @@ def finetune(
         scratch: start from random weights of the same architecture.
         progress: show a bar.
         validation: chooses the best weights; None: a part of `train`, see `set_apart`.
+        watch: looks on; not where a head alone is fitted at once.
 
     Raises:
         HeadstartError: the family has no head for the task, one class alone, a loss that is no number, or
@@ -72,7 +77,7 @@ def finetune(
         train, validation = set_apart(train, recipe, seed)
     keep_freed_memory()
     started = time.perf_counter()
-    predictor = _fitted(loaded, train, recipe, seed, scratch, progress, validation)
+    predictor = _fitted(loaded, train, recipe, seed, scratch, progress, validation, watch)
     share = None
     if predictor.counted is not None and not recipe.is_probe:  # a head is fitted beside the counts
         if validation is not None:
@@ -104,6 +109,7 @@ def _fitted(
     scratch: bool = False,
     progress: bool = False,
     validation: Examples | None = None,
+    watch: Watch | None = None,
 ) -> Predictor:
     """A model that has learned from all of `train`; the arguments are those of `finetune`."""
     kind = kind_of(train.task, train.in_words)
@@ -155,7 +161,8 @@ def _fitted(
         learned = Learned.at_once(fitted.steps, fitted.loss, judge)
     else:
         groups = parameter_groups(model, rate, decay, recipe.weight_decay)
-        learned = learn(model, loss, groups, len(loss), recipe, seed, judge, progress)
+        looks = None if watch is None else partial(watch, predictor)
+        learned = learn(model, loss, groups, len(loss), recipe, seed, judge, progress, looks)
     predictor.changes = merge_low_rank(model.body)
     training = Training(
         examples=len(train),

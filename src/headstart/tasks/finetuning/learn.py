@@ -52,6 +52,7 @@ def learn(
     seed: int,
     judge: Callable[[], float] | None = None,
     progress: bool = False,
+    watch: Callable[[int, int, float | None], None] | None = None,
 ) -> Learned:
     """Change the weights in `groups` so that the loss falls, and leave them as they were at their best.
 
@@ -64,6 +65,8 @@ def learn(
         seed: of the order of the examples and of what the model draws, such as dropout.
         judge: how good the model is on validation data, higher is better; None: the last weights are kept.
         progress: show a bar.
+        watch: told the step, the number of steps and the step's loss, before the first (without a loss) and
+            after each.
 
     Raises:
         HeadstartError: a loss that is no number.
@@ -77,6 +80,8 @@ def learn(
     curve: list[dict[str, float]] = []
     best: list[Tensor] = []
     model.train()
+    if watch is not None:
+        watch(0, steps, None)
     with torch.random.fork_rng(devices=[]), _bar(steps, progress) as bar:
         torch.manual_seed(seed)
         for step, batch in zip(range(steps), order(examples, recipe.batch(examples), seed), strict=False):
@@ -95,6 +100,8 @@ def learn(
                 )
             if bar is not None:
                 bar.advance(1, f"loss {losses[-1]:.3f}")
+            if watch is not None:
+                watch(step + 1, steps, losses[-1])
             if judge is not None and ((step + 1) % every == 0 or step + 1 == steps):
                 model.eval()
                 since = int(curve[-1]["step"]) if curve else 0

@@ -1,6 +1,7 @@
 """One point of the head-start plot: a system, a number of labels, a seed, and the score that comes of it."""
 
 import time
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,8 +15,9 @@ from headstart.tasks.baselines.word_counts import Majority, System, strongest_ba
 from headstart.tasks.data.dataset import check_trainable
 from headstart.tasks.data.splitting import sample_labels
 from headstart.tasks.examples import Examples, TaskData
-from headstart.tasks.finetuning.finetune import finetune
+from headstart.tasks.finetuning.finetune import Watch, finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.fit_record import FitRecord
 from headstart.tasks.metrics import score
 from headstart.tasks.predictor import Predictor
 from headstart.training.run_folder import static_start
@@ -47,6 +49,7 @@ def run_point(
     recipe: FinetuneRecipe,
     dtype: str = "float32",
     threads: int = 1,
+    course: Path | None = None,
 ) -> dict[str, Any]:
     """Fit one system to a sample of the training data and score it on the whole test data.
 
@@ -61,6 +64,7 @@ def run_point(
         seed: chooses the examples, the same for every system, and starts whatever is random in it.
         recipe: of fine-tuning.
         dtype: what the model computes in, "float32" or "bfloat16".
+        course: a folder for the course of the fit, where a network learns; see `FitRecord`.
 
     Returns:
         task, metric, labels, system, seed, score, interval, n, seconds (of fitting and answering),
@@ -72,11 +76,17 @@ def run_point(
     train = sample_labels(task.train, labels, seed)
     check_trainable(train, task.name)
     loaded = _loaded(_folder(system, model_folder), dtype) if system in NETWORKS else None
-    started = time.perf_counter()
-    fitted = _fit(system, loaded, train, recipe, seed)
-    predicted = fitted.predict(task.test.inputs)
-    seconds = time.perf_counter() - started
-    main = score(task.kind, task.test.targets, predicted)[0]
+    with (
+        FitRecord(course, task.test) if course is not None and loaded is not None else nullcontext() as record
+    ):
+        started = time.perf_counter()
+        fitted = _fit(system, loaded, train, recipe, seed, record)
+        predicted = fitted.predict(task.test.inputs)
+        looking = 0.0 if record is None else record.looking
+        seconds = time.perf_counter() - started - looking
+        main = score(task.kind, task.test.targets, predicted)[0]
+        if record is not None and isinstance(fitted, Predictor):
+            record.end(fitted.training.steps, main.value, seconds)
     return {
         "task": task.name,
         "metric": main.metric,
@@ -93,10 +103,15 @@ def run_point(
 
 
 def _fit(
-    system: SystemName, loaded: LoadedModel | None, train: Examples, recipe: FinetuneRecipe, seed: int
+    system: SystemName,
+    loaded: LoadedModel | None,
+    train: Examples,
+    recipe: FinetuneRecipe,
+    seed: int,
+    watch: Watch | None,
 ) -> System:
     if loaded is not None:
-        return finetune(loaded, train, recipe, seed, scratch=system == "from-scratch")
+        return finetune(loaded, train, recipe, seed, scratch=system == "from-scratch", watch=watch)
     return Majority(train) if system == "majority" else strongest_baseline(train, seed)
 
 
