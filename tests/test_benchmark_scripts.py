@@ -57,6 +57,9 @@ def test_those_who_serve_write_all_tokens(tiny, tmp_path, monkeypatch):
     rounds = [{"headstart": {8: 6.0}, "vllm": {8: 2.0}}, {"headstart": {8: 5.0}, "vllm": {8: 5.0}}]
     assert bench.ratio(rounds, "vllm", 8) == 2.0
     assert bench.ratio(rounds, "llama_cpp", 8) is None
+    goals = dict.fromkeys(bench.GOALS, 1.0) | {"throughput_vs_vllm": None, "http_share": 0.01}
+    said = [line.split()[3:] for line in bench.table(goals).splitlines()[1:]]
+    assert said == [["-", "not", "measured"], *[["1", "missed"]] * 4, *[["1", "met"]] * 2, ["0.01", "met"]]
     assert len({tuple(ids) for seed in range(3) for ids in bench.prompts(seed, 16)}) == 48  # no cache helps
 
 

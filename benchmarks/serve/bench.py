@@ -11,10 +11,11 @@ does meets all alike. What counts is the processor's time of the server's proces
     http_share           of the server's time while 16 texts stream, what is not the model's thread
     same_bytes           of the greedy texts, those that are the same alone and beside others
 
-Ratios are medians of the rounds' ratios. A peer that is not here has none, and `absent` says why. So that
+Ratios are medians of the rounds' ratios; no round begins after `--minutes`. A peer that is not here has none,
+and `absent` says why. So that
 they are favoured, transformers, sentence-transformers and onnxruntime compute in the measuring process,
-without HTTP, and so does `today`, headstart as it was before it had a server. Prints one line of JSON and
-writes it, indented, to `--out`.
+without HTTP, and so does `today`, headstart as it was before it had a server. Prints the goals as a table to
+the standard error and one line of JSON, and writes that, indented, to `--out`.
 """
 
 import argparse
@@ -57,6 +58,17 @@ LENGTHS = (64, 96, 128, 128, 160, 192, 256, 384)
 AT_ONCE = (1, 8, 16)
 TEXTS = 64
 PEERS = (VLLM, LLAMA_CPP, "transformers", "today")
+GOALS = {
+    "throughput_vs_vllm": (1.0, 1.3),
+    "throughput_vs_llama_cpp": (2.0, 3.0),
+    "throughput_vs_today": (4.0, 5.0),
+    "single_vs_vllm": (1.2, 1.5),
+    "single_vs_llama_cpp": (1.1, 1.2),
+    "embeddings_vs_best": (1.0, 2.0),
+    "same_bytes": (1.0, 1.0),
+    "http_share": (0.05, 0.02),
+}
+"""What each figure has to reach, and what is aimed at; `http_share` is not to be larger."""
 Rates = dict[str, dict[int, float]]
 """Tokens a core-second, by who wrote and how many at once."""
 
@@ -96,10 +108,12 @@ def same_bytes(ways: dict[str, Write]) -> dict[str, float]:
     return found
 
 
-def rates(ways: dict[str, Write], rounds: int, levels: list[int]) -> list[Rates]:
-    """Of every round."""
+def rates(ways: dict[str, Write], rounds: int, levels: list[int], until: float) -> list[Rates]:
+    """Of every round; none but the first begins after `until` of the monotonic clock."""
     found: list[Rates] = []
     for number in range(rounds):
+        if found and time.monotonic() > until:
+            break
         rate: Rates = {name: {} for name in ways}
         for level in levels:
             asked = prompts(1 + 100 * number + level, level)
@@ -140,8 +154,21 @@ def embeddings(server: Server, others: dict[str, Embed], rounds: int) -> dict[st
     return found
 
 
+def table(result: Mapping[str, Any]) -> str:
+    """The goals with what was measured, for people."""
+    lines = [f"{'goal':<26}{'must':>8}{'aim':>8}{'found':>8}"]
+    for name, (must, aim) in GOALS.items():
+        found = result[name]
+        met = found is not None and (found <= must if name == "http_share" else found >= must)
+        said = "not measured" if found is None else "met" if met else "missed"
+        shown = "-" if found is None else f"{found:g}"
+        lines.append(f"{name:<26}{must:>8g}{aim:>8g}{shown:>8}  {said}")
+    return "\n".join(lines)
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
+    until = time.monotonic() + 60 * options.minutes
     levels = [int(level) for level in options.at_once.split(",")]
     absent: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
@@ -160,15 +187,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         local = {"transformers": in_process.transformers, "today": in_process.padded_batches}
         ways |= present({one: partial(make, gpt2) for one, make in local.items()}, absent)
         same = same_bytes(ways)
-        found = rates(ways, options.rounds, levels)
-        share = [
-            servers[OURS].share_beside_the_model(prompts(10**6 + one, 16)) for one in range(options.rounds)
-        ]
+        found = rates(ways, options.rounds, levels, until)
+        share = [servers[OURS].share_beside_the_model(prompts(10**6 + one, 16)) for one in range(len(found))]
         makers = {
             "sentence_transformers": partial(in_process.sentence_transformers, minilm),
             "onnxruntime": partial(in_process.onnxruntime, minilm),
         }
-        vectors = embeddings(servers[OURS], present(makers, absent), options.rounds)
+        vectors = embeddings(servers[OURS], present(makers, absent), len(found))
     best = max(
         (one for one in vectors if one != OURS), key=lambda one: statistics.median(vectors[one]), default=None
     )
@@ -180,6 +205,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     pairs = zip(vectors[OURS], vectors[best], strict=True) if best is not None else ()
     each = [one / other for one, other in pairs]
     return result | {
+        "rounds": len(found),
         "embeddings_vs_best": round(statistics.median(each), 3) if each else None,
         "http_share": round(statistics.median(share), 4),
         "same_bytes": same[OURS],
@@ -201,6 +227,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=60, help="no round begins later")
     parser.add_argument("--at-once", default=",".join(map(str, AT_ONCE)), help="requests, commas between")
     parser.add_argument("--vllm", type=Path, help="a Python that has vLLM")
     parser.add_argument("--llama-server", type=Path, help="llama.cpp's llama-server")
@@ -213,7 +240,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers are ended
     load = os.getloadavg()
     result = measure(options) | {
-        "rounds": options.rounds,
         "processor": processor(),
         "cores": os.cpu_count(),
         "load_average": load,
@@ -225,6 +251,7 @@ def main() -> None:
     }
     if options.out is not None:
         write_json(options.out, result)
+    print(table(result), file=sys.stderr)
     print(json.dumps(result))
 
 
