@@ -1,11 +1,13 @@
 """A served folder of every kind, with random weights, and a client that asks inside the process."""
 
+import os
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from served_client import SETTINGS, Client
 
 import headstart as hs
@@ -52,6 +54,29 @@ def folders(tokenizer, tiny, tmp_path_factory) -> dict[str, Path]:
         model = TaskModel(body, task, len(labels)).eval()
         Predictor(model, tokenizer, labels, TaskFacts(max_tokens=48, **facts)).save(root / name, "card")
     return {folder.name: folder for folder in sorted(root.iterdir())}
+
+
+@pytest.fixture(scope="session")
+def adapters(folders, tmp_path_factory) -> Path:
+    """A folder of two adapters of the decoder, as PEFT writes them, and of something else."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import peft
+    import transformers
+
+    root = tmp_path_factory.mktemp("adapters")
+    for seed, name in enumerate(("pirate", "cook")):
+        begun = peft.get_peft_model(
+            transformers.AutoModelForCausalLM.from_pretrained(folders["causal"]),
+            peft.LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear"),
+        )
+        random = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for weight in begun.parameters():
+                if weight.requires_grad:
+                    weight.add_(torch.randn(weight.shape, generator=random) * 0.3)
+        begun.save_pretrained(root / name)
+    (root / "notes").mkdir()
+    return root
 
 
 @pytest.fixture(scope="session")

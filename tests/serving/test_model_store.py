@@ -1,14 +1,9 @@
 """Models by name: loaded when asked, put away for room, never while in use; older models have vectors too."""
 
 import asyncio
-import os
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
-import peft
 import pytest
-import torch
-import transformers
 from served_client import SETTINGS, Client
 
 import headstart as hs
@@ -119,22 +114,12 @@ def test_check_asks_every_model(folders):
     assert asked == expected
 
 
-def test_an_adapter_is_served_beside_its_base(folders, local, tmp_path):
+def test_an_adapter_is_served_beside_its_base(folders, adapters, local):
     """Under any name, such as BASE:ADAPTER; requests to the one leave the other as it is."""
-    begun = peft.get_peft_model(
-        transformers.AutoModelForCausalLM.from_pretrained(folders["causal"]),
-        peft.LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear"),
-    )
-    random = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for weight in begun.parameters():
-            if weight.requires_grad:
-                weight.add_(torch.randn(weight.shape, generator=random) * 0.3)
-    begun.save_pretrained(tmp_path / "sea")
-    named = named_folders([folders["causal"]], [f"causal:sea={tmp_path / 'sea'}"])
+    named = named_folders([folders["causal"]], [f"causal:sea={adapters / 'pirate'}"])
     client = Client(Application(named, SETTINGS))
     config = GenerationConfig(max_new_tokens=8, temperature=0.0, top_k=0)
-    models = {"causal": local["causal"], "causal:sea": hs.load(tmp_path / "sea")}
+    models = {"causal": local["causal"], "causal:sea": hs.load(adapters / "pirate")}
     expected = {name: generate(one.loaded, ["The old ship"], config)[0].text for name, one in models.items()}
     body = {"prompt": "The old ship", "max_tokens": 8, "temperature": 0}
     for name in ("causal", "causal:sea", "causal"):

@@ -52,6 +52,10 @@ def serve(
             help="Memory for what each writing model has read; a quarter of what is free, at most 4GiB."
         ),
     ] = None,
+    adapters: Annotated[
+        Path | None,
+        typer.Option(help="Serve adapters of this folder when /v1/adapters is asked to, and end that."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Load, ask one request of each kind, print the answers, and end.")
     ] = False,
@@ -92,6 +96,7 @@ def serve(
         precision=str(dtype_named(precision)).removeprefix("torch."),
         model_bytes=None if model_bytes is None else int(read_quantity(model_bytes, "bytes")),
         cache_bytes=None if cache_bytes is None else int(read_quantity(cache_bytes, "bytes")),
+        adapters=adapters,
     )
     application = Application(named_folders(folders or [], model or []), settings)
     if check:

@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from headstart import __version__
 from headstart.errors import nearest
+from headstart.serving.adapter_routes import adapter_routes
 from headstart.serving.embedding_routes import embedding_routes
 from headstart.serving.guard import App, Guard, Scope, Send, internal_error, record_of
 from headstart.serving.json_body import Receive
@@ -32,6 +33,7 @@ from headstart.serving.texts.token_routes import token_routes
 
 ROUTES = (
     model_routes,
+    adapter_routes,
     task_routes,
     embedding_routes,
     completion_routes,

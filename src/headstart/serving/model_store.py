@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,10 +14,10 @@ from time import monotonic
 from headstart.errors import HeadstartError, nearest
 from headstart.generation.cpu_decoder import make_decoder
 from headstart.generation.engine.engine import Engine
-from headstart.generation.engine.scheduler import Counters, EngineSettings, StepReport
+from headstart.generation.engine.scheduler import EngineSettings, StepReport
 from headstart.interchange import box
 from headstart.serving.metrics import Metrics
-from headstart.serving.request_error import RequestError
+from headstart.serving.request_error import RequestError, unfit
 from headstart.serving.served_model import (
     COMPLETIONS,
     Description,
@@ -82,20 +83,87 @@ class ModelStore:
             name: describe(name, folder, settings.precision) for name, folder in folders.items()
         }
         self.residents: dict[str, Resident] = {}
+        self.added: set[str] = set()
+        """Names that came while the server answered, and may go again."""
         self.loading = 0
-        self.counters: list[Counters] = []
-        """Of every engine that there has been."""
+        self._earlier = Counter[str]()
+        """What engines counted that are no more."""
         self._turn = Lock()
         self._one_load = asyncio.Lock()
         self._released = asyncio.Event()
+        self._closing: set[asyncio.Task[None]] = set()
         self._measure()
-        most = settings.model_bytes
         for one in self.descriptions.values():
-            if most is not None and one.bytes > most:
-                raise HeadstartError(
-                    f"{one.name} takes about {one.bytes:,} bytes, more than all models may (--model-bytes "
-                    f"{most:,}); raise that, or leave the model out"
-                )
+            self._check_size(one)
+
+    def _check_size(self, described: Description) -> None:
+        most = self.settings.model_bytes
+        if most is not None and described.bytes > most:
+            raise HeadstartError(
+                f"{described.name} takes about {described.bytes:,} bytes, more than all models may "
+                f"(--model-bytes {most:,}); raise that, or leave the model out"
+            )
+
+    async def add(self, name: str, folder: Path) -> None:
+        """Serve one more model, and load it.
+
+        Raises:
+            RequestError: the name is taken, or it cannot be read, or there is no room for it.
+        """
+        try:
+            described = await asyncio.to_thread(describe, name, folder, self.settings.precision)
+            self._check_size(described)
+        except HeadstartError as error:
+            raise unfit(error, "model") from None
+        if name in self.descriptions or name in self.residents:
+            raise RequestError(
+                409, "already_served", f"{name!r} is served already, or still answers", "model"
+            )
+        self.descriptions[name] = described
+        self.added.add(name)
+        try:
+            async with self.use(name):
+                pass
+        except BaseException:
+            if self.descriptions.get(name) is described:
+                self.remove(name)
+            raise
+
+    def remove(self, name: str) -> None:
+        """Take no more requests for a model that was added; it is put away once it has answered the others.
+
+        Raises:
+            RequestError: there is no such model, or it was served from the start.
+        """
+        if name not in self.descriptions:
+            raise no_such_model(name, self.added)
+        if name not in self.added:
+            raise RequestError(
+                400,
+                "unsupported_value",
+                f"{name!r} is served since the start, and stays until the end",
+                "model",
+            )
+        self.added.discard(name)
+        del self.descriptions[name]
+        self._leave(name)
+
+    def _leave(self, name: str) -> None:
+        """Put a model away that is served no more, if nobody uses it."""
+        resident = self.residents.get(name)
+        if resident is not None and not resident.users and name not in self.descriptions:
+            task = asyncio.create_task(self._put_away(name))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _put_away(self, name: str) -> None:
+        """End the threads of a model; what its engine has counted stays."""
+        resident = self.residents.pop(name)
+        await asyncio.to_thread(resident.close)
+        if resident.engine is not None:
+            counters = resident.engine.counters
+            self._earlier.update(queries=counters.prefix_queries, hits=counters.prefix_hits)
+        log.info("put away %s", name)
 
     def resolve(self, name: str | None, route: str) -> Description:
         """The model that a request means.
@@ -133,6 +201,7 @@ class ModelStore:
             resident.users -= 1
             resident.used = monotonic()
             self._released.set()
+            self._leave(name)
 
     @property
     def bytes(self) -> int:
@@ -156,7 +225,8 @@ class ModelStore:
             return [one.engine for one in self.residents.values() if one.engine is not None]
 
         def counted(name: str) -> float:
-            return sum(getattr(one, name) for one in self.counters)
+            now = sum(getattr(one.counters, f"prefix_{name}") for one in engines())
+            return now + self._earlier[name]
 
         def jobs(running: bool) -> int:
             every = [job for one in self.residents.values() for job in list(one.worker.jobs)]
@@ -172,11 +242,11 @@ class ModelStore:
         add("model_bytes", "What the models in memory take.", lambda: self.bytes)
         for name in ("queries", "hits"):
             metrics.count(f"prefix_cache_{name}", f"Prompt tokens: {name} of the cache of prefixes.",
-                          partial(counted, f"prefix_{name}"))  # fmt: skip
+                          partial(counted, name))  # fmt: skip
 
     async def close(self) -> None:
         """End all threads."""
-        for resident in self.residents.values():
+        for resident in list(self.residents.values()):
             await asyncio.to_thread(resident.close)
         self.residents.clear()
 
@@ -186,9 +256,12 @@ class ModelStore:
             async with self._one_load:
                 if name in self.residents:
                     return self.residents[name]
-                await self._make_room(self.descriptions[name].bytes)
+                described = self.descriptions.get(name)
+                if described is None:  # it went while this request waited
+                    raise no_such_model(name, self.descriptions)
+                await self._make_room(described.bytes)
                 try:
-                    resident = await asyncio.to_thread(self._read, self.descriptions[name])
+                    resident = await asyncio.to_thread(self._read, described)
                 except HeadstartError as error:
                     log.error("%s cannot be read: %s", name, error)
                     raise RequestError(
@@ -207,8 +280,7 @@ class ModelStore:
             idle = [name for name, one in self.residents.items() if not one.users]
             if idle:
                 longest = min(idle, key=lambda name: self.residents[name].used)
-                await asyncio.to_thread(self.residents.pop(longest).close)
-                log.info("put away %s", longest)
+                await self._put_away(longest)
                 continue
             self._released.clear()
             try:
@@ -231,9 +303,7 @@ class ModelStore:
     def _engine(self, model: TransformerModel) -> Engine:
         transformer = model.model.loaded.model
         settings = EngineSettings(cache_bytes=self.settings.cache_bytes, queue=self.settings.limits.queued)
-        engine = Engine(transformer, make_decoder(transformer), settings, partial(_observe, self.metrics))
-        self.counters.append(engine.counters)
-        return engine
+        return Engine(transformer, make_decoder(transformer), settings, partial(_observe, self.metrics))
 
 
 def no_such_model(name: str, known: Iterable[str]) -> RequestError:

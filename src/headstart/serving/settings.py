@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 
 from headstart.errors import HeadstartError
 
@@ -38,7 +39,8 @@ class ServeSettings:
     """What `headstart serve` was told.
 
     Raises:
-        HeadstartError: an address that others reach, without a key and without `insecure`.
+        HeadstartError: an address that others reach, without a key and without `insecure`; `adapters` is no
+            folder.
     """
 
     host: str = "127.0.0.1"
@@ -60,9 +62,15 @@ class ServeSettings:
     """Models are put away, the longest unused first, to stay below; None: all stay."""
     cache_bytes: int | None = None
     """Of keys and values of each model that writes; None: a quarter of what is free, at most 4 GiB."""
+    adapters: Path | None = None
+    """Adapters in this folder may be served and taken away by requests; None: none may."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        if self.adapters is not None and not self.adapters.is_dir():
+            raise HeadstartError(
+                f"--adapters {self.adapters} is no folder; name the one that adapters lie in"
+            )
         if not (is_loopback(self.host) or self.api_key or self.insecure):
             raise HeadstartError(
                 f"other machines reach {self.host}, and no key is asked for; give --api-key, or --insecure "
