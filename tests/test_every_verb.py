@@ -24,6 +24,7 @@ TINY = [
 VERBS: dict[str, list[str]] = {
     "quickstart": ["--data", "TEXT", "--minutes", "1", "--out", "OUT"],
     "corpus build": ["TEXT", "--out", "OUT"],
+    "corpus export": ["CORPUS", "--out", "OUT"],
     "corpus train-quality": ["--scored", "SCORED", "--out", "OUT"],
     "corpus train-extractor": ["TEXT", "--out", "OUT.safetensors"],
     "tokenizer train": ["CORPUS", "--out", "OUT", "vocab_size=400"],
@@ -164,7 +165,7 @@ def test_two_at_once_are_refused(verb, made, tmp_path) -> None:
 READS = {
     "TEXT": ("corpus build", "predict", "generate", "quickstart"),
     "SCORED": ("corpus train-quality",),
-    "CORPUS": ("tokenizer train", "tokenizer encode"),
+    "CORPUS": ("tokenizer train", "tokenizer encode", "corpus export"),
     "TOKENS": ("pretrain",),
     "MODEL": ("finetune", "evaluate", "import", "export", "batch"),
     "REQUESTS": ("batch",),

@@ -52,7 +52,7 @@ STEPS = {
 @contextmanager
 def watched(clock: Clock) -> Iterator[None]:
     """Within this, what the pipeline of this process does is charged to the stages of the comparison."""
-    read, call = prepare.read, Step.__call__
+    read, call = prepare.read_source, Step.__call__
 
     def read_timed(*given: Any) -> Iterator[Raw | Skip]:
         return clock.over("reading", read(*given))
@@ -64,7 +64,7 @@ def watched(clock: Clock) -> Iterator[None]:
     with ExitStack() as patches:
         for name, stage in CALLS.items():
             patches.enter_context(patch.object(prepare, name, clock.timed(stage, getattr(prepare, name))))
-        patches.enter_context(patch.object(prepare, "read", read_timed))
+        patches.enter_context(patch.object(prepare, "read_source", read_timed))
         patches.enter_context(patch.object(Step, "__call__", call_timed))
         patches.enter_context(patch.object(deduplicate, "components", components))
         yield

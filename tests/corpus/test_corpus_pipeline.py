@@ -149,14 +149,14 @@ def test_killed_and_started_again(tmp_path: Path, raw: Path) -> None:
     before = done[0].stat().st_mtime_ns
     (out / ".work" / "prepared" / "000001.parquet").write_bytes(b"half written")
     kept: list[int] = []
-    original = pipeline._all_prepared
+    original = pipeline._read_back
 
-    def look(work: Any) -> Any:
+    def look(work: Any, passed_over: Any) -> Any:
         kept.append(done[0].stat().st_mtime_ns)
-        return original(work)
+        return original(work, passed_over)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "_all_prepared", look)
+        patch.setattr(pipeline, "_read_back", look)
         build([raw], out, recipe(), workers=2)
     assert kept == [before]  # the finished task was taken over
     assert contents(out) == contents(tmp_path / "whole")

@@ -400,6 +400,7 @@ See [https://a.org the site].&lt;!-- hidden --&gt;[[Category:Cats]]</text></revi
 <page><title>Kit</title><ns>0</ns><id>9</id><redirect title="Cat"/><revision><text>x</text></revision></page>
 <page><title>Bad</title><ns>0</ns><id>10</id><revision><text>a < b</text></revision></page>
 <page><title>Dog</title><ns>0</ns><id>11</id><revision><text>Dogs bark.</text></revision></page>
+</mediawiki>
 """
 
 

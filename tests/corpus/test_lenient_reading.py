@@ -113,12 +113,17 @@ def test_records_of_warc_0_18(tmp_path: Path) -> None:
         '{"text": "a"}{"text": "b"}',
         '{\n "text": "a"\n}\n{\n "text": "b"\n}\n',
         '[{"text": "a"}, {"text": "b"},]',
-        '[\n{"text": "a"},\n{"text": "b"}\n',
         '{"version": 1, "data": [{"text": "a"}, {"text": "b"}]}',
     ],
 )
 def test_json_as_it_is_found(tmp_path: Path, content: str) -> None:
     assert texts(tmp_path, "a.json", content.encode()) == ["a", "b"]
+
+
+def test_a_list_without_an_end_is_told(tmp_path: Path) -> None:
+    one, two, fault = records(tmp_path, "a.json", b'[\n{"text": "a"},\n{"text": "b"}\n')
+    assert [found.text for found in (one, two) if isinstance(found, Raw)] == ["a", "b"]
+    assert fault == Skip("a.json:3", "truncated: the list has no end")
 
 
 values = st.recursive(

@@ -128,6 +128,8 @@ def inserted(content: bytes, place: int, size: int, put: bytes) -> bytes:
 @example("a.warc.zst", flipped, 0.5, 2, b"x")
 @example("a.warc.bz2", truncated, 0.5, 1, b"x")
 @example("a.tsv", inserted, 0.3, 1, b'\t"')
+@example("a.xml", truncated, 0.5, 1, b"x")
+@example("b.json", truncated, 0.5, 1, b"x")
 def test_no_damage_loses_a_record_without_a_word(
     tmp_path: Path,
     name: str,

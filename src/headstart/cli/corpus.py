@@ -46,14 +46,24 @@ corpus = typer.Typer(
 @corpus.command(BUILD, cls=command_with_settings("corpus"))
 def build(
     inputs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="INPUT... [KEY=VALUE...]",
             help="Files, folders or patterns: WARC, WET, ARC, HTML, text, Markdown, JSONL, CSV, Parquet, "
             "MediaWiki dumps, a .zip of them; settings, as in languages=any.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    *,
     out: Annotated[Path, typer.Option("--out", help="The corpus folder to write.")],
+    go_on_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="CORPUS",
+            help="A finished corpus: its files are inputs, too, and are not read again unless they changed.",
+        ),
+    ] = None,
     recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("corpus")] = False,
     workers: Annotated[
@@ -70,14 +80,39 @@ def build(
     from headstart.corpus import build as build_corpus
     from headstart.corpus.engine import engine_named
 
-    overrides = [given for given in inputs if _SETTING.match(given) and not Path(given).exists()]
-    files = [given for given in inputs if given not in overrides]
+    overrides = [given for given in inputs or () if _SETTING.match(given) and not Path(given).exists()]
+    files = [given for given in inputs or () if given not in overrides]
+    if not files and go_on_from is None:
+        raise HeadstartError("nothing to read was given; name files, folders or patterns, or --from CORPUS")
     settings = CorpusRecipe.load(recipe, overrides)
-    manifest = build_corpus(files, out, settings, workers, engine_named(engine), replace)
+    manifest = build_corpus(files, out, settings, workers, engine_named(engine), replace, go_on_from)
     if as_json:
         typer.echo(orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
     else:
         _print(manifest, settings, out)
+
+
+@corpus.command("export")
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="CORPUS", help="The corpus folder.")],
+    out: Annotated[
+        str, typer.Option("--out", help="A folder, or an address that fsspec knows, as s3://bucket/corpus.")
+    ],
+    form: Annotated[
+        str, typer.Option("--as", help="jsonl.zst (JSON lines), or parquet as the corpus has it.")
+    ] = "jsonl.zst",
+    replace: Replace = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Write the documents of a corpus for other tools, to a folder or a remote address."""
+    from headstart.corpus.export import export as export_corpus
+    from headstart.corpus.export import form_named
+
+    exported = export_corpus(folder, out, form_named(form), replace)
+    if as_json:
+        typer.echo(orjson.dumps(exported, option=orjson.OPT_INDENT_2).decode())
+    else:
+        typer.echo(f"{exported['documents']:,} documents in {exported['files']:,} files in {out}")
 
 
 @corpus.command("train-quality")

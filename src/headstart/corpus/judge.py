@@ -86,7 +86,7 @@ def choose_languages(work: Work) -> None:
 
 def _bytes_by_language(work: Work) -> Counter[str]:
     sizes: Counter[str] = Counter()
-    for task in range(len(work.tasks)):
+    for task in range(work.tasks):
         table = work.columns(task, "bytes", "language", "language_score")
         sure = table.filter(pc.field("language_score") >= work.recipe.language_score)
         summed = sure.group_by("language").aggregate([("bytes", "sum")])

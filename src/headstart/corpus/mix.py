@@ -217,7 +217,7 @@ def choose_amounts(work: Work) -> None:
 def _greatest_loss(work: Work) -> str:
     """The sentence that names what removed most, where nothing is left."""
     lost: Counter[tuple[str, str]] = Counter()
-    for task in range(len(work.tasks)):
+    for task in range(work.tasks):
         gone = outcome(work, task, before=MIX).removed
         lost.update(zip(gone["stage"].to_pylist(), gone["rule"].to_pylist(), strict=True))
     by_stage = {stage: sum(n for (one, _), n in lost.items() if one == stage) for stage in work.stages}

@@ -4,8 +4,7 @@ A stage writes, for each task, the documents that it removes, each with its rule
 stages remove one document, the earlier one counts.
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -56,7 +55,6 @@ def outcome(work: Work, task: int, before: str | None = None) -> Outcome:
     return Outcome(stage, pa.concat_tables(found).sort_by("place"), sizes[0], sizes[1], cut)
 
 
-def most_common(values: Iterable[str]) -> dict[str, int]:
+def most_common(counts: Mapping[str, int]) -> dict[str, int]:
     """How often each value occurs, the most frequent first."""
-    counts = Counter(values)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -8,7 +8,8 @@ the reason. Any of it may run on any engine, and goes on after a kill where it s
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +23,21 @@ from headstart.corpus.filters.classifiers import fingerprint as model_fingerprin
 from headstart.corpus.filters.entry_lists import digests
 from headstart.corpus.filters.quality_model import load_model
 from headstart.corpus.filters.word_lists import phrases
+from headstart.corpus.measured import (
+    FOLDER,
+    INPUTS,
+    Earlier,
+    Note,
+    finished,
+    inputs_note,
+    model_files,
+    note_of,
+    task_fingerprint,
+)
 from headstart.corpus.outcomes import most_common
-from headstart.corpus.prepare import PreparedTask, finished, model_files, prepare, task_fingerprint
+from headstart.corpus.prepare import prepare
 from headstart.corpus.readers.records import Skip
-from headstart.corpus.readers.sources import Source, find_sources, plan_tasks
+from headstart.corpus.readers.sources import Source, Task, find_sources, plan_tasks
 from headstart.corpus.readers.storage import is_remote
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.report import facts as report_facts
@@ -39,6 +51,7 @@ from headstart.corpus_folder import (
     CorpusFacts,
     CorpusManifest,
     FunnelRow,
+    IndexFacts,
     Input,
     Origin,
     corpus_manifest,
@@ -73,6 +86,7 @@ def build(
     workers: int | None = None,
     on: engine.Name = "local",
     replace: bool = False,
+    go_on_from: Path | None = None,
 ) -> CorpusManifest:
     """Make a corpus folder from raw files, or go on with an interrupted one.
 
@@ -87,6 +101,8 @@ def build(
             everything in this process, which a record that crashes its parser then ends.
         on: the engine.
         replace: delete what `out` holds.
+        go_on_from: a finished corpus. The new one is made from its files, too, and of these nothing is read
+            again but what has changed; other settings may be given than those by which a file is read.
 
     Returns:
         The folder's manifest.
@@ -95,17 +111,26 @@ def build(
         HeadstartError: bad input or settings, a folder in use for something else, or no document survives.
     """
     read = [Path(given) for given in inputs if not is_remote(str(given))]
+    read += [] if go_on_from is None else [go_on_from]
     with output(out, KIND, inputs=read, own=(WORK,), replace=replace):
-        return _build(inputs, out, recipe, workers, on)
+        earlier = None if go_on_from is None else Earlier(go_on_from, recipe)
+        return _build(inputs, out, recipe, workers, on, earlier)
 
 
 def _build(
-    inputs: Sequence[Path | str], out: Path, recipe: CorpusRecipe, workers: int | None, on: engine.Name
+    inputs: Sequence[Path | str],
+    out: Path,
+    recipe: CorpusRecipe,
+    workers: int | None,
+    on: engine.Name,
+    earlier: Earlier | None,
 ) -> CorpusManifest:
     """The same, in a folder that is claimed."""
     started = time.monotonic()
-    sources, unknown = find_sources(inputs, leave_out=out)
-    made_from = _made_from(sources, recipe)
+    sources, passed_over, tasks = _plan(inputs, out, earlier)
+    stages = stages_of(recipe)
+    index = fingerprint_index.contents(recipe, [one.name for one in stages])
+    made_from = _made_from(sources, recipe, index)
     if (out / MANIFEST).exists():
         manifest = corpus_manifest(out)
         if manifest["fingerprint"] != made_from:
@@ -113,17 +138,15 @@ def _build(
                 f"{out} holds a corpus made from other inputs or settings; choose another --out, or pass "
                 "--replace to delete it"
             )
+        _keep_measured(out)
         return manifest
-    stages = stages_of(recipe)
-    work = make_work(out / WORK, recipe, plan_tasks(sources), {one.name: one.rules(recipe) for one in stages})
+    work = make_work(out / WORK, recipe, tasks, {one.name: one.rules(recipe) for one in stages})
     _drop_stale(work, made_from)
     recipe.save(out / "recipe.yaml")
     run = partial(_run, work, on, available_cores() if workers is None else workers)
 
     run(FIRST)
-    prepared = _all_prepared(work)
-    skipped = unknown + [skip for one in prepared for skip in one.skipped]
-    _check_something_was_read(prepared, skipped)
+    read = _read_back(work, passed_over)
     for stage in stages:
         for one in stage.passes:
             run(one) if isinstance(one, Pass) else one(work)
@@ -131,22 +154,50 @@ def _build(
     for one in LAST:
         run(one)
 
-    facts = _facts(work, prepared, skipped, out)
+    facts = _facts(work, read, out)
     report = report_facts.collect(work, facts, out)
-    _publish(work, out, skipped)
+    _publish(work, out, passed_over)
     report_page.write(report, out)
     origin = Origin(
         fingerprint=made_from,
         inputs=[_input(source) for source in sources],
         seconds=round(time.monotonic() - started, 2),
-        index=fingerprint_index.contents(recipe),
+        index=index,
     )
+    write_json(work.folder / "prepared" / INPUTS, inputs_note(recipe, sources, passed_over))
     write_manifest(out, KIND, VERSION, {**origin, **facts})
-    remove(out / WORK)
+    _keep_measured(out)
     return corpus_manifest(out)
 
 
-def _made_from(sources: list[Source], recipe: CorpusRecipe) -> str:
+def _plan(
+    inputs: Sequence[Path | str], out: Path, earlier: Earlier | None
+) -> tuple[list[Source], list[Skip], list[Task]]:
+    """The files, those in folders that cannot be used, and what each task reads.
+
+    Raises:
+        HeadstartError: an input cannot be used, or does not go with the earlier corpus.
+    """
+    if earlier is None:
+        sources, passed_over = find_sources(inputs, leave_out=out)
+        return sources, sorted(passed_over), plan_tasks(sources)
+    listed, passed_over = find_sources(inputs, leave_out=out) if inputs else ([], [])
+    sources = earlier.joined(listed)
+    tasks = earlier.known(plan_tasks(sources))
+    if not inputs:
+        earlier.check_nothing_is_read(tasks)
+    return sources, sorted({*earlier.passed_over, *passed_over}), tasks
+
+
+def _keep_measured(out: Path) -> None:
+    """Leave in a finished corpus what the first pass made, for another one that goes on from there."""
+    if (out / WORK / "prepared" / INPUTS).exists():
+        remove(out / FOLDER)
+        (out / WORK / "prepared").rename(out / FOLDER)
+    remove(out / WORK)
+
+
+def _made_from(sources: list[Source], recipe: CorpusRecipe, index: IndexFacts) -> str:
     """Changes with the input, the settings, and what the files hold that the settings name.
 
     Raises:
@@ -154,7 +205,7 @@ def _made_from(sources: list[Source], recipe: CorpusRecipe) -> str:
     """
     known = [corpus_manifest(earlier) for earlier in recipe.against]
     for earlier, manifest in zip(recipe.against, known, strict=True):
-        fingerprint_index.check_index(recipe, earlier, manifest["index"])
+        fingerprint_index.check_index(index, earlier, manifest["index"])
     for path in recipe.word_lists.values():
         phrases(path)
     return fingerprint(
@@ -178,7 +229,7 @@ def _run(work: Work, on: engine.Name, workers: int, one: Pass) -> None:
     numbers, unit = list(range(one.over(work))), "parts"
     sizes = dict.fromkeys(numbers, 1.0)
     if one is FIRST:
-        unit, sizes = "MB", {task: work.tasks[task].size / 1e6 for task in numbers}
+        unit, sizes = "MB", {task: work.task(task).size / 1e6 for task in numbers}
         numbers.sort(key=lambda task: -sizes[task])
     with ProgressBar(one.title, sum(sizes.values()), unit) as bar:
         for number in engine.run(on, one.step, work.folder, numbers, workers):
@@ -191,22 +242,49 @@ def _drop_stale(work: Work, made_from: str) -> None:
     if note.exists() and read_json(note) == made_from:
         return
     for path in work.folder.iterdir():
-        if path.is_dir() and path.name != "prepared":
+        if path.is_dir() and path.name not in ("prepared", "plan"):
             remove(path)
     write_json(note, made_from)
 
 
-def _all_prepared(work: Work) -> list[PreparedTask]:
-    """What the first pass made, read back."""
-    results = []
-    for number, task in enumerate(work.tasks):
-        done = finished(work.prepared(number), task_fingerprint(task, work.recipe))
-        if done is None:
+@dataclass
+class _Read:
+    """What the first pass has read, and why it could not read other records."""
+
+    records: int = 0
+    bytes: int = 0
+    repaired: int = 0
+    personal_data: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def _read_back(work: Work, passed_over: Iterable[Skip]) -> _Read:
+    """Sum up what the first pass made, and note how many documents each task has.
+
+    Raises:
+        HeadstartError: a file of it is damaged, or nothing could be read.
+    """
+    read, documents = _Read(), []
+    read.skipped.update(skip.reason for skip in passed_over)
+    for number in range(work.tasks):
+        parts = finished(work.prepared(number), task_fingerprint(work.task(number), work.recipe))
+        if parts is None:
             raise HeadstartError(
                 f"{work.prepared(number)} cannot be read back; the disk may be faulty: start again"
             )
-        results.append(done)
-    return results
+        for one in parts:
+            read.records += one["records"]
+            read.bytes += one["bytes"]
+            read.repaired += one["repaired"]
+            read.personal_data.update(one["personal_data"])
+            read.skipped.update(reason for _, reason in one["skipped"])
+        documents.append(sum(one["rows"] for one in parts))
+    if not read.records:
+        found = list(most_common(read.skipped).items())[:3]
+        named = ", ".join(f"{reason} ({count:,})" for reason, count in found) or "no records"
+        raise HeadstartError(f"none of the input could be read: {named}; check the files")
+    work.count_documents(documents)
+    return read
 
 
 def _input(source: Source) -> Input:
@@ -215,46 +293,40 @@ def _input(source: Source) -> Input:
     return Input(path=source.label, address=address, bytes=source.size, digest=source.digest)
 
 
-def _check_something_was_read(prepared: list[PreparedTask], skipped: list[Skip]) -> None:
-    if any(one.documents for one in prepared):
-        return
-    found = most_common(skip.reason for skip in skipped)
-    named = ", ".join(f"{reason} ({count:,})" for reason, count in list(found.items())[:3]) or "no records"
-    raise HeadstartError(f"none of the input could be read: {named}; check the files")
-
-
-def _facts(work: Work, prepared: list[PreparedTask], skipped: list[Skip], out: Path) -> CorpusFacts:
+def _facts(work: Work, read: _Read, out: Path) -> CorpusFacts:
     """What became of the documents, in numbers."""
     ledger, held = read_ledger(work, "dealt"), read_ledger(work, "held")
-    read = FunnelRow(
-        stage="read",
-        documents=sum(one.documents for one in prepared),
-        bytes=sum(one.bytes for one in prepared),
-    )
-    rows = funnel(ledger, work.stages, read)
+    first = FunnelRow(stage="read", documents=read.records, bytes=read.bytes)
+    rows = funnel(ledger, work.stages, first)
     # The mix may repeat documents.
     rows[-1] = FunnelRow(stage=rows[-1]["stage"], **added_up(held))
     plan, grouped = work.noted("mix"), totals(held, work.recipe.mix.by)
     return CorpusFacts(
         funnel=rows,
         removed=removed(ledger, work.stages),
-        skipped=most_common(skip.reason for skip in skipped),
+        skipped=most_common(read.skipped),
         domains=totals(held, "domain"),
         languages=totals(held, "language"),
-        personal_data=dict(sum((Counter(one.personal_data) for one in prepared), Counter())),
-        repaired=sum(one.repaired for one in prepared),
+        personal_data=dict(read.personal_data),
+        repaired=read.repaired,
         mix=mix.check_plan(plan, {name: one["bytes"] for name, one in grouped.items()}) if plan else {},
-        contamination=decontaminate.write_contamination(work, out) if work.recipe.decontaminate else {},
+        contamination=decontaminate.write_contamination(work, out)
+        if decontaminate.CONTAMINATION in work.stages
+        else {},
     )
 
 
-def _publish(work: Work, out: Path, skipped: list[Skip]) -> None:
+def _publish(work: Work, out: Path, passed_over: list[Skip]) -> None:
     """Move what the last passes wrote to its place, and write what was skipped."""
     for name in ("documents", "removed", "pieces", fingerprint_index.FOLDER):
         if (made := work.folder / name).exists():
             remove(out / name)
             made.rename(out / name)
     (out / "removed").mkdir(exist_ok=True)
-    with atomic(out / "skipped.jsonl") as temporary:
-        rows = ({"source": skip.source, "reason": skip.reason} for skip in skipped)
-        temporary.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    with atomic(out / "skipped.jsonl") as temporary, temporary.open("wb") as file:
+        for source, reason in passed_over:
+            file.write(orjson.dumps({"source": source, "reason": reason}) + b"\n")
+        for number in range(work.tasks):
+            for one in read_json(note_of(work.prepared(number)), Note)["parts"]:
+                for source, reason in one["skipped"]:
+                    file.write(orjson.dumps({"source": source, "reason": reason}) + b"\n")

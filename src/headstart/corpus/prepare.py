@@ -17,44 +17,37 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.corpus.dedup.deduplicate import shingles_of, signatures
-from headstart.corpus.extensions import BATCH, Document, digest, load
-from headstart.corpus.extract.page import classifier_fingerprint, cut_into_pieces, extract_text, normalise
+from headstart.corpus.extensions import BATCH, Document, load
+from headstart.corpus.extract.page import cut_into_pieces, extract_text, normalise
 from headstart.corpus.extract.page_lines import drop_lines
 from headstart.corpus.extract.page_metadata import page_metadata
 from headstart.corpus.filters import classifiers
-from headstart.corpus.filters.entry_lists import digests
 from headstart.corpus.filters.personal_data import replace_personal_data
 from headstart.corpus.filters.quality_model import load_model
 from headstart.corpus.filters.signals import STOP_WORDS, compute_signals, stop_word_hashes
 from headstart.corpus.filters.word_lists import listed_share
+from headstart.corpus.measured import (
+    ReadPart,
+    finished,
+    model_files,
+    take_over_file,
+    take_over_rows,
+    task_fingerprint,
+    unread,
+    write_note,
+)
 from headstart.corpus.readers.limits import MAX_HTML, SECONDS, TooLong, allow_more, interruptible, limited
-from headstart.corpus.readers.read import read
+from headstart.corpus.readers.read import read_source
 from headstart.corpus.readers.records import Raw, Skip
-from headstart.corpus.readers.sources import Task
+from headstart.corpus.readers.sources import Kept, Task
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.text.language import identify_language
 from headstart.corpus.text.mojibake import repair
 from headstart.corpus.text.words import split_words
 from headstart.corpus.work import Work, step
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, fingerprint
+from headstart.folder import atomic
 
-METHOD = 8  # raise it when this pass gives other results for the same input
-SETTINGS = {
-    "domains",
-    "fields",
-    "extractor",
-    "piece_characters",
-    "near_duplicates",
-    "lines",
-    "personal_data",
-    "quality_models",
-    "word_lists",
-    "classifiers",
-    "language_model",
-    "mojibake",
-    "page_metadata",
-}
 # Records that take each step together: with what a step needs in the processor's cache, reading, language and
 # signals cost a third less than record by record.
 TOGETHER, TOGETHER_CHARACTERS = 32, 4_000_000
@@ -84,96 +77,51 @@ def prepared_schema(recipe: CorpusRecipe) -> pa.Schema:
     return pa.schema([*DOCUMENT, *(pa.field(*column) for column in columns)])
 
 
-def task_fingerprint(task: Task, recipe: CorpusRecipe) -> str:
-    """Changes with the input, with the settings of this pass and with its method; not with the rules."""
-    return fingerprint(
-        {
-            "method": METHOD,
-            "sources": [(source.label, source.digest) for source in task.sources],
-            "part": [task.part, task.parts],
-            "settings": recipe.model_dump(include=SETTINGS),
-            "classifier": classifier_fingerprint(recipe.extractor),
-            "stop_words": {code: own.stop_words for code, own in recipe.by_language.items()},
-            "thresholds": recipe.thresholds,
-            "models": [load_model(folder).fingerprint for folder in recipe.quality_models.values()],
-            "lists": digests(list(recipe.word_lists.values())),
-            "classifiers": [classifiers.fingerprint(path) for path in model_files(recipe)],
-        }
-        | ({"signals": own} if (own := [digest(one.file) for one in load(recipe.extensions)[0]]) else {})
-    )
-
-
-@dataclass(frozen=True)
-class PreparedTask:
-    """A finished task: its file, the records read into it, those that could not be, and what was replaced."""
-
-    path: Path
-    documents: int
-    bytes: int
-    skipped: list[Skip]
-    personal_data: dict[str, int]
-    repaired: int
-
-
-def finished(path: Path, expected: str) -> PreparedTask | None:
-    """What the file at `path` holds, if it is whole and was made from the same input and settings."""
-    try:
-        metadata = pq.read_metadata(path).metadata or {}
-    except (OSError, pa.ArrowInvalid):
-        return None
-    if metadata.get(b"fingerprint", b"").decode() != expected:
-        return None
-    facts = orjson.loads(metadata[b"facts"])
-    skipped = [Skip(*skip) for skip in facts["skipped"]]
-    return PreparedTask(
-        path, facts["documents"], facts["bytes"], skipped, facts["personal_data"], facts["repaired"]
-    )
-
-
 @step(risky=True)
 def prepare(work: Work, number: int) -> None:
     """Run one task of a work folder and write its file."""
-    task, recipe, path = work.tasks[number], work.recipe, work.prepared(number)
-    if finished(path, task_fingerprint(task, recipe)) is not None:
-        return
+    task, recipe, path = work.task(number), work.recipe, work.prepared(number)
+    made_from = task_fingerprint(task, recipe)
     path.parent.mkdir(exist_ok=True)
-    schema = prepared_schema(recipe)
+    if finished(path, made_from) is not None or take_over_file(task, path, made_from):
+        return
     progress = Progress(work.path("prepared", number, "last"))
-    skipped: list[Skip] = []
-    replaced: Counter[str] = Counter()
-    documents = size = repaired = 0
     allow_more(sum(path.stat().st_size for path in model_files(recipe) if path.is_file()))
+    schema = prepared_schema(recipe)
     with (
         interruptible(),
         atomic(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
-        batch: list[PreparedRow] = []
-        grams_of: list[np.ndarray] = []
-        for records in _batches(read(task, recipe.domains, recipe.fields)):
-            for way in _prepared(records, recipe, progress, replaced):
-                if isinstance(way, Skip):
-                    skipped.append(way)
-                    continue
-                documents += 1
-                repaired += way.repaired
-                size += _bytes(way.record.text) if way.record.size is None else way.record.size
-                batch += way.rows
-                grams_of += way.grams
-                if len(batch) >= BATCH:
-                    _write(writer, schema, batch, grams_of, recipe)
-        _write(writer, schema, batch, grams_of, recipe)
-        facts = {
-            "documents": documents,
-            "bytes": size,
-            "skipped": [[*skip] for skip in skipped],
-            "personal_data": replaced,
-            "repaired": repaired,
-        }
-        writer.add_key_value_metadata(
-            {"fingerprint": task_fingerprint(task, recipe), "facts": orjson.dumps(facts)}
-        )
+        rows = _Rows(writer, schema, recipe, unread(task))
+        waiting: list[int] = []
+        for place, kept in enumerate(task.kept or [None] * len(task.sources)):
+            if kept is None:
+                waiting.append(place)
+                continue
+            _read_into(rows, task, waiting, progress)
+            waiting = []
+            rows.take_over(place, kept)
+        _read_into(rows, task, waiting, progress)
+        write_note(path, made_from, rows.parts)
+        writer.add_key_value_metadata({"fingerprint": made_from})
     progress.path.unlink(missing_ok=True)
+
+
+def _read_into(rows: "_Rows", task: Task, places: list[int], progress: "Progress") -> None:
+    """Read some of a task's sources."""
+    for batch in _batches(_records(task, places, rows.recipe)):
+        for (place, _), way in zip(batch, _prepared(batch, rows.recipe, progress), strict=True):
+            rows.add(place, way)
+    rows.write()
+
+
+def _records(task: Task, places: Iterable[int], recipe: CorpusRecipe) -> Iterator[tuple[int, Raw | Skip]]:
+    """The records of some of a task's sources, each with the place of its source."""
+    for place in places:
+        source = task.sources[place]
+        for record in read_source(source, task.part, task.parts, recipe.domains, recipe.fields):
+            yield place, record
 
 
 @dataclass(slots=True)
@@ -184,30 +132,33 @@ class _OnTheWay:
     pieces: list[str] = field(default_factory=list)
     dropped: float = 0.0  # share of the words
     repaired: bool = False
+    replaced: Counter[str] = field(default_factory=Counter)  # personal data, by kind
     languages: list[tuple[str, float, float]] = field(default_factory=list)  # of each piece
     rows: list[PreparedRow] = field(default_factory=list)  # a document for each piece
     grams: list[np.ndarray] = field(default_factory=list)  # the hashes of each one's n-grams
 
 
-def _batches(records: Iterable[Raw | Skip]) -> Iterator[list[Raw | Skip]]:
-    batch: list[Raw | Skip] = []
+Batch: TypeAlias = list[tuple[int, Raw | Skip]]
+
+
+def _batches(records: Iterable[tuple[int, Raw | Skip]]) -> Iterator[Batch]:
+    batch: Batch = []
     characters = 0
-    for record in records:
-        batch.append(record)
+    for place, record in records:
+        batch.append((place, record))
         characters += len(record.text) if isinstance(record, Raw) else 0
         if len(batch) == TOGETHER or characters > TOGETHER_CHARACTERS:
             yield batch
             batch, characters = [], 0
-    yield batch
+    if batch:
+        yield batch
 
 
-def _prepared(
-    records: list[Raw | Skip], recipe: CorpusRecipe, progress: "Progress", replaced: Counter[str]
-) -> list[_OnTheWay | Skip]:
-    """The records with their documents, or why there are none; adds what was replaced to `replaced`."""
-    ways = [record if isinstance(record, Skip) else _OnTheWay(record) for record in records]
+def _prepared(batch: Batch, recipe: CorpusRecipe, progress: "Progress") -> list[_OnTheWay | Skip]:
+    """The records with their documents, or why there are none."""
+    ways = [record if isinstance(record, Skip) else _OnTheWay(record) for _, record in batch]
     steps: tuple[Callable[[_OnTheWay], None], ...] = (
-        lambda way: _extract(way, recipe, replaced),
+        lambda way: _extract(way, recipe),
         lambda way: _identify(way, recipe),
         lambda way: _measure(way, recipe),
     )
@@ -269,7 +220,7 @@ class Progress:
         self._file.truncate(self._behind + written)
 
 
-def _extract(way: _OnTheWay, recipe: CorpusRecipe, replaced: Counter[str]) -> None:
+def _extract(way: _OnTheWay, recipe: CorpusRecipe) -> None:
     """The record's text, in pieces."""
     record = way.record
     if record.html and recipe.page_metadata:
@@ -280,7 +231,7 @@ def _extract(way: _OnTheWay, recipe: CorpusRecipe, replaced: Counter[str]) -> No
     if record.page:
         text, way.dropped = drop_lines(text, recipe.lines)
     text, personal = replace_personal_data(text, recipe.personal_data)
-    replaced.update(personal)
+    way.replaced.update(personal)
     way.pieces = cut_into_pieces(text, recipe.piece_characters)
 
 
@@ -324,12 +275,6 @@ def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
         way.grams.append(shingles_of(words, recipe.near_duplicates.words))
 
 
-def model_files(recipe: CorpusRecipe) -> list[Path]:
-    """The models that the first pass asks, but those of headstart's own kinds."""
-    told = [recipe.language_model] if recipe.language_model else []
-    return [*told, *(one.model for one in recipe.classifiers.values())]
-
-
 def _stop_words(recipe: CorpusRecipe, language: str) -> str:
     own = recipe.stop_words(language)
     return STOP_WORDS.get(language, "") if own is None else own
@@ -339,6 +284,50 @@ def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
+class _Rows:
+    """The file of a task on its way to the disk.
+
+    Attributes:
+        parts: what every source gave so far.
+    """
+
+    def __init__(
+        self, writer: pq.ParquetWriter, schema: pa.Schema, recipe: CorpusRecipe, parts: list[ReadPart]
+    ) -> None:
+        self.parts = parts
+        self.recipe = recipe
+        self._writer, self._schema = writer, schema
+        self._batch: list[PreparedRow] = []
+        self._grams_of: list[np.ndarray] = []
+
+    def add(self, place: int, way: _OnTheWay | Skip) -> None:
+        """Add a record of the source at that place, or why it could not be read."""
+        part = self.parts[place]
+        if isinstance(way, Skip):
+            part["skipped"].append([*way])
+            return
+        part["records"] += 1
+        part["rows"] += len(way.rows)
+        part["bytes"] += _bytes(way.record.text) if way.record.size is None else way.record.size
+        part["repaired"] += way.repaired
+        part["personal_data"] = dict(Counter(part["personal_data"]) + way.replaced)
+        self._batch += way.rows
+        self._grams_of += way.grams
+        if len(self._batch) >= BATCH:
+            self.write()
+
+    def take_over(self, place: int, kept: Kept) -> None:
+        """Add what an earlier corpus keeps of the source at that place."""
+        self.parts[place], tables = take_over_rows(kept, self._schema)
+        for table in tables:
+            self._writer.write_table(table)
+
+    def write(self) -> None:
+        """Write the documents that wait."""
+        if self._batch:
+            _write(self._writer, self._schema, self._batch, self._grams_of, self.recipe)
+
+
 def _write(
     writer: pq.ParquetWriter,
     schema: pa.Schema,
@@ -346,9 +335,7 @@ def _write(
     grams_of: list[np.ndarray],
     recipe: CorpusRecipe,
 ) -> None:
-    """Write the batch with its MinHash signatures, and empty it."""
-    if not batch:
-        return
+    """Write the batch with its MinHash signatures and what models say of it, and empty it."""
     for own in load(recipe.extensions)[0]:
         for row, value in zip(batch, own([_document(row) for row in batch]), strict=True):
             row[own.name] = value

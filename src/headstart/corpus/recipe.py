@@ -189,6 +189,8 @@ class CorpusRecipe(Recipe):
 
     seed: int = Field(default=0, ge=0)
     """Of the final order and of all that is drawn."""
+    stages: list[str] | None = None
+    """The stages that run, by name, beside `extract` and `mix`; None: all that the settings below ask for."""
     domains: dict[str, str] = Field(default={})
     """Domains of web pages: a pattern of their host (`docs.*`), and the domain's name; the first wins."""
     fields: dict[str, str] = Field(default={})

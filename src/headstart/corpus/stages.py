@@ -28,7 +28,7 @@ from headstart.errors import HeadstartError, nearest
 
 def tasks(work: Work) -> int:
     """How many tasks there are."""
-    return len(work.tasks)
+    return work.tasks
 
 
 def partitions_of(keys: str, *indexed: str, times: int = 1) -> Callable[[Work], int]:
@@ -196,7 +196,8 @@ def stages_of(recipe: CorpusRecipe) -> list[Stage]:
     """The stages that a recipe wants, in their order, with its own filters among them.
 
     Raises:
-        HeadstartError: a filter is to come behind a stage that there is not, or has the name of one.
+        HeadstartError: a filter is to come behind a stage that there is not, or has the name of one; or a
+            stage is named that the recipe does not have.
     """
     every = list(STAGES)
     for own in load(recipe.extensions)[1]:
@@ -209,7 +210,17 @@ def stages_of(recipe: CorpusRecipe) -> list[Stage]:
                 f"the mix{nearest(own.after, names)}"
             )
         every.insert(names.index(own.after) + 1, _stage_of(own))
-    return [stage for stage in every if stage.wanted(recipe)]
+    wanted = [stage for stage in every if stage.wanted(recipe)]
+    if recipe.stages is None:
+        return wanted
+    names = [stage.name for stage in wanted]
+    for name in recipe.stages:
+        if name not in names:
+            raise HeadstartError(
+                f"stages: there is no {name!r}{nearest(name, names)}; the recipe has {', '.join(names)}, "
+                "and some others where their settings are given"
+            )
+    return [stage for stage in wanted if stage.name in (*recipe.stages, judge.EXTRACT, mix.MIX)]
 
 
 def _stage_of(own: OwnFilter) -> Stage:

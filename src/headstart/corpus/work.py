@@ -19,13 +19,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart.corpus.readers.sources import Source, Task
+from headstart.corpus.readers.sources import Kept, Source, Task
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus_folder import DocumentRow
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, read_json, write_json
+from headstart.folder import JSONObject, atomic, read_json, write_json
 
-PLAN = "plan.json"
+PLAN, STARTS = "plan.json", "starts"
+# Tasks in a file of the plan: a worker reads those among which its own is.
+_PLANNED = 256
 # A pass over one partition holds about this many bytes of keys.
 PARTITION_BYTES = 1 << 27
 _ROWS = 1024  # of a row group
@@ -36,14 +38,21 @@ class Work:
     """A work folder, opened.
 
     Attributes:
+        tasks: how many there are.
         stages: in their order the stages that the recipe wants, each with the rules by which it may remove
             a document.
+        version: of the plan.
     """
 
     folder: Path
     recipe: CorpusRecipe
-    tasks: tuple[Task, ...]
+    tasks: int
     stages: Mapping[str, Sequence[str]]
+    version: int
+
+    def task(self, number: int) -> Task:
+        """What a task reads."""
+        return _planned(self.folder / "plan", number // _PLANNED, self.version)[number % _PLANNED]
 
     def path(self, step: str, number: int, suffix: str = "npy") -> Path:
         """The file that a step writes for a task, a partition or a part."""
@@ -60,8 +69,11 @@ class Work:
     @cached_property
     def starts(self) -> np.ndarray:
         """The number of each task's first document, and behind them how many there are, `[tasks + 1]`."""
-        counts = [pq.read_metadata(self.prepared(task)).num_rows for task in range(len(self.tasks))]
-        return np.cumsum([0, *counts])
+        return load(self.folder / f"{STARTS}.npy")
+
+    def count_documents(self, counts: Sequence[int]) -> None:
+        """Keep how many documents each task has."""
+        save(self.folder / f"{STARTS}.npy", np.cumsum([0, *counts]))
 
     def numbers(self, task: int) -> np.ndarray:
         """The numbers of a task's documents."""
@@ -103,22 +115,26 @@ def make_work(
     """Start a work folder, or take up one that was left."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe.save(folder / "recipe.yaml")
-    plan = {
-        "stages": {name: list(rules) for name, rules in stages.items()},
-        "tasks": [
-            {
-                "sources": [vars(source) | {"address": _absolute(source.address)} for source in task.sources],
-                "part": task.part,
-                "parts": task.parts,
-            }
-            for task in tasks
-        ],
-    }
-    write_json(folder / PLAN, plan)
+    for first in range(0, len(tasks), _PLANNED):
+        rows = [_as_row(task) for task in tasks[first : first + _PLANNED]]
+        write_json(_plan_file(folder / "plan", first // _PLANNED), rows)
+    known = {name: list(rules) for name, rules in stages.items()}
+    write_json(folder / PLAN, {"stages": known, "tasks": len(tasks)})
     return open_work(folder)
 
 
-def _absolute(address: str) -> str:
+def _plan_file(plan: Path, number: int) -> Path:
+    return plan / f"{number:06d}.json"
+
+
+def _as_row(task: Task) -> JSONObject:
+    sources = [vars(source) | {"address": absolute(source.address)} for source in task.sources]
+    kept = [one and vars(one) for one in task.kept]
+    return {"sources": sources, "part": task.part, "parts": task.parts, "kept": kept}
+
+
+def absolute(address: str) -> str:
+    """An address that means the same whatever folder a worker starts in."""
     return address if "://" in address else str(Path(address).resolve())
 
 
@@ -130,15 +146,22 @@ def open_work(folder: Path) -> Work:
 @lru_cache(maxsize=1)
 def _opened(folder: Path, version: int) -> Work:
     plan = read_json(folder / PLAN)
-    tasks = tuple(
+    recipe = CorpusRecipe.load(folder / "recipe.yaml", [])
+    return Work(folder, recipe, plan["tasks"], plan["stages"], version)
+
+
+@lru_cache(maxsize=2)
+def _planned(plan: Path, number: int, version: int) -> list[Task]:
+    """The tasks in one file of the plan of that version."""
+    return [
         Task(
-            tuple(Source(**source) for source in task["sources"]),
-            task["part"],
-            task["parts"],
+            tuple(Source(**source) for source in row["sources"]),
+            row["part"],
+            row["parts"],
+            tuple(one and Kept(**one) for one in row["kept"]),
         )
-        for task in plan["tasks"]
-    )
-    return Work(folder, CorpusRecipe.load(folder / "recipe.yaml", []), tasks, plan["stages"])
+        for row in read_json(_plan_file(plan, number))
+    ]
 
 
 Made: TypeAlias = "np.ndarray | pa.Table | Mapping[str, Any] | Sequence[Any] | None"

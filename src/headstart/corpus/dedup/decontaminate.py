@@ -146,7 +146,7 @@ def write_contamination(work: Work, out: Path) -> dict[str, SearchedFile]:
     noted: LookedFor = work.noted("benchmarks")
     files: dict[str, SearchedFile] = {name: {**counts, "found": 0} for name, counts in noted["files"].items()}
     by_item: dict[int, list[tuple[int, int, int]]] = {}
-    for task in range(len(work.tasks)):
+    for task in range(work.tasks):
         for place, item, runs, word in load(work.path("contaminated", task)).tolist():
             by_item.setdefault(item, []).append((-runs, int(work.starts[task]) + place, word))
     best = {item: sorted(found)[:LISTED] for item, found in by_item.items()}

@@ -20,6 +20,8 @@ from scipy.sparse.csgraph import connected_components
 from headstart.corpus.text.hashing import scramble
 from headstart.corpus.text.words import Words, split_words
 
+EXACT, NEAR = "exact duplicates", "near duplicates"  # the stages
+
 SEED = 42  # of the hash functions: fixed, so that signatures of different runs can be compared
 
 # A key that documents may share, and the number of a document that has it.

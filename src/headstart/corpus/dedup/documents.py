@@ -10,12 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart.corpus.dedup import deduplicate, fingerprint_index
-from headstart.corpus.dedup.deduplicate import KEYED, PAIR, shingles
+from headstart.corpus.dedup.deduplicate import EXACT, KEYED, NEAR, PAIR, shingles
 from headstart.corpus.removals import Removal, left, removals, removed_by
 from headstart.corpus.work import Made, Work, between, load, rows_of, save, slices, step
 from headstart.corpus_folder import DocumentRow
-
-EXACT, NEAR = "exact duplicates", "near duplicates"
 
 
 @step("digests")

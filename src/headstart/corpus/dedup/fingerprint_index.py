@@ -5,15 +5,17 @@ its own part of them: `digests` (16 bytes) and `bands` (8 each) of documents, of
 `paragraphs` a hash and in how many documents they stand (12), of some `runs` of words a hash (8).
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.lib.recfunctions as rfn
 
-from headstart.corpus.dedup.deduplicate import KEYED
+from headstart.corpus.dedup.deduplicate import EXACT, KEYED, NEAR
 from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus.removed_spans import LINES as LINES_STAGE
+from headstart.corpus.removed_spans import SUBSTRINGS
 from headstart.corpus.work import Work, save, slices
 from headstart.corpus_folder import IndexFacts, NearIndex
 from headstart.errors import HeadstartError
@@ -25,23 +27,28 @@ KEY = np.dtype([("key", np.uint64)])
 COUNTED = np.dtype([("key", np.uint64), ("count", np.uint32)])
 
 
-def contents(recipe: CorpusRecipe) -> IndexFacts:
-    """What the index of a corpus can be asked for, by the setting that a later corpus has to share."""
-    near = recipe.near_duplicates
+def contents(recipe: CorpusRecipe, stages: Collection[str]) -> IndexFacts:
+    """What the index of a corpus can be asked for, by the setting that a later corpus has to share.
+
+    Args:
+        recipe: the settings.
+        stages: those that run.
+    """
+    near, lines = recipe.near_duplicates, LINES_STAGE in stages
     return {
-        "exact_duplicates": {"method": DIGESTED} if recipe.exact_duplicates else None,
+        "exact_duplicates": {"method": DIGESTED} if EXACT in stages else None,
         "near_duplicates": NearIndex(words=near.words, bands=near.bands, rows=near.rows, method=DIGESTED)
-        if near.enabled
+        if NEAR in stages
         else None,
-        "repeated_lines": recipe.repeated_lines is not None,
-        "repeated_paragraphs": recipe.repeated_paragraphs is not None,
-        "repeated_substrings": recipe.repeated_substrings,
+        "repeated_lines": lines and recipe.repeated_lines is not None,
+        "repeated_paragraphs": lines and recipe.repeated_paragraphs is not None,
+        "repeated_substrings": recipe.repeated_substrings if SUBSTRINGS in stages else None,
     }
 
 
-def check_index(recipe: CorpusRecipe, earlier: Path, held: IndexFacts) -> None:
-    """Raise a `HeadstartError` if the index of an earlier corpus, `held`, lacks what the recipe asks for."""
-    for setting, wanted in contents(recipe).items():
+def check_index(wanted_of_all: IndexFacts, earlier: Path, held: IndexFacts) -> None:
+    """Raise a `HeadstartError` if the index of an earlier corpus, `held`, lacks what is wanted of all."""
+    for setting, wanted in wanted_of_all.items():
         if wanted and held.get(setting) != wanted:
             raise HeadstartError(
                 f"{earlier} cannot be compared with: its index was made with {setting} = "

@@ -42,6 +42,7 @@ class _Cutter:
         self._at = 0  # up to where it was looked at
         self._depth = 0
         self._begun = False
+        self._in_list = False  # whether the list that opens the text has no end so far
         self._too_long = False
 
     def take(self, chunk: bytes) -> Iterator[bytes | str]:
@@ -49,7 +50,8 @@ class _Cutter:
         if not self._begun:
             start = self._held.removeprefix(_MARK).lstrip(_APART)
             self._begun = bool(start)
-            self._held = start[1:] if start.startswith(b"[") else start
+            self._in_list = start.startswith(b"[")
+            self._held = start[1:] if self._in_list else start
         yield from self._cut(last=False)
         if len(self._held) > self._longest:
             # Of a value that is too long only its brackets are followed.
@@ -63,6 +65,8 @@ class _Cutter:
         yield from self._cut(last=True)
         if self._too_long or self._held.strip(_APART):
             yield "value too long" if self._too_long else self._held
+        elif self._in_list:
+            yield "truncated: the list has no end"
 
     def _cut(self, last: bool) -> Iterator[bytes | str]:
         held, start, at = self._held, 0, self._at
@@ -77,6 +81,7 @@ class _Cutter:
                 self._depth -= 1
             elif not self._depth and (sign in _APART or sign in _CLOSE):
                 start = end  # between values, or the end of the list
+                self._in_list = self._in_list and sign not in _CLOSE
                 continue
             if not self._depth:
                 yield "value too long" if self._too_long else held[start:end]

@@ -12,6 +12,7 @@ from headstart.corpus.readers.wikitext import UNSHOWN, plain_text
 
 PAGES_PER_BLOCK = 64
 _OPEN, _CLOSE = b"<page>", b"</page>"
+_ROOT, _ROOT_END = b"<mediawiki", b"</mediawiki"
 _REVISION, _REVISION_END = b"<revision>", b"</revision>"
 _REDIRECT = re.compile(
     r"\s*#[^\W\d_]{4,20}\s*:?\s*\[\[[^\[\]]*\]\]", re.IGNORECASE
@@ -69,7 +70,7 @@ class _Dump:
 
     def pages(self) -> Iterator[bytes | str]:
         """Every `<page>` element; a string in place of one names what is wrong there."""
-        rest, too_long, first = bytearray(), False, True
+        rest, too_long, first, rooted = bytearray(), False, True, False
         for chunk in unpacked(self._address):
             if isinstance(chunk, str):
                 yield chunk
@@ -79,6 +80,7 @@ class _Dump:
             while (end := rest.find(_CLOSE, searched)) >= 0:
                 start = rest.rfind(_OPEN, 0, end)
                 if first:
+                    rooted = _ROOT in rest[: max(start, 0)]
                     self.unshown, first = UNSHOWN | _unshown(bytes(rest[: max(start, 0)])), False
                 yield "page too large" if too_long or start < 0 else bytes(rest[start : end + len(_CLOSE)])
                 del rest[: end + len(_CLOSE)]
@@ -89,6 +91,8 @@ class _Dump:
                 rest, too_long = rest[-len(_CLOSE) :], True
         if _OPEN in rest or too_long:
             yield "truncated page"
+        elif rooted and _ROOT_END not in rest:
+            yield "truncated behind this page: the dump has no end"
 
 
 def _unshown(head: bytes) -> frozenset[str]:

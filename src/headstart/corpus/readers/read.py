@@ -38,18 +38,25 @@ def read(task: Task, hosts: Mapping[str, str], fields: Fields | None = None) -> 
         fields: names of fields in rows, where they are not our own.
     """
     for source in task.sources:
-        if source.size == 0:
-            yield Skip(source.label, "empty file")
-            continue
-        folder = _folder(source)
-        try:
-            for record in _READERS[source.format](source, task.part, task.parts, fields or {}):
-                if isinstance(record, Raw) and not record.domain:
-                    record.domain = _domain(record, hosts) or ("web" if record.page else folder)
-                yield record
-        except Exception as error:  # whatever is in one file, the others are read
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            yield Skip(source.label, f"reading ended early: {reason.lower()[:200]}")
+        yield from read_source(source, task.part, task.parts, hosts, fields)
+
+
+def read_source(
+    source: Source, part: int, parts: int, hosts: Mapping[str, str], fields: Fields | None = None
+) -> Iterator[Raw | Skip]:
+    """The records of one of the parts of a file; see `read`."""
+    if source.size == 0:
+        yield Skip(source.label, "empty file")
+        return
+    folder = _folder(source)
+    try:
+        for record in _READERS[source.format](source, part, parts, fields or {}):
+            if isinstance(record, Raw) and not record.domain:
+                record.domain = _domain(record, hosts) or ("web" if record.page else folder)
+            yield record
+    except Exception as error:  # whatever is in one file, the others are read
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        yield Skip(source.label, f"reading ended early: {reason.lower()[:200]}")
 
 
 def iterate_raw(inputs: Sequence[Path | str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.parse import quote
 
 from headstart.corpus.readers import zip_files
@@ -74,12 +75,24 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Where an earlier corpus keeps what it read of a source: a file, and which of the sources in it."""
+
+    file: str
+    place: int
+
+
+@dataclass(frozen=True)
 class Task:
-    """What one worker reads: one part of a large file, or several small files whole."""
+    """What one worker reads: one part of a large file, or several small files whole.
+
+    `kept` says for each source where an earlier corpus keeps it; such a source is not read again.
+    """
 
     sources: tuple[Source, ...]
     part: int
     parts: int
+    kept: tuple[Kept | None, ...] = ()
 
     @property
     def size(self) -> int:
@@ -241,6 +254,9 @@ def _measured(address: str) -> tuple[int, str]:
         marks = ("ETag", "etag", "mtime", "LastModified", "updated", "created", "blob_id")
         known = {key: facts.get(key) for key in marks}
         digest.update(repr((size, sorted(known.items(), key=lambda item: item[0]))).encode())
+        if not any(known.values()):  # nothing says when it changed
+            with open_file(address) as remote:
+                _add_samples(digest, remote, size)
         return size, digest.hexdigest()
     if not stat.S_ISREG(Path(address).stat().st_mode):
         raise ValueError("not a regular file")
@@ -248,17 +264,26 @@ def _measured(address: str) -> tuple[int, str]:
         status = os.fstat(file.fileno())
         size = status.st_size
         digest.update(str(size).encode())
-        for offset in (0, size // 2, max(size - _DIGESTED, 0)):
-            file.seek(offset)
-            digest.update(file.read(_DIGESTED))
+        _add_samples(digest, file, size)
         if size > 2 * _DIGESTED:
             digest.update(str(status.st_mtime_ns).encode())
     return size, digest.hexdigest()
 
 
+def _add_samples(digest: "hashlib.blake2b", file: BinaryIO, size: int) -> None:
+    for offset in (0, size // 2, max(size - _DIGESTED, 0)):
+        file.seek(offset)
+        digest.update(file.read(_DIGESTED))
+
+
 def plan_tasks(sources: list[Source]) -> list[Task]:
-    """Split the sources into tasks. The split depends on the files alone, not on the number of workers."""
-    part = min(max(sum(source.size for source in sources) // TASKS, LEAST_PART), MOST_PART)
+    """Split the sources into tasks. The split depends on the files alone, not on the number of workers.
+
+    Parts grow in steps of two, so that files that are added seldom change how the others are cut.
+    """
+    part = LEAST_PART
+    while part < MOST_PART and part * TASKS < sum(source.size for source in sources):
+        part = min(2 * part, MOST_PART)
     tasks: list[Task] = []
     small: list[Source] = []
     for source in sources:

@@ -281,7 +281,7 @@ def _examples(work: Work, measured: list[CountedTask]) -> list[Example]:
 
 def _near(work: Work, measured: list[CountedTask]) -> NearDuplicates:
     """Sizes of groups, how similar their members are, examples, and how well copies are found here."""
-    if not work.recipe.near_duplicates.enabled:
+    if NEAR not in work.stages:
         return {}
     sizes = Counter(np.array(load(work.folder / "clusters.npy"))["copies"].tolist())
     shown = [(draw, gone, alike) for one in measured for draw, gone, alike in one["pairs"]["shown"]]
