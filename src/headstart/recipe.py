@@ -87,6 +87,13 @@ def shipped_recipe(path: Path) -> Path:
     return shipped_recipes().get(path.name, path)
 
 
+def folder_named(path: Path, recipe: Path) -> Path | None:
+    """A folder that a recipe file names, if it is there; a relative path was written where the run was
+    started, which is mostly above the run folder."""
+    places = [base / path for base in (Path.cwd(), *recipe.absolute().parents)]
+    return next((place for place in places if place.exists()), None)
+
+
 def read_yaml(path: Path) -> tuple[JSONObject, dict[Location, int]]:
     """The mapping in a YAML file, and the line (from 1) of every key in it: the one way in which headstart
     opens them.

@@ -2,6 +2,9 @@
 import { get } from './api/client'
 import type { Folder, Status } from './api/types'
 
+/** Whether a folder is one of the sample that comes with headstart. */
+export const isSample = (folder: Folder): boolean => folder.at.startsWith('sample:')
+
 class Store {
   folders = $state<Folder[] | null>(null)
   status = $state<Status | null>(null)
@@ -27,10 +30,10 @@ class Store {
     }
   }
 
-  /** The folder of an address on the disk: of roots after the first the number stands before it. */
+  /** The folder of an address on the disk: of roots after the first the number stands before it, of the sample its name. */
   path(at: string): string {
-    const [, number, inside] = /^(?:(\d+):)?(.*)$/.exec(at)!
-    return `${this.status?.roots[Number(number ?? 0)] ?? '.'}/${inside}`
+    const [, name, inside] = /^(?:(\d+|sample):)?(.*)$/.exec(at)!
+    return `${(name === 'sample' ? this.status?.sample : this.status?.roots[Number(name ?? 0)]) ?? '.'}/${inside}`
   }
 
   turn(): void {

@@ -2,7 +2,7 @@
 import type { Component } from 'svelte'
 import type { Folder } from './api/types'
 
-export const GROUPS = ['data', 'model', 'training', 'use'] as const
+export const GROUPS = ['lesson', 'data', 'model', 'training', 'use'] as const
 export type Group = (typeof GROUPS)[number]
 
 export interface View {
@@ -19,6 +19,10 @@ export interface View {
 const writes = (folder: Folder) => folder.architecture !== 'encoder' && ['run', 'model'].includes(folder.kind)
 
 export const VIEWS: View[] = [
+  {
+    path: 'lesson', title: 'Lesson', key: 'l', group: 'lesson', about: 'how foundation models are built: ten chapters, done in the views, with what was measured',
+    takes: () => false, load: () => import('./views/lesson/View.svelte'),
+  },
   {
     path: 'head-start', title: 'Head start', key: 'a', group: 'use', about: 'what pre-training is worth: labels against score, what it costs, and both starts raced live',
     takes: (folder) => ['quickstart', 'head-start'].includes(folder.kind), load: () => import('./views/headstart/View.svelte'),

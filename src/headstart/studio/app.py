@@ -27,6 +27,7 @@ from headstart.studio.routes import (
     generation,
     head_start,
     jobs,
+    lesson,
     masking,
     meaning,
     run,
@@ -35,7 +36,7 @@ from headstart.studio.routes import (
 from headstart.studio.state import Studio
 from headstart.studio.worker import Superseded, Worker, WorkerGone
 
-STATIC = Path(__file__).parent / "static"
+STATIC, SAMPLE = Path(__file__).parent / "static", Path(__file__).parent / "sample"
 STATUS: dict[type[Exception], int] = {Absent: 404, Superseded: 409, WorkerGone: 503}
 API = "/api/v1"
 
@@ -60,8 +61,8 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         HeadstartError: a root is no folder.
     """
     samples = sample_data()
-    known = Folders([*roots, BOX, *([samples] if samples else [])])
-    studio = Studio(known, Worker(known.roots, options.memory), Jobs(known.roots[0]), options.read_only)
+    known = Folders([*roots, BOX, *([samples] if samples else [])], SAMPLE)
+    studio = Studio(known, Worker(known.readable, options.memory), Jobs(known.roots[0]), options.read_only)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> Any:
@@ -84,6 +85,7 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         corpus,
         meaning,
         head_start,
+        lesson,
         export,
     ):
         app.include_router(routes.router, prefix=API)

@@ -1,7 +1,7 @@
 """What lies under the studio's folders, and where an address leads.
 
-An address (`at`) is a POSIX path relative to a root; of roots after the first `N:` stands before it. Nothing
-outside of the roots can be addressed, links followed.
+An address (`at`) is a POSIX path relative to a root; of roots after the first `N:` stands before it, of the
+sample's `sample:`. Nothing outside of the roots can be addressed, links followed.
 """
 
 import os
@@ -19,6 +19,7 @@ Kind = Literal[
     "quickstart", "run", "task", "model", "corpus", "tokens", "tokenizer", "vectors", "sweep", "head-start"
 ]
 
+SAMPLE = "sample"
 DEPTH = 3  # levels of folders that are listed
 MOST = 2_000  # folders that are looked at
 LARGEST = 4_000_000  # bytes of a JSON file that is read for a listing
@@ -60,13 +61,26 @@ class State:
 
 
 class Folders:
-    """The roots, and what is in them."""
+    """The roots, and what is in them.
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    Args:
+        sample: the root of what comes with headstart to look at, if it is there; it is only read, and stands
+            behind everything else.
+    """
+
+    def __init__(self, roots: Sequence[Path], sample: Path | None = None) -> None:
         for root in roots:
             if not root.is_dir():
                 raise HeadstartError(f"there is no folder {root}; give one that holds runs or models")
         self.roots = [root.resolve() for root in roots]
+        self.sample = sample.resolve() if sample is not None and sample.is_dir() else None
+        named = {str(number): root for number, root in enumerate(self.roots)}
+        self._named = named | ({SAMPLE: self.sample} if self.sample else {})
+
+    @property
+    def readable(self) -> list[Path]:
+        """Every root, the sample's last."""
+        return list(self._named.values())
 
     def find(self, at: str) -> Path:
         """The folder or file at an address.
@@ -74,12 +88,12 @@ class Folders:
         Raises:
             Absent: it is not there, or outside of the roots.
         """
-        number, colon, rest = at.partition(":")
-        index, inside = (int(number), rest) if colon and number.isdigit() else (0, at)
+        name, colon, rest = at.partition(":")
+        name, inside = (name, rest) if colon and (name.isdigit() or name == SAMPLE) else ("0", at)
         absent = Absent(f"there is nothing at {at!r}; go back to the list of folders")
-        if index >= len(self.roots) or "\0" in at or inside.startswith("/") or "\\" in inside:
+        if name not in self._named or "\0" in at or inside.startswith("/") or "\\" in inside:
             raise absent
-        root = self.roots[index]
+        root = self._named[name]
         try:
             path = (root / inside).resolve()
             there = path.is_relative_to(root) and path.exists()
@@ -91,16 +105,16 @@ class Folders:
 
     def address(self, path: Path) -> str:
         """The address of a path inside a root."""
-        for number, root in enumerate(self.roots):
+        for name, root in self._named.items():
             if path.is_relative_to(root):
                 inside = path.relative_to(root).as_posix()
-                return inside if number == 0 else f"{number}:{inside}"
+                return inside if name == "0" else f"{name}:{inside}"
         raise Absent(f"{path} is in none of the studio's folders")
 
     def listing(self) -> list[Folder]:
-        """Every folder that headstart knows the kind of, the newest first."""
-        found = [one for root in self.roots for path in _walk(root) if (one := self._known(path)) is not None]
-        return sorted(found, key=lambda one: -one.modified)
+        """Every folder that headstart knows the kind of, the newest first; those of the sample last."""
+        found = [one for root in self.readable for path in _walk(root) if (one := self._known(path))]
+        return sorted(found, key=lambda one: (one.at.startswith(f"{SAMPLE}:"), -one.modified))
 
     def states(self, at: str) -> list[State]:
         """The states of a run's model in the order of training; of a model folder only itself."""

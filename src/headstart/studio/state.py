@@ -23,10 +23,15 @@ class Studio:
     jobs: Jobs
     read_only: bool
 
-    def may_change(self) -> None:
-        """Refuse what changes something where the studio was started to look only."""
+    def may_change(self, path: Path | None = None) -> None:
+        """Refuse what changes something where the studio was started to look only, or a folder (`path`) that
+        came with headstart."""
         if self.read_only:
             raise HeadstartError("this studio was started with --read-only; start it without to change runs")
+        if path is not None and self.folders.sample is not None and path.is_relative_to(self.folders.sample):
+            raise HeadstartError(
+                f"{path.name} belongs to the sample, which is only to be read; a job makes a folder of yours"
+            )
 
     def run_folder(self, at: str) -> Path:
         """A folder with `metrics.jsonl`, or a run that has not yet written any."""

@@ -13,7 +13,7 @@ from headstart.models.transformer import Transformer
 from headstart.models.vectors import elmo, word_vectors
 from headstart.models.vectors.elmo import ElmoLanguageModel
 from headstart.models.vectors.word_vectors import WordVectors
-from headstart.recipe import read_yaml
+from headstart.recipe import folder_named, read_yaml
 from headstart.tokenizer.folder import open_tokenizer, own_template
 from headstart.training.checkpoint import DAMAGE, Stored
 from headstart.training.configuration import configuration
@@ -150,7 +150,7 @@ def _checkpoint(folder: Path, dtype: torch.dtype, within: Sequence[Path] | None)
         )
     distilled = "teacher" in read_yaml(recipe_file)[0]
     recipe = (DistillRecipe if distilled else PretrainRecipe).load(recipe_file, [])
-    tokens = _found(recipe.tokens, recipe_file)
+    tokens = folder_named(recipe.tokens, recipe_file)
     if tokens is None:
         raise HeadstartError(
             f"{folder} needs the tokens folder of its run for the tokenizer, and {recipe.tokens} is not "
@@ -159,7 +159,7 @@ def _checkpoint(folder: Path, dtype: torch.dtype, within: Sequence[Path] | None)
     _confine(tokens, within, named_by=recipe_file)
     recipe = recipe.model_copy(update={"tokens": tokens})
     if isinstance(recipe.start, Path):
-        start = _found(recipe.start, recipe_file) or recipe.start
+        start = folder_named(recipe.start, recipe_file) or recipe.start
         _confine(start, within, named_by=recipe_file)
         recipe = recipe.model_copy(update={"start": start})
     with torch.device("meta"):
@@ -177,10 +177,3 @@ def _checkpoint(folder: Path, dtype: torch.dtype, within: Sequence[Path] | None)
     tokenizer.template = own_template(tokenizer, model.config.architecture != "decoder")
     step = f"step {folder.name.removeprefix('step-')} of {recipe.steps:,}"
     return LoadedModel(model.eval(), tokenizer, recipe.objective.head, unfinished=step)
-
-
-def _found(path: Path, recipe_file: Path) -> Path | None:
-    """A folder that a recipe names; a relative path was written where the run was started, which is mostly
-    above the run folder."""
-    places = [base / path for base in (Path.cwd(), *recipe_file.parents)]
-    return next((place for place in places if place.exists()), None)

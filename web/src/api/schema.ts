@@ -415,6 +415,7 @@ export interface StateAnswer {
 export interface Status {
   version: string
   roots: string[]
+  sample: string | null
   read_only: boolean
   time: number
 }
@@ -462,6 +463,17 @@ export interface Trained {
   parameters: number
   tokens: number
   source: string
+}
+
+/** A claim of the lesson, and what the laboratory measured. */
+export interface VerdictAnswer {
+  claim: string
+  title: string
+  verdict: string
+  reason: string
+  because: string
+  lesson: string
+  stale: boolean
 }
 
 /** What became of a document. */

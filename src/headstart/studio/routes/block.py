@@ -6,9 +6,8 @@ from pydantic import BaseModel, Field
 from headstart.errors import HeadstartError
 from headstart.models.catalogue.comparison import facts
 from headstart.models.registry import presets as known_presets
-from headstart.recipe import read_yaml
 from headstart.studio.routes.generation import Asked
-from headstart.studio.routes.masking import tokens_named
+from headstart.studio.routes.masking import tokens_of
 from headstart.studio.state import StudioState, frame
 
 router = APIRouter()
@@ -80,8 +79,7 @@ async def gates(studio: StudioState, asked: Gates) -> Response:
 async def share(studio: StudioState, asked: Share) -> Response:
     """The measured loss of a run's model with fewer key-value heads."""
     run, folder = studio.folders.find(asked.run), studio.folders.find(asked.at)
-    recipe = run / "recipe.yaml"
-    tokens = tokens_named(studio, read_yaml(recipe)[0].get("tokens")) if recipe.is_file() else None
+    tokens = tokens_of(studio, run / "recipe.yaml")
     if tokens is None:
         raise HeadstartError(
             "this model's held-out tokens are not in the studio's folders, so the loss cannot be measured; "

@@ -20,6 +20,8 @@ class Status(BaseModel):
 
     version: str
     roots: list[str]
+    sample: str | None
+    """Where the sample's folders lie, if it is there."""
     read_only: bool
     time: float
 
@@ -58,8 +60,11 @@ class Provenance(BaseModel):
 @router.get("/status")
 def status(studio: StudioState) -> Status:
     """The studio's version and folders."""
-    roots = [str(root) for root in studio.folders.roots]
-    return Status(version=__version__, roots=roots, read_only=studio.read_only, time=time.time())
+    known = studio.folders
+    return Status(
+        version=__version__, roots=[str(root) for root in known.roots],
+        sample=str(known.sample) if known.sample else None, read_only=studio.read_only, time=time.time(),
+    )  # fmt: skip
 
 
 @router.get("/folders")

@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from headstart.recipe import read_yaml
+from headstart.recipe import folder_named, read_yaml
 from headstart.studio.export import Asked as Request
 from headstart.studio.folders import Absent, small_json
 from headstart.studio.routes.generation import Asked, Ids
@@ -62,11 +62,10 @@ class Influence(Asked):
 @router.get("/sentences")
 def sentences(studio: StudioState, at: str) -> Sentences:
     """Sentences of the text that a run has kept back."""
-    path = studio.folders.find(at)
-    recipe = path / "recipe.yaml"
+    recipe = studio.folders.find(at) / "recipe.yaml"
     settings = read_yaml(recipe)[0] if recipe.is_file() else {}
     objective = settings.get("objective")
-    tokens = tokens_named(studio, settings.get("tokens"))
+    tokens = tokens_of(studio, recipe)
     return Sentences(
         sentences=[] if tokens is None else _held_out(tokens),
         tokens=None if tokens is None else studio.folders.address(tokens),
@@ -108,11 +107,13 @@ def reach(studio: Studio, asked: Sequence[Request]) -> list[Request]:
     return [Request("fill", body={**shown[-1], "at": state.at}) for state in states]
 
 
-def tokens_named(studio: Studio, named: object) -> Path | None:
-    """The tokens folder that a recipe names, where it lies in the studio's folders."""
-    if not isinstance(named, str):
+def tokens_of(studio: Studio, recipe: Path) -> Path | None:
+    """The tokens folder that a run's recipe names, where it lies in the studio's folders."""
+    named = read_yaml(recipe)[0].get("tokens") if recipe.is_file() else None
+    found = folder_named(Path(named), recipe) if isinstance(named, str) else None
+    if found is None:
         return None
-    path = Path(named).resolve()
+    path = found.resolve()
     try:
         studio.folders.address(path)
     except Absent:

@@ -97,10 +97,11 @@ def capture(studio: StudioState, at: str, step: int, row: Annotated[int, Query(g
 @router.post("/control")
 def control(studio: StudioState, asked: Control) -> Sent:
     """Steer a run."""
-    studio.may_change()
+    run = studio.run_folder(asked.at)
+    studio.may_change(run)
     name = NUMBERS.get(asked.action)
     values = {} if asked.number is None or name is None else {name: asked.number}
-    send(studio.run_folder(asked.at), asked.action, **values)
+    send(run, asked.action, **values)
     return Sent(sent=asked.action)
 
 

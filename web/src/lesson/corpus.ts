@@ -1,0 +1,48 @@
+import { at, changed, match, textOf, type Chapter } from './chapter'
+
+export const corpus: Chapter = {
+  id: 'corpus',
+  title: 'From raw pages to a corpus',
+  asks: 'What has to happen to the web before a model may read it?',
+  text: [
+    'A crawl is mostly not text: markup, menus, adverts, the same page again. What is left after cleaning is a small part of what was fetched.',
+    'The stages follow each other. Extraction finds the main text of a page. The language is told. Rules and models judge quality. Copies go. What remains is mixed by domain.',
+    'Copies do double harm. A text that is read a hundred times is learned by heart. And what is copied most is seldom what is worth most.',
+    'The mixture is a choice. Good sources are small, so they are repeated a few times, but not often: a text read many times teaches less and less.',
+    'Fifteen trillion tokens are about eleven trillion words. All of Wikipedia in English has some four billion, so the bulk has to come from the web.',
+  ],
+  claims: {
+    C20: 'most of a crawl is thrown away, stage by stage', C21: 'repeated text is memorised word for word',
+    C22: 'less but cleaner data trains a better model', C23: 'the mixture matters, and small sources bear few repeats',
+  },
+  steps: [
+    {
+      view: 'corpus', opens: at('corpus', { stage: '1' }), light: '[aria-labelledby=river-title]',
+      act: 'Click through the stages, and read how much each leaves.', keys: 'Tab to the stages, then →',
+      read: textOf('[aria-label=Stages] [aria-pressed=true]'),
+      see: changed(/(.+)/, (stage) => `You are at: ${stage}. What goes here flows down and out, with its reason.`),
+      means: 'The height of the stream is text that is still there. Switch its unit to tokens: that is what a model will read.',
+    },
+    {
+      view: 'corpus', opens: at('corpus', { stage: '3' }), light: '[aria-labelledby=rules-title]',
+      act: 'Choose a rule and move its threshold.', keys: 'Tab to a rule, Enter; Tab to the slider, ← →',
+      read: textOf('[data-recount]'),
+      see: changed(/(about [\d,]+ of [\d,]+.*?)(?:\.|$)/, (kept) => `With this threshold ${kept.replace(/\s+/g, ' ')}.`),
+      means: 'A threshold is a decision about people’s pages. Here you see which ones it is about.',
+    },
+    {
+      view: 'corpus', opens: at('corpus'), light: '[aria-labelledby=mix-title]',
+      act: 'Drag the share of a small domain up, until it is read more than twice.', keys: 'Tab to a domain, →',
+      read: textOf('[data-mix]'),
+      see: changed(/^([\d.]+ \w+), about (.+?) tokens, from (.+?) of different text; .*like (.+?) of fresh text/, (sum, tokens, text, fresh) => `${sum} of text, ${tokens} tokens, come from ${text} of different text. With what repeats are worth they are like ${fresh}.`),
+      means: 'Repeating is not forbidden. It is worth less each time.',
+    },
+    {
+      view: 'corpus', opens: at('corpus', { unit: 'tokens' }), light: '#way',
+      act: 'Take any token of the corpus, and follow it back to its page.', keys: 'Tab to Any token, Enter',
+      read: textOf('[data-token]'),
+      see: match(/(.+)/, (said) => `Found: ${said.slice(0, 140)}.`),
+      means: 'Every token of the model can be traced to where it came from. That is what a corpus owes its readers.',
+    },
+  ],
+}
