@@ -80,6 +80,7 @@ def show_cost(recipe: "PretrainRecipe", as_json: bool, make: "Callable[[Pretrain
     many = f" in each of {found['processes']} processes" if found["processes"] > 1 else ""
     seconds = found["seconds"]
     lines = [
+        ("model", found["model"], f"{found['objective']} objective"),
         ("parameters", f"{parts['all']:,}",
          ", ".join(f"{part} {amount(n)}" for part, n in parts.items() if part != "all")),
         ("tokens", f"{found['tokens']:,}", f"{found['passes']:.2f} passes over the text, "

@@ -24,16 +24,12 @@ from headstart.scaling.width_rule import tuned_for_width
 from headstart.training.configuration import configuration
 from headstart.training.machine import Machine, describe_machine, memory_bytes
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
-from headstart.training.step_cost import random_step_cost, step_cost
+from headstart.training.step_cost import SUSTAINED, random_step_cost, step_cost
 
 SIZES = ((2, 192), (4, 256), (6, 384), (8, 512), (12, 768), (16, 1024))
 """Layers and width, from small to large."""
 TOKENS_PER_PARAMETER = 1.0
 """The largest model that sees so many is taken: below that a smaller model learns more in the same time."""
-SUSTAINED = 0.85
-"""A machine is measured at its best moment; the rest of the time it is a little slower, and a run also
-evaluates and saves. An allowance and no measurement: what else a machine does differs from hour to hour, and
-a run that ends a little early is better than one that ends late."""
 FEWEST_STEPS, EVALUATIONS, CHECKPOINT_SECONDS = 20, 8, 20.0
 MEMORY_SHARE = 0.8
 """Of the machine's memory that a training may take."""
@@ -110,11 +106,6 @@ class LocalPlan:
         """The plan as JSON has it."""
         found: JSONObject = plain({name: value for name, value in vars(self).items() if name != "recipe"})
         return found | {"settings": self.recipe.model_dump(mode="json", exclude_defaults=True)}
-
-
-def run_seconds(step_seconds: float, steps: int) -> float:
-    """How long a run takes whose steps were measured to take so long at their best."""
-    return steps * step_seconds / SUSTAINED
 
 
 def candidates(base: PretrainRecipe, seconds: float, vocab_size: int | None = None) -> list[Candidate]:

@@ -19,14 +19,13 @@ from headstart.models.parameters import parameters
 from headstart.page.numbers import amount
 from headstart.scaling.fit import Fit
 from headstart.scaling.fit_report import FitReport, fit_report
-from headstart.scaling.local_machine import SUSTAINED
 from headstart.scaling.runs import MeasuredRun, read_runs
 from headstart.scaling.shape import shape_for
 from headstart.scaling.width_rule import check_start, tuned_for_width
 from headstart.tokenizer.shards import tokens_manifest
 from headstart.training.loop import pretrain
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
-from headstart.training.step_cost import step_cost
+from headstart.training.step_cost import SUSTAINED, step_cost
 
 LEVELS = (1e-2, 10**-1.5, 1e-1, 10**-0.5, 1.0)
 """Computes of the grid, as shares of its largest."""

@@ -36,10 +36,12 @@ from headstart.training.monitoring.capture import capture
 from headstart.training.monitoring.diagnostics import Diagnostics
 from headstart.training.monitoring.spikes import LARGEST, SpikeDetector
 from headstart.training.monitoring.statistics import Statistics
+from headstart.training.monitoring.utilisation import Utilisation
 from headstart.training.recipe import PretrainRecipe
 from headstart.training.run_folder import START, claim, run_output
 from headstart.training.run_frame import Pace, Progress, RunFrame, Times
 from headstart.training.schedule import rate_at, rows_at, rows_before
+from headstart.training.step_cost import trial, with_steps
 from headstart.training.trainer import Trainer
 
 # The files of a checkpoint.
@@ -106,7 +108,9 @@ def pretrain(
         with run_output(run, inputs, replace) if layout.main else nullcontext():
             if prepare is not None:
                 prepare()
-            return _pretrain(recipe, run, layout, sample, make or Run, known, FREE | free)
+            asked = recipe.minutes
+            recipe = with_steps(recipe, run, layout.size, (make or Run).trial)
+            return _pretrain(recipe, run, layout, sample, make or Run, known, FREE | free, asked)
     except torch.OutOfMemoryError:
         raise HeadstartError(
             f"the GPU has too little memory for micro_rows={recipe.micro_rows} of context={recipe.context}; "
@@ -126,6 +130,7 @@ def _pretrain(
     make: "type[Run]",
     known: Sequence[Any],
     free: Set[str],
+    minutes: float | None,
 ) -> Path:
     folder = run / "model"
     tokens = tokens_manifest(recipe.tokens)
@@ -133,7 +138,7 @@ def _pretrain(
     config = make.configuration(recipe)
     if layout.main:
         data = [tokens["tokenizer_sha256"], tokens["splits"], *known]
-        claim(run, recipe, data, set(free), recipe.seed)
+        claim(run, recipe, data, set(free), recipe.seed, minutes)
     if layout.broadcast((folder / "config.json").exists()):
         return folder
     keep_freed_memory()
@@ -204,6 +209,8 @@ class Run(RunFrame[PretrainProgress]):
     unit = "tokens"
     configuration = staticmethod(configuration)
     """The model that a recipe trains."""
+    trial = staticmethod(trial)
+    """A trainer of it whose steps are timed and forgotten."""
 
     def __init__(
         self,
@@ -236,14 +243,14 @@ class Run(RunFrame[PretrainProgress]):
         self._made: list[MadeStep] = []
         self._made_from = (0.0, 0.0)
         """The run's seconds and core-seconds before the first of them."""
-        self.peak = self._peak()
-        """Operations a second of matrix products, as measured on this machine."""
+        self.utilisation = Utilisation(self._peak(), getattr(torch, recipe.precision))
 
     def make_trainer(self, model: Transformer, begin: bool) -> Trainer:
         """What computes the steps; `begin` as in `Trainer`."""
         return Trainer(self.recipe, model, self.tokenizer, self.layout, begin)
 
     def _peak(self) -> float | None:
+        """Operations a second of matrix products, as measured when the run began."""
         if not self.layout.main:
             return None
         machine = read_json(self.folder / "run.json").get("machine", {})
@@ -379,7 +386,7 @@ class Run(RunFrame[PretrainProgress]):
         self, step: int, loss: float, norm: float, seconds: float, known: TimedFigures, flops: int
     ) -> str:
         """Write the event of a step that took so many seconds; a few words about it."""
-        mfu = None if self.peak is None else round(flops / seconds / self.peak / self.layout.size, 4)
+        mfu = self.utilisation.share(flops / seconds / self.layout.size)
         rows = rows_at(step - 1, self.recipe)
         self.tell(
             "step",
@@ -452,6 +459,8 @@ class Run(RunFrame[PretrainProgress]):
 
     def evaluate(self) -> None:
         """Loss on the same held-out rows every time, in nats a token and bits a byte, whole and by domain."""
+        if self.layout.device.type == "cpu":
+            self.utilisation.look_again()
         average = self.trainer.average
         with torch.no_grad(), average.applied() if average is not None else nullcontext():
             self._evaluate()

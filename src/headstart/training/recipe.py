@@ -231,6 +231,9 @@ class PretrainRecipe(Recipe):
     """Share of the target that is spread over the vocabulary (Szegedy et al. 2016, section 7)."""
     steps: int = Field(1000, ge=1)
     """Updates of the weights in the whole run."""
+    minutes: float | None = Field(None, gt=0)
+    """How long the run trains. Before it begins, some steps are timed on this machine, and `steps` becomes as
+    many as fit. A run that goes on keeps the number that it began with."""
     start: Literal["random", "static", "teacher"] | Path = "random"
     """What is there before the first step: random weights; these with an embedding from co-occurrence counts;
     or a model folder of any known family, which goes on learning. `model` then says nothing."""
@@ -292,6 +295,7 @@ class PretrainRecipe(Recipe):
         "steps": (
             "max_steps max_iters num_iterations train_steps train_iters total_steps num_steps max_train_steps"
         ),
+        "minutes": "max_minutes train_minutes time_budget_minutes",
         "seed": "random_seed",
         "precision": "dtype torch_dtype",
         "device": "device_type",

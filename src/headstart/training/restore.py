@@ -7,7 +7,8 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, JSONObject, read_json
-from headstart.interchange.model_folder import LoadedModel, load_model, model_in
+from headstart.interchange.box import model_in
+from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.interchange.peft_adapter import CONFIG_FILE as ADAPTER
 from headstart.models.transformer import Transformer
 from headstart.models.vectors import elmo, word_vectors

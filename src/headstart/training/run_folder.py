@@ -52,12 +52,15 @@ def run_output(run: Path, inputs: Iterable[Path], replace: bool = False) -> Abst
     return output(run, "run", inputs=inputs, own=("run.json", "control.json"), replace=replace)
 
 
-def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> None:
+def claim(
+    run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int, minutes: float | None = None
+) -> None:
     """Write `recipe.yaml` and `run.json` into a new run folder; refuse one that holds another run.
 
     Args:
         data: what identifies the text that is trained on, wherever it lies.
         paths: the recipe's keys that say where things lie, and nothing else.
+        minutes: that the recipe's steps were chosen for.
 
     Raises:
         HeadstartError: the folder holds a run with other settings or other text, or nobody knows which.
@@ -96,6 +99,7 @@ def claim(run: Path, recipe: Recipe, data: Any, paths: set[str], seed: int) -> N
             "versions": package_versions(),
             "commit": source_commit(),
             "threads": torch.get_num_threads(),
+            **({} if minutes is None else {"minutes": minutes}),
         },
     )
 

@@ -1,14 +1,18 @@
 """What a step of a recipe costs on this machine, measured by running some."""
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from headstart.errors import HeadstartError
+from headstart.folder import read_json
 from headstart.models.config import TransformerConfig
 from headstart.models.transformer import build
 from headstart.objectives.batch import Batch, loss_sum
@@ -21,6 +25,11 @@ from headstart.training.recipe import PretrainRecipe
 from headstart.training.schedule import rate_at
 from headstart.training.trainer import Trainer
 
+SUSTAINED = 0.85
+"""A machine is measured at its best moment; the rest of the time it is a little slower, and a run also
+evaluates and saves. An allowance and no measurement: what else a machine does differs from hour to hour, and
+a run that ends a little early is better than one that ends late."""
+ONE_PROCESS = "minutes= is measured in one process; give steps= to a run of several"
 SLOWEST_STEP = 20.0
 """Seconds; a longer step is measured once, its warming up included."""
 
@@ -63,6 +72,53 @@ def step_cost(
             return trainer.step(number, rate_at(number, recipe.steps, recipe.optimiser))
 
         return _fastest(step, steps, trainer.model)
+
+
+def run_seconds(step_seconds: float, steps: int) -> float:
+    """How long a run takes whose steps were measured to take so long at their best."""
+    return steps * step_seconds / SUSTAINED
+
+
+def for_minutes(recipe: PretrainRecipe, cost: StepCost) -> PretrainRecipe:
+    """The recipe with as many steps as its `minutes` hold, in their place; one without `minutes` as it is."""
+    if recipe.minutes is None:
+        return recipe
+    steps = max(1, int(60 * recipe.minutes * SUSTAINED / cost.seconds))
+    return recipe.model_copy(update={"steps": steps, "minutes": None})
+
+
+def with_steps(
+    recipe: PretrainRecipe,
+    run: Path,
+    processes: int = 1,
+    make: Callable[[PretrainRecipe], Trainer] = trial,
+) -> PretrainRecipe:
+    """The recipe with its `minutes` as steps: those that the run began with, else as many as fit.
+
+    Raises:
+        HeadstartError: several processes, or a run that began with something else.
+    """
+    if recipe.minutes is None:
+        return recipe
+    facts = run / "run.json"
+    if facts.exists():
+        begun, steps = read_json(facts).get("minutes"), type(recipe).load(run / "recipe.yaml", []).steps
+        if begun != recipe.minutes:
+            how = f"steps={steps}" if begun is None else f"minutes={begun:g}"
+            raise HeadstartError(
+                f"{run} began with {how} and goes on with that alone; give it, or choose another folder"
+            )
+        return recipe.model_copy(update={"steps": steps, "minutes": None})
+    if processes > 1:
+        raise HeadstartError(ONE_PROCESS)
+    cost = step_cost(recipe, make=make)
+    planned = for_minutes(recipe, cost)
+    print(
+        f"headstart: {recipe.minutes:g} minutes hold {planned.steps:,} steps of "
+        f"{1000 * run_seconds(cost.seconds, 1):,.0f} ms, as measured now",
+        file=sys.stderr,
+    )
+    return planned
 
 
 def random_step_cost(config: TransformerConfig, recipe: PretrainRecipe, steps: int = 3) -> StepCost:

@@ -13,7 +13,8 @@ from headstart.corpus_folder import KIND as CORPUS
 from headstart.corpus_folder import DocumentRow, corpus_documents
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, atomic, read_json
-from headstart.interchange.model_folder import LoadedModel, load_model, model_in
+from headstart.interchange.box import model_in
+from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.interchange.sentence_vectors import Normalize, SentenceVectors
 from headstart.models.config import TransformerConfig
 from headstart.models.transformer import Transformer, build
@@ -233,6 +234,8 @@ class DistillRun(Run):
     def configuration(recipe: PretrainRecipe) -> TransformerConfig:
         """The student."""
         return student(recipe)
+
+    trial = staticmethod(trial)
 
     def make_trainer(self, model: Transformer, begin: bool) -> Trainer:
         """What computes the steps."""
