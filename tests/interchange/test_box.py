@@ -5,7 +5,8 @@ import pytest
 import headstart as hs
 from headstart.errors import HeadstartError
 from headstart.interchange import box
-from headstart.interchange.model_folder import load_model, model_in, save_model
+from headstart.interchange.box import model_in
+from headstart.interchange.model_folder import load_model, save_model
 
 
 @pytest.fixture

@@ -60,7 +60,13 @@ def train(
 @tokenizer.command(cls=command_with_settings("tokenizer encode"))
 def encode(
     corpus: Corpus,
-    tokenizer_folder: Annotated[Path, typer.Option("--tokenizer", help="A tokenizer folder.")],
+    tokenizer_folder: Annotated[
+        Path,
+        typer.Option(
+            "--tokenizer",
+            help="A folder with a tokenizer: of a tokenizer, a model, a run; or headstart-mini.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="The tokens folder to write.")],
     overrides: Overrides = None,
     recipe: RecipeFile = None,
@@ -70,12 +76,14 @@ def encode(
 ) -> None:
     """Turn a corpus into token shards with document boundaries."""
     from headstart.folder import read_manifest
+    from headstart.interchange.box import model_in
     from headstart.output import identity, output
     from headstart.tokenizer.folder import open_tokenizer
     from headstart.tokenizer.shards import KIND, ShardRecipe, encode_corpus
 
     settings = ShardRecipe.load(recipe, overrides or [])
     read_manifest(corpus, "corpus", 1)
+    tokenizer_folder = model_in(tokenizer_folder)
     chosen = open_tokenizer(tokenizer_folder)
     made_from = {
         "recipe": settings.model_dump(mode="json"),

@@ -29,6 +29,15 @@ def named(source: Path) -> Path | None:
     return _verified(BOX / source.name)
 
 
+def model_in(source: Path) -> Path:
+    """The model folder that is meant by a run folder, or by the name of a model that comes with us; else
+    the folder itself."""
+    if (packed := named(source)) is not None:
+        return packed
+    run = (source / "model").is_dir() and not (source / "config.json").exists()
+    return source / "model" if run else source
+
+
 @cache
 def _verified(folder: Path) -> Path:
     for name, wanted in read_json(folder / HASHES, dict[str, str]).items():

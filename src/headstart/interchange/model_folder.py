@@ -308,7 +308,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32, weights: bool =
     """
     if folder.suffix == ".gguf" and not folder.is_dir():
         return _read_gguf(folder, dtype)
-    folder = model_in(folder)
+    folder = box.model_in(folder)
     if not folder.is_dir():
         here = f"; with headstart come {', '.join(box.names())}" if box.names() else ""
         raise HeadstartError(
@@ -326,15 +326,6 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32, weights: bool =
     pooled = loaded.vectors is not None and loaded.vectors.pooling == ("mean",)
     loaded.mean_is_vector = pooled or loaded.metadata.get("task") == "embedding"
     return loaded
-
-
-def model_in(source: Path) -> Path:
-    """The model folder that is meant by a run folder, or by the name of a model that comes with us; else
-    the folder itself."""
-    if (packed := box.named(source)) is not None:
-        return packed
-    run = (source / "model").is_dir() and not (source / "config.json").exists()
-    return source / "model" if run else source
 
 
 def _read_gguf(file: Path, dtype: torch.dtype) -> LoadedModel:

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict  # typing's own is not checked before Py
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, checked
+from headstart.interchange.box import model_in
 from headstart.interchange.gguf_file import rounded, write_gguf
 from headstart.interchange.gguf_reading import read_gguf
 from headstart.interchange.gguf_tokenizer import read_tokenizer
@@ -17,7 +18,6 @@ from headstart.interchange.model_folder import (
     SHARD_BYTES,
     LoadedModel,
     load_model,
-    model_in,
     save_model,
 )
 from headstart.interchange.onnx_export import write_onnx

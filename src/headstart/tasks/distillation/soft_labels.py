@@ -13,7 +13,8 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.folder import atomic
-from headstart.interchange.model_folder import load_model, model_in
+from headstart.interchange.box import model_in
+from headstart.interchange.model_folder import load_model
 from headstart.objectives.batch import generator
 from headstart.output import identity
 from headstart.progress import ProgressBar

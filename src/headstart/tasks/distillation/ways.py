@@ -7,7 +7,8 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 
 from headstart.errors import HeadstartError, nearest
-from headstart.interchange.model_folder import load_model, model_in
+from headstart.interchange.box import model_in
+from headstart.interchange.model_folder import load_model
 from headstart.output import identity, output
 from headstart.recipe import Recipe
 from headstart.tasks.distillation.recipe import LabelsRecipe
