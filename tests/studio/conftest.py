@@ -83,6 +83,35 @@ def corpus_root(studio_root, documents, tokenizer) -> Path:
 
 
 @pytest.fixture(scope="session")
+def labelled_root(studio_root, masked_run) -> Path:
+    """The same folder with labelled texts in `labels`, hostile ones among them, and a model fine-tuned on
+    these in `places`."""
+    import json
+
+    from headstart.tasks.finetuning import finetune_run
+    from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+
+    sea, home = ("ship", "harbour", "wave", "sailor"), ("kitchen", "garden", "window", "table")
+    rows = []
+    for number in range(90):
+        words, label = (sea, "sea") if number % 2 else (home, "<b>home</b>")
+        text = f"The {words[number % 4]} and the {words[number // 4 % 4]} of number {number}."
+        if number % 9 == 0:
+            text += " <script>alert(1)</script> <img src=x onerror=alert(2)>"
+        rows.append({"text": text, "label": label, "domain": ("prose", "<i>verse</i>")[number // 2 % 2]})
+    data = studio_root / "labels" / "places.jsonl"
+    data.parent.mkdir(exist_ok=True)
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = FinetuneRecipe(
+        min_steps=40, max_steps=40, max_tokens=48, learning_rate=4e-3, counted_words="none"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune_run, "describe_machine", lambda: {})
+        finetune_run.finetune_run(masked_run, data, studio_root / "places", recipe)
+    return studio_root
+
+
+@pytest.fixture(scope="session")
 def studio(studio_root):
     """A client of a studio over that folder, with its token; the worker process is shared by all tests."""
     from starlette.testclient import TestClient
@@ -118,7 +147,7 @@ def chromium() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def address(corpus_root, masked_run):
+def address(corpus_root, labelled_root):
     """A studio that listens, and its token."""
     if (reason := missing()) is not None:
         if os.environ.get("HEADSTART_BROWSER") == "required":

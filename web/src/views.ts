@@ -52,6 +52,10 @@ export const VIEWS: View[] = [
     takes: (folder) => folder.family !== null && ['run', 'model', 'task'].includes(folder.kind), load: () => import('./views/block/View.svelte'),
   },
   {
+    path: 'task', title: 'Task', key: 't', group: 'use', about: 'a fine-tuned model on labelled data: where it is wrong, why, and labels corrected',
+    takes: (folder) => folder.kind === 'task' || (folder.kind === 'model' && folder.answers), load: () => import('./views/task/View.svelte'),
+  },
+  {
     path: 'scaling', title: 'Scaling', key: 's', group: 'training', about: 'how large a model should be for its compute, by which law',
     takes: () => false, load: () => import('./views/scaling/View.svelte'),
   },

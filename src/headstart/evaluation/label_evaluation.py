@@ -1,6 +1,7 @@
 """A task model measured on labelled data, beside baselines and other models, with its errors."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from headstart.tasks.data.lines import TOO_LONG
 from headstart.tasks.data.rows import is_class_folder, read_rows
 from headstart.tasks.examples import Examples, Reading, TaskKind
 from headstart.tasks.metrics import measure
-from headstart.tasks.metrics.bootstrap import Score
+from headstart.tasks.metrics.bootstrap import Measurement, Score
 from headstart.tasks.predictor import Predictor
 from headstart.training.restore import load_any
 
@@ -40,18 +41,34 @@ def evaluate_predictor(predictor: Predictor, examples: Examples) -> list[Score]:
     Raises:
         HeadstartError: the model knows none of the labels in the data.
     """
-    _check_labels(predictor, examples)
+    check_labels(predictor, examples)
     return [
         one.score for one in measure(predictor.task, examples.targets, predictor.predict(examples.inputs))
     ]
 
 
-def _check_labels(predictor: Predictor, examples: Examples) -> None:
+def check_labels(predictor: Predictor, examples: Examples) -> None:
+    """Refuse data of which the model knows no label, with a `HeadstartError`."""
     if examples.labels and not set(predictor.labels).intersection(examples.labels):
         raise HeadstartError(
             f"the model knows none of the labels in the data: it gives {', '.join(predictor.labels[:8])}, "
             f"the data has {', '.join(examples.labels[:8])}; check --label-column"
         )
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a model answered to labelled examples."""
+
+    examples: Examples
+    columns: dict[str, list[Any]]
+    """Of the file's columns that hold no lists, the value of each example."""
+    predicted: list[Any]
+    """The answers as targets."""
+    answers: list[MeasuredAnswer]
+    """With all that is known of them."""
+    measured: list[Measurement]
+    """What the task is measured by, the main figure first."""
 
 
 def evaluate_labels(
@@ -75,14 +92,11 @@ def evaluate_labels(
     Raises:
         HeadstartError: the model knows none of the labels in the data; see also `load_examples`.
     """
-    task = predictor.task
-    like = predictor.facts.reading
+    task, like = predictor.task, predictor.facts.reading
     examples = evaluation_examples(path, task, like, **columns)
-    others = _other_columns(path, examples)
     if limit is not None:
         examples = examples.subset(range(min(limit, len(examples))))
-        others = {name: values[:limit] for name, values in others.items()}
-    _check_labels(predictor, examples)
+    check_labels(predictor, examples)
     learned = None
     if train is not None:
         learned = load_examples(train, task, like=like, **columns)
@@ -92,16 +106,40 @@ def evaluate_labels(
     result = Evaluation(path.name, task, _rule(learned), notes=list(examples.notes))
     if learned is not None:
         result.notes += shared(examples, learned, "examples also occur in the training data of the baselines")
-    predicted, answers = _answers(predictor, examples)
-    measured = measure(task, examples.targets, predicted)
-    result.add("model", measured + show_errors(examples, predicted, answers, result))
+    answered = answer_examples(predictor, path, examples)
+    add_model(result, answered)
     for name, system in systems.items():
         its = measure(task, examples.targets, system.predict(examples.inputs))
         result.add(name, its)
-        result.against(name, measured[0], its[0])
-    lengths = by_length([words_in(one) for one in examples.inputs], "words")
-    result.tables = {"slices": slices(measured[0], others | {"length": lengths})} | result.tables
+        result.against(name, answered.measured[0], its[0])
     return result
+
+
+def answer_examples(
+    predictor: Predictor, path: Path, examples: Examples, probabilities: bool = False
+) -> Answered:
+    """The model's answers to examples of a file.
+
+    Args:
+        probabilities: keep those of all labels too, for they are many numbers.
+    """
+    predicted, answers = _answers(predictor, examples, probabilities)
+    measured = measure(predictor.task, examples.targets, predicted)
+    return Answered(examples, _other_columns(path, examples), predicted, answers, measured)
+
+
+def add_model(result: Evaluation, answered: Answered) -> None:
+    """Take up the model's scores, slices and errors."""
+    examples, measured = answered.examples, answered.measured
+    result.add("model", measured + show_errors(examples, answered.predicted, answered.answers, result))
+    table = slices(measured[0], sliced_by(answered))
+    result.tables = {"slices": table} | result.tables
+
+
+def sliced_by(answered: Answered) -> dict[str, list[Any]]:
+    """By name, what makes slices: the value of each example."""
+    lengths = by_length([words_in(one) for one in answered.examples.inputs], "words")
+    return answered.columns | {"length": lengths}
 
 
 def _rule(learned: Examples | None) -> str:
@@ -136,7 +174,9 @@ def _beside(
     return systems
 
 
-def _answers(predictor: Predictor, examples: Examples) -> tuple[list[Any], list[MeasuredAnswer]]:
+def _answers(
+    predictor: Predictor, examples: Examples, probabilities: bool
+) -> tuple[list[Any], list[MeasuredAnswer]]:
     """The model's answers, as targets and with what is known of them; see `error_tables.Answers`."""
     predicted: list[Any] = []
     answers: list[MeasuredAnswer] = []
@@ -148,7 +188,8 @@ def _answers(predictor: Predictor, examples: Examples) -> tuple[list[Any], list[
             answer: MeasuredAnswer = {**predictor.kind.answer(result, one, predictor.labels)}
             of_labels = answer.get("probabilities")
             if isinstance(of_labels, dict):
-                del answer["probabilities"]
+                if not probabilities:
+                    del answer["probabilities"]
                 true = {truth} if isinstance(truth, str) else set(truth)
                 chances = dict.fromkeys(true, 0.0) | of_labels
                 answer["distance"] = sum((p - (label in true)) ** 2 for label, p in chances.items())
@@ -157,11 +198,14 @@ def _answers(predictor: Predictor, examples: Examples) -> tuple[list[Any], list[
 
 
 def _other_columns(path: Path, examples: Examples) -> dict[str, list[Any]]:
-    """The columns of a file that stand beside inputs and answers; none where rows were left out."""
-    if path.is_dir():
+    """The columns of a file that hold no lists, by example; none of several files."""
+    if not examples.lines:
         return {}
-    rows = [row for _, row in read_rows(path)]
-    if len(rows) != len(examples) or TOO_LONG in rows:
+    text_as = "conll" if examples.task == "tagging" else "text"
+    wanted = set(examples.lines)
+    rows = {line: row for line, row in read_rows(path, text_as=text_as) if line in wanted}
+    if len(rows) != len(examples) or TOO_LONG in rows.values():
         return {}
-    names = [name for name, value in rows[0].items() if not isinstance(value, list | dict | None)]
-    return {name: [row.get(name) for row in rows] for name in names}
+    first = rows[examples.lines[0]]
+    names = [name for name, value in first.items() if not isinstance(value, list | dict | None)]
+    return {name: [rows[line].get(name) for line in examples.lines] for name in names}

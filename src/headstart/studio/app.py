@@ -32,6 +32,7 @@ from headstart.studio.routes import (
     meaning,
     run,
     scaling,
+    task,
 )
 from headstart.studio.state import Studio
 from headstart.studio.worker import Superseded, Worker, WorkerGone
@@ -86,6 +87,7 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         meaning,
         head_start,
         lesson,
+        task,
         export,
     ):
         app.include_router(routes.router, prefix=API)

@@ -46,6 +46,8 @@ class Folder:
     family: str | None = None
     architecture: str | None = None
     """encoder, decoder, encoder-decoder; None where that is not known."""
+    answers: bool = False
+    """Whether the model has been fine-tuned to answer a task."""
     live: bool = False
     """Whether a run wrote into it in the last half minute and has not ended."""
 
@@ -139,9 +141,9 @@ class Folders:
                 return None
             metrics = path / "metrics.jsonl"
             modified = max(entry.stat().st_mtime for entry in (path, metrics) if entry.exists())
-            family, architecture = _family(path)
+            family, architecture, answers = _family(path)
             live = kind == "run" and not (path / "model").exists() and _age(metrics) < 30
-            return Folder(self.address(path), kind, modified, family, architecture, live)
+            return Folder(self.address(path), kind, modified, family, architecture, answers, live)
         except (OSError, ValueError, Absent):  # deleted while it was looked at, or not ours to read
             return None
 
@@ -197,15 +199,20 @@ def _walk(root: Path) -> Iterator[Path]:
         waiting += [(Path(name), depth + 1) for name in inside]
 
 
-def _family(path: Path) -> tuple[str | None, str | None]:
-    """The family and the architecture of a model or run folder, as far as its files say."""
+def _family(path: Path) -> tuple[str | None, str | None, bool]:
+    """The family and the architecture of a model or run folder, and whether it answers a task, as far as its
+    files say."""
     for place in (path, path / "model", *sorted(path.glob("snapshots/step-0"))):
         config = small_json(place / "config.json")
         stamp = config.get("headstart")
-        family = stamp.get("family") if isinstance(stamp, dict) else config.get("model_type")
+        stamp = stamp if isinstance(stamp, dict) else {}
+        family = stamp.get("family", config.get("model_type"))
         if isinstance(family, str):
-            return family, _architecture(config, family)
-    return None, None
+            heads = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+            named = " ".join(str(one) for one in config.get("architectures") or [])
+            answers = "task" in stamp or any(head in named for head in heads)
+            return family, _architecture(config, family), answers
+    return None, None, False
 
 
 def _architecture(config: JSONObject, family: str) -> str:

@@ -135,6 +135,9 @@ class Examples:
     in_words: bool = False
     """Whether the answers are to be written out as text, whatever the task is."""
     reading: Reading = field(default_factory=Reading)
+    lines: list[int] = field(default_factory=list, compare=False)
+    """The line of the file that each was read from (the row, of Parquet and JSON lists); empty: they come
+    from several files, or from a folder."""
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -164,6 +167,7 @@ class Examples:
             inputs=[self.inputs[i] for i in chosen],
             targets=[self.targets[i] for i in chosen],
             groups=[self.groups[i] for i in chosen] if self.groups else [],
+            lines=[self.lines[i] for i in chosen] if self.lines else [],
         )
 
 

@@ -1,5 +1,15 @@
 /** What the studio's routes answer and take. Made by tools/api-types; a test holds it to the server. */
 
+/** Labelled examples for a model to answer. */
+export interface Answers {
+  at: string
+  data: string
+  part?: 'all' | 'test' | 'train'
+  limit?: number
+  view?: string
+  turn?: number
+}
+
 /** A request that the view has made, and that was answered. */
 export interface AskedBefore {
   method: string
@@ -57,6 +67,49 @@ export interface Corpus {
   tokens: TokensAnswer[]
 }
 
+/** One of them, with another label. */
+export interface Correct {
+  at: string
+  data: string
+  part?: 'all' | 'test' | 'train'
+  limit?: number
+  view?: string
+  turn?: number
+  place: number
+  value: unknown
+}
+
+/** A new data file to write. */
+export interface Corrected {
+  at: string
+  data: string
+  out: string
+}
+
+/** What was written. */
+export interface CorrectedFile {
+  at: string
+  rows: number
+  changed: number
+  stale: number
+  notes: string[]
+}
+
+/** An example with another label. */
+export interface CorrectionAnswer {
+  line: number
+  input: string
+  was: string
+  becomes: string
+  value: unknown
+}
+
+/** All corrections of a data file. */
+export interface Corrections {
+  file: string
+  corrections: CorrectionAnswer[]
+}
+
 /** How a fit goes, or went. */
 export interface Course {
   name: string
@@ -65,6 +118,13 @@ export interface Course {
   metric: string | null
   asked: number | null
   ended: number | null
+}
+
+/** A file that may hold labelled examples. */
+export interface DataFile {
+  at: string
+  bytes: number
+  own: boolean
 }
 
 /** Which view, where it stands, and what it has. */
@@ -97,6 +157,7 @@ export interface FolderAnswer {
   modified: number
   family: string | null
   architecture: string | null
+  answers: boolean
   live: boolean
 }
 
@@ -258,6 +319,17 @@ export interface NewJob {
   settings?: Record<string, string>
 }
 
+/** One of them. */
+export interface OneExample {
+  at: string
+  data: string
+  part?: 'all' | 'test' | 'train'
+  limit?: number
+  view?: string
+  turn?: number
+  place: number
+}
+
 /** What the model's pre-training has cost. */
 export interface Paid {
   seconds: number
@@ -363,6 +435,18 @@ export interface Sample {
   text: string
 }
 
+/** Some of them. */
+export interface Select {
+  at: string
+  data: string
+  part?: 'all' | 'test' | 'train'
+  limit?: number
+  view?: string
+  turn?: number
+  places?: number[] | null
+  word?: string
+}
+
 /** The command is in the run's control file. */
 export interface Sent {
   sent: string
@@ -418,6 +502,20 @@ export interface Status {
   sample: string | null
   read_only: boolean
   time: number
+}
+
+/** A correction that is to go. */
+export interface TakeBack {
+  data: string
+  line: number
+}
+
+/** What a task model can be asked about. */
+export interface TaskData {
+  files: DataFile[]
+  seed: number
+  tested: number
+  model: string | null
 }
 
 /** A text to cut into tokens. */

@@ -13,7 +13,7 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel
 from headstart.studio.frames import Looked, encode
-from headstart.studio.looks import block, generation, masking, meaning
+from headstart.studio.looks import block, generation, masking, meaning, task
 from headstart.training.restore import open_any
 
 LOOKS: dict[str, Callable[..., Looked]] = {
@@ -31,6 +31,12 @@ LOOKS: dict[str, Callable[..., Looked]] = {
     "gates": block.gates,
     "share_heads": block.share_heads,
     "vectors": meaning.vectors,
+    "task_answers": task.answers,
+    "task_selected": task.selected,
+    "task_example": task.example,
+    "task_influence": task.word_influence,
+    "task_correction": task.correction,
+    "task_corrected": task.corrected,
 }
 WITHOUT_MODEL: dict[str, Callable[..., Looked]] = {"preset": block.preset}
 

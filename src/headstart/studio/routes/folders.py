@@ -34,6 +34,7 @@ class FolderAnswer(BaseModel):
     modified: float
     family: str | None
     architecture: str | None
+    answers: bool
     live: bool
 
 

@@ -92,7 +92,7 @@ def load_examples(
     notes: list[str] = []
     rows = _rows(files, task, notes)
     head = list(islice(rows, HEAD_ROWS))
-    usable = [row for _, row in head if row is not TOO_LONG]
+    usable = [row for _, _, row in head if row is not TOO_LONG]
     if not usable and not head:
         raise HeadstartError(f"{name} holds no usable example")
     tool = _Preparation(usable, files[0], named, task)
@@ -118,7 +118,7 @@ def load_examples(
     if (
         kind.name == "classification"
         and task is None
-        and are_scores(row[chosen["label"]] for _, row, _ in kept)
+        and are_scores(row[chosen["label"]] for _, _, row, _ in kept)
     ):
         kind = KINDS["regression"]
         notes.append(
@@ -126,16 +126,18 @@ def load_examples(
             f"for classes it "
             "is --task classification"
         )
-    if kind.name == "multi-label" and task is None and are_single(row[chosen["label"]] for _, row, _ in kept):
+    cells = (row[chosen["label"]] for _, _, row, _ in kept)
+    if kind.name == "multi-label" and task is None and are_single(cells):
         kind = KINDS["classification"]
         notes.append(
             f"every list in {chosen['label']!r} has one label, so that it is a classification; where a text "
             "may have several it is --task multi-label"
         )
-    manner = kind.settle([(where, row) for where, row, _ in kept], chosen, like, notes)
+    manner = kind.settle([(where, row) for where, _, row, _ in kept], chosen, like, notes)
     remarks: Counter[str] = Counter()
     examples = Examples(kind.name, [], [], [], [], in_words)
-    for where, row, its_group in kept:
+    one_file = len(files) == 1 and not is_class_folder(files[0])
+    for where, line, row, its_group in kept:
         try:
             given, target = kind.read_example(where, row, chosen, remarks)
         except Unusable as reason:
@@ -143,6 +145,8 @@ def load_examples(
             continue
         examples.inputs.append(given)
         examples.targets.append(target)
+        if one_file:
+            examples.lines.append(line)
         if its_group is not None or kind.name == "question-answering":
             examples.groups.append(str(its_group) if its_group is not None else given[1])
     if not len(examples):
@@ -218,27 +222,27 @@ class _Preparation:
         return prodigy_choice(row) or row
 
 
-def _rows(files: Sequence[Path], task: str | None, notes: list[str]) -> Iterator[tuple[str, Any]]:
-    """Where each row stands, and the row."""
+def _rows(files: Sequence[Path], task: str | None, notes: list[str]) -> Iterator[tuple[str, int, Any]]:
+    """Where each row stands, its line in its file, and the row."""
     for file in files:
         if is_class_folder(file):
-            yield from ((str(path), row) for path, row in read_class_folder(file))
+            yield from ((str(path), 1, row) for path, row in read_class_folder(file))
             continue
         for line, row in read_rows(file, text_as="conll" if task in _CONLL else "text", said=notes):
-            yield f"{file.name if len(files) > 1 else file} line {line}", row
+            yield f"{file.name if len(files) > 1 else file} line {line}", line, row
 
 
 def _labelled_rows(
-    rows: Iterator[tuple[str, Any]],
+    rows: Iterator[tuple[str, int, Any]],
     tool: _Preparation,
     chosen: Mapping[str, str],
     group: str | None,
     kind: Kind,
     skipped: _Skipped,
-) -> Iterator[tuple[str, JSONObject, Any]]:
-    """Where each usable row stands, what it has in the chosen columns, and its group."""
+) -> Iterator[tuple[str, int, JSONObject, Any]]:
+    """Where each usable row stands, its line, what it has in the chosen columns, and its group."""
     needed = [column for role, column in chosen.items() if role not in kind.optional]
-    for where, row in rows:
+    for where, line, row in rows:
         if row is TOO_LONG:
             skipped.count("text over 1 MB", where)
             continue
@@ -254,7 +258,8 @@ def _labelled_rows(
             names = " and ".join(repr(column) for column in needed)
             raise HeadstartError(f"{where} has no {missing[0]!r}; every example needs {names}")
         read = kind.columns_read(row, chosen)
-        yield where, {column: row[column] for column in read if column in row}, row[group] if group else None
+        its_group = row[group] if group else None
+        yield where, line, {column: row[column] for column in read if column in row}, its_group
 
 
 def _said(

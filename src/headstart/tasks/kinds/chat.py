@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.generation.chat import TEMPLATE, chat_ids, filled_ids
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import MAX_TEXT, Conversation, Message, TaskKind
@@ -118,6 +119,20 @@ class Chat(Writing):
         if not last:
             raise Unusable("an answer to nothing")
         return Conversation(messages[:last]), target
+
+    def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
+        """A question and its answer in their columns where data have such, else as messages."""
+        *before, asked = given.messages
+        if "prompt" in columns and [one.role for one in before] in ([], ["system"]):
+            rest = {columns[role]: "" for role in ("input", "system") if role in columns}
+            rest |= {columns.get("system", "system"): one.content for one in before}
+            return rest | {columns["prompt"]: asked.content, columns["response"]: target[0]}
+        turns = [*given.messages, Message("assistant", target[0])]
+        said: list[JSONObject] = [
+            {"role": one.role, "content": one.content} | ({} if one.learned else {"weight": 0})
+            for one in turns
+        ]
+        return {columns.get("messages", "messages"): said}
 
     def as_input(self, value: Any) -> Conversation:
         if isinstance(value, Conversation):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Examples, TaskKind
 from headstart.tasks.facts import TaskFacts
@@ -28,6 +29,7 @@ from headstart.tasks.kinds.kind import (
     is_missing,
     pooled,
     read_text,
+    texts_row,
 )
 from headstart.tasks.kinds.labels import SCORE_COLUMNS
 from headstart.tasks.kinds.packing import EncodedWindow, encode_texts
@@ -74,6 +76,10 @@ class Embedding(Scored):
                 f"{where}: {str(row[columns['label']])[:40]!r} in {columns['label']!r} is no number, which a "
                 "similarity is"
             ) from None
+
+    def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
+        score = {} if target is None else {columns.get("label", "score"): target}
+        return texts_row(given, columns) | score
 
     def as_input(self, value: Any) -> Any:
         if isinstance(value, str) or (isinstance(value, tuple) and len(value) == 2):

@@ -209,6 +209,14 @@ class Kind(ABC):
         return given, self.read_target(where, row, columns, given, remarks)
 
     @abstractmethod
+    def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
+        """The row that `read_example` reads as this example.
+
+        Args:
+            columns: what the columns are to be called, by role; roles that are not in it have usual names.
+        """
+
+    @abstractmethod
     def as_input(self, value: Any) -> Any:
         """What a person hands to `predict`, as an input; a `HeadstartError` where it cannot be one."""
 
@@ -357,6 +365,14 @@ def read_text(where: str, cell: Any, what: str = "text") -> str:
     if len(str(cell)) > MAX_TEXT:
         raise Unusable(f"{what} over 1 MB")
     return str(cell)
+
+
+def texts_row(given: Any, columns: Columns) -> JSONObject:
+    """The columns of a text, or of the two of a pair."""
+    if isinstance(given, str):
+        return {columns.get("text", "text"): given}
+    names = columns.get("text", "text_a"), columns.get("pair", "text_b")
+    return dict(zip(names, given, strict=True))
 
 
 def is_missing(cell: Any) -> bool:

@@ -28,6 +28,7 @@ from headstart.tasks.kinds.kind import (
     pooled,
     read_text,
     softmax,
+    texts_row,
 )
 from headstart.tasks.kinds.label_values import separator_seen, several, spelled
 from headstart.tasks.kinds.packing import EncodedWindow, encode_pairs, encode_texts
@@ -71,6 +72,9 @@ class WholeTexts(Scored):
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> Any:
         text = read_text(where, row[columns["text"]])
         return (text, read_text(where, row[columns["pair"]])) if "pair" in columns else text
+
+    def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
+        return texts_row(given, columns) | {columns.get("label", self.label_names.split()[0]): target}
 
     def as_input(self, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -221,6 +225,9 @@ class MultiLabel(WholeTexts):
         if any(isinstance(label, list | dict) for label in found):
             raise HeadstartError(f"{where}: labels are a list of names, not of lists or objects")
         return tuple(sorted({str(label).strip() for label in found if label is not None} - {""}))
+
+    def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
+        return super().row(given, list(target), columns)
 
     def labels(self, train: Examples) -> list[str]:
         return train.labels

@@ -33,6 +33,7 @@ from headstart.tasks.kinds.kind import (
 )
 from headstart.tasks.kinds.option_answers import (
     FIRST_OPTIONS,
+    LETTERS,
     MOST_OPTIONS,
     manner_of,
     misfit,
@@ -139,6 +140,15 @@ class MultipleChoice(Scored):
         if row[columns["label"]] is None:
             raise Unusable("no answer")
         return int(row[columns["label"]])
+
+    def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
+        """The answer as a letter, which is not read as counted from 1 or from 0; a context in the text."""
+        context = {columns["context"]: ""} if "context" in columns else {}
+        return context | {
+            columns.get("text", "question"): given.text,
+            columns.get("options", "options"): list(given.options),
+            columns.get("label", "answer"): LETTERS[target],
+        }
 
     def as_input(self, value: Any) -> Choices:
         if isinstance(value, Choices):

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError
+from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Answer, Examples, TaskKind
 from headstart.tasks.facts import TaskFacts
@@ -111,6 +112,15 @@ class QuestionAnswering(Scored):
                 answer = Answer(context[whole[0] : whole[1]], whole[0])
             found.append(answer)
         return tuple(found)
+
+    def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
+        said = {"text": [one.text for one in target], "answer_start": [one.start for one in target]}
+        question, context = given
+        return {
+            columns.get("question", "question"): question,
+            columns.get("context", "context"): context,
+            columns.get("answers", "answers"): said,
+        }
 
     def as_input(self, value: Any) -> tuple[str, str]:
         if isinstance(value, Mapping) and {"question", "context"} <= set(value):

@@ -141,6 +141,12 @@ class Tagging(Scored):
             raise Unusable("no label")
         return [str(tag) for tag in cell]
 
+    def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
+        """Words with their tags, also where spans of a text were read."""
+        said = {columns["text"]: WordSequence.of(given).text} if "text" in columns else {}
+        tags = "tags" if said else columns.get("label", "tags")
+        return said | {columns.get("words", "tokens"): list(given), tags: list(target)}
+
     def as_input(self, value: Any) -> WordSequence:
         if isinstance(value, str):
             return words_in(value)

@@ -102,6 +102,12 @@ class TextToText(TextBefore):
             raise Unusable("no target")
         return tuple(read_text(where, one, "target").strip() for one in ways)
 
+    def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
+        """A prefix stands in the source."""
+        prefix = {columns["task"]: ""} if "task" in columns else {}
+        wanted = target[0] if len(target) == 1 else list(target)
+        return prefix | {columns.get("source", "input"): given, columns.get("target", "target"): wanted}
+
     def as_input(self, value: Any) -> str:
         if isinstance(value, str):
             return value
@@ -148,6 +154,9 @@ class InWords(TextBefore):
         self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
     ) -> Any:
         return self.inner.read_target(where, row, columns, given, remarks)
+
+    def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
+        return self.inner.row(given, target, columns)
 
     def as_input(self, value: Any) -> Any:
         return self.inner.as_input(value)
