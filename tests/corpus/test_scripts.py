@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from raw_files import write_jsonl
 
 from headstart.corpus import build
 from headstart.corpus.filters.published_thresholds import fineweb2
 from headstart.corpus.filters.rules import Rule
-from headstart.corpus.filters.signals import compute_signals
+from headstart.corpus.filters.signals import compute_signals, stop_word_hashes
 from headstart.corpus.recipe import CorpusRecipe
+from headstart.corpus.text.word_tokens import tokenize
 from headstart.corpus.text.words import split_words
+from headstart.errors import HeadstartError
 
 JAPANESE = (
     "コンテナターミナルでは、船から降ろした荷をガントリークレーンで岸壁に並べる。ガントリークレーンの運転手は地上三十"
@@ -123,3 +127,88 @@ def test_published_thresholds_decide_and_the_report_says_so_by_language(tmp_path
     assert set(report["removed_by_language"]) == {"de", "en"}
     assert sum(report["removed_by_language"]["de"].values()) == 1
     assert report["removed_by_language"]["en"] == {}
+
+
+# With ICU's dictionaries
+
+
+def by_words(text: str, language: str, stop_words: str = "") -> dict[str, float]:
+    words = split_words(text)
+    return compute_signals(text, words, stop_word_hashes(stop_words, True), language, segmenter="icu")
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("港口是村里最热闹的地方。", "zh", "港口|是|村里|最|热闹|的|地方|。"),
+        ("東京で魚の定食を食べる。", "ja", "東京|で|魚の|定食|を|食べる|。"),
+        ("ชาวประมงต้องแจ้งชื่อเรือ", "th", "ชาว|ประมง|ต้อง|แจ้ง|ชื่อ|เรือ"),
+        ("ພາສາລາວເປັນພາສາທາງການ", "lo", "ພາສາ|ລາວ|ເປັນ|ພາສາ|ທາງການ"),
+        ("𠮷野家で😀魚を食べる", "ja", "𠮷|野家|で|😀|魚|を|食べる"),
+        ("The word 港 is no word of one sign", "en", "The|word|港|is|no|word|of|one|sign"),
+    ],
+)
+def test_words_of_scripts_without_spaces(text: str, language: str, expected: str) -> None:
+    tokens = tokenize(text, split_words(text), language, "icu")
+    cut = [text[start:end] for start, end in zip(tokens.starts, tokens.ends, strict=True)]
+    assert "|".join(cut) == expected
+    assert tokens.segmented == (language != "en")
+
+
+@given(st.text(st.characters(codec="utf-8") | st.sampled_from("東京で食べるขคကခ ,.a1😀\ud800\n")))
+def test_segmented_tokens_hold_every_sign_in_order(text: str) -> None:
+    words = split_words(text)
+    tokens = tokenize(text, words, "ja", "icu")
+    assert (tokens.ends > tokens.starts).all()
+    assert (tokens.starts[1:] >= tokens.ends[:-1]).all()
+    inside = np.zeros(len(text), bool)
+    for start, end in zip(tokens.starts, tokens.ends, strict=True):
+        inside[start:end] = True
+    assert inside[words.classes != 0].all()  # 0 is a space
+
+
+def test_a_word_has_a_length_and_stop_words_are_words() -> None:
+    found = by_words(JAPANESE, "ja", "の に です に は")
+    assert 1.3 < found["mean_word_length"] < 2.5
+    assert found["stop_words"] == 3
+    assert found["words"] < signals(JAPANESE, "ja")["words"] / 1.4
+    assert found["alphabetic_words"] == 1
+    assert by_words(JAPANESE * 3, "ja")["duplicate_5_grams"] > 0.5
+    assert by_words("".join(f"{n}番の船は港に着く。" for n in range(40)), "ja")["top_4_gram"] > 0.3
+
+
+@pytest.mark.parametrize(("text", "language"), [(JAPANESE, "ja"), (CHINESE, "zh"), (THAI, "th")])
+def test_plain_prose_breaks_no_rule_over_words(text: str, language: str) -> None:
+    columns = {name: np.array([value]) for name, value in by_words(text, language).items()}
+    for more in ([], ["thresholds=fineweb2"]):
+        for_all, _ = CorpusRecipe.load(None, ["segmenter=icu", *more]).quality_rules()
+        rules = {name: for_all.of(name, language) for name in for_all.names()}
+        broken = [name for name, rule in rules.items() if rule is not None and rule.removes(columns)[0]]
+        assert set(broken) <= {"too_few_words", "no_stop_words"}
+
+
+def test_thresholds_for_the_length_of_words_need_words() -> None:
+    by_icu = CorpusRecipe.load(None, ["thresholds=fineweb2", "segmenter=icu"]).quality_rules()[0]
+    published = fineweb2(segmented=True)["ja"].rules["long_words"]
+    assert isinstance(published, Rule)
+    assert by_icu.of("long_words", "ja") == published
+    by_signs = CorpusRecipe.load(None, ["thresholds=fineweb2", "segmenter=signs"]).quality_rules()[0]
+    assert by_signs.of("long_words", "ja") is None
+    assert CorpusRecipe().quality_rules()[0].of("short_words", "ja") is None
+
+
+def test_without_icu_signs_are_counted_and_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", [{"text": JAPANESE}])
+    settings = ["languages=any", "rules.too_few_words=off"]
+    assert CorpusRecipe().segmenter == "icu"
+    build([source], tmp_path / "icu", CorpusRecipe.load(None, settings), workers=0)
+    assert "Words of ja are those of ICU" in (tmp_path / "icu/report.html").read_text()
+    monkeypatch.setattr("headstart.corpus.recipe.installed", lambda: False)
+    assert CorpusRecipe().segmenter == "signs"
+    with pytest.raises(HeadstartError, match=r"headstart\[segmenter\]"):
+        CorpusRecipe.load(None, ["segmenter=icu"])
+    build([source], tmp_path / "signs", CorpusRecipe.load(None, settings), workers=0)
+    assert "Of ja every sign counts as a word" in (tmp_path / "signs/report.html").read_text()
+    assert "segmenter: signs" in (tmp_path / "signs/recipe.yaml").read_text()

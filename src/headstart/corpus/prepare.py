@@ -262,10 +262,11 @@ def _measure(way: _OnTheWay, recipe: CorpusRecipe) -> None:
             **compute_signals(
                 piece,
                 words,
-                stop_word_hashes(_stop_words(recipe, language)),
+                stop_word_hashes(_stop_words(recipe, language), recipe.segmenter == "icu" and words.unspaced),
                 language,
                 dropped=way.dropped,
                 foreign=foreign,
+                segmenter=recipe.segmenter,
             ),
             **{name: load_model(folder).score(words) for name, folder in recipe.quality_models.items()},
             **{name: listed_share(words, path) for name, path in recipe.word_lists.items()},

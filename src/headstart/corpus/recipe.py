@@ -17,6 +17,7 @@ from headstart.corpus.filters.published_thresholds import Published, fineweb2
 from headstart.corpus.filters.rules import Rule, Rules, parse_rules
 from headstart.corpus.filters.signals import SIGNALS
 from headstart.corpus.readers.records import FIELDS
+from headstart.corpus.text.segments import LANGUAGES, Segmenter, installed
 from headstart.errors import nearest
 from headstart.folder import JSONObject
 from headstart.recipe import Recipe
@@ -65,6 +66,9 @@ PAGE_RULES: dict[str, str | None] = {
     "page_line_characters": "duplicate_characters_of_lines > 0.1",
     "many_newlines": "newlines_per_word > 0.3",
 }
+
+# Gopher's bounds for the length of words are those of scripts with spaces.
+OF_SPACED_WORDS: dict[str, Rule | None] = {"short_words": None, "long_words": None}
 
 DEFAULTS = "defaults"  # as a rule's name: all that stand above
 
@@ -207,6 +211,8 @@ class CorpusRecipe(Recipe):
     """How sure the language has to be."""
     language_model: Path | None = None
     """A fastText model that tells languages, as GlotLID's or OpenLID's .bin; None: lid.176, which is here."""
+    segmenter: Segmenter = Field(default="auto", validate_default=True)
+    """What a word is in scripts without spaces: of ICU's dictionaries, or a sign; auto: ICU if installed."""
     mojibake: bool = False
     """Whether text that somebody decoded by the wrong charset (`cafÃ©`) is repaired, by ftfy."""
     lines: Lines = Lines()
@@ -283,6 +289,13 @@ class CorpusRecipe(Recipe):
             raise ValueError(f"there is no language model {path}; check the path")
         return path and path.resolve()
 
+    @field_validator("segmenter")
+    @classmethod
+    def _settled(cls, given: Segmenter) -> Segmenter:
+        if given == "icu" and not installed():
+            raise ValueError("segmenter=icu needs ICU: pip install 'headstart[segmenter]'")
+        return ("icu" if installed() else "signs") if given == "auto" else given
+
     @field_validator("mojibake")
     @classmethod
     def _repairable(cls, wanted: bool) -> bool:
@@ -357,9 +370,8 @@ class CorpusRecipe(Recipe):
     def quality_rules(self) -> tuple[Rules, Rules]:
         """The rules for all documents, and those for web pages."""
         given = parse_rules({}, {code: one.rules for code, one in self.by_language.items()}, self.signals).own
-        own: dict[str, Mapping[str, Rule | None]] = {
-            code: one.rules for code, one in self._published().items()
-        }
+        own: dict[str, Mapping[str, Rule | None]] = dict.fromkeys(LANGUAGES, OF_SPACED_WORDS)
+        own |= {code: one.rules for code, one in self._published().items()}
         for code, rules in given.items():
             own[code] = {**own.get(code, {}), **rules}
 
@@ -392,7 +404,7 @@ class CorpusRecipe(Recipe):
         """Published thresholds of the languages that may stay."""
         if self.thresholds is None:
             return {}
-        every = fineweb2()
+        every = fineweb2(self.segmenter == "icu")
         if isinstance(self.languages, list):
             return {code: every[code] for code in self.languages if code in every}
         return every

@@ -96,7 +96,7 @@ def write_spans(
         if not spans:
             continue
         pieces += [(ids[row], stage, one.rule, one.start, one.text, one.kept_in) for one in spans]
-        count = count_words(text, languages[row])
+        count = count_words(text, languages[row], work.recipe.segmenter)
         if not text:
             gone.append(Removal(place, "nothing_left", "all of it is repeated over the corpus"))
         elif any(one.removes({"words": np.array([count])})[0] for one in too_short):

@@ -1,8 +1,8 @@
 """Thresholds by language that FineWeb-2 published (Penedo 2025, arXiv 2506.20920): 1,864 languages, each with
 the numbers of its largest script, from the configs of github.com/huggingface/fineweb-2 (Apache-2.0).
 
-They were found over words from segmenters. Of a script without spaces headstart counts signs, and n-grams of
-as many signs as words have on average; `shortest` and `longest` words mean nothing there and are left out.
+They were found over words from segmenters. Where a script without spaces is counted by signs (`segmenter`),
+n-grams have as many signs as words have on average, and `shortest` and `longest` words are left out.
 """
 
 import gzip
@@ -14,9 +14,9 @@ from pathlib import Path
 import orjson
 
 from headstart.corpus.filters.rules import Rule
+from headstart.corpus.text import segments
 
 _FILE = Path(__file__).with_name("fineweb2_thresholds.json.gz")
-_WITHOUT_SPACES = ("ja", "zh", "th", "lo", "my", "km", "yue", "wuu", "lzh", "bo", "dz")
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,16 @@ class Published:
 
 
 @cache
-def fineweb2() -> Mapping[str, Published]:
-    """The thresholds by the code of a language, of two letters where it has one."""
+def fineweb2(segmented: bool = False) -> Mapping[str, Published]:
+    """The thresholds by the code of a language, of two letters where it has one.
+
+    Args:
+        segmented: whether texts without spaces are cut into words, whose length means something.
+    """
     table = orjson.loads(gzip.decompress(_FILE.read_bytes()))
+    by_signs = () if segmented else segments.LANGUAGES
     return {
-        code: Published(row["from"], row["score"], row["stop_words"], _rules(row, code in _WITHOUT_SPACES))
+        code: Published(row["from"], row["score"], row["stop_words"], _rules(row, code in by_signs))
         for code, row in table.items()
     }
 

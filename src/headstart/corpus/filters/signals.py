@@ -13,8 +13,9 @@ from functools import cache
 
 import numpy as np
 
+from headstart.corpus.text.segments import Segmenter
 from headstart.corpus.text.word_tokens import Tokens, tokenize
-from headstart.corpus.text.words import SENTENCE_ENDS, SYLLABLE, Words, lengthened, split_words
+from headstart.corpus.text.words import SENTENCE_ENDS, SPACE, SYLLABLE, Words, lengthened, split_words
 
 BULLETS = "•-‣⁃◦▪●*–"
 ELLIPSES = ("...", "…")
@@ -74,10 +75,17 @@ class Signal:
 
 
 def compute_signals(
-    text: str, words: Words, stop_words: np.ndarray, language: str, dropped: float = 0.0, foreign: float = 0.0
+    text: str,
+    words: Words,
+    stop_words: np.ndarray,
+    language: str,
+    dropped: float = 0.0,
+    foreign: float = 0.0,
+    segmenter: Segmenter = "signs",
 ) -> dict[str, float]:
     """All signals of one text; the tokens are those of its language. See `Measured`."""
-    return measure(Measured(text, words, tokenize(text, words, language), stop_words, dropped, foreign))
+    tokens = tokenize(text, words, language, segmenter)
+    return measure(Measured(text, words, tokens, stop_words, dropped, foreign))
 
 
 def measure(measured: Measured) -> dict[str, float]:
@@ -99,7 +107,11 @@ def _of_words(measured: Measured) -> dict[str, float]:
     signals: dict[str, float] = {}
     count, every = int(np.count_nonzero(tokens.worded)), max(len(tokens.starts), 1)
     signals["words"] = count
-    if words.unspaced or not count:
+    if measured.tokens.segmented and count:
+        signals["mean_word_length"] = float((tokens.ends - tokens.starts)[tokens.worded].mean())
+        signals["alphabetic_words"] = np.count_nonzero(tokens.lettered) / count
+        signals["alphabetic_tokens"] = np.count_nonzero(tokens.lettered) / every
+    elif words.unspaced or not count:
         for name in ("mean_word_length", "alphabetic_words", "alphabetic_tokens"):
             signals[name] = math.nan
     else:
@@ -205,10 +217,12 @@ def _of_ngrams(measured: Measured) -> dict[str, float]:
     """Gopher's n-gram shares of a text's characters. What repeats as an n-gram does so as an (n-1)-gram.
 
     Of a script without spaces, where every sign is a token, a word is as many signs as one has on average.
+    Words from a segmenter have no space between them, either.
     """
     signals: dict[str, float] = {}
     tokens, characters = measured.tokens, max(len(measured.text), 1)
-    count, of_word = len(tokens.starts), measured.words.signs_of_word
+    count, of_word = len(tokens.starts), 1 if tokens.segmented else measured.words.signs_of_word
+    spaced = of_word == 1 and not tokens.segmented
     lengths = np.zeros(count + 1, np.int64)
     np.cumsum(tokens.ends - tokens.starts, out=lengths[1:])
     at, grams = np.arange(count), tokens.hashes
@@ -219,7 +233,7 @@ def _of_ngrams(measured: Measured) -> dict[str, float]:
             at, grams = _shared(at, lengthened(grams[: len(at)], tokens.hashes[at + size - 1]))
         if n < 5:
             often, first = _most_frequent(at, grams)
-            spaces = n - 1 if of_word == 1 else 0
+            spaces = n - 1 if spaced else 0
             size = int(lengths[first + longest] - lengths[first]) + spaces
             signals[f"top_{n}_gram"] = min(often * size / characters, 1.0)
         elif len(at):
@@ -271,9 +285,19 @@ def _covered(at: list[int], numbers: list[int], n: int, lengths: np.ndarray) -> 
 
 
 @cache
-def stop_word_hashes(words: str) -> np.ndarray:
-    """The hashes of stop words with spaces between them, each once."""
-    return np.unique(split_words(words).hashes)
+def stop_word_hashes(words: str, whole: bool = False) -> np.ndarray:
+    """The hashes of stop words with spaces between them, each once.
+
+    Args:
+        words: the stop words.
+        whole: whether one of several signs that count as a word each is one word, as from a segmenter.
+    """
+    known = split_words(words)
+    if not whole:
+        return np.unique(known.hashes)
+    parted = np.append(np.append(True, known.classes == SPACE), True)
+    edges = np.flatnonzero(parted[1:] != parted[:-1])
+    return np.unique(known.hash(edges[::2], edges[1::2]))
 
 
 def _of_earlier_steps(measured: Measured) -> dict[str, float]:

@@ -163,6 +163,7 @@ def collect(work: Work, facts: CorpusFacts, out: Path) -> Report:
         **facts,
         "headstart": __version__,
         "recipe": (work.folder / "recipe.yaml").read_text(encoding="utf-8"),
+        "segmenter": work.recipe.segmenter,
         "removed_by_language": removed_by_language(ledger, work.stages),
         "by": {column: _by(work, ledger, column) for column in ("domain", "language")},
         "quality": _quality(work, measured),

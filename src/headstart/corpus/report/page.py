@@ -11,6 +11,7 @@ from headstart.corpus.dedup.recall import RecallRow
 from headstart.corpus.report import what_if
 from headstart.corpus.report.figures import funnel_figure, removed_figure, shares_figure, skipped_figure
 from headstart.corpus.report.schema import NearPair, Report, Span
+from headstart.corpus.text.segments import LANGUAGES
 from headstart.corpus_folder import FunnelRow
 from headstart.page.charts import Bar, bar_chart
 from headstart.page.document import REPORT_STYLE, document, write_report
@@ -61,6 +62,7 @@ def _stages(report: Report) -> Iterable[Markup]:
     yield element("div", *funnel_figure(report["funnel"]), *removed_figure(report["removed"]), class_="pair")
     for column, title in (("domain", "By domain"), ("language", "By language")):
         yield from _by(report["by"][column], column, title)
+    yield from _unspaced(report["removed_by_language"], report["segmenter"])
     yield from _rules_by_language(report["removed_by_language"])
     yield element(
         "div",
@@ -78,6 +80,17 @@ def _personal_data(replaced: dict[str, int]) -> Iterable[Markup]:
         rows = [(kind, exact(count)) for kind, count in sorted(replaced.items(), key=lambda item: -item[1])]
         data = table(["kind", "replaced"], rows, "Personal data replaced by placeholders")
         yield element("figure", element("h3", "Personal data replaced by placeholders"), data)
+
+
+def _unspaced(removed: Iterable[str], segmenter: str) -> Iterable[Markup]:
+    """What a word is in languages without spaces, if there are any."""
+    named = ", ".join(language for language in removed if language in LANGUAGES)
+    if named and segmenter == "icu":
+        yield element("p", f"Words of {named} are those of ICU's dictionaries.")
+    elif named:
+        yield element(
+            "p", f"Of {named} every sign counts as a word; headstart[segmenter] brings ICU's dictionaries."
+        )
 
 
 def _rules_by_language(removed: dict[str, dict[str, int]]) -> Iterable[Markup]:

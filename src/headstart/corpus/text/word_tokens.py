@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 
+from headstart.corpus.text.segments import Segmenter, word_borders
 from headstart.corpus.text.words import (
     DIGIT,
     LETTER,
@@ -88,6 +89,7 @@ class Tokens:
         worded: whether there is a letter or a digit in it.
         lettered: whether there is a letter in it.
         ends_sentence: whether it is a sign that ends a sentence.
+        segmented: whether they are words of a script without spaces, and not its signs.
     """
 
     starts: np.ndarray
@@ -96,13 +98,22 @@ class Tokens:
     worded: np.ndarray
     lettered: np.ndarray
     ends_sentence: np.ndarray
+    segmented: bool = False
 
 
-def tokenize(text: str, words: Words, language: str) -> Tokens:
-    """The words and signs of a text in a language, whose words are known from `words.split`."""
+def tokenize(text: str, words: Words, language: str, segmenter: Segmenter = "signs") -> Tokens:
+    """The words and signs of a text in a language, whose words are known from `words.split`.
+
+    Of a text that is written without spaces by and large, words are what the segmenter says.
+    """
     signs = _signs_of(words)
+    segmented = segmenter == "icu" and words.unspaced
     starts = np.zeros(len(words.points), bool)
     starts[words.starts] = starts[signs.at] = True
+    if segmented:
+        alone = words.classes == SYLLABLE
+        inside = np.append(False, alone[1:] & alone[:-1])
+        starts[inside] = word_borders(text, words.points, language)[inside]
     starts[signs.at[signs.doubled & _signs(_REPEATED)[signs.points]]] = False
     _join_between(starts, words, signs, language)
     _join_beside(starts, words, signs)
@@ -115,15 +126,15 @@ def tokenize(text: str, words: Words, language: str) -> Tokens:
     spaced = np.arange(len(end))
     while len(spaced := spaced[words.classes[end[spaced] - 1] == SPACE]):
         end[spaced] -= 1
-    return of_spans(words, begin, end)
+    return of_spans(words, begin, end, segmented)
 
 
-def count_words(text: str, language: str) -> int:
+def count_words(text: str, language: str, segmenter: Segmenter = "signs") -> int:
     """How many words a text has: the signal `words`."""
-    return int(np.count_nonzero(tokenize(text, split_words(text), language).worded))
+    return int(np.count_nonzero(tokenize(text, split_words(text), language, segmenter).worded))
 
 
-def of_spans(words: Words, starts: np.ndarray, ends: np.ndarray) -> Tokens:
+def of_spans(words: Words, starts: np.ndarray, ends: np.ndarray, segmented: bool = False) -> Tokens:
     """Tokens with borders from elsewhere."""
     highest, long = words.classes[starts], ends - starts > 1
     mixed = np.flatnonzero(long & (highest < LETTER))
@@ -131,7 +142,8 @@ def of_spans(words: Words, starts: np.ndarray, ends: np.ndarray) -> Tokens:
         borders = np.stack((starts[mixed], ends[mixed]), axis=1).ravel()
         highest[mixed] = np.maximum.reduceat(np.append(words.classes, np.uint8(SPACE)), borders)[::2]
     ends_sentence = (words.classes[starts] == SENTENCE_END) & ~long
-    return Tokens(starts, ends, words.hash(starts, ends), highest >= SYMBOL, highest >= LETTER, ends_sentence)
+    hashes = words.hash(starts, ends)
+    return Tokens(starts, ends, hashes, highest >= SYMBOL, highest >= LETTER, ends_sentence, segmented)
 
 
 @dataclass(frozen=True)
