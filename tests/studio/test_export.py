@@ -97,7 +97,7 @@ def test_an_export_changes_nothing_and_is_closed(studio, studio_root) -> None:
     before = sorted(path.name for path in (studio_root / "run").iterdir())
     asked = [
         {"method": "POST", "path": "control", "body": {"at": "run", "action": "pause"}},
-        {"method": "POST", "path": "jobs", "body": {"verb": "plan", "out": "x"}},
+        {"method": "POST", "path": "jobs", "body": {"verb": "plan sweep", "out": "x"}},
         {"method": "GET", "path": "folder", "query": {"at": "../"}},
         {"method": "GET", "path": "metrics", "query": {"at": "run", "points": "2000"}},
     ]

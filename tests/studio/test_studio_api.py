@@ -252,7 +252,7 @@ def test_jobs_are_found_again(studio, studio_root) -> None:
     outside = {"verb": "pretrain", "out": "x", "settings": {"tokens": "/etc"}}
     assert studio.post(f"{API}/jobs", json=outside).status_code == 404
 
-    started = studio.post(f"{API}/jobs", json={"verb": "plan", "out": "planned"}).json()
+    started = studio.post(f"{API}/jobs", json={"verb": "plan sweep", "out": "planned"}).json()
     jobs = Jobs(studio_root)
     job = jobs.find(started["id"])
     deadline = 400

@@ -19,7 +19,10 @@ from headstart.generation.config import GenerationConfig
 from headstart.generation.sampling import choose, keep_min_p, keep_top_k, keep_top_p
 from headstart.page import numbers
 from headstart.scaling.laws import Parametric
-from headstart.scaling.published import LOSS_LAWS, repeated
+from headstart.scaling.plan import plain
+from headstart.scaling.published import LOSS_LAWS, models, repeated
+from headstart.scaling.questions import standing, standing_bands
+from headstart.studio.routes.scaling import as_law
 from headstart.tasks.finetuning.economy import (
     Prices,
     Way,
@@ -119,30 +122,40 @@ def history_cases(folder: Path) -> list[dict]:
 
 
 def law_cases() -> list[dict]:
+    """Splits of 200 computes by the laws of losses, their use, and where models stand, with intervals."""
     drawn = random.Random(3)
     cases = []
     for law in LOSS_LAWS.values():
-        if not isinstance(law, Parametric):
-            continue
-        constants = [law.E, law.A, law.B, law.alpha, law.beta]
-        draws = [[one.E, one.A, one.B, one.alpha, one.beta] for one in law.variants]
         asked = []
-        for _ in range(40):
+        for _ in range(200 // len(LOSS_LAWS) + 1):
             compute = 10 ** drawn.uniform(15, 27)
             best = law.optimum(compute)
-            sizes = law.interval(lambda one, c=compute: one.optimum(c).parameters)
-            asked.append(
-                {
-                    "compute": compute,
-                    "parameters": best.parameters,
-                    "tokens": best.tokens,
-                    "loss": best.loss,
-                    "beyond": best.beyond,
-                    "interval": sizes,
-                }
-            )
-        reach = {"parameters": law.reach.parameters, "tokens": law.reach.tokens}
-        cases.append({"constants": constants, "draws": draws, "asked": asked} | reach)
+            tokens = 10 ** drawn.uniform(8, 17)
+            assert best.loss is not None
+            life = law.lifetime_optimum(best.loss, tokens)
+            known = isinstance(law, Parametric)
+            size = law.interval(lambda one, c=compute: one.optimum(c).parameters) if known else None
+            size_in_use = None
+            if known and law.variants and len(asked) < 5:
+                size_in_use = law.interval(
+                    lambda one, c=compute, t=tokens: one.lifetime_optimum(one.optimum(c).loss, t).parameters
+                )
+            asked.append({
+                "compute": compute, "parameters": best.parameters, "tokens": best.tokens, "loss": best.loss,
+                "beyond": best.beyond, "interval": size, "use": tokens,
+                "life": [life.parameters, life.tokens], "lifeInterval": size_in_use,
+            })  # fmt: skip
+        stands = []
+        for model in models():
+            stand = standing(law, model.name, model.counted(law), model.tokens)
+            bands = standing_bands(law, stand.parameters, stand.tokens)
+            after = stand.pays_off_after if math.isfinite(stand.pays_off_after) else None
+            stands.append({
+                "parameters": stand.parameters, "tokens": stand.tokens, "loss": stand.loss,
+                "lost": stand.loss_lost, "best": stand.best.parameters, "equal": stand.equal.parameters,
+                "extra": stand.extra_compute, "after": after, "bands": plain(bands),
+            })  # fmt: skip
+        cases.append({"law": as_law(law).model_dump(), "asked": asked, "stands": stands})
     return cases
 
 

@@ -56,8 +56,8 @@ export const VIEWS: View[] = [
     takes: (folder) => folder.kind === 'task' || (folder.kind === 'model' && folder.answers), load: () => import('./views/task/View.svelte'),
   },
   {
-    path: 'scaling', title: 'Scaling', key: 's', group: 'training', about: 'how large a model should be for its compute, by which law',
-    takes: () => false, load: () => import('./views/scaling/View.svelte'),
+    path: 'scaling', title: 'Scaling', key: 's', group: 'training', about: 'how large a model should be for its compute and its use, by which law; and a law of your own',
+    takes: (folder) => folder.kind === 'sweep', load: () => import('./views/scaling/View.svelte'),
   },
 ]
 

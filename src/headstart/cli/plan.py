@@ -223,15 +223,16 @@ def describe_model(
 @plan.command()
 def standings(law: LawName = PUBLISHED_LAW, as_json: AsJson = False) -> None:
     """Where published models stand: tokens a parameter, distance from the optimum, what it bought."""
-    from headstart.scaling.plan import law_named
+    from headstart.scaling.plan import law_named, plain
     from headstart.scaling.published import models
-    from headstart.scaling.questions import standing
+    from headstart.scaling.questions import standing, standing_bands
 
     chosen = law_named(law)
     stands = [standing(chosen, model.name, model.counted(chosen), model.tokens) for model in models()]
     if as_json:
         rows = [
             {
+                "interval": plain(standing_bands(chosen, stand.parameters, stand.tokens)),
                 "name": stand.name, "parameters": stand.parameters, "tokens": stand.tokens,
                 "compute": stand.compute, "tokens_per_parameter": stand.tokens_per_parameter,
                 "optimal_parameters": stand.best.parameters, "optimal_tokens": stand.best.tokens,
@@ -296,7 +297,8 @@ def sweep(
 ) -> None:
     """Train a grid of small runs, foretell a larger one from them, train it, and score the forecast."""
     from headstart.output import output
-    from headstart.scaling.sweep import BUDGET, budget_in, design, remembered_budget
+    from headstart.scaling.fit_report import BUDGET
+    from headstart.scaling.sweep import budget_in, design, remembered_budget
     from headstart.scaling.sweep import sweep as run_sweep
     from headstart.scaling.terminal import print_design, print_sweep
     from headstart.scaling.units import is_duration, read_duration, read_quantity

@@ -1,4 +1,4 @@
-"""Everything that a table of runs says about scaling, as plain numbers."""
+"""Everything that a table of runs says about scaling, as plain numbers; and what a sweep writes beside it."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -12,6 +12,8 @@ from headstart.scaling.laws import Interval, Parametric
 from headstart.scaling.published import LOSS_LAWS
 from headstart.scaling.runs import MeasuredRun, RunTable
 
+BUDGET, DESIGN, FIT, FORECAST, SCORE = "budget.json", "design.json", "fit.json", "forecast.json", "score.json"
+"""What a sweep writes into its folder."""
 PRINTED_WIDTH = 0.001
 """Of the interval that Hoffmann et al. 2022 print for a (table 2, approach 3: 0.454 to 0.455)."""
 
@@ -98,6 +100,53 @@ class FitReport(TypedDict):
     held_out: HeldOutRuns | None
     published_laws_on_these_runs: dict[str, Misses]
     printed_interval: PrintedInterval
+
+
+class DesignedRun(TypedDict):
+    """A run of the sweep, as it was planned."""
+
+    name: str
+    parameters: int
+    tokens: int
+
+
+class Design(TypedDict):
+    """What `design.json` says before the first run: the grid, and the larger run that will be foretold."""
+
+    grid: list[DesignedRun]
+    final: DesignedRun
+
+
+class Forecast(TypedDict):
+    """What the fit says of the larger run."""
+
+    name: str
+    parameters: int
+    tokens: int
+    compute: float
+    times_the_largest_run: float
+    loss: float
+    band: tuple[float, float]
+    level: float
+    runs: int
+    written: float
+    """Seconds since 1970, before the larger run's first step."""
+
+
+class ForecastScore(TypedDict):
+    """How the forecast came out."""
+
+    measured: float
+    error: float
+    inside: bool
+
+
+class SweepReport(TypedDict):
+    """What a sweep found."""
+
+    fit: FitReport
+    forecast: Forecast
+    score: ForecastScore
 
 
 def fit_report(table: RunTable, samples: int, seed: int) -> tuple[Fit, FitReport]:

@@ -23,6 +23,8 @@ Interval = tuple[float, float]
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6.0
 SMALLEST_MODEL = 1e3
+LOG_MOST_COMPUTE = math.log(1e34)
+"""All compute in the world, in FLOPs."""
 DRAWS = 400
 
 
@@ -148,7 +150,7 @@ class LossLaw(ABC):
         def excess(log_compute: float) -> float:
             return (self.optimum(math.exp(log_compute)).loss or 0.0) - loss
 
-        low, high = math.log(1e6), math.log(1e34)
+        low, high = math.log(1e6), LOG_MOST_COMPUTE
         if excess(high) > 0:
             raise HeadstartError(
                 f"{self.name} knows no way to a loss of {loss:g}: with all compute in the world it comes to "
@@ -185,11 +187,13 @@ class LossLaw(ABC):
             training = FLOPS_PER_PARAMETER_AND_TOKEN * parameters * tokens
             return training + 2 * parameters * inference_tokens * inference_weight
 
-        # Never larger than the training optimum. Towards small sizes the cost ends where no data suffices.
-        high = math.log(start.parameters)
-        low = high
-        while math.isfinite(cost(low - 0.1)) and low > math.log(SMALLEST_MODEL):
-            low -= 0.1
+        # Never larger than the training optimum, and never so small that no data suffices: much use comes
+        # close to that end.
+        high = low = math.log(start.parameters)
+        beyond = 0.0
+        while low - beyond > 1e-9:
+            middle = (low + beyond) / 2
+            low, beyond = (middle, beyond) if math.isfinite(cost(middle)) else (low, middle)
         parameters = math.exp(lowest_point(cost, low, high))
         tokens = self.tokens_for(parameters, loss)
         return replace(
@@ -241,6 +245,17 @@ class Parametric(LossLaw):
         parameters = math.exp(min(max(log_balance + self.parameter_exponent * spent, 0.0), spent))
         return self._at(parameters, compute)
 
+    def cheapest(self, loss: float) -> Optimum:
+        """In closed form: at the least compute, alpha A / N^alpha = beta B / D^beta."""
+        left, both = loss - self.E, self.alpha + self.beta
+        if left > 0:
+            log_parameters = math.log(self.A * both / (self.beta * left)) / self.alpha
+            log_tokens = math.log(self.B * both / (self.alpha * left)) / self.beta
+            log_compute = math.log(FLOPS_PER_PARAMETER_AND_TOKEN) + log_parameters + log_tokens
+            if min(log_parameters, log_tokens) >= 0 and log_compute <= LOG_MOST_COMPUTE:
+                return self._at(math.exp(log_parameters), math.exp(log_compute))
+        return super().cheapest(loss)
+
     def tokens_for(self, parameters: float, loss: float) -> float:
         left = loss - self.E - self.A / parameters**self.alpha
         return (self.B / left) ** (1 / self.beta) if left > 0 else math.inf
@@ -286,8 +301,22 @@ class KaplanLoss(LossLaw):
     note: str = ""
 
     def loss(self, parameters: float, tokens: float) -> float:
-        size = (self.N_c / parameters) ** (self.alpha_N / self.alpha_D)
+        size = (self.N_c / parameters) ** self._ratio
         return float((size + self.D_c / tokens) ** self.alpha_D)
+
+    @property
+    def _ratio(self) -> float:
+        return self.alpha_N / self.alpha_D
+
+    def optimum(self, compute: float) -> Optimum:
+        """In closed form: there r (N_c / N)^r = D_c / D, with r = alpha_N / alpha_D."""
+        ratio = self._ratio
+        balance = math.log(ratio * compute / (FLOPS_PER_PARAMETER_AND_TOKEN * self.D_c))
+        return self._at(math.exp((balance + ratio * math.log(self.N_c)) / (1 + ratio)), compute)
+
+    def tokens_for(self, parameters: float, loss: float) -> float:
+        left = loss ** (1 / self.alpha_D) - (self.N_c / parameters) ** self._ratio
+        return self.D_c / left if left > 0 else math.inf
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,7 @@ def answer(question: Question) -> Plan:
     Raises:
         HeadstartError: a question that lacks something, or asks for more than a law knows.
     """
-    compute = _compute(question)
+    compute = compute_of(question)
     law = question.law
     best = law.optimum(compute)
     every = opinions(compute, *([law] if law.name == "own-fit" else []))
@@ -240,7 +240,8 @@ def model_named(name: str, family: str, vocab_size: int, context: int) -> Transf
     return preset_config(name)  # says which names are near
 
 
-def _compute(question: Question) -> float:
+def compute_of(question: Question) -> float:
+    """The training FLOPs that a question gives, or that what it gives comes to."""
     if question.compute is not None:
         return question.compute
     if question.model is not None and question.tokens is not None:
@@ -272,7 +273,7 @@ def _model(question: Question, best: Optimum) -> tuple[TransformerConfig, float]
         counted = partial(counted_parameters, question.law)
         config = shape_for(question.family, best.parameters, question.vocab_size, question.context, counted)
         return config, question.tokens or best.tokens
-    compute = _compute(question)
+    compute = compute_of(question)
     return question.model, question.tokens or compute / (6 * counted_parameters(question.law, question.model))
 
 

@@ -4,9 +4,18 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from headstart.models.config import TransformerConfig
 from headstart.models.parameters import block_parameters, parameters
-from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN, Allocation, LossLaw, Optimum
+from headstart.scaling.laws import (
+    FLOPS_PER_PARAMETER_AND_TOKEN,
+    Allocation,
+    Interval,
+    LossLaw,
+    Optimum,
+    Parametric,
+)
 from headstart.scaling.published import ALLOCATIONS, LOSS_LAWS
 
 
@@ -85,6 +94,32 @@ def standing(law: LossLaw, name: str, parameters: float, tokens: float) -> Stand
     compute = FLOPS_PER_PARAMETER_AND_TOKEN * parameters * tokens
     loss = law.loss(parameters, tokens)
     return Standing(name, parameters, tokens, compute, loss, law.optimum(compute), law.cheapest(loss + 1e-12))
+
+
+@dataclass(frozen=True)
+class StandingBands:
+    """Where the figures of a `Standing` lie with 90 %, by the doubt about the law's constants alone."""
+
+    optimal_parameters: Interval
+    loss_lost: Interval
+    extra_compute: Interval
+
+
+def standing_bands(law: LossLaw, parameters: float, tokens: float) -> StandingBands | None:
+    """The same under all constants that the law might have; None where nobody said how sure they are."""
+    if not isinstance(law, Parametric) or not law.variants:
+        return None
+    stands = [standing(one, "", parameters, tokens) for one in law.variants]
+
+    def band(values: list[float]) -> Interval:
+        low, high = np.quantile(values, [0.05, 0.95])
+        return float(low), float(high)
+
+    return StandingBands(
+        band([stand.best.parameters for stand in stands]),
+        band([stand.loss_lost for stand in stands]),
+        band([stand.extra_compute for stand in stands]),
+    )
 
 
 def opinions(compute: float, *own: LossLaw) -> list[Optimum]:

@@ -7,10 +7,11 @@ The recipe's rates are those for width 256; runs of other widths have theirs by 
 """
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import cast
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, write_json
@@ -18,7 +19,19 @@ from headstart.models.config import TransformerConfig
 from headstart.models.parameters import parameters
 from headstart.page.numbers import amount
 from headstart.scaling.fit import Fit
-from headstart.scaling.fit_report import FitReport, fit_report
+from headstart.scaling.fit_report import (
+    BUDGET,
+    DESIGN,
+    FIT,
+    FORECAST,
+    SCORE,
+    Design,
+    DesignedRun,
+    Forecast,
+    ForecastScore,
+    SweepReport,
+    fit_report,
+)
 from headstart.scaling.runs import MeasuredRun, read_runs
 from headstart.scaling.shape import shape_for
 from headstart.scaling.width_rule import check_start, tuned_for_width
@@ -35,37 +48,6 @@ LARGER = 5.0
 """Compute of the run that is foretold over the largest of the grid."""
 FEWEST_STEPS = 60
 SAMPLES = 1000
-BUDGET, FORECAST, SCORE = "budget.json", "forecast.json", "score.json"
-
-
-class Forecast(TypedDict):
-    """What the fit says of the larger run."""
-
-    name: str
-    parameters: int
-    tokens: int
-    compute: float
-    times_the_largest_run: float
-    loss: float
-    band: tuple[float, float]
-    level: float
-    runs: int
-
-
-class ForecastScore(TypedDict):
-    """How the forecast came out."""
-
-    measured: float
-    error: float
-    inside: bool
-
-
-class SweepReport(TypedDict):
-    """What a sweep found."""
-
-    fit: FitReport
-    forecast: Forecast
-    score: ForecastScore
 
 
 @dataclass(frozen=True)
@@ -145,16 +127,22 @@ def sweep(base: PretrainRecipe, budget: float, out: Path) -> SweepReport:
         The fit's report, the forecast and its score, all of which are in `out` too.
     """
     grid, final = design(base, budget)
+    designed: Design = {"grid": [_designed(run) for run in grid], "final": _designed(final)}
+    write_json(out / DESIGN, designed)
     for run in grid:
         pretrain(run.recipe, out / "grid" / run.name)
     fitted, report = fit_report(read_runs([out / "grid"]), SAMPLES, base.seed)
-    write_json(out / "fit.json", report)
+    write_json(out / FIT, report)
     forecast = _forecast(fitted, final, out)
     pretrain(final.recipe, out / "final" / final.name)
     measured = read_runs([out / "final"]).runs[0]
     score = _score(forecast, measured)
     write_json(out / SCORE, score)
     return {"fit": report, "forecast": forecast, "score": score}
+
+
+def _designed(run: PlannedRun) -> DesignedRun:
+    return {"name": run.name, "parameters": run.parameters, "tokens": run.tokens}
 
 
 def _forecast(fitted: Fit, final: PlannedRun, out: Path) -> Forecast:
@@ -173,6 +161,7 @@ def _forecast(fitted: Fit, final: PlannedRun, out: Path) -> Forecast:
         "band": band,
         "level": fitted.level,
         "runs": len(fitted.runs),
+        "written": time.time(),
     }
     write_json(path, made)
     return made

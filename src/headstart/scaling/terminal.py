@@ -7,13 +7,13 @@ from rich.box import SIMPLE_HEAD
 
 from headstart.console import Console, Table
 from headstart.page.numbers import amount, duration, size
-from headstart.scaling.fit_report import FitReport
+from headstart.scaling.fit_report import FitReport, SweepReport
 from headstart.scaling.hardware import Bill
 from headstart.scaling.local_machine import LocalPlan
 from headstart.scaling.memory import Memory
 from headstart.scaling.model_cost import ModelCost
 from headstart.scaling.plan import HardwareUsed, Plan
-from headstart.scaling.sweep import PlannedRun, SweepReport
+from headstart.scaling.sweep import PlannedRun
 from headstart.scaling.width_transfer import FACTORS, CoordinateCheck, best_factor
 
 FILE_WIDTH = 120

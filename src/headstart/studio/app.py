@@ -32,6 +32,7 @@ from headstart.studio.routes import (
     meaning,
     run,
     scaling,
+    sweep,
     task,
 )
 from headstart.studio.state import Studio
@@ -81,6 +82,7 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         run,
         jobs,
         scaling,
+        sweep,
         masking,
         block,
         corpus,

@@ -160,7 +160,7 @@ def kind_of(path: Path) -> Kind | None:
         return "model"
     if (path / MANIFEST).exists():
         return FORMATS.get(str(small_json(path / MANIFEST).get("format")))
-    if (path / "fit.json").exists():
+    if any((path / name).exists() for name in ("design.json", "fit.json")):
         return "sweep"
     return "tokenizer" if (path / "tokenizer.json").exists() else None
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
 
-VERBS = ("quickstart", "corpus", "tokenizer", "pretrain", "finetune", "head-start", "evaluate", "plan")
+VERBS = ("quickstart", "corpus", "tokenizer", "pretrain", "finetune", "head-start", "evaluate", "plan sweep")
 LOG = 20_000  # bytes of a log that are shown
 
 
@@ -57,7 +57,7 @@ class Jobs:
             raise HeadstartError(f"a {verb} is at work already ({busy.out}); stop it first, or wait for it")
         self.folder.mkdir(parents=True, exist_ok=True)
         identity = secrets.token_hex(4)
-        command = [sys.executable, "-m", "headstart", verb, *arguments]
+        command = [sys.executable, "-m", "headstart", *verb.split(), *arguments]
         with (self.folder / f"{identity}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,

@@ -161,6 +161,18 @@ export interface FolderAnswer {
   live: boolean
 }
 
+/** What `forecast.json` says of the larger run. */
+export interface Foretold {
+  parameters: number
+  tokens: number
+  times_the_largest_run: number
+  loss: number
+  band: [number, number]
+  level: number
+  runs: number
+  written?: number | null
+}
+
 /** How well planted copies were found. */
 export interface Found {
   changed: number
@@ -243,6 +255,8 @@ export interface Law {
   parameters: [number, number]
   tokens: [number, number]
   constants: [number, number, number, number, number] | null
+  outer?: number
+  counts_embeddings?: boolean
   draws: [number, number, number, number, number][]
   power: [number, number] | null
 }
@@ -314,6 +328,7 @@ export interface Near {
 export interface NewJob {
   verb: string
   model?: string | null
+  recipe?: string | null
   out: string
   options?: Record<string, string>
   settings?: Record<string, string>
@@ -428,11 +443,23 @@ export interface Rule {
   bytes: number
 }
 
+/** A compute that was said in words. */
+export interface Said {
+  compute: number
+}
+
 /** What a causal model wrote at a prompt, at a step. */
 export interface Sample {
   step: number
   prompt: string
   text: string
+}
+
+/** How it came out. */
+export interface Scored {
+  measured: number
+  error: number
+  inside: boolean
 }
 
 /** Some of them. */
@@ -504,6 +531,26 @@ export interface Status {
   time: number
 }
 
+/** A sweep, as far as it has come. */
+export interface Sweep {
+  at: string
+  grid: SweepRun[]
+  final: SweepRun | null
+  law: Law | null
+  forecast: Foretold | null
+  score: Scored | null
+}
+
+/** A run of a sweep, and how far it has come. */
+export interface SweepRun {
+  name: string
+  at: string | null
+  parameters: number
+  tokens: number
+  state: 'waiting' | 'running' | 'finished'
+  evaluations: [number, number][]
+}
+
 /** A correction that is to go. */
 export interface TakeBack {
   data: string
@@ -559,6 +606,7 @@ export interface Trace {
 export interface Trained {
   name: string
   parameters: number
+  without_embeddings: number
   tokens: number
   source: string
 }

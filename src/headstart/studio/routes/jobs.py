@@ -31,6 +31,8 @@ class NewJob(BaseModel):
     verb: str
     model: str | None = None
     """The model that a fine-tuning or an evaluation begins with, as an address."""
+    recipe: str | None = Field(None, pattern=r"^[a-z][a-z0-9-]*$", max_length=40)
+    """Of a sweep: the name of a recipe that comes with headstart."""
     out: str = Field(min_length=1, max_length=200)
     """Where it writes, relative to the studio's first folder."""
     options: dict[str, str] = {}
@@ -67,6 +69,7 @@ def start(studio: StudioState, asked: NewJob) -> JobAnswer:
         return str(studio.folders.find(value)) if is_path else value
 
     arguments = [] if asked.model is None else [str(studio.folders.find(asked.model))]
+    arguments += [] if asked.recipe is None else [asked.recipe]
     arguments += [f"--{name}={value_of(name, value)}" for name, value in asked.options.items()]
     arguments += [f"{name}={value_of(name, value)}" for name, value in asked.settings.items()]
     return _answer(studio, studio.jobs.start(asked.verb, [*arguments, "--out", str(out)], asked.out))
