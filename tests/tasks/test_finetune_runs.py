@@ -3,6 +3,8 @@
 import json
 import math
 import shutil
+from itertools import permutations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,6 +124,59 @@ def test_a_search_finds_the_setting_that_learns(encoder, places):
         points(QUICK.model_copy(update={"search": {"learning_rat": [1]}}), 0)
     with pytest.raises(HeadstartError, match="learning_rate = -1 is wrong"):
         search(encoder, places, QUICK.model_copy(update={"search": {"learning_rate": [-1]}}), 0)
+
+
+def scored(monkeypatch, curves: dict[float, list[float]]) -> list[float]:
+    """Searches learn nothing, and get these scores by learning rate; returns the rates that were tried."""
+    tried = []
+
+    def told(loaded, train, recipe, *_, **named):
+        tried.append(recipe.learning_rate)
+        curve = [{"step": step, "score": value} for step, value in enumerate(curves[recipe.learning_rate])]
+        return SimpleNamespace(training=SimpleNamespace(validation=curve, kept_step=1))
+
+    monkeypatch.setattr("headstart.tasks.finetuning.search.finetune", told)
+    return tried
+
+
+CURVES = {0.1: [math.nan, 0.9, 0.8], 0.2: [math.nan, math.nan], 0.3: [0.7, math.nan], 0.4: [0.5, 0.6]}
+
+
+@pytest.mark.parametrize("stop", [None, 1, 2, 3])
+def test_a_search_is_not_led_by_a_score_that_is_no_number(encoder, places, monkeypatch, tmp_path, stop):
+    """Wherever it stands in a curve or among the points, and wherever the search was stopped behind it."""
+    tried = scored(monkeypatch, CURVES)
+    recipe = QUICK.model_copy(update={"search": {"learning_rate": list(CURVES)}})
+    file = tmp_path / "search.json"
+    if stop is not None:
+        search(encoder, places, recipe, 0, file=file)
+        file.write_text(json.dumps(json.loads(file.read_text())[:stop]))
+        tried.clear()
+    found, rows = search(encoder, places, recipe, 0, file=file)
+    assert tried == list(CURVES)[stop:]
+    assert found.learning_rate == 0.1
+    assert [row["score"] for row in rows if row["settings"]["learning_rate"] != 0.2] == [0.9, 0.7, 0.6]
+
+
+def test_a_search_without_any_number_is_refused(encoder, places, monkeypatch):
+    scored(monkeypatch, {0.1: [math.nan], 0.2: [math.nan, math.nan]})
+    recipe = QUICK.model_copy(update={"search": {"learning_rate": [0.1, 0.2]}})
+    with pytest.raises(HeadstartError, match=r"no point of the search has a score that is a number, on \d+"):
+        search(encoder, places, recipe, 0)
+
+
+def test_seeds_are_not_ranked_by_a_score_that_is_no_number():
+    def run(seed: int, curve: list[float | None] | None) -> SeedRun:
+        lines = None if curve is None else [{"step": n, "score": value} for n, value in enumerate(curve)]
+        return SeedRun(
+            seed, SimpleNamespace(training=SimpleNamespace(validation=lines, last_loss=1.0)), False
+        )
+
+    runs = [run(0, [math.nan, math.nan]), run(1, [0.2]), run(2, [None, 0.3]), run(3, [math.nan, 0.1])]
+    for order in permutations(runs):
+        assert max(order, key=lambda one: one.rank).seed == 2
+    assert [one.judged for one in runs[1:]] == [0.2, 0.3, 0.1]
+    assert run(4, None).judged is None
 
 
 def test_seeds_that_learn_nothing_are_flagged_and_not_kept(encoder, places, speech):

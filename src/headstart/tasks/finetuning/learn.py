@@ -106,9 +106,9 @@ def learn(
                 model.eval()
                 since = int(curve[-1]["step"]) if curve else 0
                 curve.append({"step": step + 1, "score": judge(), "loss": float(np.mean(losses[since:]))})
-                if curve[-1] is _best(curve):
+                if curve[-1] is best_line(curve):
                     best = [weight.detach().clone() for weight in weights]
-                elif len(curve) - 1 - curve.index(_best(curve)) >= recipe.patience:
+                elif len(curve) - 1 - curve.index(best_line(curve)) >= recipe.patience:
                     break
                 model.train()
     model.eval()
@@ -116,7 +116,7 @@ def learn(
         for weight, kept in zip(weights, best, strict=bool(best)):
             weight.copy_(kept)
     loss_at_end = float(np.mean(losses[-math.ceil(LAST_SHARE * len(losses)) :]))
-    return Learned(len(losses), loss_at_end, int(_best(curve)["step"]) if curve else len(losses), curve)
+    return Learned(len(losses), loss_at_end, int(best_line(curve)["step"]) if curve else len(losses), curve)
 
 
 def order(count: int, size: int, seed: int) -> Iterator[list[int]]:
@@ -130,12 +130,17 @@ def order(count: int, size: int, seed: int) -> Iterator[list[int]]:
         waiting = waiting[min(size, count) :]
 
 
-def _best(curve: Sequence[dict[str, float]]) -> dict[str, float]:
+def best_line(curve: Sequence[dict[str, float]]) -> dict[str, float]:
     """The line with the highest score; of equal ones the last, which has learned longest.
 
     A score that is no number is below all others: `max` alone would keep it where it comes first.
     """
-    return max(reversed(curve), key=lambda line: -math.inf if math.isnan(line["score"]) else line["score"])
+    return max(reversed(curve), key=lambda line: comparable(line["score"]))
+
+
+def comparable(score: float | None) -> float:
+    """A score, or minus infinity for one that is no number, as a file's `null`: it is never the best."""
+    return -math.inf if score is None or math.isnan(score) else score
 
 
 def _bar(steps: int, shown: bool) -> AbstractContextManager[ProgressBar | None]:

@@ -17,6 +17,7 @@ from headstart.tasks.examples import Examples
 from headstart.tasks.finetuning.batches import set_apart
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.learn import best_line, comparable
 
 FEW = {"validation_share": 0.25, "validation_least": 1}
 """How examples are split for the search where they are too few to be split otherwise."""
@@ -59,7 +60,7 @@ def search(
         file: keeps what was tried, so that a call that was stopped goes on behind it.
 
     Raises:
-        HeadstartError: a setting that there is not, or a value that it cannot have.
+        HeadstartError: a setting that there is not, a value that it cannot have, or no score is a number.
     """
     if validation is None:
         train, validation = set_apart(train, recipe, seed)
@@ -74,7 +75,7 @@ def search(
         started = time.perf_counter()
         predictor = finetune(loaded, train, its, seed, validation=validation)
         made = predictor.training
-        best = max(line["score"] for line in made.validation or [])
+        best = best_line(made.validation or [])["score"]
         tried.append(
             {
                 "settings": point,
@@ -87,8 +88,13 @@ def search(
         if file is not None:
             write_json(file, tried)
         say(f"{shown(point)}: {best:.3f} on {len(validation):,} validation examples")
-    scores = [math.nan if row["score"] is None else row["score"] for row in tried]
-    return recipes[int(np.nanargmax(scores))], tried
+    scores = [comparable(row["score"]) for row in tried]
+    if max(scores) == -math.inf:
+        raise HeadstartError(
+            f"no point of the search has a score that is a number, on {len(validation):,} validation "
+            "examples, as where every answer is the same; give other validation data, or other settings"
+        )
+    return recipes[scores.index(max(scores))], tried
 
 
 def _tried_before(file: Path | None, chosen: list[Point]) -> list[Tried]:

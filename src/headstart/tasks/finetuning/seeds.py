@@ -14,6 +14,7 @@ from headstart.tasks.baselines.word_counts import Majority
 from headstart.tasks.examples import Examples, TaskData, flatten
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.learn import best_line, comparable
 from headstart.tasks.metrics import Score, measure
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.reload_check import keep, kept_before
@@ -34,13 +35,15 @@ class SeedRun:
     @property
     def rank(self) -> tuple[bool, float, float]:
         """Higher is better: not collapsed, the validation score where there is one, a lower training loss."""
-        judged = self.judged
-        return not self.collapsed, 0.0 if judged is None else judged, -self.predictor.training.last_loss
+        curve = self.predictor.training.validation
+        judged = comparable(self.judged) if curve else 0.0
+        return not self.collapsed, judged, -self.predictor.training.last_loss
 
     @property
     def judged(self) -> float | None:
         """The best score on the validation data; None: there were none."""
-        return max((line["score"] for line in self.predictor.training.validation or []), default=None)
+        curve = self.predictor.training.validation
+        return best_line(curve)["score"] if curve else None
 
 
 def finetune_seeds(
