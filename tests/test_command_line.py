@@ -229,3 +229,15 @@ def test_every_help_can_be_read() -> None:
         shown = CliRunner().invoke(app, [*path, "--help"])
         assert shown.exit_code == 0, path
         assert "--help" in shown.stdout, path
+
+
+def test_a_report_of_a_fault_can_name_the_versions() -> None:
+    from importlib.metadata import version as torch_version
+
+    from typer.testing import CliRunner
+
+    from headstart import __version__
+
+    said = CliRunner().invoke(app, ["version"]).output
+    assert said.startswith(f"headstart {__version__}, Python 3.")
+    assert f"torch {torch_version('torch')}" in said

@@ -3,8 +3,10 @@
 import gzip
 import json
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +19,7 @@ from headstart.tasks.data.dataset import find_tasks, load_examples, load_task, p
 from headstart.tasks.data.splitting import sample_labels, split
 from headstart.tasks.examples import Examples, normalised
 
+SPAM = Path(__file__).parents[2] / "samples" / "labels" / "spam.train.jsonl.gz"
 ROWS = [("Win a prize, now", "spam"), ('She said "no"', "ham"), ("Ça va?", "ham")]
 TAGGED = [(["The", "ship"], ["DET", "NOUN"]), (["Go", "home", "!"], ["VERB", "NOUN", "."])]
 
@@ -281,3 +284,25 @@ def test_labels_that_look_wrong_are_said():
     assert f"'home' for {inputs[30]!r}" in found
     assert "which looks like 'sea'" in found
     assert doubtful_labels(Examples("classification", inputs[:50], targets[:50])) == []
+
+
+def test_labels_that_words_cannot_tell_are_no_alarm():
+    """35 classes of which words tell next to nothing: each label has a small probability, none is doubted."""
+    random = np.random.default_rng(0)
+    words = [f"word{n}" for n in range(40)]
+    inputs = [" ".join(random.choice(words, 8)) for _ in range(300)]
+    targets = [f"class {n}" for n in random.integers(35, size=300)]
+    assert doubtful_labels(Examples("classification", inputs, targets)) == []
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.05])
+def test_few_of_the_labels_that_people_gave_are_doubted(wrong):
+    with gzip.open(SPAM) as file:
+        rows = [json.loads(line) for line in islice(file, 600)]
+    inputs, targets = [row["text"][:500] for row in rows], [row["label"] for row in rows]
+    flipped = np.random.default_rng(0).random(len(rows)) < wrong
+    other = {"spam": "ham", "ham": "spam"}
+    targets = [other[one] if bad else one for one, bad in zip(targets, flipped, strict=True)]
+    said = doubtful_labels(Examples("classification", inputs, targets))
+    doubted = int(said[0].split()[0]) if said else 0
+    assert doubted < 0.03 * len(rows) if not wrong else doubted > 0.6 * flipped.sum()

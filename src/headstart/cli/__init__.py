@@ -48,7 +48,7 @@ VERBS = (
     *("quickstart", "report", "studio"),
     *("corpus", "tokenizer", "pretrain", "distill", "control", "data", "finetune", "head-start"),
     *("evaluate", "predict", "generate", "fill-mask", "serve", "batch", "import", "export"),
-    *("models", "plan", "lab"),
+    *("models", "plan", "lab", "version"),
 )
 
 
@@ -88,6 +88,15 @@ app.command(rich_help_panel=USE)(export)
 app.command(rich_help_panel=KNOW)(models)
 app.add_typer(plan, name="plan", rich_help_panel=KNOW)
 app.add_typer(lab, name="lab", rich_help_panel=KNOW)
+
+
+@app.command(rich_help_panel=KNOW)
+def version() -> None:
+    """Print the versions of headstart, Python and torch, as a report of a fault wants them."""
+    import platform
+    from importlib.metadata import version as version_of
+
+    typer.echo(f"headstart {__version__}, Python {platform.python_version()}, torch {version_of('torch')}")
 
 
 def _version(wanted: bool) -> None:
