@@ -24,7 +24,7 @@ def batch(
 ) -> None:
     """Answer a file of requests as the server would, many at a time.
 
-    A batch that was stopped goes on where it was when the same command is given again.
+    The same command resumes a batch that was stopped.
     """
     from headstart.errors import HeadstartError
     from headstart.output import output_file

@@ -249,7 +249,7 @@ def _print_trace(one: "Traced", beside: JSONObject) -> None:
         shown = text if len(text) <= 80 else f"{text[:77]}..."
         console.print(f"  cut at character {piece['start']:,} by {piece['rule']}{kept_in}: {shown}")
     for other in one["duplicates"]:
-        console.print(f"  in its stead went {other['id']}: {other['detail']}")
+        console.print(f"  replaced by {other['id']}: {other['detail']}")
     for place in beside.get("tokens", []):
         last = place["first"] + place["tokens"] - 1
         console.print(

@@ -30,7 +30,7 @@ def distill(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The run folder, with `model` in it; one that exists goes on."),
+        typer.Option("--out", help="The run folder, with `model` in it; one that exists is resumed."),
     ] = None,
     recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("distill")] = False,
@@ -38,7 +38,7 @@ def distill(
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Train a small model beside a teacher, or read a static one out of it; a stopped run goes on."""
+    """Train a small model beside a teacher, or read a static one out of it; a stopped run resumes."""
     from headstart.errors import HeadstartError
     from headstart.tasks.distillation.ways import StatesDistillation, distillation
 

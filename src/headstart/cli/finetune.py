@@ -41,7 +41,7 @@ def finetune(
         typer.Option(
             "--task",
             help="classification, multi-label, regression, tagging, question-answering, multiple-choice, "
-            "embedding, chat or text-to-text (also labels in words); else told from the columns.",
+            "embedding, chat or text-to-text (also labels in words); else inferred from the columns.",
         ),
     ] = None,
     text_column: Annotated[

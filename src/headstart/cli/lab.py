@@ -99,7 +99,7 @@ def run(
     folder: Folder = WHERE,
     as_json: AsJson = False,
 ) -> None:
-    """Register, run, measure and judge claims; killed at any moment, the same command goes on."""
+    """Register, run, measure and judge claims; the same command resumes one that was killed."""
     from headstart.lab.conduct import conduct
     from headstart.lab.registry import chosen, experiments
     from headstart.lab.report import write_report

@@ -287,7 +287,7 @@ def sweep(
         Path, typer.Argument(help="Settings that all runs share, as for `headstart pretrain`.")
     ],
     budget: Annotated[str, typer.Option(help="FLOPs, as in 1e15, or time on this machine, as in `2 h`.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the runs; a stopped sweep goes on.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs; a stopped sweep resumes.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     may_replace: Replace = False,
     design_only: Annotated[

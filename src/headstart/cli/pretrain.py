@@ -23,7 +23,7 @@ def pretrain(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The run folder; one that exists goes on where it stopped."),
+        typer.Option("--out", help="The run folder; one that exists resumes where it stopped."),
     ] = None,
     recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("pretrain")] = False,
@@ -31,7 +31,7 @@ def pretrain(
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Pre-train a model from random weights; interrupted runs go on exactly.
+    """Pre-train a model from random weights; interrupted runs resume exactly.
 
     Transformers read tokens=FOLDER; model.family=word2vec, glove and elmo read words from corpus=FOLDER.
     """

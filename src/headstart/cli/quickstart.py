@@ -18,7 +18,7 @@ def quickstart(
         Path | None,
         typer.Option("--labels", help="A file of labelled examples, or a folder of several tasks."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Where everything goes.")] = Path("runs/quickstart"),
+    out: Annotated[Path, typer.Option("--out", help="The folder for all results.")] = Path("runs/quickstart"),
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report's figures as JSON.")] = False,
