@@ -17,7 +17,7 @@ def head_start(
         Path,
         typer.Option("--data", parser=data_path, help="Labelled data; a folder may hold several tasks."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The folder to make; one that was stopped resumes.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to make; one that was stopped is resumed.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings of fine-tuning, as in counted_words=none."),

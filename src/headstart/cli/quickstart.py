@@ -25,8 +25,8 @@ def quickstart(
 ) -> None:
     """Turn raw text into a corpus, a tokenizer, an encoder, a decoder, fine-tuned models and a report.
 
-    Without --data and --labels it takes the samples of the repository. Interrupted, it goes on where it
-    stopped when started again with the same --out.
+    Without --data and --labels it takes the samples of the repository. The same command with the same --out
+    resumes a run that was stopped.
     """
     from headstart.quickstart.pipeline import QuickstartRecipe, run
 

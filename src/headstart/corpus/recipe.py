@@ -80,7 +80,7 @@ class Addresses(Recipe):
     """
 
     domains: list[Path] = Field(default=[])
-    """Hosts; those below them go, too."""
+    """Hosts to remove, with all hosts below them."""
     addresses: list[Path] = Field(default=[])
     """Whole addresses, without scheme, `www.` and a slash at the end."""
     words: list[Path] = Field(default=[])
@@ -90,9 +90,9 @@ class Addresses(Recipe):
     parts: list[Path] = Field(default=[])
     """Letters anywhere in an address."""
     same: Literal["earliest", "latest"] | None = None
-    """Which page of one address stays, by its date; None: all of them."""
+    """Which page of one URL is kept, by its date; None: all of them."""
     per_host: int | None = Field(default=None, ge=1)
-    """How many pages of one host stay at most, drawn by lot."""
+    """How many pages of one host are kept at most, drawn at random."""
 
     def lists(self) -> list[Path]:
         """The files of all block lists."""
@@ -125,7 +125,7 @@ class NearDuplicates(Recipe):
     rows: int = Field(default=8, ge=1, le=64)
     """Hashes in a band; more let only nearer copies match."""
     keep: Literal["longest", "newest"] = "longest"
-    """Which document of a group stays; of equal ones the first."""
+    """Which document of a group is kept; of equal ones the first."""
     check: float | None = Field(default=None, gt=0, le=1)
     """Jaccard similarity, computed shingle by shingle, that a pair needs; None: sharing a band is enough."""
 
@@ -202,11 +202,11 @@ class CorpusRecipe(Recipe):
     extractor: str = "headstart"
     """What finds the main text of an HTML page: see `extract.EXTRACTORS`; or a trained classifier's file."""
     page_metadata: list[Wanted] = Field(default=[])
-    """What a page says of itself that goes into `metadata`."""
+    """What a page says of itself that is written into `metadata`."""
     piece_characters: int = Field(default=20_000, ge=1_000)
     """Longer texts of books and the like are cut into pieces of about so many characters."""
     languages: Literal["auto", "any"] | list[str] = "auto"
-    """Languages that stay; auto: the one with the most bytes; any: all of them."""
+    """Languages that are kept; auto: the one with the most bytes; any: all of them."""
     language_score: float = Field(default=0.65, ge=0, le=1)
     """How sure the language has to be."""
     language_model: Path | None = None
@@ -238,7 +238,7 @@ class CorpusRecipe(Recipe):
     against: list[Path] = Field(default=[])
     """Finished corpora whose documents are not to come again; only their index is read."""
     exact_duplicates: bool = True
-    """Whether documents of equal words go but for the first."""
+    """Whether of documents with equal words only the first is kept."""
     near_duplicates: NearDuplicates = NearDuplicates()
     repeated_lines: int | None = Field(default=None, ge=1)
     """Lines that more documents than this have are dropped; None: none are."""

@@ -92,7 +92,7 @@ class OptimiserRecipe(Recipe):
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
     schedule: Literal["wsd", "cosine", "linear", "constant"] = "wsd"
-    """How the rate falls after its linear rise: wsd stays at the peak, then falls in a line over
+    """How the rate falls after its linear rise: wsd holds the peak, then falls linearly over
     `decay_share`; cosine and linear fall from the peak at once; constant does not."""
     warmup_share: float = Field(0.05, ge=0, lt=1)
     """Share of the steps over which the rate rises linearly."""
@@ -224,7 +224,7 @@ class PretrainRecipe(Recipe):
     """How documents come into rows: one after another, cut where a row ends; or whole where they fit
     (`tokenizer/packing.py`)."""
     documents_apart: bool = True
-    """Attention stays inside a document; false: a token sees its whole row."""
+    """Attention does not cross documents; false: a token sees its whole row."""
     z_loss: float = Field(0.0, ge=0)
     """Weight of the squared log-partition: scores do not drift (Chowdhery et al. 2022, section 5)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -233,10 +233,10 @@ class PretrainRecipe(Recipe):
     """Updates of the weights in the whole run."""
     minutes: float | None = Field(None, gt=0)
     """How long the run trains. Before it begins, some steps are timed on this machine, and `steps` becomes as
-    many as fit. A run that goes on keeps the number that it began with."""
+    many as fit. A resumed run keeps the number that it began with."""
     start: Literal["random", "static", "teacher"] | Path = "random"
     """What is there before the first step: random weights; these with an embedding from co-occurrence counts;
-    or a model folder of any known family, which goes on learning. `model` then says nothing."""
+    or a model folder of any known family, which is trained further. `model` is then ignored."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the initial weights, of the order of rows and of all that is drawn."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -250,7 +250,7 @@ class PretrainRecipe(Recipe):
     parallel: ParallelRecipe = ParallelRecipe()
     on_spike: Literal["skip", "rollback", "stop", "ignore"] = "skip"
     """What happens at a loss or gradient that is no number or far above the recent ones: leave the step
-    out, go back to the last checkpoint and pass over these rows, or stop."""
+    out, return to the last checkpoint and skip these rows, or stop."""
     spike_deviations: float = Field(8.0, gt=0)
     """How many standard deviations above the recent mean make a spike."""
     evaluate_every: int = Field(100, ge=1)
@@ -262,7 +262,7 @@ class PretrainRecipe(Recipe):
     checkpoint_every: int = Field(100, ge=1)
     """Steps between two checkpoints."""
     keep_checkpoints: int = Field(2, ge=1)
-    """How many of the newest checkpoints stay on the disk."""
+    """How many of the newest checkpoints are kept."""
     keep_every: int | None = Field(None, ge=1)
     """Checkpoints whose step is a multiple of this are kept for good."""
     snapshots: int = Field(0, ge=0)
@@ -277,7 +277,7 @@ class PretrainRecipe(Recipe):
     """Steps whose loss and gradient are read together, so that a GPU need not be waited for in every step;
     a step out of the ordinary is then noticed some steps later. None: 10 on a GPU, 1 on a processor."""
     sinks: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = ["tensorboard"]
-    """Where scalars go beside metrics.jsonl."""
+    """Where scalars are written besides metrics.jsonl."""
     prompts: list[str] = []
     """A causal model continues these at every evaluation."""
 
