@@ -33,6 +33,7 @@ VERBS: dict[str, list[str]] = {
     "distill": ["MODEL", "--data", "TOKENS", *TINY, "--out", "OUT"],
     "finetune": ["MODEL", "--data", "LABELS", "--out", "OUT", "epochs=1"],
     "head-start": ["MODEL", "--data", "LABELS", "--labels", "20", "--out", "OUT", "max_steps=2"],
+    "duel": ["TOKENS", "--data", "LABELS", "--out", "OUT", "steps=2", "examples=4", "finetune_steps=2"],
     "evaluate": ["MODEL", "--data", "text:TEXT", "--out", "OUT"],
     "predict": ["MODEL", "TEXT", "--out", "OUT.jsonl"],
     "generate": ["MODEL", "--file", "TEXT", "--out", "OUT.jsonl"],

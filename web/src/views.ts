@@ -24,6 +24,10 @@ export const VIEWS: View[] = [
     takes: () => false, load: () => import('./views/lesson/View.svelte'),
   },
   {
+    path: 'duel', title: 'Duel', key: 'd', group: 'model', about: 'encoder, decoder and both on equal terms: who wins what, and what each side of a gap is worth',
+    takes: (folder) => folder.kind === 'duel', load: () => import('./views/duel/View.svelte'),
+  },
+  {
     path: 'head-start', title: 'Head start', key: 'a', group: 'use', about: 'what pre-training is worth: labels against score, what it costs, and both starts raced live',
     takes: (folder) => ['quickstart', 'head-start'].includes(folder.kind), load: () => import('./views/headstart/View.svelte'),
   },

@@ -16,6 +16,7 @@ from headstart.cli.control import control
 from headstart.cli.corpus import corpus
 from headstart.cli.data import data
 from headstart.cli.distill import distill
+from headstart.cli.duel import duel
 from headstart.cli.evaluate import evaluate
 from headstart.cli.export import export
 from headstart.cli.fill_mask import fill_mask
@@ -48,7 +49,7 @@ VERBS = (
     *("quickstart", "report", "studio"),
     *("corpus", "tokenizer", "pretrain", "distill", "control", "data", "finetune", "head-start"),
     *("evaluate", "predict", "generate", "fill-mask", "serve", "batch", "import", "export"),
-    *("models", "plan", "lab", "version"),
+    *("models", "plan", "lab", "duel", "version"),
 )
 
 
@@ -88,6 +89,7 @@ app.command(rich_help_panel=USE)(export)
 app.command(rich_help_panel=KNOW)(models)
 app.add_typer(plan, name="plan", rich_help_panel=KNOW)
 app.add_typer(lab, name="lab", rich_help_panel=KNOW)
+app.command(cls=command_with_settings("duel"), rich_help_panel=KNOW)(duel)
 
 
 @app.command(rich_help_panel=KNOW)

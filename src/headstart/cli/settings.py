@@ -21,6 +21,7 @@ RECIPES = {
     "distill, way=static": ("Static vectors", "headstart.training.distillation.recipe", "StaticRecipe"),
     "distill, way=labels": ("Soft labels", "headstart.tasks.distillation.recipe", "LabelsRecipe"),
     "finetune": ("Fine-tuning", "headstart.tasks.finetuning.finetune_recipe", "FinetuneRecipe"),
+    "duel": ("Duel", "headstart.evaluation.duel", "DuelRecipe"),
     "generate": ("Generation", "headstart.generation.config", "GenerationConfig"),
 }
 """For every verb with settings its heading in the reference and its recipe class."""

@@ -22,6 +22,7 @@ from headstart.studio.jobs import Jobs
 from headstart.studio.routes import (
     block,
     corpus,
+    duel,
     export,
     folders,
     generation,
@@ -90,6 +91,7 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         head_start,
         lesson,
         task,
+        duel,
         export,
     ):
         app.include_router(routes.router, prefix=API)

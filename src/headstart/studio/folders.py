@@ -16,7 +16,17 @@ from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, JSONObject
 
 Kind = Literal[
-    "quickstart", "run", "task", "model", "corpus", "tokens", "tokenizer", "vectors", "sweep", "head-start"
+    "quickstart",
+    "run",
+    "task",
+    "model",
+    "corpus",
+    "tokens",
+    "tokenizer",
+    "vectors",
+    "sweep",
+    "head-start",
+    "duel",
 ]
 
 SAMPLE = "sample"
@@ -154,6 +164,8 @@ def kind_of(path: Path) -> Kind | None:
         return "quickstart"
     if (path / "head_start.json").exists():
         return "head-start"
+    if (path / "duel.json").exists():
+        return "duel"
     if (path / "run.json").exists() and (path / "recipe.yaml").exists():
         return "task" if (path / "scores.json").exists() else "run"
     if (path / "config.json").exists() and any(path.glob("*.safetensors")):

@@ -17,7 +17,10 @@ from pathlib import Path
 from headstart.errors import HeadstartError
 from headstart.folder import atomic, read_json, write_json
 
-VERBS = ("quickstart", "corpus", "tokenizer", "pretrain", "finetune", "head-start", "evaluate", "plan sweep")
+VERBS = (
+    *("quickstart", "corpus", "tokenizer", "pretrain", "finetune", "head-start", "duel", "evaluate"),
+    "plan sweep",
+)
 LOG = 20_000  # bytes of a log that are shown
 
 

@@ -1,5 +1,11 @@
 /** What the studio's routes answer and take. Made by tools/api-types; a test holds it to the server. */
 
+/** An example with what every model says. */
+export interface AnsweredExample {
+  example: DuelExample
+  answers: Record<string, DuelAnswer>
+}
+
 /** Labelled examples for a model to answer. */
 export interface Answers {
   at: string
@@ -127,11 +133,100 @@ export interface DataFile {
   own: boolean
 }
 
+/** What `duel.json` holds: the models, and the scoreboard as far as it is filled. */
+export interface Duel {
+  tokens: string
+  labels: string
+  wanted: string[]
+  models: Fighter[]
+  tasks: DuelTask[]
+}
+
+/** What a model says to one example. */
+export interface DuelAnswer {
+  number: number
+  said: string
+  value: number
+  truth_bits: number | null
+}
+
+/** A duel as far as it has come. */
+export interface DuelBoard {
+  duel: Duel
+  at: Record<string, string>
+}
+
+/** What a model scores on a task; without a value the reason why it has none. */
+export interface DuelCell {
+  model: string
+  value: number | null
+  low: number | null
+  high: number | null
+  reason: string | null
+}
+
+/** One example of a task, the same for every model. */
+export interface DuelExample {
+  number: number
+  text: string
+  ids: number[]
+  texts: string[]
+  place: number | null
+  truth: string
+}
+
+/** The examples of a task, with what every model says. */
+export interface DuelExamples {
+  examples: AnsweredExample[]
+}
+
+/** A text with a gap, and how much of it is shown at either side. */
+export interface DuelGap {
+  at: string
+  view?: string
+  turn?: number
+  ids: number[]
+  place: number
+  left: number
+  right: number
+}
+
+/** A task of the duel. */
+export interface DuelTask {
+  task: string
+  metric: string
+  higher: boolean
+  n: number
+  cells: DuelCell[]
+  pairs: PairedDifference[]
+}
+
+/** A text of one's own, and where the word begins that is to be found. */
+export interface DuelText {
+  at: string
+  view?: string
+  turn?: number
+  text: string
+  start: number
+}
+
 /** Which view, where it stands, and what it has. */
 export interface Export {
   view: string
   hash: string
   asked: AskedBefore[]
+}
+
+/** One of the models, and what its pre-training took. */
+export interface Fighter {
+  name: string
+  family: string
+  objective: string
+  parameters: number
+  flops: number
+  tokens: number
+  steps: number
+  core_seconds: number
 }
 
 /** A text with the fates of its tokens. */
@@ -153,7 +248,7 @@ export interface Flow {
 /** A folder that a view can show. */
 export interface FolderAnswer {
   at: string
-  kind: 'quickstart' | 'run' | 'task' | 'model' | 'corpus' | 'tokens' | 'tokenizer' | 'vectors' | 'sweep' | 'head-start'
+  kind: 'quickstart' | 'run' | 'task' | 'model' | 'corpus' | 'tokens' | 'tokenizer' | 'vectors' | 'sweep' | 'head-start' | 'duel'
   modified: number
   family: string | null
   architecture: string | null
@@ -359,6 +454,16 @@ export interface Pair {
   kept: string
   similarity: number | null
   difference: string[][]
+}
+
+/** How much higher the first of two scores on the same examples, with the paired interval of 95 %. */
+export interface PairedDifference {
+  first: string
+  second: string
+  difference: number
+  low: number
+  high: number
+  p: number
 }
 
 /** One fit: a system on a task, with so many labels and one seed. */

@@ -13,7 +13,7 @@ import torch
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import LoadedModel
 from headstart.studio.frames import Looked, encode
-from headstart.studio.looks import block, generation, masking, meaning, task
+from headstart.studio.looks import block, duel, generation, masking, meaning, task
 from headstart.training.restore import open_any
 
 LOOKS: dict[str, Callable[..., Looked]] = {
@@ -37,6 +37,8 @@ LOOKS: dict[str, Callable[..., Looked]] = {
     "task_influence": task.word_influence,
     "task_correction": task.correction,
     "task_corrected": task.corrected,
+    "gap": duel.gap,
+    "gap_text": duel.gap_text,
 }
 WITHOUT_MODEL: dict[str, Callable[..., Looked]] = {"preset": block.preset}
 

@@ -8,13 +8,14 @@ from pydantic import BaseModel, Field
 
 from headstart.studio import export
 from headstart.studio.export import Asked, Reach
-from headstart.studio.routes import corpus, generation, head_start, masking, run, scaling
+from headstart.studio.routes import corpus, duel, generation, head_start, masking, run, scaling
 from headstart.studio.state import Studio, StudioState
 
 router = APIRouter()
 
 REACH: dict[str, Reach] = {
     "corpus": corpus.reach,
+    "duel": duel.reach,
     "generation": generation.reach,
     "head-start": head_start.reach,
     "masking": masking.reach,

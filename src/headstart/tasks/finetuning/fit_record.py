@@ -9,9 +9,9 @@ from headstart.tasks.metrics import measure
 from headstart.tasks.predictor import Predictor
 from headstart.training.metrics import FILE, Metrics
 
-ASKED = 120
+ASKED = 60
 """Test examples that are answered on the way."""
-LOOKS = 16
+LOOKS = 10
 """How often, at equal ratios of steps: most is learned early."""
 
 
