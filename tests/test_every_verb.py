@@ -27,6 +27,7 @@ VERBS: dict[str, list[str]] = {
     "corpus export": ["CORPUS", "--out", "OUT"],
     "corpus train-quality": ["--scored", "SCORED", "--out", "OUT"],
     "corpus train-extractor": ["TEXT", "--out", "OUT.safetensors"],
+    "studio export": ["corpus", "CORPUS", "--out", "OUT.html"],
     "tokenizer train": ["CORPUS", "--out", "OUT", "vocab_size=400"],
     "tokenizer encode": ["CORPUS", "--tokenizer", "TOKENIZER", "--out", "OUT"],
     "pretrain": ["tokens=TOKENS", *TINY, "--out", "OUT"],

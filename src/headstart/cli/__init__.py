@@ -69,7 +69,7 @@ app = typer.Typer(
 WHOLE, TRAIN, USE, KNOW = "From end to end", "Data and training", "Use a model", "Know more"
 app.command(rich_help_panel=WHOLE)(quickstart)
 app.command(rich_help_panel=WHOLE)(report)
-app.command(rich_help_panel=WHOLE)(studio)
+app.add_typer(studio, name="studio", rich_help_panel=WHOLE)
 app.add_typer(corpus, name="corpus", rich_help_panel=TRAIN)
 app.add_typer(tokenizer, name="tokenizer", rich_help_panel=TRAIN)
 app.command(cls=command_with_settings("pretrain"), rich_help_panel=TRAIN)(pretrain)

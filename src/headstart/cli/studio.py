@@ -1,14 +1,34 @@
-"""`headstart studio`: the models, runs and corpora of some folders in the browser."""
+"""`headstart studio`: the models, runs and corpora of some folders in the browser, or a view as one file."""
 
 import socket
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from headstart.cli.options import Replace
 
 
-def studio(
+class _OpensByDefault(TyperGroup):
+    """`headstart studio FOLDER` opens the studio; `headstart studio export` is the only other verb."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, "--help", "-h"):
+            args = ["open", *args]
+        found: list[str] = super().parse_args(ctx, args)
+        return found
+
+
+studio = typer.Typer(
+    cls=_OpensByDefault,
+    help="Look at models, runs, corpora in the browser: `headstart studio FOLDER`; or keep a view as a file.",
+)
+
+
+@studio.command("open")
+def open_studio(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(help="Folders that hold runs, models, corpora; the first may be written to."),
@@ -51,3 +71,23 @@ def studio(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1
     )
     uvicorn.Server(config).run(sockets=[listening])
+
+
+@studio.command()
+def export(
+    view: Annotated[str, typer.Argument(help="block, corpus, generation, masking, run or scaling.")],
+    folder: Annotated[Path, typer.Argument(help="What it shows: a run, a model, a corpus, a sweep.")],
+    out: Annotated[Path, typer.Option("--out", help="The HTML file; it needs no network.")],
+    may_replace: Replace = False,
+) -> None:
+    """Write a view of a folder as one HTML file that works offline, sliders included."""
+    from headstart.errors import HeadstartError
+    from headstart.output import output_file
+
+    try:
+        from headstart.studio.one_file import written
+    except ImportError as error:
+        raise HeadstartError(f"the studio needs {error.name}: pip install 'headstart[studio]'") from None
+    with output_file(out, inputs=[folder], replace=may_replace) as place:
+        written(view, folder, place)
+    typer.echo(f"written: {out}")
