@@ -77,7 +77,7 @@ reference: $(VENV)/.installed-dev
 # Wheel and sdist, tried in empty environments on every Python from 3.11 to 3.13 that is here; licences, bill of materials.
 RELEASE := tools/.venv
 
-release-check: $(RELEASE)/.installed
+release-check: $(RELEASE)/.installed $(PAGES)
 	$(RELEASE)/bin/python tools/release-check $(ARGS)
 
 $(RELEASE)/.installed: constraints.txt | $(RELEASE)/bin/python
