@@ -12,7 +12,7 @@ from headstart.corpus import CorpusRecipe, extract_text
 from headstart.corpus.extract.blocks import FLAG, FLAGS, TAGS, read_page
 from headstart.corpus.extract.line_classifier import SHIPPED, best_choice, had_before, load, shipped
 from headstart.corpus.extract.line_features import NameWeights, names_of
-from headstart.corpus.extract.main_text import _innermost, render
+from headstart.corpus.extract.main_text import innermost, render
 from headstart.corpus.extract.page import union
 from headstart.errors import HeadstartError
 
@@ -295,7 +295,7 @@ def test_the_innermost_element_of_a_kind(data):
     def walked(element: int) -> int:
         return element if not element or tag[element] in kinds else walked(parent[element])
 
-    assert _innermost(kinds, parent, tag) == [walked(element) for element in range(count)]
+    assert innermost(kinds, parent, tag) == [walked(element) for element in range(count)]
 
 
 KATEX = (

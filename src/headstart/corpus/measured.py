@@ -44,6 +44,7 @@ SETTINGS = {
     "language_model",
     "mojibake",
     "page_metadata",
+    "markdown",
     "segmenter",
 }
 FOLDER, INPUTS = "measured", "inputs.json"

@@ -225,7 +225,10 @@ def _extract(way: _OnTheWay, recipe: CorpusRecipe) -> None:
     record = way.record
     if record.html and recipe.page_metadata:
         record.metadata |= page_metadata(record.text, record.url, recipe.page_metadata)
-    text = extract_text(record.text, record.url, recipe.extractor) if record.html else normalise(record.text)
+    if record.html:
+        text = extract_text(record.text, record.url, recipe.extractor, recipe.markdown)
+    else:
+        text = normalise(record.text)
     if recipe.mojibake:
         text, way.repaired = repair(text)
     if record.page:

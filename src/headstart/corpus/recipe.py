@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from headstart.corpus.extensions import load
-from headstart.corpus.extract.page import unavailable
+from headstart.corpus.extract.page import EXTRACTORS, NO_MARKDOWN, unavailable
 from headstart.corpus.extract.page_lines import Lines
 from headstart.corpus.extract.page_metadata import Wanted
 from headstart.corpus.filters.classifiers import Classifier, check
@@ -201,6 +201,8 @@ class CorpusRecipe(Recipe):
     """What rows call text, html, id, url, language, date and domain, where they have other names."""
     extractor: str = "headstart"
     """What finds the main text of an HTML page: see `extract.EXTRACTORS`; or a trained classifier's file."""
+    markdown: bool = False
+    """Whether the text of HTML pages is Markdown; headstart's own extractor writes it."""
     page_metadata: list[Wanted] = Field(default=[])
     """What a page says of itself that is written into `metadata`."""
     piece_characters: int = Field(default=20_000, ge=1_000)
@@ -326,6 +328,14 @@ class CorpusRecipe(Recipe):
         if missing := unavailable(extractor):
             raise ValueError(missing)
         return extractor
+
+    @field_validator("markdown")
+    @classmethod
+    def _written(cls, wanted: bool, info: ValidationInfo) -> bool:
+        extractor = info.data.get("extractor", "headstart")
+        if wanted and extractor in EXTRACTORS and extractor != "headstart":
+            raise ValueError(NO_MARKDOWN.format(extractor))
+        return wanted
 
     @field_validator("rules", "page_rules", mode="before")
     @classmethod

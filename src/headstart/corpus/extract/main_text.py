@@ -10,7 +10,7 @@ from headstart.corpus.extract.blocks import FLAG, HEADING, PRE, TAG, Page, read_
 from headstart.corpus.extract.json_ld import article_body
 from headstart.corpus.extract.line_classifier import LineClassifier, shipped
 
-_CELLS, _TABLE = frozenset({TAG["td"], TAG["th"]}), TAG["table"]
+CELLS, _TABLE = frozenset({TAG["td"], TAG["th"]}), TAG["table"]
 _CELL_LINES, _CELL_CHARACTERS = 6, 400  # of a cell with several lines that is one of a row
 _SPAN = re.compile(r"\b(colspan|rowspan)\s*=\s*[\"']?(\d{1,5})", re.IGNORECASE)
 _MOST_COLUMNS, _MOST_ROWS = 100, 1_000
@@ -24,7 +24,17 @@ def main_text(html: str, classifier: LineClassifier | None = None) -> str:
     A page that scripts build may have it as data: then that is taken.
     """
     page = read_page(html)
-    text = render(page, (classifier or shipped()).main_lines(page).tolist())
+    return or_data(render(page, main_lines(page, classifier)), html)
+
+
+def main_lines(page: Page, classifier: LineClassifier | None = None) -> list[int]:
+    """The numbers of the lines that are main text."""
+    found: list[int] = (classifier or shipped()).main_lines(page).tolist()
+    return found
+
+
+def or_data(text: str, html: str) -> str:
+    """A page's text, or the article that it has as data where there is much more of that."""
     if len(text) < LITTLE and len(body := article_body(html)) > 2 * len(text):
         return body
     return text
@@ -34,14 +44,14 @@ def render(page: Page, lines: list[int]) -> str:
     """The lines of a page with these numbers, in order."""
     parent, tag = page.parent.tolist(), page.tag.tolist()
     in_table = (page.flags[page.element] & FLAG["table"] != 0).tolist()
-    columns = _columns(page, parent, tag) if any(in_table) else {}
-    items = _innermost(_ITEMS, parent, tag)
-    cells = _innermost(_CELLS | {_TABLE}, parent, tag) if any(in_table) else []
+    columns = columns_of_cells(page, parent, tag) if any(in_table) else {}
+    items = innermost(_ITEMS, parent, tag)
+    cells = innermost(CELLS | {_TABLE}, parent, tag) if any(in_table) else []
     pieces: list[str] = []
     row_before = cell_before = group_before = -1
     for at in lines:
         element = int(page.element[at])
-        cell = _cell_of_row(page, element, cells[element], tag) if in_table[at] else 0
+        cell = cell_of_row(page, element, cells[element], tag) if in_table[at] else 0
         row = parent[cell] if cell else -1
         item = items[element]
         group = parent[item]
@@ -60,14 +70,14 @@ def render(page: Page, lines: list[int]) -> str:
     return "".join(pieces)
 
 
-def _columns(page: Page, parent: list[int], tag: list[int]) -> dict[int, int]:
+def columns_of_cells(page: Page, parent: list[int], tag: list[int]) -> dict[int, int]:
     """The column in which each cell begins, beside wide cells and below those that reach down."""
     found: dict[int, int] = {}
     free: dict[int, int] = {}  # by row, the first column behind its last cell
     covered: dict[int, set[int]] = {}  # by row, the columns that cells above reach into
     reaching: dict[int, dict[int, int]] = {}  # by table, columns and how many rows more they reach into
     for element, kind in enumerate(tag):
-        if kind not in _CELLS:
+        if kind not in CELLS:
             continue
         row = parent[element]
         down = reaching.setdefault(parent[row], {})
@@ -95,7 +105,7 @@ def _spans(attributes: str) -> tuple[int, int]:
     ) or _MOST_ROWS
 
 
-def _cell_of_row(page: Page, element: int, cell: int, tag: list[int]) -> int:
+def cell_of_row(page: Page, element: int, cell: int, tag: list[int]) -> int:
     """The cell that makes a line of an element part of a row; 0: there is none.
 
     A cell is one of a row of data if it holds a line, or a few short ones and no table. Others lay out a
@@ -104,7 +114,7 @@ def _cell_of_row(page: Page, element: int, cell: int, tag: list[int]) -> int:
     Args:
         cell: the innermost cell or table that holds the element.
     """
-    if page.flags[element] & PRE or tag[cell] not in _CELLS:
+    if page.flags[element] & PRE or tag[cell] not in CELLS:
         return 0
     first, last = int(page.first[cell]), int(page.last[cell])
     if last - first == 1:
@@ -114,7 +124,7 @@ def _cell_of_row(page: Page, element: int, cell: int, tag: list[int]) -> int:
     return cell if few and plain else 0
 
 
-def _innermost(kinds: frozenset[int], parent: list[int], tag: list[int]) -> list[int]:
+def innermost(kinds: frozenset[int], parent: list[int], tag: list[int]) -> list[int]:
     """Of every element the innermost one of some kinds that holds it or is it; 0: there is none."""
     found = [0] * len(parent)
     for element in range(1, len(parent)):  # an element opens behind the one that holds it

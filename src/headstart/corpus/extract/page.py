@@ -11,10 +11,12 @@ from resiliparse.extract.html2text import extract_plain_text
 
 from headstart.corpus.extract.line_classifier import SHIPPED, load
 from headstart.corpus.extract.main_text import main_text
+from headstart.corpus.extract.markdown import main_markdown
 from headstart.corpus.readers.nesting import nests_deeper
 from headstart.errors import HeadstartError, nearest
 
 EXTRACTORS = ("headstart", "resiliparse", "trafilatura", "union")
+NO_MARKDOWN = "the extractor {!r} writes no Markdown; take headstart or leave markdown out"
 TRAINED = ".safetensors"  # the end of the name of a classifier of one's own
 
 # What builds a tree of the page costs depth times size: resiliparse takes 0.6 s for 8,000 nested <div>, over
@@ -32,7 +34,9 @@ _BLANK_LINES = re.compile("\n\n\n+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
-def extract_text(html: str, url: str | None = None, extractor: str = "headstart") -> str:
+def extract_text(
+    html: str, url: str | None = None, extractor: str = "headstart", markdown: bool = False
+) -> str:
     """The main text of a page, with its paragraphs, lists, tables and code on lines of their own.
 
     Args:
@@ -40,17 +44,21 @@ def extract_text(html: str, url: str | None = None, extractor: str = "headstart"
         url: where the page was found, for messages and for trafilatura.
         extractor: `headstart` (a classifier of lines), `resiliparse` (faster, rougher), `trafilatura`,
             `union` (what any of these takes for main text), or a file of `headstart corpus train-extractor`.
+        markdown: whether the text is to be Markdown; headstart's own extractor alone writes it.
 
     Raises:
-        HeadstartError: there is no such extractor, or it is not installed; or, for all but the classifier,
-            the page nests its elements so deeply that building a tree would not end.
+        HeadstartError: there is no such extractor, or it is not installed, or writes no Markdown; or, for
+            all but the classifier, the page nests its elements so deeply that building a tree would not end.
     """
     if reason := unavailable(extractor):
         raise HeadstartError(reason)
-    if extractor.endswith(TRAINED):
-        return normalise(main_text(html, load(Path(extractor))))
-    if extractor == "headstart":
-        return normalise(main_text(html))
+    if extractor == "headstart" or extractor.endswith(TRAINED):
+        classifier = None if extractor == "headstart" else load(Path(extractor))
+        return normalise(
+            main_markdown(html, url or "", classifier) if markdown else main_text(html, classifier)
+        )
+    if markdown:
+        raise HeadstartError(NO_MARKDOWN.format(extractor))
     if nests_deeper(html, MAX_DEPTH):
         raise HeadstartError(f"{url or 'this page'} nests elements more than {MAX_DEPTH} deep; leave it out")
     if extractor == "union":
