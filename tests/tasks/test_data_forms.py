@@ -13,6 +13,7 @@ from headstart.tasks.data.dataset import find_tasks, load_examples, load_task
 from headstart.tasks.data.rows import read_rows
 from headstart.tasks.data.tables import Dialect, dialect_of
 from headstart.tasks.examples import Choices, Conversation, Message
+from headstart.tasks.kinds.labels import number_in
 from headstart.tasks.metrics.entities import entities
 
 
@@ -42,6 +43,72 @@ def parquet(path, rows, names=None, sequence=False):
 
 def numbered(count, label):
     return [{"sentence": f"sentence {i} of {count}", "label": label(i), "idx": i} for i in range(count)]
+
+
+# --- rows that are nested, and numbers with commas ---
+
+FLAT = [{"text": f"a text of {n} words", "label": "xy"[n % 2]} for n in range(12)]
+CELLS = {name: {str(n): row[name] for n, row in enumerate(FLAT)} for name in ("text", "label")}
+PANDAS = {
+    "columns": CELLS,
+    "index": {str(n): row for n, row in enumerate(FLAT)},
+    "split": {
+        "columns": ["text", "label"],
+        "index": list(range(12)),
+        "data": [list(row.values()) for row in FLAT],
+    },
+    "records": FLAT,
+}
+
+
+@pytest.mark.parametrize("orient", PANDAS)
+def test_tables_of_pandas_as_json(tmp_path, orient):
+    """`DataFrame.to_json` writes columns, where nobody asks for something else."""
+    file = write(tmp_path / "table.json", json.dumps(PANDAS[orient]))
+    assert [row for _, row in read_rows(file)] == FLAT
+    single = write(tmp_path / "single.json", json.dumps({"translation": {"de": "a", "en": "b"}}))
+    assert [row for _, row in read_rows(single)] == [{"translation": {"de": "a", "en": "b"}}]
+
+
+@pytest.mark.parametrize("name", ["pairs.json", "pairs.jsonl"])
+def test_pairs_of_spacy(tmp_path, name):
+    pair = ["Anna Smith sang in Rome", {"entities": [[0, 10, "PER"], [19, 23, "LOC"]]}]
+    content = json.dumps([pair] * 8) if name.endswith("json") else (json.dumps(pair) + "\n") * 8
+    examples = load_examples(write(tmp_path / name, content))
+    assert examples.task == "tagging"
+    assert examples.targets[0] == ["B-PER", "I-PER", "O", "O", "B-LOC"]
+
+
+def test_questions_with_their_choices_inside(tmp_path):
+    """As CommonsenseQA, ARC and OpenBookQA are handed out."""
+    choices = [{"label": label, "text": f"thing {label}"} for label in "ABCDE"]
+    rows = [
+        {
+            "id": str(n),
+            "question": {"stem": f"Which one is {n}?", "choices": choices},
+            "answerKey": "ABCDE"[n % 5],
+        }
+        for n in range(20)
+    ]
+    examples = load_examples(jsonl(tmp_path / "questions.jsonl", rows))
+    assert examples.task == "multiple-choice"
+    assert examples.inputs[7] == Choices("Which one is 7?", tuple(f"thing {label}" for label in "ABCDE"))
+    assert examples.targets == [n % 5 for n in range(20)]
+
+
+def test_decimal_commas(tmp_path):
+    rows = "".join(f"text {n};other {n};{n % 5},{n % 10}\n" for n in range(20))
+    examples = load_examples(write(tmp_path / "pairs.csv", "sentence1;sentence2;score\n" + rows))
+    assert examples.task == "regression"
+    assert examples.targets == [float(f"{n % 5}.{n % 10}") for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [("0,125", 0.125), ("-3,5", -3.5), ("1,2345", 1.2345), ("1,234", None), ("1,2,3", None)],
+)
+def test_a_comma_that_may_be_of_thousands_is_no_decimal_one(cell, number):
+    assert number_in(cell) == number
 
 
 # --- names, order and missing labels ---

@@ -24,6 +24,7 @@ from headstart.tasks.data.annotation_tools import label_studio_row
 from headstart.tasks.data.conll import looks_like_conll, read_conll
 from headstart.tasks.data.features import class_names, with_names
 from headstart.tasks.data.lines import TOO_LONG, Row, open_text, read_lines
+from headstart.tasks.data.nested_rows import flat_row, pandas_rows
 from headstart.tasks.data.tables import first_lines, read_table
 from headstart.tasks.data.word_rows import whole_rows
 
@@ -144,21 +145,24 @@ def has_tagged_words(path: Path) -> bool:
 
 
 def _json(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
-    """A JSON document: a list of objects, SQuAD's articles, or, as many name it so, JSON lines."""
+    """A JSON document: a list of objects, pandas' table, SQuAD's articles, or JSON lines under that name."""
     content = stream.read(MAX_DOCUMENT).removeprefix(codecs.BOM_UTF8)
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError:
         yield from _jsonl(name, read_lines(name, io.BytesIO(content), strict))
         return
-    if isinstance(document, dict) and isinstance(document.get("data"), list):
+    table = pandas_rows(document) if isinstance(document, dict) else None
+    if table is not None:
+        rows = table
+    elif isinstance(document, dict) and isinstance(document.get("data"), list):
         rows = document["data"]
         if any(isinstance(row, dict) and "paragraphs" in row for row in rows):
             yield from enumerate(_squad(name, rows), 1)
             return
     else:
         rows = document if isinstance(document, list) else [document]
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(map(flat_row, rows), 1):
         if not isinstance(row, dict):
             raise HeadstartError(f'{name}: item {number} of the list is no object, such as {{"text": ...}}')
         yield number, label_studio_row(row)
@@ -220,7 +224,7 @@ def _jsonl(name: str, lines: Iterator[Row]) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            row = orjson.loads(line)
+            row = flat_row(orjson.loads(line))
         except orjson.JSONDecodeError as error:
             hint = (
                 "; JSONL holds one object a line, not one document" if number == 1 and line[0] in "[{" else ""

@@ -31,7 +31,7 @@ from headstart.tasks.kinds.kind import (
     read_text,
     texts_row,
 )
-from headstart.tasks.kinds.labels import SCORE_COLUMNS
+from headstart.tasks.kinds.labels import SCORE_COLUMNS, number_in
 from headstart.tasks.kinds.packing import EncodedWindow, encode_texts
 from headstart.tokenizer.base import Tokenizer
 
@@ -69,13 +69,13 @@ class Embedding(Scored):
             return None
         if is_missing(row[columns["label"]]):
             raise Unusable("no similarity")
-        try:
-            return float(row[columns["label"]])
-        except (TypeError, ValueError):
+        number = number_in(row[columns["label"]])
+        if number is None:
             raise HeadstartError(
                 f"{where}: {str(row[columns['label']])[:40]!r} in {columns['label']!r} is no number, which a "
                 "similarity is"
-            ) from None
+            )
+        return number
 
     def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
         score = {} if target is None else {columns.get("label", "score"): target}

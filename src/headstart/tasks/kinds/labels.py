@@ -1,5 +1,6 @@
 """Whole texts, or pairs of them, with one label, several, or a number."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -39,6 +40,7 @@ LABEL_COLUMNS = (
     "entailment_label "
     "entailment_judgment labels"
 )
+DECIMAL_COMMA = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 SCORE_COLUMNS = "score similarity similarity_score relatedness relatedness_score value"
 
 
@@ -290,7 +292,7 @@ class Regression(WholeTexts):
 
     def _likely(self, row: Mapping[str, Any], texts: Columns, label: str) -> bool:
         named = choose(row, SCORE_COLUMNS) == label and choose(row, LABEL_COLUMNS) is None
-        return super()._likely(row, texts, label) and named and _number(row[label]) is not None
+        return super()._likely(row, texts, label) and named and number_in(row[label]) is not None
 
     def settle(
         self,
@@ -301,7 +303,7 @@ class Regression(WholeTexts):
     ) -> str:
         """-1 in all rows says that there are no numbers, as in the test parts of GLUE."""
         column = columns["label"]
-        if len(rows) > 1 and all(_number(row[column]) == -1 for _, row in rows):
+        if len(rows) > 1 and all(number_in(row[column]) == -1 for _, row in rows):
             notes.append(f"-1 in {column!r} says that there is no number")
             for _, row in rows:
                 row[column] = None
@@ -312,7 +314,7 @@ class Regression(WholeTexts):
     ) -> float:
         if is_missing(row[columns["label"]]):
             raise Unusable("no number")
-        number = _number(row[columns["label"]])
+        number = number_in(row[columns["label"]])
         if number is None:
             raise HeadstartError(
                 f"{where}: {str(row[columns['label']])[:40]!r} in {columns['label']!r} is no number, which "
@@ -373,6 +375,13 @@ def are_scores(cells: Iterable[Any]) -> bool:
 def _is_truth(cell: Any) -> bool:
     """Whether an answer is yes or no, so that it is a label."""
     return isinstance(cell, bool) or str(cell).strip().lower() in ("true", "false", "yes", "no")
+
+
+def number_in(cell: Any) -> float | None:
+    """The number in a column of numbers, with a decimal comma, too. "1,234" is none: it may be a thousand."""
+    if isinstance(cell, str) and DECIMAL_COMMA.fullmatch(cell.strip()):
+        return _number(cell.replace(",", "."))
+    return _number(cell)
 
 
 def _number(cell: Any) -> float | None:
