@@ -1,7 +1,5 @@
 """A whole page: a head that lets nothing in, a masthead, the contents, and the sections."""
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -40,7 +38,6 @@ def document(
     aside: Markup | None = None,
     description: str | None = None,
     style: str = "",
-    script: str | None = None,
 ) -> str:
     """The text of a page that is one file and needs no network.
 
@@ -49,16 +46,11 @@ def document(
         lead: what is said first, with the page's greatest letters.
         byline, aside: small facts under the title, and what stands beside the lead.
         style: rules of CSS beside those of all pages.
-        script: the only one that may run.
     """
-    policy = _POLICY
-    if script is not None:
-        digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        policy += f"; script-src 'sha256-{digest}'"
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("meta", name="description", content=description) if description else None,
@@ -81,8 +73,7 @@ def document(
                 id=name, aria_labelledby=f"{name}-title")
         for name, heading, body in chapters
     ]  # fmt: skip
-    code = element("script", Markup(script)) if script is not None else None
-    body = element("body", shapes(), masthead, contents, element("main", *sections), code)
+    body = element("body", shapes(), masthead, contents, element("main", *sections))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 

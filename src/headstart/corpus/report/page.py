@@ -1,14 +1,13 @@
 """The report of a corpus: `report.json` holds every figure, and `report.html` is made from it alone.
 
-The page is one file that needs no network. Its only script recounts the rules over the sample of documents
-that lies in it, when a threshold is moved; without scripts everything else is there.
+The page is one file that needs no network, and has no script.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from headstart.corpus.dedup.recall import RecallRow
-from headstart.corpus.report import what_if
+from headstart.corpus.report import rules
 from headstart.corpus.report.figures import funnel_figure, removed_figure, shares_figure, skipped_figure
 from headstart.corpus.report.schema import NearPair, Report, Span
 from headstart.corpus.text.segments import LANGUAGES
@@ -18,7 +17,6 @@ from headstart.page.document import REPORT_STYLE, document, write_report
 from headstart.page.markup import Markup, absent, chart_figure, element, join, prose, table
 from headstart.page.numbers import amount, exact, percent, short, significant, size
 
-_HERE = Path(__file__).parent
 _FOUND = 50
 
 
@@ -29,14 +27,13 @@ def write(report: Report, folder: Path) -> None:
 
 def render(report: Report) -> str:
     """The page for a report."""
-    recounts = bool(report["quality"]["sample"]["documents"])
     return document(
         "What became of the documents",
         report["headstart"],
         [element("p", *_lead(report), class_="headline")],
         [
             ("stages", "From raw records to the corpus", _stages(report)),
-            ("rules", "Rules, and what if", what_if.chapter(report["quality"])),
+            ("rules", "Rules", rules.chapter(report["quality"])),
             ("removed-documents", "Documents that went", _examples(report)),
             ("duplicates", "Duplicates", _duplicates(report)),
             ("contamination", "Evaluations", _contamination(report)),
@@ -44,7 +41,6 @@ def render(report: Report) -> str:
             ("making", "How it was made", _making(report)),
         ],
         style=REPORT_STYLE.read_text("utf-8"),
-        script=(_HERE / "report.js").read_text("utf-8") if recounts else None,
     )
 
 

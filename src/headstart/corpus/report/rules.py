@@ -1,12 +1,10 @@
-"""Rules in the report of a corpus: what each removes, and what it would with another threshold.
+"""Rules in the report of a corpus: what each removes, and how its signal is spread around its threshold.
 
-The signals of a sample of documents lie in the page, and `report.js` counts all rules again over them.
+The page has no script. The studio counts what other thresholds would remove, over the same sample.
 """
 
 from collections.abc import Iterable
 from math import log10
-
-import orjson
 
 from headstart.corpus.report.schema import Histogram, Quality, RuleRow, Sample
 from headstart.page.markup import Markup, absent, chart_figure, element, prose, table
@@ -16,7 +14,7 @@ _PAIRS = 15
 
 
 def chapter(quality: Quality) -> Iterable[Markup]:
-    """The rules of a report, what each removes, and sliders for their thresholds where there is a sample."""
+    """The rules of a report, what each removes, and their signals where there is a sample."""
     sample = quality["sample"]
     if not quality["rules"]:
         yield absent("The recipe has no rules.")
@@ -31,23 +29,17 @@ def chapter(quality: Quality) -> Iterable[Markup]:
     yield from _together(quality)
     if not sample["documents"]:
         return
-    yield element("h3", "What if a threshold were another one?")
+    yield element("h3", "Signals around their thresholds")
     yield prose(
-        f"The signals of {exact(sample['documents'])} random documents lie in this page. Move a threshold, "
-        "or switch a rule off, and all rules are counted again over them. Bars are documents by the value of "
+        f"The signals of {exact(sample['documents'])} random documents. Bars are documents by the value of "
         "the signal, their heights the square roots of the counts; the coloured side is removed."
     )
-    yield element(
-        "div", element("span", id="kept"), element("button", "As it ran", id="as-run", type="button"),
-        class_="kept try",
-    )  # fmt: skip
     yield element("div", *(_card(rule, sample) for rule in quality["rules"]), class_="rules")
-    data = {
-        "documents": sample["documents"], "judged": quality["judged"], "pages": sample["pages"],
-        "signals": sample["signals"],
-    }  # fmt: skip
-    text = orjson.dumps(data).decode().replace("</", "<\\/")
-    yield element("script", Markup(text), id="sample", type="application/json")
+    yield element(
+        "p", "What another threshold would remove is counted at once in the studio: ",
+        element("code", "headstart studio"), ", or as a page that works offline ",
+        element("code", "headstart studio export corpus FOLDER --out thresholds.html"), ".",
+    )  # fmt: skip
 
 
 def _rule_table(quality: Quality) -> Markup:
@@ -89,9 +81,9 @@ def _together(quality: Quality) -> Iterable[Markup]:
 
 
 def _card(rule: RuleRow, sample: Sample) -> Markup:
-    """A rule's histogram with its threshold, and what moves it."""
+    """A rule's histogram with its threshold."""
     signal = sample["signals"][rule["signal"]]
-    drawn, values = signal["histogram"], signal["values"]
+    drawn = signal["histogram"]
     most = max(drawn["counts"]) or 1
     width = 100 / len(drawn["counts"])
     columns = [
@@ -113,22 +105,13 @@ def _card(rule: RuleRow, sample: Sample) -> Markup:
         width="100%", height=60, role="img",
     )  # fmt: skip
     ends = [short(10**end - 1 if drawn["log"] else end) for end in (drawn["low"], drawn["high"])]
-    now = min(range(len(values)), key=lambda place: abs(values[place] - rule["threshold"]))
-    name = rule["rule"]
-    slider = element(
-        "input", type="range", min=0, max=len(values) - 1, value=now, aria_label=f"Threshold of {name}",
-        data_rule=name, data_signal=rule["signal"], data_op=rule["op"], data_now=now,
-        data_pages="1" if rule["pages"] else "",
-    )  # fmt: skip
-    switch = element("label", element("input", type="checkbox", id=f"off-{name}"), " off")
     return element(
         "div",
-        element("h3", name),
+        element("h3", rule["rule"]),
         element("code", _formula(rule)),
         picture,
         element("div", element("span", ends[0]), element("span", rule["meaning"]), element("span", ends[1]),
                 class_="ends"),
-        element("div", slider, element("output"), switch, class_="try"),
         class_="rule",
     )  # fmt: skip
 
