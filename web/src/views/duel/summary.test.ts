@@ -23,5 +23,5 @@ test('the sentence says who wins and where nobody does', () => {
   const duel: Duel = { tokens: '', labels: '', wanted: ['a', 'b', 'c'], models: [model, model, model], tasks: [gaps, writing] }
   const text = (one: Duel) => summary(one).map((part) => part.text).join('')
   expect(text(duel)).toBe('Three models of 0.93M parameters, each trained with 1.2e12 operations on the same text. At filling gaps the encoder wins (30.0\u00a0%). At writing on the decoder wins (4.00 nats a token). ')
-  expect(text({ ...duel, tasks: [{ ...gaps, pairs: gaps.pairs.map((one) => ({ ...one, low: -1, high: 1 })) }] })).toContain('nobody wins: encoder and decoder and encoder-decoder differ within chance')
+  expect(text({ ...duel, tasks: [{ ...gaps, pairs: gaps.pairs.map((one) => ({ ...one, low: -1, high: 1 })) }] })).toContain('nobody wins: encoder, decoder and encoder-decoder differ within chance')
 })

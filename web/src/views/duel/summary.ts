@@ -25,6 +25,8 @@ export function winner(task: DuelTask): string | null {
 export const NAMES: Record<string, string> = { classification: 'telling classes', gaps: 'filling gaps', writing: 'writing on' }
 export const figure = (task: DuelTask, value: number | null): string => (task.task === 'writing' ? significant(value, 3) : percent(value, 3))
 
+export const listed = (names: string[]): string => (names.length > 1 ? `${names.slice(0, -1).join(', ')} and ${names.at(-1)}` : names.join(''))
+
 /** The result in words: who wins what, and where nobody does. */
 export function summary(duel: Duel): Part[] {
   const [first] = duel.models
@@ -42,7 +44,7 @@ export function summary(duel: Duel): Part[] {
     if (best) parts.push({ text: `At ${name} the ` }, { text: best, strong: true }, { text: ` wins (${figure(task, top.value)}${task.task === 'writing' ? ' nats a token' : ''}). ` })
     else if (cells.length > 1) {
       const rivals = cells.filter((cell) => cell !== top && !beats(task, top.model, cell.model)).map((cell) => cell.model)
-      parts.push({ text: `At ${name} ` }, { text: 'nobody wins', strong: true }, { text: `: ${top.model} and ${rivals.join(' and ')} differ within chance. ` })
+      parts.push({ text: `At ${name} ` }, { text: 'nobody wins', strong: true }, { text: `: ${listed([top.model, ...rivals])} differ within chance. ` })
     }
   }
   return parts
