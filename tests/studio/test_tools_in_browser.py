@@ -13,8 +13,12 @@ ROOT = Path(__file__).parent.parent.parent
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
 
-VIEWS = {"task": "?at=places&data=labels/places.jsonl&part=all&example=0"}
-READY = {"task": "[data-label]"}
+VIEWS = {
+    "task": "?at=places&data=labels/places.jsonl&part=all&example=0",
+    "tokenizer": "?at=corpus-tokens&with=1:headstart-mini"
+    "&text=The <s> unbelievable <script>alert(1)</script>",
+}
+READY = {"task": "[data-label]", "tokenizer": "[data-back] .quoted"}
 
 
 @pytest.fixture
@@ -140,6 +144,40 @@ def test_a_task_with_damaged_data_says_so(browser, address, labelled_root) -> No
     finally:
         wrong.unlink()
         page.close()
+
+
+def test_tokens_are_pythons_and_merges_are_taken_away_by_keys(page, address, browser, tmp_path) -> None:
+    """What was typed stays text; the sentence's count is Python's; two tokenizers, a corpus, a vocabulary."""
+    go(page, address, "tokenizer")
+    said = page.locator("[data-summary]").text_content()
+    count = int(re.search(r"This text is (\d+) tokens", said)[1])
+    assert count == int(printed(page))
+    assert page.locator("[aria-label='Tokens of corpus-tokens'] button").count() == count
+    assert "comes back letter by letter" in said
+    assert "“<s>” in your text is plain text" in page.locator("[data-typed]").first.text_content()
+    assert not page.locator("main script").count()
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(4):
+        page.keyboard.press("j")
+    fewer = page.locator("[aria-label='Tokens of corpus-tokens'] button").count()
+    assert fewer > count, "without its last merges the text is more tokens"
+    page.keyboard.press("Escape")
+    page.locator("[data-token='1']").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("[data-chosen]")
+    page.locator("[data-search]").fill("the")
+    page.keyboard.press("Enter")
+    until(page, "document.querySelectorAll('.entries li').length < 100")
+    assert all("the" in one for one in page.locator(".entries .entry").all_text_contents())
+    assert "tokens of the training text" in page.locator("[aria-labelledby=vocabulary-title]").text_content()
+    page.locator("[data-compare]").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-compared]", timeout=PATIENCE)
+    alone, troubles = alone_of(page, browser, tmp_path, "[data-back] .quoted")
+    assert alone.locator("[data-summary]").text_content() == said
+    alone.locator("[data-merges]").fill("3")
+    alone.wait_for_selector("text=the first")
+    assert troubles == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -36,6 +36,10 @@ export const VIEWS: View[] = [
     takes: (folder) => folder.kind === 'corpus', load: () => import('./views/corpus/View.svelte'),
   },
   {
+    path: 'tokenizer', title: 'Tokenizer', key: 'k', group: 'data', about: 'a text cut into tokens step by step, by one tokenizer or two, and what is lost on the way',
+    takes: (folder) => ['tokenizer', 'tokens'].includes(folder.kind) || (folder.family !== null && ['run', 'model', 'task'].includes(folder.kind)), load: () => import('./views/tokenizer/View.svelte'),
+  },
+  {
     path: 'run', title: 'The run', key: 'r', group: 'training', about: 'one training step as one picture, and the whole run live',
     takes: (folder) => folder.kind === 'run', load: () => import('./views/run/View.svelte'),
   },

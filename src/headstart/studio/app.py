@@ -35,6 +35,7 @@ from headstart.studio.routes import (
     scaling,
     sweep,
     task,
+    tokenizer,
 )
 from headstart.studio.state import Studio
 from headstart.studio.worker import Superseded, Worker, WorkerGone
@@ -92,6 +93,7 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         lesson,
         task,
         duel,
+        tokenizer,
         export,
     ):
         app.include_router(routes.router, prefix=API)

@@ -36,6 +36,7 @@ LARGEST = 4_000_000  # bytes of a JSON file that is read for a listing
 FORMATS: dict[str, Kind] = {
     "headstart.corpus": "corpus",
     "headstart.tokens": "tokens",
+    "headstart.tokenizer": "tokenizer",
     "headstart.word vectors": "vectors",
     "headstart.elmo model": "vectors",
 }

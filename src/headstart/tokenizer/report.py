@@ -73,6 +73,7 @@ class TokenizerFigures(TextFigures):
     coverage: Coverage
     unused: Unused
     languages: dict[str, TextFigures]
+    domains: dict[str, TextFigures]
     bands: dict[str, Fertility]
 
 
@@ -147,8 +148,9 @@ def compare_tokenizers(tokenizers: dict[str, Tokenizer], corpus: Path, sample_by
 
     Returns:
         `documents` and `bytes` read, `bands` of words, and `tokenizers`: for each name its `vocab_size`,
-        the sums and ratios over all documents, the same under `languages`, `unused` entries, `coverage`
-        (share of characters that the vocabulary knows whole), and fertility for each of the `bands`.
+        the sums and ratios over all documents, the same under `languages` and `domains`, `unused` entries,
+        `coverage` (share of characters that the vocabulary knows whole), and fertility for each of the
+        `bands`.
 
     Raises:
         HeadstartError: no corpus folder, or not one word in it.
@@ -156,6 +158,7 @@ def compare_tokenizers(tokenizers: dict[str, Tokenizer], corpus: Path, sample_by
     names = list(tokenizers)
     everything = {name: Counts() for name in names}
     languages: dict[str, dict[str, Counts]] = {name: {} for name in names}
+    domains: dict[str, dict[str, Counts]] = {name: {} for name in names}
     used = {name: np.zeros(tokenizers[name].vocab_size, dtype=bool) for name in names}
     fallback = {name: is_fallback(tokenizers[name]) for name in names}
     words: Counter[str] = Counter()
@@ -175,7 +178,8 @@ def compare_tokenizers(tokenizers: dict[str, Tokenizer], corpus: Path, sample_by
                     spelled = int(fallback[name][row].sum())
                     unknown = int((row == tokenizers[name].special.unknown).sum())
                     language = languages[name].setdefault(document["language"] or "unknown", Counts())
-                    for counts in (everything[name], language):
+                    domain = domains[name].setdefault(document["domain"], Counts())
+                    for counts in (everything[name], language, domain):
                         counts.add(document["text"], count, len(row), spelled, unknown)
             bar.advance(len(batch))
     if not words:
@@ -194,10 +198,8 @@ def compare_tokenizers(tokenizers: dict[str, Tokenizer], corpus: Path, sample_by
                 **everything[name].figures(),
                 "coverage": _coverage(tokenizers[name], characters, fallback[name]),
                 "unused": _unused(tokenizers[name], used[name]),
-                "languages": {
-                    language: counts.figures()
-                    for language, counts in sorted(languages[name].items(), key=lambda one: -one[1].bytes)
-                },
+                "languages": _largest_first(languages[name]),
+                "domains": _largest_first(domains[name]),
                 "bands": {ranks: _fertility(tokenizers[name], band) for ranks, band in bands.items()},
             }
             for name in names
@@ -205,9 +207,13 @@ def compare_tokenizers(tokenizers: dict[str, Tokenizer], corpus: Path, sample_by
     }
 
 
+def _largest_first(parts: dict[str, Counts]) -> dict[str, TextFigures]:
+    return {name: counts.figures() for name, counts in sorted(parts.items(), key=lambda one: -one[1].bytes)}
+
+
 def _sample(corpus: Path, limit: int) -> Iterable[DocumentRow]:
     read = 0
-    for document in corpus_documents(corpus, ("text", "language")):
+    for document in corpus_documents(corpus, ("text", "language", "domain")):
         if read >= limit:
             return
         read += len(document["text"].encode(errors="replace"))

@@ -35,6 +35,30 @@ export interface Beams {
   source?: number[] | null
 }
 
+/** A piece that fits into a word. */
+export interface CandidateAnswer {
+  start: number
+  end: number
+  token: string
+  score: number | null
+}
+
+/** Tokenizers over a corpus. */
+export interface Compare {
+  tokenizers: string[]
+  corpus: string
+  megabytes?: number
+}
+
+/** One tokenizer over the corpus, and over its parts. */
+export interface Compared {
+  at: string
+  whole: Figures
+  languages: Figures[]
+  domains: Figures[]
+  unused: number
+}
+
 /** A text that Python's `generate` writes. */
 export interface Continue {
   at: string
@@ -126,6 +150,30 @@ export interface Course {
   ended: number | null
 }
 
+/** A text and who cuts it. */
+export interface Cut {
+  at: string
+  text: string
+}
+
+/** A text as tokens, how they came about, and what came back. */
+export interface CutAnswer {
+  folder: string
+  manner: string
+  vocabulary: number
+  bytes: number
+  words: number
+  tokens: TokenAnswer[]
+  opening: string[]
+  closing: string[]
+  typed: string[]
+  normalised: string
+  steps: WordAnswer[]
+  decoded: string
+  lost: [string, string][]
+  sha256: string
+}
+
 /** A file that may hold labelled examples. */
 export interface DataFile {
   at: string
@@ -210,6 +258,16 @@ export interface DuelText {
   start: number
 }
 
+/** One token of the vocabulary. */
+export interface Entry {
+  id: number
+  token: string
+  text: string
+  bytes: number
+  kind: string
+  count: number | null
+}
+
 /** Which view, where it stands, and what it has. */
 export interface Export {
   view: string
@@ -227,6 +285,18 @@ export interface Fighter {
   tokens: number
   steps: number
   core_seconds: number
+}
+
+/** What a text costs. */
+export interface Figures {
+  name: string
+  documents: number
+  bytes: number
+  tokens: number
+  bytes_per_token: number | null
+  tokens_per_word: number | null
+  error: number | null
+  unknown_share: number | null
 }
 
 /** A text with the fates of its tokens. */
@@ -328,6 +398,13 @@ export interface JobAnswer {
   out: string
   started: number
   running: boolean
+}
+
+/** Two neighbours become one. */
+export interface JoinAnswer {
+  place: number
+  rank: number
+  made: string
 }
 
 /** What a run has kept to look at. */
@@ -690,6 +767,16 @@ export interface Token {
   behind: string
 }
 
+/** One token of a text. */
+export interface TokenAnswer {
+  id: number
+  token: string
+  text: string
+  start: number
+  end: number
+  unknown: boolean
+}
+
 /** A tokens folder that was made from this corpus. */
 export interface TokensAnswer {
   at: string
@@ -727,6 +814,15 @@ export interface VerdictAnswer {
   stale: boolean
 }
 
+/** A page of the vocabulary. */
+export interface Vocabulary {
+  entries: Entry[]
+  found: number
+  size: number
+  counted: number | null
+  of: number | null
+}
+
 /** What became of a document. */
 export interface Way {
   status: string
@@ -745,4 +841,23 @@ export interface Way {
   duplicates: Record<string, string>[]
   tokens: (Record<string, string | number>)[]
   text: string
+}
+
+/** One way through a word, with its share of the probability of those that are told. */
+export interface WayAnswer {
+  tokens: string[]
+  score: number
+  share: number
+}
+
+/** A part of the text that is cut by itself. */
+export interface WordAnswer {
+  text: string
+  parts: string[]
+  tokens: string[]
+  first: number
+  joins: JoinAnswer[]
+  candidates: CandidateAnswer[]
+  ways: WayAnswer[]
+  unknown: boolean
 }
