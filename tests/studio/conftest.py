@@ -112,6 +112,32 @@ def labelled_root(studio_root, masked_run) -> Path:
 
 
 @pytest.fixture(scope="session")
+def talker(studio_root) -> Path:
+    """A model of the decoder of that folder, fine-tuned on conversations, in `talker`."""
+    import json
+
+    from headstart.tasks.finetuning import finetune_run
+    from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+
+    talks = studio_root / "talks.jsonl"
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Number {n}?"},
+                {"role": "assistant", "content": f"It is {n}."},
+            ]
+        }
+        for n in range(30)
+    ]
+    talks.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = FinetuneRecipe(min_steps=4, max_steps=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune_run, "describe_machine", lambda: {})
+        finetune_run.finetune_run(studio_root / "run", talks, studio_root / "talker", recipe, kind="chat")
+    return studio_root / "talker"
+
+
+@pytest.fixture(scope="session")
 def studio(studio_root):
     """A client of a studio over that folder, with its token; the worker process is shared by all tests."""
     from starlette.testclient import TestClient
@@ -147,7 +173,7 @@ def chromium() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def address(corpus_root, labelled_root):
+def address(corpus_root, labelled_root, talker):
     """A studio that listens, and its token."""
     if (reason := missing()) is not None:
         if os.environ.get("HEADSTART_BROWSER") == "required":

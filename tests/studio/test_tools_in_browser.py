@@ -17,8 +17,9 @@ VIEWS = {
     "task": "?at=places&data=labels/places.jsonl&part=all&example=0",
     "tokenizer": "?at=corpus-tokens&with=1:headstart-mini"
     "&text=The <s> unbelievable <script>alert(1)</script>",
+    "chat": "?at=talker&temperature=0&max_tokens=12",
 }
-READY = {"task": "[data-label]", "tokenizer": "[data-back] .quoted"}
+READY = {"task": "[data-label]", "tokenizer": "[data-back] .quoted", "chat": "[data-message]"}
 
 
 @pytest.fixture
@@ -177,6 +178,43 @@ def test_tokens_are_pythons_and_merges_are_taken_away_by_keys(page, address, bro
     assert alone.locator("[data-summary]").text_content() == said
     alone.locator("[data-merges]").fill("3")
     alone.wait_for_selector("text=the first")
+    assert troubles == []
+
+
+def test_a_talk_is_pythons_and_branches_by_keys(page, address, labelled_root, browser, tmp_path) -> None:
+    """Said, looked at, branched, kept and exported without a pointer; what was typed stays text."""
+    go(page, address, "chat")
+    page.locator("[data-system]").fill("Answer <b>briefly</b>.")
+    page.locator("[data-message]").fill("Who waits <script>alert(1)</script> at the <s> harbour?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-talk] .token", timeout=PATIENCE)
+    until(page, "!document.querySelector('[data-stop]') && document.querySelector('[data-rendered] .reads')")
+    text = "".join(page.locator("[data-talk] .token").all_text_contents())
+    assert text.strip() == printed(page).strip()
+    assert not page.locator("main script").count()
+    assert page.locator(".reads .special").first.text_content() == "<s>"
+    page.locator("[data-talk] .token[tabindex='0']").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("[data-alternatives] li")
+    at = int(page.evaluate("document.activeElement.dataset.at").split()[1])
+    page.keyboard.press("2")
+    page.wait_for_selector("[data-talk] .ways", timeout=PATIENCE)
+    until(page, "!document.querySelector('[data-stop]')")
+    branched = page.locator("[data-talk] .token").all_text_contents()
+    assert "".join(branched[:at]) == "".join(text)[: len("".join(branched[:at]))]
+    assert page.locator("[data-talk] .token.given").count() == at + 1
+    page.get_by_role("button", name="Keep this one").press("Enter")
+    page.locator("[data-save] input").fill("browser-talks.jsonl")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-saved]", timeout=20_000)
+    saved = json.loads((labelled_root / "browser-talks.jsonl").read_text())["messages"]
+    assert [turn["role"] for turn in saved] == ["system", "user", "assistant"]
+    (labelled_root / "browser-talks.jsonl").unlink()
+    said = page.locator("[data-summary]").text_content()
+    alone, troubles = alone_of(page, browser, tmp_path, "[data-talk] .token")
+    assert alone.locator("[data-talk] .token").all_text_contents() == branched
+    assert alone.locator("[data-summary]").text_content() == said
+    assert not alone.locator("[data-message], [data-save]").count(), "a page alone talks to nobody"
     assert troubles == []
 
 

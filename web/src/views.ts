@@ -64,6 +64,10 @@ export const VIEWS: View[] = [
     takes: (folder) => folder.kind === 'task' || (folder.kind === 'model' && folder.answers), load: () => import('./views/task/View.svelte'),
   },
   {
+    path: 'chat', title: 'Chat', key: 'a', group: 'use', about: 'a conversation token by token, and other ways from any of them',
+    takes: (folder) => folder.family !== null && folder.architecture !== 'encoder' && ['run', 'model', 'task'].includes(folder.kind), load: () => import('./views/chat/View.svelte'),
+  },
+  {
     path: 'scaling', title: 'Scaling', key: 's', group: 'training', about: 'how large a model should be for its compute and its use, by which law; and a law of your own',
     takes: (folder) => folder.kind === 'sweep', load: () => import('./views/scaling/View.svelte'),
   },

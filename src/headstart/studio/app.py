@@ -16,11 +16,13 @@ from headstart import __version__
 from headstart.errors import HeadstartError
 from headstart.interchange.box import BOX
 from headstart.sample_data import sample_data
+from headstart.studio.chat_server import ChatServer
 from headstart.studio.folders import Absent, Folders
 from headstart.studio.guard import Guard
 from headstart.studio.jobs import Jobs
 from headstart.studio.routes import (
     block,
+    chat,
     corpus,
     duel,
     export,
@@ -66,12 +68,19 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
     """
     samples = sample_data()
     known = Folders([*roots, BOX, *([samples] if samples else [])], SAMPLE)
-    studio = Studio(known, Worker(known.readable, options.memory), Jobs(known.roots[0]), options.read_only)
+    studio = Studio(
+        known,
+        Worker(known.readable, options.memory),
+        Jobs(known.roots[0]),
+        ChatServer(options.memory),
+        options.read_only,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> Any:
         yield
         studio.worker.close()
+        studio.chat.close()
 
     app = FastAPI(
         title="headstart studio", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
@@ -94,6 +103,7 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         task,
         duel,
         tokenizer,
+        chat,
         export,
     ):
         app.include_router(routes.router, prefix=API)

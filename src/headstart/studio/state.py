@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from headstart.errors import HeadstartError
+from headstart.studio.chat_server import ChatServer
 from headstart.studio.folders import Folders
 from headstart.studio.frames import MEDIA_TYPE
 from headstart.studio.jobs import Jobs
@@ -21,6 +22,7 @@ class Studio:
     folders: Folders
     worker: Worker
     jobs: Jobs
+    chat: ChatServer
     read_only: bool
 
     def may_change(self, path: Path | None = None) -> None:

@@ -58,6 +58,20 @@ export async function postFrame<T>(path: string, body: unknown): Promise<Frame<T
   return decode<T>(await (await answer({ method: 'POST', path, body })).arrayBuffer())
 }
 
+/** The lines of JSON of an answer, as they come; whoever aborts stops it. */
+export async function* lines<T>(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<T> {
+  const response = await answer({ method: 'POST', path, body }, signal)
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  let rest = ''
+  for (;;) {
+    const { done, value } = await reader.read()
+    const parts = (rest + (value ?? '')).split('\n')
+    rest = parts.pop()!
+    for (const part of parts) yield JSON.parse(part) as T
+    if (done) return
+  }
+}
+
 /** The page of a view, with all that it has asked for. */
 export async function exported(view: string, hash: string, asked: Asked[]): Promise<Blob> {
   return (await answer({ method: 'POST', path: 'export', body: { view, hash, asked } })).blob()

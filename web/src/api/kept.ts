@@ -44,7 +44,7 @@ const asked = new Map<string, Asked>()
 
 /** Note what was asked for and answered; of many the newest. */
 export function remember(one: Asked): void {
-  if (one.path === 'export') return
+  if (one.path === 'export' || one.path.endsWith('/stream')) return
   const key = keyOf(one)
   asked.delete(key)
   asked.set(key, one)

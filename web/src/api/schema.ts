@@ -1,5 +1,10 @@
 /** What the studio's routes answer and take. Made by tools/api-types; a test holds it to the server. */
 
+/** A whole answer. */
+export interface Answer {
+  pieces: Written[]
+}
+
 /** An example with what every model says. */
 export interface AnsweredExample {
   example: DuelExample
@@ -14,6 +19,24 @@ export interface Answers {
   limit?: number
   view?: string
   turn?: number
+}
+
+/** A conversation, or a text, to be gone on with. */
+export interface Ask {
+  at: string
+  messages?: Turn[]
+  text?: string
+  prefix?: string[]
+  temperature?: number
+  top_p?: number
+  top_k?: number
+  min_p?: number
+  repetition_penalty?: number
+  max_tokens?: number
+  seed?: number
+  tools?: Record<string, unknown>[]
+  must_call?: boolean
+  schema?: Record<string, unknown> | null
 }
 
 /** A request that the view has made, and that was answered. */
@@ -41,6 +64,14 @@ export interface CandidateAnswer {
   end: number
   token: string
   score: number | null
+}
+
+/** Who is talked to. */
+export interface ChatModel {
+  template: boolean
+  functions: boolean
+  special: string[]
+  context: number | null
 }
 
 /** Tokenizers over a corpus. */
@@ -600,6 +631,13 @@ export interface RemovedDocument {
   spans: number[][]
 }
 
+/** What the model reads, token by token. */
+export interface Rendered {
+  ids: number[]
+  texts: string[]
+  special: boolean[]
+}
+
 /** One row of one attention map. */
 export interface Row {
   at: string
@@ -635,6 +673,18 @@ export interface Sample {
   step: number
   prompt: string
   text: string
+}
+
+/** Conversations to learn from. */
+export interface Save {
+  out: string
+  conversations: Turn[][]
+}
+
+/** Where they are. */
+export interface Saved {
+  at: string
+  conversations: number
 }
 
 /** How it came out. */
@@ -803,6 +853,12 @@ export interface Trained {
   source: string
 }
 
+/** One turn of a conversation. */
+export interface Turn {
+  role: 'system' | 'user' | 'assistant'
+  content: string
+}
+
 /** A claim of the lesson, and what the laboratory measured. */
 export interface VerdictAnswer {
   claim: string
@@ -860,4 +916,14 @@ export interface WordAnswer {
   candidates: CandidateAnswer[]
   ways: WayAnswer[]
   unknown: boolean
+}
+
+/** One token of an answer, or its end. */
+export interface Written {
+  text: string
+  content?: string
+  logprob?: number | null
+  top?: [string, number][]
+  finish?: string | null
+  calls?: Record<string, unknown>[]
 }
