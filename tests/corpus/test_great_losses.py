@@ -60,3 +60,18 @@ def test_short_texts_are_lost_with_advice_and_kept_by_the_plain_recipe(tmp_path)
     plain = ["--recipe", "corpus-plain", "--workers", "1", "--json"]
     kept = CliRunner().invoke(app, ["corpus", str(file), "--out", str(tmp_path / "kept"), *plain])
     assert json.loads(kept.stdout)["funnel"][-1]["documents"] == 20
+
+
+def test_pieces_of_long_documents_are_said_and_counted(documents, tmp_path) -> None:
+    """One book of many pieces, of which a rule takes a few: more than there were books, and no great loss."""
+    book = "\n\n".join(one["text"] for one in documents)
+    (tmp_path / "book.txt").write_text(book + "\n\n" + "the same words again and " * 900)
+    given = ["languages=any", "piece_characters=5000", "--workers", "1", "--out", str(tmp_path / "out")]
+    said = CliRunner().invoke(app, ["corpus", str(tmp_path / "book.txt"), *given])
+    assert said.exit_code == 0, said.exception
+    words = " ".join(said.stdout.split())
+    assert "long documents were cut into pieces: 1 became" in words
+    assert "(piece_characters=5000)" in words
+    assert "alone removed" not in words
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert sum(manifest["removed"]["quality"].values()) >= 1

@@ -316,7 +316,13 @@ def _print(manifest: "CorpusManifest", recipe: "CorpusRecipe", out: Path) -> Non
     console.print(table)
     for reason, count in manifest["skipped"].items():
         console.print(f"skipped {count:,}: {reason}")
-    for loss in great_losses(manifest["funnel"][0]["documents"], manifest["removed"], recipe):
+    begun, whole = (row["documents"] for row in manifest["funnel"][:2])
+    if whole > begun:
+        console.print(
+            f"long documents were cut into pieces: {begun:,} became {whole:,} "
+            f"(piece_characters={recipe.piece_characters})"
+        )
+    for loss in great_losses(max(begun, whole), manifest["removed"], recipe):
         console.print(loss)
     domains = sorted(manifest["domains"].items(), key=lambda item: -item[1]["bytes"])
     for name, total in domains[:MOST_DOMAINS]:

@@ -19,7 +19,7 @@ def great_losses(read: int, removed: Mapping[str, Mapping[str, int]], recipe: Co
     """A sentence for every rule that removed more than a third of the documents.
 
     Args:
-        read: documents at the beginning.
+        read: documents at the beginning, long ones in pieces.
         removed: documents by stage and rule.
     """
     return [
