@@ -13,6 +13,7 @@
 #   make check-real-weights            published models against transformers; fetches 180 MB
 #   make check-llama-cpp               GGUF files against llama.cpp; LLAMA_SERVER=its llama-server, else bench-serve's
 #   make test-serve                    real clients against a real server: openai, lm-eval, schemathesis, ...
+#   make soak-serve                    ten minutes of everything at random at a server; ARGS="--minutes 3"
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
 #   make bench-serve                   tokens and vectors over HTTP beside vLLM (VLLM=1), llama.cpp (LLAMA_CPP=1), ...
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
@@ -32,7 +33,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: docs release-check install quickstart studio web check-web test test-slow test-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: docs release-check install quickstart studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 EXTRAS ?= serve,studio
 
@@ -91,6 +92,9 @@ docs: $(VENV)/.installed-docs
 
 test-faults: $(VENV)/.installed-dev
 	$(BIN)/python tools/faults $(BIN) $(ARGS)
+
+soak-serve: $(VENV)/.installed-dev
+	$(BIN)/python tools/soak-serve $(BIN) $(ARGS)
 
 FOUNDATION ?= runs/foundation
 foundation: $(VENV)/.installed

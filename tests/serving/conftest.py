@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from running_server import Running
 from served_client import SETTINGS, Client
 
 import headstart as hs
@@ -100,6 +101,20 @@ def serving(folders):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def running(folders):
+    """Makes a server of some models at a real port."""
+    made: list[Running] = []
+
+    def make(*names: str, **settings: Any) -> Running:
+        made.append(Running({name: folders[name] for name in names}, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
 
 
 @pytest.fixture(scope="session")

@@ -1,70 +1,21 @@
 """The process at a real port: its end, its limits on connections, and clients that leave."""
 
-import socket
 import threading
 import time
 from pathlib import Path
 
 import httpx
 import pytest
+from running_server import wait_for
 
 from headstart.errors import HeadstartError
 from headstart.interchange import box
 from headstart.serving.app import Application
-from headstart.serving.http_server import HttpServer, address_of, open_port, serve
+from headstart.serving.http_server import open_port, serve
 from headstart.serving.model_store import folder_name, named_folders
 from headstart.serving.settings import Limits, ServeSettings
 
 BODY = {"input": "The captain waits."}
-
-
-class Running:
-    """A server in a thread."""
-
-    def __init__(self, folders, **settings):
-        self.application = Application(folders, ServeSettings(access_log=False, port=0, **settings))
-        self.server = HttpServer(self.application)
-        self.port = open_port("127.0.0.1", 0)
-        self.address = address_of(self.port)
-        self.thread = threading.Thread(target=self.server.run, args=([self.port],), daemon=True)
-        self.thread.start()
-        self.http = httpx.Client(base_url=self.address, timeout=30)
-        wait_for(lambda: self.server.started and self.http.get("/ready").status_code == 200)
-
-    def signal(self):
-        self.server.handle_exit(15, None)
-
-    def connect(self):
-        return socket.create_connection(self.port_address)
-
-    @property
-    def port_address(self):
-        host, _, port = self.address.removeprefix("http://").partition(":")
-        return host, int(port)
-
-
-def wait_for(condition, seconds=30.0):
-    """Until something holds, that a thread of the server brings about."""
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come about")
-
-
-@pytest.fixture
-def running(folders):
-    made = []
-
-    def make(*names, **settings):
-        made.append(Running({name: folders[name] for name in names}, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.server.force_exit = one.server.should_exit = True
-        one.thread.join(20)
-        one.http.close()
 
 
 def test_what_is_begun_is_answered_and_new_requests_are_turned_away(running):

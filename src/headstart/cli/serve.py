@@ -56,6 +56,10 @@ def serve(
         Path | None,
         typer.Option(help="Serve adapters of this folder when /v1/adapters is asked to, and end that."),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Keep files and batches in this folder, for /v1/files and /v1/batches."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Load, ask one request of each kind, print the answers, and end.")
     ] = False,
@@ -97,6 +101,7 @@ def serve(
         model_bytes=None if model_bytes is None else int(read_quantity(model_bytes, "bytes")),
         cache_bytes=None if cache_bytes is None else int(read_quantity(cache_bytes, "bytes")),
         adapters=adapters,
+        state=None if check else state,
     )
     application = Application(named_folders(folders or [], model or []), settings)
     if check:

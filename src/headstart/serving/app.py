@@ -16,6 +16,9 @@ from starlette.middleware.cors import CORSMiddleware
 from headstart import __version__
 from headstart.errors import nearest
 from headstart.serving.adapter_routes import adapter_routes
+from headstart.serving.batches.jobs import BatchJobs
+from headstart.serving.batches.routes import batch_routes
+from headstart.serving.batches.state import State
 from headstart.serving.embedding_routes import embedding_routes
 from headstart.serving.guard import App, Guard, Scope, Send, internal_error, record_of
 from headstart.serving.json_body import Receive
@@ -52,12 +55,17 @@ class Application:
             folders: what is served, by name; see `named_folders`.
 
         Raises:
-            HeadstartError: a folder holds no model that answers.
+            HeadstartError: a folder holds no model that answers, or another server keeps its files in ours.
         """
         metrics = Metrics()
         self.settings = settings
         self.service = Service(ModelStore(folders, settings, metrics), settings, metrics)
-        self.api = make_api(self.service)
+        self.batches: BatchJobs | None = None
+        """What answers batches, where files are kept."""
+        if settings.state is not None:
+            state = State(settings.state, settings.limits)
+            self.batches = BatchJobs(state, self.ask, lambda: self.guard.draining)
+        self.api = make_api(self.service, self.batches)
         self.guard = self.api.state.guard = Guard(self.api, settings, metrics)
         self.asgi: App = self.guard
         if settings.cors_origins:
@@ -128,12 +136,16 @@ class Application:
         return "\n".join(lines)
 
 
-def make_api(service: Service) -> FastAPI:
+def make_api(service: Service, batches: BatchJobs | None) -> FastAPI:
     """The routes and their errors."""
 
     @asynccontextmanager
     async def life(api: FastAPI) -> AsyncIterator[None]:
+        if batches is not None:
+            batches.begin()
         yield
+        if batches is not None:
+            await batches.close()
         await service.store.close()
 
     api = FastAPI(
@@ -146,6 +158,7 @@ def make_api(service: Service) -> FastAPI:
     )
     for routes in ROUTES:
         api.include_router(routes(service))
+    api.include_router(batch_routes(service, batches))
 
     @api.exception_handler(HTTPException)
     async def of_route(request: Request, error: HTTPException) -> Response:

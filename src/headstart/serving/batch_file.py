@@ -1,6 +1,4 @@
-"""A file of requests answered by the same routes as the server, in OpenAI's format of batches.
-
-    {"custom_id": "1", "method": "POST", "url": "/v1/classify", "body": {"input": "..."}}
+"""A file of requests answered by the same routes as the server, without one.
 
 Answers are kept in a file beside the output as they come, each with a fingerprint of its request and the
 models, so that a batch that was stopped goes on where it was. The output appears whole, in the order of the
@@ -9,19 +7,17 @@ requests.
 
 import asyncio
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-from uuid import uuid4
+from typing import BinaryIO
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from headstart.errors import HeadstartError
 from headstart.folder import atomic, fingerprint
 from headstart.progress import ProgressBar
 from headstart.serving.app import Application
+from headstart.serving.batches.lines import BatchLine, batch_answer, read_batch
 from headstart.serving.settings import Limits, ServeSettings
 
 AT_ONCE = 64
@@ -34,16 +30,6 @@ def batch_settings(precision: str) -> ServeSettings:
     return ServeSettings(precision=precision, access_log=False, limits=Limits(queue_seconds=math.inf))
 
 
-class BatchLine(BaseModel):
-    """A line of the input."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    custom_id: str
-    method: str = "POST"
-    url: str
-    body: dict[str, Any]
-
-
 @dataclass(frozen=True)
 class BatchCounts:
     """What became of a file."""
@@ -53,37 +39,6 @@ class BatchCounts:
     """Answered by an earlier call."""
     failed: int
     """Answered by an error."""
-
-
-def read_batch(path: Path) -> Iterator[BatchLine]:
-    """The requests of a file.
-
-    Raises:
-        HeadstartError: a line that is none, or asks for a stream, or has the id of an earlier one.
-    """
-    seen: set[str] = set()
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                found = BatchLine.model_validate(orjson.loads(line))
-            except orjson.JSONDecodeError as error:
-                raise HeadstartError(f"{path} line {number} is no JSON ({error.msg}); correct it") from None
-            except ValidationError as error:
-                first = error.errors()[0]
-                key = ".".join(map(str, first["loc"])) or "it"
-                raise HeadstartError(
-                    f"{path} line {number}: {key} is wrong ({first['msg']}); correct it"
-                ) from None
-            if found.method != "POST" or found.body.get("stream"):
-                raise HeadstartError(
-                    f"{path} line {number}: a batch has POST requests without stream; correct it"
-                )
-            if found.custom_id in seen:
-                raise HeadstartError(f"{path} line {number}: custom_id {found.custom_id!r} was there before")
-            seen.add(found.custom_id)
-            yield found
 
 
 def answer_batch(application: Application, source: Path, out: Path) -> BatchCounts:
@@ -124,13 +79,7 @@ async def _answer_all(
 
     async def one(line: BatchLine, key: str) -> None:
         status, body = await application.ask(line.url, line.body)
-        identity = uuid4().hex
-        answer = {
-            "id": f"batch_req_{identity}",
-            "custom_id": line.custom_id,
-            "response": {"status_code": status, "request_id": identity, "body": orjson.loads(body)},
-            "error": None,
-        }
+        answer = batch_answer(line.custom_id, status, body)
         file.write(orjson.dumps({"key": key, "answer": answer}, option=orjson.OPT_APPEND_NEWLINE))
         file.flush()
         bar.advance(1)

@@ -29,6 +29,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = ("/health", "/ready")
 """Probes ask them without a key and by the address of a container."""
+FILES = "/v1/files"
+"""The one route that is sent a form: a file, and what it is for."""
 LONGEST_ID = 128
 GONE = 499
 """What the log says of a request whose client went away."""
@@ -187,9 +189,10 @@ class Guard:
                 )
         if scope["method"] == "POST":
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != "application/json":
+            wanted = "multipart/form-data" if path == FILES else "application/json"
+            if kind != wanted:
                 raise RequestError(
-                    415, "unsupported_media_type", "send JSON, with content-type: application/json"
+                    415, "unsupported_media_type", f"send what has the content-type {wanted}, and say so"
                 )
             if headers.get("content-encoding", "identity") != "identity":
                 raise RequestError(

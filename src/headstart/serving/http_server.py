@@ -1,8 +1,10 @@
 """The process: a port, limits on connections, and an end that loses nothing begun."""
 
 import asyncio
+import ctypes
 import logging
 import socket
+from contextlib import suppress
 from time import monotonic
 from types import FrameType
 
@@ -16,6 +18,10 @@ from headstart.serving.settings import Limits
 
 LAST_WORDS_SECONDS = 2.0
 """What streams may take to say that they end here."""
+TICKS_A_SECOND = 10
+"""Of `on_tick`."""
+MEMORY_SECONDS = 30
+"""Between two times that freed memory is given back."""
 log = logging.getLogger("headstart.serving")
 
 
@@ -114,6 +120,8 @@ class HttpServer(uvicorn.Server):
                 await self._end_the_rest()
             if late or not guard.in_flight:
                 return True
+        if counter % (TICKS_A_SECOND * MEMORY_SECONDS) == 0:
+            await asyncio.to_thread(give_memory_back)
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -163,6 +171,13 @@ def serve(application: Application) -> None:
     server.run([port])
     if server.error is not None:
         raise server.error
+
+
+def give_memory_back() -> None:
+    """Have the C library return to the system what was freed. By itself glibc keeps what lies between what is
+    in use, for each thread apart, and inputs of many lengths leave more and more of it."""
+    with suppress(OSError, AttributeError):  # other libraries have no such function
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def open_port(host: str, port: int) -> socket.socket:

@@ -39,6 +39,8 @@ ROUTE_OF_TASK = {
     "multiple-choice": CHOOSE,
 }
 """The route that is made for a task; every task is answered by /v1/predict too."""
+BATCHED = (COMPLETIONS, CHAT, EMBEDDINGS, RERANK, PREDICT, CLASSIFY, TAG, ANSWER, CHOOSE, FILL_MASK)
+"""Routes that a batch may ask."""
 VECTOR_FILES = (".txt", ".vec", ".bin", ".gz")
 
 

@@ -32,6 +32,11 @@ class Limits:
     """A silent stream says that it lives."""
     unread_bytes: int = 1 << 20
     """Of a stream whose client does not read; then the request is given up."""
+    files: int = 1000
+    state_bytes: int = 10 << 30
+    """Of all files, and of answers that will be in one."""
+    batches: int = 100
+    """That wait or are answered, and as many that have ended and are remembered."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class ServeSettings:
     """Of keys and values of each model that writes; None: a quarter of what is free, at most 4 GiB."""
     adapters: Path | None = None
     """Adapters in this folder may be served and taken away by requests; None: none may."""
+    state: Path | None = None
+    """Where files and batches are kept; None: there are none."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

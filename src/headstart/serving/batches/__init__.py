@@ -1,0 +1,1 @@
+"""Files of requests that a server keeps and answers."""
