@@ -26,7 +26,7 @@ def headstart(*words: object) -> None:
 @contextmanager
 def served(model: Path) -> Iterator[str]:
     """The URL at which `headstart serve` answers while the block runs."""
-    command = [*HEADSTART, "serve", str(model), "--port", "0"]
+    command = [*HEADSTART, "serve", str(model), "--port", "0", "--no-access-log"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             yield server.stdout.readline().split()[-1]
