@@ -95,3 +95,13 @@ def test_the_corpus_is_timed_by_stages_that_exist(documents, tmp_path):
     with ours.watched(clock):
         build([tmp_path / "raw.jsonl"], tmp_path / "out", CorpusRecipe(), workers=0)
     assert set(ours.CALLS.values()) | {"reading", "duplicates"} <= set(clock.seconds)
+
+
+def test_the_simulated_plan_of_a_corpus_is_the_real_one():
+    from benchmarks.corpus.size import size
+    from headstart.corpus.work import partitions
+
+    one, two = size(1), size(2)
+    assert two.tasks == 2 * one.tasks == 2 * 1_000 * 16  # parts of 64 MB
+    assert one.opened == one.partitions * one.tasks
+    assert one.partitions == partitions(one.moved // 2)

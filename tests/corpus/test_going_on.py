@@ -199,3 +199,11 @@ def test_stages_apart(tmp_path: Path, raw: Path, read: list[str]) -> None:
     assert read == []
     with pytest.raises(HeadstartError, match=r"there is no 'dedup'.*near duplicates"):
         build([], tmp_path / "3", recipe("stages=[dedup]"), workers=0, go_on_from=tmp_path / "0")
+
+
+def test_of_a_corpus_that_is_an_input_the_documents_alone_are_read(tmp_path: Path, raw: Path) -> None:
+    build([raw], tmp_path / "first", recipe("rules.too_few_words=words < 320"), workers=0)
+    labels = [source.label for source in sources.find_sources([tmp_path / "first"])[0]]
+    assert labels == ["first/documents/000000.parquet"]
+    (raw / "manifest.json").write_text("[]")
+    assert "raw/a.warc" in [source.label for source in sources.find_sources([raw])[0]]

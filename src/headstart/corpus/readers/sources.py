@@ -22,8 +22,9 @@ from headstart.corpus.readers.storage import (
     pinned,
     printable,
 )
+from headstart.corpus_folder import KIND
 from headstart.errors import HeadstartError, nearest
-from headstart.folder import JSONObject
+from headstart.folder import MANIFEST, JSONObject, read_json
 
 FORMATS = {
     ".warc": "warc",
@@ -199,8 +200,13 @@ def _local(given: str, leave_out: Path | None) -> Iterator[Listed]:
 
 
 def _in_folder(given: Path, leave_out: Path | None) -> Iterator[Listed]:
-    """All files in a folder but hidden ones and those in `leave_out`. Links to folders are not followed."""
+    """All files in a folder but hidden ones and those in `leave_out`; of a finished corpus its documents.
+
+    Links to folders are not followed.
+    """
     for place, folders, files in os.walk(given):
+        if MANIFEST in files and _is_corpus(Path(place, MANIFEST)):
+            folders[:], files = ["documents"], []
         folders[:] = sorted(
             name
             for name in folders
@@ -211,6 +217,13 @@ def _in_folder(given: Path, leave_out: Path | None) -> Iterator[Listed]:
             if not name.startswith("."):
                 path = Path(place, name)
                 yield str(path), f"{given.resolve().name}/{path.relative_to(given).as_posix()}", False
+
+
+def _is_corpus(manifest: Path) -> bool:
+    try:
+        return read_json(manifest, dict).get("format") == f"headstart.{KIND}"
+    except (HeadstartError, OSError):
+        return False
 
 
 def _remote(address: str) -> Iterator[Listed]:
