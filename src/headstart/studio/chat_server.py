@@ -4,6 +4,7 @@ What the Chat view shows is therefore what anybody gets over HTTP: streaming, ca
 schema. It listens on this machine alone, at a port of its own, and asks for a key that nobody else has.
 """
 
+import atexit
 import http.client
 import os
 import secrets
@@ -38,6 +39,7 @@ class ChatServer:
         self._folder: Path | None = None
         self._port = 0
         self._turn = threading.Lock()
+        atexit.register(self.close)  # a studio that ends early leaves nobody behind
 
     def open(self, folder: Path) -> None:
         """Serve the model in a folder; another one's process ends.
