@@ -15,6 +15,8 @@
 #   make test-serve                    real clients against a real server: openai, lm-eval, schemathesis, ...
 #   make soak-serve                    ten minutes of everything at random at a server; ARGS="--minutes 3"
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
+#   make bench-studio                  first view, key to token, tracing, memory of the studio, in a real Chromium
+#   make check-distributions           builds wheel and sdist, looks inside, uses the wheel without node
 #   make bench-serve                   tokens and vectors over HTTP beside vLLM (VLLM=1), llama.cpp (LLAMA_CPP=1), ...
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
@@ -33,7 +35,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: docs release-check install quickstart studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: docs release-check install quickstart studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio check-distributions bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 EXTRAS ?= serve,studio
 
@@ -127,6 +129,14 @@ $(DECODE)/.installed: pyproject.toml constraints.txt | $(DECODE)/bin/python
 $(DECODE)/.installed-llama-cpp: $(DECODE)/.installed
 	CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAMA_CURL=OFF" $(DECODE)/bin/pip install llama-cpp-python==0.3.36
 	@touch $@
+
+# The studio's own speed and size; needs a Chromium of the system.
+bench-studio: $(VENV)/.installed-dev $(PAGES)
+	$(BIN)/python -m benchmarks.studio.bench --out $(RESULT) $(ARGS)
+
+check-distributions: $(VENV)/.installed-dev $(PAGES)
+	$(BIN)/pip install --quiet hatchling
+	$(BIN)/python tools/check-distributions dist
 
 # vLLM wants other versions of everything, and its CPU wheel goes with the CPU build of torch, 3 GB together.
 SERVE := benchmarks/serve/.venv
