@@ -16,7 +16,6 @@
 #   make soak-serve                    ten minutes of everything at random at a server; ARGS="--minutes 3"
 #   make bench-decode                  tokens a second beside transformers; LLAMA_CPP=1 also builds llama.cpp
 #   make bench-studio                  first view, key to token, tracing, memory of the studio, in a real Chromium
-#   make check-distributions           builds wheel and sdist, looks inside, uses the wheel without node
 #   make bench-serve                   tokens and vectors over HTTP beside vLLM (VLLM=1), llama.cpp (LLAMA_CPP=1), ...
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
@@ -35,7 +34,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: docs release-check install quickstart studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio check-distributions bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: docs release-check install quickstart studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 EXTRAS ?= serve,studio
 
@@ -133,10 +132,6 @@ $(DECODE)/.installed-llama-cpp: $(DECODE)/.installed
 # The studio's own speed and size; needs a Chromium of the system.
 bench-studio: $(VENV)/.installed-dev $(PAGES)
 	$(BIN)/python -m benchmarks.studio.bench --out $(RESULT) $(ARGS)
-
-check-distributions: $(VENV)/.installed-dev $(PAGES)
-	$(BIN)/pip install --quiet hatchling
-	$(BIN)/python tools/check-distributions dist
 
 # vLLM wants other versions of everything, and its CPU wheel goes with the CPU build of torch, 3 GB together.
 SERVE := benchmarks/serve/.venv
