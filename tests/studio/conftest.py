@@ -4,6 +4,8 @@ import os
 import shutil
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -172,9 +174,9 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@pytest.fixture(scope="module")
-def address(corpus_root, labelled_root, talker):
-    """A studio that listens, and its token."""
+@contextmanager
+def listening(root: Path) -> Iterator[tuple[str, str]]:
+    """A studio over a folder, that listens: its address, and its token."""
     if (reason := missing()) is not None:
         if os.environ.get("HEADSTART_BROWSER") == "required":
             pytest.fail(reason)
@@ -183,16 +185,23 @@ def address(corpus_root, labelled_root, talker):
 
     from headstart.studio.app import create
 
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    app = create([corpus_root], port)
+    listens = socket.socket()
+    listens.bind(("127.0.0.1", 0))
+    port = listens.getsockname()[1]
+    app = create([root], port)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listens]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{port}", app.token
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def address(corpus_root, labelled_root, talker):
+    """A studio over the folder of all tests."""
+    with listening(corpus_root) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

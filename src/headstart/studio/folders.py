@@ -14,6 +14,7 @@ import orjson
 
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, JSONObject
+from headstart.recipe import folder_named
 
 Kind = Literal[
     "quickstart",
@@ -123,6 +124,15 @@ class Folders:
                 inside = path.relative_to(root).as_posix()
                 return inside if name == "0" else f"{name}:{inside}"
         raise Absent(f"{path} is in none of the studio's folders")
+
+    def named(self, name: object, by: Path) -> Path | None:
+        """A folder or file that a file of a run names, where it lies in the roots; see `folder_named`."""
+        found = folder_named(Path(name), by) if isinstance(name, str) and name else None
+        return (
+            found.resolve()
+            if found and any(found.resolve().is_relative_to(r) for r in self.readable)
+            else None
+        )
 
     def listing(self) -> list[Folder]:
         """Every folder that headstart knows the kind of, the newest first; those of the sample last."""

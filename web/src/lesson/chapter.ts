@@ -52,7 +52,8 @@ export const isRun = (architecture: string) => (folder: Folder) => folder.kind =
 /** The text of the first part that a selector finds, white space made one. */
 export const textOf = (selector: string) => (page: Element): string | null => page.querySelector(selector)?.textContent?.replace(/\s+/g, ' ').trim() ?? null
 
-export const countOf = (selector: string) => (page: Element): string => String(page.querySelectorAll(selector).length)
+/** How many parts there are, once the view has drawn that in which they may be. */
+export const countOf = (selector: string, inside: string) => (page: Element): string | null => (page.querySelector(inside) ? String(page.querySelectorAll(selector).length) : null)
 
 /** The state of a view in a few words. */
 export const SUMMARY = textOf('[data-summary]')

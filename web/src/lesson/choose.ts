@@ -1,4 +1,6 @@
-import type { Chapter } from './chapter'
+import { at, changed, SUMMARY, textOf, type Chapter } from './chapter'
+
+const WORTH = /^(\d+) tokens; (What stands right of this gap .+)$/
 
 export const choose: Chapter = {
   id: 'choose',
@@ -12,5 +14,42 @@ export const choose: Chapter = {
     'The decoder won the race for size, since one simple stack is easiest to make large. For tagging and classifying with little, the question is open, and can be measured.',
   ],
   claims: { C17: 'at equal size an encoder tags and classifies better than a decoder', C18: 'masked training learns from 15 % of the tokens, causal training from all', C19: 'every task can be text in and text out' },
-  steps: [],
+  steps: [
+    {
+      view: 'duel', opens: at('duel'), light: '[aria-labelledby=board-title]',
+      act: 'Click another task, and see which of the three is made for it.', keys: 'Tab to a task, Enter',
+      read: (page) => `${textOf('[aria-labelledby=board-title] h3')(page) ?? ''}|${SUMMARY(page) ?? ''}`,
+      see: (now, first) => {
+        const [here, all] = now.split('|')
+        const task = /^At (.+), on the same/.exec(here)?.[1]
+        if (!task || here === first.split('|')[0]) return null
+        return `You are at ${task}. ${all.slice(all.indexOf(`At ${task} `)).split('. ')[0].replace(/\.$/, '')}.`
+      },
+      means: 'A winner lights up only where the difference is beyond chance. On equal terms that is less often than one is told.',
+    },
+    {
+      view: 'duel', opens: at('duel', { task: 'gaps' }), light: '[data-right]',
+      act: 'Hide all that stands right of the gap: move the second slider to its beginning.', keys: 'Tab to Shown right of it, Home',
+      read: (page) => `${page.querySelector('[data-right]')?.getAttribute('aria-valuetext')}; ${textOf('[data-worth]')(page) ?? ''}`,
+      see: (now) => {
+        const found = WORTH.exec(now)
+        return found?.[1] === '0' ? `Nothing to the right is left. ${found[2]}` : null
+      },
+      means: 'The decoder never saw that side, so nothing is taken from it. Here is what both sides are worth, in bits.',
+    },
+    {
+      view: 'duel', opens: at('duel', { task: 'gaps' }), light: '[aria-labelledby=example-title] select',
+      act: 'Look at examples that only one of them gets right: choose them in the list.', keys: 'Tab to Show, ↓; n for the next one',
+      read: (page) => page.querySelector<HTMLSelectElement>('[aria-labelledby=example-title] select')?.selectedOptions[0]?.text ?? null,
+      see: changed(/^(.+) \((\d+)\)$/, (which, count) => `${which[0].toUpperCase()}${which.slice(1)}: ${count} examples.`),
+      means: 'A mean hides who is good at what. The examples do not.',
+    },
+    {
+      view: 'duel', opens: at('duel', { task: 'gaps' }), light: '[data-own]',
+      act: 'Write a sentence of your own, with the word to be found in brackets, and ask all three.', keys: 'Tab to the field, write, Enter',
+      read: textOf('#example-title'),
+      see: (now) => (now === 'Your sentence' ? 'All three have answered: each with its likeliest words, and what the true one costs it.' : null),
+      means: 'Put the telling word behind the gap, and the decoder has no chance. Put it before, and it needs none.',
+    },
+  ],
 }

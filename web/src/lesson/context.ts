@@ -40,14 +40,14 @@ export const context: Chapter = {
     {
       view: 'meaning', opens: spring('3'), light: '[aria-labelledby=cloud-title]',
       act: 'Choose a point: its sentence appears, with those that lie nearest.', keys: 'Tab to the points, then the arrows',
-      read: textOf('.near'),
+      read: textOf('ol.near'),
       see: (now) => (now ? `Nearest to it: “…${now.slice(0, 60).trim()}…”. The distance is the exact one, before anything was drawn on a plane.` : null),
       means: 'Neighbours share the meaning more than they share words.',
     },
     {
       view: 'meaning', opens: spring('3'), light: '[data-own]',
       act: 'Write a sentence of your own with “spring”, and let it land.', keys: 'Tab to the field, write, Enter',
-      read: countOf('circle.own'),
+      read: countOf('circle.own', 'circle'),
       see: (now) => (Number(now) > 0 ? `Your sentence${now === '1' ? ' has' : `s, ${now} of them, have`} landed among the others. Which group did it join?` : null),
       means: 'Nobody told the model what the word means in it.',
     },

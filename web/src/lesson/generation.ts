@@ -22,7 +22,7 @@ export const generation: Chapter = {
     {
       view: 'generation', opens: open(), light: '[data-next]',
       act: 'Press Next token three times.', keys: 'n',
-      read: countOf('.ribbon .token'),
+      read: countOf('.ribbon .token', '.ribbon .next'),
       see: (now, first) => (Number(now) >= Number(first) + 3 ? `The text has grown by ${Number(now) - Number(first)} tokens. The bar under each says how much it surprised the model.` : null),
       means: 'Each was drawn from a guess over the whole vocabulary, and then became part of what is read.',
     },
@@ -53,14 +53,14 @@ export const generation: Chapter = {
     {
       view: 'generation', opens: open(), light: '[aria-labelledby=tree-title]',
       act: 'Take the second guess instead of the drawn one, go back, and take the third.', keys: '2, Backspace, 3',
-      read: countOf('.node'),
+      read: countOf('.node', '.ribbon .next'),
       see: (now, first) => (Number(now) >= Number(first) + 2 ? `${now} tries stand in the tree. Each is a text that could have been.` : null),
       means: 'A model does not write one text. It has a chance for every text, and sampling walks one way through them.',
     },
     {
       view: 'generation', opens: open(), light: '[aria-labelledby=flow-title]',
       act: 'Open how one row of attention came about: click a ring in the picture.', keys: 'Tab to a block, Enter',
-      read: countOf('.story tbody tr'),
+      read: countOf('.story tbody tr', '.ribbon .next'),
       see: (now) => (Number(now) ? `The row has ${now} keys. Query times key, scaled, softmax: the shares add to 100 %, and mix the values.` : null),
       means: 'This is attention, with its numbers. There is nothing else inside.',
     },

@@ -21,13 +21,13 @@ export const masking: Chapter = {
   steps: [
     {
       view: 'masking', opens: open(), light: '[data-step]',
-      act: 'Press Step until the picture is whole: choose, corrupt, look, guess, score.', keys: 's, six times',
+      act: 'Press Step, and read what happens, until the model guesses.', keys: 's, five times',
       read: textOf('.told'),
-      see: (now, first) => (now !== first && !/\d of 6/.test(now) ? 'You have seen all six stages: a sentence, what is chosen, what becomes of it, who looks where, what is guessed, and what the truth costs.' : null),
+      see: match(/5 of 6\. (.+?);/, (said) => `A sentence, what is chosen, what becomes of it, who looks where. ${said}. One more step shows what the truth costs.`),
       means: 'The bands run both ways. Nothing stops a gap from looking to its right.',
     },
     {
-      view: 'masking', opens: open(), light: '.rows',
+      view: 'masking', opens: open(), light: '[aria-labelledby=picture-title]',
       act: 'Click a token to change what becomes of it: masked, random, kept, or left in peace.', keys: 'Tab to a token, Enter',
       read: SUMMARY,
       see: changed(/Of (\d+) tokens (\d+) (?:is|are) chosen.*?(\d+) of (\d+) gaps? first.*costs it ([\d.]+) bits/, (tokens, hidden, right, gaps, bits) => `Now ${hidden} of ${tokens} tokens are chosen. The model guesses ${right} of ${gaps} first, and a gap costs it ${bits} bits on average.`),
@@ -43,7 +43,7 @@ export const masking: Chapter = {
     {
       view: 'masking', opens: open(), light: '[aria-labelledby=worth-title]',
       act: 'Ask what each token is really worth: Worth, measured.', keys: 'i',
-      read: countOf('[data-agreement]'),
+      read: countOf('[data-agreement]', '.rows'),
       see: (now) => (Number(now) ? 'Measured: each token was taken away, and the bands are now what that costs. The page says how far attention agrees with it.' : null),
       means: 'A strong band is where a head looks. It is not yet what the answer rests on.',
     },

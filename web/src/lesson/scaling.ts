@@ -20,14 +20,14 @@ export const scaling: Chapter = {
   },
   steps: [
     {
-      view: 'scaling', opens: open({ c: '21' }), light: '.compute',
+      view: 'scaling', opens: open({ c: '21' }), light: '.slider',
       act: 'Drag the compute up to 1e24 operations or more.', keys: 'Tab to the slider, →',
       read: SUMMARY,
       see: match(SAID, (compute, law, parameters, tokens, ratio) => (Number(compute) >= 9e23 ? `With ${compute} operations ${law} wants ${parameters} parameters and ${tokens} tokens: ${ratio} a parameter.` : null)),
       means: 'Both grow together. A thousand times the compute is some thirty times the size, and some thirty times the text.',
     },
     {
-      view: 'scaling', opens: open({ c: '24' }), light: 'select',
+      view: 'scaling', opens: open({ c: '24' }), light: '.controls',
       act: 'Change the law, and see how much they differ.', keys: 'Tab to Law, ↓',
       read: SUMMARY,
       see: (now, first) => {
@@ -37,10 +37,10 @@ export const scaling: Chapter = {
       means: 'They were fitted to different runs, in different ranges. The page says how far outside of its own runs a law is asked.',
     },
     {
-      view: 'scaling', opens: open({ c: '21' }), light: '[aria-labelledby=plane-title]',
-      act: 'Find Llama 3 among the dots, and open the numbers below the picture.', keys: 'Tab to Numbers of the published models, Enter',
-      read: textOf('[aria-labelledby=plane-title] details[open] tbody'),
-      see: (now) => (now ? 'Each model stands beside the best size for its own compute. Far below the line means: trained much longer than needed, so that its use is cheap.' : null),
+      view: 'scaling', opens: open({ c: '21' }), light: '[aria-labelledby=standings-title]',
+      act: 'Choose a Llama 3 among the published models, and read what its training bought.', keys: 'Tab to a model, Enter',
+      read: textOf('[aria-labelledby=standings-title] .told'),
+      see: match(/^(.+?), (.+?) on (.+?) tokens.*it spent (.+?) of that training/, (model, parameters, tokens, more) => `${model} has ${parameters} parameters and has read ${tokens} tokens. It spent ${more} of the training that would have reached the same loss at least cost.`),
       means: 'An optimum always belongs to a purpose.',
     },
   ],

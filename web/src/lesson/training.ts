@@ -48,9 +48,9 @@ export const training: Chapter = {
     },
     {
       view: 'run', opens: (folders) => { const live = folders.find((folder) => folder.kind === 'run' && folder.live); return live ? { at: live.at } : null }, light: '[data-steering]',
-      act: 'While it runs: change its learning rate by the slider, and watch the curve.', keys: 'Tab to the rate, →, Enter',
+      act: 'While it runs: move the slider of the learning rate, press Set, and watch the curve.', keys: 'Tab to the slider, ← →, Tab to Set, Enter',
       read: textOf('main'),
-      see: match(/((?:set|scale) learning rate|set_learning_rate|scale_learning_rate|is asked for)/, () => 'The run was asked to take another rate at its next step. The mark on the curve stays there for good.'),
+      see: match(/(scale learning rate is asked for|scale_learning_rate)/, () => 'The run was asked to take another rate at its next step. The mark on the curve stays there for good.'),
       means: 'Too large, and the loss jumps. Too small, and it creeps. Between lies about a factor of three.',
     },
   ],

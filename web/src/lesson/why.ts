@@ -1,4 +1,4 @@
-import type { Chapter } from './chapter'
+import { at, changed, match, SUMMARY, textOf, type Chapter } from './chapter'
 
 export const why: Chapter = {
   id: 'why',
@@ -12,5 +12,34 @@ export const why: Chapter = {
     'Whether it pays is a matter of numbers: how many tasks, how many labels, and what a training from scratch would have reached.',
   ],
   claims: { C01: 'with few labels, a pre-trained model beats one trained from scratch', C02: 'one expensive pre-training carries many cheap fine-tunings' },
-  steps: [],
+  steps: [
+    {
+      view: 'head-start', opens: at('head-start'), light: '[aria-labelledby=plane-title]',
+      act: 'Choose another number of labels in the picture.', keys: 'Tab to the picture, then ← →',
+      read: SUMMARY,
+      see: changed(/^With ([\d,]+) labels of (.+?), (.+?) scores ([\d.]+).*?, (.+?) ([\d.]+) (?:±|\()/, (labels, task, one, score, other, alone) => `With ${labels} labels of ${task}, ${one} scores ${score}, and ${other} ${alone}.`),
+      means: 'The distance between the two lines is the head start. It is largest on the left, where labels are few.',
+    },
+    {
+      view: 'head-start', opens: at('head-start'), light: '[data-bargain]',
+      act: 'Switch between “Each on its own” and “Together”.', keys: 't',
+      read: textOf('[data-bargain] [aria-label=Paradigm] [aria-pressed=true]'),
+      see: changed(/^(.+?)t?$/, (way) => (way.startsWith('Together') ? 'Together: one long training, which forks into a short one for each task.' : 'Each on its own: every task pays for its whole training and for all its labels.')),
+      means: 'Same tasks, same scores. What differs is what is paid once, and what again and again.',
+    },
+    {
+      view: 'head-start', opens: at('head-start'), light: '[data-bargain]',
+      act: 'Now let there be more tasks, and change what a label costs.', keys: 'Tab to the sliders, ← →',
+      read: (page) => `${page.querySelector('[data-tasks]')?.getAttribute('aria-valuetext')}, ${page.querySelector('[data-price=label]')?.getAttribute('aria-valuetext')} a label: ${textOf('[data-bargain] [data-even]')(page) ?? 'not reached'}`,
+      see: changed(/^(\d+ tasks), (.+?) a label: (.+)$/, (tasks, price, verdict) => (verdict === 'not reached' ? `${tasks}, ${price} a label: the other way does not come to this score at any price.` : `${tasks}, ${price} a label: it pays ${verdict.replace(/^never pays$/, 'never').replace(/^pays /, '')}.`)),
+      means: 'Whether sharing pays is not a creed. It has a number, and the number depends on your prices.',
+    },
+    {
+      view: 'head-start', opens: at('head-start'), light: '[data-race]',
+      act: 'Race them: press Race, and watch both starts learn the same labels.', keys: 'Tab to Race, Enter',
+      read: textOf('[data-race-said]'),
+      see: match(/(\d[\d.]* %|against)/, () => 'Both learn from the same labels, at the same time. One of them has read before.'),
+      means: 'One race is one race. The bars in the picture above are what several of them say.',
+    },
+  ],
 }

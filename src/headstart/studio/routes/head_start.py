@@ -134,13 +134,14 @@ def head_start(studio: StudioState, at: str) -> HeadStart:
         return HeadStart(
             points=rows, damaged=found.damaged, fits=None, tokens_at={},
             pretraining=None if paid is None else Paid(**paid),
-            model=_inside(studio, folder / "encoder"), data=_inside(studio, _path(asked.get("labels"))),
+            model=_inside(studio, str(folder / "encoder"), folder),
+            data=_inside(studio, asked.get("labels"), folder),
         )  # fmt: skip
     about = read_json(folder / ABOUT, About)
     return HeadStart(
         points=rows, damaged=found.damaged, fits=about["fits"], tokens_at=about["tokens_at"],
         pretraining=None if about["pretraining"] is None else Paid(**about["pretraining"]),
-        model=_inside(studio, Path(about["model"])), data=_inside(studio, Path(about["data"])),
+        model=_inside(studio, about["model"], folder), data=_inside(studio, about["data"], folder),
     )  # fmt: skip
 
 
@@ -161,7 +162,7 @@ def race(studio: StudioState, at: str) -> Race:
 def labelled(studio: StudioState) -> list[Labelled]:
     """Files in the studio's folders that may hold labelled data; training parts, where parts are named."""
     found = []
-    for root in studio.folders.roots:
+    for root in studio.folders.readable:
         for path in _files(root):
             at = studio.folders.address(path)
             found.append(Labelled(at=at, name=at if root == studio.folders.roots[0] else path.name))
@@ -205,18 +206,10 @@ def _course(fit: Path) -> Course:
     )  # fmt: skip
 
 
-def _path(named: object) -> Path | None:
-    return Path(named).resolve() if isinstance(named, str) else None
-
-
-def _inside(studio: Studio, path: Path | None) -> str | None:
-    """The address of what a folder names, where it lies in the studio's folders."""
-    if path is None or not path.exists():
-        return None
-    try:
-        return studio.folders.address(path.resolve())
-    except Absent:
-        return None
+def _inside(studio: Studio, named: object, folder: Path) -> str | None:
+    """The address of what a file of a folder names, where it lies in the studio's folders."""
+    path = studio.folders.named(named, folder / ABOUT)
+    return None if path is None else studio.folders.address(path)
 
 
 def _files(root: Path, depth: int = 0) -> Iterator[Path]:

@@ -9,9 +9,9 @@ import numpy as np
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from headstart.recipe import folder_named, read_yaml
+from headstart.recipe import read_yaml
 from headstart.studio.export import Asked as Request
-from headstart.studio.folders import Absent, small_json
+from headstart.studio.folders import small_json
 from headstart.studio.routes.generation import Asked, Ids
 from headstart.studio.state import Studio, StudioState, frame
 
@@ -110,15 +110,10 @@ def reach(studio: Studio, asked: Sequence[Request]) -> list[Request]:
 def tokens_of(studio: Studio, recipe: Path) -> Path | None:
     """The tokens folder that a run's recipe names, where it lies in the studio's folders."""
     named = read_yaml(recipe)[0].get("tokens") if recipe.is_file() else None
-    found = folder_named(Path(named), recipe) if isinstance(named, str) else None
-    if found is None:
+    path = studio.folders.named(named, recipe)
+    if path is None or small_json(path / "manifest.json").get("format") != "headstart.tokens":
         return None
-    path = found.resolve()
-    try:
-        studio.folders.address(path)
-    except Absent:
-        return None
-    return path if small_json(path / "manifest.json").get("format") == "headstart.tokens" else None
+    return path
 
 
 def _held_out(folder: Path) -> list[str]:

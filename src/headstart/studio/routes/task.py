@@ -12,7 +12,7 @@ from headstart.errors import HeadstartError
 from headstart.folder import atomic
 from headstart.output import output_file
 from headstart.studio import corrections
-from headstart.studio.folders import Absent, kind_of, small_json
+from headstart.studio.folders import kind_of, small_json
 from headstart.studio.frames import decode
 from headstart.studio.state import Studio, StudioState, frame
 
@@ -136,10 +136,10 @@ def task_data(studio: StudioState, at: str) -> TaskData:
     folder = studio.folders.find(at)
     run = folder if (folder / "run.json").exists() else folder.parent
     facts = small_json(run / "run.json")
-    own = Path(str(facts.get("data", ""))).resolve() if facts.get("data") else None
+    own, model = (studio.folders.named(facts.get(name), run / "run.json") for name in ("data", "model"))
     found = [
         DataFile(at=studio.folders.address(path), bytes=path.stat().st_size, own=path == own)
-        for root in studio.folders.roots
+        for root in studio.folders.readable
         for path in _data_files(root)
     ]
     seed, tested = facts.get("seed"), small_json(run / "scores.json").get("test_examples")
@@ -147,7 +147,7 @@ def task_data(studio: StudioState, at: str) -> TaskData:
         files=sorted(found, key=lambda one: (not one.own, one.at)),
         seed=seed if isinstance(seed, int) else 0,
         tested=tested if isinstance(tested, int) else 0,
-        model=_inside(studio, facts.get("model")),
+        model=None if model is None else studio.folders.address(model),
     )
 
 
@@ -184,8 +184,8 @@ def kept(studio: StudioState, data: str) -> Corrections:
 @router.post("/corrections")
 async def correct(studio: StudioState, asked: Correct) -> Corrections:
     """Give an example another label, in a file beside the data."""
-    studio.may_change()
     data = studio.folders.find(asked.data)
+    studio.may_change(data)
     found, _ = decode(await _computed(studio, "task_correction", asked, place=asked.place, value=asked.value))
     one = corrections.Correction(**{name: found[name] for name in corrections.Correction.__annotations__})  # type: ignore[typeddict-item]
     corrections.keep(data, one["line"], one)
@@ -195,8 +195,8 @@ async def correct(studio: StudioState, asked: Correct) -> Corrections:
 @router.post("/corrections/take-back")
 def take_back(studio: StudioState, asked: TakeBack) -> Corrections:
     """Let an example have the label of the data again."""
-    studio.may_change()
     data = studio.folders.find(asked.data)
+    studio.may_change(data)
     corrections.keep(data, asked.line, None)
     return _kept(data)
 
@@ -239,18 +239,6 @@ async def _computed(studio: Studio, look: str, asked: Answers, **more: Any) -> b
 def _kept(data: Path) -> Corrections:
     found = [CorrectionAnswer(**one) for one in corrections.read(data)]
     return Corrections(file=corrections.place_of(data).name, corrections=found)
-
-
-def _inside(studio: Studio, named: object) -> str | None:
-    """The address of a path that a file names, where it lies in the studio's folders."""
-    if not isinstance(named, str):
-        return None
-    try:
-        return studio.folders.address(
-            (Path(named) if Path(named).is_absolute() else studio.folders.roots[0] / named).resolve()
-        )
-    except Absent:
-        return None
 
 
 def _data_files(root: Path) -> Iterator[Path]:

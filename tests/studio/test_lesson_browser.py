@@ -1,0 +1,222 @@
+"""The lesson in a real Chromium, on a machine that has nothing: every view opens on the sample, and every
+step of every chapter is done, by keys alone, and says then what it reads off the view.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import listening
+from view_pages import AXE, PATIENCE, opened, printed, until
+
+from headstart.studio.app import SAMPLE
+from headstart.studio.verdicts import verdicts
+
+pytestmark = pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample is not here: make sample")
+
+# What each view shows once it has opened, without an address, on the sample.
+VIEWS = {
+    "lesson": ".claims li", "home": "[data-sample] li", "corpus": "[data-ready]", "run": "[data-ready] .word",
+    "generation": ".ribbon .next", "masking": ".slots li", "meaning": "svg circle", "block": ".box",
+    "scaling": ".plane .law", "head-start": "[data-bargain]", "duel": "[data-worth]",
+}  # fmt: skip
+SEEN = "document.querySelector('[data-see].done')?.textContent"
+
+
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory):
+    """A folder that has nothing."""
+    return tmp_path_factory.mktemp("nothing")
+
+
+@pytest.fixture(scope="module")
+def address(nothing):
+    """A studio over it."""
+    with listening(nothing) as found:
+        yield found
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_opens_on_the_sample(page, address, view) -> None:
+    opened(page, address, view, VIEWS[view])
+    assert page.locator("[role=alert]").count() == 0
+    if view not in ("lesson", "home", "scaling"):
+        opened_at = page.evaluate("decodeURIComponent(location.hash)")
+        assert "at=sample:" in opened_at or "at=1:headstart-mini" in opened_at
+
+
+def test_verdicts_on_the_page_are_what_python_counts(page, address) -> None:
+    measured = {one.claim for one in verdicts()}
+    for chapter in (4, 1):  # one with verdicts, and one with few
+        opened(page, address, f"lesson?chapter={chapter}", ".claims li")
+        count, supported, *_ = (int(number) for number in printed(page).split())
+        said = page.locator("[aria-labelledby=claims-title] [data-summary]").text_content()
+        assert f"measured {count}: " in said
+        assert not supported or f"{supported} supported" in said
+        claims = page.locator(".claims .mono").all_text_contents()
+        assert page.locator(".chip.open").count() == len(set(claims) - measured)
+
+
+def test_chapters_and_steps_are_walked_by_keys(page, address) -> None:
+    """The place is in the address: a chapter, then its steps in the views, then the next chapter."""
+    opened(page, address, "lesson?chapter=9", ".claims li")
+    page.keyboard.press("ArrowRight")
+    until(page, "document.querySelector('h1').textContent == 'How it all hangs together'")
+    page.keyboard.press("j")
+    until(page, "location.hash.includes('lesson=10.1')")
+    until(page, SEEN)
+    page.keyboard.press("j")
+    until(page, "location.hash.includes('lesson=10.2')")
+    page.keyboard.press("J")
+    until(page, "location.hash.includes('lesson=10.1')")
+    page.keyboard.press("J")
+    until(page, "location.hash == '#lesson?chapter=9'")
+    opened(page, address, "block?preset=bert-large&lesson=10.1", "[data-see]")
+    page.get_by_label("Leave the lesson").press("Enter")
+    until(page, "!document.querySelector('[data-see]') && !location.hash.includes('lesson=')")
+
+
+def press(*keys: str) -> Callable[[Any], None]:
+    """Keys, one after another, each when the view has drawn what the one before did."""
+
+    def do(page) -> None:
+        for key in keys:
+            page.keyboard.press(key)
+            time.sleep(0.15)
+
+    return do
+
+
+def on(selector: str, *keys: str) -> Callable[[Any], None]:
+    """Keys on a part that has the focus."""
+
+    def do(page) -> None:
+        page.wait_for_selector(selector, timeout=PATIENCE)
+        for key in keys:
+            page.locator(selector).first.press(key)
+            time.sleep(0.15)
+
+    return do
+
+
+def writing(selector: str, text: str) -> Callable[[Any], None]:
+    """A text in a field, and Enter."""
+
+    def do(page) -> None:
+        page.locator(selector).fill(text)
+        page.locator(selector).press("Enter")
+
+    return do
+
+
+def tokens(page) -> None:
+    for count in range(1, 4):
+        until(page, "!document.querySelector('[data-next]').disabled")
+        page.keyboard.press("n")
+        until(page, f"document.querySelectorAll('.ribbon .token:not(.given):not(.next)').length == {count}")
+
+
+def choose(selector: str, index: int) -> Callable[[Any], None]:
+    """An option of a list."""
+    return lambda page: page.locator(selector).first.select_option(index=index)
+
+
+def fork(page) -> None:
+    press("2")(page)
+    page.wait_for_selector(".node.here")
+    press("Backspace")(page)
+    page.wait_for_selector(".node:not(.here)")
+    press("3")(page)
+
+
+def share(page) -> None:
+    page.locator("[data-share]").press("Home")
+    page.locator("[data-do]").press("Enter")
+
+
+def labelled(name: str, *keys: str) -> Callable[[Any], None]:
+    """Keys on the control of a label."""
+    return on(f"label:has-text('{name}') input", *keys)
+
+
+POINTS, GAPS, TEXT, STEP = "svg circle", ".slots li", ".ribbon .next", "[data-ready] .word"
+STEPS: dict[str, tuple[str, Callable[[Any], None], str]] = {
+    # Place: what the view shows before anything is done, what is done, what is said then.
+    "1.1": ("[data-bargain]", on("[aria-labelledby=plane-title] svg", "ArrowLeft"), r"labels of author, .+"),
+    "1.2": ("[data-bargain]", press("t"), r"Each on its own: every task pays"),
+    "1.3": ("[data-bargain]", on("[data-tasks]", "ArrowRight"), r"\d+ tasks, .* a label: "),
+    "2.1": (POINTS, press(), r"In the embedding two sentences lie [\d.]+.* apart"),
+    "2.2": (POINTS, press("l", "l", "l"), r"Behind layer 3 two sentences lie [\d.]+ apart"),
+    "2.3": (POINTS, on("[role=application]", "ArrowRight"), r"Nearest to it: “….+…”"),
+    "2.4": (POINTS, writing("[data-own]", "A rusty spring lay on the bench."), r"Your sentence has landed"),
+    "2.5": (POINTS, writing("[data-word]", "bank"), r"“bank” stands in \d+ sentences"),
+    "3.1": (GAPS, press(*"sssss"), r"One more step shows what the truth costs"),
+    "3.2": (GAPS, on(".rows button >> nth=2", "Enter"), r"Now \d+ of \d+ tokens are chosen"),
+    "3.3": (GAPS, labelled("Share hidden", *["ArrowRight"] * 6), r"% hidden a gap costs [\d.]+ bits"),
+    "3.4": (GAPS, press("i"), r"Measured: each token was taken away"),
+    "3.5": (GAPS, on(".scrubber input", "End"), r"A gap cost [\d.]+ bits; now it costs [\d.]+"),
+    "4.1": (TEXT, tokens, r"The text has grown by 3 tokens"),
+    "4.2": (TEXT, on("[aria-label=Heads] button >> nth=1", "Enter"), r"layer 1, head 2: every row ends"),
+    "4.3": (TEXT, labelled("Temperature", *["ArrowRight"] * 14), r"gave its likeliest token [\d.]+ %"),
+    "4.4": (TEXT, labelled("Temperature", "Home"), r"always taken, although the model is [\d.]+ bits unsure"),
+    "4.5": (TEXT, fork, r"2 tries stand in the tree"),
+    "4.6": (TEXT, on("[aria-label='Open layer 1']", "Enter"), r"The row has \d+ keys"),
+    "5.1": ("[data-worth]", on("[data-task=classification]", "Enter"), r"You are at telling classes\. "),
+    "5.2": ("[data-worth]", on("[data-right]", "Home"), r"Nothing to the right is left\. What stands"),
+    "5.3": ("[data-worth]", choose("[aria-labelledby=example-title] select", 3), r": \d+ examples"),
+    "5.4": ("[data-worth]", writing("[data-own]", "It was the [best] of times."), r"All three have answered"),
+    "6.1": ("[data-ready]", on("[aria-label=Stages] [aria-pressed=true]", "ArrowRight"), r"You are at: .+"),
+    "6.2": ("[data-recount]", labelled("switch this rule off", " "), r"With this threshold about [\d,]+ of"),
+    "6.3": ("[data-mix]", on("#weight-factbook", "End"), r"tokens, come from .+ of different text"),
+    "6.4": ("[data-ready]", on("button:has-text('Any token')", "Enter"), r"Found: .+"),
+    "7.1": (".plane .law", on(".slider input", "End"), r"With 1.*e27 operations .+ wants .+ parameters"),
+    "7.3": (".plane .law", on("[aria-label=Models] button:has-text('llama-3')", "Enter"), r"It spent "),
+    "8.1": (STEP, press(*"." * 10), r"You have followed one step to its end"),
+    "8.2": (STEP, press(), r"Before its first step the model was [\d.]+ nats unsure"),
+    "8.3": (STEP, labelled("Captured step", "Home"), r"Now you see step 1\b"),
+    "9.1": ("#part-title", press("ArrowRight"), r"You opened: "),
+    "9.2": (".caches", press("k"), r"With \d+ key-value heads? one text takes [\d.]+ \w+ of cache"),
+    "9.3": ("[data-shift]", on("[data-shift]", "ArrowRight"), r"Query at \d+, key at \d+: the score is"),
+    "9.4": ("#part-title", share, r"the held-out loss goes from [\d.]+ to [\d.]+ nats"),
+    "10.1": (".box", press(), r"BERT-Large: 33\dM parameters in 24 blocks"),
+    "10.2": (".box", press(), r"GPT-3: 17\dB parameters in 96 blocks"),
+    "10.3": (".box", press(), r"Llama 3: 40\dB parameters in 126 blocks"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", STEPS)
+def test_a_step_is_done_and_said(page, address, place) -> None:
+    """Each is entered from its chapter's page, so that it opens what the lesson opens."""
+    ready, do, said = STEPS[place]
+    chapter, step = place.split(".")
+    opened(page, address, f"lesson?chapter={chapter}", ".claims li")
+    page.get_by_label(f"Go to step {step}", exact=True).press("Enter")
+    page.wait_for_selector(ready, timeout=PATIENCE)
+    page.wait_for_selector(".lit", state="attached", timeout=PATIENCE)
+    time.sleep(0.3)  # what the step reads first is read
+    do(page)
+    until(page, f"new RegExp({json.dumps(said)}).test({SEEN} ?? '')", 45)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["lesson?chapter=8", "block?preset=bert-large&lesson=10.1", "home"])
+def test_everybody_can_take_the_lesson(browser, address, view, theme) -> None:
+    """No violation that axe finds, nothing wider than the screen, from a telephone to a wide screen."""
+    context = browser.new_context(color_scheme=theme, reduced_motion="reduce", bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{address[0]}/?token={address[1]}")
+    ready = {"l": ".claims li", "b": ".see.done", "h": "[data-sample] li"}[view[0]]
+    for width in (360, 1600):
+        page.set_viewport_size({"width": width, "height": 900})
+        opened(page, address, view, ready)
+        time.sleep(0.3)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+        found = page.evaluate("tags => axe.run({runOnly: tags})", tags)["violations"]
+        assert [(one["id"], one["nodes"][0]["failureSummary"]) for one in found] == [], (
+            f"{view} at {width} px"
+        )
+    context.close()
