@@ -5,6 +5,7 @@ writes. The server itself has no torch.
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -63,7 +64,7 @@ class Worker:
         finally:
             self._waiting -= 1
 
-    async def _compute(self, look: str, folder: Path, arguments: dict[str, Any]) -> bytes:
+    async def _compute(self, look: str, folder: Path, arguments: Mapping[str, Any]) -> bytes:
         key = str(folder)
         if self.deaths[key] >= DEATHS:
             raise HeadstartError(

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from random import Random
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -162,6 +162,16 @@ def row(
     return Looked({"scale": seen.scale, "cap": seen.cap, "bias": seen.bias is not None}, arrays)
 
 
+class Node(TypedDict):
+    """A try of a beam search."""
+
+    parent: int
+    depth: int
+    id: int
+    logprob: float
+    kept: bool
+
+
 def beams(
     loaded: LoadedModel,
     ids: Sequence[int],
@@ -174,7 +184,7 @@ def beams(
     Nodes are in the order of their depth; `parent` is a node's number, -1 at the root.
     """
     rows: list[tuple[float, list[int], int]] = [(0.0, [], -1)]
-    nodes: list[dict[str, Any]] = []
+    nodes: list[Node] = []
     stop = ModelIds.of(loaded)
     config = GenerationConfig.of(loaded, temperature=0.0)
     for depth in range(tokens):

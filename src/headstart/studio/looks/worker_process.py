@@ -3,7 +3,7 @@
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ _held: OrderedDict[tuple[str, int], tuple[LoadedModel, int]] = OrderedDict()
 """By folder and time of change: the model and its bytes, the last used at the end."""
 
 
-def compute(look: str, folder: Path, roots: list[Path], memory: int, arguments: dict[str, Any]) -> bytes:
+def compute(look: str, folder: Path, roots: list[Path], memory: int, arguments: Mapping[str, Any]) -> bytes:
     """The frame of a look, with what it was taken from."""
     if torch.get_num_threads() > 2:
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
