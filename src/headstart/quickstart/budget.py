@@ -1,4 +1,4 @@
-"""What fits into the minutes given: sizes and steps, from the speed measured on this machine."""
+"""What of pre-training fits into the minutes given: sizes and steps, from the measured speed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +8,6 @@ from headstart.objectives.recipe import OBJECTIVES
 from headstart.recipe import Recipe
 from headstart.scaling.local_machine import Candidate, best_of, candidates
 from headstart.scaling.width_rule import TUNED_WIDTH, rates_for_width
-from headstart.tasks.examples import TaskData
-from headstart.tasks.finetuning.finetune_recipe import NARROW, FinetuneRecipe
-from headstart.tasks.finetuning.learning_curve import NETWORKS, known_systems
-from headstart.tasks.kinds.registry import KINDS
-from headstart.tokenizer.folder import open_tokenizer
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
 
 Precision = Literal["float32", "bfloat16"]
@@ -20,34 +15,15 @@ Precision = Literal["float32", "bfloat16"]
 # How the time left after the corpus is shared out.
 ENCODER_SHARE, DECODER_SHARE, FINETUNE_SHARE = 0.42, 0.15, 0.43
 
-LABELS = (100, 300, 1000)  # and all of them
-SEEDS = (0, 1)
-FITS_A_POINT = 1.75  # the fit, and the trial on three quarters of the labels that weighs it against counts
 HELPS_TOKENS = 1_000_000  # what an encoder has to see to add to its static start; docs/head-start.md
-# Fine-tuning: the bounds of what a run with few labels sees, and how many times that with 100, 300, 1,000
-# and all labels.
-FEWEST_PASSES, MOST_PASSES = 200, 3000
-MORE_PASSES = (1.0, 1.0, 1.5, 2.5)
-BATCH_EXAMPLES = 8
-# 25 steps at the default of 1e-3 change a small model too little (spam, 100 labels: 74 %, at 2e-3 80 %).
-RATE_OF_FEW_STEPS = 2e-3
-TEST_EXAMPLES = 600
-FORWARD_IS_CHEAPER = 3  # than a training step
-LENGTH_SAMPLE = 300
 PROMPTS = ["The", "It was a", "In the beginning", "You can"]
 
 
 class Plan(Recipe):
-    """The resolved settings of every stage after the corpus; written once, obeyed by every restart."""
+    """The resolved settings of pre-training; written once, obeyed by every restart."""
 
     encoder: PretrainRecipe
     decoder: PretrainRecipe
-    finetune: FinetuneRecipe
-    labels: list[int | None]
-    """How many labelled examples; None: all."""
-    seeds: list[int]
-    test_examples: int
-    """At most that many examples of each test set, to bound the time of scoring."""
     warnings: list[str] = []
     """What will not pay on this machine, and what is done instead."""
 
@@ -57,27 +33,20 @@ class Plan(Recipe):
         return bool(self.warnings)
 
 
-def make_plan(tokens: Path, tasks: list[TaskData], seconds: float, precision: Precision, seed: int) -> Plan:
-    """Share `seconds` out between the encoder, the decoder and fine-tuning.
+def make_plan(tokens: Path, finetunes: bool, seconds: float, precision: Precision, seed: int) -> Plan:
+    """Share `seconds` out between the encoder, the decoder and fine-tuning, which gets what is left.
 
     Args:
         tokens: the tokens folder.
-        tasks: the labelled data; without any, pre-training gets all the time.
+        finetunes: whether there is labelled data; without any, pre-training gets all the time.
         precision: "float32" or "bfloat16", of the machine's faster sort.
     """
-    finetune_share = FINETUNE_SHARE if tasks else 0.0
+    finetune_share = FINETUNE_SHARE if finetunes else 0.0
     rest = seconds * (1 - finetune_share) / (ENCODER_SHARE + DECODER_SHARE)
     encoder = _sized(tokens, "masked", rest * ENCODER_SHARE, precision, seed)
     decoder = _sized(tokens, "causal", rest * DECODER_SHARE, precision, seed)
-    finetuning_tokens = encoder.tokens_per_second * seconds * finetune_share
     return Plan(
-        encoder=encoder.recipe,
-        decoder=decoder.recipe,
-        finetune=_finetuning(encoder.recipe, tasks, finetuning_tokens),
-        labels=[*LABELS, None],
-        seeds=list(SEEDS),
-        test_examples=TEST_EXAMPLES,
-        warnings=_warnings(encoder, rest * ENCODER_SHARE),
+        encoder=encoder.recipe, decoder=decoder.recipe, warnings=_warnings(encoder, rest * ENCODER_SHARE)
     )
 
 
@@ -113,43 +82,3 @@ def _sized(
     best = best_of(candidates(base, seconds))
     rates = rates_for_width(best.recipe.optimiser, best.recipe.model.width, TUNED_WIDTH)
     return replace(best, recipe=best.recipe.model_copy(update={"optimiser": rates}))
-
-
-def _finetuning(encoder: PretrainRecipe, tasks: list[TaskData], seen: float) -> FinetuneRecipe:
-    """How many examples each fine-tuning goes over, so that all of them together take their time.
-
-    Every task is fine-tuned from every start (pre-trained, static, random weights, and the model that comes
-    with headstart) for each number of labels and seed.
-    With few labels a run sees `passes` examples, most of them many times; with more, `MORE_PASSES` as many.
-
-    Args:
-        seen: tokens that all cores together train on in that time.
-    """
-    recipe = FinetuneRecipe(
-        learning_rate=RATE_OF_FEW_STEPS if encoder.model.width <= NARROW else None,
-        max_tokens=encoder.context,
-        validation_share=0,
-        batch_examples=BATCH_EXAMPLES,
-    )
-    if not tasks:
-        return recipe
-    tokenizer = open_tokenizer(encoder.tokens)
-    lengths = wholes = 0.0  # tokens of what training reads of an example, and of all its windows
-    for task in tasks:
-        sample = task.train.inputs[:LENGTH_SAMPLE]
-        pieces = KINDS[task.kind].encode(tokenizer, sample, recipe.max_tokens)
-        tokens = sum(len(piece.ids) for piece in pieces)
-        wholes += tokens / len(sample)
-        lengths += tokens / len(pieces)
-    starts = sum(system in NETWORKS for system in known_systems())
-    runs = starts * len(SEEDS)
-    scoring = runs * len(MORE_PASSES) * wholes * TEST_EXAMPLES / FORWARD_IS_CHEAPER
-    passes = (seen - scoring) / (FITS_A_POINT * runs * sum(MORE_PASSES) * lengths)
-    passes = max(FEWEST_PASSES, min(MOST_PASSES, passes))
-    return recipe.model_copy(
-        update={
-            "min_steps": round(passes / BATCH_EXAMPLES),
-            "epochs": round(MORE_PASSES[2] * passes / LABELS[2], 2),
-            "max_steps": round(MORE_PASSES[3] * passes / BATCH_EXAMPLES),
-        }
-    )

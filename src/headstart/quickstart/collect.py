@@ -26,6 +26,7 @@ from headstart.quickstart.facts import (
     TaskFacts,
     TokenizerFacts,
 )
+from headstart.quickstart.finetune_budget import FinetunePlan
 from headstart.tasks.data.dataset import find_tasks
 from headstart.tasks.finetuning.head_start_points import POINTS, HeadStartPoint, read_points
 from headstart.tokenizer.base import Tokenizer
@@ -52,6 +53,8 @@ def collect(folder: Path) -> Report:
     corpus = read_json(folder / "corpus" / MANIFEST) if (folder / "corpus" / MANIFEST).exists() else {}
     stages = read_json(folder / "stages.json") if (folder / "stages.json").exists() else {}
     plan = Plan.load(folder / "plan.yaml", []) if (folder / "plan.yaml").exists() else None
+    fits_path = folder / "finetune-plan.yaml"
+    fits = FinetunePlan.load(fits_path, []) if fits_path.exists() else None
     points = _points(folder)
     pretraining = [
         _pretraining(folder / name, name)
@@ -79,12 +82,15 @@ def collect(folder: Path) -> Report:
         "cost": _cost(folder, pretraining, points),
         "recipe": "\n".join(
             (folder / name).read_text()
-            for name in ("quickstart.yaml", "plan.yaml")
+            for name in ("quickstart.yaml", "plan.yaml", "finetune-plan.yaml")
             if (folder / name).exists()
         ),
         "versions": package_versions(),
         "notes": _notes(points),
-        "warnings": plan.warnings if plan is not None else [],
+        "warnings": [
+            *(plan.warnings if plan is not None else []),
+            *(fits.warnings if fits is not None else []),
+        ],
     }
 
 
@@ -241,7 +247,7 @@ def _tasks(asked: Asked, points: list[HeadStartPoint], plan: Plan | None) -> dic
                 _sentence(note)
                 for note in [
                     *task.notes,
-                    f"texts over {plan.finetune.max_tokens} tokens were read in windows that overlap",
+                    f"texts over {plan.encoder.context} tokens were read in windows that overlap",
                     *_passes(points, task.name),
                 ]
             ],
@@ -272,7 +278,7 @@ def _cost(folder: Path, pretraining: list[PretrainedModel], points: list[HeadSta
     if encoder is None or not points:
         return {"shared": shared, "per_task": []}
     config = load_model(folder / "encoder").model.config
-    row = Plan.load(folder / "plan.yaml", []).finetune.max_tokens
+    row = Plan.load(folder / "plan.yaml", []).encoder.context
     groups: dict[tuple[str, int], list[HeadStartPoint]] = {}
     for point in points:
         if point["system"] == "fine-tuned":

@@ -16,6 +16,7 @@ from headstart.output import output
 from headstart.progress import stage
 from headstart.quickstart.budget import Plan, make_plan
 from headstart.quickstart.collect import collect
+from headstart.quickstart.finetune_budget import FinetunePlan, make_finetune_plan
 from headstart.quickstart.funnel import count_funnel
 from headstart.quickstart.points import keep_model, measure_points
 from headstart.quickstart.report import write
@@ -33,7 +34,8 @@ from headstart.training.machine import describe_machine
 from headstart.training.run_folder import static_start
 from headstart.workers import available_cores
 
-SETTINGS, PLAN, STAGES, MACHINE = "quickstart.yaml", "plan.yaml", "stages.json", "machine.json"
+SETTINGS, STAGES, MACHINE = "quickstart.yaml", "stages.json", "machine.json"
+PLAN, FINETUNE_PLAN = "plan.yaml", "finetune-plan.yaml"
 MARK = "quickstart.json"
 TOP_VOCABULARY, SMALLEST_VOCABULARY = 8192, 512
 BYTES_PER_TOKEN_TYPE = 1000  # a vocabulary entry should be worth at least that much text
@@ -111,7 +113,8 @@ def _run(recipe: QuickstartRecipe, out: Path) -> Path:
         if not (out / "funnel.json").exists():
             count_funnel(recipe.data, corpus, tokens, open_tokenizer(tokenizer), out / "funnel.json")
     with clock.stage("plan", "     plan: measure the machine, choose sizes"):
-        plan = _plan(recipe, out, tasks, tokens, 60 * recipe.minutes - clock.total - REPORT_SECONDS)
+        left = 60 * recipe.minutes - clock.total - REPORT_SECONDS
+        plan = _plan(recipe, out, bool(tasks), tokens, left)
     for warning in plan.warnings:
         print(f"headstart: {warning}", file=sys.stderr)
     with clock.stage("pretrain encoder", f"4/6  pre-train the encoder: {_sizes(plan.encoder)}"):
@@ -119,11 +122,17 @@ def _run(recipe: QuickstartRecipe, out: Path) -> Path:
     with clock.stage("pretrain decoder", f"     pre-train the decoder: {_sizes(plan.decoder)}"):
         pretrain(plan.decoder, out / "decoder", sample_prompt)
     if recipe.labels and tasks:
+        with clock.stage("plan", "     plan: measure fine-tuning, choose how much is compared"):
+            left = 60 * recipe.minutes - clock.total - REPORT_SECONDS
+            fits = _finetune_plan(plan, out, encoder, tasks, left, recipe.seed)
+        for warning in fits.warnings:
+            print(f"headstart: {warning}", file=sys.stderr)
         with clock.stage("finetune", f"5/6  fine-tune: {', '.join(task.name for task in tasks)}"):
-            measure_points(recipe.labels, tasks, plan, encoder, out / POINTS, recipe.seed)
+            precision = plan.encoder.precision
+            measure_points(recipe.labels, tasks, fits, encoder, precision, out / POINTS, recipe.seed)
             kept = static_start(encoder) if plan.keeps_static else encoder
             for task in tasks:
-                keep_model(task, plan, kept, out / "tasks" / task.name)
+                keep_model(task, fits, kept, precision, out / "tasks" / task.name)
     with stage("6/6  report"):
         write(collect(out), out)
     return out / "report.html"
@@ -177,14 +186,24 @@ def _vocabulary(corpus: Path) -> int:
     return vocabulary
 
 
-def _plan(recipe: QuickstartRecipe, out: Path, tasks: list[TaskData], tokens: Path, seconds: float) -> Plan:
+def _plan(recipe: QuickstartRecipe, out: Path, finetunes: bool, tokens: Path, seconds: float) -> Plan:
     if (out / PLAN).exists():
         return Plan.load(out / PLAN, [])
     machine = describe_machine()
     write_json(out / MACHINE, machine)
-    plan = make_plan(tokens, tasks, max(seconds, 20.0), machine["precision"], recipe.seed)
+    plan = make_plan(tokens, finetunes, max(seconds, 20.0), machine["precision"], recipe.seed)
     plan.save(out / PLAN)
     return plan
+
+
+def _finetune_plan(
+    plan: Plan, out: Path, encoder: Path, tasks: list[TaskData], seconds: float, seed: int
+) -> FinetunePlan:
+    if (out / FINETUNE_PLAN).exists():
+        return FinetunePlan.load(out / FINETUNE_PLAN, [])
+    found = make_finetune_plan(plan, encoder, tasks, seconds, available_cores(), seed)
+    found.save(out / FINETUNE_PLAN)
+    return found
 
 
 def _sizes(recipe: Any) -> str:
