@@ -310,6 +310,18 @@ def test_spread_is_the_sample_standard_deviation(report: dict[str, Any]) -> None
     assert "over 1 seed," in Page(render(alone)).text
 
 
+def test_one_seed_is_as_sure_as_its_test_examples(report: dict[str, Any]) -> None:
+    """Two scores a point apart on some hundred examples are called no head start without a doubt."""
+    points = [entry for entry in report["head_start"] if entry["seed"] == report["head_start"][0]["seed"]]
+    for entry in points:
+        entry["score"] = 0.81 if entry["system"] == "fine-tuned" else 0.80
+        entry["interval"] = [entry["score"] - 0.05, entry["score"] + 0.05]
+    found = headline(dict(report, head_start=points))
+    assert found is not None
+    assert found.tuned.spread == pytest.approx(5 / 1.96)
+    assert "within what so few test examples can tell" in found.sentence()
+
+
 def test_caveats_say_where_the_head_start_ends_and_who_wins(report: dict[str, Any]) -> None:
     text = " ".join(caveats(report))
     assert "On spam the head start is gone with 4,000 labels" in text

@@ -22,7 +22,8 @@ ORDER = {FINE_TUNED: 0, FROM_SCRATCH: 1, TF_IDF: 2, MAJORITY: 3, STATIC: 4, FOUN
 
 @dataclass(frozen=True)
 class ShownScore:
-    """Scores of one system over its seeds, as percentages: mean and sample standard deviation."""
+    """Scores of one system over its seeds, as percentages: mean and sample standard deviation; of one seed
+    alone the standard error that so many test examples leave."""
 
     mean: float
     spread: float
@@ -69,11 +70,22 @@ def _score(entries: Sequence[HeadStartPoint]) -> ShownScore:
     times = [entry["seconds"] for entry in entries if known(entry.get("seconds"))]
     return ShownScore(
         mean=mean(values),
-        spread=stdev(values) if len(values) > 1 else 0.0,
+        spread=stdev(values) if len(values) > 1 else _standard_error(entries[0]),
         values=values,
         test_examples=min(tests) if tests else None,
         seconds=mean(times) if times else None,
     )
+
+
+def _standard_error(entry: HeadStartPoint) -> float:
+    """Of one score, in percentage points; 0 where its interval is not known."""
+    low, high = entry.get("interval") or (0.0, 0.0)
+    return 100 * (high - low) / (2 * 1.96)
+
+
+def _doubt(one: ShownScore) -> str:
+    """What two scores that are even lie within."""
+    return "the spread of the seeds" if len(one.values) > 1 else "what so few test examples can tell"
 
 
 def _even(one: ShownScore, other: ShownScore) -> bool:
@@ -107,7 +119,7 @@ class Headline:
             verdict = f"no head start, but {-self.gap:.1f} points lost"
         else:
             verdict = f"a head start of {self.gap:.1f} points"
-            verdict += ", within the spread of the seeds" if _even(self.tuned, self.scratch) else ""
+            verdict += f", within {_doubt(self.tuned)}" if _even(self.tuned, self.scratch) else ""
         begin = f"With {labels_of(self.labels)}, the pre-trained encoder scores "
         middle = f" on {self.task}; the same network from random weights "
         return begin, self.tuned, middle, self.scratch, f": {verdict}."
@@ -209,7 +221,7 @@ def _vanishing(task: str, pairs: Sequence[tuple[int, ShownScore, ShownScore]]) -
         gone = labels, tuned, scratch
     if gone:
         labels, tuned, scratch = gone
-        reason = "within the spread of the seeds" if _even(tuned, scratch) else "random weights do better"
+        reason = f"within {_doubt(tuned)}" if _even(tuned, scratch) else "random weights do better"
         since = f"with {labels_of(labels)}" if labels == pairs[-1][0] else f"from {labels_of(labels)} on"
         return [f"On {task} the head start is gone {since}: {tuned} against {scratch}, {reason}."]
     if len(pairs) < 2:
@@ -236,7 +248,7 @@ def _linear(task: str, pairs: Sequence[tuple[int, ShownScore, ShownScore]], kind
     if len(ahead) == len(pairs) > 1:
         where = "at every number of labels"
     most = "up to " if len(ahead) > 1 else ""
-    doubt = ", within the spread of the seeds" if _even(linear, tuned) else ""
+    doubt = f", within {_doubt(linear)}" if _even(linear, tuned) else ""
     return [
         f"{name} beats the pre-trained encoder on {task} {where} by {most}{linear.mean - tuned.mean:.1f} "
         f"points ({linear} against {tuned} with {labels:,}{doubt})."
