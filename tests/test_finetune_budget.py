@@ -17,8 +17,8 @@ from headstart.quickstart.finetune_budget import (
     TaskCost,
     _plan_for,
 )
-from headstart.training.step_cost import SUSTAINED
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.training.step_cost import SUSTAINED
 
 OWN, FOUNDATION = NetworkCost(0.02, 0.002), NetworkCost(0.2, 0.02)
 COSTS = [TaskCost(4000, 600, 0.003, [OWN, OWN, OWN, FOUNDATION]), TaskCost(800, 200, 0.001, [OWN, OWN, OWN])]

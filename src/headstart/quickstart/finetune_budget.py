@@ -10,13 +10,13 @@ import torch
 from headstart.interchange.model_folder import load_model
 from headstart.quickstart.budget import Plan
 from headstart.recipe import Recipe
-from headstart.training.step_cost import SUSTAINED
 from headstart.tasks.counted_path import counted_path
 from headstart.tasks.data.splitting import sample_labels
 from headstart.tasks.examples import Examples, TaskData
 from headstart.tasks.finetuning.finetune import MOST_ASKED, finetune
 from headstart.tasks.finetuning.finetune_recipe import NARROW, FinetuneRecipe
 from headstart.tasks.finetuning.learning_curve import NETWORKS, foundation_folder, known_systems
+from headstart.training.step_cost import SUSTAINED
 
 BATCH_EXAMPLES = 8
 # 25 steps at the default of 1e-3 change a small model too little (spam, 100 labels: 74 %, at 2e-3 80 %).
