@@ -312,7 +312,8 @@ def test_spread_is_the_sample_standard_deviation(report: dict[str, Any]) -> None
 
 def test_one_seed_is_as_sure_as_its_test_examples(report: dict[str, Any]) -> None:
     """Two scores a point apart on some hundred examples are called no head start without a doubt."""
-    points = [entry for entry in report["head_start"] if entry["seed"] == report["head_start"][0]["seed"]]
+    first = report["head_start"][0]["seed"]
+    points = [dict(entry) for entry in report["head_start"] if entry["seed"] == first]
     for entry in points:
         entry["score"] = 0.81 if entry["system"] == "fine-tuned" else 0.80
         entry["interval"] = [entry["score"] - 0.05, entry["score"] + 0.05]
