@@ -21,6 +21,7 @@ VIEWS = {
     "lesson": ".claims li", "home": "[data-sample] li", "corpus": "[data-ready]", "run": "[data-ready] .word",
     "generation": ".ribbon .next", "masking": ".slots li", "meaning": "svg circle", "block": ".box",
     "scaling": ".plane .law", "head-start": "[data-bargain]", "duel": "[data-worth]",
+    "task": "[data-place]", "tokenizer": "[data-merges]", "chat": "[data-talk]",
 }  # fmt: skip
 SEEN = "document.querySelector('[data-see].done')?.textContent"
 

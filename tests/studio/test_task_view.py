@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -204,6 +205,24 @@ def test_corrections_are_kept_beside_the_data_and_taken_back(tmp_path) -> None:
     corrections.place_of(data).write_text('{"format": "else"}', encoding="utf-8")
     with pytest.raises(HeadstartError, match="move it away"):
         corrections.keep(data, 2, one)
+
+
+def test_a_test_file_beside_the_training_file_is_taken_first(studio, labelled_root) -> None:
+    """A fine-tuning that had a test file set nothing apart; the view opens on what scored it."""
+    run = json.loads((labelled_root / "places" / "run.json").read_text())
+    for name in ("places.train.jsonl", "places.test.jsonl"):
+        shutil.copy(labelled_root / "labels" / "places.jsonl", labelled_root / "labels" / name)
+    shutil.copytree(labelled_root / "places", labelled_root / "parted")
+    changed = run | {"data": str(labelled_root / "labels" / "places.train.jsonl")}
+    (labelled_root / "parted" / "run.json").write_text(json.dumps(changed))
+    listed = studio.get(f"{API}/task/data", params={"at": "parted"}).json()
+    assert [(one["at"], one["own"], one["scored"]) for one in listed["files"][:2]] == [
+        ("labels/places.test.jsonl", False, True), ("labels/places.train.jsonl", True, False),
+    ]  # fmt: skip
+    assert listed["tested"] == 0
+    for name in ("places.train.jsonl", "places.test.jsonl"):
+        (labelled_root / "labels" / name).unlink()
+    shutil.rmtree(labelled_root / "parted")
 
 
 def test_the_routes_correct_export_and_refuse(studio, labelled_root) -> None:

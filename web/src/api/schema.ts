@@ -210,6 +210,7 @@ export interface DataFile {
   at: string
   bytes: number
   own: boolean
+  scored: boolean
 }
 
 /** What `duel.json` holds: the models, and the scoreboard as far as it is filled. */

@@ -1,6 +1,7 @@
 """The Task view: a task model's answers to labelled data, and labels that a person corrects."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,6 +34,8 @@ DATA = (
     "iob2",
 )
 DEPTH, MOST_FILES = 3, 400
+TRAINING = re.compile(r"(?<![a-z])train(?:ing)?(?![a-z])")
+"""What names the training part in a file's name; the test part beside it says `test` there."""
 Places = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=20_000)]
 
 
@@ -43,6 +46,8 @@ class DataFile(BaseModel):
     bytes: int
     own: bool
     """Whether the model was fine-tuned on it."""
+    scored: bool
+    """Whether it is the test file beside that, on which the fine-tuning was scored."""
 
 
 class TaskData(BaseModel):
@@ -51,7 +56,7 @@ class TaskData(BaseModel):
     files: list[DataFile]
     seed: int
     tested: int
-    """Examples of the test part that the fine-tuning has set apart."""
+    """Examples that the fine-tuning has set apart from its data for a test; 0: it had a test file."""
     model: str | None
     """The model that was fine-tuned, where it lies in the studio's folders."""
 
@@ -132,21 +137,28 @@ class CorrectedFile(BaseModel):
 
 @router.get("/task/data")
 def task_data(studio: StudioState, at: str) -> TaskData:
-    """Data files in the studio's folders, those that the model has learned from first."""
+    """Data files in the studio's folders: first what the model was scored on, then what it learned from."""
     folder = studio.folders.find(at)
     run = folder if (folder / "run.json").exists() else folder.parent
     facts = small_json(run / "run.json")
     own, model = (studio.folders.named(facts.get(name), run / "run.json") for name in ("data", "model"))
+    test_file = None if own is None else own.with_name(TRAINING.sub("test", own.name))
+    test_file = test_file if test_file != own and test_file is not None and test_file.is_file() else None
     found = [
-        DataFile(at=studio.folders.address(path), bytes=path.stat().st_size, own=path == own)
+        DataFile(
+            at=studio.folders.address(path),
+            bytes=path.stat().st_size,
+            own=path == own,
+            scored=path == test_file,
+        )
         for root in studio.folders.readable
         for path in _data_files(root)
     ]
     seed, tested = facts.get("seed"), small_json(run / "scores.json").get("test_examples")
     return TaskData(
-        files=sorted(found, key=lambda one: (not one.own, one.at)),
+        files=sorted(found, key=lambda one: (not one.scored, not one.own, one.at)),
         seed=seed if isinstance(seed, int) else 0,
-        tested=tested if isinstance(tested, int) else 0,
+        tested=tested if isinstance(tested, int) and test_file is None else 0,
         model=None if model is None else studio.folders.address(model),
     )
 
