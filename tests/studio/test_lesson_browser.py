@@ -21,7 +21,7 @@ VIEWS = {
     "lesson": ".claims li", "home": "[data-sample] li", "corpus": "[data-ready]", "run": "[data-ready] .word",
     "generation": ".ribbon .next", "masking": ".slots li", "meaning": "svg circle", "block": ".box",
     "scaling": ".plane .law", "head-start": "[data-bargain]", "duel": "[data-worth]",
-    "task": "[data-place]", "tokenizer": "[data-merges]", "chat": "[data-talk]",
+    "task": "[data-place]", "tokenizer": "[data-summary] b", "chat": "[data-talk]",
 }  # fmt: skip
 SEEN = "document.querySelector('[data-see].done')?.textContent"
 
@@ -173,6 +173,7 @@ STEPS: dict[str, tuple[str, Callable[[Any], None], str]] = {
     "6.3": ("[data-mix]", on("#weight-factbook", "End"), r"tokens, come from .+ of different text"),
     "6.4": ("[data-ready]", on("button:has-text('Any token')", "Enter"), r"Found: .+"),
     "7.1": (".plane .law", on(".slider input", "End"), r"With 1.*e27 operations .+ wants .+ parameters"),
+    "7.2": (".plane .law", choose(".controls select", 2), r".+ wants .+ tokens a parameter here, .+ wants"),
     "7.3": (".plane .law", on("[aria-label=Models] button:has-text('llama-3')", "Enter"), r"It spent "),
     "8.1": (STEP, press(*"." * 10), r"You have followed one step to its end"),
     "8.2": (STEP, press(), r"Before its first step the model was [\d.]+ nats unsure"),
