@@ -199,7 +199,7 @@ def _answers(
 
 def _other_columns(path: Path, examples: Examples) -> dict[str, list[Any]]:
     """The columns of a file that hold no lists, by example; none of several files."""
-    if not examples.lines:
+    if not examples.lines or not path.is_file():
         return {}
     text_as = "conll" if examples.task == "tagging" else "text"
     wanted = set(examples.lines)

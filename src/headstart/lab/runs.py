@@ -28,9 +28,12 @@ Kind = Literal["corpus", "tokenizer", "tokens", "planted", "part", "pretrain", "
 
 STAGE_VERSION: dict[Kind, int] = dict.fromkeys(get_args(Kind), 1)
 """Raised by hand when a stage comes to give other results: its runs are then made anew."""
-LATER = ("page_metadata", "language_model", "mojibake", "classifiers", "thresholds")
-"""Settings that the corpus recipe gained after runs had been registered. At their defaults they change
-nothing, and are left out of what names a run: it keeps its id."""
+LATER: dict[str, object] = {
+    "page_metadata": [], "language_model": None, "mojibake": False, "classifiers": {}, "thresholds": None,
+    "stages": None, "markdown": False, "segmenter": "signs", "minutes": None,
+}  # fmt: skip
+"""Settings that recipes gained after runs had been registered, as they were before. So they change nothing,
+and are left out of what names a run: it keeps its id."""
 HELDOUT_SHARE = 0.05
 """Of the documents: enough of them that a bootstrap over documents means something."""
 TOKENIZER_BYTES = 5_000_000
@@ -98,14 +101,18 @@ def files_identity(path: Path) -> str:
     return identity(path)
 
 
+def _without_later(settings: dict[str, Any]) -> dict[str, Any]:
+    nothing = object()
+    return {name: value for name, value in settings.items() if LATER.get(name, nothing) != value}
+
+
 def _resolved(kind: Kind, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with the recipe's defaults, as JSON has them; paths that inputs give stay out."""
     if kind == "corpus":
         from headstart.corpus.recipe import CorpusRecipe
 
         recipe_of_corpus = CorpusRecipe.checked(dict(settings))
-        idle = {name for name in LATER if getattr(recipe_of_corpus, name) in (None, False, [], {})}
-        return recipe_of_corpus.model_dump(mode="json", exclude=idle)
+        return _without_later(recipe_of_corpus.model_dump(mode="json"))
     if kind == "tokenizer":
         from headstart.tokenizer.train import TokenizerRecipe
 
@@ -116,7 +123,8 @@ def _resolved(kind: Kind, settings: Mapping[str, Any]) -> dict[str, Any]:
         from headstart.training.recipe import PretrainRecipe
 
         recipe = PretrainRecipe.checked({**settings, "tokens": "."})
-        return recipe.model_dump(mode="json", exclude={"tokens", "sinks", "checkpoint_every", "device"})
+        dumped = recipe.model_dump(mode="json", exclude={"tokens", "sinks", "checkpoint_every", "device"})
+        return _without_later(dumped)
     if kind == "vectors":
         from headstart.training.word_vectors_run import Word2VecRecipe
 
@@ -320,8 +328,8 @@ _STAGES = {
 
 
 def corpus_of(files: Sequence[Path], **settings: Any) -> RunSpec:
-    """A corpus of raw files."""
-    return RunSpec("corpus", settings, {}, tuple(files))
+    """A corpus of raw files; words of scripts without spaces are counted alike, with ICU and without."""
+    return RunSpec("corpus", {"segmenter": "signs", **settings}, {}, tuple(files))
 
 
 def tokenizer_of(corpus: RunSpec, vocabulary: int, split: int = 0) -> RunSpec:
