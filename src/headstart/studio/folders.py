@@ -135,9 +135,12 @@ class Folders:
         )
 
     def listing(self) -> list[Folder]:
-        """Every folder that headstart knows the kind of, the newest first; those of the sample last."""
+        """Every folder that headstart knows the kind of, the newest first; those of the sample last, by name,
+        for all of it was installed at once."""
         found = [one for root in self.readable for path in _walk(root) if (one := self._known(path))]
-        return sorted(found, key=lambda one: (one.at.startswith(f"{SAMPLE}:"), -one.modified))
+        own = [one for one in found if not one.at.startswith(f"{SAMPLE}:")]
+        sample = [one for one in found if one.at.startswith(f"{SAMPLE}:")]
+        return sorted(own, key=lambda one: -one.modified) + sorted(sample, key=lambda one: one.at)
 
     def states(self, at: str) -> list[State]:
         """The states of a run's model in the order of training; of a model folder only itself."""
