@@ -12,6 +12,7 @@ from headstart.quickstart.finetune_budget import (
     FEWEST_PASSES,
     MORE_PASSES,
     MOST_PASSES,
+    CountedCost,
     FinetunePlan,
     NetworkCost,
     TaskCost,
@@ -21,7 +22,10 @@ from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.training.step_cost import SUSTAINED
 
 OWN, FOUNDATION = NetworkCost(0.02, 0.002), NetworkCost(0.2, 0.02)
-COSTS = [TaskCost(4000, 600, 0.003, [OWN, OWN, OWN, FOUNDATION]), TaskCost(800, 200, 0.001, [OWN, OWN, OWN])]
+COSTS = [
+    TaskCost(4000, 600, CountedCost(1e-4, 1.4), [OWN, OWN, OWN, FOUNDATION]),
+    TaskCost(800, 200, CountedCost(1e-3, 1.0), [OWN, OWN, OWN]),
+]
 
 
 def core_seconds(plan: FinetunePlan) -> float:
@@ -33,7 +37,7 @@ def core_seconds(plan: FinetunePlan) -> float:
                 continue
             labels = count or cost.examples
             for _ in plan.seeds:
-                total += 1.75 * cost.counted * labels
+                total += sum(cost.counted.seconds(part * labels) for part in (1, 0.75))
                 for network in cost.networks:
                     steps = MORE_PASSES[count] * plan.finetune.min_steps
                     answers = min(cost.tests, plan.test_examples) + min(labels / 4, 300)

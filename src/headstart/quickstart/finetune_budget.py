@@ -1,5 +1,6 @@
 """How much fine-tuning fits into the time that pre-training left: from a few steps of the very fits."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ FEWEST_PASSES, MOST_PASSES = 200, 3000
 MORE_PASSES: dict[int | None, float] = {100: 1.0, 300: 1.0, 1000: 1.5, None: 2.5}
 TRIAL = 0.75
 """Each fit is tried on that share of its labels first, which tells how much counted words count beside it."""
-COUNTED_SAMPLE, MEASURED_EXAMPLES, ANSWERED = 200, 48, 8
+COUNTED_SAMPLES = (100, 300)
+"""Training examples whose counted words are fitted, to see how the time grows."""
+MEASURED_EXAMPLES, ANSWERED = 48, 8
 FEW_STEPS, MORE_STEPS = 2, 5
 
 
@@ -72,13 +75,24 @@ class NetworkCost:
 
 
 @dataclass(frozen=True)
+class CountedCost:
+    """Seconds on one core that fitting counted words takes: `each` times the power of the examples."""
+
+    each: float
+    power: float
+
+    def seconds(self, examples: float) -> float:
+        """Of a fit."""
+        return float(self.each * examples**self.power)
+
+
+@dataclass(frozen=True)
 class TaskCost:
     """What the fits of a task cost."""
 
     examples: int
     tests: int
-    counted: float
-    """Seconds on one core that fitting counted words takes, for each training example."""
+    counted: CountedCost
     networks: list[NetworkCost]
     """Of every network that is compared."""
 
@@ -90,7 +104,8 @@ class TaskCost:
         for count in self.counts(effort):
             labels = count or self.examples
             asked = min((1 - TRIAL) * labels, MOST_ASKED)
-            found += self.counted * labels * (1 + TRIAL) + answers * (tests + asked)
+            counted = self.counted.seconds(labels) + self.counted.seconds(TRIAL * labels)
+            found += counted + answers * (tests + asked)
         return found * len(effort.seeds)
 
     def each_pass(self, effort: Effort) -> float:
@@ -159,10 +174,7 @@ def _task_cost(task: TaskData, encoder: Path, recipe: FinetuneRecipe, precision:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in each of the processes that fit
     try:
-        sample = sample_labels(task.train, min(COUNTED_SAMPLE, len(task.train)), seed)
-        started = time.perf_counter()
-        counted_path(sample, seed)
-        counted = (time.perf_counter() - started) / len(sample)
+        counted = _counted_cost(task.train, seed)
         own = _network_cost(encoder, task, recipe, precision, seed)
         foundation = foundation_folder()
         systems = [name for name in known_systems() if name in NETWORKS]
@@ -172,6 +184,21 @@ def _task_cost(task: TaskData, encoder: Path, recipe: FinetuneRecipe, precision:
         return TaskCost(len(task.train), len(task.test), counted, networks)
     finally:
         torch.set_num_threads(threads)
+
+
+def _counted_cost(train: Examples, seed: int) -> CountedCost:
+    """Between in proportion and the square: words grow in number with the examples, and so does what is
+    fitted."""
+    seconds, sizes = [], []
+    for size in COUNTED_SAMPLES:
+        sample = sample_labels(train, min(size, len(train)), seed + 1)  # not those of a fit, which are kept
+        started = time.perf_counter()
+        counted_path(sample, seed)
+        seconds.append(max(time.perf_counter() - started, 1e-6))
+        sizes.append(len(sample))
+    grown = math.log(max(sizes[1] / sizes[0], 1.01))
+    power = min(max(math.log(seconds[1] / seconds[0]) / grown, 1.0), 2.0)
+    return CountedCost(seconds[1] / sizes[1] ** power, power)
 
 
 def _network_cost(
