@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from scipy.sparse import csr_array, diags_array, hstack, vstack
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from headstart.errors import HeadstartError
@@ -272,6 +273,11 @@ def _regression(train: Examples, names: list[str], rows: csr_array) -> tuple[np.
     Of tags, averaged stochastic gradient descent fits a regression for each in seconds; on Brown it does no
     worse than L-BFGS, which takes up to thirty times as long (100 to 4,128 sentences).
     """
+    with threadpool_limits(1, "blas"):  # sums of short vectors: threads that wait for each other cost most
+        return _fitted(train, names, rows)
+
+
+def _fitted(train: Examples, names: list[str], rows: csr_array) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 
     if train.task == "regression":
