@@ -177,7 +177,7 @@ def compare_tokenizers(tokenizers: dict[str, Tokenizer], corpus: Path, sample_by
                     used[name][row] = True
                     spelled = int(fallback[name][row].sum())
                     unknown = int((row == tokenizers[name].special.unknown).sum())
-                    language = languages[name].setdefault(document["language"] or "unknown", Counts())
+                    language = languages[name].setdefault(document.get("language") or "unknown", Counts())
                     domain = domains[name].setdefault(document.get("domain") or "unknown", Counts())
                     for counts in (everything[name], language, domain):
                         counts.add(document["text"], count, len(row), spelled, unknown)
