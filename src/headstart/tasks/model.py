@@ -213,8 +213,8 @@ def head_kind(config: TransformerConfig, task: TaskKind, reads_mean: bool = Fals
 
 def mean_of_pieces(hidden: Tensor, rows: Rows) -> Tensor:
     """Mean of the hidden states `[B*T, D]` of every piece: `[pieces, D]`, in float32."""
-    segments = rows.segments.flatten()  # [B*T]; what lies outside of all pieces has the last number
+    segments = rows.segments.flatten() + 1  # [B*T]; what lies outside of all pieces has 0
     sums = hidden.new_zeros(rows.pieces + 1, hidden.shape[1], dtype=torch.float32)
     sums = sums.index_add(0, segments, hidden.float())
     counts = torch.bincount(segments, minlength=rows.pieces + 1)
-    return sums[:-1] / counts[:-1, None]
+    return sums[1:] / counts[1:, None]

@@ -10,11 +10,13 @@ from headstart.models.parts.linear import Linear
 
 
 def position_ids(segments: Tensor) -> Tensor:
-    """How far each token is into its document: `[B, T]` from document numbers `[B, T]`."""
+    """How far each token is into its document: `[B, T]` from document numbers `[B, T]`; of padding, whose
+    number is below 0, always 0: however long it is, no model has to know places for it."""
     index = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
     begins = torch.ones_like(segments, dtype=torch.bool)
     begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
-    return index - torch.where(begins, index, 0).cummax(1).values
+    places = index - torch.where(begins, index, 0).cummax(1).values
+    return places.masked_fill(segments < 0, 0)
 
 
 def sinusoids(positions: Tensor, width: int, dtype: torch.dtype) -> Tensor:

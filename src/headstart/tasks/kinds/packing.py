@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from headstart.errors import HeadstartError
+from headstart.models.parts.cache import PADDING
 from headstart.tasks.examples import Pair, WordSequence
 from headstart.tokenizer.base import Tokenizer
 
@@ -98,7 +99,7 @@ class Rows:
     ids: Tensor
     """`[B, T]` with padding in what is left of a row."""
     segments: Tensor
-    """`[B, T]` the place of each token's piece in the list packed; `pieces` where nothing is."""
+    """`[B, T]` the place of each token's piece in the list packed; `PADDING` where nothing is."""
     heads: Tensor
     """`[W]` the tokens that are read, counted through the flattened rows, in the order of the pieces."""
     first: Tensor
@@ -283,10 +284,10 @@ def _one_after_another(texts: Sequence[np.ndarray], row_of: Sequence[int]) -> tu
 def _laid_out(
     texts: Sequence[np.ndarray], row_of: Sequence[int], starts: Sequence[int], length: int, padding: int
 ) -> tuple[Tensor, Tensor, np.ndarray]:
-    """Texts in rows of `length`: ids `[B, T]`, numbers of the texts `[B, T]` (`texts` where there is none),
-    and where each begins in the flattened rows `[texts]`."""
+    """Texts in rows of `length`: ids `[B, T]`, numbers of the texts `[B, T]` (`PADDING` where there is
+    none), and where each begins in the flattened rows `[texts]`."""
     shape = (max(row_of) + 1, length)
-    ids, segments = np.full(shape, padding, np.int64), np.full(shape, len(texts), np.int64)
+    ids, segments = np.full(shape, padding, np.int64), np.full(shape, PADDING, np.int64)
     for number, (text, row, start) in enumerate(zip(texts, row_of, starts, strict=True)):
         ids[row, start : start + len(text)] = text
         segments[row, start : start + len(text)] = number
