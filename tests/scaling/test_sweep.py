@@ -9,6 +9,7 @@ from headstart.folder import read_json, write_manifest
 from headstart.objectives.recipe import Causal
 from headstart.scaling import sweep as sweep_module
 from headstart.scaling.sweep import LARGER, design, remembered_budget, sweep
+from headstart.scaling.width_transfer import rate_sweep
 from headstart.tokenizer.shards import KIND, SPLITS, VERSION
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
 
@@ -57,6 +58,15 @@ def test_the_design_keeps_its_budget(plentiful: PretrainRecipe) -> None:
 def test_a_sweep_of_sizes_begins_with_no_model(base: PretrainRecipe) -> None:
     with pytest.raises(HeadstartError, match="start=some/model has one size"):
         design(base.model_copy(update={"start": Path("some/model")}), BUDGET)
+
+
+def test_steps_of_a_sweep_follow_from_its_budget(base: PretrainRecipe, tmp_path: Path) -> None:
+    """Minutes would take the place of the steps, and the law would be of other runs than are said."""
+    timed = base.model_copy(update={"minutes": 0.5})
+    with pytest.raises(HeadstartError, match="leave minutes out"):
+        design(timed, BUDGET)
+    with pytest.raises(HeadstartError, match="leave minutes out"):
+        rate_sweep(timed, [32], None, tmp_path)
 
 
 def test_budgets_that_make_no_sweep(base: PretrainRecipe, plentiful: PretrainRecipe) -> None:

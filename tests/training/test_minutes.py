@@ -33,7 +33,9 @@ def test_minutes_become_steps_that_fit_into_them(engine_recipe, tmp_path, capsys
     assert "float32" in said["model"]
     run = tmp_path / "run"
     pretrain(recipe, run)
-    assert f"0.1 minutes hold {said['steps']} steps" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"0.1 minutes hold {said['steps']} steps" in told
+    assert "steps=12 is not used" in told
     assert [event["step"] for event in read_metrics(run) if event["kind"] == "step"] == [1, 2, 3, 4, 5]
     resolved = PretrainRecipe.load(run / "recipe.yaml", [])
     assert (resolved.steps, resolved.minutes) == (5, None), "the file alone repeats the run"
@@ -65,6 +67,12 @@ def test_a_run_that_goes_on_keeps_its_steps(engine_recipe, tmp_path, monkeypatch
         pretrain(recipe, whole)
     assert pretrain(engine_recipe("causal", steps=5), cut) == cut / "model"
     assert read_json(cut / "run.json")["minutes"] == 0.1
+
+
+def test_steps_that_nobody_gave_are_not_spoken_of(engine_recipe, tmp_path, capsys) -> None:
+    given = engine_recipe("causal", minutes=0.1).model_dump(exclude={"steps"})
+    assert step_cost.with_steps(PretrainRecipe.model_validate(given), tmp_path / "run").steps == 5
+    assert "not used" not in capsys.readouterr().err
 
 
 def test_several_processes_are_given_steps(engine_recipe, tmp_path) -> None:

@@ -34,7 +34,7 @@ from headstart.scaling.fit_report import (
 )
 from headstart.scaling.runs import MeasuredRun, read_runs
 from headstart.scaling.shape import shape_for
-from headstart.scaling.width_rule import check_start, tuned_for_width
+from headstart.scaling.width_rule import check_shared, tuned_for_width
 from headstart.tokenizer.shards import tokens_manifest
 from headstart.training.loop import pretrain
 from headstart.training.recipe import ModelRecipe, PretrainRecipe
@@ -69,9 +69,9 @@ def design(base: PretrainRecipe, budget: float) -> tuple[list[PlannedRun], Plann
         base: everything that all runs share; its model's sizes and its steps are replaced.
 
     Raises:
-        HeadstartError: a budget too small for runs of `FEWEST_STEPS` steps; a start from a model.
+        HeadstartError: a budget too small for runs of `FEWEST_STEPS` steps; a start from a model, or minutes.
     """
-    check_start(base)
+    check_shared(base)
     unit = sum(LEVELS) * len(RATIOS) + LARGER
     largest = budget / unit
     vocab_size = _vocabulary(base)

@@ -33,12 +33,17 @@ def embedding_for_width(config: TransformerConfig, tuned_width: int) -> Transfor
     return replace(config, embedding_deviation=deviation)
 
 
-def check_start(base: PretrainRecipe) -> None:
+def check_shared(base: PretrainRecipe) -> None:
     """Raise a `HeadstartError` where models of several sizes are to be trained and the recipe begins with a
-    model, whose size is given."""
+    model, whose size is given, or counts minutes, in which they would make different numbers of steps."""
     if base.start not in ("random", "static"):
         raise HeadstartError(
             f"start={base.start} has one size, and here models of several are trained; leave start out"
+        )
+    if base.minutes is not None:
+        raise HeadstartError(
+            f"minutes={base.minutes:g} would give each size other steps than it is compared at; leave "
+            "minutes out"
         )
 
 

@@ -23,7 +23,7 @@ from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import loss_sum
 from headstart.scaling.width_rule import (
     HEAD_WIDTH,
-    check_start,
+    check_shared,
     embedding_for_width,
     rates_for_width,
     recipe_for_width,
@@ -91,9 +91,9 @@ def rate_sweep(
         tuned_width: from which the rule starts; None: the same rates and initial embedding everywhere.
 
     Raises:
-        HeadstartError: the recipe begins with a model.
+        HeadstartError: the recipe begins with a model, or counts minutes.
     """
-    check_start(base)
+    check_shared(base)
     losses: dict[int, list[float]] = {}
     for width in widths:
         recipe = recipe_for_width(base, width, tuned_width)

@@ -232,8 +232,8 @@ class PretrainRecipe(Recipe):
     steps: int = Field(1000, ge=1)
     """Updates of the weights in the whole run."""
     minutes: float | None = Field(None, gt=0)
-    """How long the run trains. Before it begins, some steps are timed on this machine, and `steps` becomes as
-    many as fit. A resumed run keeps the number that it began with."""
+    """How long the run trains, in place of `steps`. Before it begins, some steps are timed on this machine,
+    and as many are made as fit. A resumed run keeps the number that it began with."""
     start: Literal["random", "static", "teacher"] | Path = "random"
     """What is there before the first step: random weights; these with an embedding from co-occurrence counts;
     or a model folder of any known family, which is trained further. `model` is then ignored."""

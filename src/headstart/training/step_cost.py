@@ -113,9 +113,10 @@ def with_steps(
         raise HeadstartError(ONE_PROCESS)
     cost = step_cost(recipe, make=make)
     planned = for_minutes(recipe, cost)
+    unused = f"; steps={recipe.steps} is not used" if "steps" in recipe.model_fields_set else ""
     print(
         f"headstart: {recipe.minutes:g} minutes hold {planned.steps:,} steps of "
-        f"{1000 * run_seconds(cost.seconds, 1):,.0f} ms, as measured now",
+        f"{1000 * run_seconds(cost.seconds, 1):,.0f} ms, as measured now{unused}",
         file=sys.stderr,
     )
     return planned
