@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,20 @@ def make(out: Path, text: str = "made", settings: object = 1, **how) -> dict:
                 write_manifest(temporary, "thing", 1, {})
             made.finish({"text": text})
         return made.facts
+
+
+def killed(out: Path, block: str, replace: bool = False) -> None:
+    """Begin to make `out` in a process of its own, which is gone behind the line `block`."""
+    lines = f"""
+import os
+from pathlib import Path
+from headstart.output import output
+out = Path({str(out)!r})
+with output(out, "thing", settings=1, replace={replace}):
+    {block}
+    os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", lines]).returncode == 9
 
 
 def names(folder: Path) -> list[str]:
@@ -95,11 +111,7 @@ def test_replace_says_what_goes_and_keeps_it_until_the_new_is_whole(tmp_path, ca
 
 def test_what_a_killed_replacement_set_aside_comes_back(tmp_path) -> None:
     folder = precious(tmp_path / "thesis")
-    pid = os.fork()
-    if pid == 0:
-        with output(folder, "thing", settings=1, replace=True):
-            os._exit(9)
-    os.waitpid(pid, 0)
+    killed(folder, "pass", replace=True)
     assert (folder / REPLACED / "mine.txt").exists()
     with pytest.raises(HeadstartError, match="holds other files"):
         make(folder)
@@ -159,12 +171,7 @@ def test_a_folder_with_a_manifest_of_the_kind_is_its_own(tmp_path) -> None:
 
 def test_begun_and_killed_in_the_middle_goes_on(tmp_path) -> None:
     make(tmp_path / "whole")
-    pid = os.fork()
-    if pid == 0:
-        with output(tmp_path / "out", "thing", settings=1):
-            (tmp_path / "out" / "file").write_text("half")
-            os._exit(9)
-    os.waitpid(pid, 0)
+    killed(tmp_path / "out", "(out / 'file').write_text('half')")
     with pytest.raises(HeadstartError, match="from other inputs or settings"):
         make(tmp_path / "out", settings=2)
     make(tmp_path / "out")
