@@ -77,7 +77,7 @@ reference: $(VENV)/.installed-dev
 	$(BIN)/python -c "from headstart.cli.settings import reference; print(reference(), end='')" > docs/reference-settings.md
 	$(BIN)/python -c "from headstart.cli.reference import reference; print(reference(), end='')" > docs/reference-commands.md
 
-# Wheel and sdist, tried in empty environments on every Python from 3.11 to 3.13 that is here; licences, bill of materials.
+# The wheel, tried in empty environments on every Python from 3.11 to 3.13 that is here; sdist, licences, bill of materials.
 RELEASE := tools/.venv
 
 release-check: $(RELEASE)/.installed $(PAGES)

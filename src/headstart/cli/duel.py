@@ -15,7 +15,7 @@ def duel(
     data: Annotated[
         Path, typer.Option("--data", parser=data_path, help="Labelled texts, as of finetune; one task.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="The folder to make; one that was stopped goes on.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to make; one that was stopped is resumed.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as in steps=600 width=256."),

@@ -23,7 +23,8 @@ class _OpensByDefault(TyperGroup):
 
 studio = typer.Typer(
     cls=_OpensByDefault,
-    help="Look at models, runs, corpora in the browser: `headstart studio FOLDER`; or keep a view as a file.",
+    help="Look at models, runs, corpora in the browser: `headstart studio FOLDER` (its options: `headstart "
+    "studio open --help`); or keep a view as a file.",
 )
 
 
