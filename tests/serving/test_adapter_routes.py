@@ -61,6 +61,26 @@ def test_an_adapter_in_use_answers_to_the_end(serving, adapters):
     assert client.run(hold()).status_code == 200
 
 
+def test_nobody_takes_up_an_adapter_that_has_been_removed(serving, adapters):
+    """Also who waited for it to be loaded, and goes on before its threads have ended."""
+    client = serving("causal", adapters=adapters)
+    store = client.application.service.store
+    assert client.post("/v1/adapters", {"model": "pirate"}).status_code == 200
+
+    async def race():
+        await store._one_load.acquire()
+        resident = store.residents.pop("pirate")  # as while it is being loaded
+        waiting = asyncio.create_task(client.http.post("/v1/completions", json=BODY | {"model": "pirate"}))
+        while not store.loading:
+            await asyncio.sleep(0)
+        store.residents["pirate"] = resident
+        store._one_load.release()
+        store.remove("pirate")
+        return (await waiting).json()
+
+    assert client.run(race())["error"]["code"] == "model_not_found"
+
+
 def test_adapters_make_room_for_each_other(serving, adapters):
     size = serving("causal").application.service.store.descriptions["causal"].bytes
     client = serving("causal", adapters=adapters, model_bytes=int(1.5 * size))

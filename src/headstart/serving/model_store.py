@@ -152,13 +152,13 @@ class ModelStore:
         """Put a model away that is served no more, if nobody uses it."""
         resident = self.residents.get(name)
         if resident is not None and not resident.users and name not in self.descriptions:
-            task = asyncio.create_task(self._put_away(name))
+            del self.residents[name]  # at once, so that nobody takes it up who waited for it
+            task = asyncio.create_task(self._put_away(name, resident))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    async def _put_away(self, name: str) -> None:
-        """End the threads of a model; what its engine has counted stays."""
-        resident = self.residents.pop(name)
+    async def _put_away(self, name: str, resident: Resident) -> None:
+        """End the threads of a model that nobody finds any more; what its engine has counted stays."""
         await asyncio.to_thread(resident.close)
         if resident.engine is not None:
             counters = resident.engine.counters
@@ -280,7 +280,7 @@ class ModelStore:
             idle = [name for name, one in self.residents.items() if not one.users]
             if idle:
                 longest = min(idle, key=lambda name: self.residents[name].used)
-                await self._put_away(longest)
+                await self._put_away(longest, self.residents.pop(longest))
                 continue
             self._released.clear()
             try:
