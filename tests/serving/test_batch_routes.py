@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -197,7 +198,9 @@ def test_limits(running, tmp_path):
         client.files.create(file=("a", b"x" * 2001), purpose="batch")
     batch = ended(client, ask(client, lines(["x"] * 9)))
     assert (batch.status, batch.errors.data[0].code) == ("failed", "storage_full")
-    client.files.delete(batch.input_file_id)
+    assert 0 < len(answers(client, batch.output_file_id)) == batch.request_counts.completed < 9
+    for identity in (batch.input_file_id, batch.output_file_id):
+        client.files.delete(identity)
     assert ended(client, ask(client, lines(["x"]))).status == "completed"
     client.files.create(file=("a", b"x"), purpose="batch")
     with pytest.raises(openai.BadRequestError, match="3 files already"):
@@ -220,6 +223,7 @@ def test_limits(running, tmp_path):
         ({"input_file_id": "../../etc/passwd"}, "file_not_found"),
         ({"completion_window": "1h"}, "unsupported_value"),
         ({"metadata": {"a": 1}}, "unsupported_value"),
+        ({"metadata": {"a" * 65: "x"}}, "unsupported_value"),
         ({"output_expires_after": {"seconds": 1}}, "unsupported_value"),
         ({"windo": 1}, "unknown_field"),
     ],
@@ -262,6 +266,85 @@ def test_forms():
     for kind in ("multipart/form-data", "text/plain; boundary=x", ""):
         with pytest.raises(RequestError):
             read_form(body, kind)
+
+
+def test_the_headers_of_a_form():
+    """Names as clients write them, and those that nobody could have."""
+
+    def named(name, kind="multipart/form-data; boundary=x"):
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; ' + name
+        return read_form(head + b"\r\n\r\n1\r\n--x--", kind)["file"].filename
+
+    for written in ('filename="übung 一.jsonl"', "filename*=utf-8''%C3%BCbung%20%E4%B8%80.jsonl"):
+        assert named(written.encode()) == "übung 一.jsonl"
+    for wrong in (
+        rb"filename*=unicode_escape''%5Cud800",  # half a letter
+        b'filename="a\x1b[2J"',
+        b'filename="\xff"',
+        b'filename="' + b"a" * 5000 + b'"',
+    ):
+        with pytest.raises(RequestError) as refused:
+            named(wrong)
+        assert refused.value.code == "invalid_form"
+    with pytest.raises(RequestError, match="over 16 fields"):
+        read_form(b"\r\n--x" * 100_000, "multipart/form-data; boundary=x")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "files"])
+def test_a_folder_of_something_else_is_left_alone(tmp_path, name):
+    mine = tmp_path / name / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(HeadstartError, match=f"holds other files .{name}"):
+        State(tmp_path, Limits())
+    with pytest.raises(HeadstartError, match="is no folder"):
+        State(mine, Limits())
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+
+
+def test_a_damaged_database_is_said(tmp_path):
+    State(tmp_path, Limits()).close()
+    for path in tmp_path.glob("state.sqlite3*"):
+        path.write_bytes(b"no database" * 100)
+    with pytest.raises(HeadstartError, match="cannot be read"):
+        State(tmp_path, Limits())
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_file_without_an_entry_is_not_kept(tmp_path):
+    state = State(tmp_path, Limits())
+    with pytest.raises(UnicodeEncodeError):
+        state.add_file(b"x", "\ud800", "batch")
+    assert not list((tmp_path / "files").iterdir())
+    state.close()
+
+
+def test_a_full_disk_is_waited_for(running, tmp_path, monkeypatch):
+    monkeypatch.setattr("headstart.serving.batches.jobs.FOLDER_PATIENCE", 0.01)
+    one = running("sea", state=tmp_path)
+    state, full = one.application.batches.state, ["answer", "answer", "end", "end"]
+
+    def failing(name):
+        right = getattr(state, name)
+
+        def wrong(*given, **named):
+            if name in full:
+                full.remove(name)
+                raise sqlite3.OperationalError("database or disk is full")
+            return right(*given, **named)
+
+        return wrong
+
+    for name in ("answer", "end"):
+        monkeypatch.setattr(state, name, failing(name))
+    client = client_of(one.address)
+    batch = ended(client, ask(client, lines(TEXTS)))
+    assert (batch.status, batch.request_counts.completed, full) == ("completed", 3, [])
+    assert len(answers(client, batch.output_file_id)) == 3
+    again = client.files.create(file=("in.jsonl", lines(TEXTS)), purpose="batch")
+    state.path(again.id).unlink()
+    gone = client.batches.create(input_file_id=again.id, completion_window="24h", endpoint=ROUTE)
+    assert ended(client, gone).errors.data[0].code == "file_not_found"
 
 
 def test_files_of_nobody_go_at_the_next_start(tmp_path):

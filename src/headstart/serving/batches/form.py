@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from email.message import Message
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 
 from headstart.serving.request_error import RequestError
 
-MOST_FIELDS = 16
+MOST_FIELDS, LONGEST_HEAD = 16, 4096
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ def read_form(body: bytes, content_type: str) -> dict[str, Field]:
     """The fields by name.
 
     Raises:
-        RequestError: the body is no such form, or a field is there twice.
+        RequestError: the body is no such form, a field is there twice, or a file's name is none.
     """
     kind = Message()
     kind["content-type"] = content_type
@@ -31,19 +31,34 @@ def read_form(body: bytes, content_type: str) -> dict[str, Field]:
         raise RequestError(
             415, "unsupported_media_type", "send a file as multipart/form-data, with a boundary"
         )
-    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary.encode())
-    if len(pieces) < 3 or not pieces[-1].startswith(b"--"):
-        raise RequestError(400, "invalid_form", "the form is not whole: its last boundary is missing")
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary.encode(), MOST_FIELDS + 2)
     if len(pieces) - 2 > MOST_FIELDS:
         raise RequestError(
             400, "invalid_form", f"the form has over {MOST_FIELDS} fields; send file and purpose"
         )
+    if len(pieces) < 3 or not pieces[-1].startswith(b"--"):
+        raise RequestError(400, "invalid_form", "the form is not whole: its last boundary is missing")
     found: dict[str, Field] = {}
     for piece in pieces[1:-1]:
         head, blank, content = piece.partition(b"\r\n\r\n")
-        said = BytesHeaderParser().parsebytes(head.lstrip(b"\r\n"))
+        said = _headers(head)
         name = said.get_param("name", header="content-disposition")
         if not blank or not isinstance(name, str) or name in found:
             raise RequestError(400, "invalid_form", "a field of the form has no name, or the name of another")
-        found[name] = Field(content, said.get_filename())
+        filename = said.get_filename()
+        if filename is not None and not filename.isprintable():  # a lone surrogate is not, either
+            raise RequestError(400, "invalid_form", "the name of a file holds signs that cannot be shown")
+        found[name] = Field(content, filename)
     return found
+
+
+def _headers(head: bytes) -> Message:
+    """The headers of a field, in UTF-8 as clients write the names of files."""
+    if len(head) > LONGEST_HEAD:
+        raise RequestError(
+            400, "invalid_form", f"the headers of a field are longer than {LONGEST_HEAD:,} bytes"
+        )
+    try:
+        return HeaderParser().parsestr(head.lstrip(b"\r\n").decode())
+    except UnicodeDecodeError:
+        raise RequestError(400, "invalid_form", "the headers of a field are not UTF-8") from None

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ BUSY = (429, 503)
 """Statuses after which a request is asked again."""
 PATIENCE = 1.0
 """Seconds until then."""
+FOLDER_PATIENCE = 10.0
+"""Seconds until a folder that could not be read or written is tried again."""
 log = logging.getLogger("headstart.serving")
 
 Ask = Callable[[str, Any], Awaitable[tuple[int, bytes]]]
@@ -58,14 +61,28 @@ class BatchJobs:
                 await self.new.wait()
                 continue
             try:
-                await self._answer(batch)
-            except WrongLine as error:
-                self._fail(batch, "invalid_line", f"line {error.number}{error.why}", error.number)
-            except RequestError as error:
-                self._fail(batch, error.code, error.message)
-            except Exception:
-                log.exception("%s failed", batch.id)
-                self._fail(batch, "internal_error", "the server made a mistake; its log has it")
+                await self._answer_or_fail(batch)
+            except (OSError, sqlite3.Error):  # as of a full disk; no answer is lost by waiting
+                log.exception("%s waits: %s cannot be read or written", batch.id, self.state.folder)
+                await asyncio.sleep(FOLDER_PATIENCE)
+
+    async def _answer_or_fail(self, batch: Batch) -> None:
+        """Bring a batch to its end, unless the server ends before.
+
+        Raises:
+            OSError, sqlite3.Error: the folder cannot be read or written.
+        """
+        try:
+            await self._answer(batch)
+        except WrongLine as error:
+            await self._fail(batch, "invalid_line", f"line {error.number}{error.why}", error.number)
+        except RequestError as error:
+            await self._fail(batch, error.code, error.message)
+        except (OSError, sqlite3.Error):
+            raise
+        except Exception:
+            log.exception("%s failed", batch.id)
+            await self._fail(batch, "internal_error", "the server made a mistake; its log has it")
 
     async def _answer(self, batch: Batch) -> None:
         """Answer the rest of a batch, and write its files.
@@ -74,6 +91,8 @@ class BatchJobs:
             WrongLine, RequestError: it cannot be answered.
         """
         path = self.state.path(batch.input_file_id)
+        if not path.is_file():
+            raise RequestError(404, "file_not_found", f"the content of {batch.input_file_id} is gone")
         if batch.status == "validating":
             total = await asyncio.to_thread(check, batch, path)
             if self.state.batch(batch.id).status == "validating":  # not cancelled meanwhile
@@ -84,13 +103,16 @@ class BatchJobs:
         cancelled = self.state.batch(batch.id).status == "cancelling"
         if not cancelled:
             self.state.move(batch, "finalizing")
+        await self._end(batch, "cancelled" if cancelled else "completed")
+
+    async def _end(self, batch: Batch, status: str, **values: str) -> None:
+        """Write what was answered into files; with them the batch has ended."""
         output, errors = (f"file-{uuid4().hex}" for _ in range(2))
         wrote, failed = [
             await asyncio.to_thread(self.state.write_answers, batch, kind, identity)
             for kind, identity in ((False, output), (True, errors))
         ]
-        ended = "cancelled" if cancelled else "completed"
-        self.state.end(batch, ended, output if wrote else None, errors if failed else None)
+        self.state.end(batch, status, output if wrote else None, errors if failed else None, **values)
 
     async def _ask_all(self, batch: Batch, done: set[int]) -> None:
         """Ask every line without an answer, some at once, until the batch is cancelled or the server ends."""
@@ -119,10 +141,9 @@ class BatchJobs:
         self.state.refuse_full(len(answer))
         self.state.answer(batch, place, status != 200, answer)
 
-    def _fail(self, batch: Batch, code: str, message: str, line: int | None = None) -> None:
+    async def _fail(self, batch: Batch, code: str, message: str, line: int | None = None) -> None:
         said = {"code": code, "message": message, "line": line, "param": None}
-        errors = json.dumps({"object": "list", "data": [said]})
-        self.state.end(batch, "failed", None, None, errors=errors)
+        await self._end(batch, "failed", errors=json.dumps({"object": "list", "data": [said]}))
 
 
 def check(batch: Batch, path: Path) -> int:

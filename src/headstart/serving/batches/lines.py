@@ -49,12 +49,12 @@ def read_batch(path: Path) -> Iterator[BatchLine]:
                 raise WrongLine(path, number, f" is no JSON ({error.msg}); correct it") from None
             except ValidationError as error:
                 first = error.errors()[0]
-                key = ".".join(map(str, first["loc"])) or "it"
+                key = ".".join(map(str, first["loc"]))[:100] or "it"
                 raise WrongLine(path, number, f": {key} is wrong ({first['msg']}); correct it") from None
             if found.method != "POST" or found.body.get("stream"):
                 raise WrongLine(path, number, ": a batch has POST requests without stream; correct it")
             if found.custom_id in seen:
-                raise WrongLine(path, number, f": custom_id {found.custom_id!r} was there before")
+                raise WrongLine(path, number, f": custom_id {found.custom_id[:100]!r} was there before")
             seen.add(found.custom_id)
             yield found
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
@@ -107,6 +107,10 @@ class Page(BaseModel, Generic[Item]):
     has_more: bool
 
 
+Key: TypeAlias = Annotated[str, Field(max_length=64)]
+Value: TypeAlias = Annotated[str, Field(max_length=512)]
+
+
 class BatchBody(Body):
     """What is to be answered."""
 
@@ -117,7 +121,7 @@ class BatchBody(Body):
     endpoint: Annotated[str, Field(max_length=100)]
     completion_window: Literal["24h"] = "24h"
     """As OpenAI has it; a batch is answered to its end, however long that takes."""
-    metadata: Annotated[dict[str, Annotated[str, Field(max_length=512)]], Field(max_length=16)] | None = None
+    metadata: Annotated[dict[Key, Value], Field(max_length=16)] | None = None
     output_expires_after: Any = None
 
 

@@ -7,18 +7,20 @@ yet, is in SQLite, which has each answer as soon as it is there. One server has 
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from time import time
 from typing import Any
 from uuid import uuid4
 
-from headstart.folder import atomic
+from headstart.errors import HeadstartError
+from headstart.folder import LOCK, atomic
 from headstart.lock import locked
 from headstart.serving.request_error import RequestError
 from headstart.serving.settings import Limits
 
+DATABASE = "state.sqlite3"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     id TEXT PRIMARY KEY, filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,
@@ -85,21 +87,37 @@ class State:
     def __init__(self, folder: Path, limits: Limits) -> None:
         """
         Raises:
-            HeadstartError: another server has the folder.
+            HeadstartError: another server has the folder, it is none, or it holds something else.
         """
         self.folder, self.limits = folder, limits
-        (folder / "files").mkdir(parents=True, exist_ok=True)
-        self._held = ExitStack()
-        self._held.enter_context(locked(folder / ".lock", folder))
-        self._database = self._connect()
-        self._database.executescript(SCHEMA)
-        for path in (folder / "files").iterdir():  # left by a process that was killed
-            if self._row("SELECT 1 FROM files WHERE id = ?", path.name) is None:
-                path.unlink()
+        if folder.exists() and not folder.is_dir():
+            raise HeadstartError(f"--state {folder} is no folder; name an empty or a new one")
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as held:
+            held.enter_context(locked(folder / LOCK, folder))
+            others = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
+            if others and DATABASE not in others:
+                raise HeadstartError(
+                    f"--state {folder} holds other files ({', '.join(others[:4])}); name an empty or a new "
+                    "folder"
+                )
+            try:
+                self._database = held.enter_context(closing(self._connect()))
+                self._database.executescript(SCHEMA)
+                known = {row["id"] for row in self._database.execute("SELECT id FROM files")}
+            except sqlite3.DatabaseError as error:
+                raise HeadstartError(
+                    f"{folder / DATABASE} cannot be read ({error}); put a copy of it back, or name another "
+                    "folder"
+                ) from None
+            (folder / "files").mkdir(exist_ok=True)
+            for path in (folder / "files").iterdir():
+                if path.name not in known:  # left by a process that was killed
+                    path.unlink()
+            self._held = held.pop_all()
 
     def close(self) -> None:
         """Let another server have the folder."""
-        self._database.close()
         self._held.close()
 
     # --- Files ----------------------------------------------------------------------------------------
@@ -123,8 +141,12 @@ class State:
         identity = f"file-{uuid4().hex}"
         with atomic(self.path(identity)) as temporary:
             temporary.write_bytes(content)
-        with self._database:
-            return self._enter(identity, filename, purpose)
+        try:
+            with self._database:
+                return self._enter(identity, filename, purpose)
+        except BaseException:
+            self.path(identity).unlink()
+            raise
 
     def file(self, identity: str) -> StoredFile:
         """What is known of a file.
@@ -294,7 +316,7 @@ class State:
         return None if row is None else dict(row)
 
     def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.folder / "state.sqlite3", timeout=60, check_same_thread=False)
+        database = sqlite3.connect(self.folder / DATABASE, timeout=60, check_same_thread=False)
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
