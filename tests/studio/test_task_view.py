@@ -207,22 +207,37 @@ def test_corrections_are_kept_beside_the_data_and_taken_back(tmp_path) -> None:
         corrections.keep(data, 2, one)
 
 
-def test_a_test_file_beside_the_training_file_is_taken_first(studio, labelled_root) -> None:
-    """A fine-tuning that had a test file set nothing apart; the view opens on what scored it."""
+@pytest.mark.parametrize(
+    "names", [("{}.train.jsonl", "{}.test.jsonl"), ("{}-training.jsonl", "{}-eval.jsonl")]
+)
+def test_the_test_part_that_fine_tuning_finds_is_taken_first(studio, labelled_root, names) -> None:
+    """A fine-tuning that had a test file set nothing apart; the view opens on what scored it, be it found
+    beside the training file, as `finetune` finds it, or named by --test."""
     run = json.loads((labelled_root / "places" / "run.json").read_text())
-    for name in ("places.train.jsonl", "places.test.jsonl"):
-        shutil.copy(labelled_root / "labels" / "places.jsonl", labelled_root / "labels" / name)
+    train, test = (labelled_root / "labels" / name.format("parted") for name in names)
+    for path in (train, test):
+        shutil.copy(labelled_root / "labels" / "places.jsonl", path)
     shutil.copytree(labelled_root / "places", labelled_root / "parted")
-    changed = run | {"data": str(labelled_root / "labels" / "places.train.jsonl")}
-    (labelled_root / "parted" / "run.json").write_text(json.dumps(changed))
-    listed = studio.get(f"{API}/task/data", params={"at": "parted"}).json()
-    assert [(one["at"], one["own"], one["scored"]) for one in listed["files"][:2]] == [
-        ("labels/places.test.jsonl", False, True), ("labels/places.train.jsonl", True, False),
-    ]  # fmt: skip
-    assert listed["tested"] == 0
-    for name in ("places.train.jsonl", "places.test.jsonl"):
-        (labelled_root / "labels" / name).unlink()
-    shutil.rmtree(labelled_root / "parted")
+    (labelled_root / "labels" / "hashes.json").write_text("{}")
+
+    def listed(**facts):
+        (labelled_root / "parted" / "run.json").write_text(json.dumps(run | {"data": str(train)} | facts))
+        found = studio.get(f"{API}/task/data", params={"at": "parted"}).json()
+        assert "labels/hashes.json" not in {one["at"] for one in found["files"]}
+        return [(one["at"], one["own"], one["scored"]) for one in found["files"][:2]], found["tested"]
+
+    own = (f"labels/{train.name}", True, False)
+    try:
+        assert listed() == ([(f"labels/{test.name}", False, True), own], 0)
+        named = labelled_root / "labels" / "places.jsonl"
+        assert listed(test=str(named)) == ([("labels/places.jsonl", False, True), own], 0)
+        assert listed(test="/elsewhere.jsonl")[1] == 0  # it was scored on what is not to be seen
+        test.unlink()
+        assert listed() == ([own, ("labels/places.jsonl", False, False)], 18)
+    finally:
+        for path in (train, test, labelled_root / "labels" / "hashes.json"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(labelled_root / "parted")
 
 
 def test_the_routes_correct_export_and_refuse(studio, labelled_root) -> None:

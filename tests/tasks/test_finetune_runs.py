@@ -22,7 +22,7 @@ from headstart.tasks.finetuning import seeds
 from headstart.tasks.finetuning.batches import ExampleLoss, set_apart
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
-from headstart.tasks.finetuning.finetune_run import finetune_run
+from headstart.tasks.finetuning.finetune_run import begin_run, finetune_run
 from headstart.tasks.finetuning.learn import learn
 from headstart.tasks.finetuning.search import points, search
 from headstart.tasks.finetuning.seeds import SeedRun, collapsed, finetune_seeds, spread
@@ -220,6 +220,12 @@ def test_a_whole_run_with_search_seeds_and_adapter(tmp_path, folders):
     for one, other in zip(model.predict(texts), adapter.predict(texts), strict=True):
         assert one["label"] == other["label"]
         assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
+
+
+def test_a_run_says_which_test_file_it_was_given(folders):
+    train, named = folders / "places.train.jsonl", folders / "places.extra.jsonl"
+    assert begin_run(folders / "encoder", train)[2]["test"] is None  # found beside it, as by everybody else
+    assert begin_run(folders / "encoder", train, test=named)[2]["test"] == str(named)
 
 
 def test_every_entrance_makes_the_same_model(tmp_path, folders):

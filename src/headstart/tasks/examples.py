@@ -211,3 +211,10 @@ def normalised(example: Any) -> str:
         example = (example.text, *example.options)
     parts = [example] if isinstance(example, str) else example
     return "\n".join(" ".join(part.split()) for part in parts).lower()
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell holds nothing; Parquet has NaN for it."""
+    return (
+        cell is None or cell != cell or (not isinstance(cell, list | dict | tuple) and not str(cell).strip())
+    )

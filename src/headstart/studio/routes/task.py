@@ -1,7 +1,6 @@
 """The Task view: a task model's answers to labelled data, and labels that a person corrects."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,26 +15,12 @@ from headstart.studio import corrections
 from headstart.studio.folders import kind_of, small_json
 from headstart.studio.frames import decode
 from headstart.studio.state import Studio, StudioState, frame
+from headstart.tasks.data.parts import DESCRIPTIONS, find_parts
+from headstart.tasks.data.rows import format_of
 
 router = APIRouter()
 
-DATA = (
-    "csv",
-    "tsv",
-    "jsonl",
-    "ndjson",
-    "json",
-    "parquet",
-    "arrow",
-    "conll",
-    "conllu",
-    "bio",
-    "iob",
-    "iob2",
-)
 DEPTH, MOST_FILES = 3, 400
-TRAINING = re.compile(r"(?<![a-z])train(?:ing)?(?![a-z])")
-"""What names the training part in a file's name; the test part beside it says `test` there."""
 Places = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=20_000)]
 
 
@@ -47,7 +32,7 @@ class DataFile(BaseModel):
     own: bool
     """Whether the model was fine-tuned on it."""
     scored: bool
-    """Whether it is the test file beside that, on which the fine-tuning was scored."""
+    """Whether it is a file of the test part, on which the fine-tuning was scored."""
 
 
 class TaskData(BaseModel):
@@ -141,24 +126,28 @@ def task_data(studio: StudioState, at: str) -> TaskData:
     folder = studio.folders.find(at)
     run = folder if (folder / "run.json").exists() else folder.parent
     facts = small_json(run / "run.json")
-    own, model = (studio.folders.named(facts.get(name), run / "run.json") for name in ("data", "model"))
-    test_file = None if own is None else own.with_name(TRAINING.sub("test", own.name))
-    test_file = test_file if test_file != own and test_file is not None and test_file.is_file() else None
+    data, test, model = (
+        studio.folders.named(facts.get(name), run / "run.json") for name in ("data", "test", "model")
+    )
+    own, scored = _parts(data)
+    if facts.get("test") is not None:
+        scored = [] if test is None else [test]
+    apart = not scored and facts.get("test") is None
     found = [
         DataFile(
             at=studio.folders.address(path),
             bytes=path.stat().st_size,
-            own=path == own,
-            scored=path == test_file,
+            own=path in own,
+            scored=path in scored,
         )
         for root in studio.folders.readable
         for path in _data_files(root)
     ]
     seed, tested = facts.get("seed"), small_json(run / "scores.json").get("test_examples")
     return TaskData(
-        files=sorted(found, key=lambda one: (not one.scored, not one.own, one.at)),
+        files=sorted(found, key=lambda one: (not one.scored, not one.own)),
         seed=seed if isinstance(seed, int) else 0,
-        tested=tested if isinstance(tested, int) and test_file is None else 0,
+        tested=tested if isinstance(tested, int) and apart else 0,
         model=None if model is None else studio.folders.address(model),
     )
 
@@ -253,6 +242,21 @@ def _kept(data: Path) -> Corrections:
     return Corrections(file=corrections.place_of(data).name, corrections=found)
 
 
+def _parts(data: Path | None) -> tuple[list[Path], list[Path]]:
+    """The files that a fine-tuning on `data` has learned from, and those that it was scored on where nobody
+    named others (see `load_task`); none: a part was set apart for that."""
+    try:
+        tasks = {} if data is None else find_parts(data)
+    except HeadstartError:  # a folder that holds other files by now
+        tasks = {}
+    if len(tasks) != 1:
+        return [], []
+    (parts,) = tasks.values()
+    learned = parts.get("train") or next(iter(parts.values()))
+    scored = parts.get("test") or parts.get("validation") or []
+    return learned, [] if scored == learned else scored
+
+
 def _data_files(root: Path) -> Iterator[Path]:
     """Files that may hold labelled data, and not those of runs, models and corpora."""
     waiting, found = [(root, 0)], 0
@@ -269,6 +273,6 @@ def _data_files(root: Path) -> Iterator[Path]:
             if entry.is_dir():
                 if depth < DEPTH and kind_of(path) is None:
                     waiting.append((path, depth + 1))
-            elif path.name.lower().removesuffix(".gz").rpartition(".")[2] in DATA:
+            elif format_of(path) not in (None, "text") and path.name not in DESCRIPTIONS:
                 found += 1
                 yield path

@@ -12,8 +12,8 @@ import orjson
 
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import JSONObject
-from headstart.tasks.examples import Reading
-from headstart.tasks.kinds.kind import PAIR_COLUMNS, TEXT_COLUMNS, Kind, is_missing
+from headstart.tasks.examples import Reading, is_missing
+from headstart.tasks.kinds.kind import PAIR_COLUMNS, TEXT_COLUMNS, Kind
 from headstart.tasks.kinds.registry import ALL, KINDS, WRITING, kind_named
 
 INPUT_NAMES = {

@@ -26,7 +26,10 @@ PARTS = {
     "eval": "eval",
 }
 """What names call a part; `eval` is the validation part beside a test part, else the test part."""
-DESCRIPTIONS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"}
+DESCRIPTIONS = {
+    "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json",
+    "hashes.json",
+}  # fmt: skip
 """JSON files that describe data and hold none."""
 _WORD = re.compile(rf"(?:^|(?<=[-._ ]))({'|'.join(sorted(PARTS, key=len, reverse=True))})(?=[-._ ]|$)")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}(?:-[0-9a-f]+)?$")

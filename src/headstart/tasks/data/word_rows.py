@@ -10,7 +10,7 @@ from typing import Any
 
 from headstart.folder import JSONObject
 from headstart.tasks.data.lines import TOO_LONG, Row
-from headstart.tasks.kinds.kind import is_missing
+from headstart.tasks.examples import is_missing
 
 SENTENCES = ("sentence #", "sentence_id", "sentence_idx", "sentence id", "sent_id", "sentence")
 WORDS = ("word", "words", "token", "tokens")

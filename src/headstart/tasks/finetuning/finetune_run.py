@@ -37,7 +37,7 @@ def begin_run(
     Raises:
         HeadstartError: see `find_tasks` and `load_any`.
     """
-    found = read_finetuning_data(data, seed=seed, **sources)
+    found, test = read_finetuning_data(data, seed=seed, **sources), sources.get("test")
     loaded = load_any(model, dtype_named(precision))
     if loaded.unfinished is not None:
         print(f"headstart: {model} is not finished: this is {loaded.unfinished}", file=sys.stderr)
@@ -45,6 +45,7 @@ def begin_run(
         "model": str(model),
         "unfinished": loaded.unfinished,
         "data": data_address(data) or str(data),
+        "test": None if test is None else data_address(test) or str(test),
         "labels": sources.get("labels"),
         "seed": seed,
         "precision": str(loaded.model.dtype).removeprefix("torch."),

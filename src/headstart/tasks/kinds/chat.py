@@ -14,10 +14,10 @@ from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
 from headstart.generation.chat import TEMPLATE, chat_ids, filled_ids
 from headstart.interchange.model_folder import LoadedModel
-from headstart.tasks.examples import MAX_TEXT, Conversation, Message, TaskKind
+from headstart.tasks.examples import MAX_TEXT, Conversation, Message, TaskKind, is_missing
 from headstart.tasks.kinds.chat_answers import answer_spans, plain, with_opening
 from headstart.tasks.kinds.generative import Lesson, Writing
-from headstart.tasks.kinds.kind import Columns, Unusable, choose, is_missing, read_text
+from headstart.tasks.kinds.kind import Columns, Unusable, choose, read_text
 from headstart.tokenizer.base import Tokenizer
 
 MESSAGES = "messages conversations conversation dialog turns chosen"

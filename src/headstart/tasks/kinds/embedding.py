@@ -17,7 +17,7 @@ from torch import Tensor
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
-from headstart.tasks.examples import Examples, TaskKind
+from headstart.tasks.examples import Examples, TaskKind, is_missing
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     AnswerRow,
@@ -26,7 +26,6 @@ from headstart.tasks.kinds.kind import (
     Unusable,
     choose,
     choose_pair,
-    is_missing,
     pooled,
     read_text,
     texts_row,

@@ -375,13 +375,6 @@ def texts_row(given: Any, columns: Columns) -> JSONObject:
     return dict(zip(names, given, strict=True))
 
 
-def is_missing(cell: Any) -> bool:
-    """Whether a cell holds nothing; Parquet has NaN for it."""
-    return (
-        cell is None or cell != cell or (not isinstance(cell, list | dict | tuple) and not str(cell).strip())
-    )
-
-
 def pooled(
     pieces: Sequence[EncodedWindow], outputs: Sequence[np.ndarray], count: int
 ) -> list[list[np.ndarray]]:

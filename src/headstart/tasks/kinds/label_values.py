@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from headstart.tasks.kinds.kind import is_missing
+from headstart.tasks.examples import is_missing
 
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0+)?")
 _TRUTH = {"true": 1, "false": 0}

@@ -14,7 +14,7 @@ from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
 from headstart.models.heads import Head
-from headstart.tasks.examples import Examples, Reading, TaskKind, flatten
+from headstart.tasks.examples import Examples, Reading, TaskKind, flatten, is_missing
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     TEXT_COLUMNS,
@@ -24,7 +24,6 @@ from headstart.tasks.kinds.kind import (
     Unusable,
     choose,
     choose_pair,
-    is_missing,
     numbered,
     pooled,
     read_text,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
-from headstart.tasks.examples import Choices, Examples, Reading, TaskKind
+from headstart.tasks.examples import Choices, Examples, Reading, TaskKind, is_missing
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     OPTION_COLUMNS,
@@ -26,7 +26,6 @@ from headstart.tasks.kinds.kind import (
     Scored,
     Unusable,
     choose,
-    is_missing,
     pooled,
     read_text,
     softmax,

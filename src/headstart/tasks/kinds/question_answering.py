@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
-from headstart.tasks.examples import Answer, Examples, TaskKind
+from headstart.tasks.examples import Answer, Examples, TaskKind, is_missing
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     OPTION_COLUMNS,
@@ -27,7 +27,6 @@ from headstart.tasks.kinds.kind import (
     Scored,
     Unusable,
     choose,
-    is_missing,
     read_text,
     softmax,
 )

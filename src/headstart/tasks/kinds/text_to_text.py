@@ -15,7 +15,7 @@ import numpy as np
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
 from headstart.generation.text import opened
-from headstart.tasks.examples import Examples, Reading, TaskKind, WordSequence, flatten
+from headstart.tasks.examples import Examples, Reading, TaskKind, WordSequence, flatten, is_missing
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.generative import Answered, Lesson, Writing
 from headstart.tasks.kinds.kind import (
@@ -25,7 +25,6 @@ from headstart.tasks.kinds.kind import (
     Scored,
     Unusable,
     choose,
-    is_missing,
     read_text,
 )
 from headstart.tasks.kinds.packing import EncodedWindow

@@ -11,12 +11,14 @@ numbers, never logits, so that millions of examples fit into memory.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from headstart.errors import HeadstartError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 RESAMPLES = 1000
 CHUNK = 2**22  # weights held at once
@@ -153,7 +155,7 @@ def compare_measurements(first: Measurement, second: Measurement) -> Comparison:
 
 def from_sums(
     metric: str,
-    rows: np.ndarray | csr_array,
+    rows: "np.ndarray | csr_array",
     value: Callable[[np.ndarray], np.ndarray],
     counts: np.ndarray | None = None,
 ) -> Measurement:

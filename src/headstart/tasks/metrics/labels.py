@@ -5,12 +5,14 @@ A label is a string; where a text may have several labels, a list of strings.
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from headstart.tasks.metrics.bootstrap import Measurement, divided, from_sums, mean, ratio
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Labels = str | Sequence[str]
 Average = Literal["micro", "macro", "weighted"]
@@ -104,8 +106,10 @@ def brier(distances: Sequence[float] | np.ndarray) -> Measurement:
     return mean("Brier", distances)
 
 
-def _counts(truth: Sequence[Labels], predicted: Sequence[Labels]) -> tuple[int, csr_array]:
+def _counts(truth: Sequence[Labels], predicted: Sequence[Labels]) -> "tuple[int, csr_array]":
     """The number of labels L, and for each text which are right, true and called: `[N, 3 L]`."""
+    from scipy.sparse import csr_array  # slow to load, and the studio's server needs none
+
     pairs = [(_set(t), _set(p)) for t, p in zip(truth, predicted, strict=True)]
     known = sorted(set().union(*(t | p for t, p in pairs)))
     column = {label: index for index, label in enumerate(known)}
