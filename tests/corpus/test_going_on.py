@@ -1,6 +1,7 @@
 """A corpus that goes on from an earlier one: what a fresh build of the same gives, and nothing read twice."""
 
 import random
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,43 @@ def test_what_cannot_go_on_is_refused(tmp_path: Path, raw: Path) -> None:
     remove(first / "measured")
     refused("measured documents .* are gone", [])
     refused("not a finished corpus", [], earlier=raw)
+
+
+def test_a_file_that_could_not_be_read_and_now_can(tmp_path: Path, raw: Path) -> None:
+    broken = raw / "z.zip"
+    broken.write_bytes(b"no archive")
+    build([raw], tmp_path / "first", recipe(), workers=0)
+    with zipfile.ZipFile(broken, "w") as archive:
+        archive.writestr("in.txt", prose(7))
+    build([raw], tmp_path / "fresh", recipe(), workers=0)
+    build([raw], tmp_path / "on", recipe(), workers=0, go_on_from=tmp_path / "first")
+    assert contents(tmp_path / "on") == contents(tmp_path / "fresh")
+    assert "z.zip" not in (tmp_path / "on" / "skipped.jsonl").read_text()
+    broken.write_bytes(b"no archive")
+    with pytest.raises(HeadstartError, match=r"has read raw/z\.zip, which by now cannot be read"):
+        build([raw], tmp_path / "later", recipe(), workers=0, go_on_from=tmp_path / "on")
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_damaged_file_of_measured_documents_is_not_taken_over(
+    tmp_path: Path, raw: Path, read: list[str], damage: str
+) -> None:
+    build([raw], tmp_path / "first", recipe(), workers=0)
+    (file,) = (tmp_path / "first" / "measured").glob("*.parquet")
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    else:  # whole, but of other input than its note says
+        build([raw / "c.txt"], tmp_path / "other", recipe(), workers=0)
+        (other,) = (tmp_path / "other" / "measured").glob("*.parquet")
+        file.write_bytes(other.read_bytes())
+    with pytest.raises(HeadstartError, match="lacks what was read of"):
+        build([], tmp_path / "on", recipe(), workers=0, go_on_from=tmp_path / "first")
+    write_jsonl(raw / "e.jsonl", [{"text": prose(9)}])
+    build([raw], tmp_path / "fresh", recipe(), workers=0)
+    read.clear()
+    build([raw], tmp_path / "on", recipe(), workers=0, go_on_from=tmp_path / "first")
+    assert contents(tmp_path / "on") == contents(tmp_path / "fresh")
+    assert len(read) == 7
 
 
 def test_measured_files_are_not_copied(tmp_path: Path, raw: Path) -> None:

@@ -8,7 +8,6 @@ digest and part, and was read by the same settings, is taken over and not read a
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -145,15 +144,20 @@ def write_note(file: Path, made_from: str, parts: list[ReadPart]) -> None:
     write_json(note_of(file), Note(fingerprint=made_from, parts=parts))
 
 
-def finished(file: Path, expected: str) -> list[ReadPart] | None:
-    """What was read into a task's file, if it is whole and was made from the same input and settings."""
+def whole(file: Path) -> Note | None:
+    """The note of a task's file, if both are whole and belong together."""
     try:
         metadata = pq.read_metadata(file).metadata or {}
         note = read_json(note_of(file), Note)
     except (OSError, pa.ArrowInvalid, HeadstartError):
         return None
-    made_from = metadata.get(b"fingerprint", b"").decode()
-    return note["parts"] if made_from == note["fingerprint"] == expected else None
+    return note if metadata.get(b"fingerprint", b"").decode() == note["fingerprint"] else None
+
+
+def finished(file: Path, expected: str) -> list[ReadPart] | None:
+    """What was read into a task's file, if it is whole and was made from the same input and settings."""
+    note = whole(file)
+    return note["parts"] if note is not None and note["fingerprint"] == expected else None
 
 
 def take_over_file(task: Task, file: Path, expected: str) -> bool:
@@ -230,7 +234,7 @@ class Earlier:
             )
         known = read_json(self._folder / INPUTS, Inputs)
         self._sources = [Source(**cast(JSONObject, one)) for one in known["sources"]]
-        self.passed_over = [Skip(*one) for one in known["passed_over"]]
+        self._passed_over = [Skip(*one) for one in known["passed_over"]]
         before, now = known["first_pass"], first_pass(recipe)
         differs = [name for name in now if before.get(name) != now[name]]
         if differs:
@@ -239,12 +243,21 @@ class Earlier:
                 "decided when a file is read; give the same, or build from the raw files"
             )
 
-    def joined(self, listed: Sequence[Source]) -> list[Source]:
-        """Its sources and those listed, which may have changed since.
+    def joined(
+        self, listed: Sequence[Source], passed_over: Sequence[Skip]
+    ) -> tuple[list[Source], list[Skip]]:
+        """Its sources and those listed, which may have changed since; and the files passed over by either.
 
         Raises:
-            HeadstartError: one file has two names, or two files have one.
+            HeadstartError: one file has two names, or two files have one; or one that it has read can be
+                read no more.
         """
+        for skip in passed_over:
+            if any(_is_of(one.label, skip.source) for one in self._sources):
+                raise HeadstartError(
+                    f"{self._corpus} has read {skip.source}, which by now {skip.reason}; give it whole, or "
+                    "leave it out to keep what was read"
+                )
         by_label = {one.label: one for one in self._sources}
         labels = {one.address: one.label for one in self._sources}
         for source in listed:
@@ -257,15 +270,20 @@ class Earlier:
                     f"{self._corpus}; give it by another folder or name, or build from the raw files"
                 )
             by_label[source.label] = source
-        return sorted(by_label.values(), key=lambda source: source.label)
+        still = [
+            skip for skip in self._passed_over if not any(_is_of(one.label, skip.source) for one in listed)
+        ]
+        sources = sorted(by_label.values(), key=lambda source: source.label)
+        return sources, sorted({*still, *passed_over})
 
     def known(self, tasks: Sequence[Task]) -> list[Task]:
         """The tasks, with where it keeps what they would read."""
         places: dict[Key, Kept] = {}
         for path in sorted(self._folder.glob("*.parquet")):
-            with suppress(HeadstartError):  # a damaged note: its sources are read again
-                for place, one in enumerate(read_json(note_of(path), Note)["parts"]):
-                    places[_key(one)] = Kept(str(path.resolve()), place)
+            if (note := whole(path)) is None:  # damaged: its sources are read again
+                continue
+            for place, one in enumerate(note["parts"]):
+                places[_key(one)] = Kept(str(path.resolve()), place)
         return [replace(task, kept=tuple(places.get(_key(one)) for one in unread(task))) for task in tasks]
 
     def check_nothing_is_read(self, tasks: Sequence[Task]) -> None:
@@ -276,6 +294,11 @@ class Earlier:
                     raise HeadstartError(
                         f"{self._folder} lacks what was read of {source.label}; give the raw files, too"
                     )
+
+
+def _is_of(label: str, file: str) -> bool:
+    """Whether a source is a file, or a member of it."""
+    return label == file or label.startswith(f"{file}/")
 
 
 def _difference(name: str, before: JSONObject, now: JSONObject) -> str:

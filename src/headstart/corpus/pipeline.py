@@ -182,11 +182,11 @@ def _plan(
         sources, passed_over = find_sources(inputs, leave_out=out)
         return sources, sorted(passed_over), plan_tasks(sources)
     listed, passed_over = find_sources(inputs, leave_out=out) if inputs else ([], [])
-    sources = earlier.joined(listed)
+    sources, passed_over = earlier.joined(listed, passed_over)
     tasks = earlier.known(plan_tasks(sources))
     if not inputs:
         earlier.check_nothing_is_read(tasks)
-    return sources, sorted({*earlier.passed_over, *passed_over}), tasks
+    return sources, passed_over, tasks
 
 
 def _keep_measured(out: Path) -> None:
