@@ -11,6 +11,7 @@ import orjson
 import pytest
 from quickstart_job import make_raw, quickstart
 
+from headstart.quickstart.budget import Plan
 from headstart.quickstart.finetune_budget import FinetunePlan
 
 
@@ -78,6 +79,22 @@ def test_model_folders_load(finished: Path) -> None:
     folder = str(finished / "decoder" / "model")
     write = transformers.pipeline("text-generation", model=folder, tokenizer=folder)
     assert write("She was", max_new_tokens=4)[0]["generated_text"].startswith("She was")
+
+
+def test_the_model_that_is_kept_is_the_one_that_was_scored(raw: Path, finished: Path) -> None:
+    import headstart as hs
+
+    rows = [orjson.loads(line) for line in (raw / "labels" / "spam.test.jsonl").read_bytes().splitlines()]
+    said = hs.load(finished / "tasks" / "spam").predict([row["text"] for row in rows])
+    right = sum(answer["label"] == row["label"] for answer, row in zip(said, rows, strict=True))
+    static = Plan.load(finished / "plan.yaml", []).keeps_static
+    kept = "static-start" if static else "fine-tuned"
+    wanted = [
+        point["score"]
+        for point in report_of(finished)["head_start"]
+        if (point["task"], point["system"], point["seed"], point["labels"]) == ("spam", kept, 0, 150)
+    ]
+    assert wanted == [right / len(rows)]
 
 
 def test_a_second_call_only_writes_the_report_again(raw: Path, finished: Path) -> None:

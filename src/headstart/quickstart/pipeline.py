@@ -18,20 +18,20 @@ from headstart.quickstart.budget import Plan, make_plan
 from headstart.quickstart.collect import collect
 from headstart.quickstart.finetune_budget import FinetunePlan, make_finetune_plan
 from headstart.quickstart.funnel import count_funnel
-from headstart.quickstart.points import keep_model, measure_points
+from headstart.quickstart.points import measure_points
 from headstart.quickstart.report import write
 from headstart.recipe import Recipe
 from headstart.sample_data import sample_data
 from headstart.tasks.data.dataset import find_tasks
 from headstart.tasks.examples import TaskData
 from headstart.tasks.finetuning.head_start_points import POINTS
+from headstart.tasks.finetuning.learning_curve import SystemName
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import ShardRecipe, encode_corpus
 from headstart.tokenizer.train import TokenizerRecipe
 from headstart.tokenizer.train import train as train_tokenizer
 from headstart.training.loop import pretrain
 from headstart.training.machine import describe_machine
-from headstart.training.run_folder import static_start
 from headstart.workers import available_cores
 
 SETTINGS, STAGES, MACHINE = "quickstart.yaml", "stages.json", "machine.json"
@@ -129,10 +129,10 @@ def _run(recipe: QuickstartRecipe, out: Path) -> Path:
             print(f"headstart: {warning}", file=sys.stderr)
         with clock.stage("finetune", f"5/6  fine-tune: {', '.join(task.name for task in tasks)}"):
             precision = plan.encoder.precision
-            measure_points(recipe.labels, tasks, fits, encoder, precision, out / POINTS, recipe.seed)
-            kept = static_start(encoder) if plan.keeps_static else encoder
-            for task in tasks:
-                keep_model(task, fits, kept, precision, out / "tasks" / task.name)
+            kept: SystemName = "static-start" if plan.keeps_static else "fine-tuned"
+            measure_points(
+                recipe.labels, tasks, fits, encoder, precision, out / POINTS, out / "tasks", kept, recipe.seed
+            )
     with stage("6/6  report"):
         write(collect(out), out)
     return out / "report.html"

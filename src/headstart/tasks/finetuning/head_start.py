@@ -60,6 +60,10 @@ class Asked:
     """By step: states of the run that are fine-tuned beside its finished model."""
     fits: Path | None = None
     """A folder for the course of every fit."""
+    kept: Mapping[str, Path] = field(default_factory=dict)
+    """By task: a model folder to write of the fit with all labels and the first seed."""
+    kept_system: SystemName = "fine-tuned"
+    """Whose fit that is."""
 
 
 Way = tuple[SystemName, int | None]
@@ -146,9 +150,11 @@ def _fit_ways(
         model = asked.model if step is None else asked.states[step]
         name = "-".join(str(part) for part in (task, labels or "all", seed, system, step) if part is not None)
         course = None if asked.fits is None else asked.fits / name
+        whole = labels is None and seed == asked.seeds[0] and (system, step) == (asked.kept_system, None)
         point = run_point(
-            model, _TASKS[task], labels, system, seed, recipe, asked.precision, course=course
-        ) | {"asked": labels}
+            model, _TASKS[task], labels, system, seed, recipe, asked.precision, course=course,
+            keep=asked.kept.get(task) if whole else None,
+        ) | {"asked": labels}  # fmt: skip
         found.append(cast(HeadStartPoint, point if step is None else point | {"step": step}))
     return found
 

@@ -50,6 +50,7 @@ def run_point(
     dtype: str = "float32",
     threads: int = 1,
     course: Path | None = None,
+    keep: Path | None = None,
 ) -> dict[str, Any]:
     """Fit one system to a sample of the training data and score it on the whole test data.
 
@@ -65,6 +66,8 @@ def run_point(
         recipe: of fine-tuning.
         dtype: what the model computes in, "float32" or "bfloat16".
         course: a folder for the course of the fit, where a network learns; see `FitRecord`.
+        keep: a model folder to write of the network, with what the score was measured on; one that is there
+            stays.
 
     Returns:
         task, metric, labels, system, seed, score, interval, n, seconds (of fitting and answering),
@@ -87,6 +90,13 @@ def run_point(
         main = score(task.kind, task.test.targets, predicted)[0]
         if record is not None and isinstance(fitted, Predictor):
             record.end(fitted.training.steps, main.value, seconds)
+    if keep is not None and isinstance(fitted, Predictor) and not (keep / "config.json").exists():
+        fitted.save(
+            keep,
+            f"# {task.name}\n\n{task.kind} with the labels {', '.join(fitted.labels)}, fine-tuned by "
+            f"headstart on {len(train):,} examples. {main.metric}: {main.value:.3f} on {main.n:,} of the "
+            "test part.",
+        )
     return {
         "task": task.name,
         "metric": main.metric,
