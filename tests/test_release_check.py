@@ -38,6 +38,18 @@ def test_another_version_is_a_fault(tool, tmp_path, monkeypatch) -> None:
     assert len(tool.faults) == 2
 
 
+def test_a_wheel_that_was_tried_nowhere_is_a_fault(tool, tmp_path, monkeypatch, capsys) -> None:
+    wheel = tmp_path / "headstart.whl"
+    wheel.touch()
+    words = ["--wheel", wheel, "--out", tmp_path, "--python", "python-of-nobody", "--draft"]
+    monkeypatch.setattr(tool.sys, "argv", ["release-check", *map(str, words)])
+    monkeypatch.setattr(tool, "check_wheel", lambda wheel, version: None)
+    with pytest.raises(SystemExit) as ended:
+        tool.main()
+    assert ended.value.code == 1
+    assert "tried in no environment" in capsys.readouterr().out
+
+
 def test_every_extra_is_tried(tool) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(tool.IMPORTS) == set(extras) - {"dev"}
