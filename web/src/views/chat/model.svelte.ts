@@ -33,12 +33,14 @@ export class Conversation {
   private stopping: AbortController | null = null
 
   async open(at: string): Promise<void> {
-    this.stop()
+    this.drop()
     Object.assign(this, { at, model: null, turns: [], ways: [], rendered: null, trouble: null })
     try {
-      this.model = await get<ChatModel>('chat/model', { at })
+      const model = await get<ChatModel>('chat/model', { at })
+      if (this.at !== at) return // another one was chosen meanwhile
+      this.model = model
     } catch (error) {
-      this.trouble = (error as Error).message
+      if (this.at === at) this.trouble = (error as Error).message
     }
     if (kept) this.recall()
   }
@@ -77,21 +79,29 @@ export class Conversation {
     this.render()
   }
 
+  /** End the writing; what there is of the answer stays. */
   stop(): void {
     this.stopping?.abort()
   }
 
-  back(): void {
+  /** End the writing, and forget that answer. */
+  private drop(): void {
     this.stop()
+    Object.assign(this, { stopping: null, writing: false, opening: false })
+  }
+
+  back(): void {
+    this.drop()
     const place = this.turns.findLastIndex((one) => one.role === 'user')
     if (place < 0) return
     this.turns = this.turns.slice(0, place)
     this.ways = this.ways.slice(0, place)
+    this.rendered = null
     this.render()
   }
 
   clear(): void {
-    this.stop()
+    this.drop()
     Object.assign(this, { turns: [], ways: [], rendered: null })
   }
 
@@ -141,10 +151,11 @@ export class Conversation {
     let said: Said = { role: 'assistant', content: prefix.join(''), tokens: given, finish: null, calls: [], asked }
     this.turns = [...before, said]
     Object.assign(this, { writing: true, opening: true, trouble: null })
-    this.stopping = new AbortController()
+    const mine = (this.stopping = new AbortController())
     let shown = 0
     try {
-      for await (const piece of lines<Written>('chat/stream', asked, this.stopping.signal)) {
+      for await (const piece of lines<Written>('chat/stream', asked, mine.signal)) {
+        if (this.stopping !== mine) return
         this.opening = false
         said = { ...said, content: said.content + piece.content, tokens: piece.text ? [...said.tokens, piece] : said.tokens, finish: piece.finish ?? said.finish, calls: [...said.calls, ...(piece.calls ?? [])] }
         if (performance.now() - shown > 100 || piece.finish) {
@@ -154,7 +165,8 @@ export class Conversation {
       }
       remember({ method: 'POST', path: 'chat/answer', body: asked })
     } catch (error) {
-      if (this.stopping.signal.aborted) said = { ...said, finish: 'stopped' }
+      if (this.stopping !== mine) return
+      if (mine.signal.aborted) said = { ...said, finish: 'stopped' }
       else this.trouble = (error as Error).message
     }
     this.turns = said.tokens.length || said.calls.length ? [...before, said] : before
@@ -164,12 +176,14 @@ export class Conversation {
 
   /** What the model has read, and would read for its next answer. */
   private async render(): Promise<void> {
-    if (!this.turns.length || !this.model) return
+    const turns = this.turns
+    if (!turns.length || !this.model) return
     try {
-      const asked = this.asking(this.turns.filter((one, place) => one.role === 'user' || place < this.turns.length - 1), [])
-      this.rendered = await post<Rendered>('chat/rendered', { at: asked.at, messages: asked.messages, text: asked.text })
+      const asked = this.asking(turns.filter((one, place) => one.role === 'user' || place < turns.length - 1), [])
+      const rendered = await post<Rendered>('chat/rendered', { at: asked.at, messages: asked.messages, text: asked.text })
+      if (this.turns === turns) this.rendered = rendered
     } catch (error) {
-      if (!(error instanceof Refusal && error.kind === 'kept')) this.trouble = (error as Error).message
+      if (this.turns === turns && !(error instanceof Refusal && error.kind === 'kept')) this.trouble = (error as Error).message
     }
   }
 

@@ -1,4 +1,5 @@
 /** The state of the Duel view: the scoreboard, one example, and what every model says of a gap with context hidden. */
+import { Asking } from '../../api/asking.svelte'
 import { get, postFrame, Refusal } from '../../api/client'
 import type { AnsweredExample, DuelBoard, DuelExamples } from '../../api/schema'
 
@@ -11,7 +12,7 @@ const MOST = 60
 
 let turn = Date.now()
 
-export class DuelModel {
+export class DuelModel extends Asking {
   at = $state('')
   board = $state.raw<DuelBoard | null>(null)
   task = $state<Task>('gaps')
@@ -22,8 +23,6 @@ export class DuelModel {
   left = $state(0)
   right = $state(0)
   said = $state.raw<Record<string, Said>>({})
-  busy = $state(false)
-  trouble = $state<string | null>(null)
   gapTrouble = $state<string | null>(null)
 
   readonly names = $derived(this.board?.duel.models.map((one) => one.name) ?? [])
@@ -45,31 +44,27 @@ export class DuelModel {
   )
 
   async open(at: string, task: Task): Promise<void> {
-    Object.assign(this, { at, task, board: null, examples: [], own: null, said: {}, number: 0 })
+    this.overtake()
+    Object.assign(this, { at, task, board: null, examples: [], own: null, said: {}, number: 0, trouble: null })
     await this.refresh()
-    await this.take(task)
+    if (this.at === at && this.board) await this.take(task)
   }
 
   async refresh(): Promise<void> {
-    try {
-      this.board = await get<DuelBoard>('duel', { at: this.at })
+    await this.following('board', async (newest) => {
+      this.board = newest(await get<DuelBoard>('duel', { at: this.at }))
       this.trouble = null
-    } catch (error) {
-      this.trouble = (error as Error).message
-    }
+    })
   }
 
   async take(task: Task): Promise<void> {
-    this.task = task
-    this.number = 0
-    this.own = null
-    try {
-      this.examples = (await get<DuelExamples>('duel/examples', { at: this.at, task })).examples
+    turn += 1 // what the models say of the gap before
+    Object.assign(this, { task, number: 0, own: null, said: {} })
+    await this.following('examples', async (newest) => {
+      this.examples = newest(await get<DuelExamples>('duel/examples', { at: this.at, task })).examples
       if (this.filter !== 'all' && !this.chosen.length) this.filter = 'all'
       this.uncover()
-    } catch (error) {
-      this.trouble = (error as Error).message
-    }
+    })
   }
 
   turnTo(number: number): void {
@@ -95,8 +90,10 @@ export class DuelModel {
       return
     }
     try {
+      const mine = ++turn
       const first = Object.values(this.board?.at ?? {})[0]
       const all = (await postFrame<GapText>('duel/text', { at: first, text: before + word + after, start: before.length, view: '', turn: 0 })).fields
+      if (mine !== turn) return
       if (all.ids.length > MOST) throw new Error(`this text has ${all.ids.length} tokens, and at most ${MOST} are read here; shorten it`)
       this.own = { ids: all.ids, texts: all.texts, place: all.place, own: true }
       this.uncover()
@@ -120,7 +117,7 @@ export class DuelModel {
       }
       if (mine === turn) this.said = said
     } catch (error) {
-      if (!(error instanceof Refusal && error.status === 409)) this.gapTrouble = (error as Error).message
+      if (mine === turn && !(error instanceof Refusal && error.status === 409)) this.gapTrouble = (error as Error).message
     } finally {
       if (mine === turn) this.busy = false
     }

@@ -1,5 +1,6 @@
 /** The state of the Generation view: one model at one time of training, a prompt, a tree of tries, what was computed. */
-import { get, getFrame, postFrame, Refusal } from '../../api/client'
+import { Asking, type Newest } from '../../api/asking.svelte'
+import { get, getFrame, postFrame } from '../../api/client'
 import type { Account, ModelFacts, State } from '../../api/types'
 import { sample, type Drawn, type Rules } from '../../arithmetic/sampler'
 
@@ -19,7 +20,7 @@ export interface Try { key: number; parent: number; id: number; depth: number; s
 const VIEW = `generation-${Math.random().toString(36).slice(2)}`
 let turn = 0
 
-export class Generation {
+export class Generation extends Asking {
   at = $state('')
   account = $state<Account | null>(null)
   index = $state(0)
@@ -38,8 +39,6 @@ export class Generation {
   ghost = $state.raw<Float64Array | null>(null)
   against = $state('')
   losses = $state.raw<Map<number, number>>(new Map())
-  busy = $state(false)
-  trouble = $state<string | null>(null)
   private queue = Promise.resolve()
   private cache = new Map<string, Trace>()
   private vocabularies = new Map<string, ModelFacts>()
@@ -71,17 +70,18 @@ export class Generation {
 
   /** Open a folder; `step` is the state to begin with. */
   async open(at: string, step: number | null): Promise<void> {
-    await this.guarded(async () => {
+    this.overtake()
+    await this.asking('text', async (newest) => {
       this.at = at
-      this.account = await get<Account>('folder', { at })
+      this.account = newest(await get<Account>('folder', { at }))
       const states = this.account.states
       if (!states.length) throw new Error('this folder has no model yet: no checkpoint, no snapshot, nothing finished')
       const wanted = step === null ? states.length - 1 : states.findIndex((one) => one.step === step)
       this.index = wanted < 0 ? states.length - 1 : wanted
-      await this.fetchFacts()
+      await this.fetchFacts(newest)
       this.rules = { ...this.facts!.defaults }
-      this.losses = await this.fetchLosses(at)
-      await this.begin()
+      this.losses = newest(await this.fetchLosses(at))
+      await this.read(newest)
     })
   }
 
@@ -94,9 +94,9 @@ export class Generation {
     }
   }
 
-  private async fetchFacts(): Promise<void> {
+  private async fetchFacts(newest: Newest): Promise<void> {
     const at = this.state!.at
-    const { fields, tensors } = await getFrame<ModelFacts>('model', { at, seed: this.seed })
+    const { fields, tensors } = newest(await getFrame<ModelFacts>('model', { at, seed: this.seed }))
     this.facts = fields
     this.vocabularies.set(at, fields)
     this.uniforms = tensors.uniforms.data as Float64Array
@@ -104,33 +104,35 @@ export class Generation {
 
   async setSeed(seed: number): Promise<void> {
     this.seed = seed
-    await this.guarded(() => this.fetchFacts())
+    await this.asking('seed', (newest) => this.fetchFacts(newest))
   }
 
   /** Read the prompt anew: the tree begins again. */
   async begin(): Promise<void> {
-    await this.guarded(async () => {
-      const { fields } = await postFrame<{ ids: number[] }>('tokenize', { at: this.state!.at, text: this.prompt })
-      const answers = this.facts!.architecture === 'encoder-decoder'
-      this.source = answers ? fields.ids : null
-      this.promptIds = answers ? [this.facts!.start ?? 0] : fields.ids
-      this.tries = []
-      this.current = -1
-      this.ghost = null
-      await this.look()
-    })
+    await this.asking('text', (newest) => this.read(newest))
+  }
+
+  private async read(newest: Newest): Promise<void> {
+    const { fields } = newest(await postFrame<{ ids: number[] }>('tokenize', { at: this.state!.at, text: this.prompt }))
+    const answers = this.facts!.architecture === 'encoder-decoder'
+    this.source = answers ? fields.ids : null
+    this.promptIds = answers ? [this.facts!.start ?? 0] : fields.ids
+    this.tries = []
+    this.current = -1
+    this.ghost = null
+    await this.look()
   }
 
   async move(index: number): Promise<void> {
     this.ghost = this.drawn?.own ?? null
     this.index = index
-    await this.guarded(() => this.look())
+    await this.asking('look', () => this.look())
   }
 
   async go(key: number): Promise<void> {
     this.current = key
     this.ghost = null
-    await this.guarded(() => this.look())
+    await this.asking('look', () => this.look())
   }
 
   /** Go on with a token: along a try that is there, or along a new one. */
@@ -158,23 +160,24 @@ export class Generation {
 
   async compare(at: string): Promise<void> {
     this.against = at
-    await this.guarded(() => this.look())
+    await this.asking('look', () => this.look())
   }
 
   async setPenalty(value: number): Promise<void> {
     this.rules.repetition_penalty = value
-    await this.guarded(() => this.look())
+    await this.asking('look', () => this.look())
   }
 
   /** A beam search from here, drawn into the same tree; the best way is gone. */
   async beams(): Promise<void> {
-    await this.guarded(async () => {
-      const { fields } = await postFrame<{ nodes: { parent: number; depth: number; id: number; kept: boolean; logprob: number }[]; best: number }>(
+    const from = this.current
+    await this.asking('text', async (newest) => {
+      const { fields } = newest(await postFrame<{ nodes: { parent: number; depth: number; id: number; kept: boolean; logprob: number }[]; best: number }>(
         'beams', { at: this.state!.at, ids: this.ids, source: this.source, beams: 4, tokens: 8 },
-      )
+      ))
       const keys: number[] = []
       for (const node of fields.nodes) {
-        const parent = node.parent < 0 ? this.current : keys[node.parent]
+        const parent = node.parent < 0 ? from : keys[node.parent]
         const there = this.tries.find((one) => one.parent === parent && one.id === node.id)
         if (there) keys.push(there.key)
         else {
@@ -183,7 +186,7 @@ export class Generation {
           keys.push(one.key)
         }
       }
-      if (fields.best >= 0) this.current = keys[fields.best]
+      if (fields.best >= 0 && this.current === from) this.current = keys[fields.best]
       await this.look()
     })
   }
@@ -232,17 +235,5 @@ export class Generation {
     if (this.cache.size > 200) this.cache.clear()
     this.cache.set(key, made)
     return made
-  }
-
-  private async guarded(work: () => Promise<void>): Promise<void> {
-    this.busy = true
-    this.trouble = null
-    try {
-      await work()
-    } catch (error) {
-      if (!(error instanceof Refusal && error.status === 409)) this.trouble = (error as Error).message
-    } finally {
-      this.busy = false
-    }
   }
 }

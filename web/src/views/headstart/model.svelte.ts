@@ -1,4 +1,5 @@
 /** The state of the Head start view: the points of a folder, and the race that is being run. */
+import { Asking } from '../../api/asking.svelte'
 import { get, post } from '../../api/client'
 import type { Course, HeadStart, Labelled, Point, Race as RaceAnswer } from '../../api/schema'
 import type { Job } from '../../api/types'
@@ -26,11 +27,10 @@ const deviation = (values: number[]) => {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1))
 }
 
-export class HeadStartModel {
+export class HeadStartModel extends Asking {
   at = $state('')
   found = $state.raw<HeadStart | null>(null)
   task = $state('')
-  trouble = $state<string | null>(null)
 
   readonly tasks = $derived([...new Set(this.found?.points.map((point) => point.task))].sort())
   readonly points = $derived((this.found?.points ?? []).filter((point) => point.task === this.task))
@@ -41,20 +41,17 @@ export class HeadStartModel {
   readonly growing = $derived(!!this.found && this.found.fits !== null && this.found.points.length < this.found.fits)
 
   async open(at: string, task = ''): Promise<void> {
-    this.at = at
-    this.found = null
+    this.overtake()
+    Object.assign(this, { at, task, found: null, trouble: null })
     await this.refresh()
-    this.task = this.tasks.includes(task) ? task : (this.tasks[0] ?? '')
   }
 
   async refresh(): Promise<void> {
-    try {
-      this.found = await get<HeadStart>('head-start', { at: this.at })
+    await this.following('points', async (newest) => {
+      this.found = newest(await get<HeadStart>('head-start', { at: this.at }))
       this.trouble = null
-      if (!this.task && this.tasks.length) this.task = this.tasks[0]
-    } catch (error) {
-      this.trouble = (error as Error).message
-    }
+      if (!this.tasks.includes(this.task)) this.task = this.tasks[0] ?? ''
+    })
   }
 
   private cell(x: number, points: Point[]): Cell {
@@ -108,7 +105,7 @@ export class Race {
   readonly running = $derived(!!this.job?.running)
 
   async choices(): Promise<void> {
-    this.data = await get<Labelled[]>('labelled').catch(() => [])
+    this.data = await get<Labelled[]>('labelled').catch((error: Error) => ((this.trouble = error.message), []))
   }
 
   async start(model: string, data: string, labels: number, seed: number, systems: string[], counted: boolean): Promise<void> {
@@ -132,10 +129,13 @@ export class Race {
     this.at = at
     try {
       const jobs = await get<Job[]>('jobs').catch(() => [] as Job[])
+      const { courses } = await get<RaceAnswer>('head-start/race', { at })
+      if (this.at !== at) return
       this.job = jobs.find((job) => job.out === at) ?? null
-      this.courses = (await get<RaceAnswer>('head-start/race', { at })).courses
-      if (this.job && !this.job.running && !this.courses.length) this.trouble = (await get<{ text: string }>(`jobs/${this.job.id}/log`)).text.trim().split('\n').at(-1) || 'the race ended without a fit'
+      this.courses = courses
+      if (this.job && !this.job.running && !courses.length) this.trouble = (await get<{ text: string }>(`jobs/${this.job.id}/log`)).text.trim().split('\n').at(-1) || 'the race ended without a fit'
     } catch (error) {
+      if (this.at !== at) return
       this.trouble = (error as Error).message
     }
     if (this.job?.running) this.timer = setTimeout(() => this.follow(at), document.hidden ? 4 * PERIOD : PERIOD)
@@ -146,6 +146,7 @@ export class Race {
   }
 
   close(): void {
+    this.at = ''
     if (this.timer) clearTimeout(this.timer)
   }
 }

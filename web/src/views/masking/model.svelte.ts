@@ -1,5 +1,6 @@
 /** The state of the Masking view: a text, the fate of each token, what the model says, what each token is worth. */
-import { get, getFrame, postFrame, Refusal } from '../../api/client'
+import { Asking, type Newest } from '../../api/asking.svelte'
+import { get, getFrame, postFrame } from '../../api/client'
 import type { Account, ModelFacts, State } from '../../api/types'
 
 export interface Hidden { ids: number[]; texts: string[]; ordinary: boolean[]; fates: number[]; strangers: number[]; stranger_texts: string[]; mask: string | null }
@@ -19,7 +20,7 @@ const SENTENCE = 'The old man opened the door of the house and looked at the rai
 const VIEW = `masking-${Math.random().toString(36).slice(2)}`
 let turn = 0
 
-export class Masking {
+export class Masking extends Asking {
   at = $state('')
   account = $state<Account | null>(null)
   index = $state(0)
@@ -35,8 +36,6 @@ export class Masking {
   filled = $state.raw<Filled | null>(null)
   /** `[S, N]` in bits, and each token's cost when it alone is hidden. */
   worth = $state.raw<{ values: Float64Array; alone: Float64Array } | null>(null)
-  busy = $state(false)
-  trouble = $state<string | null>(null)
 
   readonly states = $derived<State[]>(this.account?.states ?? [])
   readonly state = $derived<State | undefined>(this.states[this.index])
@@ -44,16 +43,17 @@ export class Masking {
   readonly ownRate = $derived(this.kept.objective.mask_rate ?? null)
 
   async open(at: string, step: number | null, text = ''): Promise<void> {
-    await this.guarded(async () => {
+    this.overtake()
+    await this.asking('gaps', async (newest) => {
       this.at = at
       this.hidden = this.filled = this.worth = null
-      this.account = await get<Account>('folder', { at })
+      this.account = newest(await get<Account>('folder', { at }))
       const states = this.account.states
       if (!states.length) throw new Error('this folder has no model yet: no checkpoint, no snapshot, nothing finished')
       const wanted = step === null ? states.length - 1 : states.findIndex((one) => one.step === step)
       this.index = wanted < 0 ? states.length - 1 : wanted
-      this.facts = (await getFrame<ModelFacts>('model', { at: this.state!.at })).fields
-      this.kept = await get<Sentences>('sentences', { at })
+      this.facts = newest(await getFrame<ModelFacts>('model', { at: this.state!.at })).fields
+      this.kept = newest(await get<Sentences>('sentences', { at }))
       this.wholeWords = this.kept.objective.whole_words ?? false
       this.sentence = 0
       this.text = text || this.kept.sentences[0] || SENTENCE
@@ -63,7 +63,8 @@ export class Masking {
       } catch {
         this.losses = new Map() // a model folder has no metrics
       }
-      await this.choose()
+      newest(null)
+      await this.choose(newest)
     })
   }
 
@@ -78,16 +79,16 @@ export class Masking {
 
   /** Let the collator choose anew. */
   async draw(): Promise<void> {
-    await this.guarded(() => this.choose())
+    await this.asking('gaps', (newest) => this.choose(newest))
   }
 
-  private async choose(): Promise<void> {
+  private async choose(newest: Newest): Promise<void> {
     const { fates, mean_span } = this.kept.objective
     const asked = { at: this.state!.at, text: this.text, rate: this.rate, whole_words: this.wholeWords, shares: fates ?? [0.8, 0.1, 0.1], mean_span: mean_span ?? 3, seed: this.seed, view: `${VIEW} hide`, turn: ++turn }
     const before = this.hidden?.ids.join()
-    this.hidden = (await postFrame<Hidden>('hide', asked)).fields
+    this.hidden = newest(await postFrame<Hidden>('hide', asked)).fields
     if (before !== this.hidden.ids.join() || this.spans) this.worth = null
-    await this.look()
+    await this.look(newest)
   }
 
   /** The next fate of a token: in view, hidden, random, kept, in view; of spans only in view and hidden. */
@@ -99,43 +100,38 @@ export class Masking {
     if (next < 0 && !others) return // the last gap stays
     this.hidden.fates[place] = next
     if (this.spans) this.worth = null
-    await this.guarded(() => this.look())
+    await this.asking('gaps', (newest) => this.look(newest))
   }
 
   async move(index: number): Promise<void> {
     this.index = index
     this.worth = null
-    await this.guarded(() => this.look())
+    await this.asking('gaps', (newest) => this.look(newest))
   }
 
-  private async look(): Promise<void> {
+  private async look(newest: Newest): Promise<void> {
     const { ids, fates, strangers } = this.hidden!
-    const { fields, tensors } = await postFrame<Omit<Filled, 'guesses' | 'probabilities' | 'attention' | 'shape'>>('fill', { at: this.state!.at, ids, fates, strangers, view: `${VIEW} fill`, turn: ++turn })
+    const { fields, tensors } = newest(await postFrame<Omit<Filled, 'guesses' | 'probabilities' | 'attention' | 'shape'>>('fill', { at: this.state!.at, ids, fates, strangers, view: `${VIEW} fill`, turn: ++turn }))
     this.filled = {
       ...fields, guesses: tensors.guesses.data as Int32Array, probabilities: tensors.probabilities.data as Float32Array,
       attention: tensors.attention.data as Uint8Array, shape: tensors.attention.shape,
     }
   }
 
+  /** Whose worth is measured: a state, a text, and of spans its gaps. */
+  private get measured(): string {
+    return [this.state?.at, ...(this.hidden?.ids ?? []), ...(this.spans ? (this.hidden?.fates ?? []) : [])].join()
+  }
+
   /** Take every token away in turn. */
   async measure(): Promise<void> {
-    await this.guarded(async () => {
+    await this.asking('worth', async (newest) => {
       const { ids, fates } = this.hidden!
-      const { tensors } = await postFrame('influence', { at: this.state!.at, ids, fates, view: `${VIEW} influence`, turn: ++turn })
+      const asked = this.measured
+      const { tensors } = newest(await postFrame('influence', { at: this.state!.at, ids, fates, view: `${VIEW} influence`, turn: ++turn }))
+      if (this.measured !== asked) return // another text, gap or state is looked at by now
       const inBits = (data: ArrayLike<number>) => Float64Array.from(data, (nats) => nats / Math.LN2)
       this.worth = { values: inBits(tensors.influence.data), alone: inBits(tensors.alone.data) }
     })
-  }
-
-  private async guarded(work: () => Promise<void>): Promise<void> {
-    this.busy = true
-    this.trouble = null
-    try {
-      await work()
-    } catch (error) {
-      if (!(error instanceof Refusal && error.status === 409)) this.trouble = (error as Error).message
-    } finally {
-      this.busy = false
-    }
   }
 }

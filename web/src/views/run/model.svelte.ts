@@ -1,5 +1,7 @@
 /** The state of the run view: the history, what comes live, the captured step that is shown. */
+import { Asking } from '../../api/asking.svelte'
 import { eventsOf, get, getFrame, post } from '../../api/client'
+import type { Frame } from '../../api/frame'
 import type { Account, RunEvent } from '../../api/types'
 import { extended } from '../../arithmetic/history'
 
@@ -34,7 +36,7 @@ interface History {
 const AXES = ['step', 'tokens', 'words', 'core_seconds'] as const
 const VALUES = ['learning_rate', 'gradient_norm', 'tokens_per_second', 'mfu'] as const
 
-export class Run {
+export class Run extends Asking {
   at = $state('')
   account = $state<Account | null>(null)
   points = $state.raw<Point[]>([])
@@ -45,7 +47,6 @@ export class Run {
   samples = $state<Sample[]>([])
   capture = $state.raw<Capture | null>(null)
   row = $state(0)
-  trouble = $state<string | null>(null)
   /** Of the connection: what the page knows of the run's life. */
   connected = $state(false)
   now = $state(Date.now() / 1000)
@@ -67,25 +68,26 @@ export class Run {
   async open(at: string): Promise<void> {
     this.close()
     this.at = at
-    this.trouble = null
     this.capture = null
-    try {
-      this.account = await get<Account>('folder', { at })
-      const { points, fields } = await load(at)
+    await this.asking('history', async (newest) => {
+      this.account = newest(await get<Account>('folder', { at }))
+      const { points, fields } = newest(await load(at))
       Object.assign(this, { points, evaluations: fields.evaluations, marks: fields.marks, last: fields.last })
-      await this.refreshKept()
+      newest(await this.refreshKept())
       this.follow(fields.after)
-    } catch (error) {
-      this.trouble = (error as Error).message
-    }
+    })
   }
 
   async compare(at: string): Promise<void> {
-    this.other = at ? { at, points: (await load(at)).points } : null
+    await this.asking('other', async (newest) => {
+      this.other = at ? { at, points: newest(await load(at)).points } : null
+    })
   }
 
   private async refreshKept(): Promise<void> {
-    const kept = await get<{ captures: number[]; samples: Sample[] }>('kept', { at: this.at })
+    const at = this.at
+    const kept = await get<{ captures: number[]; samples: Sample[] }>('kept', { at })
+    if (this.at !== at) return
     const followed = !this.capture || this.capture.step === this.captures.at(-1)
     this.captures = kept.captures
     this.samples = kept.samples
@@ -95,7 +97,10 @@ export class Run {
 
   async show(step: number, row = 0): Promise<void> {
     this.row = row
-    const { fields, tensors } = await getFrame<Omit<Capture, 'norms' | 'attention'>>('capture', { at: this.at, step, row })
+    await this.following('capture', async (newest) => this.draw(newest(await getFrame<Omit<Capture, 'norms' | 'attention'>>('capture', { at: this.at, step, row }))))
+  }
+
+  private draw({ fields, tensors }: Frame<Omit<Capture, 'norms' | 'attention'>>): void {
     const norms: Capture['norms'] = {}
     const attention: Capture['attention'] = {}
     for (const [name, tensor] of Object.entries(tensors)) {
@@ -152,6 +157,7 @@ export class Run {
   }
 
   close(): void {
+    this.overtake()
     this.source?.close()
     if (this.clock) clearInterval(this.clock)
     this.source = this.clock = null

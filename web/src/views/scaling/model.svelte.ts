@@ -16,6 +16,7 @@ export class ScalingModel {
   sweep = $state.raw<Sweep | null>(null)
   trouble = $state('')
   sweepTrouble = $state('')
+  private sweepAt = ''
   exponent = $state(Number(address.values.c ?? 21))
   use = $state(Number(address.values.use ?? UNUSED))
   name = $state(address.values.law ?? '')
@@ -88,11 +89,14 @@ export class ScalingModel {
   }
 
   async openSweep(at: string): Promise<void> {
-    this.sweepTrouble = ''
+    this.sweepAt = at
     try {
-      this.sweep = at ? await get<Sweep>('sweep', { at }) : null
+      const found = at ? await get<Sweep>('sweep', { at }) : null
+      if (this.sweepAt !== at) return // another one was chosen meanwhile
+      this.sweep = found
+      this.sweepTrouble = ''
     } catch (error) {
-      this.sweepTrouble = (error as Error).message
+      if (this.sweepAt === at) this.sweepTrouble = (error as Error).message
     }
   }
 

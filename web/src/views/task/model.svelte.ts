@@ -1,5 +1,7 @@
 /** The state of the Task view: a task model, labelled data, its answers, some of them chosen, one of them open. */
-import { get, getFrame, post, postFrame, Refusal } from '../../api/client'
+import { Asking, type Newest } from '../../api/asking.svelte'
+import { get, getFrame, post, postFrame } from '../../api/client'
+import { kept } from '../../api/kept'
 import type { Account, ModelFacts } from '../../api/types'
 import type { Corrections, CorrectedFile, TaskData } from '../../api/schema'
 
@@ -24,7 +26,7 @@ export interface Influence { words: [number, number, number][]; names: string[];
 export type Part = 'all' | 'test' | 'train'
 export type Order = 'worst' | 'unsure' | 'file'
 
-export class TaskModel {
+export class TaskModel extends Asking {
   at = $state('')
   data = $state('')
   part = $state<Part>('all')
@@ -45,37 +47,36 @@ export class TaskModel {
   one = $state.raw<One | null>(null)
   influence = $state.raw<Influence | null>(null)
   exported = $state.raw<CorrectedFile | null>(null)
-  busy = $state(false)
-  trouble = $state<string | null>(null)
 
   private get asked() {
     return { at: this.at, data: this.data, part: this.part, limit: this.limit }
   }
 
   async open(at: string, data: string, part: Part | null, limit: number): Promise<void> {
-    await this.guarded(async () => {
+    this.overtake()
+    await this.asking('answers', async (newest) => {
       Object.assign(this, { at, answers: null, labelled: null, corrections: null, limit, data: '' })
-      const [account, labelled] = await Promise.all([get<Account>('folder', { at }), get<TaskData>('task/data', { at })])
+      const [account, labelled] = newest(await Promise.all([get<Account>('folder', { at }), get<TaskData>('task/data', { at })]))
       Object.assign(this, { account, labelled })
       const file = labelled.files.find((one) => one.at === data) ?? labelled.files[0]
       if (!file) return
       this.data = file.at
       this.part = part ?? (file.own && labelled.tested ? 'test' : 'all')
-      this.facts = (await getFrame<ModelFacts>('model', { at })).fields
-      await this.load()
+      this.facts = newest(await getFrame<ModelFacts>('model', { at })).fields
+      await this.load(newest)
     })
   }
 
   async take(data: string, part: Part): Promise<void> {
+    this.overtake()
     Object.assign(this, { data, part })
-    await this.guarded(() => this.load())
+    await this.asking('answers', (newest) => this.load(newest))
   }
 
-  private async load(): Promise<void> {
-    Object.assign(this, { answers: null, cell: null, slice: null, found: null, word: '', place: null, one: null, influence: null, exported: null })
-    const { fields } = await postFrame<Answers>('task/answers', this.asked)
-    this.answers = fields
-    this.corrections = await get<Corrections>('corrections', { data: this.data }).catch(() => null)
+  private async load(newest: Newest): Promise<void> {
+    Object.assign(this, { answers: null, corrections: null, cell: null, slice: null, found: null, word: '', place: null, one: null, influence: null, exported: null })
+    this.answers = newest(await postFrame<Answers>('task/answers', this.asked)).fields
+    if (!kept) this.corrections = newest(await get<Corrections>('corrections', { data: this.data }))
   }
 
   /** The places of the examples that are chosen, in the order asked for. */
@@ -102,28 +103,24 @@ export class TaskModel {
     const both = this.cell && this.slice
     if (!this.answers || (!this.word.trim() && !both)) return
     const places = this.cell || this.slice ? this.local(this.answers) : null
-    await this.guarded(async () => {
-      this.found = (await postFrame<{ places: number[]; score: Score | null }>('task/selected', { ...this.asked, places, word: this.word.trim() })).fields
+    await this.asking('selected', async (newest) => {
+      this.found = newest(await postFrame<{ places: number[]; score: Score | null }>('task/selected', { ...this.asked, places, word: this.word.trim() })).fields
     })
   }
 
   async look(place: number | null): Promise<void> {
-    Object.assign(this, { place, influence: null })
-    if (place === null) {
-      this.one = null
-      return
-    }
-    await this.guarded(async () => {
-      const { fields } = await postFrame<One>('task/example', { ...this.asked, place })
-      if (this.place === place) this.one = fields
+    Object.assign(this, { place, one: null, influence: null })
+    await this.asking('example', async (newest) => {
+      if (place === null) return
+      this.one = newest(await postFrame<One>('task/example', { ...this.asked, place })).fields
     })
   }
 
   async measure(): Promise<void> {
     const place = this.place
     if (place === null) return
-    await this.guarded(async () => {
-      const { fields, tensors } = await postFrame<Omit<Influence, 'values'>>('task/influence', { ...this.asked, place })
+    await this.asking('influence', async (newest) => {
+      const { fields, tensors } = newest(await postFrame<Omit<Influence, 'values'>>('task/influence', { ...this.asked, place }))
       if (this.place === place) this.influence = { ...fields, values: tensors.influence.data as Float32Array }
     })
   }
@@ -131,33 +128,21 @@ export class TaskModel {
   async correct(value: unknown): Promise<void> {
     const place = this.place
     if (place === null) return
-    await this.guarded(async () => {
-      this.corrections = await post<Corrections>('corrections', { ...this.asked, place, value })
+    await this.asking('corrections', async (newest) => {
+      this.corrections = newest(await post<Corrections>('corrections', { ...this.asked, place, value }))
       this.exported = null
     })
   }
 
   async takeBack(line: number): Promise<void> {
-    await this.guarded(async () => {
-      this.corrections = await post<Corrections>('corrections/take-back', { data: this.data, line })
+    await this.asking('corrections', async (newest) => {
+      this.corrections = newest(await post<Corrections>('corrections/take-back', { data: this.data, line }))
     })
   }
 
   async export(out: string): Promise<void> {
-    await this.guarded(async () => {
-      this.exported = await post<CorrectedFile>('corrections/export', { at: this.at, data: this.data, out })
+    await this.asking('export', async (newest) => {
+      this.exported = newest(await post<CorrectedFile>('corrections/export', { at: this.at, data: this.data, out }))
     })
-  }
-
-  private async guarded(work: () => Promise<void>): Promise<void> {
-    this.busy = true
-    this.trouble = null
-    try {
-      await work()
-    } catch (error) {
-      if (!(error instanceof Refusal && error.status === 409)) this.trouble = (error as Error).message
-    } finally {
-      this.busy = false
-    }
   }
 }

@@ -1,8 +1,9 @@
 /** The state of the Tokenizer view: a text, one or two tokenizers, a corpus, the vocabulary. */
-import { get, post, Refusal } from '../../api/client'
+import { Asking } from '../../api/asking.svelte'
+import { get, post } from '../../api/client'
 import type { Compared, CutAnswer, Vocabulary } from '../../api/schema'
 
-export class TokenizerModel {
+export class TokenizerModel extends Asking {
   ats = $state<string[]>([])
   text = $state('')
   cuts = $state.raw<(CutAnswer | null)[]>([])
@@ -12,48 +13,32 @@ export class TokenizerModel {
   search = $state('')
   order = $state('id')
   page = $state(0)
-  busy = $state(false)
-  trouble = $state<string | null>(null)
-  private turn = 0
 
-  /** Cut the text by every tokenizer; the newest call alone is shown. */
+  /** Cut the text by every tokenizer. */
   async cut(): Promise<void> {
-    const turn = ++this.turn
-    await this.guarded(async () => {
-      const cuts = await Promise.all(this.ats.map((at) => post<CutAnswer>('tokenizer/cut', { at, text: this.text })))
-      if (turn === this.turn) this.cuts = cuts
+    await this.asking('cut', async (newest) => {
+      this.cuts = newest(await Promise.all(this.ats.map((at) => post<CutAnswer>('tokenizer/cut', { at, text: this.text }))))
     })
   }
 
   async choose(ats: string[]): Promise<void> {
     const first = ats[0] !== this.ats[0]
+    this.overtake()
     Object.assign(this, { ats, cuts: [], compared: null })
     await this.cut()
-    if (first) await this.look(0)
+    if (first && this.cuts.length) await this.look(0)
   }
 
   async compare(): Promise<void> {
-    await this.guarded(async () => {
-      this.compared = await post<Compared[]>('tokenizer/compare', { tokenizers: this.ats, corpus: this.corpus, megabytes: 2 })
+    await this.asking('compare', async (newest) => {
+      this.compared = newest(await post<Compared[]>('tokenizer/compare', { tokenizers: this.ats, corpus: this.corpus, megabytes: 2 }))
     })
   }
 
   async look(page: number): Promise<void> {
     this.page = page
-    await this.guarded(async () => {
-      this.vocabulary = await get<Vocabulary>('tokenizer/vocabulary', { at: this.ats[0], search: this.search, order: this.order, page })
+    await this.asking('vocabulary', async (newest) => {
+      this.vocabulary = newest(await get<Vocabulary>('tokenizer/vocabulary', { at: this.ats[0], search: this.search, order: this.order, page }))
     })
-  }
-
-  private async guarded(work: () => Promise<void>): Promise<void> {
-    this.busy = true
-    this.trouble = null
-    try {
-      await work()
-    } catch (error) {
-      if (!(error instanceof Refusal && error.status === 409)) this.trouble = (error as Error).message
-    } finally {
-      this.busy = false
-    }
   }
 }
