@@ -5,6 +5,8 @@ import { kept } from './api/kept'
 class Address {
   view = $state('home')
   values = $state<Record<string, string>>({})
+  /** How often an address was gone to: a view begins anew with each, and not where it writes its own state. */
+  gone = $state(0)
 
   constructor() {
     if (kept && !location.hash) history.replaceState(null, '', kept.hash)
@@ -16,6 +18,7 @@ class Address {
     const [view, query = ''] = location.hash.slice(1).split('?')
     this.view = view || 'home'
     this.values = Object.fromEntries(new URLSearchParams(query))
+    this.gone = untrack(() => this.gone) + 1
   }
 
   /** Write values into the address without a step of history; an empty one goes. */
@@ -30,7 +33,9 @@ class Address {
   }
 
   go(view: string, values: Record<string, string> = {}): void {
-    location.hash = link(view, values).slice(1)
+    const hash = link(view, values)
+    if (location.hash === hash) this.read()
+    else location.hash = hash
   }
 }
 

@@ -64,7 +64,7 @@ export const VIEWS: View[] = [
     takes: (folder) => folder.kind === 'task' || (folder.kind === 'model' && folder.answers), load: () => import('./views/task/View.svelte'),
   },
   {
-    path: 'chat', title: 'Chat', key: 'a', group: 'use', about: 'a conversation token by token, and other ways from any of them',
+    path: 'chat', title: 'Chat', key: 'o', group: 'use', about: 'a conversation token by token, and other ways from any of them',
     takes: (folder) => folder.family !== null && folder.architecture !== 'encoder' && ['run', 'model', 'task'].includes(folder.kind), load: () => import('./views/chat/View.svelte'),
   },
   {

@@ -2,6 +2,12 @@ import { at, isRun, match, SUMMARY, textOf, type Chapter } from './chapter'
 
 const run = (state: Record<string, string> = {}) => at('run', state, isRun('decoder'))
 
+/** The pre-trainings among the jobs, once Home has asked for these. */
+const jobs = (page: Element): string | null => {
+  if (!page.querySelector('.jobs[data-known]')) return null
+  return Array.from(page.querySelectorAll('.jobs .name'), (one) => one.textContent!.trim()).filter((one) => one.startsWith('pretrain')).join(', ') || 'none'
+}
+
 export const training: Chapter = {
   id: 'training',
   title: 'One step of training',
@@ -42,15 +48,18 @@ export const training: Chapter = {
     {
       view: 'home', opens: () => ({}), light: '.jobs',
       act: 'Start a training of your own: choose “a pre-training of a decoder”, 600 steps, and open it as soon as it is live.', keys: 'Tab through the form, Enter on Start',
-      read: textOf('main'),
-      see: match(/(pretrain → \S+)/, (job) => `${job} is a job of yours. It goes on when the studio is closed.`),
+      read: jobs,
+      see: (now, first) => {
+        const job = now.split(', ').find((one) => one !== 'none' && !first.split(', ').includes(one))
+        return job ? `${job} is a job of yours. It goes on when the studio is closed.` : null
+      },
       means: 'It writes into your own folder. The sample stays as it is.',
     },
     {
       view: 'run', opens: (folders) => { const live = folders.find((folder) => folder.kind === 'run' && folder.live); return live ? { at: live.at } : null }, light: '[data-steering]',
       act: 'While it runs: move the slider of the learning rate, press Set, and watch the curve.', keys: 'Tab to the slider, ← →, Tab to Set, Enter',
-      read: textOf('main'),
-      see: match(/(scale learning rate is asked for|scale_learning_rate)/, () => 'The run was asked to take another rate at its next step. The mark on the curve stays there for good.'),
+      read: textOf('[data-steering]'),
+      see: match(/(scale learning rate is asked for)/, () => 'The run was asked to take another rate at its next step. The mark on the curve stays there for good.'),
       means: 'Too large, and the loss jumps. Too small, and it creeps. Between lies about a factor of three.',
     },
   ],
