@@ -262,19 +262,19 @@ $(REVIEWS)/tokens-%/manifest.json: $(REVIEWS)/corpus/manifest.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)"; exit 1; }
 	$(PYTHON) -m venv $* || { rm -rf $*; echo "$(NO_VENV)"; exit 1; }
 
-$(VENV)/.installed: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
+$(VENV)/.installed: pyproject.toml constraints.txt constraints-cuda.txt hashes.txt | $(BIN)/python
 	tools/install $(VENV)
 	@touch $@
 
-$(VENV)/.installed-studio: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
+$(VENV)/.installed-studio: pyproject.toml constraints.txt constraints-cuda.txt hashes.txt | $(BIN)/python
 	tools/install $(VENV) studio
 	@touch $@
 
-$(VENV)/.installed-docs: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
+$(VENV)/.installed-docs: pyproject.toml constraints.txt constraints-cuda.txt hashes.txt | $(BIN)/python
 	tools/install $(VENV) docs
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt hashes.txt | $(BIN)/python
+$(VENV)/.installed-dev: pyproject.toml constraints.txt constraints-cuda.txt hashes.txt | $(BIN)/python
 	tools/install $(VENV) dev
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-studio
 

@@ -30,7 +30,11 @@ def plain(name: str) -> str:
 
 
 def pinned() -> dict[str, str]:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    lines = [
+        line
+        for name in ("constraints.txt", "constraints-cuda.txt")
+        for line in (ROOT / name).read_text().splitlines()
+    ]
     return {plain(name): version for name, _, version in (line.partition("==") for line in lines) if version}
 
 
