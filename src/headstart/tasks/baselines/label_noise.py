@@ -8,6 +8,7 @@ first 1,500 characters of each). When 5 % of the labels of 1,000 mails are excha
 """
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from headstart.tasks.baselines.word_counts import tfidf_features
 from headstart.tasks.counted_words import TFIDF_C, as_text
@@ -56,7 +57,8 @@ def _out_of_sample(examples: Examples, seed: int) -> tuple[np.ndarray, np.ndarra
             continue
         vectorizer = tfidf_features()
         features = vectorizer.fit_transform([texts[i] for i in learned])
-        model = LogisticRegression(C=TFIDF_C, max_iter=200).fit(features, labels[learned])
+        with threadpool_limits(1, "blas"):  # as for counted words: threads would wait for each other
+            model = LogisticRegression(C=TFIDF_C, max_iter=200).fit(features, labels[learned])
         found = model.predict_proba(vectorizer.transform([texts[i] for i in asked]))
         place = {label: number for number, label in enumerate(model.classes_)}
         for row, i in zip(found, asked, strict=True):

@@ -21,6 +21,7 @@ from scipy.sparse import csr_array, diags_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedStratifiedKFold
+from threadpoolctl import threadpool_limits
 
 from headstart.tasks.kinds.packing import EncodedWindow
 
@@ -89,10 +90,11 @@ def weigh_evidence(
     means = (means - means.mean(0)) / (means.std(0) + 1e-6)
     _, sizes = np.unique(labels, return_counts=True)
     entropy = float(-(sizes / len(labels) * np.log(sizes / len(labels))).sum())
-    return Evidence(
-        1 - held_out_loss(means, labels, VECTOR_STRENGTHS, seed) / entropy,
-        1 - held_out_loss(weighted(counts), labels, COUNT_STRENGTHS, seed) / entropy,
-    )
+    with threadpool_limits(1, "blas"):  # as for counted words: threads would wait for each other
+        return Evidence(
+            1 - held_out_loss(means, labels, VECTOR_STRENGTHS, seed) / entropy,
+            1 - held_out_loss(weighted(counts), labels, COUNT_STRENGTHS, seed) / entropy,
+        )
 
 
 def token_counts(windows: Sequence[EncodedWindow], owners: Sequence[int]) -> tuple[csr_array, np.ndarray]:
