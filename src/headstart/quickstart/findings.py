@@ -159,9 +159,9 @@ def _behind_static(task: str, pairs: Sequence[tuple[int, ShownScore, ShownScore]
     if not behind:
         return []
     labels, tuned, static = max(behind, key=lambda one: one[2].mean - one[1].mean)
-    counts = listed([f"{one[0]:,}" for one in behind])
+    counts = _counts([one[0] for one in behind])
     return [
-        f"On {task} the static start alone, without a step of training, does as well with {counts} labels "
+        f"On {task} the static start alone, without a step of training, does as well with {counts} "
         f"({static} against {tuned} with {labels:,})."
     ]
 
@@ -240,19 +240,19 @@ def _linear(task: str, pairs: Sequence[tuple[int, ShownScore, ShownScore]], kind
     if not pairs:
         return []
     name = f"Logistic regression on {_linear_features(kind)}, without any network,"
-    labels, tuned, linear = max(pairs, key=lambda pair: pair[2].mean - pair[1].mean)
-    ahead = [pair[0] for pair in pairs if pair[2].mean > pair[1].mean]
+    ahead = [pair for pair in pairs if pair[2].mean > pair[1].mean]
     if not ahead:
+        labels, tuned, linear = max(pairs, key=lambda pair: pair[2].mean - pair[1].mean)
         return [f"{name} comes closest on {task} with {labels_of(labels)}: {linear} against {tuned}."]
-    where = f"with {listed([f'{count:,}' for count in ahead])} labels"
-    if len(ahead) == len(pairs) > 1:
-        where = "at every number of labels"
-    most = "up to " if len(ahead) > 1 else ""
-    doubt = f", within {_doubt(linear)}" if _even(linear, tuned) else ""
-    return [
-        f"{name} beats the pre-trained encoder on {task} {where} by {most}{linear.mean - tuned.mean:.1f} "
-        f"points ({linear} against {tuned} with {labels:,}{doubt})."
-    ]
+    beaten = [pair for pair in ahead if not _even(pair[2], pair[1])]
+    labels, tuned, linear = max(beaten or ahead, key=lambda pair: pair[2].mean - pair[1].mean)
+    counts = [pair[0] for pair in beaten or ahead]
+    where = f"with {_counts(counts)}" if len(counts) < max(len(pairs), 2) else "at every number of labels"
+    figures = f"{linear} against {tuned} with {labels:,}"
+    if not beaten:
+        return [f"{name} does as well on {task} {where} ({figures}, within {_doubt(linear)})."]
+    by = f"by {'up to ' if len(counts) > 1 else ''}{linear.mean - tuned.mean:.1f} points"
+    return [f"{name} beats the pre-trained encoder on {task} {where} {by} ({figures})."]
 
 
 def labels_of(count: int) -> str:

@@ -60,7 +60,8 @@ def _sampling(best: Headline, task: TaskFacts) -> str:
     """How the headline's numbers were obtained, and what they do not cover."""
     metric = task.get("metric") or "score"
     seeds = _seeds([best.tuned, best.scratch])
-    text = f"{str(metric).capitalize()}, mean ± sample standard deviation over {seeds}"
+    single = len(best.tuned.values) == len(best.scratch.values) == 1
+    text = f"{str(metric).capitalize()}, {'' if single else 'mean ± sample standard deviation over '}{seeds}"
     tests = best.tuned.test_examples
     if not tests:
         return text + "."
