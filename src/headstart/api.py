@@ -1,4 +1,4 @@
-"""What `import headstart as hs` offers: load a model, use it, fine-tune it."""
+"""The functions of `import headstart as hs`: load a model, use it, fine-tune it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -35,24 +35,24 @@ from headstart.training.restore import load_any
 
 
 class Model:
-    """A language model, which generates or fills gaps, or a task model, which predicts."""
+    """A language model, which generates text or fills gaps, or a task model, which predicts."""
 
     def __init__(self, loaded: LoadedModel, predictor: Predictor | None = None) -> None:
         """
         Args:
-            predictor: of a task model, where it is there already; it knows what fine-tuning has changed.
+            predictor: the predictor of a task model, if it exists already; it knows what fine-tuning changed.
         """
         self.loaded = loaded
         if predictor is None and task_of(loaded):
             predictor = Predictor.of(loaded)
         self.predictor = predictor
         self.score: Score | None = None
-        """Of a model just fine-tuned: its main figure on the test data."""
+        """The main score on the test data, if the model was just fine-tuned."""
         self.rounded_from: Path | None = None
-        """Of a model whose weights are kept in less than float32: the folder that has them whole."""
+        """The folder with the weights in full precision, if the model holds them in less than float32."""
         self.notes: list[str] = []
-        """Of a model just fine-tuned: what was found in the data; of one that was read: what of its folder is
-        not obeyed."""
+        """Sentences for the user: what fine-tuning found in the data, or which settings of the folder are not
+        obeyed."""
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.loaded.model.parameters())
@@ -65,11 +65,15 @@ class Model:
     def generate(self, prompt: Sequence[str], **settings: Any) -> list[str]: ...
 
     def generate(self, prompt: str | Sequence[str], **settings: Any) -> str | list[str]:
-        """Continue `prompt`, or in an encoder-decoder answer it; a list of texts for a list.
+        """Generate the continuation of a prompt; an encoder-decoder generates the answer to it.
 
         Args:
-            settings: of `GenerationConfig`, such as `temperature=0.8, max_new_tokens=60`; what is not given
-                comes from the model's folder.
+            prompt: a text, or a list of texts, which gives a list of texts.
+            settings: fields of `GenerationConfig`, such as `temperature=0.8, max_new_tokens=60`. The model's
+                folder gives the other fields.
+
+        Raises:
+            HeadstartError: the model cannot generate, or a setting is unknown.
         """
         config = GenerationConfig.of(self.loaded, **settings)
         if isinstance(prompt, str):
@@ -77,18 +81,18 @@ class Model:
         return [one.text for one in generate(self.loaded, prompt, config, self._decoder)]
 
     def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
-        """The text that `generate` gives, as it is written."""
+        """Yield the text of `generate` piece by piece, as the model generates it."""
         return stream(self.loaded, prompt, GenerationConfig.of(self.loaded, **settings), self._decoder)
 
     def chat(self, messages: str | Sequence[Mapping[str, str]], **settings: Any) -> str:
-        """The assistant's answer to a conversation, as the model's chat template writes it.
+        """Generate the assistant's answer to a conversation, in the format of the model's chat template.
 
         Args:
             messages: a text, or `{"role": "system" | "user" | "assistant", "content": ...}` for each turn.
-            settings: see `generate`.
+            settings: see `generate`; the temperature is 0 unless you set it.
 
         Raises:
-            HeadstartError: the model has no chat template, or does not write.
+            HeadstartError: the model has no chat template, or cannot generate.
         """
         said = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
         prompt = chat_ids(self.loaded.tokenizer, said, add_generation_prompt=True)
@@ -97,27 +101,41 @@ class Model:
 
     @cached_property
     def _decoder(self) -> CPUDecoder | None:
-        """The model as compiled code reads it, laid out once; None where there is none."""
+        """The compiled decoder of the model, made once; None if the model has none."""
         return make_decoder(self.loaded.model)
 
     def fill_mask(self, text: str, count: int = 5) -> list[Answers]:
-        """For each mask in `text`, in order, the likeliest tokens with their probabilities."""
+        """Return the most likely tokens, with their probabilities, for each mask in `text`, in order.
+
+        Args:
+            text: a text with at least one mask token of the model, such as `<mask>`.
+            count: tokens for each mask.
+
+        Raises:
+            HeadstartError: the text has no mask, or the model cannot fill one.
+        """
         return fill_mask(self.loaded, text, count)
 
     def predict(self, inputs: Input | Sequence[Input]) -> AnswerRow | list[AnswerRow]:
-        """The answer for one input, or a list of answers for a list.
+        """Return the answer to one input, or a list of answers to a list of inputs.
 
-        A classifier takes texts, or tuples of two, and gives `label`, `probability` and `probabilities`; for
-        several labels `labels` and `probabilities`; for a number `score`. A tagger takes texts, or lists of
-        words, and gives `words`, `tags`, `probabilities` (of those tags) and `entities` with their
-        characters. A question comes with its context, `{"question": ..., "context": ...}`, and gives
-        `answer`, `probability`, `start` and `end`. Multiple choice takes
-        `{"question": ..., "options": [...]}`. A model that writes takes texts, or `{"messages": [...]}`, and
-        gives `text`. An embedding model gives the `embedding` of a text and the
-        `similarity` of a tuple of two. A list of strings is a list of texts.
+        Inputs and answers by task:
+
+        - classification: a text, or a tuple of two texts; `label`, `probability`, `probabilities`
+        - multi-label: the same inputs; `labels`, `probabilities`
+        - regression: the same inputs; `score`
+        - tagging: a text, or a list of words; `words`, `tags`, `probabilities` (of these tags), and `entities`
+          with their characters
+        - question-answering: `{"question": ..., "context": ...}`; `answer`, `probability`, `start`, `end`
+        - multiple-choice: `{"question": ..., "options": [...]}`; `choice`, `answer`, `probability`,
+          `probabilities`
+        - text-to-text, chat: a text, or `{"messages": [...]}`; `text`
+        - embedding: a text; `embedding`. A tuple of two texts; `similarity`
+
+        A list of strings is a list of texts.
 
         Raises:
-            HeadstartError: a language model, which has no labels, or an input that the task cannot read.
+            HeadstartError: the model is a language model, which has no labels, or the task cannot read an input.
         """
         predictor = self._task_model()
         if not isinstance(inputs, list):
@@ -125,13 +143,15 @@ class Model:
         return predictor.answers(list(inputs))
 
     def embed(self, texts: Sequence[str], prompt: str | None = None) -> np.ndarray:
-        """A vector of length 1 for each text, `[texts, D]`: the mean of its tokens' states, of a decoder the
-        last one's; in a folder of sentence-transformers what the folder says. Any model has vectors; one
-        fine-tuned for the task "embedding" has better ones.
+        """Return a vector of length 1 for each text, `[texts, D]`.
+
+        The vector is the mean of the tokens' states; a decoder's is the state of the last token. A folder of
+        sentence-transformers defines its own pooling. Every model has vectors; a model that was fine-tuned for
+        the task "embedding" has better ones.
 
         Args:
-            prompt: the name of one of the folder's prompts, which is written before each text; None: the
-                folder's default, if it has one.
+            prompt: the name of one of the folder's prompts, which is put before each text; None: the
+                folder's default prompt, if it has one.
 
         Raises:
             HeadstartError: the folder has no prompt of that name.
@@ -151,14 +171,18 @@ class Model:
         return np.stack(predictor.predict(list(texts)))
 
     def evaluate(self, data: str | Path) -> list[Score]:
-        """The scores on a file of labelled examples, the main one first."""
+        """Return the scores on a file of labelled examples, the main score first.
+
+        Raises:
+            HeadstartError: the model is a language model, or the file does not fit its task.
+        """
         predictor = self._task_model()
         return evaluate_predictor(
             predictor, evaluation_examples(local_data(data), predictor.task, predictor.facts.reading)
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the model folder, as transformers reads it, with weights in float32."""
+        """Write a model folder that transformers reads, with weights in float32."""
         if self.rounded_from is not None:
             self._whole().save(folder)
         elif self.predictor is not None:
@@ -171,26 +195,28 @@ class Model:
             save_model(Path(folder), self.loaded, card)
 
     def save_adapter(self, folder: str | Path) -> None:
-        """Write what fine-tuning with `adapt="lora"` learned as PEFT's adapter folder, which `load` reads.
+        """Write the weights of `adapt="lora"` as an adapter folder of PEFT, which `load` reads.
 
         Raises:
-            HeadstartError: a model that was adapted in another way, or not read from a folder.
+            HeadstartError: the model was adapted in another way, or its base was not read from a folder.
         """
         predictor = self._whole()._task_model()
         predictor.save_adapter(Path(folder), task_card(predictor))
 
     def check(self) -> float | None:
-        """How far the outputs are from those that were kept when the model was fine-tuned, as a share of the
-        largest; None where its folder keeps none.
+        """Compare the outputs with those that fine-tuning saved in the model's folder.
+
+        Returns:
+            The largest difference, as a share of the largest output; None if the folder has no saved outputs.
 
         Raises:
-            HeadstartError: another tokenizer, or other weights, than those that were trained.
+            HeadstartError: the tokenizer or the weights differ from those that were trained.
         """
         folder = self.loaded.folder
         return None if folder is None else check(folder, self._task_model())
 
     def _whole(self) -> "Model":
-        """The model with all the bits of its weights, for what goes on from them."""
+        """The model with weights in full precision, for fine-tuning and saving."""
         if self.rounded_from is None:
             return self
         return Model(load_any(self.rounded_from, self.loaded.model.dtype))
@@ -200,19 +226,25 @@ class Model:
 
     @cached_property
     def _read_task_model(self) -> Predictor:
-        """The task model in the folder, once it has computed what it did when it was trained."""
-        predictor = Predictor.of(self.loaded)  # which says what a language model lacks
+        """The task model in the folder, after its outputs were compared with those of its training."""
+        predictor = Predictor.of(self.loaded)  # raises the error for a language model
         if self.loaded.folder is not None:
             check(self.loaded.folder, predictor)
         return predictor
 
 
 def load(folder: str | Path, precision: str = "float32") -> Model:
-    """Read a model folder, a run folder, or a checkpoint; of a run that has not finished its newest one.
+    """Read a model from a folder or a name.
 
     Args:
-        precision: what it computes in, "float32" or "bfloat16". Weights are then kept in it too; fine-tuning
-            and saving go on from the folder's own.
+        folder: a model folder, a run folder, a checkpoint, an adapter folder, a `.gguf` file, or the name of a
+            model that comes with headstart, such as "headstart-mini". If a run is unfinished, its newest
+            checkpoint is read.
+        precision: the dtype of weights and products, "float32" or "bfloat16". Fine-tuning and saving use the
+            weights of the folder in full precision.
+
+    Raises:
+        HeadstartError: the folder holds no model that headstart can read.
     """
     model = Model(load_any(Path(folder), dtype_named(precision)))
     if precision != "float32":
@@ -239,25 +271,31 @@ def finetune(
     validation: str | Path | None = None,
     **settings: Any,
 ) -> Model:
-    """Fine-tune a pre-trained model on labelled data; `model` itself stays as it is.
+    """Fine-tune a pre-trained model on labelled data. `model` itself does not change.
 
     Args:
         model: a loaded model, or its folder.
         data: CSV, TSV, JSONL, JSON (SQuAD's too), Parquet or CoNLL, or a folder with train and test files or
             with a folder of texts for every class.
         task: "classification", "multi-label", "regression", "tagging", "question-answering",
-            "multiple-choice", "text-to-text", "chat" or "embedding"; None to tell it from the columns;
-            embedding is never guessed.
-        test: data to score on; None: the file beside `data`, or a part of it that is set apart.
-        labels: learn from that many examples only.
-        columns: role to column, such as `{"question": "q", "context": "passage"}`; None to guess by names.
-        adapt: which weights learn: "full", "frozen", "mix", "top-K" or "lora"; see `FinetuneRecipe.adapt`.
+            "multiple-choice", "text-to-text", "chat" or "embedding". None: headstart infers the task from the
+            columns; it never infers "embedding".
+        test: data to score on; None: the test file beside `data`, or a part of `data` that is set apart.
+        labels: the number of examples to learn from; None: all.
+        seed: chooses these examples, the parts and the order of training.
+        text_column: the column of the text; None: headstart finds it by its name.
+        label_column: the column of the label; None: headstart finds it by its name.
+        columns: role to column, such as `{"question": "q", "context": "passage"}`; None: found by their names.
+        adapt: which weights are trained: "full", "frozen", "mix", "top-K" or "lora"; see `FinetuneRecipe.adapt`.
         validation: data to choose the best weights by; None: a part of `data`, if it is large.
-        settings: of `FinetuneRecipe`, such as `epochs=5`; with `search={"learning_rate": [1e-3, 3e-3]}` the
-            best ones are chosen first.
+        settings: fields of `FinetuneRecipe`, such as `epochs=5`. `search={"learning_rate": [1e-3, 3e-3]}`
+            tries these values first and takes the best.
 
     Returns:
         The task model, with the test score in `.score`.
+
+    Raises:
+        HeadstartError: the model, the data and the settings do not fit each other.
     """
     source = model._whole() if isinstance(model, Model) else load(model)
     recipe = FinetuneRecipe.checked({"adapt": adapt} | settings)
@@ -289,13 +327,16 @@ def compare(
     columns: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Compared:
-    """Fine-tune a model in several ways of adapting it, and measure each: score, weights that learn, seconds.
+    """Fine-tune a model in several ways, and measure the score, trained weights and seconds of each.
 
     Args:
-        ways: values of `adapt`, see `finetune`, whose other arguments these are.
+        ways: values of `adapt`. The other arguments are those of `finetune`.
 
     Returns:
         `.ways` with the figures, `.text()` and `.markdown()` for reading, `.predictors` by way.
+
+    Raises:
+        HeadstartError: the model, the data and the settings do not fit each other.
     """
     source = model._whole() if isinstance(model, Model) else load(model)
     found = read_finetuning_data(
@@ -317,22 +358,22 @@ def distill(
     replace: bool = False,
     **settings: Any,
 ) -> Model:
-    """Train a small model beside a teacher, or read a static one out of it; a stopped run goes on.
+    """Train a small model with a teacher, or derive a static model from the teacher. A stopped run resumes.
 
     Args:
         teacher: a model folder.
         data: a tokens or corpus folder, or files of text; None: `way="static"` needs none.
         out: the run folder.
         recipe: a YAML file of settings.
-        replace: delete what the run folder holds.
-        settings: of the way that `way` names, such as `steps=2000, model={"layers": 4}`; see
+        replace: delete the content of the run folder first.
+        settings: fields of the recipe that `way` names, such as `steps=2000, model={"layers": 4}`; see
             `docs/distillation.md`.
 
     Returns:
         The small model.
 
     Raises:
-        HeadstartError: settings, text or a teacher that do not fit each other.
+        HeadstartError: the settings, the text and the teacher do not fit each other.
     """
     made = distillation(
         Path(teacher),
@@ -346,5 +387,5 @@ def distill(
 
 
 def _written(value: Any) -> str:
-    """A setting as the command line takes it."""
+    """A setting in the form of the command line."""
     return str(value) if isinstance(value, str | Path) else orjson.dumps(value, default=str).decode()
