@@ -82,17 +82,17 @@ class Addresses(Recipe):
     domains: list[Path] = Field(default=[])
     """Hosts to remove, with all hosts below them."""
     addresses: list[Path] = Field(default=[])
-    """Whole addresses, without scheme, `www.` and a slash at the end."""
+    """Whole URLs, without scheme, `www.` and the last slash."""
     words: list[Path] = Field(default=[])
-    """Words between the signs of an address, of which one is enough."""
+    """Words between the punctuation of a URL; one is enough."""
     soft_words: list[Path] = Field(default=[])
-    """Words of which two are needed."""
+    """Words of which a URL needs two."""
     parts: list[Path] = Field(default=[])
-    """Letters anywhere in an address."""
+    """Letters anywhere in a URL."""
     same: Literal["earliest", "latest"] | None = None
-    """Which page of one URL is kept, by its date; None: all of them."""
+    """Which page of each URL is kept, by its date; None: all pages."""
     per_host: int | None = Field(default=None, ge=1)
-    """How many pages of one host are kept at most, drawn at random."""
+    """Largest number of pages of one host, drawn at random."""
 
     def lists(self) -> list[Path]:
         """The files of all block lists."""
@@ -100,7 +100,7 @@ class Addresses(Recipe):
 
 
 class LanguageRules(Recipe):
-    """What is different for the documents of one language."""
+    """Different thresholds for the documents of one language."""
 
     score: float | None = Field(default=None, ge=0, le=1)
     stop_words: str | None = None
@@ -117,17 +117,17 @@ class NearDuplicates(Recipe):
     """MinHash with locality-sensitive hashing: P(match) = 1 - (1 - s^rows)^bands at Jaccard similarity s."""
 
     enabled: bool = True
-    """Whether near duplicates are looked for."""
+    """Whether near duplicates are removed."""
     words: int = Field(default=5, ge=1, le=32)
     """Words of a shingle."""
     bands: int = Field(default=14, ge=1, le=256)
-    """Bands of hashes, of which two documents have to share one."""
+    """Bands of hashes; near duplicates share at least one band."""
     rows: int = Field(default=8, ge=1, le=64)
-    """Hashes in a band; more let only nearer copies match."""
+    """Hashes in a band; with more hashes, only closer copies match."""
     keep: Literal["longest", "newest"] = "longest"
-    """Which document of a group is kept; of equal ones the first."""
+    """Which document of a group is kept; among equals, the first."""
     check: float | None = Field(default=None, gt=0, le=1)
-    """Jaccard similarity, computed shingle by shingle, that a pair needs; None: sharing a band is enough."""
+    """Exact Jaccard similarity of shingles that a pair needs; None: a shared band is enough."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "words": "n_grams ngram ngram_size shingle_size",
@@ -148,21 +148,22 @@ class Mix(Recipe):
     """How much of each domain goes into the corpus. Without shares, everything once."""
 
     by: Literal["domain", "language"] = "domain"
-    """What the groups are."""
+    """What the groups of the mix are."""
     shares: dict[str, float] = Field(default={})
     """Weight of every group by its name; a group that is left out is dropped."""
     temperature: float | None = Field(default=None, ge=0, le=1)
-    """Shares in proportion to `bytes ** temperature`, as for languages: 1 as it comes, 0 all alike."""
+    """Shares in proportion to `bytes ** temperature`, as for languages: 1 keeps the proportions, 0 makes all
+    shares equal."""
     bytes: int | None = Field(default=None, gt=0)
     """The budget in bytes; give this or `tokens`."""
     tokens: float | None = Field(default=None, gt=0)
     """The budget, in bytes or in tokens; None: what the groups with a share hold."""
     bytes_per_token: float = Field(default=4.0, gt=0)
-    """What a token of your tokenizer holds; its report says it. 4 is common for English."""
+    """Bytes of a token of your tokenizer; its report says it. 4 is common for English."""
     max_repeats: float = Field(default=4.0, ge=1)
     """How often a document may occur: up to 4 times repeats are as good as new text (Muennighoff 2023)."""
     short: Literal["rebalance", "refuse"] = "rebalance"
-    """Where a group has less than its share: the others give more, or the run ends with a sentence."""
+    """If a group has less than its share: the other groups give more, or the run ends with a sentence."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "shares": "weights domain_weights sampling_weights",
@@ -192,34 +193,38 @@ class CorpusRecipe(Recipe):
     """Everything that decides which documents a corpus holds, and in which order."""
 
     seed: int = Field(default=0, ge=0)
-    """Of the final order and of all that is drawn."""
+    """Random seed of the final order and of all sampling."""
     stages: list[str] | None = None
-    """The stages that run, by name, beside `extract` and `mix`; None: all that the settings below ask for."""
+    """Names of the stages that run, beside `extract` and `mix`; None: all that the settings below ask for."""
     domains: dict[str, str] = Field(default={})
-    """Domains of web pages: a pattern of their host (`docs.*`), and the domain's name; the first wins."""
+    """Domains of web pages: a pattern of the host (`docs.*`) and the domain's name; the first match
+    counts."""
     fields: dict[str, str] = Field(default={})
-    """What rows call text, html, id, url, language, date and domain, where they have other names."""
+    """Names of the fields text, html, id, url, language, date and domain in your rows, if they differ."""
     extractor: str = "headstart"
-    """What finds the main text of an HTML page: see `extract.EXTRACTORS`; or a trained classifier's file."""
+    """The extractor of the main text of HTML pages: see `extract.EXTRACTORS`; or a trained classifier's
+    file."""
     markdown: bool = False
     """Whether the text of HTML pages is Markdown; headstart's own extractor writes it."""
     page_metadata: list[Wanted] = Field(default=[])
-    """What a page says of itself that is written into `metadata`."""
+    """Fields about the page that are written into `metadata`."""
     piece_characters: int = Field(default=20_000, ge=1_000)
-    """Longer texts of books and the like are cut into pieces of about so many characters."""
+    """Longer texts, such as books, are cut into pieces of about this many characters."""
     languages: Literal["auto", "any"] | list[str] = "auto"
-    """Languages that are kept; auto: the one with the most bytes; any: all of them."""
+    """Languages that are kept; auto: the language with the most bytes; any: all languages."""
     language_score: float = Field(default=0.65, ge=0, le=1)
-    """How sure the language has to be."""
+    """Smallest probability of a document's language."""
     language_model: Path | None = None
-    """A fastText model that tells languages, as GlotLID's or OpenLID's .bin; None: lid.176, which is here."""
+    """A fastText model of languages, such as GlotLID's or OpenLID's .bin; None: lid.176, which comes with
+    headstart."""
     segmenter: Segmenter = Field(default="auto", validate_default=True)
-    """What a word is in scripts without spaces: of ICU's dictionaries, or a sign; auto: ICU if installed."""
+    """What counts as a word in scripts without spaces: a word of ICU's dictionaries, or a character (signs);
+    auto: ICU if it is installed."""
     mojibake: bool = False
-    """Whether text that somebody decoded by the wrong charset (`cafÃ©`) is repaired, by ftfy."""
+    """Whether ftfy repairs text that was decoded with the wrong character set (`cafÃ©`)."""
     lines: Lines = Lines()
     extensions: list[Path] = Field(default=[])
-    """Python files with signals and filters of your own: see `extensions`."""
+    """Python files with your own signals and filters: see `extensions`."""
     quality_models: dict[str, Path] = Field(default={})
     """Folders of `headstart corpus train-quality`; each gives the signal of its name."""
     word_lists: dict[str, Path] = Field(default={})
@@ -228,34 +233,33 @@ class CorpusRecipe(Recipe):
     """Models of fastText or Hugging Face; each gives the signal of its name."""
     urls: Addresses = Addresses()
     personal_data: list[Kind] = Field(default=[])
-    """What is replaced by a placeholder."""
+    """Kinds of personal data that are replaced by a placeholder."""
     rules: dict[str, str | None] = RULES
     """Rules over signals that remove a document, by name."""
     page_rules: dict[str, str | None] = PAGE_RULES
-    """Further rules, for web pages alone."""
+    """Further rules, only for web pages."""
     thresholds: Literal["fineweb2"] | None = None
-    """Thresholds by language that others published, where `by_language` gives none: FineWeb-2's."""
+    """Published thresholds by language, for languages that `by_language` does not give: FineWeb-2's."""
     by_language: dict[str, LanguageRules] = Field(default={})
-    """What is different for the documents of one language."""
+    """Different thresholds for the documents of one language."""
     against: list[Path] = Field(default=[])
-    """Finished corpora whose documents are not to come again; only their index is read."""
+    """Finished corpora whose documents must not occur again; only their index is read."""
     exact_duplicates: bool = True
-    """Whether of documents with equal words only the first is kept."""
+    """Whether only the first of several documents with equal words is kept."""
     near_duplicates: NearDuplicates = NearDuplicates()
     repeated_lines: int | None = Field(default=None, ge=1)
-    """Lines that more documents than this have are dropped; None: none are."""
+    """Lines that occur in more documents than this are dropped; None: no lines."""
     repeated_paragraphs: int | None = Field(default=None, ge=1)
-    """Paragraphs (between blank lines) that more documents than this have are dropped; None: none are."""
+    """Paragraphs (between blank lines) that occur in more documents than this are dropped; None: no
+    paragraphs."""
     repeated_substrings: int | None = Field(default=None, ge=8, le=10_000)
-    """Of runs of at least so many words that the corpus has twice all but the first go; None: none do.
-
-    Of what the corpora in `against` have, most goes: see `substrings`.
-    """
+    """If a run of at least this many words occurs more than once in the corpus, only the first is kept; None:
+    all are kept. Most runs that the corpora in `against` have are removed: see `substrings`."""
     decontaminate: list[Path] = Field(default=[])
     """Files of evaluations whose text must not be in the corpus."""
     mix: Mix = Mix()
     shard_bytes: int = Field(default=64_000_000, ge=1_000)
-    """A file of the corpus is closed when it holds so many bytes."""
+    """Size at which a file of the corpus is closed."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "language_score": "language_threshold lang_threshold",

@@ -68,7 +68,7 @@ class DuelRecipe(Recipe):
     layers: int = Field(4, ge=2)
     """Blocks of the encoder and of the decoder; the encoder-decoder has half in each of its stacks."""
     width: int = Field(128, ge=16)
-    """Numbers that stand for a token between the blocks, in all three."""
+    """Size of a token's vector between the blocks, in all three models."""
     heads: int = Field(4, ge=1)
     """Attention heads, in all three."""
     feedforward_width: int = Field(352, ge=8)
@@ -78,19 +78,19 @@ class DuelRecipe(Recipe):
     rows: int = Field(16, ge=1)
     """Rows in a step."""
     steps: int = Field(200, ge=1)
-    """Of the encoder; the others make as many as cost as many operations."""
+    """Steps of the encoder; the others make as many steps as cost the same number of operations."""
     mask_rate: float = Field(0.4, gt=0, lt=1)
-    """Share of the tokens that the encoder has to find."""
+    """Share of the tokens that the encoder predicts."""
     labelled: int = Field(500, ge=4)
-    """Labelled examples that each is fine-tuned on."""
+    """Labelled examples for the fine-tuning of each model."""
     finetune_steps: int = Field(120, ge=1)
-    """Of each fine-tuning."""
+    """Steps of each fine-tuning."""
     examples: int = Field(300, ge=2)
     """Test examples of each task, at most."""
     precision: str = "float32"
-    """Of pre-training: float32 or bfloat16."""
+    """Dtype of pre-training: float32 or bfloat16."""
     seed: int = Field(0, ge=0)
-    """Of first weights, rows, gaps, and of what is drawn."""
+    """Random seed of initial weights, rows, gaps and sampling."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "layers": "n_layer num_layers num_hidden_layers",

@@ -37,40 +37,42 @@ class GenerationConfig:
     """
 
     max_new_tokens: int = 60
-    """Stop there, if the model has not ended the text before."""
+    """Largest number of generated tokens."""
     min_new_tokens: int = 0
-    """The text does not end before."""
+    """Smallest number of generated tokens."""
     temperature: float = 0.8
-    """Divides the logits; 0 always takes the likeliest token."""
+    """Divides the logits; 0 always takes the most likely token."""
     top_k: int = 50
-    """Draw from that many likeliest tokens; 0: from all."""
+    """Sample from this many most likely tokens; 0: from all."""
     top_p: float = 1.0
-    """Draw from the likeliest tokens that together have this probability (Holtzman et al. 2020)."""
+    """Sample from the most likely tokens that together have this probability (Holtzman et al. 2020)."""
     min_p: float = 0.0
-    """Draw from tokens with at least this share of the likeliest one's probability (Nguyen et al. 2024)."""
+    """Sample from tokens with at least this share of the most likely token's probability (Nguyen et al.
+    2024)."""
     repetition_penalty: float = 1.0
-    """Makes tokens that were read or written less likely, above 1 (Keskar et al. 2019, section 4.1)."""
+    """Above 1: tokens of the prompt and of the generated text become less likely (Keskar et al. 2019, section
+    4.1)."""
     frequency_penalty: float = 0.0
-    """Taken from a token's logit for every time that it was written, as OpenAI's API defines it."""
+    """Subtracted from a token's logit for every time that it was generated, as in OpenAI's API."""
     presence_penalty: float = 0.0
-    """The same, once for a token that was written at all."""
+    """Subtracted once from the logit of every token that was generated."""
     no_repeat_ngram: int = 0
-    """No run of so many tokens comes twice; 0: it may."""
+    """No run of this many tokens occurs twice; 0: no limit."""
     stop: tuple[str, ...] = ()
     """The text ends before the first of these strings. Beam search only cuts its answer there."""
     stop_tokens: tuple[int, ...] = ()
-    """Ids that end the text, beside those of the model."""
+    """Ids that end the text, in addition to the model's."""
     seed: int = 0
-    """The same seed draws the same text, whatever else is in the batch."""
+    """Random seed: the same seed gives the same text, whatever else is in the batch."""
     beams: int = 1
-    """More than one: beam search, the likeliest whole text instead of the likeliest next token."""
+    """More than 1: beam search, for the most likely whole text instead of the most likely next token."""
     length_penalty: float = 1.0
-    """Beam search compares log-probabilities divided by length to this power; above 0 favours long texts."""
+    """Beam search divides log-probabilities by the length to this power; above 0 favours long texts."""
     early_stopping: bool | Literal["never"] = False
-    """Beam search ends when there are as many texts as beams (True), when no better one is to be expected
-    (False), or when there cannot be a better one ("never")."""
+    """Beam search ends when there are as many texts as beams (True), when a better text is not expected
+    (False), or when a better text is impossible ("never")."""
     logprobs: bool = False
-    """Also give the log-probability of every token, before temperature and penalties."""
+    """Also return the log-probability of every token, before temperature and penalties."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "max_new_tokens": "max_tokens",

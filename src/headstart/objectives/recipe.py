@@ -28,7 +28,7 @@ class ObjectiveRecipe(Recipe):
     """What is learned from the rows: validated, it is one of the classes below, the one that `kind` names."""
 
     kind: Kind = "masked"
-    """What has to be predicted: the next token, hidden tokens, hidden spans."""
+    """What the model predicts: the next token, hidden tokens, hidden spans."""
 
     architecture: ClassVar[Architecture]
     head: ClassVar[HeadKind]
@@ -178,11 +178,11 @@ class Masked(ObjectiveRecipe):
     whole_words: bool = False
     """Hide all tokens of a word, or none."""
     fixed_count: bool = False
-    """Hide the same number of tokens in every step: `mask_rate` of all places, special tokens included."""
+    """Hide the same number of tokens in every step: `mask_rate` of all positions, special tokens included."""
     static: bool = False
     """Hide the same tokens of a row whenever it is read."""
     fates: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    """Of the chosen tokens: shares that become the mask, become a random token, and stay as they are."""
+    """Shares of the chosen tokens that become the mask, become a random token, and remain unchanged."""
 
     architecture = "encoder"
     head = "masked"

@@ -94,8 +94,9 @@ class ShardRecipe(Recipe):
     shard_tokens: int = 100_000_000
     """A shard is closed at the first document that reaches this."""
     heldout_overlap: float = Field(0.05, ge=0, le=1)
-    """Most that a held-out document may share with the training text: the share of its tokens in runs of 20
-    that stand there too. What shares more is left out of both, and counted; 1 leaves nothing out."""
+    """Largest overlap of a held-out document with the training text: the share of its tokens in runs of 20
+    that the training text has too. Documents with more are left out of both, and counted; 1 leaves nothing
+    out."""
     count_stages: bool = False
     """Also count the tokens that every stage of the corpus held, by domain, from what it removed."""
 

@@ -43,11 +43,11 @@ class TokenizerRecipe(Recipe):
         "llama2",
         "llama3",
     ] = "headstart"
-    """The family whose way of cutting text, special tokens and templates are taken."""
+    """The family whose pre-tokenization, special tokens and templates are used."""
     vocab_size: int = 8192
-    """Entries in all: special tokens, and the 256 bytes where the kind has them, included."""
+    """Number of entries, including special tokens and, if the kind has them, the 256 bytes."""
     cased: bool = False
-    """Of kind bert: keep capital letters and accents."""
+    """Kind bert: keep capital letters and accents."""
     sample_bytes: int = 20_000_000
     """How much text is read for training; more changes few merges and costs time."""
 

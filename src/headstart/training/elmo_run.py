@@ -44,9 +44,9 @@ class ElmoModel(Recipe):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of activations dropped while training."""
     min_count: int = Field(3, ge=1)
-    """Words seen less often are predicted as <UNK>; as inputs all words are known."""
+    """Words that occur less often are predicted as <UNK>; every word is known as an input."""
     most_words: int = Field(50_000, ge=2)
-    """Most words of the softmax."""
+    """Largest number of words in the softmax."""
     samples: int = Field(4096, ge=0)
     """Words drawn for the sampled softmax of a training step; 0: the whole softmax, as in evaluation."""
 
@@ -81,11 +81,12 @@ class ElmoRecipe(Recipe):
     checkpoint_every: int = Field(200, ge=1)
     """Steps between two checkpoints."""
     keep_checkpoints: int = Field(2, ge=1)
-    """How many of the newest checkpoints stay on the disk."""
+    """How many of the newest checkpoints are kept."""
     snapshots: int = Field(0, ge=0)
-    """Models that are kept of the way, in `snapshots/`: at step 0, the last step, and some between them."""
+    """Number of models that `snapshots/` keeps of the run: at step 0, at the last step, and some in
+    between."""
     seed: int = Field(0, ge=0)
-    """Of the initial weights and of all that is drawn."""
+    """Random seed of the initial weights and all sampling."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "longest": "max_seq_length seq_len max_length",

@@ -15,11 +15,11 @@ class ModelRecipe(Recipe):
     family: str = "headstart-encoder"
     """The architecture, one of `headstart models`."""
     layers: int = Field(4, ge=1)
-    """Blocks of the stack; in an encoder-decoder of each of both."""
+    """Blocks of the stack; an encoder-decoder has this many in each of its two stacks."""
     width: int = Field(256, ge=2)
-    """Numbers that stand for a token between the blocks."""
+    """Size of a token's vector between the blocks."""
     heads: int = Field(4, ge=1)
-    """Attention heads; the width has to be a multiple."""
+    """Attention heads; the width must be a multiple of this."""
     kv_heads: int | None = Field(None, ge=1)
     """Key-value heads that the query heads share, in a decoder; None: as many as heads."""
     feedforward_width: int = Field(704, ge=1)
@@ -29,14 +29,14 @@ class ModelRecipe(Recipe):
     dropout: float | None = Field(None, ge=0, lt=1)
     """Share of activations dropped while training; None: the family's."""
     architecture: Literal["encoder", "decoder"] | None = None
-    """Of the family house, as all that follow: whether tokens see both sides or the left; None: the
+    """Family house only, like the settings below: whether tokens see both sides or only the left; None: the
     family's."""
     position: Literal["learned", "sinusoidal", "rotary", "none"] | None = None
-    """How places are marked."""
+    """The kind of position encoding."""
     norm: Literal["layernorm", "rmsnorm"] | None = None
     """Which norm the blocks have."""
     norm_place: Literal["pre", "post"] | None = None
-    """Whether it stands before each part or behind its sum."""
+    """Whether the norm is before each part or after its sum."""
     feedforward: Literal["relu", "gelu", "swiglu", "geglu"] | None = None
     """The activation, with a gate or without."""
 
@@ -77,18 +77,18 @@ class OptimiserRecipe(Recipe):
     """Who moves the weights, how fast, and how the rate goes over the run."""
 
     kind: Literal["muon", "adamw"] = "muon"
-    """muon (Jordan 2024): for the matrices of the blocks, AdamW for the rest; adamw: for everything."""
+    """muon (Jordan 2024) for the matrices of the blocks and AdamW for the rest; or adamw for everything."""
     matrix_rate: float = Field(0.005, gt=0)
     """Peak learning rate of the blocks' matrices; Muon's updates are scaled to the size that AdamW's have.
     With `start=MODEL` the default is a tenth."""
     vector_rate: float = Field(0.001, gt=0)
-    """Peak learning rate of embedding, norms and biases; with `start=MODEL` by default a tenth."""
+    """Peak learning rate of embedding, norms and biases. With `start=MODEL` the default is a tenth."""
     weight_decay: float = Field(0.05, ge=0)
-    """On matrices and the embedding."""
+    """Weight decay of matrices and the embedding."""
     momentum: float = Field(0.95, ge=0, lt=1)
-    """Of Muon, for the blocks' matrices."""
+    """Momentum of Muon, for the blocks' matrices."""
     betas: tuple[float, float] = (0.9, 0.95)
-    """Of AdamW: decay of the mean gradient and of the mean square."""
+    """AdamW's decay of the mean gradient and of the mean square."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
     schedule: Literal["wsd", "cosine", "linear", "constant"] = "wsd"
@@ -97,9 +97,9 @@ class OptimiserRecipe(Recipe):
     warmup_share: float = Field(0.05, ge=0, lt=1)
     """Share of the steps over which the rate rises linearly."""
     decay_share: float = Field(0.7, ge=0, le=1)
-    """Of wsd: share of the steps, at the end, over which the rate falls linearly."""
+    """Schedule wsd: share of the steps, at the end, over which the rate falls linearly."""
     final_share: float = Field(0.02, ge=0, le=1)
-    """What is left of the peak at the last step; left out: 0.1 for cosine, else 0.02."""
+    """Rate at the last step, as a share of the peak. If it is not given: 0.1 for cosine, else 0.02."""
     average: float | None = Field(None, gt=0, lt=1)
     """Decay of an exponential average of the weights, which is evaluated and saved; None: no average."""
 
@@ -168,7 +168,8 @@ class ParallelRecipe(Recipe):
     processes. Only speed and memory depend on it."""
 
     replicate: int | None = Field(None, ge=1)
-    """Copies of the model that share the rows of a step (DDP); None: what the others leave."""
+    """Copies of the model that share the rows of a step (DDP); None: all processes that the other settings
+    leave."""
     shard: int = Field(1, ge=1)
     """Processes that share rows and split weights, gradients and optimiser state (FSDP2)."""
     tensor: int = Field(1, ge=1)
@@ -209,50 +210,51 @@ class PretrainRecipe(Recipe):
     objective: SerializeAsAny[ObjectiveRecipe] = Masked()
     optimiser: OptimiserRecipe = OptimiserRecipe()
     phases: list[PhaseRecipe] = []
-    """Mixtures one after another, as in annealing; none: every row of every pass once."""
+    """Mixtures of domains, one after another, as in annealing; none: every row once a pass."""
     context: int = Field(128, ge=8)
     """Tokens in a row."""
     rows: int = Field(32, ge=1)
     """Rows in a step."""
     micro_rows: int = Field(32, ge=1)
-    """Rows computed at once; smaller takes less memory and changes nothing else."""
+    """Rows computed at once; fewer rows take less memory and change nothing else."""
     rows_warmup: float = Field(0.0, ge=0, lt=1)
     """Share of the steps over which a step's rows grow from a quarter to all."""
     context_warmup: float = Field(0.0, ge=0, lt=1)
-    """Share of the steps over which rows are cut into four, then into two: early steps are cheap."""
+    """Share of the steps over which rows are cut into four parts, then into two: early steps are cheap."""
     packing: Literal["stream", "best-fit"] = "stream"
-    """How documents come into rows: one after another, cut where a row ends; or whole where they fit
+    """How documents fill rows: one after another, cut where a row ends; or whole, if they fit
     (`tokenizer/packing.py`)."""
     documents_apart: bool = True
     """Attention does not cross documents; false: a token sees its whole row."""
     z_loss: float = Field(0.0, ge=0)
-    """Weight of the squared log-partition: scores do not drift (Chowdhery et al. 2022, section 5)."""
+    """Weight of the squared log-partition, which keeps scores from drifting (Chowdhery et al. 2022, section
+    5)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target that is spread over the vocabulary (Szegedy et al. 2016, section 7)."""
     steps: int = Field(1000, ge=1)
     """Updates of the weights in the whole run."""
     minutes: float | None = Field(None, gt=0)
-    """How long the run trains, in place of `steps`. Before it begins, some steps are timed on this machine,
-    and as many are made as fit. A resumed run keeps the number that it began with."""
+    """Training time, instead of `steps`. headstart times a few steps on this machine before the run begins,
+    and makes as many steps as fit. A resumed run keeps its number of steps."""
     start: Literal["random", "static", "teacher"] | Path = "random"
-    """What is there before the first step: random weights; these with an embedding from co-occurrence counts;
+    """The weights before the first step: random; static, random with an embedding from co-occurrence counts;
     or a model folder of any known family, which is trained further. `model` is then ignored."""
     seed: int = Field(0, ge=0, lt=2**31)
-    """Of the initial weights, of the order of rows and of all that is drawn."""
+    """Random seed of the initial weights, the order of rows and all sampling."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of activations and matrix products; weights and optimiser state are always float32."""
+    """Dtype of activations and matrix products; weights and optimiser state are always float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: a GPU where there is one."""
+    """auto: a GPU if there is one."""
     compile: bool = False
     """Compile the model with torch.compile; worth its minute in runs of hours."""
     checkpoint_activations: bool = False
     """Compute the blocks' activations again in the backward pass instead of keeping them."""
     parallel: ParallelRecipe = ParallelRecipe()
     on_spike: Literal["skip", "rollback", "stop", "ignore"] = "skip"
-    """What happens at a loss or gradient that is no number or far above the recent ones: leave the step
-    out, return to the last checkpoint and skip these rows, or stop."""
+    """What happens if a loss or gradient is NaN, infinite or far above the recent ones: skip the step, go
+    back to the last checkpoint and skip these rows, stop, or ignore it."""
     spike_deviations: float = Field(8.0, gt=0)
-    """How many standard deviations above the recent mean make a spike."""
+    """A value this many standard deviations above the recent mean is a spike."""
     evaluate_every: int = Field(100, ge=1)
     """Steps between two evaluations on held-out rows."""
     evaluate_rows: int = Field(128, ge=1)
@@ -266,16 +268,17 @@ class PretrainRecipe(Recipe):
     keep_every: int | None = Field(None, ge=1)
     """Checkpoints whose step is a multiple of this are kept for good."""
     snapshots: int = Field(0, ge=0)
-    """Model folders in bfloat16 that are kept of the way, in `snapshots/`: at step 0, the last step, and
-    between them closer together early on, when most is learned."""
+    """Number of model folders in bfloat16 that `snapshots/` keeps of the run: at step 0, at the last step,
+    and between them closer together early on, when most is learned."""
     statistics_every: int | None = Field(None, ge=1)
     """Steps between records of gradient norm and update-to-weight ratio of every tensor; None: none."""
     capture_every: int | None = Field(None, ge=1)
-    """Steps between two looks at a batch, the first step's among them: attention, the stream, what each token
-    costs, into `captures/`, with that step's statistics; None: only when asked (`control capture`)."""
+    """Steps between two captures of a batch, from the first step on: attention, the residual stream and the
+    loss of each token, in `captures/`, with that step's statistics; None: only on request (`control
+    capture`)."""
     figures_every: int | None = Field(None, ge=1)
-    """Steps whose loss and gradient are read together, so that a GPU need not be waited for in every step;
-    a step out of the ordinary is then noticed some steps later. None: 10 on a GPU, 1 on a processor."""
+    """Number of steps whose loss and gradient are read together, so that no step waits for a GPU; a spike is
+    then noticed some steps later. None: 10 on a GPU, 1 on a CPU."""
     sinks: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = ["tensorboard"]
     """Where scalars are written besides metrics.jsonl."""
     prompts: list[str] = []

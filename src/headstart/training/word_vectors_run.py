@@ -41,17 +41,17 @@ class Word2VecModel(Recipe):
     algorithm: Literal["skip-gram", "cbow"] = "skip-gram"
     """Predict a word from each neighbour, or from the mean of its neighbours."""
     width: int = Field(100, ge=1)
-    """Numbers of a vector."""
+    """Size of a vector."""
     window: int = Field(5, ge=1)
-    """Largest distance of a neighbour; each place draws its own, up to this."""
+    """Largest distance of a neighbour; each position draws its own distance, up to this."""
     negatives: int = Field(5, ge=1)
-    """Random words that a true neighbour is told from."""
+    """Random words that the model distinguishes from a true neighbour."""
     subsample: float = Field(1e-3, ge=0)
-    """Words more frequent than this share are left out at times; 0: never."""
+    """Words more frequent than this share are left out at random; 0: never."""
     min_count: int = Field(5, ge=1)
-    """Words seen less often get no vector."""
+    """Words that occur less often get no vector."""
     most_words: int | None = Field(None, ge=2)
-    """Largest vocabulary; None: all that occur `min_count` times."""
+    """Largest vocabulary; None: all words that occur `min_count` times."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "width": "vector_size size dim embedding_dim hidden_size",
@@ -83,12 +83,12 @@ class Word2VecRecipe(Recipe):
     heldout_share: float = Field(0.01, gt=0, lt=1)
     """Share of the documents that training never sees."""
     seed: int = Field(0, ge=0)
-    """Of the initial vectors and of all that is drawn."""
+    """Random seed of the initial vectors and all sampling."""
     keep_checkpoints: int = Field(1, ge=1)
-    """How many of the newest checkpoints stay on the disk."""
+    """How many of the newest checkpoints are kept."""
     snapshots: int = Field(0, ge=0)
-    """Vectors that are kept of the way, in `snapshots/`: before the first pass, after the last, and some
-    between them."""
+    """Number of sets of vectors that `snapshots/` keeps of the run: before the first pass, after the last,
+    and some in between."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "epochs": "epoch num_train_epochs num_epochs iter",
@@ -105,13 +105,13 @@ class GloveModel(Recipe):
     family: Literal["glove"] = "glove"
     """The kind of model."""
     width: int = Field(100, ge=1)
-    """Numbers of a vector."""
+    """Size of a vector."""
     window: int = Field(10, ge=1, le=255)
     """Largest distance of a neighbour, which counts 1 / distance."""
     min_count: int = Field(5, ge=1)
-    """Words seen less often get no vector."""
+    """Words that occur less often get no vector."""
     most_words: int | None = Field(None, ge=2)
-    """Largest vocabulary; None: all that occur `min_count` times."""
+    """Largest vocabulary; None: all words that occur `min_count` times."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "width": "vector_size size dim embedding_dim hidden_size",
@@ -132,14 +132,14 @@ class GloveRecipe(Recipe):
     rate: float = Field(0.05, gt=0)
     """Learning rate of AdaGrad."""
     workers: int = Field(1, ge=1)
-    """Processes while counting, threads while training; the result does not depend on them."""
+    """Processes for counting, threads for training; the result does not depend on them."""
     seed: int = Field(0, ge=0)
-    """Of the initial vectors and of the order of the counts."""
+    """Random seed of the initial vectors and the order of the counts."""
     keep_checkpoints: int = Field(1, ge=1)
-    """How many of the newest checkpoints stay on the disk."""
+    """How many of the newest checkpoints are kept."""
     snapshots: int = Field(0, ge=0)
-    """Vectors that are kept of the way, in `snapshots/`: before the first pass, after the last, and some
-    between them."""
+    """Number of sets of vectors that `snapshots/` keeps of the run: before the first pass, after the last,
+    and some in between."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "epochs": "max_iter iter num_train_epochs num_epochs",

@@ -35,13 +35,14 @@ class Lines(Recipe):
     """Which lines of web pages are dropped."""
 
     notices: bool = True
-    """About scripts, cookies and terms."""
+    """Drop lines about scripts, cookies and terms."""
     citations: bool = True
-    """Not lines but marks in them: [12], [edit]."""
+    """Drop marks within lines: [12], [edit]."""
     interface: bool = False
-    """RefinedWeb's: mostly capitals, only digits, counters, one word, short lines with a button's words."""
+    """Drop RefinedWeb's interface lines: mostly capitals, only digits, counters, one word, short lines with
+    the words of a button."""
     unpunctuated: bool = False
-    """Those that do not end like a sentence, or end in three dots."""
+    """Drop lines that do not end like a sentence, or end in three dots."""
     min_words: int = Field(default=0, ge=0)
     """Lines with fewer words are dropped."""
     max_word_characters: int | None = Field(default=None, ge=1)

@@ -13,7 +13,7 @@ class LabelsRecipe(Recipe):
     """A distillation of a classifier's answers (Hinton et al. 2015, section 2)."""
 
     way: Literal["labels"] = "labels"
-    """Which distillation this is."""
+    """The kind of distillation."""
     teacher: Path
     """The teacher's folder: a classifier."""
     data: Path
@@ -21,30 +21,31 @@ class LabelsRecipe(Recipe):
     start: Path
     """The student's folder: a pre-trained model."""
     temperature: float = Field(2.0, gt=0)
-    """What both models' scores are divided by: above 1 the unlikely labels count more."""
+    """Divisor of both models' scores; above 1, unlikely labels count more."""
     max_tokens: int = Field(256, ge=16)
-    """Tokens that the student reads at once; of a longer text a step reads one window."""
+    """Tokens that the student reads at once; a step reads one window of a longer text."""
     rows: int = Field(16, ge=1)
     """Texts in a step."""
     steps: int = Field(1000, ge=1)
     """Updates of the weights in the whole run."""
     heldout: int = Field(200, ge=1)
-    """Texts, at most a tenth of them, that are never learned from and tell how far both agree."""
+    """Number of texts, at most a tenth, that are not used for training and measure how far both models
+    agree."""
     optimiser: OptimiserRecipe = OptimiserRecipe(
         kind="adamw", matrix_rate=0.0005, vector_rate=0.0003, schedule="linear", final_share=0.0
     )
     seed: int = Field(0, ge=0, lt=2**31)
-    """Of the head's first weights, of the order of texts and of the windows."""
+    """Random seed of the head's initial weights, the order of texts and the windows."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of activations and matrix products."""
+    """Dtype of activations and matrix products."""
     evaluate_every: int = Field(100, ge=1)
     """Steps between two evaluations on held-out texts."""
     checkpoint_every: int = Field(100, ge=1)
     """Steps between two checkpoints."""
     keep_checkpoints: int = Field(2, ge=1)
-    """How many of the newest checkpoints stay on the disk."""
+    """How many of the newest checkpoints are kept."""
     sinks: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = ["tensorboard"]
-    """Where scalars go beside metrics.jsonl."""
+    """Where scalars are written besides metrics.jsonl."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "rows": "batch_size train_batch_size per_device_train_batch_size",

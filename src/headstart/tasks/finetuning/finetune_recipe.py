@@ -27,72 +27,76 @@ class FinetuneRecipe(Recipe):
     """Settings of `headstart finetune`."""
 
     adapt: str = "full"
-    """Which weights learn: all of them, only the head (frozen), the head on a mix of all layers, the head
-    and the highest K layers (top-K), or the head and low-rank changes of the layers' matrices (lora)."""
+    """Which weights are trained: all (full), only the head (frozen), the head on a mix of all layers (mix),
+    the head and the highest K layers (top-K), or the head and low-rank changes of the layers' matrices
+    (lora)."""
     pooling: Literal["auto", "family", "mean"] = "auto"
-    """What a text's scores are read from: what transformers' class of the family reads, in BERT and RoBERTa
-    the first token's state, or the mean of all, which transformers has no class for; auto: the mean, where it
-    was trained to stand for a text (sentence-transformers' models), other than for an adapter."""
+    """What the head reads: family, the state that transformers' class of the family reads (BERT and RoBERTa:
+    the first token's); or mean, the mean of all states, for which transformers has no class; auto: the mean,
+    if it was trained to represent a text (sentence-transformers' models) and no adapter is trained, else
+    family."""
     learning_rate: float | None = Field(None, gt=0)
-    """Peak of AdamW, for pre-trained weights; None: what fits the way of adapting and the model's width."""
+    """Peak rate of AdamW for pre-trained weights; None: a rate that fits `adapt` and the model's width."""
     scratch_learning_rate: float = Field(1e-3, gt=0)
-    """The same for random weights, which want another one."""
+    """The same for random weights, which need a different rate."""
     epochs: float = Field(10.0, gt=0)
-    """Passes over the examples, within what `min_steps` and `max_steps` allow."""
+    """Passes over the examples, within `min_steps` and `max_steps`."""
     min_steps: int = Field(60, ge=1)
-    """Few examples are gone over more often: Mosbach et al. 2020 found too few steps to be what makes
-    fine-tuning unstable."""
+    """Least number of steps: few examples are repeated more often, because too few steps make fine-tuning
+    unstable (Mosbach et al. 2020)."""
     max_steps: int | None = Field(None, ge=1)
-    """None: 600, or as many as three passes over the examples take where that is more."""
+    """Largest number of steps; None: 600, or three passes over the examples if that is more."""
     batch_examples: int | None = Field(None, ge=1)
-    """In a step; None: 8, and 16 of more than 1,000 examples, where fewer steps are enough of them."""
+    """Examples in a step; None: 8, or 16 with more than 1,000 examples, for which fewer steps are enough."""
     max_tokens: int = Field(256, ge=8)
-    """Tokens that are read at once, special tokens included; a longer text is read in windows."""
+    """Tokens that are read at once, including special tokens; a longer text is read in windows."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
     """Share of the steps over which the rate rises; then it falls linearly to 0."""
     weight_decay: float = Field(0.01, ge=0)
-    """On matrices and the embedding."""
+    """Weight decay of matrices and the embedding."""
     layer_decay: float = Field(0.8, gt=0, le=1)
-    """The rate of every layer, as a share of the next higher one's (Howard & Ruder 2018); 1: all alike."""
+    """Rate of every layer as a share of the next higher layer's (Howard & Ruder 2018); 1: all layers
+    equal."""
     embedding: Literal["auto", "learn", "hold"] = "auto"
-    """Whether the vectors of tokens learn with all other weights (adapt=full), or stay as pre-training left
-    them; auto: what up to 1,000 labels of whole texts say for it (`embedding_choice`), else they learn."""
+    """Whether the token embedding is trained with all other weights (learn, with adapt=full) or keeps its
+    pre-trained values (hold); auto: up to 1,000 labels of whole texts decide (`embedding_choice`), else it is
+    trained."""
     counted_words: Literal["auto", "none"] = "auto"
-    """Whether counted words and characters answer beside the network (`counted_path`); auto: where they tell
-    labels that they have not seen, other than for an adapter. transformers has no class for such a model."""
+    """Whether counted words and characters answer beside the network (`counted_path`); auto: if they predict
+    held-out labels and no adapter is trained. transformers has no class for such a model."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """On what the classifier reads."""
+    """Dropout of the classifier's input."""
     hidden_tokens: float = Field(0.15, ge=0, lt=1)
-    """Share of the tokens that training hides, new ones every time, of a model that was pre-trained by
-    filling masks: it knows how to read around them, and few examples go further. See `Hide`."""
+    """Share of the tokens that training hides, drawn anew each time, if the model was pre-trained by filling
+    masks: such a model can read around them, and few examples teach more. See `Hide`."""
     clip: float = Field(1.0, gt=0)
     """Largest gradient norm."""
     reinitialise: int = Field(0, ge=0)
-    """So many of the highest layers, and a pooler, start from random weights: what they learned may fit
-    pre-training too closely (Zhang et al. 2021)."""
+    """Number of the highest layers, and a pooler, that start from random weights: they may fit pre-training
+    too closely (Zhang et al. 2021)."""
     validation_share: float = Field(0.1, ge=0, le=0.5)
-    """Share of the examples, at most 500, by which the best weights are chosen and which is not learned from,
-    where no validation data are given."""
+    """If no validation data are given: the share of the examples, at most 500, that is not used for training
+    and chooses the best weights."""
     validation_least: int = Field(200, ge=1)
-    """With fewer examples in that share there is too little to choose by: all are learned from, and the last
-    weights are kept."""
+    """With fewer validation examples than this, all examples are used for training, and the last weights are
+    kept."""
     evaluations: int = Field(5, ge=1)
-    """How often a run is measured on the validation data, the last time at its end."""
+    """Number of measurements on the validation data during a run, the last at its end."""
     patience: int = Field(2, ge=1)
-    """A run ends after so many measurements in a row that are below the best."""
+    """A run ends after this many measurements in a row below the best one."""
     lora_rank: int = Field(8, ge=1)
-    """Of the matrices' changes (Hu et al. 2021)."""
+    """Rank of the matrices' changes (Hu et al. 2021)."""
     lora_alpha: float = Field(16.0, gt=0)
-    """The changes count alpha / rank."""
+    """The changes are multiplied by alpha / rank."""
     lora_dropout: float = Field(0.0, ge=0, lt=1)
-    """On what the changes read."""
+    """Dropout of the input of the changes."""
     lora_targets: list[LoraTarget] = Field(list(get_args(LoraTarget)), min_length=1)
-    """The matrices that change, in attention and feed-forward, those of cross-attention included."""
+    """The matrices that change, in attention (cross-attention too) and feed-forward."""
 
     search: dict[str, list[Any]] = Field({})
-    """Settings to try out on validation data before the fine-tuning itself, each with its values."""
+    """Settings with values to try on validation data before the fine-tuning itself."""
     search_trials: int | None = Field(None, ge=1)
-    """So many points of that grid, drawn at random; None: all of them."""
+    """Number of points of that grid, drawn at random; None: all points."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "pooling": "pooling_mode pooler_type",

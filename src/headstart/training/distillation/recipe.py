@@ -14,14 +14,14 @@ class StaticRecipe(Recipe):
     """A table of one vector for each token, read out of the teacher."""
 
     way: Literal["static"] = "static"
-    """Which distillation this is."""
+    """The kind of distillation."""
     width: int = Field(256, ge=2)
     """Numbers in a vector: the teacher's strongest directions."""
     rarity: float = Field(1e-4, gt=0)
-    """A token of frequency p weighs a / (a + p) in a text's vector, and this is a (Arora et al. 2017,
-    section 3): frequent words say little."""
+    """a in the weight a / (a + p) of a token of frequency p in a text's vector (Arora et al. 2017, section
+    3): frequent words say little."""
     seed: int = Field(0, ge=0, lt=2**31)
-    """Of the rotation that spreads the directions over the numbers."""
+    """Random seed of the rotation that spreads the directions over the numbers."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         "width": "pca_dims dim hidden_size",
@@ -35,23 +35,26 @@ class DistillRecipe(PretrainRecipe):
     teacher: Path
     """The teacher's model folder."""
     way: Literal["states", "relations"] = "states"
-    """What is learned of the teacher's layers: every token's last state in its strongest directions, or which
-    tokens its queries, keys and values relate (Wang et al. 2021), which needs the same tokenizer."""
+    """What the student learns of the teacher's layers: every token's last state in its strongest directions
+    (states), or the relations of tokens in queries, keys and values (relations, Wang et al. 2021), which need
+    the same tokenizer."""
     objective: SerializeAsAny[ObjectiveRecipe] = Masked(mask_rate=0.15)
     objective_weight: float = Field(0.2, ge=0)
-    """Of the objective's own loss, in nats a target; 0: nothing is hidden, and the model has no output over
-    the vocabulary."""
+    """Weight of the objective's own loss, in nats a target; 0: nothing is hidden, and the model has no output
+    over the vocabulary."""
     layer_weight: float = Field(1.0, ge=0)
-    """Of what `way` says: squared error as a share of the states' mean square, or nats a token."""
+    """Weight of the loss that `way` names: squared error as a share of the states' mean square, or nats a
+    token."""
     vector_weight: float = Field(1.0, ge=0)
-    """Of the texts' vectors: 1 - cosine of the student's and the teacher's."""
+    """Weight of the loss of the texts' vectors: 1 - cosine of the student's and the teacher's."""
     relation_heads: int | None = Field(None, ge=1)
-    """Into how many heads both models' queries, keys and values are cut anew; None: the student's heads."""
+    """Number of heads into which both models' queries, keys and values are split again; None: the student's
+    heads."""
     teacher_layer: int | None = Field(None, ge=1)
-    """Whose relations are learned, counted from 1; None: the last."""
+    """The teacher's layer whose relations are learned, counted from 1; None: the last."""
     keep: bool = False
-    """What the teacher says of a row is kept in the run folder, a byte a number, so that it is asked in the
-    first pass over the text alone."""
+    """Keep the teacher's output for each row in the run folder, a byte a number, so that the teacher computes
+    only in the first pass over the text."""
     start: Literal["random", "static", "teacher"] | Path = "teacher"
     """What is there before the first step, as in `headstart pretrain`. teacher: where the student has its
     teacher's family, width, heads and feedforward_width, the teacher's embedding and every so-manieth of its
