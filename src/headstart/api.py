@@ -124,8 +124,8 @@ class Model:
         - classification: a text, or a tuple of two texts; `label`, `probability`, `probabilities`
         - multi-label: the same inputs; `labels`, `probabilities`
         - regression: the same inputs; `score`
-        - tagging: a text, or a list of words; `words`, `tags`, `probabilities` (of these tags), and `entities`
-          with their characters
+        - tagging: a text, or a list of words; `words`, `tags`, `probabilities` (of these tags), and
+          `entities` with their characters
         - question-answering: `{"question": ..., "context": ...}`; `answer`, `probability`, `start`, `end`
         - multiple-choice: `{"question": ..., "options": [...]}`; `choice`, `answer`, `probability`,
           `probabilities`
@@ -135,7 +135,8 @@ class Model:
         A list of strings is a list of texts.
 
         Raises:
-            HeadstartError: the model is a language model, which has no labels, or the task cannot read an input.
+            HeadstartError: the model is a language model, which has no labels, or an input does not fit
+                the task.
         """
         predictor = self._task_model()
         if not isinstance(inputs, list):
@@ -146,8 +147,8 @@ class Model:
         """Return a vector of length 1 for each text, `[texts, D]`.
 
         The vector is the mean of the tokens' states; a decoder's is the state of the last token. A folder of
-        sentence-transformers defines its own pooling. Every model has vectors; a model that was fine-tuned for
-        the task "embedding" has better ones.
+        sentence-transformers defines its own pooling. Every model has vectors; a model that was fine-tuned
+        for the task "embedding" has better ones.
 
         Args:
             prompt: the name of one of the folder's prompts, which is put before each text; None: the
@@ -237,8 +238,8 @@ def load(folder: str | Path, precision: str = "float32") -> Model:
     """Read a model from a folder or a name.
 
     Args:
-        folder: a model folder, a run folder, a checkpoint, an adapter folder, a `.gguf` file, or the name of a
-            model that comes with headstart, such as "headstart-mini". If a run is unfinished, its newest
+        folder: a model folder, a run folder, a checkpoint, an adapter folder, a `.gguf` file, or the name of
+            a model that comes with headstart, such as "headstart-mini". If a run is unfinished, its newest
             checkpoint is read.
         precision: the dtype of weights and products, "float32" or "bfloat16". Fine-tuning and saving use the
             weights of the folder in full precision.
@@ -285,8 +286,9 @@ def finetune(
         seed: chooses these examples, the parts and the order of training.
         text_column: the column of the text; None: headstart finds it by its name.
         label_column: the column of the label; None: headstart finds it by its name.
-        columns: role to column, such as `{"question": "q", "context": "passage"}`; None: found by their names.
-        adapt: which weights are trained: "full", "frozen", "mix", "top-K" or "lora"; see `FinetuneRecipe.adapt`.
+        columns: role to column, such as `{"question": "q", "context": "passage"}`; None: found by name.
+        adapt: which weights are trained: "full", "frozen", "mix", "top-K" or "lora"; see
+            `FinetuneRecipe.adapt`.
         validation: data to choose the best weights by; None: a part of `data`, if it is large.
         settings: fields of `FinetuneRecipe`, such as `epochs=5`. `search={"learning_rate": [1e-3, 3e-3]}`
             tries these values first and takes the best.

@@ -94,7 +94,7 @@ app.command(cls=command_with_settings("duel"), rich_help_panel=KNOW)(duel)
 
 @app.command(rich_help_panel=KNOW)
 def version() -> None:
-    """Print the versions of headstart, Python and torch, as a report of a fault wants them."""
+    """Print the versions of headstart, Python and torch, for a bug report."""
     import platform
     from importlib.metadata import version as version_of
 

@@ -12,7 +12,9 @@ def batch(
     folder: Annotated[Path, typer.Argument(help="A model or run folder.")],
     file: Annotated[
         Path,
-        typer.Argument(help="JSON lines: custom_id, url (a route of serve) and body, as OpenAI's batches."),
+        typer.Argument(
+            help="JSON lines with custom_id, url (a route of serve) and body, as in OpenAI's batches."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Write the answers here, in the order of the requests.")],
     model: Annotated[
@@ -22,7 +24,7 @@ def batch(
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
     replace: Replace = False,
 ) -> None:
-    """Answer a file of requests as the server would, many at a time.
+    """Answer a file of requests as the server does, many at a time.
 
     The same command resumes a batch that was stopped.
     """

@@ -22,14 +22,14 @@ class Action(StrEnum):
 
 def control(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    action: Annotated[Action, typer.Argument(help="What it is to do at its next step.")],
+    action: Annotated[Action, typer.Argument(help="What the run does at its next step.")],
     number: Annotated[
         float | None, typer.Argument(help="The factor, or the new peak rate of the matrices.")
     ] = None,
 ) -> None:
     """Pause, resume or stop a run, make one step, save, capture a batch, change its learning rate.
 
-    The run writes what it does into its metrics; one whose rate was changed is marked as such.
+    The run records every action in its metrics. If its rate was changed, the model card says so.
     """
     from headstart.training.control import NUMBERS, send
 

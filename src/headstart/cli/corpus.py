@@ -50,7 +50,7 @@ def build(
         typer.Argument(
             metavar="INPUT... [KEY=VALUE...]",
             help="Files, folders or patterns: WARC, WET, ARC, HTML, text, Markdown, JSONL, CSV, Parquet, "
-            "MediaWiki dumps, a .zip of them; settings, as in languages=any.",
+            "MediaWiki dumps, a .zip of them; settings, such as languages=any.",
             show_default=False,
         ),
     ] = None,
@@ -61,21 +61,25 @@ def build(
         typer.Option(
             "--from",
             metavar="CORPUS",
-            help="A finished corpus: its files are inputs, too, and are not read again unless they changed.",
+            help="A finished corpus whose files are inputs too; they are read again only if they changed.",
         ),
     ] = None,
     recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("corpus")] = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; as many as there are cores by default.")
+        int | None,
+        typer.Option("--workers", min=1, help="Number of processes; by default the number of cores."),
     ] = None,
     engine: Annotated[
-        str, typer.Option("--engine", help="Where it runs: local, ray (a Ray cluster), slurm (job arrays).")
+        str,
+        typer.Option(
+            "--engine", help="Where the stages run: local, ray (a Ray cluster), slurm (job arrays)."
+        ),
     ] = "local",
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Read raw text, clean it, remove duplicates, mix it, and say what became of every document."""
+    """Read raw text, clean it, remove duplicates, mix it, and record the fate of every document."""
     from headstart.corpus import CorpusRecipe
     from headstart.corpus import build as build_corpus
     from headstart.corpus.engine import engine_named
@@ -96,15 +100,15 @@ def build(
 def export(
     folder: Annotated[Path, typer.Argument(metavar="CORPUS", help="The corpus folder.")],
     out: Annotated[
-        str, typer.Option("--out", help="A folder, or an address that fsspec knows, as s3://bucket/corpus.")
+        str, typer.Option("--out", help="A folder, or a URL that fsspec knows, such as s3://bucket/corpus.")
     ],
     form: Annotated[
-        str, typer.Option("--as", help="jsonl.zst (JSON lines), or parquet as the corpus has it.")
+        str, typer.Option("--as", help="jsonl.zst (JSON lines), or parquet, as in the corpus.")
     ] = "jsonl.zst",
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Write the documents of a corpus for other tools, to a folder or a remote address."""
+    """Write the documents of a corpus for other tools, to a folder or a remote URL."""
     from headstart.corpus.export import export as export_corpus
     from headstart.corpus.export import form_named
 
@@ -129,13 +133,13 @@ def train_quality(
     ] = None,
     field: Annotated[str, typer.Option("--field", help="The field that holds the score.")] = "score",
     threshold: Annotated[
-        str, typer.Option("--threshold", help="How it is chosen: f1, precision=0.9 or keep=0.1.")
+        str, typer.Option("--threshold", help="How the threshold is chosen: f1, precision=0.9 or keep=0.1.")
     ] = "f1",
-    seed: Annotated[int, typer.Option("--seed", help="Of the division into parts.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the division into parts.")] = 0,
     replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Train a model of good text, calibrated and tested, for `quality_models` in a recipe."""
+    """Train, calibrate and test a model of text quality, for `quality_models` in a recipe."""
     from headstart.corpus.filters.quality_model import KIND, save_model
     from headstart.corpus.filters.train_quality import hash_examples, labelled, train
     from headstart.corpus.filters.train_quality import scored as scored_examples
@@ -193,17 +197,19 @@ def trace(
     folder: Annotated[Path, typer.Option("--corpus", help="The corpus folder.")],
     named: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="A document's id, address or source."),
+        typer.Argument(metavar="[ID]", help="A document's id, URL or source."),
     ] = None,
     tokens: Annotated[Path | None, typer.Option("--tokens", help="The folder of token shards.")] = None,
     token: Annotated[
-        int | None, typer.Option("--token", min=0, help="A token's place in its split, from 0.")
+        int | None, typer.Option("--token", min=0, help="The token's position in its split, from 0.")
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Of the token: train or heldout.")] = "train",
+    split: Annotated[
+        str, typer.Option("--split", help="The split of the token: train or heldout.")
+    ] = "train",
     raw: Annotated[bool, typer.Option("--raw", help="Print the raw record, read again.")] = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Say where a document or a token comes from, and what became of it."""
+    """Show the origin of a document or token, and what the stages did with it."""
     from headstart.corpus.trace import raw_record
     from headstart.corpus.trace import trace as trace_document
     from headstart.tokenizer.locate import document_at, places_of
@@ -270,13 +276,13 @@ def train_extractor(
     score: Annotated[
         bool,
         typer.Option(
-            "--score/--no-score", help="Train without a quarter of the sites first, and score on them."
+            "--score/--no-score", help="First train without a quarter of the sites, and score on these."
         ),
     ] = True,
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Train the classifier of a page's lines on pages whose main text is known."""
+    """Train the line classifier of the extractor on pages with a known main text."""
     from headstart.corpus.extract.page import TRAINED
     from headstart.corpus.extract.train_extractor import held_out_scores, read_labelled, train
 

@@ -25,27 +25,31 @@ def check(
         ),
     ],
     task: Annotated[
-        str | None, typer.Option("--task", help="As for `headstart finetune`; else told.")
+        str | None, typer.Option("--task", help="As for `headstart finetune`; else inferred.")
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option("--text-column", help="Where the text or words are.")
+        str | None, typer.Option("--text-column", help="The column of the text or words.")
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option("--label-column", help="Where the label or tags are.")
+        str | None, typer.Option("--label-column", help="The column of the label or tags.")
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", metavar="ROLE=NAME", help="Where something else is, as in pair=text_b."),
+        typer.Option(
+            "--column", metavar="ROLE=NAME", help="The column of another role, such as pair=text_b."
+        ),
     ] = None,
     model: Annotated[
         Path | None, typer.Option("--model", help="Show the tokens that this model would read and learn.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=16, help="That it reads at once.")] = 256,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=16, help="Tokens that the model reads at once.")
+    ] = 256,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Say what would be read of a file or folder: as what, how many, what is repaired and left out, and why.
+    """Show how a file or folder is read: task, columns, counts, and what is repaired or left out, and why.
 
-    The first three examples of each part are shown as a model will see them. Nothing is trained or written.
+    The first three examples of each part are shown as the model will see them. Nothing is trained or written.
     """
     from headstart.cli.opened_model import open_model
     from headstart.cli.predict import roles

@@ -17,20 +17,20 @@ def distill(
         list[str] | None,
         typer.Argument(
             metavar="[KEY=VALUE]...",
-            help="Settings, as in steps=2000. way=states (default), relations, labels or static says what is "
-            "learned of the teacher.",
+            help="Settings, such as steps=2000. way=states (default), relations, labels or static says what "
+            "the student learns of the teacher.",
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
             "--data",
-            help="A tokens folder, a corpus folder, or files of text; way=static can do without.",
+            help="A tokens folder, a corpus folder, or files of text; way=static needs none.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The run folder, with `model` in it; one that exists is resumed."),
+        typer.Option("--out", help="The run folder, with `model` in it; an existing run is resumed."),
     ] = None,
     recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("distill")] = False,
@@ -38,7 +38,7 @@ def distill(
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Train a small model beside a teacher, or read a static one out of it; a stopped run resumes."""
+    """Train a small model with a teacher, or derive a static model from it; a stopped run resumes."""
     from headstart.errors import HeadstartError
     from headstart.tasks.distillation.ways import StatesDistillation, distillation
 

@@ -11,21 +11,23 @@ from headstart.cli.settings import settings_option
 
 
 def duel(
-    tokens: Annotated[Path, typer.Argument(help="The tokens that all three read, with a held-out split.")],
-    data: Annotated[
-        Path, typer.Option("--data", parser=data_path, help="Labelled texts, as of finetune; one task.")
+    tokens: Annotated[
+        Path, typer.Argument(help="The tokens folder of all three models, with a held-out split.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="The folder to make; one that was stopped is resumed.")],
+    data: Annotated[
+        Path, typer.Option("--data", parser=data_path, help="Labelled texts, as for finetune; one task.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write; a stopped run is resumed.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as in steps=600 width=256."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as steps=600 width=256."),
     ] = None,
     recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("duel")] = False,
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Train an encoder, a decoder and an encoder-decoder on equal terms, and compare what they can."""
+    """Train an encoder, a decoder and an encoder-decoder on equal terms, and compare their abilities."""
     from headstart.evaluation.duel import DuelRecipe
     from headstart.evaluation.duel import duel as fight
     from headstart.evaluation.duel_result import Duel

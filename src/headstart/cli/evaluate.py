@@ -22,7 +22,7 @@ def evaluate(
             "--on",
             "--tasks",
             "--data",
-            help="A file, or a folder with a test part; may be repeated. What it holds is guessed, or said "
+            help="A file, or a folder with a test part; may be repeated. Its kind is inferred, or written "
             "before it: labels:mails.csv, text:book.txt, lambada:dev.jsonl, choices:quiz.jsonl, "
             "harness:arc_easy; also hf://datasets/org/name, or .../name@revision/file.",
         ),
@@ -39,20 +39,24 @@ def evaluate(
         ),
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option("--text-column", help="Where the text or words are.")
+        str | None, typer.Option("--text-column", help="The column of the text or words.")
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option("--label-column", help="Where the label or tags are.")
+        str | None, typer.Option("--label-column", help="The column of the label or tags.")
     ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
-            "--column", metavar="ROLE=NAME", help="Where something else is, as in pair=text_b question=q."
+            "--column",
+            metavar="ROLE=NAME",
+            help="The column of another role, such as pair=text_b or question=q.",
         ),
     ] = None,
     stride: Annotated[
         int | None,
-        typer.Option("--stride", min=1, help="Of the window over text, in tokens; half of the context."),
+        typer.Option(
+            "--stride", min=1, help="Step of the text window, in tokens; by default half of the context."
+        ),
     ] = None,
     shots: Annotated[
         list[int] | None,
@@ -66,18 +70,23 @@ def evaluate(
     ] = None,
     normalise: Annotated[
         str,
-        typer.Option("--normalise", help="Of prompted labels and options: none, length or unconditional."),
+        typer.Option(
+            "--normalise",
+            help="Normalisation of prompted labels and options: none, length or unconditional.",
+        ),
     ] = "none",
     examples: Annotated[
         Path | None,
         typer.Option(
-            "--examples", parser=data_path, help="Where those come from; else other problems of the file."
+            "--examples",
+            parser=data_path,
+            help="The file of these examples; else other problems of the file.",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="So many examples from the beginning of each file.")
+        int | None, typer.Option("--limit", min=1, help="Number of examples from the beginning of each file.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Chooses solved examples.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed that chooses solved examples.")] = 0,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
     device: Annotated[str, typer.Option("--device", help="cpu, or cuda for a GPU.")] = "cpu",
     out: Annotated[
@@ -86,10 +95,10 @@ def evaluate(
     replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Measure a model; every figure has its n and a 95 % bootstrap interval, and a baseline beside it.
+    """Measure a model. Every figure has its n, a 95 % bootstrap interval and a baseline.
 
     A task model is measured on labelled data: scores, slices, confusion matrix, most confident errors. A
-    decoder on own text (perplexity, bits per byte) and on tasks by likelihood.
+    decoder is measured on your text (perplexity, bits per byte) and on tasks by likelihood.
     """
     import torch
 

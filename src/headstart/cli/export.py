@@ -35,18 +35,20 @@ def export(
         Format, typer.Option("--format", help="A Hugging Face folder, a GGUF file, or ONNX.")
     ] = Format.hf,
     numbers: Annotated[
-        Numbers, typer.Option("--dtype", help="What weights are kept in; q8_0 in GGUF, int8 in ONNX alone.")
+        Numbers,
+        typer.Option("--dtype", help="The dtype of the weights; q8_0 only in GGUF, int8 only in ONNX."),
     ] = Numbers.float32,
     shard_size: Annotated[
-        float, typer.Option(min=0.001, help="Gigabytes from which on a folder has several weight files.")
+        float,
+        typer.Option(min=0.001, help="Largest weight file in gigabytes; a larger model has several files."),
     ] = 5.0,
     replace: Replace = False,
     to_hub: Annotated[
-        str | None, typer.Option("--push", help="Also hand the folder in on the hub, as org/name.")
+        str | None, typer.Option("--push", help="Also upload the folder to the hub, as org/name.")
     ] = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Write a model for other tools; it is read again and its outputs compared before it counts."""
+    """Write a model for other tools, then read it again and compare its outputs."""
     from headstart.errors import HeadstartError
     from headstart.interchange.hub import push
     from headstart.interchange.transfer import export_model

@@ -12,10 +12,10 @@ def fill_mask(
         Path, typer.Argument(help="A model or run folder: an encoder, or T5, which writes whole spans.")
     ],
     text: Annotated[str, typer.Argument(help="A text with gaps: <mask>, or [MASK] for BERT.")],
-    count: Annotated[int, typer.Option(min=1, help="How many words to give for each gap.")] = 5,
+    count: Annotated[int, typer.Option(min=1, help="Number of tokens to print for each gap.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Name the likeliest tokens for each gap in a text, with their probabilities."""
+    """Print the most likely tokens for each gap in a text, with their probabilities."""
     from headstart.cli.opened_model import open_model
     from headstart.generation.fill_mask import fill_mask as fill
 

@@ -23,17 +23,17 @@ def finetune(
             "or hf://datasets/org/name, or .../name@revision/file.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The run folder to make, with `model` in it.")],
+    out: Annotated[Path, typer.Option("--out", help="The run folder to write, with `model` in it.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as in epochs=5 max_tokens=256."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as epochs=5 max_tokens=256."),
     ] = None,
     test: Annotated[
         Path | None,
         typer.Option(
             "--test",
             parser=data_path,
-            help="Score on this file; else on the one beside the data, or a part set apart.",
+            help="Score on this file; else on the test file beside the data, or on a part set apart.",
         ),
     ] = None,
     task: Annotated[
@@ -45,49 +45,53 @@ def finetune(
         ),
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option("--text-column", help="Where the text or words are.")
+        str | None, typer.Option("--text-column", help="The column of the text or words.")
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option("--label-column", help="Where the label or tags are.")
+        str | None, typer.Option("--label-column", help="The column of the label or tags.")
     ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
             "--column",
             metavar="ROLE=NAME",
-            help="Where something else is, as in pair=text_b question=q options=endings group=author.",
+            help="The column of another role: pair=text_b, question=q, options=endings, group=author.",
         ),
     ] = None,
     labels: Annotated[
-        int | None, typer.Option("--labels", min=1, help="Learn from that many examples only.")
+        int | None, typer.Option("--labels", min=1, help="Number of examples to learn from; else all.")
     ] = None,
     validation: Annotated[
         Path | None,
         typer.Option(
             "--validation",
             parser=data_path,
-            help="Choose the best weights by this file; else by a part of the data, if large.",
+            help="Choose the best weights by this file; else by a part of the data, if it is large.",
         ),
     ] = None,
     adapt: Annotated[
         str | None,
         typer.Option(
-            "--adapt", help="Which weights learn: full, frozen, mix, top-K or lora; as the setting adapt=."
+            "--adapt",
+            help="Which weights are trained: full, frozen, mix, top-K or lora; same as the setting adapt=.",
         ),
     ] = None,
     compare: Annotated[
         str | None,
-        typer.Option("--compare", help="Several of these instead, side by side, as in full,frozen,mix,lora."),
+        typer.Option("--compare", help="Several of these ways side by side, such as full,frozen,mix,lora."),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Chooses examples, their order and dropout.")
+        int,
+        typer.Option("--seed", min=0, help="Random seed of the choice of examples, their order and dropout."),
     ] = 0,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Fine-tune from so many seeds, and keep the best.")
+        int, typer.Option("--seeds", min=1, help="Fine-tune with this many seeds, and keep the best.")
     ] = 1,
     from_scratch: Annotated[
         bool,
-        typer.Option("--from-scratch", help="Start from random weights, to see what pre-training is worth."),
+        typer.Option(
+            "--from-scratch", help="Start from random weights, to measure the effect of pre-training."
+        ),
     ] = False,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
     recipe: RecipeFile = None,
@@ -95,7 +99,7 @@ def finetune(
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Fine-tune a pre-trained model on labelled data and score it, with counted words beside it."""
+    """Fine-tune a pre-trained model on labelled data and score it beside counted words."""
     from headstart.cli.predict import roles
     from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
     from headstart.tasks.finetuning.finetune_run import compare_run, finetune_run

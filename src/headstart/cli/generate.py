@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 def generate(
     model: Annotated[Path, typer.Argument(help="A model or run folder: a decoder or an encoder-decoder.")],
     prompt: Annotated[
-        str | None, typer.Argument(help="The text to continue or to answer; without one, as --file -.")
+        str | None,
+        typer.Argument(
+            help="The text to continue or to answer; without it, prompts come from standard input."
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as in temperature=0.7 top_p=0.9."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as temperature=0.7 top_p=0.9."),
     ] = None,
     file: Annotated[
         Path | None,
@@ -39,46 +42,53 @@ def generate(
         Path | None,
         typer.Option("--out", help="With --file: write JSON lines here; else to standard output."),
     ] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Stop after this many tokens; 60.")] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Stop after this many tokens; default 60.")
+    ] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="0 takes the likeliest token every time; decoders 0.8, others 0.")
+        float | None,
+        typer.Option(help="0 always takes the most likely token; default 0.8 for decoders, 0 for others."),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(help="Draw from that many likeliest tokens; 50, 0: from all.")
+        int | None, typer.Option(help="Sample from this many most likely tokens; default 50; 0: from all.")
     ] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Draw from the likeliest tokens that reach this probability; 1.")
+        float | None,
+        typer.Option(help="Sample from the most likely tokens that reach this probability; default 1."),
     ] = None,
     min_p: Annotated[
-        float | None, typer.Option(help="Draw from tokens with this share of the likeliest one's; 0.")
+        float | None,
+        typer.Option(help="Sample from tokens with at least this share of the top probability; default 0."),
     ] = None,
     repetition_penalty: Annotated[
-        float | None, typer.Option(help="Above 1: tokens that were there before become less likely; 1.")
+        float | None, typer.Option(help="Above 1: earlier tokens become less likely; default 1.")
     ] = None,
     frequency_penalty: Annotated[
-        float | None, typer.Option(help="Off a token's logit for every time it was written; 0.")
+        float | None, typer.Option(help="Subtracted from a token's logit for each occurrence; default 0.")
     ] = None,
-    presence_penalty: Annotated[float | None, typer.Option(help="The same, once; 0.")] = None,
+    presence_penalty: Annotated[
+        float | None, typer.Option(help="The same, once for each token; default 0.")
+    ] = None,
     stop: Annotated[
-        list[str] | None, typer.Option(help="End before this string; may be given several times.")
+        list[str] | None, typer.Option(help="Stop before this string; may be given several times.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed draws the same text; 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text; default 0.")] = None,
     beams: Annotated[
-        int | None, typer.Option(help="More than 1: search for the likeliest text with so many tries.")
+        int | None, typer.Option(help="More than 1: beam search for the most likely text.")
     ] = None,
     length_penalty: Annotated[
-        float | None, typer.Option(help="Of beam search: above 0 favours long texts; 1.")
+        float | None, typer.Option(help="Beam search: above 0 favours long texts; default 1.")
     ] = None,
     logprobs: Annotated[
         bool, typer.Option("--logprobs", help="With --json or --file: each token's log-probability.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    batch: Annotated[int, typer.Option(min=1, help="With --file: prompts at a time.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="With --file: prompts computed at a time.")] = 16,
     chat: Annotated[
         bool | None,
         typer.Option(
             "--chat/--no-chat",
-            help="Ask the prompt by the chat template, as a model fine-tuned for chat is unless it is said.",
+            help="Put the prompt into the chat template; default for a model fine-tuned for chat.",
             show_default=False,
         ),
     ] = None,
@@ -86,10 +96,10 @@ def generate(
     replace: Replace = False,
     list_settings: Annotated[bool, settings_option("generate")] = False,
 ) -> None:
-    """Continue a text with a decoder, or answer one with an encoder-decoder, as it is written.
+    """Continue a text with a decoder, or answer a text with an encoder-decoder, token by token.
 
-    A model fine-tuned for chat is asked, and gives its likeliest answer. What is not given comes from the
-    model's generation_config.json, or is the default named last.
+    A model that was fine-tuned for chat gives its most likely answer. Settings that are not given come from
+    the model's generation_config.json, or else have the default in the list.
     """
     from headstart.cli.opened_model import open_model
     from headstart.errors import HeadstartError

@@ -17,16 +17,22 @@ def head_start(
         Path,
         typer.Option("--data", parser=data_path, help="Labelled data; a folder may hold several tasks."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The folder to make; one that was stopped is resumed.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write; a stopped run is resumed.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of fine-tuning, as in counted_words=none."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings of fine-tuning, such as counted_words=none."),
     ] = None,
     labels: Annotated[
-        str, typer.Option("--labels", help="Numbers of labelled examples, from few to many; `all` is one.")
+        str,
+        typer.Option(
+            "--labels", help="Numbers of labelled examples, from few to many; `all` means all of them."
+        ),
     ] = "20,100,500,all",
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Each draws its examples, the same ones for every system.")
+        int,
+        typer.Option(
+            "--seeds", min=1, help="Number of seeds; each draws its examples, the same for every system."
+        ),
     ] = 3,
     systems: Annotated[
         str | None,
@@ -37,20 +43,20 @@ def head_start(
     ] = None,
     states: Annotated[
         int,
-        typer.Option("--states", min=0, help="Fine-tune so many snapshots of the run, too."),
+        typer.Option("--states", min=0, help="Also fine-tune this many snapshots of the run."),
     ] = 0,
     test_examples: Annotated[
-        int, typer.Option("--test-examples", min=1, help="Score on so many at most.")
+        int, typer.Option("--test-examples", min=1, help="Largest number of test examples.")
     ] = 600,
-    task: Annotated[str | None, typer.Option("--task", help="As of finetune.")] = None,
-    text_column: Annotated[str | None, typer.Option("--text-column", help="As of finetune.")] = None,
-    label_column: Annotated[str | None, typer.Option("--label-column", help="As of finetune.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="As for finetune.")] = None,
+    text_column: Annotated[str | None, typer.Option("--text-column", help="As for finetune.")] = None,
+    label_column: Annotated[str | None, typer.Option("--label-column", help="As for finetune.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
     recipe: RecipeFile = None,
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Measure what pre-training is worth: the same network with and without, by number of labels."""
+    """Measure the effect of pre-training: the same network with and without it, by number of labels."""
     from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
     from headstart.tasks.finetuning.head_start import head_start_run
     from headstart.tasks.finetuning.learning_curve import SYSTEMS, SystemName

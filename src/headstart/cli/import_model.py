@@ -22,7 +22,7 @@ def import_model(
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Read a Hugging Face folder or a GGUF file and write it as a checked model folder."""
+    """Read a Hugging Face folder or a GGUF file, check it, and write a model folder."""
     from headstart.errors import HeadstartError
     from headstart.interchange.hub import SCHEME, fetch_model
     from headstart.interchange.transfer import import_model as transfer

@@ -28,7 +28,7 @@ def overview(
     runs: Annotated[bool, typer.Option("--runs", help="List the runs, and which claims share them.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the claims, what is known of them, and what they would cost here."""
+    """List the claims, their results, and their cost on this machine."""
     if context.invoked_subcommand is not None:
         return
     from headstart.lab.registry import experiments
@@ -99,7 +99,7 @@ def run(
     folder: Folder = WHERE,
     as_json: AsJson = False,
 ) -> None:
-    """Register, run, measure and judge claims; the same command resumes one that was killed."""
+    """Register, run, measure and judge claims; the same command resumes a killed run."""
     from headstart.lab.conduct import conduct
     from headstart.lab.registry import chosen, experiments
     from headstart.lab.report import write_report
@@ -158,7 +158,7 @@ def register(
     why: Annotated[str, typer.Option("--why", help="Why a rule is another than before.")] = "",
     folder: Folder = WHERE,
 ) -> None:
-    """Write down rules and plans without running anything; `run` does so by itself."""
+    """Register rules and plans without running anything; `run` does this itself."""
     from headstart.lab.registry import chosen, experiments
 
     laboratory = _laboratory(folder, "full" if full else "quick", data, seeds)
@@ -168,7 +168,7 @@ def register(
 
 @lab.command()
 def report(folder: Folder = WHERE) -> None:
-    """Write the page and the index again from the results that are there."""
+    """Write the page and the index again from the existing results."""
     from headstart.lab.registry import experiments
     from headstart.lab.report import write_report
 
@@ -180,7 +180,7 @@ def report(folder: Folder = WHERE) -> None:
 
 
 @lab.command()
-def new(file: Annotated[Path, typer.Argument(help="The file to write, as my_claim.py.")]) -> None:
+def new(file: Annotated[Path, typer.Argument(help="The file to write, such as my_claim.py.")]) -> None:
     """Write a template for a claim of your own."""
     from headstart.folder import atomic
     from headstart.lab.registry import TEMPLATE

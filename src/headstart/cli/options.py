@@ -5,15 +5,13 @@ from typing import Annotated
 
 import typer
 
-Replace = Annotated[
-    bool, typer.Option("--replace", help="Delete what is there already, having said what that is.")
-]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace an existing output, after naming it.")]
 
 RecipeFile = Annotated[
     Path | None,
     typer.Option("--recipe", help="A YAML file of settings, or the name of one that comes with headstart."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the run would cost, and write nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cost of the run, and write nothing.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 

@@ -30,21 +30,29 @@ Pictures = Annotated[
     Path | None, typer.Option("--png", help="Folder for the page's figures as PNG files; needs --page.")
 ]
 Family = Annotated[str, typer.Option("--family", help="Family of a model that is planned.")]
-Vocabulary = Annotated[int, typer.Option("--vocabulary", min=16, help="Tokens of its vocabulary.")]
+Vocabulary = Annotated[int, typer.Option("--vocabulary", min=16, help="Size of its vocabulary.")]
 ContextLength = Annotated[int, typer.Option("--context", min=8, help="Tokens in a row.")]
 
 
 @plan.callback()
 def question(
     context: typer.Context,
-    compute: Annotated[str | None, typer.Option(help="Training FLOPs, as in 1e21 or `10 PF-days`.")] = None,
-    hardware: Annotated[str | None, typer.Option(help="As in 64xH100; `here` measures this machine.")] = None,
-    time: Annotated[str | None, typer.Option(help="How long it may run, as in `30 days`.")] = None,
+    compute: Annotated[str | None, typer.Option(help="Training FLOPs, such as 1e21 or `10 PF-days`.")] = None,
+    hardware: Annotated[
+        str | None, typer.Option(help="Hardware, such as 64xH100; `here` measures this machine.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="How long the run may take, such as `30 days`.")] = None,
     loss: Annotated[str | None, typer.Option(help="Loss to reach, in nats a token.")] = None,
-    model: Annotated[str | None, typer.Option(help="A preset, as llama-3-8b, or a size, as 1.3B.")] = None,
-    tokens: Annotated[str | None, typer.Option(help="Training tokens, as in 15T.")] = None,
-    unique: Annotated[str | None, typer.Option(help="Different tokens at hand; more are repeats.")] = None,
-    inference: Annotated[str | None, typer.Option(help="Tokens to be read and written in use.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A preset, such as llama-3-8b, or a size, such as 1.3B.")
+    ] = None,
+    tokens: Annotated[str | None, typer.Option(help="Training tokens, such as 15T.")] = None,
+    unique: Annotated[
+        str | None, typer.Option(help="Distinct training tokens available; more are repeats.")
+    ] = None,
+    inference: Annotated[
+        str | None, typer.Option(help="Tokens that the finished model will read and generate.")
+    ] = None,
     law: Annotated[
         str | None,
         typer.Option(
@@ -56,13 +64,13 @@ def question(
     family: Family = "headstart-decoder",
     vocabulary: Vocabulary = 32_000,
     context_length: ContextLength = 2048,
-    batch: Annotated[str | None, typer.Option(help="Tokens in a step, as in 4M.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Tokens in a step, such as 4M.")] = None,
     utilisation: Annotated[
         float | None, typer.Option(min=0.01, max=1.0, help="MFU, instead of published ones.")
     ] = None,
-    price: Annotated[float | None, typer.Option(min=0, help="Of one device hour, for the bill.")] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Price of one device hour.")] = None,
     flops: Annotated[str | None, typer.Option(help="Dense bfloat16 FLOP/s of unknown hardware.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory of unknown hardware, as in 80GB.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of unknown hardware, such as 80GB.")] = None,
     write: Annotated[Path | None, typer.Option(help="Write a recipe for `headstart pretrain`.")] = None,
     data: Annotated[Path | None, typer.Option(help="Tokens folder to name in that recipe.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write the plan as one HTML file.")] = None,
@@ -156,7 +164,7 @@ def fit(
     png: Pictures = None,
     may_replace: Replace = False,
     samples: Annotated[int, typer.Option(min=100, help="Bootstrap samples.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the bootstrap.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Fit scaling laws to your own runs: constants with intervals, outliers, a test on larger runs."""
@@ -191,7 +199,7 @@ def fit(
 
 @plan.command("model")
 def describe_model(
-    name: Annotated[str, typer.Argument(help="A preset, as llama-3-70b, or a size, as 1.3B.")],
+    name: Annotated[str, typer.Argument(help="A preset, such as llama-3-70b, or a size, such as 1.3B.")],
     rows: Annotated[int, typer.Option(min=1, help="Rows that a device computes at once.")] = 1,
     row: Annotated[int | None, typer.Option(min=1, help="Tokens in a row; else the model's context.")] = None,
     data: Annotated[int, typer.Option(min=1, help="Data-parallel ranks.")] = 1,
@@ -204,7 +212,7 @@ def describe_model(
     context_length: ContextLength = 2048,
     as_json: AsJson = False,
 ) -> None:
-    """Parameters, operations and memory of a model, part by part."""
+    """Print parameters, operations and memory of a model, part by part."""
     from headstart.scaling.memory import Layout
     from headstart.scaling.model_cost import memory_table, model_cost
     from headstart.scaling.plan import model_named, plain
@@ -222,7 +230,7 @@ def describe_model(
 
 @plan.command()
 def standings(law: LawName = PUBLISHED_LAW, as_json: AsJson = False) -> None:
-    """Where published models stand: tokens a parameter, distance from the optimum, what it bought."""
+    """Compare published models: tokens a parameter, distance from the optimum, and its effect."""
     from headstart.scaling.plan import law_named, plain
     from headstart.scaling.published import models
     from headstart.scaling.questions import standing, standing_bands
@@ -267,7 +275,7 @@ def standings(law: LawName = PUBLISHED_LAW, as_json: AsJson = False) -> None:
 
 @plan.command()
 def laws(as_json: AsJson = False) -> None:
-    """The laws that are known, with source, constants, reach and uncertainty."""
+    """List the known laws with source, constants, range and uncertainty."""
     from headstart.scaling.published import catalogue
 
     found = catalogue()
@@ -286,7 +294,7 @@ def sweep(
     recipe: Annotated[
         Path, typer.Argument(help="Settings that all runs share, as for `headstart pretrain`.")
     ],
-    budget: Annotated[str, typer.Option(help="FLOPs, as in 1e15, or time on this machine, as in `2 h`.")],
+    budget: Annotated[str, typer.Option(help="FLOPs, such as 1e15, or time on this machine, such as `2 h`.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs; a stopped sweep resumes.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     may_replace: Replace = False,
@@ -295,7 +303,7 @@ def sweep(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a grid of small runs, foretell a larger one from them, train it, and score the forecast."""
+    """Train a grid of small runs, predict a larger run, train it, and score the prediction."""
     from headstart.output import output
     from headstart.scaling.fit_report import BUDGET
     from headstart.scaling.sweep import budget_in, design, remembered_budget
@@ -335,7 +343,7 @@ def sweep(
 def transfer(
     widths: Annotated[str, typer.Option(help="Widths to compare, in multiples of 32.")] = "64,128,256",
     family: Family = "headstart-decoder",
-    seeds: Annotated[int, typer.Option(min=1, help="Of the coordinate check.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of the coordinate check.")] = 3,
     sweep_recipe: Annotated[
         Path | None,
         typer.Option("--sweep", help="Also train each width at six rates, by this recipe (minutes)."),
@@ -347,9 +355,9 @@ def transfer(
     may_replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do learning rates and initialisation stay right when the width grows? A coordinate check, and a sweep.
+    """Test whether learning rates and initialisation transfer across widths: a coordinate check, and a sweep.
 
-    The recipe's rates are those for the smallest width; both the same rates and the rule are tried.
+    The recipe's rates are for the smallest width; the sweep tries the same rates and the scaled rates.
     """
     from headstart.output import output
     from headstart.scaling.terminal import print_rates, print_transfer
@@ -393,7 +401,7 @@ def transfer(
 
 @plan.command()
 def measure(as_json: AsJson = False) -> None:
-    """Measure the memory of real training steps on this machine beside what the planner says (minutes)."""
+    """Measure the memory of real training steps on this machine beside the plan (minutes)."""
     from headstart.page.numbers import size
     from headstart.scaling.measure import measure_all
 

@@ -24,12 +24,14 @@ def predict(
         Path | None, typer.Option("--out", help="Write JSON lines here; else to standard output.")
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option("--text-column", help="Where the text or words are.")
+        str | None, typer.Option("--text-column", help="The column of the text or words.")
     ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
-            "--column", metavar="ROLE=NAME", help="Where something else is, as in pair=text_b question=q."
+            "--column",
+            metavar="ROLE=NAME",
+            help="The column of another role, such as pair=text_b or question=q.",
         ),
     ] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",

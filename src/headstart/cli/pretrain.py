@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 def pretrain(
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, as in tokens=FOLDER objective.kind=causal."),
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Settings, such as tokens=FOLDER objective.kind=causal."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The run folder; one that exists resumes where it stopped."),
+        typer.Option("--out", help="The run folder; an existing run resumes where it stopped."),
     ] = None,
     recipe: RecipeFile = None,
     list_settings: Annotated[bool, settings_option("pretrain")] = False,

@@ -9,7 +9,9 @@ from headstart.cli.options import Replace
 
 
 def quickstart(
-    minutes: Annotated[float, typer.Option(min=0.5, help="About how long the whole may take.")] = 10.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.5, help="Approximate time of the whole job, in minutes.")
+    ] = 10.0,
     data: Annotated[
         list[Path] | None,
         typer.Option("--data", help="Files or folders of raw text; more than one may be given."),
@@ -19,7 +21,7 @@ def quickstart(
         typer.Option("--labels", help="A file of labelled examples, or a folder of several tasks."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="The folder for all results.")] = Path("runs/quickstart"),
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of all sampling.")] = 0,
     replace: Replace = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report's figures as JSON.")] = False,
 ) -> None:

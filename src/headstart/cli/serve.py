@@ -18,56 +18,58 @@ def serve(
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any free port.")] = 8000,
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="HEADSTART_API_KEY", help="Ask for this key, sent as Authorization: Bearer KEY."),
+        typer.Option(envvar="HEADSTART_API_KEY", help="Require this key, sent as Authorization: Bearer KEY."),
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Listen where others reach it without asking for a key.")
+        bool, typer.Option("--insecure", help="Let other machines reach the server without a key.")
     ] = False,
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name in the header Host, beside this machine's own; * for any."),
+        typer.Option(help="An allowed name in the header Host, beside this machine's own; * for any."),
     ] = None,
     cors_origin: Annotated[
-        list[str] | None, typer.Option(help="A web page whose scripts may ask, such as https://example.org.")
+        list[str] | None,
+        typer.Option(help="A web page whose scripts may use the server, such as https://example.org."),
     ] = None,
     unknown_fields: Annotated[
-        str, typer.Option(help="Of a request: refuse, or ignore and list them in a header.")
+        str, typer.Option(help="Unknown fields of a request: refuse, or ignore and list them in a header.")
     ] = "refuse",
     access_log: Annotated[
         bool, typer.Option("--access-log/--no-access-log", help="One JSON line a request, without its text.")
     ] = True,
     drain: Annotated[
-        float, typer.Option(min=0, help="Seconds that begun requests may take after SIGTERM.")
+        float, typer.Option(min=0, help="Seconds that requests in progress may take after SIGTERM.")
     ] = 30.0,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "float32",
     model_bytes: Annotated[
-        str | None, typer.Option(help="Put the longest unused models away to stay below, as in 8GB.")
+        str | None,
+        typer.Option(help="Memory for models, such as 8GB; models unused for longest are unloaded."),
     ] = None,
     cache_bytes: Annotated[
         str | None,
         typer.Option(
-            help="Memory for what each writing model has read; a quarter of what is free, at most 4GiB."
+            help="Key-value cache of each generating model; default a quarter of free memory, at most 4GiB."
         ),
     ] = None,
     adapters: Annotated[
         Path | None,
-        typer.Option(help="Serve adapters of this folder when /v1/adapters is asked to, and end that."),
+        typer.Option(help="Let requests to /v1/adapters add and remove adapters of this folder."),
     ] = None,
     state: Annotated[
         Path | None,
         typer.Option(help="Keep files and batches in this folder, for /v1/files and /v1/batches."),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Load, ask one request of each kind, print the answers, and end.")
+        bool, typer.Option("--check", help="Load, send one request of each kind, print the answers, and end.")
     ] = False,
 ) -> None:
-    """Answer over HTTP: tasks, embeddings, completions and chat, for every kind of model.
+    """Serve models of every kind over HTTP: tasks, embeddings, completions and chat.
 
-    Routes are OpenAI's where it has one, and /v1/classify, tag, answer, choose, fill-mask, rerank and
-    predict; GET /openapi.json describes all of them.
+    The routes are OpenAI's, if OpenAI has one, and /v1/classify, tag, answer, choose, fill-mask, rerank and
+    predict. GET /openapi.json describes all of them.
     """
     from headstart.errors import HeadstartError, nearest
     from headstart.scaling.units import read_quantity

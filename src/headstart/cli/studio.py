@@ -24,7 +24,7 @@ class _OpensByDefault(TyperGroup):
 studio = typer.Typer(
     cls=_OpensByDefault,
     help="Look at models, runs, corpora in the browser: `headstart studio FOLDER` (its options: `headstart "
-    "studio open --help`); or keep a view as a file.",
+    "studio open --help`); or export a view as a file.",
 )
 
 
@@ -37,13 +37,13 @@ def open_studio(
     port: Annotated[int, typer.Option(help="Where to listen; 0: any free port.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Look only: steer no run, start no job.")
+        bool, typer.Option("--read-only", help="Only look: control no run, start no job.")
     ] = False,
-    memory: Annotated[float, typer.Option(help="Gigabytes of models that are held at once.", min=0.1)] = 4.0,
+    memory: Annotated[float, typer.Option(help="Gigabytes of models in memory at once.", min=0.1)] = 4.0,
 ) -> None:
     """Look at models, runs and corpora in the browser, live, on this machine alone.
 
-    The printed address holds a token: whoever has it may look, and steer your runs.
+    The printed URL holds a token: whoever has it may look, and control your runs.
     """
     from headstart.errors import HeadstartError
 
@@ -77,7 +77,7 @@ def open_studio(
 @studio.command()
 def export(
     view: Annotated[str, typer.Argument(help="block, corpus, generation, masking, run or scaling.")],
-    folder: Annotated[Path, typer.Argument(help="What it shows: a run, a model, a corpus, a sweep.")],
+    folder: Annotated[Path, typer.Argument(help="The folder to show: a run, a model, a corpus, a sweep.")],
     out: Annotated[Path, typer.Option("--out", help="The HTML file; it needs no network.")],
     may_replace: Replace = False,
 ) -> None:

@@ -35,7 +35,7 @@ def train(
     list_settings: Annotated[bool, settings_option("tokenizer train")] = False,
     as_json: Json = False,
 ) -> None:
-    """Learn a vocabulary from a corpus, in the manner of a family: kind=gpt2, bert, t5, llama3, ..."""
+    """Train a tokenizer of a family's kind on a corpus: kind=gpt2, bert, t5, llama3, ..."""
     from headstart.corpus_folder import corpus_documents
     from headstart.folder import read_manifest
     from headstart.output import identity, output
@@ -64,7 +64,7 @@ def encode(
         Path,
         typer.Option(
             "--tokenizer",
-            help="A folder with a tokenizer: of a tokenizer, a model, a run; or headstart-mini.",
+            help="A tokenizer, model or run folder; or headstart-mini.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The tokens folder to write.")],
@@ -109,7 +109,7 @@ def report(
     tokenizers: Annotated[list[Path], typer.Argument(metavar="TOKENIZER...", help="Tokenizer folders.")],
     corpus: Corpus,
     sample_bytes: Annotated[
-        int, typer.Option("--sample-bytes", help="How much text of the corpus is read.")
+        int, typer.Option("--sample-bytes", help="Bytes of the corpus that are read.")
     ] = 50_000_000,
     as_json: Json = False,
 ) -> None:
