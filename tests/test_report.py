@@ -322,7 +322,7 @@ def test_one_seed_is_as_sure_as_its_test_examples(report: dict[str, Any]) -> Non
     found = headline(dict(report, head_start=points))
     assert found is not None
     assert found.tuned.spread == pytest.approx(5 / 1.96)
-    assert "within what so few test examples can tell" in found.sentence()
+    assert "within the error of so few test examples" in found.sentence()
 
 
 def test_caveats_say_where_the_head_start_ends_and_who_wins(report: dict[str, Any]) -> None:
@@ -340,6 +340,16 @@ def test_caveats_say_where_the_head_start_ends_and_who_wins(report: dict[str, An
     ]
     ahead = " ".join(caveats(dict(report, head_start=surer)))
     assert "beats the pre-trained encoder on spam with 300 labels by 3.2 points" in ahead
+
+
+def test_a_head_start_that_grows_with_the_labels_is_said_to_grow() -> None:
+    report = fixture_report()
+    pos = [entry for entry in report["head_start"] if entry["task"] == "pos"]
+    most = max(entry["labels"] for entry in pos)
+    for entry in pos:
+        if entry["system"] == "fine-tuned" and entry["labels"] == most:
+            entry["score"] += 0.5
+    assert any(line.startswith("On pos the head start grows from 25.8 points") for line in caveats(report))
 
 
 def test_a_lost_head_start_is_not_called_one(report: dict[str, Any]) -> None:
@@ -364,8 +374,8 @@ def test_an_encoder_no_better_than_the_most_frequent_answer_is_named(report: dic
 def test_break_even_follows_from_the_costs(report: dict[str, Any]) -> None:
     text = " ".join(break_even(report))
     assert (
-        "On pos, the pre-trained encoder's 84.1\u00a0±\u00a01.2\u00a0% with 100 labels takes 3,000 from random weights"
-        in text
+        "On pos, the pre-trained encoder's 84.1\u00a0±\u00a01.2\u00a0% with 100 labels needs 3,000 labels from random "
+        "weights" in text
     )
     few, spam, pos = 3.0 + 100 / 220, 3.0 + 1000 / 220, 3.0 + 3000 / 220
     tasks = math.ceil(151.3 / mean([spam - few, pos - few]))
@@ -496,7 +506,7 @@ def test_who_is_served_by_what() -> None:
     training adds nothing to it."""
     report = fixture_report()
     assert for_whom(report) == (
-        "On the mean of all tasks, what pays is pre-training of one's own with 100, 300 and 1,000 labels."
+        "On the mean of all tasks, the best choice is your own pre-training with 100, 300 and 1,000 labels."
     )
     static = [
         entry

@@ -85,7 +85,7 @@ def _standard_error(entry: HeadStartPoint) -> float:
 
 def _doubt(one: ShownScore) -> str:
     """What two scores that are even lie within."""
-    return "the spread of the seeds" if len(one.values) > 1 else "what so few test examples can tell"
+    return "the spread of the seeds" if len(one.values) > 1 else "the error of so few test examples"
 
 
 def _even(one: ShownScore, other: ShownScore) -> bool:
@@ -186,11 +186,11 @@ def for_whom(report: Report) -> str | None:
     if not best:
         return None
     parts = [f"{_PAYS.get(system, system)} with {_counts(labels)}" for system, labels in best.items()]
-    return f"On the mean of {'all tasks' if tasks > 1 else 'the task'}, what pays is {listed(parts)}."
+    return f"On the mean of {'all tasks' if tasks > 1 else 'the task'}, the best choice is {listed(parts)}."
 
 
 _PAYS = {
-    FINE_TUNED: "pre-training of one's own",
+    FINE_TUNED: "your own pre-training",
     STATIC: "the static start alone, counted in seconds,",
     FOUNDATION: "the model that comes with headstart",
     FROM_SCRATCH: "a network from random weights",
@@ -228,7 +228,7 @@ def _vanishing(task: str, pairs: Sequence[tuple[int, ShownScore, ShownScore]]) -
         return []
     (few, *first), (many, *last) = pairs[0], pairs[-1]
     before, after = first[0].mean - first[1].mean, last[0].mean - last[1].mean
-    verb = "shrinks" if after < before else "goes"
+    verb = "shrinks" if after < before else "grows" if after > before else "remains"
     return [
         f"On {task} the head start {verb} from {before:.1f} points with {labels_of(few)} to {after:.1f} with "
         f"{many:,}."
@@ -298,9 +298,9 @@ def break_even(report: Report) -> list[str]:
     if len(dearest) > 1:
         tuning, tasks = sum(dearest.values()), len(dearest)
         sentences.append(
-            f"Had each of the {tasks} tasks needed a pre-training of its own, they would have taken "
+            f"If each of the {tasks} tasks had its own pre-training, the tasks would take "
             f"{duration(tasks * shared + tuning)} with the most labels instead of "
-            f"{duration(shared + tuning)}: against that, sharing pays from the second task on."
+            f"{duration(shared + tuning)}: compared with that, sharing pays from the second task on."
         )
     savings = []
     for task, by_labels in scores(report).items():
@@ -311,27 +311,31 @@ def break_even(report: Report) -> list[str]:
         begin = f"On {task}, the pre-trained encoder's {tuned} with {labels_of(few)}"
         level = next(((labels, scratch) for labels, _, scratch in pairs if scratch.mean >= tuned.mean), None)
         if level is None:
-            sentences.append(f"{begin} is not reached from random weights, not even with {pairs[-1][0]:,}.")
+            sentences.append(
+                f"{begin} is not reached from random weights, even with {pairs[-1][0]:,} labels."
+            )
         elif level[0] == few:
-            sentences.append(f"{begin} is reached from random weights with as many: nothing is saved there.")
+            sentences.append(
+                f"{begin} is reached from random weights with as many labels: nothing is saved there."
+            )
         else:
             labels, scratch = level
             sentences.append(
-                f"{begin} takes {labels:,} from random weights ({scratch}; measured points only)."
+                f"{begin} needs {labels:,} labels from random weights ({scratch}; measured points only)."
             )
             if tuned.seconds is not None and scratch.seconds is not None:
                 savings.append(scratch.seconds - tuned.seconds)
     saving = mean(savings) if savings else 0.0
     if saving > 0:
         sentences.append(
-            f"Counting machine time alone, reaching that score with a head start saves {duration(saving)} a "
-            f"task{'' if len(savings) > 1 else ' (one task measured)'}, so pre-training has paid itself back "
-            f"after {math.ceil(shared / saving):,} such tasks. The labels saved come on top and are not "
+            f"In machine time alone, a head start reaches that score {duration(saving)} sooner a "
+            f"task{'' if len(savings) > 1 else ' (one task measured)'}, so pre-training has paid for itself "
+            f"after {math.ceil(shared / saving):,} such tasks. The saved labels come in addition and are not "
             "priced here."
         )
     elif scores(report):
         sentences.append(
             "In machine time alone, these runs show no number of tasks after which pre-training has paid "
-            "itself back: what it buys here is a better score from few labels, not time."
+            "for itself: here it gives a better score from few labels, not less time."
         )
     return sentences

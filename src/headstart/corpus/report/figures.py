@@ -32,7 +32,7 @@ def funnel_figure(funnel: Sequence[Mapping[str, Any]]) -> Iterable[Markup]:
         for unit in ("documents", "bytes")
         if first.get(unit) and known(last.get(unit))
     ]
-    caption = "The faint part of a bar is what its stage took away."
+    caption = "The faint part of a bar was removed by its stage."
     caption += f" Left in the end: {listed(kept)}." if kept else ""
     caption += "" if {"tokens", "words"} & {*present} else " Tokens were not counted."
     rows = [(stage["stage"], *(exact(stage.get(unit)) for unit in present)) for stage in funnel]

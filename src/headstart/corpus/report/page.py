@@ -34,7 +34,7 @@ def render(report: Report) -> str:
         [
             ("stages", "From raw records to the corpus", _stages(report)),
             ("rules", "Rules", rules.chapter(report["quality"])),
-            ("removed-documents", "Documents that went", _examples(report)),
+            ("removed-documents", "Removed documents", _examples(report)),
             ("duplicates", "Duplicates", _duplicates(report)),
             ("contamination", "Evaluations", _contamination(report)),
             ("mix", "Mix", _mix(report)),
@@ -82,10 +82,10 @@ def _unspaced(removed: Iterable[str], segmenter: str) -> Iterable[Markup]:
     """What a word is in languages without spaces, if there are any."""
     named = ", ".join(language for language in removed if language in LANGUAGES)
     if named and segmenter == "icu":
-        yield element("p", f"Words of {named} are those of ICU's dictionaries.")
+        yield element("p", f"Words of {named} are the words of ICU's dictionaries.")
     elif named:
         yield element(
-            "p", f"Of {named} every sign counts as a word; headstart[segmenter] brings ICU's dictionaries."
+            "p", f"In {named} every character counts as a word; headstart[segmenter] adds ICU's dictionaries."
         )
 
 
@@ -123,8 +123,8 @@ def _examples(report: Report) -> Iterable[Markup]:
         yield absent("No document was removed.")
         return
     yield prose(
-        "Random documents for every rule, with what it fired on marked. Rules about the whole of a text, as "
-        "its length, mark nothing."
+        "Random documents for every rule. The text that triggered the rule is marked. Rules about a whole "
+        "text, such as its length, mark nothing."
     )
     groups: dict[tuple[str, str], list[Markup]] = {}
     for one in report["examples"]:
@@ -170,13 +170,15 @@ def _marked(text: str, spans: list[Span]) -> Iterable[object]:
 def _duplicates(report: Report) -> Iterable[Markup]:
     near = report["near_duplicates"]
     if not near:
-        yield absent("Near duplicates were not looked for.")
+        yield absent("Near duplicates were not searched for.")
         return
     left = element("div", _recall(near["recall"]), _sizes(near["sizes"]), class_="removed")
     yield element("div", left, _similarities(near["similarity"]), class_="pair")
     if near["examples"]:
         yield element("h3", "Pairs, and where they differ")
-        yield prose("What only the text that stays has is green, what only the one that went has is red.")
+        yield prose(
+            "Text that only the kept document has is green; text that only the removed document has is red."
+        )
         blocks = [
             element(
                 "div",
@@ -211,9 +213,9 @@ def _recall(rows: list[RecallRow]) -> Markup | None:
     ]  # fmt: skip
     headers = ["words changed", "copies", "mean similarity", "found", "expected", "false merges"]
     caption = (
-        "Copies of random documents with some words replaced were looked for among the keys of this corpus; "
-        "they are no part of it. Expected is what MinHash promises at the copies' true similarities. A false "
-        "merge is a link to another document with a true similarity below 0.5."
+        "Copies of random documents with some words replaced were searched for among the keys of this "
+        "corpus; they are not part of it. “Expected” follows from MinHash at the copies' true similarities. "
+        "A false merge is a link to another document with a true similarity below 0.5."
     )
     return chart_figure(
         table(headers, cells, "Recall on planted copies"), caption, None, "How well copies are found"
@@ -229,8 +231,10 @@ def _similarities(counts: list[int]) -> Markup | None:
         for at in range(len(counts) - 1, first - 1, -1)
     ]
     drawing = bar_chart("similarity", "Removed near duplicates by similarity", f"{sum(counts)} in all.", bars)
-    caption = "Share of equal MinHash values with the text that stays. Low ones are linked through others."
-    return chart_figure(drawing, caption, None, "How alike removed near duplicates are")
+    caption = (
+        "Share of equal MinHash values with the kept text. Low values are linked through other documents."
+    )
+    return chart_figure(drawing, caption, None, "Similarity of removed near duplicates")
 
 
 def _sizes(sizes: dict[str, int]) -> Markup | None:
@@ -260,14 +264,14 @@ def _sizes(sizes: dict[str, int]) -> Markup | None:
 def _contamination(report: Report) -> Iterable[Markup]:
     found = report["found"]
     if not found:
-        yield absent("No evaluation was named; set decontaminate to files of yours.")
+        yield absent("No evaluation set was named; set decontaminate to your files.")
         return
     rows = [
         (name, exact(row["items"]), exact(row["too_short"]), exact(row["found"]),
          percent(row["found"], row["items"]))
         for name, row in found["files"].items()
     ]  # fmt: skip
-    headers = ["file", "items", "too short to look for", "found", "of the items"]
+    headers = ["file", "items", "too short to search for", "found", "of the items"]
     yield table(headers, rows, "Evaluations found in the raw text")
     items = found["items"]
     if items:
@@ -298,8 +302,8 @@ def _mix(report: Report) -> Iterable[Markup]:
     ]  # fmt: skip
     headers = ["", "asked for", "available", "tokens", "wanted", "planned", "tokens", "epochs", "result"]
     caption = (
-        "Tokens by the recipe's bytes per token. What a group cannot give, even repeated, the others give. "
-        "The corpus was counted again and holds what was planned."
+        "Tokens by the recipe's bytes per token. If a group cannot give its share, even repeated, the other "
+        "groups give it. The corpus was counted again and equals the plan."
     )
     yield chart_figure(table(headers, rows, "Plan and result of the mix"), caption, None)
 
@@ -308,5 +312,5 @@ def _making(report: Report) -> Iterable[Markup]:
     yield element(
         "details", element("summary", "Resolved recipe"), element("pre", report["recipe"], tabindex=0)
     )
-    files = ("Every number on this page is in ", element("code", "report.json"), ", which lies beside it.")
+    files = ("Every number on this page is in ", element("code", "report.json"), ", in the same folder.")
     yield element("p", *files, class_="small")

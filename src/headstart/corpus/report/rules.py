@@ -36,7 +36,7 @@ def chapter(quality: Quality) -> Iterable[Markup]:
     )
     yield element("div", *(_card(rule, sample) for rule in quality["rules"]), class_="rules")
     yield element(
-        "p", "What another threshold would remove is counted at once in the studio: ",
+        "p", "The studio counts at once what a different threshold would remove: ",
         element("code", "headstart studio"), ", or as a page that works offline ",
         element("code", "headstart studio export corpus FOLDER --out thresholds.html"), ".",
     )  # fmt: skip

@@ -19,9 +19,8 @@ def chapter(report: Report) -> Iterable[Markup]:
         yield absent("No cost was recorded in this run.")
         return
     yield prose(
-        "Pre-training is paid once, and every task that is fine-tuned on it shares it. Fine-tuning is paid "
-        "for each task. A network that starts from random weights pays for the second alone, and for more "
-        "labels."
+        "Pre-training is paid once, and all fine-tuned tasks share it. Fine-tuning is paid for each task. A "
+        "network that starts from random weights pays only for fine-tuning, but needs more labels."
     )
     names = ["pre-training, once for all tasks"] + [
         f"{run.get('task')}, {exact(run.get('labels'))} labels" for run in runs

@@ -31,12 +31,12 @@ def chapter(report: Report) -> Iterable[Markup]:
         yield absent("No labelled set was given, so nothing was fine-tuned and there is nothing to compare.")
         return
     yield prose(
-        "The same network is trained on the same labelled examples three times: from the weights that "
-        "pre-training left behind, from the counts that its embedding began with (the static start), and "
-        "from random numbers. The distance between the first line and the last is the head start, that "
-        "between the first two what training adds to counting. Beside each network counted words answer too, "
-        "where the labels say that they help. A logistic regression on these alone shows what can be had "
-        "without any network, and the most frequent answer what can be had without learning."
+        "The same network is trained on the same labelled examples three times: from the pre-trained "
+        "weights, from the counts that its embedding began with (the static start), and "
+        "from random numbers. The distance between the first line and the last is the head start. The "
+        "distance between the first two is what training adds to counting. Counted words answer beside each "
+        "network if the labels show that they help. A logistic regression on counted words alone shows the "
+        "score without any network, and the most frequent answer shows the score without learning."
     )
     if (sentence := for_whom(report)) is not None:
         yield prose(sentence)
@@ -124,7 +124,7 @@ def _learning_curve(report: Report, index: int, task: str, by_labels: Scores) ->
             name = shown_name(MAJORITY, kind)
             lines.append(Series(name, simplest, _style(MAJORITY), marks=False, thin=True))
         elif simplest:  # so far below that drawing it would flatten everything else
-            below = f"The most frequent answer scores {highest:.1f} % at best, below what is drawn. "
+            below = f"The most frequent answer scores {highest:.1f} % at best, below the chart. "
         ends = "; ".join(
             f"{line.name} {line.points[0][1]:.1f} to {line.points[-1][1]:.1f} %" for line in lines
         )

@@ -26,7 +26,7 @@ def chapter(report: Report) -> Iterable[Markup]:
     if versions:
         packages = table(["package", "version"], sorted(versions.items()), "Versions")
         yield element("details", element("summary", "Versions"), packages)
-    source = ("Every number on this page is in ", element("code", "report.json"), ", which lies beside it.")
+    source = ("Every number on this page is in ", element("code", "report.json"), ", in the same folder.")
     yield element("p", *source, class_="small")
 
 

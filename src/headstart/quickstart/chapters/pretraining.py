@@ -18,17 +18,17 @@ def chapter(report: Report) -> Iterable[Markup]:
         yield absent("No model was pre-trained in this run.")
         return
     yield prose(
-        "Nobody labelled anything for this. The text itself asks the questions: the encoder has to fill in "
-        "hidden tokens from both sides, the decoder has to say what comes next. A model that knows nothing "
-        "gives each of the V tokens the same chance and starts at a loss of ln V; what lies below that was "
+        "Pre-training needs no labels. The text itself asks the questions: the encoder predicts hidden "
+        "tokens from both sides, the decoder predicts the next token. A model that knows nothing gives each "
+        "of the V tokens the same probability and starts at a loss of ln V; everything below that is "
         "learned."
     )
     yield element("div", *(_loss_figure(index, model) for index, model in enumerate(models)), class_="pair")
     if len(models) > 1:
         yield prose(
-            "The two losses cannot be compared with each other: the encoder is asked for hidden tokens alone "
-            "and sees what stands on both sides of them. Bits per byte count by the length of the text and "
-            "not by the number of tokens, so that tokenizers can be compared; text as it is stored takes 8."
+            "The two losses cannot be compared with each other: the encoder predicts only hidden tokens and "
+            "sees the text on both sides of them. Bits per byte divide by the length of the text, not by the "
+            "number of tokens, so tokenizers can be compared; uncompressed text takes 8."
         )
     for model in models:
         yield from _samples(model)

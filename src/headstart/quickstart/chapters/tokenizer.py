@@ -14,8 +14,8 @@ def chapter(report: Report) -> Iterable[Markup]:
         return
     yield prose(
         "A model reads numbers, not letters. The tokenizer learned which pieces of text occur so often in "
-        "this corpus that each deserves a number of its own: frequent words stay whole, rare ones fall into "
-        "parts."
+        "this corpus that each deserves a number of its own: frequent words are one token, rare words are "
+        "several."
     )
     yield key_facts(
         ("Vocabulary", f"{exact(facts.get('vocab_size'))} tokens"),
@@ -23,8 +23,8 @@ def chapter(report: Report) -> Iterable[Markup]:
     )
     if leaked := facts.get("leaked"):
         yield prose(
-            f"Documents are held out to measure the models on. Of them {exact(leaked)} were left out: the "
-            "training text has a part of each, too, and a loss on what was trained on flatters."
+            f"Some documents are held out to measure the models. {exact(leaked)} of them were left out: the "
+            "training text contains a part of each, and a loss on training text is too good."
         )
     for example in facts.get("examples") or []:
         pieces = [str(token) for token in example.get("tokens") or []]
