@@ -1,4 +1,4 @@
-"""The one family of errors that a user can cause and mend."""
+"""The one family of errors that a user can cause and correct."""
 
 import difflib
 import errno
@@ -28,7 +28,7 @@ class HeadstartError(Exception):
 
 
 class Stopped(Exception):
-    """Somebody asked the work to stop; everything done so far is saved."""
+    """Somebody stopped the work; everything that was done is saved."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -32,7 +32,7 @@ _Loader.add_implicit_resolver(
 
 
 class Recipe(BaseModel):
-    """Base of all settings: unknown keys are errors, values are fixed once made."""
+    """Base of all settings. Unknown keys are errors, and values cannot change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -43,10 +43,11 @@ class Recipe(BaseModel):
 
     @classmethod
     def load(cls, path: Path | None, overrides: list[str]) -> Self:
-        """Read `path` (or only the defaults), apply `a.b=value` overrides, and validate.
+        """Read a recipe file (None: only the defaults), apply `a.b=value` overrides, and validate.
 
         Raises:
-            HeadstartError: unreadable file, bad YAML, unknown key, or a value of the wrong type.
+            HeadstartError: the file is unreadable or bad YAML, a key is unknown, or a value has the wrong
+                type.
         """
         values, lines = _named(cls, *read_yaml(path), path) if path else ({}, {})
         for override in overrides:
@@ -58,7 +59,11 @@ class Recipe(BaseModel):
 
     @classmethod
     def checked(cls, values: JSONObject) -> Self:
-        """The same from values that a program has; an unknown key or a wrong value is a `HeadstartError`."""
+        """Make the recipe from values of a program.
+
+        Raises:
+            HeadstartError: a key is unknown, or a value has the wrong type.
+        """
         values, _ = _named(cls, values, {}, None)
         try:
             return cls.model_validate(values)
@@ -66,7 +71,7 @@ class Recipe(BaseModel):
             raise HeadstartError(_sentence(cls, error, None, {})) from None
 
     def save(self, path: Path) -> None:
-        """Write the resolved recipe, defaults included, so that the file alone repeats the run."""
+        """Write the resolved recipe with all defaults, so that the file alone repeats the run."""
         with atomic(path) as temporary:
             values = self.model_dump(mode="json")
             text = yaml.safe_dump(values, sort_keys=False, width=100, allow_unicode=True)

@@ -1,7 +1,7 @@
-"""Signals and filters of one's own, from Python files that a recipe names under `extensions`.
+"""Your own signals and filters, from Python files that a recipe names under `extensions`.
 
-A function gets a batch of documents and answers with a list, one entry a document: for a signal a number,
-for a filter the sentence that says why the document goes, or None where it stays.
+A function gets a batch of documents and returns a list with one entry for each document. A signal returns a
+number. A filter returns the sentence that says why the document is removed, or None to keep it.
 
     from headstart.corpus import Document, signal
 
@@ -10,7 +10,7 @@ for a filter the sentence that says why the document goes, or None where it stay
         "share of characters that are digits"
         return [sum(map(str.isdigit, one.text)) / max(len(one.text), 1) for one in documents]
 
-The name of the function is that of the signal, by which rules decide, or of the filter's stage and rule.
+The name of the function is the name of the signal, for rules, or of the filter's stage and rule.
 """
 
 import hashlib
@@ -29,12 +29,12 @@ BATCH = 512  # documents that a function gets at once, at most
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as extensions see it.
+    """A document in the form that extensions get.
 
     Attributes:
-        page: whether it is a page of the web.
-        metadata: what its source says of it beside.
-        signals: what was measured of it; empty for a signal's own function.
+        page: whether it is a web page.
+        metadata: further fields of its source.
+        signals: the measured signals; empty for a signal's own function.
     """
 
     id: str
@@ -108,7 +108,7 @@ def document_filter(function: FilterFunction | None = None, *, after: str = "qua
     """Make a function a filter.
 
     Args:
-        after: the stage behind which it comes, as the funnel names it.
+        after: the stage after which the filter runs, by its name in the funnel.
     """
 
     def made(function: FilterFunction) -> FilterFunction:

@@ -88,21 +88,21 @@ def build(
     replace: bool = False,
     go_on_from: Path | None = None,
 ) -> CorpusManifest:
-    """Make a corpus folder from raw files, or go on with an interrupted one.
+    """Make a corpus folder from raw files, or resume an interrupted one.
 
-    The same inputs and recipe give byte-identical documents, whatever the engine and the number of workers,
-    and also after an interruption.
+    The same inputs and recipe give byte-identical documents, with every engine and number of workers, and
+    after an interruption too.
 
     Args:
-        inputs: files, folders and patterns, local or as addresses that fsspec knows, of `sources.FORMATS`.
-        out: the corpus folder. A finished one made from the same is returned at once.
+        inputs: files, folders and patterns of `sources.FORMATS`, local or as URLs that fsspec knows.
+        out: the corpus folder. A finished corpus from the same inputs and recipe is returned at once.
         recipe: the settings.
-        workers: processes, or jobs of a Slurm array, at once; by default as many as there are cores. 0 runs
-            everything in this process, which a record that crashes its parser then ends.
+        workers: processes, or jobs of a Slurm array, at once; None: the number of cores. 0 runs everything
+            in this process, which ends if a record crashes its parser.
         on: the engine.
-        replace: delete what `out` holds.
-        go_on_from: a finished corpus. The new one is made from its files, too, and of these nothing is read
-            again but what has changed; other settings may be given than those by which a file is read.
+        replace: delete the content of `out` first.
+        go_on_from: a finished corpus whose files are inputs too. They are read again only if they changed.
+            Settings that decide how a file is read must be the same.
 
     Returns:
         The folder's manifest.

@@ -37,18 +37,18 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 def extract_text(
     html: str, url: str | None = None, extractor: str = "headstart", markdown: bool = False
 ) -> str:
-    """The main text of a page, with its paragraphs, lists, tables and code on lines of their own.
+    """Extract the main text of a page, with paragraphs, lists, tables and code on lines of their own.
 
     Args:
         html: the decoded page.
         url: where the page was found, for messages and for trafilatura.
-        extractor: `headstart` (a classifier of lines), `resiliparse` (faster, rougher), `trafilatura`,
-            `union` (what any of these takes for main text), or a file of `headstart corpus train-extractor`.
-        markdown: whether the text is to be Markdown; headstart's own extractor alone writes it.
+        extractor: `headstart` (a classifier of lines), `resiliparse` (faster, less exact), `trafilatura`,
+            `union` (the main text of any of these), or a file of `headstart corpus train-extractor`.
+        markdown: whether the text is Markdown; only headstart's own extractor writes it.
 
     Raises:
-        HeadstartError: there is no such extractor, or it is not installed, or writes no Markdown; or, for
-            all but the classifier, the page nests its elements so deeply that building a tree would not end.
+        HeadstartError: the extractor does not exist, is not installed, or writes no Markdown. Or the page
+            nests its elements too deeply to build a tree, which all extractors need except the classifier.
     """
     if reason := unavailable(extractor):
         raise HeadstartError(reason)

@@ -60,7 +60,7 @@ def read_source(
 
 
 def iterate_raw(inputs: Sequence[Path | str]) -> Iterator[str]:
-    """The decoded text of every readable record, HTML included: what the corpus's `read` stage counts."""
+    """Yield the decoded text of every readable record, HTML included, as the `read` stage counts it."""
     sources, _ = find_sources(inputs)
     for task in plan_tasks(sources):
         yield from (record.text for record in read(task, {}) if isinstance(record, Raw))

@@ -1,4 +1,4 @@
-"""Ways of adapting one model to one task, side by side: what each scores, and what it costs."""
+"""Ways of adapting one model to one task, side by side: the score and the cost of each."""
 
 import time
 from collections.abc import Sequence
@@ -21,33 +21,33 @@ from headstart.training.run_folder import static_start
 
 WAYS = ("full", "frozen", "mix", "lora")
 STATIC, RANDOM, COUNTED = "static", "random", "counted"
-"""What pre-training has to beat: the static start that it began with and the same network from random
-weights, all weights learning, and counted words without any network."""
+"""Baselines of pre-training: its static start and the same network from random weights, both with all weights
+trained, and counted words without any network."""
 FLOAT_BYTES = 4
 MEANING = (
     "Intervals hold 95 % of the bootstrap resamples of the test data; differences are paired, on the same "
-    "examples. Bytes are those of the weights that learned, in float32: what a task needs beside the "
-    "pre-trained model. Seconds are those of fine-tuning."
+    "examples. Bytes are the size of the trained weights in float32: a task needs them beside the "
+    "pre-trained model. Seconds are the time of fine-tuning."
 )
 
 
 @dataclass(frozen=True)
 class Way:
-    """What came of one way of adapting."""
+    """The result of one way of adapting."""
 
     adapt: str
     score: Score
     weights: int
-    """That learned."""
+    """Number of trained weights."""
     seconds: float
-    """Of fine-tuning."""
+    """Time of fine-tuning."""
     against: Comparison | None
-    """The first way; None: it is the first."""
+    """The difference from the first way; None for the first way."""
     mix: LayerWeights | None
 
     @property
     def bytes(self) -> int:
-        """Of the weights that learned: what a task needs beside the pre-trained model."""
+        """Size of the trained weights, which a task needs beside the pre-trained model."""
         return FLOAT_BYTES * self.weights
 
     def as_dict(self) -> JSONObject:
@@ -62,7 +62,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Compared:
-    """All of them, in the order asked for."""
+    """The results of all ways, in the given order."""
 
     task: str
     examples: int
@@ -75,8 +75,8 @@ class Compared:
         return {"task": self.task} | sizes | {"ways": [way.as_dict() for way in self.ways]}
 
     def text(self) -> str:
-        """The table, for a terminal."""
-        lines = [f"  {'':<9} {'learned':>12} {'bytes':>13} {'seconds':>9}  score"]
+        """The table for a terminal."""
+        lines = [f"  {'':<9} {'trained':>12} {'bytes':>13} {'seconds':>9}  score"]
         lines += [
             f"  {way.adapt:<9} {way.weights:>12,} {way.bytes:>13,} {way.seconds:>9,.1f}  {way.score}"
             for way in self.ways
@@ -84,12 +84,12 @@ class Compared:
         return "\n".join(lines)
 
     def markdown(self) -> str:
-        """The table with what it means, and the weights of the layers where they were mixed."""
+        """The table with its meaning, and the weights of the layers if a way mixes them."""
         rows = [
             {
                 "way": way.adapt,
                 "score": str(way.score),
-                "weights that learn": f"{way.weights:,}",
+                "trained weights": f"{way.weights:,}",
                 "bytes to store": f"{way.bytes:,}",
                 "seconds": f"{way.seconds:,.1f}",
                 "against the first": "" if way.against is None else str(way.against),

@@ -25,7 +25,7 @@ CHUNK = 2**22  # weights held at once
 
 
 class ScoreRow(TypedDict):
-    """A figure as JSON and tables have it; one that was not resampled has no interval."""
+    """A figure in JSON and tables; a figure without resamples has no interval."""
 
     metric: str
     value: float
@@ -35,7 +35,7 @@ class ScoreRow(TypedDict):
 
 
 class ComparisonRow(TypedDict):
-    """A difference as JSON and tables have it."""
+    """A difference in JSON and tables."""
 
     metric: str
     difference: float
@@ -46,12 +46,12 @@ class ComparisonRow(TypedDict):
 
 @dataclass(frozen=True)
 class Score:
-    """One figure: what it is, on how many, and where it lies in 95 % of the resamples of those."""
+    """One figure with its metric, its n, and its 95 % interval over resamples of the examples."""
 
     metric: str
     value: float
     n: int
-    """What the figure counts: texts, words, entities, tokens."""
+    """The number of counted units: texts, words, entities, tokens."""
     low: float
     high: float
 
@@ -113,14 +113,14 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much higher the first of two systems scores on the same examples."""
+    """The difference between the first and the second of two systems on the same examples."""
 
     metric: str
     difference: float
     low: float
     high: float
     p: float
-    """How likely so large a difference would be, to either side, if the systems were equally good."""
+    """The probability of so large a difference, in either direction, if the systems were equally good."""
 
     def as_dict(self) -> ComparisonRow:
         return {
