@@ -33,7 +33,7 @@ def pretrain(
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Pre-train a model from random weights; interrupted runs resume exactly.
+    """Pre-train a new model, or train one further with start=MODEL; interrupted runs resume exactly.
 
     Transformers read tokens=FOLDER; model.family=word2vec, glove and elmo read words from corpus=FOLDER.
     """
