@@ -204,11 +204,11 @@ def test_without_icu_signs_are_counted_and_the_report_says_so(
     settings = ["languages=any", "rules.too_few_words=off"]
     assert CorpusRecipe().segmenter == "icu"
     build([source], tmp_path / "icu", CorpusRecipe.load(None, settings), workers=0)
-    assert "Words of ja are those of ICU" in (tmp_path / "icu/report.html").read_text()
+    assert "Words of ja are the words of ICU" in (tmp_path / "icu/report.html").read_text()
     monkeypatch.setattr("headstart.corpus.recipe.installed", lambda: False)
     assert CorpusRecipe().segmenter == "signs"
     with pytest.raises(HeadstartError, match=r"headstart\[segmenter\]"):
         CorpusRecipe.load(None, ["segmenter=icu"])
     build([source], tmp_path / "signs", CorpusRecipe.load(None, settings), workers=0)
-    assert "Of ja every sign counts as a word" in (tmp_path / "signs/report.html").read_text()
+    assert "In ja every character counts as a word" in (tmp_path / "signs/report.html").read_text()
     assert "segmenter: signs" in (tmp_path / "signs/recipe.yaml").read_text()
