@@ -1,6 +1,7 @@
 """Who may ask, how large a request may be, and in which shape errors come."""
 
 import asyncio
+from urllib.parse import unquote
 
 import orjson
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
 from headstart.serving.json_body import ClientGone, parse_json, read_body
-from headstart.serving.request_error import RequestError
+from headstart.serving.request_error import RequestError, of_validation
 from headstart.serving.settings import Limits, ServeSettings, host_name, is_loopback
 
 BODY = {"input": "The captain waits."}
@@ -22,6 +23,12 @@ def test_strangers_need_a_key():
     ServeSettings(host="0.0.0.0", insecure=True)
     for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
         ServeSettings(host=host)
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "schlüssel", "a\n"])
+def test_keys_that_nobody_could_send(key):
+    with pytest.raises(HeadstartError, match="--api-key"):
+        ServeSettings(api_key=key)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +108,30 @@ def test_hostile_bodies(client, body, code):
     assert refused["code"] == code, refused
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/classify", {"input": [1.5] * 99_000}),
+        ("/v1/embeddings", {"input": [1.5] * 99_000}),
+        ("/v1/embeddings", {"input": [[1.5]] * 45_000}),
+        ("/v1/completions", {"prompt": [1.5] * 99_000}),
+        ("/v1/chat/completions", {"messages": [1] * 99_000}),
+        ("/v1/rerank", {"query": "x", "documents": [1] * 99_000}),
+        ("/detokenize", {"tokens": ["x"] * 99_000}),
+    ],
+)
+def test_a_large_body_has_no_more_errors_than_a_small_one(client, monkeypatch, path, body):
+    found = []
+
+    def told(errors):
+        found.append(len(errors))
+        return of_validation(errors)
+
+    monkeypatch.setattr("headstart.serving.app.of_validation", told)
+    assert client.problem(path, body)["code"] == "unsupported_value"
+    assert found[0] < 10
+
+
 def test_too_large_a_body(serving):
     client = serving("sea", limits=Limits(body_bytes=1000))
     assert client.problem("/v1/classify", {"input": "x" * 1000}, 413)["code"] == "request_too_large"
@@ -133,17 +164,21 @@ def part(body, more=True):
 
 def test_bodies_that_do_not_come():
     quick = Limits(first_byte_seconds=0.05, body_seconds=0.2, body_bytes_a_second=10_000)
+
+    def read(receive, announced=None):
+        return asyncio.run(read_body(receive, announced, quick, lambda size: None))
+
     with pytest.raises(RequestError, match="0 bytes") as caught:
-        asyncio.run(read_body(receiver(), None, quick))
+        read(receiver())
     assert caught.value.status_code == 408
     drops = receiver(*[part(b"x")] * 1000, pause=0.01)
     with pytest.raises(RequestError, match="bytes of the body"):
-        asyncio.run(read_body(drops, None, quick))
+        read(drops)
     with pytest.raises(ClientGone):
-        asyncio.run(read_body(receiver(part(b"x"), {"type": "http.disconnect"}), None, quick))
-    assert asyncio.run(read_body(receiver(part(b"x"), part(b"y", more=False)), None, quick)) == b"xy"
+        read(receiver(part(b"x"), {"type": "http.disconnect"}))
+    assert read(receiver(part(b"x"), part(b"y", more=False))) == b"xy"
     with pytest.raises(RequestError):
-        asyncio.run(read_body(receiver(), 1 << 40, quick))
+        read(receiver(), 1 << 40)
 
 
 @given(
@@ -165,6 +200,31 @@ def test_unknown_fields(client, serving):
     answer = lenient.post("/v1/classify", {"inptu": "x", "input": "y"})
     assert answer.status_code == 200
     assert answer.headers["x-headstart-ignored"] == "inptu"
+
+
+def test_names_that_no_header_carries(serving):
+    """Neither can they begin a header of their own, nor fill the answer."""
+    client = serving("sea", ignore_unknown_fields=True)
+    names = ["x\r\nset-cookie: a=b", "übung", "a, b", "日本", "z" * 5000, *(f"n{one}" for one in range(100))]
+    answer = client.post("/v1/classify", {"input": "x"} | dict.fromkeys(names, 1))
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+    told = answer.headers["x-headstart-ignored"].split(", ")
+    assert [unquote(one) for one in told[:4]] == names[:4]
+    assert unquote(told[4]) == "z" * 100
+    assert told[-1] == "and 73 more"
+    assert len(told) == 33
+
+
+def test_long_names_are_not_repeated(client):
+    for path, body in (
+        ("/v1/classify", {"model": "sea", "input": "x", "y" * 10**6: 1}),
+        ("/v1/completions", {"model": "causal", "prompt": "x", "logit_bias": {"z" * 10**6: "x"}}),
+        ("/v1/classify", {"model": "x" * 10**6, "input": "x"}),
+    ):
+        answer = client.post(path, body)
+        assert answer.status_code in (400, 404)
+        assert len(answer.content) < 1500
 
 
 def test_models_by_name(client, serving):

@@ -178,6 +178,13 @@ def test_rerank_by_cosine_and_by_a_model_of_pairs(client, local):
         assert one["document"] == {"text": documents[one["index"]]}
 
 
+@pytest.mark.parametrize("model", ["vectors", "same"])
+def test_nothing_to_rank(client, model):
+    for path, body in (("/v1/rerank", {"documents": []}), ("/rerank", {"texts": []})):
+        refused = client.problem(path, {"model": model, "query": "ship"} | body)
+        assert refused["code"] == "unsupported_value"
+
+
 def test_bodies_of_text_embeddings_inference(client, local):
     texts = ["The captain waits.", "A garden"]
     found = client.post("/embed", {"model": "vectors", "inputs": texts, "truncate": True}).json()

@@ -92,7 +92,7 @@ def serve(
     settings = ServeSettings(
         host=host,
         port=port,
-        api_key=api_key or None,
+        api_key=api_key,
         insecure=insecure,
         allowed_hosts=tuple(allowed_host or ()),
         cors_origins=tuple(cors_origin or ()),

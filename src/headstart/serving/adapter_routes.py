@@ -15,8 +15,7 @@ from headstart.interchange.peft_adapter import CONFIG_FILE
 from headstart.serving.body import Body, accept
 from headstart.serving.guard import record_of
 from headstart.serving.model_routes import ModelAnswer, told
-from headstart.serving.model_store import LONGEST_NAME
-from headstart.serving.request_error import RequestError
+from headstart.serving.request_error import LONGEST_NAME, RequestError
 from headstart.serving.service import Service, json_answer
 
 

@@ -1,16 +1,21 @@
 """What bodies of requests have in common: known fields, neutral values, nearest names for unknown ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from headstart.errors import nearest
 from headstart.serving.guard import RequestRecord
-from headstart.serving.request_error import RequestError
+from headstart.serving.request_error import LONGEST_NAME, RequestError
 
 MOST_INPUTS = 2048
 LONGEST_TEXT = 1_000_000
+
+Item = TypeVar("Item")
+Several: TypeAlias = Annotated[list[Item], Field(fail_fast=True)]
+"""A list in a body. Its first wrong item ends the check, so that a large body has no more errors than a small
+one: to tell of 100,000 takes a second and 300 MB."""
 
 
 class Part(BaseModel):
@@ -43,8 +48,9 @@ def accept(body: Body, record: RequestRecord, ignore_unknown: bool) -> None:
             raise RequestError(400, "unsupported_value", f"{name} is not supported here; leave it out", name)
     for path, known in unknown_fields(body):
         if not ignore_unknown:
-            hint = nearest(path.rpartition(".")[2], known)
-            raise RequestError(400, "unknown_field", f"there is no field {path!r}{hint}", path)
+            shown = path[:LONGEST_NAME]
+            hint = nearest(shown.rpartition(".")[2], known)
+            raise RequestError(400, "unknown_field", f"there is no field {shown!r}{hint}", shown)
         record.ignored.append(path)
     record.model = body.model
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from headstart.serving.body import Body, Part, listed
+from headstart.serving.body import Body, Part, Several, listed
 from headstart.serving.request_error import RequestError
 from headstart.serving.served_model import EMBEDDINGS, RERANK, Description
 from headstart.serving.service import Asked, Service, json_answer
@@ -25,7 +25,7 @@ TokenId = Annotated[int, Field(ge=0)]
 class EmbeddingsBody(Body):
     """OpenAI's body."""
 
-    input: str | list[str] | list[TokenId] | list[list[TokenId]] = Field(
+    input: str | Several[str] | Several[TokenId] | Several[Several[TokenId]] = Field(
         description="A text, texts, the ids of one, or lists of ids."
     )
     encoding_format: Literal["float", "base64"] = "float"
@@ -70,7 +70,7 @@ class RerankBody(Body):
     """A query and the texts to be ranked by it."""
 
     query: str
-    documents: list[str | Document]
+    documents: Several[str | Document]
     top_n: int | None = Field(None, ge=1)
     return_documents: bool = False
 
@@ -184,6 +184,8 @@ def text_of(tokenizer: Tokenizer | None, ids: list[int]) -> str:
 async def relevance(asked: Asked, query: str, documents: Sequence[str]) -> tuple[str, list[float]]:
     """How well each document fits a query, and what the figures are."""
     description = asked.description
+    if not documents:
+        raise RequestError(400, "unsupported_value", "there is no text to rank; send at least one")
     if description.pairs and description.task in PAIR_KINDS:
         label = relevant_label(description)
         answers = await asked.compute("predict", None, [(query, document) for document in documents])

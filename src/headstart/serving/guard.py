@@ -8,11 +8,13 @@ import asyncio
 import hmac
 import logging
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
@@ -20,7 +22,7 @@ from starlette.datastructures import Headers, MutableHeaders
 
 from headstart.serving.json_body import ClientGone, Incoming, Receive, read_body
 from headstart.serving.metrics import Metrics
-from headstart.serving.request_error import RequestError
+from headstart.serving.request_error import LONGEST_NAME, RequestError
 from headstart.serving.settings import ServeSettings
 
 Scope = MutableMapping[str, Any]
@@ -32,6 +34,8 @@ OPEN = ("/health", "/ready")
 FILES = "/v1/files"
 """The one route that is sent a form: a file, and what it is for."""
 LONGEST_ID = 128
+MOST_NAMES = 32
+"""Of ignored fields, that a header tells."""
 GONE = 499
 """What the log says of a request whose client went away."""
 log = logging.getLogger("headstart.serving")
@@ -51,6 +55,7 @@ class RequestRecord:
     """Fields of the body that nobody knows."""
     code: str | None = None
     """Of an error."""
+    body_bytes: int = 0
     status: int = 0
     complete: bool = False
     """Whether the whole answer has been handed on."""
@@ -72,7 +77,7 @@ class Guard:
 
     def __init__(self, app: App, settings: ServeSettings, metrics: Metrics) -> None:
         self.app, self.settings, self.metrics = app, settings, metrics
-        self.in_flight = 0
+        self.in_flight = self.body_bytes = 0
         self.draining = False
         """Whether new requests are turned away, for the server ends."""
         self.idle = asyncio.Event()
@@ -93,7 +98,8 @@ class Guard:
                 self._check(scope, headers)
                 announced = headers.get("content-length", "")
                 size = int(announced) if announced.isdecimal() else None
-                body = await read_body(incoming, size, self.settings.limits)
+                hold = partial(self._hold, record)
+                body = await read_body(incoming, size, self.settings.limits, hold)
             except RequestError as error:
                 record.code = error.code
                 await self._refuse(error, incoming, sender)
@@ -103,6 +109,7 @@ class Guard:
             record.status = GONE
         finally:
             self.in_flight -= 1
+            self.body_bytes -= record.body_bytes
             if not self.in_flight:
                 self.idle.set()
             self._finish(scope, record)
@@ -110,6 +117,7 @@ class Guard:
     def cancel_all(self) -> None:
         """Give up what is still being answered."""
         for task in self._running:
+            self.metrics.cancelled.labels(why="drain").inc()
             task.cancel()
 
     async def _answer(
@@ -199,6 +207,13 @@ class Guard:
                     415, "unsupported_media_type", "send the body as it is, without content-encoding"
                 )
 
+    def _hold(self, record: RequestRecord, size: int) -> None:
+        """Note that a request's body takes so many bytes more, until it is answered."""
+        if self.body_bytes + size > self.settings.limits.bodies_bytes:
+            raise RequestError(503, "bodies_full", "the bodies of others fill the room for them; try again")
+        self.body_bytes += size
+        record.body_bytes += size
+
     def _sender(self, record: RequestRecord, send: Send) -> Send:
         """Adds the headers that every answer has."""
 
@@ -211,7 +226,7 @@ class Guard:
                 if record.queue_seconds is not None:
                     headers["x-headstart-queue-ms"] = f"{1000 * record.queue_seconds:.1f}"
                 if record.ignored:
-                    headers["x-headstart-ignored"] = ", ".join(record.ignored)
+                    headers["x-headstart-ignored"] = names_in_header(record.ignored)
                 if self.draining:
                     headers["connection"] = "close"
             if message["type"] == "http.response.body":
@@ -249,6 +264,13 @@ def request_id(given: str | None) -> str:
     if given and len(given) <= LONGEST_ID and given.isascii() and given.isprintable():
         return given
     return f"req-{uuid4().hex}"
+
+
+def names_in_header(names: Sequence[str]) -> str:
+    """Names that a client chose, as a header may carry them: percent-encoded, and not without end."""
+    told = [quote(name[:LONGEST_NAME], safe="") for name in names[:MOST_NAMES]]
+    rest = len(names) - len(told)
+    return ", ".join(told) + (f", and {rest} more" if rest else "")
 
 
 def internal_error(identity: str) -> RequestError:

@@ -1,4 +1,4 @@
-"""The process: a port, limits on connections, and an end that loses nothing begun."""
+"""The process: a port, and an end that loses nothing begun."""
 
 import asyncio
 import ctypes
@@ -9,12 +9,11 @@ from time import monotonic
 from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headstart.errors import HeadstartError
 from headstart.serving.app import Application
+from headstart.serving.connection import limited
 from headstart.serving.request_error import RequestError
-from headstart.serving.settings import Limits
 
 LAST_WORDS_SECONDS = 2.0
 """What streams may take to say that they end here."""
@@ -23,51 +22,6 @@ TICKS_A_SECOND = 10
 MEMORY_SECONDS = 30
 """Between two times that freed memory is given back."""
 log = logging.getLogger("headstart.serving")
-
-
-def limited(limits: Limits) -> type[HttpToolsProtocol]:
-    """The protocol of connections, with limits on their number and on what comes before a body."""
-
-    class LimitedProtocol(HttpToolsProtocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._headers_wait: asyncio.TimerHandle | None = None
-            self._header_bytes = 0
-            if len(self.connections) > limits.connections:
-                transport.close()
-                return
-            self._await_headers()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._headers_came()
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            if self._headers_wait is not None:
-                self._header_bytes += len(data)
-            super().data_received(data)
-            if self._headers_wait is not None and self._header_bytes > limits.header_bytes:
-                self.send_400_response(f"The headers are larger than {limits.header_bytes} bytes.")
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._await_headers()
-
-        def on_headers_complete(self) -> None:
-            self._headers_came()
-            super().on_headers_complete()
-
-        def _await_headers(self) -> None:
-            if self._headers_wait is None:
-                self._header_bytes = 0
-                self._headers_wait = self.loop.call_later(limits.first_byte_seconds, self.transport.close)
-
-        def _headers_came(self) -> None:
-            if self._headers_wait is not None:
-                self._headers_wait.cancel()
-                self._headers_wait = None
-
-    return LimitedProtocol
 
 
 class HttpServer(uvicorn.Server):

@@ -22,14 +22,17 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
 
 
-async def read_body(receive: Receive, announced: int | None, limits: Limits) -> bytes:
+async def read_body(
+    receive: Receive, announced: int | None, limits: Limits, hold: Callable[[int], None]
+) -> bytes:
     """The whole body.
 
     Args:
         announced: what the header `Content-Length` says.
+        hold: told how many bytes more there are before they are kept; may refuse them.
 
     Raises:
-        RequestError: too large, or too slow.
+        RequestError: too large, or too slow, or refused by `hold`.
         ClientGone: it ended in the middle.
     """
     too_large = RequestError(
@@ -58,6 +61,7 @@ async def read_body(receive: Receive, announced: int | None, limits: Limits) -> 
         size += len(message.get("body", b""))
         if size > limits.body_bytes:
             raise too_large
+        hold(len(message.get("body", b"")))
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(parts)

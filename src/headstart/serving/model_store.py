@@ -17,7 +17,7 @@ from headstart.generation.engine.engine import Engine
 from headstart.generation.engine.scheduler import EngineSettings, StepReport
 from headstart.interchange import box
 from headstart.serving.metrics import Metrics
-from headstart.serving.request_error import RequestError, unfit
+from headstart.serving.request_error import LONGEST_NAME, RequestError, unfit
 from headstart.serving.served_model import (
     COMPLETIONS,
     Description,
@@ -30,8 +30,6 @@ from headstart.serving.served_model import (
 from headstart.serving.settings import ServeSettings
 from headstart.serving.task_worker import TaskWorker
 
-LONGEST_NAME = 100
-"""Characters of a name that an error repeats."""
 log = logging.getLogger("headstart.serving")
 
 

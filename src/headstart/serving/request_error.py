@@ -20,8 +20,10 @@ TYPES = {
     429: "rate_limit_error",
 }
 """What OpenAI calls a status; other 4xx are `invalid_request_error`, 5xx `server_error`."""
-RETRY_SECONDS = {"queue_full": 1, "queue_timeout": 1, "loading": 5, "shutting_down": 10}
+RETRY_SECONDS = {"queue_full": 1, "bodies_full": 1, "queue_timeout": 1, "loading": 5, "shutting_down": 10}
 """By code: after how long another try makes sense."""
+LONGEST_NAME = 100
+"""Characters of a name in a body, or of a model's, that an error repeats."""
 _TYPE_NAMES = {"str", "int", "float", "bool", "dict", "none"}
 
 
@@ -76,7 +78,7 @@ def of_validation(errors: Sequence[Any]) -> RequestError:
     if first["type"] == "json_invalid":
         return RequestError(400, "invalid_json", f"the body is no JSON: {first['ctx']['error']}")
     place = [str(part) for part in first["loc"][1:] if _is_name(part)]
-    name = ".".join(place) or "the body"
+    name = ".".join(place)[:LONGEST_NAME] or "the body"
     if first["type"] == "missing":
         return RequestError(400, "missing_field", f"the request lacks {name!r}", name)
     # Of a field that may be of several types, pydantic says of each why it is not that one.

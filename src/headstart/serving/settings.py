@@ -1,5 +1,6 @@
 """How the server is reached, and how much it takes."""
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,7 +21,9 @@ class Limits:
     """Until the headers are whole, and until a body begins."""
     body_seconds: float = 30.0
     body_bytes_a_second: int = 1 << 10
-    """A body comes at least so fast, after the first seconds."""
+    """A body comes at least so fast, after the first seconds, and an answer is read so fast."""
+    bodies_bytes: int = 256 << 20
+    """Of all requests that are on their way or are being answered."""
     connections: int = 512
     queued: int = 256
     """Requests that wait for one model."""
@@ -32,6 +35,8 @@ class Limits:
     """A silent stream says that it lives."""
     unread_bytes: int = 1 << 20
     """Of a stream whose client does not read; then the request is given up."""
+    unread_seconds: float = 30.0
+    """After so long an answer that is not being read ends with its connection."""
     files: int = 1000
     state_bytes: int = 10 << 30
     """Of all files, and of answers that will be in one."""
@@ -44,8 +49,8 @@ class ServeSettings:
     """What `headstart serve` was told.
 
     Raises:
-        HeadstartError: an address that others reach, without a key and without `insecure`; `adapters` is no
-            folder.
+        HeadstartError: an address that others reach, without a key and without `insecure`; a key that cannot
+            be sent; `adapters` is no folder.
     """
 
     host: str = "127.0.0.1"
@@ -74,6 +79,11 @@ class ServeSettings:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        if self.api_key is not None and not re.fullmatch(r"[!-~]+", self.api_key):
+            raise HeadstartError(
+                "--api-key (HEADSTART_API_KEY) is empty, or has signs that no header carries; give one of "
+                "letters, digits and punctuation of ASCII, without blanks"
+            )
         if self.adapters is not None and not self.adapters.is_dir():
             raise HeadstartError(
                 f"--adapters {self.adapters} is no folder; name the one that adapters lie in"

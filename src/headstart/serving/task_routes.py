@@ -8,14 +8,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from headstart.serving.body import Body, Part, listed, plain, refuse_long
+from headstart.serving.body import Body, Part, Several, listed, plain, refuse_long
 from headstart.serving.request_error import RequestError
 from headstart.serving.served_model import ANSWER, CHOOSE, CLASSIFY, FILL_MASK, PREDICT, TAG, Description
 from headstart.serving.service import Service, json_answer
 
 Offsets = Literal["code-points", "utf-16", "bytes"]
 """What `start` and `end` count: characters of Python, of JavaScript and Java, or of Go and Rust."""
-Pair = list[str]
+Pair = Several[str]
 
 
 class PredictBody(Body):
@@ -36,7 +36,7 @@ class TwoTexts(Part):
 class ClassifyBody(Body):
     """Texts, or pairs of texts, to be labelled or measured."""
 
-    input: str | TwoTexts | list[str | Pair | TwoTexts] = Field(
+    input: str | TwoTexts | Several[str | Pair | TwoTexts] = Field(
         description="A text, a pair, or a list of them."
     )
 
@@ -44,7 +44,9 @@ class ClassifyBody(Body):
 class TagBody(Body):
     """Texts, or lists of words, to be tagged."""
 
-    input: str | list[str | list[str]] = Field(description="A text, or a list of texts or of lists of words.")
+    input: str | Several[str | Several[str]] = Field(
+        description="A text, or a list of texts or of lists of words."
+    )
     offsets: Offsets = "code-points"
 
 
@@ -60,7 +62,7 @@ class AnswerBody(Body):
 
     question: str | None = None
     context: str | None = None
-    inputs: list[Question] | None = None
+    inputs: Several[Question] | None = None
     offsets: Offsets = "code-points"
 
 
@@ -69,7 +71,7 @@ class Choice(Part):
 
     question: str
     context: str | None = None
-    options: list[str] = Field(min_length=2, max_length=64)
+    options: Several[str] = Field(min_length=2, max_length=64)
 
 
 class ChooseBody(Body):
@@ -77,14 +79,14 @@ class ChooseBody(Body):
 
     question: str | None = None
     context: str | None = None
-    options: list[str] | None = Field(None, min_length=2, max_length=64)
-    inputs: list[Choice] | None = None
+    options: Several[str] | None = Field(None, min_length=2, max_length=64)
+    inputs: Several[Choice] | None = None
 
 
 class FillMaskBody(Body):
     """Texts with gaps, written as the model's mask token."""
 
-    input: str | list[str]
+    input: str | Several[str]
     top_k: int = Field(5, ge=1, le=1000)
 
 

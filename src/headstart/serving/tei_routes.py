@@ -7,14 +7,12 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from headstart import __version__
-from headstart.serving.body import MOST_INPUTS, Body, listed
+from headstart.serving.body import MOST_INPUTS, Body, Several, listed
 from headstart.serving.embedding_routes import TokenId, embed, relevance, text_of
 from headstart.serving.guard import record_of
 from headstart.serving.request_error import RequestError
 from headstart.serving.served_model import CLASSIFY, EMBEDDINGS, RERANK
 from headstart.serving.service import Service, json_answer
-
-Texts = str | list[str]
 
 
 class TeiBody(Body):
@@ -28,7 +26,7 @@ class EmbedBody(TeiBody):
     """Texts to be embedded."""
 
     NEUTRAL = {"normalize": (True,)}
-    inputs: str | list[str] | list[TokenId] | list[list[TokenId]]
+    inputs: str | Several[str] | Several[TokenId] | Several[Several[TokenId]]
     normalize: bool = Field(True, description="Vectors have length 1; false is not supported.")
     prompt_name: str | None = None
     dimensions: int | None = Field(None, ge=1)
@@ -38,7 +36,7 @@ class TeiPredictBody(TeiBody):
     """A text, a pair, or a list of either."""
 
     NEUTRAL = {"raw_scores": (False,)}
-    inputs: str | list[str] | list[list[str]]
+    inputs: str | Several[str] | Several[Several[str]]
     raw_scores: bool = False
 
 
@@ -47,7 +45,7 @@ class TeiRerankBody(TeiBody):
 
     NEUTRAL = {"raw_scores": (False,)}
     query: str
-    texts: list[str]
+    texts: Several[str]
     raw_scores: bool = False
     return_text: bool = False
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from headstart.generation.config import GenerationConfig
-from headstart.serving.body import Body, Part
+from headstart.serving.body import Body, Part, Several
 from headstart.serving.embedding_routes import TokenId
 
 MOST_PROMPTS, MOST_TEXTS = 256, 16
@@ -49,8 +49,8 @@ class SamplingBody(Body):
     min_p: float | None = Field(None, ge=0, le=1)
     n: int | None = Field(None, ge=1, le=MOST_TEXTS)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: StopString | Annotated[list[StopString], Field(max_length=MOST_STOPS)] | None = None
-    stop_token_ids: Annotated[list[TokenId], Field(max_length=MOST_STOPS)] | None = None
+    stop: StopString | Annotated[Several[StopString], Field(max_length=MOST_STOPS)] | None = None
+    stop_token_ids: Annotated[Several[TokenId], Field(max_length=MOST_STOPS)] | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
         None, max_length=MOST_BIASES
     )
@@ -101,9 +101,9 @@ class CompletionBody(SamplingBody):
     NEUTRAL: ClassVar[Mapping[str, Sequence[Any]]] = {"suffix": ("",), "store": (False,)}
     prompt: (
         str
-        | Annotated[list[str], Field(max_length=MOST_PROMPTS)]
-        | list[TokenId]
-        | Annotated[list[list[TokenId]], Field(max_length=MOST_PROMPTS)]
+        | Annotated[Several[str], Field(max_length=MOST_PROMPTS)]
+        | Several[TokenId]
+        | Annotated[Several[Several[TokenId]], Field(max_length=MOST_PROMPTS)]
     ) = Field(description="A text, texts, the ids of one, or lists of ids.")
     max_tokens: int | None = Field(None, ge=0, le=10**7)
     logprobs: int | None = Field(None, ge=0, le=20)
@@ -139,9 +139,9 @@ class ChatMessage(Part):
     """One turn. What clients send back of an earlier answer (`refusal`, `annotations`, ...) has no effect."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
+    content: str | Several[ContentPart] | None = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Several[ToolCall] | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     refusal: Any = None
@@ -193,12 +193,12 @@ class ChatBody(SamplingBody):
         "functions": ([],),
         "function_call": ("none",),
     }
-    messages: list[ChatMessage] = Field(min_length=1, max_length=2048)
+    messages: Several[ChatMessage] = Field(min_length=1, max_length=2048)
     max_tokens: int | None = Field(None, ge=1, le=10**7)
     max_completion_tokens: int | None = Field(None, ge=1, le=10**7)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
-    tools: list[Tool] | None = Field(None, max_length=128)
+    tools: Several[Tool] | None = Field(None, max_length=128)
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from headstart.generation.chat import special_tokens
-from headstart.serving.body import Body, refuse_long
+from headstart.serving.body import Body, Several, refuse_long
 from headstart.serving.embedding_routes import TokenId
 from headstart.serving.request_error import RequestError
 from headstart.serving.served_model import TOKENIZE
@@ -23,7 +23,7 @@ class TokenizeBody(Body):
     """A text, or a conversation."""
 
     prompt: str | None = None
-    messages: list[ChatMessage] | None = Field(None, min_length=1)
+    messages: Several[ChatMessage] | None = Field(None, min_length=1)
     add_special_tokens: bool = Field(True, description="Of a text: with what the model reads around it.")
     add_generation_prompt: bool = Field(True, description="Of a conversation: with what opens the answer.")
     return_token_strs: bool | None = None
@@ -42,7 +42,7 @@ class TokenizeAnswer(BaseModel):
 class DetokenizeBody(Body):
     """Ids."""
 
-    tokens: list[TokenId]
+    tokens: Several[TokenId]
 
 
 class DetokenizeAnswer(BaseModel):
