@@ -1,7 +1,9 @@
 """Conversations: the template's ids, JSON of a schema, calls of functions, and OpenAI's own client."""
 
+import asyncio
 import json
 import re
+import threading
 from typing import Literal
 
 import httpx
@@ -14,8 +16,10 @@ from pydantic import BaseModel
 from headstart.generation.chat import chat_ids
 from headstart.serving.request_error import RequestError
 from headstart.serving.texts.bodies import ChatAnswer, ChatBody
+from headstart.serving.texts.chat_routes import ChatText
 from headstart.serving.texts.function_calls import HERMES, LLAMA, MISTRAL, calls_in
 from headstart.serving.texts.grammar import COMPILE_SECONDS, refuse_slow
+from headstart.serving.texts.writer import Written
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where is the ship?"}]
 WEATHER = {
@@ -90,16 +94,18 @@ def test_parts_and_roles(client):
 @settings(max_examples=15)
 @given(st.integers(0, 10**6), st.sampled_from([[], ["a"], ["the", "e "]]), st.integers(1, 3))
 def test_a_stream_is_the_whole_answer(client, seed, stops, n):
-    body = {"seed": seed, "temperature": 1.0, "stop": stops, "n": n, "max_tokens": 24}
+    body = {"seed": seed, "temperature": 1.0, "stop": stops, "n": n, "max_tokens": 24, "logprobs": True}
     whole = ask(client, **body)
     found = deltas(client, **body, stream_options={"include_usage": True})
-    texts, ends = [""] * n, [None] * n
+    texts, ends, scores = [""] * n, [None] * n, [[] for _ in range(n)]
     for event in found[:-1]:
         (choice,) = event["choices"]
         texts[choice["index"]] += choice["delta"].get("content", "")
+        scores[choice["index"]] += (choice["logprobs"] or {"content": []})["content"]
         ends[choice["index"]] = choice["finish_reason"] or ends[choice["index"]]
     assert [event["choices"][0]["delta"] for event in found[:n]] == [{"role": "assistant", "content": ""}] * n
     assert texts == [one["message"]["content"] for one in whole["choices"]]
+    assert scores == [one["logprobs"]["content"] for one in whole["choices"]]
     assert ends == [one["finish_reason"] for one in whole["choices"]]
     assert found[-1]["usage"] == whole["usage"]
 
@@ -182,6 +188,42 @@ def test_a_grammar_that_takes_too_long_is_given_up(monkeypatch):
         refuse_slow("x")
 
 
+def test_slow_schemas_keep_nothing_else_waiting(client, monkeypatch):
+    """However many there are; and those whose clients left are not compiled."""
+    begun, go_on, compiled = threading.Event(), threading.Event(), []
+
+    def slow(grammar):
+        compiled.append(grammar)
+        begun.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr("headstart.serving.texts.grammar.refuse_slow", slow)
+    ask(client, max_tokens=1)
+    body = {"model": "chat", "messages": MESSAGES, "max_tokens": 9}
+
+    async def everything():
+        asked = [
+            asyncio.ensure_future(
+                client.http.post(
+                    "/v1/chat/completions",
+                    json=body | {"response_format": format_of({"const": f"slow {one}"})},
+                )
+            )
+            for one in range(100)
+        ]
+        await asyncio.to_thread(begun.wait, 60)
+        said = await client.http.post("/v1/chat/completions", json=body)
+        for one in asked[1:]:
+            one.cancel()
+        await asyncio.wait(asked[1:])
+        go_on.set()
+        return said, await asked[0]
+
+    said, first = client.run(everything())
+    assert (said.status_code, first.status_code) == (200, 200)
+    assert len(compiled) == 1
+
+
 def test_a_call_that_has_to_be_made(client):
     body = {"tools": [WEATHER, CLOCK], "max_tokens": 150, "temperature": 1.0, "seed": 1}
     for choice_of_tool in ("required", {"type": "function", "function": {"name": "weather"}}):
@@ -227,9 +269,24 @@ def test_tools_that_cannot_be_meant(client):
     ],
 )
 def test_markups_of_calls(markup, text):
-    (call,) = calls_in(text, markup)
+    before, (call,) = calls_in(text, markup)
     assert call["function"] == {"name": "f", "arguments": '{"a":1}'}
-    assert calls_in("A plain answer.", markup) == []
+    assert before == ("Well." if text.startswith("Well") else "")
+    assert calls_in("A plain answer.", markup)[1] == []
+
+
+@pytest.mark.parametrize(("parallel", "count"), [(None, 2), (True, 2), (False, 1)])
+def test_what_is_said_before_calls_stays_and_one_call_is_one(local, parallel, count):
+    body = ChatBody.model_validate(
+        {"model": "chat", "messages": MESSAGES, "tools": [CLOCK], "parallel_tool_calls": parallel}
+    )
+    answer = ChatText(local["chat"].loaded.tokenizer, 0, body, HERMES)
+    call = '<tool_call>{"name": "clock", "arguments": {}}</tool_call>'
+    answer.take(Written(f"One moment.\n{call}\n{call}", None, "stop"))
+    message = answer.message()
+    assert message["content"] == "One moment."
+    assert len(message["tool_calls"]) == count
+    assert answer.finish == "tool_calls"
 
 
 def test_earlier_calls_in_a_conversation(client):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import threading
 
 import pytest
 import torch
@@ -224,6 +225,7 @@ def test_encoder_decoders_answer_their_prompt(client, local):
         ({"stop": ["x"] * 17}, "unsupported_value"),
         ({"logit_bias": {"no": 1}}, "unsupported_value"),
         ({"logit_bias": {"5": 1000}}, "unsupported_value"),
+        ({"logit_bias": {"9" * 5000: 1}}, "unsupported_value"),
         ({"min_tokens": 9, "max_tokens": 3}, "unsupported_value"),
         ({"prompt": []}, "unsupported_value"),
         ({"prompt": [[]]}, "unsupported_value"),
@@ -251,6 +253,34 @@ def test_neutral_fields_are_taken(client):
     )
 
 
+def test_more_texts_than_may_wait_are_one_request(serving, monkeypatch):
+    """Who comes while they wait is told to try again."""
+    client = serving("causal", limits=Limits(queued=8))
+    many = {"prompt": [PROMPT] * 100, "n": 4, "max_tokens": 2}
+    client.post("/v1/completions", many | {"prompt": PROMPT})
+    engine = client.application.service.store.residents["causal"].engine
+    go_on, step = threading.Event(), engine.scheduler.step
+
+    def held():
+        assert go_on.wait(60)
+        step()
+
+    monkeypatch.setattr(engine.scheduler, "step", held)
+
+    async def both():
+        first = asyncio.ensure_future(client.http.post("/v1/completions", json=many))
+        while engine.waiting < 400:
+            await asyncio.sleep(0.001)
+        second = await client.http.post("/v1/completions", json=many | {"n": 1})
+        go_on.set()
+        return second, await first
+
+    second, first = client.run(both())
+    assert (first.status_code, len(first.json()["choices"])) == (200, 400)
+    assert (second.status_code, second.json()["error"]["code"]) == (429, "queue_full")
+    assert int(second.headers["retry-after"]) > 0
+
+
 def test_min_tokens_and_stop_ids(client, local):
     end = local["causal"].loaded.tokenizer.special.end
     body = {"logit_bias": {str(end): 100}, "max_tokens": 6}
@@ -270,6 +300,12 @@ def test_no_infinite_logprob(client):
     assert all(math.isfinite(number) and number >= -9999 for number in numbers)
 
 
+def generated(client):
+    """Tokens written, as `/metrics` tells."""
+    registry = client.application.service.metrics.registry
+    return registry.get_sample_value("headstart_generation_tokens_total")
+
+
 def test_a_client_that_leaves_frees_its_row(client):
     """A stream that is left is dropped by the next steps; the others' texts stay the same."""
     body = {
@@ -281,6 +317,7 @@ def test_a_client_that_leaves_frees_its_row(client):
     }
     expected = client.post("/v1/completions", body).json()["choices"]
     engine = client.application.service.store.residents["causal"].engine
+    before = generated(client)
 
     async def leave():
         asked = [
@@ -288,7 +325,7 @@ def test_a_client_that_leaves_frees_its_row(client):
             for stream in (True, False, True)
         ]
         stays = asyncio.ensure_future(client.http.post("/v1/completions", json=body))
-        while engine.running < 4:
+        while engine.running < 4 or generated(client) < before + 20:
             await asyncio.sleep(0.001)
         for one in asked:
             one.cancel()
@@ -300,6 +337,7 @@ def test_a_client_that_leaves_frees_its_row(client):
             break
         client.post("/v1/completions", body | {"max_tokens": 1})
     assert engine.cache_use == 0
+    assert generated(client) > before + 200  # what was written for those who left is counted too
     assert client.application.service.store.residents["causal"].users == 0
 
 

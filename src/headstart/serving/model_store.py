@@ -300,7 +300,7 @@ class ModelStore:
 
     def _engine(self, model: TransformerModel) -> Engine:
         transformer = model.model.loaded.model
-        settings = EngineSettings(cache_bytes=self.settings.cache_bytes, queue=self.settings.limits.queued)
+        settings = EngineSettings(cache_bytes=self.settings.cache_bytes, queue=None)  # `Writer` has the limit
         return Engine(transformer, make_decoder(transformer), settings, partial(_observe, self.metrics))
 
 

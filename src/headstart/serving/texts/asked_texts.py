@@ -19,6 +19,8 @@ from headstart.serving.texts.bodies import SamplingBody
 from headstart.serving.texts.writer import Writer
 from headstart.tokenizer.base import Tokenizer
 
+LONGEST_ID = 10
+"""Digits of a token's id."""
 LEAST = -9999.0
 """What stands for a logprob of minus infinity, which JSON cannot say."""
 
@@ -40,14 +42,11 @@ class Texts:
         model = self.asked.description.name
         return {"id": self.id, "object": kind, "created": self.created, "model": model, "seed": self.seed}
 
-    def usage(self, service: Service) -> dict[str, Any]:
-        """Tokens read and written; counted for log and figures, so it is asked once, at the end."""
+    @property
+    def usage(self) -> dict[str, Any]:
+        """Tokens read, and written so far."""
         read, wrote = sum(map(len, self.prompts)), self.writer.completion_tokens
         cached = sum(handle.cached_tokens for handle in self.writer.handles[:: self.n])
-        record = self.asked.record
-        record.prompt_tokens, record.completion_tokens = read, wrote
-        service.metrics.prompt_tokens.inc(read)
-        service.metrics.generation_tokens.inc(wrote)
         return {
             "prompt_tokens": read,
             "completion_tokens": wrote,
@@ -113,6 +112,7 @@ def begin(
     except HeadstartError as error:
         raise unfit(error) from None
     assert asked.resident.engine is not None
+    asked.record.prompt_tokens = sum(map(len, prompts))
     writer = Writer(
         asked.resident.engine,
         loaded.tokenizer,
@@ -134,7 +134,7 @@ def logit_biases(body: SamplingBody, tokenizer: Tokenizer) -> dict[int, float]:
     """
     found = {}
     for key, value in (body.logit_bias or {}).items():
-        if not key.isdecimal() or int(key) >= tokenizer.vocab_size:
+        if not key.isdecimal() or len(key) > LONGEST_ID or int(key) >= tokenizer.vocab_size:
             raise RequestError(
                 400,
                 "unsupported_value",

@@ -48,12 +48,16 @@ class ChatText:
     def message(self) -> dict[str, Any]:
         """What has come since this was last asked, as a message; sets why the text ended."""
         text, self.text = self.text, ""
-        calls = calls_in(text, self.markup) if self.markup is not None else None
+        if self.markup is None:
+            return {"content": text}
+        before, calls = calls_in(text, self.markup)
         if not calls:
             return {"content": text}
         if self.finish == "stop":
             self.finish = "tool_calls"
-        return {"content": None, "tool_calls": calls}
+        if self.body.parallel_tool_calls is False:
+            calls = calls[:1]
+        return {"content": before or None, "tool_calls": calls}
 
     def logprobs(self) -> dict[str, Any] | None:
         """Of the tokens since this was last asked."""
@@ -92,17 +96,17 @@ def chat_routes(service: Service) -> APIRouter:
             top = (body.top_logprobs or 0) if body.logprobs else None
             grammars = await chat_grammars(asked, body)
             texts = begin(service, asked, body, [prompt], longest, "chatcmpl", top, False, grammars)
-            stack.callback(texts.writer.cancel, "disconnect")
+            stack.callback(texts.writer.cancel)
             rows = range(len(texts.writer.rows))
             answers = [ChatText(loaded.tokenizer, number, body, markup) for number in rows]
             if body.stream:
-                return EventStream(streamed(service, texts, answers, body), stack.pop_all(), asked.record)
+                return EventStream(streamed(texts, answers, body), stack.pop_all(), asked.record)
             async for piece in texts.writer.pieces():
                 if piece is not None:
                     answers[piece[0]].take(piece[1])
             answer = texts.head("chat.completion")
             answer["choices"] = [whole(one) for one in answers]
-            return json_answer(answer | {"usage": texts.usage(service)})
+            return json_answer(answer | {"usage": texts.usage})
 
     return router
 
@@ -119,7 +123,7 @@ def whole(answer: ChatText) -> dict[str, Any]:
 
 
 async def streamed(
-    service: Service, texts: Texts, answers: list[ChatText], body: ChatBody
+    texts: Texts, answers: list[ChatText], body: ChatBody
 ) -> AsyncIterator[dict[str, Any] | None]:
     """The role, what each answer grows by, why it ended, and the usage where it was asked for. An answer that
     may call functions comes as a whole, since only its end says which it is."""
@@ -138,16 +142,15 @@ async def streamed(
         answer.take(piece[1])
         if answer.finish is None and answer.markup is not None:
             continue
-        if answer.text:
+        if answer.text or answer.scored:
             delta = answer.message()
             for place, call in enumerate(delta.get("tool_calls", ())):
                 call["index"] = place
             yield event(answer.number, delta, logprobs=answer.logprobs())
         if answer.finish is not None:
             yield event(answer.number, {}, finish_reason=answer.finish)
-    usage = texts.usage(service)
     if body.stream_options is not None and body.stream_options.include_usage:
-        yield texts.head("chat.completion.chunk") | {"choices": [], "usage": usage}
+        yield texts.head("chat.completion.chunk") | {"choices": [], "usage": texts.usage}
 
 
 async def chat_grammars(asked: Asked, body: ChatBody) -> Sequence[Any]:

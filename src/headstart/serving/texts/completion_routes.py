@@ -144,24 +144,24 @@ def completion_routes(service: Service) -> APIRouter:
             grammars = await grammars_for(asked, body.response_format, len(prompts) * (body.n or 1))
             ids = [prompt.ids for prompt in prompts]
             texts = begin(service, asked, body, ids, longest, "cmpl", body.logprobs, scores, grammars)
-            stack.callback(texts.writer.cancel, "disconnect")
+            stack.callback(texts.writer.cancel)
             rows = range(len(texts.writer.rows))
             choices = [Choice(texts, number, prompts[number // texts.n], body) for number in rows]
             if body.stream:
-                events = streamed(service, texts, choices, body)
+                events = streamed(texts, choices, body)
                 return EventStream(events, stack.pop_all(), asked.record)
             async for piece in texts.writer.pieces():
                 if piece is not None:
                     choices[piece[0]].take(piece[1])
             answer = texts.head("text_completion")
             answer["choices"] = [choice.given() for choice in choices]
-            return json_answer(answer | {"usage": texts.usage(service)})
+            return json_answer(answer | {"usage": texts.usage})
 
     return router
 
 
 async def streamed(
-    service: Service, texts: Texts, choices: list[Choice], body: CompletionBody
+    texts: Texts, choices: list[Choice], body: CompletionBody
 ) -> AsyncIterator[dict[str, Any] | None]:
     """An event for each piece of text that is certain, and the usage at the end where it was asked for."""
     async for piece in texts.writer.pieces():
@@ -172,9 +172,8 @@ async def streamed(
         choice.take(piece[1])
         if choice.text or choice.finish:
             yield texts.head("text_completion") | {"choices": [choice.given()]}
-    usage = texts.usage(service)
     if body.stream_options is not None and body.stream_options.include_usage:
-        yield texts.head("text_completion") | {"choices": [], "usage": usage}
+        yield texts.head("text_completion") | {"choices": [], "usage": texts.usage}
 
 
 def prompts_of(loaded: LoadedModel, prompt: Any) -> list[Prompt]:

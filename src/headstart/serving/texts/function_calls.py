@@ -77,11 +77,14 @@ def choice_schema(body: ChatBody) -> dict[str, Any]:
     return {"anyOf": [_call(one) for one in functions]} if len(functions) > 1 else _call(functions[0])
 
 
-def calls_in(text: str, markup: str) -> list[dict[str, Any]]:
-    """The calls that a text holds, in order; none where it is plain text, or its JSON is cut."""
+def calls_in(text: str, markup: str) -> tuple[str, list[dict[str, Any]]]:
+    """What a text says before the first call, and the calls that it holds, in order; none where it is plain
+    text, or its JSON is cut."""
     found: list[Any] = []
+    before = ""
     if markup == HERMES:
         found = [_parsed(part) for part in _HERMES.findall(text)]
+        before = text.partition("<tool_call>")[0].strip()
     elif markup == MISTRAL:
         parsed = _parsed(text.strip().removeprefix("[TOOL_CALLS]").strip())
         found = parsed if isinstance(parsed, list) else []
@@ -94,7 +97,7 @@ def calls_in(text: str, markup: str) -> list[dict[str, Any]]:
             written = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
             function = {"name": one["name"], "arguments": written}
             calls.append({"id": f"call_{uuid4().hex[:24]}", "type": "function", "function": function})
-    return calls
+    return before, calls
 
 
 def _call(function: Function) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import asyncio
 import subprocess
 import sys
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -109,7 +109,7 @@ async def json_grammars(asked: Asked, schema: dict[str, Any], count: int) -> lis
     model = asked.resident.model
     assert isinstance(model, TransformerModel)
     compiler = _compilers.setdefault(model, Compiler(model.model.loaded))
-    matcher = await asyncio.to_thread(compiler.compiled, schema)
+    matcher = await asyncio.get_running_loop().run_in_executor(compiler.turn, compiler.compiled, schema)
     return [JsonGrammar(matcher.deep_copy()) for _ in range(count)]
 
 
@@ -119,7 +119,8 @@ class Compiler:
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
         self.kept: OrderedDict[bytes, LLMatcher] = OrderedDict()
-        self._one = Lock()
+        self.turn = ThreadPoolExecutor(1, "schemas")
+        """One is compiled at a time, in a thread of its own, so that slow ones keep nothing else waiting."""
 
     @cached_property
     def tokenizer(self) -> LLTokenizer:
@@ -132,7 +133,7 @@ class Compiler:
         return LLTokenizer(TokenizerWrapper(GrammarTokenizer(self.loaded.tokenizer, ends)), eos_token=ends)
 
     def compiled(self, schema: dict[str, Any]) -> LLMatcher:
-        """The beginning of every text of a schema.
+        """The beginning of every text of a schema. For `turn`.
 
         Raises:
             RequestError: see `grammars_for`.
@@ -142,13 +143,12 @@ class Compiler:
             limits = f"a schema is at most {SCHEMA_BYTES:,} bytes and {SCHEMA_DEPTH} deep"
             raise RequestError(400, "invalid_schema", limits, "response_format")
         text = orjson.dumps(closed(schema))
-        with self._one:
-            if text not in self.kept:
-                self.kept[text] = self._compile(text.decode())
-            self.kept.move_to_end(text)
-            while len(self.kept) > KEPT:
-                self.kept.popitem(last=False)
-            return self.kept[text]
+        if text not in self.kept:
+            self.kept[text] = self._compile(text.decode())
+        self.kept.move_to_end(text)
+        while len(self.kept) > KEPT:
+            self.kept.popitem(last=False)
+        return self.kept[text]
 
     def _compile(self, schema: str) -> LLMatcher:
         grammar = LLMatcher.grammar_from_json_schema(schema, defaults=WRITTEN)

@@ -17,7 +17,6 @@ from headstart.generation.engine.request import (
     EngineFailed,
     Event,
     GenerationRequest,
-    QueueFull,
     Scored,
     ShuttingDown,
     Sink,
@@ -53,7 +52,6 @@ class Row:
     request: GenerationRequest
     stream: TextStream
     handle: Handle | None = None
-    tokens: int = 0
     began: float = field(default_factory=monotonic)
     last: float | None = None
     """When its last token came."""
@@ -79,22 +77,28 @@ class Writer:
         """
         self.engine, self.tokenizer, self.limits, self.metrics = engine, tokenizer, limits, metrics
         self.record = record
+        self.completion_tokens = 0
+        """Written so far, of all texts."""
         self.rows = [Row(one, TextStream(one.config.stop, opens)) for one in requests]
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
-        self._most_unread = limits.unread_bytes // EVENT_BYTES
+        top = max(one.top_logprobs or 0 for one in requests)
+        self._most_unread = limits.unread_bytes // (EVENT_BYTES * (1 + top))
 
     def start(self) -> None:
-        """Ask the engine for all texts.
+        """Ask the engine for all texts. They are taken as one, even where they are more than may wait: a
+        client that is told to try again with so many would do so for ever.
 
         Raises:
-            RequestError: it takes none of them.
+            RequestError: too many wait already, or the engine takes none.
         """
+        if self.engine.waiting >= self.limits.queued:
+            raise RequestError(429, "queue_full", f"{self.engine.waiting} texts wait already; try again")
         try:
             for number, row in enumerate(self.rows):
                 row.handle = self.engine.submit(row.request, self._sink(number))
         except HeadstartError as error:
-            self.cancel("refused")
+            self.cancel()
             raise of_engine(error) from None
 
     async def pieces(self) -> AsyncIterator[tuple[int, Written] | None]:
@@ -118,26 +122,19 @@ class Writer:
                     open_rows -= written.finish is not None
                     yield number, written
         finally:
-            if open_rows:
-                self.cancel("disconnect" if self.engine.failed is None else "failed")
+            self.cancel()
 
-    def cancel(self, why: str) -> None:
+    def cancel(self) -> None:
         """Drop the texts that have not ended."""
         for row in self.rows:
             if row.handle is not None and not row.finished:
                 row.finished = True
                 row.handle.cancel()
-                self.metrics.cancelled.labels(why=why).inc()
 
     @property
     def handles(self) -> list[Handle]:
         """Of all texts, once they were asked for."""
         return [row.handle for row in self.rows if row.handle is not None]
-
-    @property
-    def completion_tokens(self) -> int:
-        """Written so far, of all texts."""
-        return sum(row.tokens for row in self.rows)
 
     def _sink(self, number: int) -> Sink:
         def sink(event: Event) -> None:
@@ -159,6 +156,8 @@ class Writer:
             self.record.queue_seconds = row.handle.queue_seconds
             self.metrics.queue.observe(row.handle.queue_seconds)
             self.metrics.first_token.observe(now - row.began)
+            if row.request.index == 0:  # once for all texts of a prompt
+                self.metrics.prompt_tokens.inc(len(row.request.ids))
         elif row.last is not None:
             self.metrics.next_token.observe(now - row.last)
         row.last = now
@@ -168,7 +167,9 @@ class Writer:
         scored, text = event.scored, ""
         finish: Literal["stop", "length"] | None = None
         if scored is not None:
-            row.tokens += 1
+            self.completion_tokens += 1
+            self.record.completion_tokens = self.completion_tokens
+            self.metrics.generation_tokens.inc()
             text = row.stream.push(self.tokenizer.pieces[scored.token])
         if row.stream.stopped:
             finish = "stop"
@@ -209,8 +210,6 @@ def of_engine(error: HeadstartError) -> RequestError:
     """Why the engine does not take a request."""
     if isinstance(error, ContextExceeded):
         return RequestError(400, "context_length_exceeded", str(error), "prompt")
-    if isinstance(error, QueueFull):
-        return RequestError(429, "queue_full", str(error))
     if isinstance(error, ShuttingDown):
         return RequestError(503, "shutting_down", "this server is ending; ask another one, or try again")
     if isinstance(error, EngineFailed):
