@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -33,7 +34,7 @@ def test_a_third_is_much() -> None:
     said = great_losses(100, removed, recipe())
     assert said == [
         "too_few_words alone removed 34% of the documents; to keep them: rules.too_few_words=off, or "
-        "--recipe corpus-plain for texts that are no web pages",
+        "--recipe corpus-plain for texts that are not web pages",
         "over_share alone removed 40% of the documents",
     ]
 
@@ -60,6 +61,18 @@ def test_short_texts_are_lost_with_advice_and_kept_by_the_plain_recipe(tmp_path)
     plain = ["--recipe", "corpus-plain", "--workers", "1", "--json"]
     kept = CliRunner().invoke(app, ["corpus", str(file), "--out", str(tmp_path / "kept"), *plain])
     assert json.loads(kept.stdout)["funnel"][-1]["documents"] == 20
+
+
+def test_the_plain_recipe_keeps_texts_whole_that_pages_would_lose(tmp_path) -> None:
+    """Lines about JavaScript and marks like [1] are notices and citations of pages, not of descriptions."""
+    texts = ["Build product tours (JavaScript library)", "Cookies are baked in batches [1]"]
+    file = tmp_path / "packages.jsonl"
+    file.write_text("\n".join(json.dumps({"text": one, "url": "http://a.org/"}) for one in texts))
+    given = ["--recipe", "corpus-plain", "--workers", "1", "--json", "--out", str(tmp_path / "kept")]
+    made = CliRunner().invoke(app, ["corpus", str(file), *given])
+    assert made.exit_code == 0, made.exception
+    kept = pq.read_table(tmp_path / "kept" / "documents")["text"].to_pylist()
+    assert sorted(kept) == sorted(texts)
 
 
 def test_pieces_of_long_documents_are_said_and_counted(documents, tmp_path) -> None:

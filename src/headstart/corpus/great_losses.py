@@ -38,4 +38,4 @@ def way_on(rule: str, recipe: CorpusRecipe) -> str:
             switch = f"{group}.{rule}=off"
     if switch is None:
         return ""
-    return f"; to keep them: {switch}, or --recipe corpus-plain for texts that are no web pages"
+    return f"; to keep them: {switch}, or --recipe corpus-plain for texts that are not web pages"

@@ -40,10 +40,10 @@ def blocked(work: Work, task: int) -> Made:
 
 @step(removed_by(EXTRACT), "parquet")
 def extract(work: Work, task: int) -> Made:
-    """Pages of which no text is left."""
+    """Pages without text: they have no main text, or `lines` dropped every line of it."""
     empty = work.columns(task, "bytes")["bytes"].to_numpy() == 0
     return removals(
-        Removal(place, "no_main_text", "the page has no main text")
+        Removal(place, "no_main_text", "the page has no main text, or `lines` dropped all of it")
         for place in np.flatnonzero(empty).tolist()
     )
 
