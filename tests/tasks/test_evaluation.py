@@ -247,6 +247,15 @@ def test_what_a_folder_names_stays_within(run, tmp_path):
         load_any(tmp_path / "adapter", within=[tmp_path])
 
 
+def test_a_run_without_a_checkpoint_says_what_to_wait_for(run, tmp_path):
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    for name in ("recipe.yaml", "run.json", "metrics.jsonl"):
+        shutil.copy(run / name, begun / name)
+    with pytest.raises(HeadstartError, match=r"no checkpoint yet; .*`headstart control .*begun checkpoint`"):
+        load_any(begun)
+
+
 def test_word_vectors_are_no_model(tmp_path):
     WordVectors(["sea"], np.ones(1), np.ones((1, 2))).save(tmp_path / "run" / "model")
     for folder in (tmp_path / "run", tmp_path / "run" / "model"):

@@ -22,6 +22,7 @@ from headstart.training.distillation.recipe import DistillRecipe
 from headstart.training.distillation.run import student
 from headstart.training.elmo_run import TENSORS
 from headstart.training.loop import AVERAGE, WEIGHTS
+from headstart.training.metrics import FILE as METRICS
 from headstart.training.recipe import PretrainRecipe
 
 AnyModel = LoadedModel | ElmoLanguageModel | WordVectors
@@ -85,6 +86,11 @@ def load_any(
                 f"{folder} holds {kind}, and no Transformer; word vectors and ELMo stand beside a model "
                 "(--beside)"
             )
+    if (folder / METRICS).exists() and not any((folder / name).exists() for name in ("model", "config.json")):
+        raise HeadstartError(
+            f"{folder} is a run that has saved no checkpoint yet; wait for the first one, or ask for it: "
+            f"`headstart control {folder} checkpoint`"
+        )
     for place in (folder, folder / "model"):
         if within is not None and (place / ADAPTER).exists():
             base = read_json(place / ADAPTER, JSONObject).get("base_model_name_or_path")
