@@ -34,7 +34,7 @@ def test_minutes_become_steps_that_fit_into_them(engine_recipe, tmp_path, capsys
     run = tmp_path / "run"
     pretrain(recipe, run)
     told = capsys.readouterr().err
-    assert f"0.1 minutes hold {said['steps']} steps" in told
+    assert f"{said['steps']} steps fit into 0.1 minutes" in told
     assert "steps=12 is not used" in told
     assert [event["step"] for event in read_metrics(run) if event["kind"] == "step"] == [1, 2, 3, 4, 5]
     resolved = PretrainRecipe.load(run / "recipe.yaml", [])

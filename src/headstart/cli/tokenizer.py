@@ -101,7 +101,7 @@ def encode(
         for name, split in figures["splits"].items():
             typer.echo(f"{name}: {split['tokens']:,} tokens in {split['documents']:,} documents")
         if leaked := figures.get("leaked", {}).get("documents"):
-            typer.echo(f"left out: {leaked:,} held-out documents of which the training text has a part, too")
+            typer.echo(f"left out: {leaked:,} held-out documents that share text with the training documents")
 
 
 @tokenizer.command()

@@ -213,7 +213,7 @@ def nameless(family: str, head: str, mixes: bool, counts: bool) -> str | None:
         counts: scores of counted words are added.
     """
     if counts:
-        return "counted words beside a network have no class in transformers (counted_words=none leaves them)"
+        return "counted words beside a network have no class in transformers (counted_words=none omits them)"
     if mixes:
         return "a head that reads a mix of all layers has no class in transformers (adapt=mix)"
     if family_named(family).heads[head].hf_class is not None:

@@ -115,8 +115,8 @@ def with_steps(
     planned = for_minutes(recipe, cost)
     unused = f"; steps={recipe.steps} is not used" if "steps" in recipe.model_fields_set else ""
     print(
-        f"headstart: {recipe.minutes:g} minutes hold {planned.steps:,} steps of "
-        f"{1000 * run_seconds(cost.seconds, 1):,.0f} ms, as measured now{unused}",
+        f"headstart: {planned.steps:,} steps fit into {recipe.minutes:g} minutes: one takes "
+        f"{1000 * run_seconds(cost.seconds, 1):,.0f} ms, measured now{unused}",
         file=sys.stderr,
     )
     return planned
