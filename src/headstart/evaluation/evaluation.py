@@ -90,7 +90,7 @@ def evaluate(loaded: LoadedModel, on: str, settings: EvaluationSettings | None =
         train, beside, limit = settings.train, settings.beside, settings.limit
         result = evaluate_labels(predictor, path, train, beside, limit, columns=settings.columns)
         if difference is not None:
-            result.notes.append("the model gives the same outputs as after its fine-tuning (check.safetensors)")
+            result.notes.append("the model gives the outputs of its fine-tuning (check.safetensors)")
     elif what == "text":
         result = evaluate_text(loaded, path, settings.stride, settings.limit)
     elif what == "harness":
