@@ -1,6 +1,11 @@
 """The Chat view: the answers of a served model, token by token, are those that Python gives."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -10,6 +15,7 @@ from headstart.generation.chat import chat_ids
 from headstart.generation.config import GenerationConfig
 from headstart.generation.text import generate
 from headstart.studio.chat_server import ChatServer
+from headstart.studio.jobs import began
 from headstart.tasks.data.dataset import load_examples
 
 API = "/api/v1"
@@ -133,3 +139,28 @@ def test_what_cannot_be_served_is_a_sentence(studio, talker, tmp_path) -> None:
     with pytest.raises(HeadstartError, match="cannot be talked to"):
         ChatServer(10**9).open(tmp_path)
     server.close()
+
+
+STUDIO = """
+import sys
+from pathlib import Path
+from headstart.studio.chat_server import ChatServer
+server = ChatServer(10**9)
+server.open(Path(sys.argv[1]))
+print(server._process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_served_model_dies_with_a_studio_that_is_killed(talker) -> None:
+    command = [sys.executable, "-c", STUDIO, str(talker)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as killed:
+        served = int(killed.stdout.readline())
+        assert began(served)
+        killed.kill()
+    for _ in range(200):
+        if not began(served):
+            return
+        time.sleep(0.1)
+    os.kill(served, signal.SIGKILL)
+    pytest.fail("the served model outlives the studio by 20 s")

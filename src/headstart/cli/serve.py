@@ -1,6 +1,7 @@
 """`headstart serve`: models behind HTTP."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +63,13 @@ def serve(
         Path | None,
         typer.Option(help="Keep files and batches in this folder, for /v1/files and /v1/batches."),
     ] = None,
+    end_with_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--end-with-stdin",
+            help="End when standard input is closed, as when the program that started this is gone.",
+        ),
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Load, send one request of each kind, print the answers, and end.")
     ] = False,
@@ -77,6 +85,7 @@ def serve(
 
     try:
         from headstart.serving.app import Application
+        from headstart.serving.http_server import end_with
         from headstart.serving.http_server import serve as serve_http
         from headstart.serving.model_store import named_folders
         from headstart.serving.self_check import self_check
@@ -109,4 +118,6 @@ def serve(
     if check:
         asyncio.run(self_check(application, typer.echo))
         return
+    if end_with_stdin:
+        end_with(sys.stdin.buffer)
     serve_http(application)

@@ -3,10 +3,14 @@
 import asyncio
 import ctypes
 import logging
+import os
+import signal
 import socket
+import threading
 from contextlib import suppress
 from time import monotonic
 from types import FrameType
+from typing import BinaryIO
 
 import uvicorn
 
@@ -105,6 +109,18 @@ class HttpServer(uvicorn.Server):
             await asyncio.wait_for(guard.idle.wait(), LAST_WORDS_SECONDS)
         except TimeoutError:
             guard.cancel_all()
+
+
+def end_with(source: BinaryIO) -> None:
+    """Have this process end, as by SIGTERM, once nothing more can come from `source`: the system closes a
+    pipe when the program at its other end is gone, however that ended."""
+
+    def wait() -> None:
+        while source.read(1 << 16):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="end with stdin", daemon=True).start()
 
 
 def serve(application: Application) -> None:

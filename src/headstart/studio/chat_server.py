@@ -1,7 +1,8 @@
 """The server that is talked to: `headstart serve` for one model, beside the studio and for it alone.
 
 What the Chat view shows is therefore what anybody gets over HTTP: streaming, calls of functions, JSON of a
-schema. It listens on this machine alone, at a port of its own, and asks for a key that nobody else has.
+schema. It listens on this machine alone, at a port of its own, and asks for a key that nobody else has. It
+reads a pipe that the studio holds, and ends when that closes: a studio that is killed leaves nobody behind.
 """
 
 import atexit
@@ -93,8 +94,8 @@ class ChatServer:
         command = [sys.executable, "-m", "headstart", "serve", "--model", f"{NAME}={place}", "--port", "0"]
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
-                [*command, "--no-access-log", "--drain", "0"],
-                stdin=subprocess.DEVNULL,
+                [*command, "--no-access-log", "--drain", "0", "--end-with-stdin"],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
                 env={**os.environ, "HEADSTART_API_KEY": self._key},
@@ -119,7 +120,9 @@ class ChatServer:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            assert self._process.stdin is not None
             assert self._process.stdout is not None
+            self._process.stdin.close()
             self._process.stdout.close()
         self._process = self._folder = None
 
