@@ -16,6 +16,7 @@ from headstart.studio.looks import task
 from headstart.tasks.data.dataset import load_examples
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.training.metrics import Metrics
 
 API = "/api/v1"
 QUICK = FinetuneRecipe(min_steps=3, max_steps=3, max_tokens=48, counted_words="none")
@@ -268,3 +269,33 @@ def test_the_routes_correct_export_and_refuse(studio, labelled_root) -> None:
     (labelled_root / "labels" / "new.jsonl").unlink()
     wrong = studio.post(f"{API}/task/answers", json=body | {"at": "run"})
     assert "fine-tune it first" in wrong.json()["error"]["message"]
+
+
+def test_a_fine_tuning_is_seen_while_it_learns_and_after(studio, labelled_root) -> None:
+    """Its folder is listed with its first step, is live, and takes no commands; later it is a task model."""
+
+    def listed(at: str) -> dict:
+        return next(one for one in studio.get(f"{API}/folders").json() if one["at"] == at)
+
+    learning = labelled_root / "learning"
+    learning.mkdir()
+    for name in ("recipe.yaml", "run.json", ".output.json"):
+        shutil.copy(labelled_root / "places" / name, learning / name)
+    metrics = Metrics(learning, 0, sinks=())
+    metrics.write("step", 1, seconds=0.1, loss=0.7)
+    metrics.write("evaluation", 1, seconds=0.1, score=0.5)
+    metrics.close()
+    try:
+        found = listed("learning")
+        assert (found["kind"], found["live"], found["course"]) == ("task", True, True)
+        assert found["family"] is None, "no view of a model takes it yet"
+        assert not studio.get(f"{API}/folder", params={"at": "learning"}).json()["steered"]
+        fields, _ = frames.decode(studio.get(f"{API}/metrics", params={"at": "learning"}).content)
+        assert fields["last"]["loss"] == 0.7
+        assert fields["evaluations"][0]["score"] == 0.5
+    finally:
+        shutil.rmtree(learning)
+    done = listed("places")
+    assert (done["kind"], done["live"], done["course"]) == ("task", False, True)
+    fields, _ = frames.decode(studio.get(f"{API}/metrics", params={"at": "places"}).content)
+    assert (fields["steps"], fields["marks"][-1]["kind"]) == (40, "end")

@@ -111,7 +111,8 @@ def test_from_the_command_line(folders, tmp_path):
     assert json.loads(done.stdout) == figures
     assert {row["system"] for row in figures["scores"]} == {"fine-tuned", "tf-idf", "majority"}
     written = {path.name for path in out.iterdir()}
-    assert written == {"recipe.yaml", "run.json", "scores.json", "timing.json", "model", ".output.json"}
+    of_the_run = {"recipe.yaml", "run.json", "metrics.jsonl", "timing.json"}
+    assert written == of_the_run | {"scores.json", "model", ".output.json"}
     assert "95 % bootstrap interval" in (out / "model" / "README.md").read_text()
     assert json.loads(run.invoke(app, command, catch_exceptions=False).stdout) == figures
     with pytest.raises(HeadstartError, match="holds a fine-tuning folder made from other inputs or settings"):

@@ -18,17 +18,20 @@ from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import load_model, save_model
 from headstart.tasks.data.dataset import load_examples
 from headstart.tasks.examples import TaskData
+from headstart.tasks.finetuning import finetune_run as module
 from headstart.tasks.finetuning import seeds
 from headstart.tasks.finetuning.batches import ExampleLoss, set_apart
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.finetune_run import begin_run, finetune_run
+from headstart.tasks.finetuning.fit import fit_task
 from headstart.tasks.finetuning.learn import learn
 from headstart.tasks.finetuning.search import points, search
 from headstart.tasks.finetuning.seeds import SeedRun, collapsed, finetune_seeds, spread
 from headstart.tasks.metrics import score
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.reload_check import check, write_check
+from headstart.training.metrics import read_metrics
 
 QUICK = FinetuneRecipe(min_steps=6, max_steps=6, max_tokens=32)
 LEARNS = QUICK.model_copy(
@@ -207,6 +210,7 @@ def test_a_whole_run_with_search_seeds_and_adapter(tmp_path, folders):
     wrong = recipe.model_copy(update={"search": {"learning": [1]}})
     with pytest.raises(HeadstartError, match="no setting 'learning'"):
         finetune_run(folders / "encoder", folders / "places.train.jsonl", tmp_path / "run", wrong)
+    assert not (tmp_path / "run").exists(), "a fit that made nothing leaves nothing"
     figures = finetune_run(
         folders / "encoder", folders / "places.train.jsonl", tmp_path / "run", recipe, seeds=2,
         precision="float32",
@@ -214,12 +218,48 @@ def test_a_whole_run_with_search_seeds_and_adapter(tmp_path, folders):
     assert len(figures["search"]) == 2
     assert [run["seed"] for run in figures["seeds"]["runs"]] == [0, 1]
     assert FinetuneRecipe.load(tmp_path / "run" / "recipe.yaml", []).learning_rate == 1e-2
+    for seed in (0, 1):  # each has a course of its own
+        course = read_metrics(tmp_path / "run" / "fits" / f"seed-{seed}")
+        assert [event["step"] for event in course] == [*range(1, 41), 40]
     model, adapter = hs.load(tmp_path / "run"), hs.load(tmp_path / "run" / "adapter")
     assert model.check() == pytest.approx(0, abs=1e-5)
     texts = load_examples(folders / "places.test.jsonl").inputs
     for one, other in zip(model.predict(texts), adapter.predict(texts), strict=True):
         assert one["label"] == other["label"]
         assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
+
+
+def test_a_fine_tuning_writes_its_course(tmp_path, folders, monkeypatch):
+    """Every step and every look at the validation data, in a folder that says what goes on there."""
+    seen = []
+
+    def watched(*given, **named):
+        seen.append({path.name for path in (tmp_path / "run").iterdir()})
+        return fit_task(*given, **named)
+
+    monkeypatch.setattr(module, "fit_task", watched)
+    finetune_run(
+        folders / "encoder", folders / "places.train.jsonl", tmp_path / "run", QUICK,
+        validation=folders / "places.extra.jsonl", precision="float32",
+    )  # fmt: skip
+    assert seen[0] >= {"run.json", "recipe.yaml"}
+    events = read_metrics(tmp_path / "run")
+    steps = [event for event in events if event["kind"] == "step"]
+    assert [event["step"] for event in steps] == list(range(1, 7))
+    training = json.loads((tmp_path / "run" / "scores.json").read_text())["finetuning"]
+    assert training["last_loss"] == pytest.approx(steps[-1]["loss"], abs=1e-4)
+    looks = [(event["step"], event["score"]) for event in events if event["kind"] == "evaluation"]
+    assert looks == [(line["step"], line["score"]) for line in training["validation"]]
+    assert events[-1]["kind"] == "end"
+
+
+def test_a_head_that_is_fitted_at_once_is_one_step(tmp_path, folders):
+    probe = QUICK.model_copy(update={"adapt": "frozen"})
+    train = folders / "places.train.jsonl"
+    finetune_run(folders / "encoder", train, tmp_path / "run", probe, precision="float32")
+    step, end = read_metrics(tmp_path / "run")
+    assert (step["kind"], end["kind"]) == ("step", "end")
+    assert step["step"] == end["step"]
 
 
 def test_a_run_says_which_test_file_it_was_given(folders):

@@ -43,7 +43,7 @@ def test_a_fit_that_is_looked_at_is_the_same(tmp_path, encoder, places) -> None:
     train, test = halves(places)
     with FitRecord(tmp_path / "fit", test) as record:
         watched = finetune(encoder, train, QUICK, 3, watch=record)
-        record.end(watched.training.steps, 0.5, 1.0)
+        record.end(watched.training.steps, 1.0, 0.5)
     plain = finetune(encoder, train, QUICK, 3)
     for name, weight in plain.model.state_dict().items():
         assert torch.equal(weight, watched.model.state_dict()[name]), name

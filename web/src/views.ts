@@ -41,7 +41,7 @@ export const VIEWS: View[] = [
   },
   {
     path: 'run', title: 'The run', key: 'r', group: 'training', about: 'one training step as one picture, and the whole run live',
-    takes: (folder) => folder.kind === 'run', load: () => import('./views/run/View.svelte'),
+    takes: (folder) => folder.kind === 'run' || (folder.kind === 'task' && folder.course), load: () => import('./views/run/View.svelte'),
   },
   {
     path: 'generation', title: 'Generation', key: 'w', group: 'model', about: 'how the next token comes about, and every way that was tried',
@@ -61,7 +61,7 @@ export const VIEWS: View[] = [
   },
   {
     path: 'task', title: 'Task', key: 't', group: 'use', about: 'a fine-tuned model on labelled data: where it is wrong, why, and labels corrected',
-    takes: (folder) => folder.kind === 'task' || (folder.kind === 'model' && folder.answers), load: () => import('./views/task/View.svelte'),
+    takes: (folder) => (folder.kind === 'task' && folder.family !== null) || (folder.kind === 'model' && folder.answers), load: () => import('./views/task/View.svelte'),
   },
   {
     path: 'chat', title: 'Chat', key: 'o', group: 'use', about: 'a conversation token by token, and other ways from any of them',

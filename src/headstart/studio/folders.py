@@ -14,6 +14,7 @@ import orjson
 
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, JSONObject
+from headstart.output import MARK
 from headstart.recipe import folder_named
 
 Kind = Literal[
@@ -62,6 +63,8 @@ class Folder:
     """Whether the model has been fine-tuned to answer a task."""
     live: bool = False
     """Whether a run wrote into it in the last half minute and has not ended."""
+    course: bool = False
+    """Whether it has kept how its learning went, step by step."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +169,9 @@ class Folders:
             metrics = path / "metrics.jsonl"
             modified = max(entry.stat().st_mtime for entry in (path, metrics) if entry.exists())
             family, architecture, answers = _family(path)
-            live = kind == "run" and not (path / "model").exists() and _age(metrics) < 30
-            return Folder(self.address(path), kind, modified, family, architecture, answers, live)
+            live = kind in ("run", "task") and not (path / "model").exists() and _age(metrics) < 30
+            course = metrics.exists()
+            return Folder(self.address(path), kind, modified, family, architecture, answers, live, course)
         except (OSError, ValueError, Absent):  # deleted while it was looked at, or not ours to read
             return None
 
@@ -181,7 +185,8 @@ def kind_of(path: Path) -> Kind | None:
     if (path / "duel.json").exists():
         return "duel"
     if (path / "run.json").exists() and (path / "recipe.yaml").exists():
-        return "task" if (path / "scores.json").exists() else "run"
+        learns_a_task = small_json(path / MARK).get("kind") == "fine-tuning"
+        return "task" if learns_a_task or (path / "scores.json").exists() else "run"
     if (path / "config.json").exists() and any(path.glob("*.safetensors")):
         return "model"
     if (path / MANIFEST).exists():

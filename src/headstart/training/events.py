@@ -62,7 +62,8 @@ class EvaluationEvent(EventHead):
     seconds: float
     core_seconds: NotRequired[float]
     loss: NotRequired[float]
-    targets: int
+    targets: NotRequired[int]
+    """How many; not of the validation data of a fine-tuning."""
     tokens: NotRequired[int]
     words: NotRequired[int]
     bits_per_byte: NotRequired[float]
@@ -76,7 +77,7 @@ class EvaluationEvent(EventHead):
     """Of a distillation of labels: share of texts with its teacher's answer."""
     texts: NotRequired[int]
     score: NotRequired[float]
-    """Of a fine-tuning: on some test examples, in `metric`; it has no loss."""
+    """Of a fine-tuning: on some test examples, in `metric`, or on its validation data; it has no loss."""
     metric: NotRequired[str]
     domains: NotRequired[dict[str, DomainFigures]]
 

@@ -356,6 +356,7 @@ export interface FolderAnswer {
   architecture: string | null
   answers: boolean
   live: boolean
+  course: boolean
 }
 
 /** What `forecast.json` says of the larger run. */
@@ -604,6 +605,7 @@ export interface Provenance {
   seed: number | null
   recipe: Record<string, unknown>
   machine: Record<string, unknown>
+  steered: boolean
   states: StateAnswer[]
 }
 

@@ -30,6 +30,7 @@ export interface RunEvent {
   step: number
   loss?: number
   bits_per_byte?: number
+  score?: number
   gradient_norm?: number
   learning_rate?: number
   tokens?: number

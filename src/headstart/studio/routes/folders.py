@@ -36,6 +36,7 @@ class FolderAnswer(BaseModel):
     architecture: str | None
     answers: bool
     live: bool
+    course: bool
 
 
 class StateAnswer(BaseModel):
@@ -55,6 +56,8 @@ class Provenance(BaseModel):
     seed: int | None
     recipe: dict[str, object]
     machine: dict[str, object]
+    steered: bool
+    """Whether it obeys commands while it runs, as a pre-training does."""
     states: list[StateAnswer]
 
 
@@ -88,5 +91,6 @@ def folder(studio: StudioState, at: str) -> Provenance:
         seed=seed if isinstance(seed, int) else None,
         recipe=settings,
         machine=machine if isinstance(machine, dict) else {},
+        steered="fingerprint" in facts,
         states=[StateAnswer(**asdict(one)) for one in studio.folders.states(at)],
     )

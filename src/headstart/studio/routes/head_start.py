@@ -201,7 +201,7 @@ def _course(fit: Path) -> Course:
         ],
         looks=[Look(step=one["step"], seconds=one["seconds"], score=one["score"]) for one in seen],
         metric=str(seen[0].get("metric")) if seen else None,
-        asked=seen[0]["targets"] if seen else None,
+        asked=seen[0].get("targets") if seen else None,
         ended=None if end is None else end.get("score"),
     )  # fmt: skip
 

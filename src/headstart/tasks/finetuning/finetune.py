@@ -40,8 +40,9 @@ TRIAL_FOLDS = 4
 MOST_ASKED = 300
 """Held-out examples that weigh the network. Its one number is sure long before; most of a trial is reading
 long texts."""
-Watch = Callable[[Predictor, int, int, float | None], None]
-"""Told the model as it is, the step, the number of steps, the loss; see `learn`."""
+Watch = Callable[[Predictor, int, int, float | None, float | None], None]
+"""Told the model as it is, the step, the number of steps, the loss, the score on validation data; see
+`learn`."""
 MASKED = ("masked", "pretraining")
 """Heads of models that have just learned to read around hidden tokens."""
 
@@ -66,7 +67,7 @@ def finetune(
         scratch: start from random weights of the same architecture.
         progress: show a bar.
         validation: chooses the best weights; None: a part of `train`, see `set_apart`.
-        watch: looks on; not where a head alone is fitted at once.
+        watch: looks on; where a head alone is fitted at once, when it is done.
 
     Raises:
         HeadstartError: the family has no head for the task, one class alone, a loss that is no number, or
@@ -155,13 +156,15 @@ def _fitted(
     judge = None
     if validation is not None:
         judge = ExampleLoss(predictor, validation, seed, keep=keep).goodness
+    looks = None if watch is None else partial(watch, predictor)
     if recipe.is_probe:
         assert fitted is not None
         model.eval()
         learned = Learned.at_once(fitted.steps, fitted.loss, judge)
+        if looks is not None:
+            looks(learned.steps, learned.steps, learned.loss, None)
     else:
         groups = parameter_groups(model, rate, decay, recipe.weight_decay)
-        looks = None if watch is None else partial(watch, predictor)
         learned = learn(model, loss, groups, len(loss), recipe, seed, judge, progress, looks)
     predictor.changes = merge_low_rank(model.body)
     training = Training(

@@ -3,13 +3,14 @@ writes."""
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from headstart.folder import JSONObject, write_json
+from headstart.folder import JSONObject, remove, write_json
 from headstart.interchange.hub import data_address
 from headstart.interchange.model_folder import LoadedModel
 from headstart.output import identity, output
@@ -18,9 +19,11 @@ from headstart.tasks.baselines.word_counts import baselines
 from headstart.tasks.finetuning.compare import Compared, compare
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.fit import SEEDS, FinetuningData, fit_task, read_finetuning_data
+from headstart.tasks.finetuning.head_start_points import FITS
 from headstart.tasks.finetuning.seeds import spread
 from headstart.tasks.metrics import score
 from headstart.training.machine import describe_machine, dtype_named, package_versions
+from headstart.training.metrics import FILE as METRICS
 from headstart.training.restore import load_any, state_in
 
 
@@ -84,8 +87,8 @@ def finetune_run(
     replace: bool = False,
     **sources: Any,
 ) -> JSONObject:
-    """Fine-tune, score beside the baselines, and write `out`: recipe.yaml, run.json, model/, scores.json, of
-    LoRA adapter/.
+    """Fine-tune, score beside the baselines, and write `out`: recipe.yaml, run.json, metrics.jsonl while it
+    learns, model/, scores.json, of LoRA adapter/.
 
     Args:
         seeds, scratch: of `fit_task`.
@@ -120,7 +123,8 @@ def _finetune_run(
     loaded, found, facts = begin_run(model, data, seed=seed, **sources)
     for note in found.task.notes:  # before the minutes of training, while a wrong column can still be seen
         print(f"headstart: {note}", file=sys.stderr)
-    fitted = fit_task(loaded, found, recipe, seed=seed, seeds=seeds, scratch=scratch, out=out)
+    with _announced(out, recipe, facts):
+        fitted = fit_task(loaded, found, recipe, seed=seed, seeds=seeds, scratch=scratch, out=out)
     task, test = found.task, found.task.test
     system = "from-scratch" if scratch else "fine-tuned"
     rows = [{"system": system, **one.score.as_dict()} for one in fitted.measured]
@@ -145,11 +149,25 @@ def _finetune_run(
     if seeds > 1:
         figures["seeds"] = spread(fitted.runs, fitted.best, fitted.measured[0].score, task)
     fitted.recipe.save(out / "recipe.yaml")
-    write_json(out / "run.json", facts)
     write_json(out / "scores.json", figures)
     for left in (out / SEEDS, out / "search.json"):  # what a call that was stopped would have gone on with
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return figures
+
+
+@contextmanager
+def _announced(out: Path, recipe: FinetuneRecipe, facts: JSONObject) -> Iterator[None]:
+    """Say in `out` what is going on there, while it does. A fit that ends in an error before there is
+    anything to go on with leaves nothing of it."""
+    recipe.save(out / "recipe.yaml")
+    write_json(out / "run.json", facts)
+    try:
+        yield
+    except BaseException:
+        if not any((out / kept).exists() for kept in ("model", SEEDS, "search.json")):
+            for name in ("recipe.yaml", "run.json", METRICS, FITS):
+                remove(out / name)
+        raise
 
 
 def compare_run(

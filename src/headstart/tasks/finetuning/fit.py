@@ -120,8 +120,9 @@ def fit_task(
         seeds: fine-tune from that many, counted from `seed`.
         scratch: start from random weights of the same architecture.
         out: keep the model in `out/model`, of LoRA in `out/adapter` too, and answer with what was read from
-            there; and show a bar. Where a call with the same settings was stopped, what it has learned is
-            taken: the model, the models of the first seeds, what the search has tried.
+            there; write the course of learning (`FitRecord`); and show a bar. Where a call with the same
+            settings was stopped, what it has learned is taken: the model, the models of the first seeds, what
+            the search has tried.
 
     Raises:
         HeadstartError: see `search` and `finetune`.
@@ -139,7 +140,7 @@ def fit_task(
         folder = None if out is None or seeds == 1 else out / SEEDS
         shown = out is not None
         runs = finetune_seeds(
-            loaded, data.train, recipe, chosen, scratch, shown, data.validation, folder=folder
+            loaded, data.train, recipe, chosen, scratch, shown, data.validation, folder, courses=out
         )
     best = max(runs, key=lambda run: run.rank)
     predictor = best.predictor

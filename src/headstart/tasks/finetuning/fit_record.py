@@ -16,21 +16,23 @@ LOOKS = 10
 
 
 class FitRecord:
-    """Writes `metrics.jsonl` of a fit: a `step` event a step, now and then an `evaluation` with the score on
-    some test examples. Nothing is chosen by these, and the fit is the same as one that nobody looks at.
+    """Writes `metrics.jsonl` of a fit: a `step` event a step, now and then an `evaluation`. The fit is the
+    same as one that nobody looks at.
 
     Args:
         folder: where the file goes.
-        test: what is answered on the way: its first examples.
+        test: what is answered on the way: its first examples, by which nothing is chosen. None: an evaluation
+            is what chooses the best weights, the score on validation data, where there are such.
     """
 
-    def __init__(self, folder: Path, test: Examples) -> None:
+    def __init__(self, folder: Path, test: Examples | None) -> None:
         (folder / FILE).unlink(missing_ok=True)  # of a fit that was killed: it begins anew
         self.metrics = Metrics(folder, 0, sinks=())
-        self.test = test.subset(range(min(ASKED, len(test))))
+        self.test = None if test is None else test.subset(range(min(ASKED, len(test))))
         self.began = time.perf_counter()
         self.looking = 0.0
         """Seconds that were spent on answering, and count for nothing."""
+        self._told = self.began
 
     def __enter__(self) -> Self:
         return self
@@ -38,29 +40,46 @@ class FitRecord:
     def __exit__(self, *wrong: object) -> None:
         self.metrics.close()
 
-    def __call__(self, predictor: Predictor, step: int, steps: int, loss: float | None) -> None:
-        """After a step, or before the first.
+    def __call__(
+        self, predictor: Predictor, step: int, steps: int, loss: float | None, judged: float | None
+    ) -> None:
+        """After a step, before the first, or when validation data have been answered since the last call.
 
         Args:
-            loss: of the step; None before the first.
+            loss: of the step; None before the first, and beside `judged`.
+            judged: the score on the validation data; of a model that writes, the loss of a token, negative.
         """
-        seconds = self.seconds
+        if judged is not None:
+            self.looking += time.perf_counter() - self._told
+            if self.test is None:
+                figure = {"loss": -judged} if predictor.model.writes else {"score": judged}
+                self.metrics.write("evaluation", step, seconds=self.seconds, **figure)
+            return
         if loss is not None:
-            self.metrics.write("step", step, seconds=seconds, loss=loss)
-        if step in looks(steps) and not predictor.model.writes:
-            began = time.perf_counter()
-            predictor.model.eval()
-            said = predictor.predict(self.test.inputs)
-            predictor.model.train()
-            self.looking += time.perf_counter() - began
-            found = measure(self.test.task, self.test.targets, said)[0]
-            self.metrics.write(
-                "evaluation", step, seconds=seconds, score=found.value, metric=found.metric, targets=found.n
-            )
+            self.metrics.write("step", step, seconds=self.seconds, loss=loss)
+        if self.test is not None and step in looks(steps) and not predictor.model.writes:
+            self._look(predictor, step, self.test)
+        self._told = time.perf_counter()
 
-    def end(self, step: int, score: float, seconds: float) -> None:
-        """The fit is done, with this score on all test examples."""
-        self.metrics.write("end", step, seconds=seconds, score=score)
+    def _look(self, predictor: Predictor, step: int, test: Examples) -> None:
+        """Answer the test examples as the model would by now."""
+        seconds, began, learning = self.seconds, time.perf_counter(), predictor.model.training
+        predictor.model.eval()
+        said = predictor.predict(test.inputs)
+        predictor.model.train(learning)
+        self.looking += time.perf_counter() - began
+        found = measure(test.task, test.targets, said)[0]
+        self.metrics.write(
+            "evaluation", step, seconds=seconds, score=found.value, metric=found.metric, targets=found.n
+        )
+
+    def end(self, step: int, seconds: float, score: float | None = None) -> None:
+        """The fit is done.
+
+        Args:
+            score: on all test examples, where they have been answered.
+        """
+        self.metrics.write("end", step, seconds=seconds, **({} if score is None else {"score": score}))
 
     @property
     def seconds(self) -> float:

@@ -52,7 +52,7 @@ def learn(
     seed: int,
     judge: Callable[[], float] | None = None,
     progress: bool = False,
-    watch: Callable[[int, int, float | None], None] | None = None,
+    watch: Callable[[int, int, float | None, float | None], None] | None = None,
 ) -> Learned:
     """Change the weights in `groups` so that the loss falls, and leave them as they were at their best.
 
@@ -66,7 +66,7 @@ def learn(
         judge: how good the model is on validation data, higher is better; None: the last weights are kept.
         progress: show a bar.
         watch: told the step, the number of steps and the step's loss, before the first (without a loss) and
-            after each.
+            after each; and, when `judge` has been asked, the step again with its score in place of the loss.
 
     Raises:
         HeadstartError: a loss that is no number.
@@ -81,7 +81,7 @@ def learn(
     best: list[Tensor] = []
     model.train()
     if watch is not None:
-        watch(0, steps, None)
+        watch(0, steps, None, None)
     with torch.random.fork_rng(devices=[]), _bar(steps, progress) as bar:
         torch.manual_seed(seed)
         for step, batch in zip(range(steps), order(examples, recipe.batch(examples), seed), strict=False):
@@ -101,11 +101,13 @@ def learn(
             if bar is not None:
                 bar.advance(1, f"loss {losses[-1]:.3f}")
             if watch is not None:
-                watch(step + 1, steps, losses[-1])
+                watch(step + 1, steps, losses[-1], None)
             if judge is not None and ((step + 1) % every == 0 or step + 1 == steps):
                 model.eval()
                 since = int(curve[-1]["step"]) if curve else 0
                 curve.append({"step": step + 1, "score": judge(), "loss": float(np.mean(losses[since:]))})
+                if watch is not None:
+                    watch(step + 1, steps, None, curve[-1]["score"])
                 if curve[-1] is best_line(curve):
                     best = [weight.detach().clone() for weight in weights]
                 elif len(curve) - 1 - curve.index(best_line(curve)) >= recipe.patience:

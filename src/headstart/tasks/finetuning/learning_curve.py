@@ -89,7 +89,7 @@ def run_point(
         seconds = time.perf_counter() - started - looking
         main = score(task.kind, task.test.targets, predicted)[0]
         if record is not None and isinstance(fitted, Predictor):
-            record.end(fitted.training.steps, main.value, seconds)
+            record.end(fitted.training.steps, seconds, main.value)
     if keep is not None and isinstance(fitted, Predictor) and not (keep / "config.json").exists():
         fitted.save(
             keep,

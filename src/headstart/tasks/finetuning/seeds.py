@@ -1,6 +1,7 @@
 """The same fine-tuning from several seeds: from some, few examples are not learned at all."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -14,6 +15,8 @@ from headstart.tasks.baselines.word_counts import Majority
 from headstart.tasks.examples import Examples, TaskData, flatten
 from headstart.tasks.finetuning.finetune import finetune
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
+from headstart.tasks.finetuning.fit_record import FitRecord
+from headstart.tasks.finetuning.head_start_points import FITS
 from headstart.tasks.finetuning.learn import best_line, comparable
 from headstart.tasks.metrics import Score, measure
 from headstart.tasks.predictor import Predictor
@@ -55,21 +58,32 @@ def finetune_seeds(
     progress: bool = False,
     validation: Examples | None = None,
     folder: Path | None = None,
+    courses: Path | None = None,
 ) -> list[SeedRun]:
     """Fine-tune from every seed; the arguments are those of `finetune`.
 
     Args:
         folder: keeps the model of every seed, so that a call that was stopped goes on with the next.
+        courses: gets the course of the fit (`FitRecord`), of several in `fits/seed-N`.
     """
     runs = []
     for seed in seeds:
         place = None if folder is None else folder / f"seed-{seed}"
         predictor = None if place is None else kept_before(place, loaded.model.dtype)
         if predictor is None:
-            predictor = finetune(loaded, train, recipe, seed, scratch, progress, validation)
+            with _recorded(courses, seed, len(seeds)) as record:
+                predictor = finetune(loaded, train, recipe, seed, scratch, progress, validation, record)
+                if record is not None:
+                    record.end(predictor.training.steps, predictor.training.seconds)
             predictor = predictor if place is None else keep(predictor, place)
         runs.append(SeedRun(seed, predictor, collapsed(predictor, train)))
     return runs
+
+
+def _recorded(courses: Path | None, seed: int, seeds: int) -> AbstractContextManager[FitRecord | None]:
+    if courses is None:
+        return nullcontext()
+    return FitRecord(courses if seeds == 1 else courses / FITS / f"seed-{seed}", None)
 
 
 def collapsed(predictor: Predictor, train: Examples) -> bool:

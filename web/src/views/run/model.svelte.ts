@@ -34,7 +34,7 @@ interface History {
   steps: number
 }
 const AXES = ['step', 'tokens', 'words', 'core_seconds'] as const
-const VALUES = ['learning_rate', 'gradient_norm', 'tokens_per_second', 'mfu'] as const
+const VALUES = ['seconds', 'learning_rate', 'gradient_norm', 'tokens_per_second', 'mfu'] as const
 
 export class Run extends Asking {
   at = $state('')
@@ -60,7 +60,7 @@ export class Run extends Asking {
   readonly silence = $derived(this.last ? Math.max(0, this.now - this.last.time) : 0)
   readonly paused = $derived(this.marks.filter((event) => event.kind === 'control' && ['pause', 'resume'].includes(event.action ?? '')).at(-1)?.action === 'pause')
   readonly patience = $derived.by(() => {
-    const times = this.points.slice(-20).map((point) => point.x.core_seconds)
+    const times = this.points.slice(-20).map((point) => point.values.seconds).filter(Number.isFinite)
     const gaps = times.slice(1).map((time, index) => time - times[index]).sort((a, b) => a - b)
     return Math.max(20, 3 * (gaps[Math.floor(gaps.length / 2)] ?? 10))
   })

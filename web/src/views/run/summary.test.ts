@@ -13,3 +13,13 @@ test('the sentence has the run in numbers, in its own unit', () => {
   expect(said(event({ step: 3, words: 900 }), [], false)).toBe('After 3 steps and 900 words.')
   expect(said(null, [], false)).toBe('No step has been made yet.')
 })
+
+test('a fine-tuning is measured on its validation data', () => {
+  const scores = [event({ kind: 'evaluation', step: 20, score: 0.5 }), event({ kind: 'evaluation', step: 100, score: 0.91234 })]
+  expect(said(event({ step: 100, loss: 0.25 }), scores, true, true)).toBe(
+    'The fine-tuning ended after 100 steps: its training loss is 0.2500 nats; its score on validation data is 0.912, from 0.500 at step 20.',
+  )
+  expect(said(event({ step: 9, loss: 2 }), [event({ kind: 'evaluation', step: 9, loss: 1.5 })], false, true)).toBe(
+    'After 9 steps the training loss is 2.000 nats, on validation data 1.500.',
+  )
+})
