@@ -25,10 +25,11 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def fought(tokens, places, tmp_path_factory):
-    """A tiny duel, its folder, and what it was called with."""
+    """A tiny duel, its folder, and what it was called with. Some texts are longer than the context."""
     folder = tmp_path_factory.mktemp("duel")
     labels = folder / "places.jsonl"
-    rows = [{"text": text, "label": label} for text, label in zip(places.inputs, places.targets, strict=True)]
+    texts = [text if n % 5 else 12 * f"{text} " for n, text in enumerate(places.inputs)]
+    rows = [{"text": text, "label": label} for text, label in zip(texts, places.targets, strict=True)]
     labels.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     recipe = DuelRecipe(**TINY)
     return duel(tokens, labels, folder / "out", recipe), folder / "out", (tokens, labels, recipe)
