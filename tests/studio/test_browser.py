@@ -284,6 +284,74 @@ def test_a_living_run_grows_and_is_steered(page, address, studio_root) -> None:
         shutil.rmtree(run)
 
 
+def test_a_folder_that_is_deleted_while_shown_is_a_sentence(browser, address, studio_root) -> None:
+    """And shows again, once it is back and asked for."""
+    gone = studio_root / "gone"
+    shutil.copytree(studio_root / "run", gone)
+    context = browser.new_context()
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{address[0]}/?token={address[1]}")
+    page.goto(f"{address[0]}/#run?at=gone")
+    page.wait_for_selector(READY["run"], timeout=PATIENCE)
+    shutil.rmtree(gone)
+    page.get_by_role("alert").wait_for(timeout=20_000)
+    assert "There is nothing at 'gone'" in page.get_by_role("alert").text_content()
+    shutil.copytree(studio_root / "run", gone)
+    try:
+        page.get_by_role("alert").get_by_role("button").click()
+        page.get_by_role("alert").wait_for(state="detached", timeout=20_000)
+        page.wait_for_selector(READY["run"])
+        assert errors == []
+    finally:
+        shutil.rmtree(gone)
+        context.close()
+
+
+def test_two_browsers_at_once_have_a_text_each(browser, address) -> None:
+    contexts = [browser.new_context() for _ in range(2)]
+    pages = [context.new_page() for context in contexts]
+    for page, prompt in zip(pages, ("It was a", "The captain and"), strict=True):
+        page.goto(f"{address[0]}/?token={address[1]}")
+        page.goto(f"{address[0]}/#generation?at=run&prompt={prompt}")
+    for page in pages:
+        page.wait_for_selector(READY["generation"], timeout=PATIENCE)
+    counts = [page.locator(".ribbon .token").count() for page in pages]
+    for added in (1, 2, 3):
+        for page in pages:
+            page.keyboard.press("2")  # both wait for the one worker at once
+        for page, count in zip(pages, counts, strict=True):
+            until(page, f"document.querySelectorAll('.ribbon .token').length == {count + added}")
+    for page in pages:  # the younger page has asked less often
+        page.locator("[aria-label='Layer 2, head 3']").first.click()
+        page.wait_for_selector(".story tbody tr", timeout=PATIENCE)
+        page.keyboard.press("Escape")
+    for page, context in zip(pages, contexts, strict=True):
+        assert not page.get_by_role("alert").count()
+        context.close()
+
+
+def test_hostile_names_stay_text(browser, address, studio_root) -> None:
+    """Of a folder, and of a family; neither runs, and neither takes a view with it."""
+    hostile = studio_root / "<img src=x onerror=alert(1)>"
+    hostile.mkdir()
+    (hostile / "config.json").write_text('{"model_type": "<script>alert(2)</script>"}')
+    (hostile / "model.safetensors").write_bytes(b"")
+    context = browser.new_context()
+    page = context.new_page()
+    try:
+        page.goto(f"{address[0]}/?token={address[1]}")
+        page.wait_for_selector(f"text={hostile.name}", timeout=20_000)
+        assert "<script>alert(2)</script>" in page.locator(".groups").text_content()
+        assert not page.locator("main img, main script").count()
+        page.goto(f"{address[0]}/#block?at={hostile.name.replace(' ', '%20')}")
+        page.get_by_role("alert").wait_for(timeout=PATIENCE)
+    finally:
+        context.close()
+        shutil.rmtree(hostile)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_everybody_can_use_it(browser, address, view, theme) -> None:

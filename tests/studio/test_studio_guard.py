@@ -104,9 +104,76 @@ def test_a_hostile_folder_is_a_sentence(studio, studio_root) -> None:
     save_file({}, hostile / "model.safetensors")
     huge = {"model_type": "llama", "hidden_size": 10**6, "num_hidden_layers": 10**6, "num_attention_heads": 8,
             "intermediate_size": 10**7, "vocab_size": 10**6}  # fmt: skip
-    for config in (json.dumps(huge), '{"model_type": "<img src=x onerror=alert(1)>"}', "{", "[]"):
-        (hostile / "config.json").write_text(config)
+    odd = [huge | {"num_attention_heads": value} for value in (0, -8, "8", None, [8], 1e999, 2**70)]
+    for config in (
+        *map(json.dumps, [huge, *odd, huge | {"architectures": {"a": 1}, "headstart": 7}]),
+        *('{"model_type": "<img src=x onerror=alert(1)>"}', "{", "[]", "[" * 100_000, "\ud800", ""),
+    ):
+        (hostile / "config.json").write_text(config, encoding="utf-8", errors="surrogatepass")
         answer = studio.get(f"{API}/model", params={"at": "hostile"})
         assert answer.status_code == 400, config
         assert "Traceback" not in answer.text
         assert studio.get(f"{API}/folders").status_code == 200
+    (hostile / "config.json").unlink()
+
+
+def test_a_full_disk_and_a_file_that_went_away_are_sentences(studio, studio_root, monkeypatch) -> None:
+    import errno
+    import os
+
+    from headstart.training import control
+
+    def refuse(number: int):
+        def write(path, value) -> None:
+            raise OSError(number, os.strerror(number), str(path))
+
+        monkeypatch.setattr(control, "write_json", write)
+        answer = studio.post(f"{API}/control", json={"at": "run", "action": "pause"})
+        return answer.status_code, answer.json()["error"]["message"]
+
+    status, said = refuse(errno.ENOSPC)
+    assert (status, said[:40]) == (507, "the disk is full while writing " + str(studio_root)[:9])
+    status, said = refuse(errno.ENOENT)
+    assert status == 409
+    assert "went away while it was read" in said
+
+
+def test_a_killed_worker_costs_one_request(studio) -> None:
+    import os
+    import signal
+
+    asked = {"params": {"at": "run/model"}}
+    assert studio.get(f"{API}/model", **asked).status_code == 200
+    worker = studio.guard.app.state.studio.worker
+    for process in list(worker._pool._processes):
+        os.kill(process, signal.SIGKILL)
+    answer = studio.get(f"{API}/model", **asked)
+    assert answer.status_code == 503
+    assert "it is started again" in answer.json()["error"]["message"]
+    assert studio.get(f"{API}/model", **asked).status_code == 200
+    worker.deaths.clear()
+
+
+def test_a_fault_is_a_sentence_too(studio_root) -> None:
+    """A capture that lacks what it should have: said, and not as a blank page."""
+    import json
+    import shutil
+
+    from starlette.testclient import TestClient
+
+    from headstart.studio.app import create
+
+    damaged = studio_root / "damaged"
+    shutil.copytree(studio_root / "run", damaged)
+    try:
+        (damaged / "captures" / "step-000005" / "capture.json").write_text(json.dumps({"loss": 1}))
+        guard = create([studio_root], 8125)
+        headers = {"authorization": f"Bearer {guard.token}"}
+        with TestClient(
+            guard, base_url="http://127.0.0.1:8125", headers=headers, raise_server_exceptions=False
+        ) as client:
+            answer = client.get(f"{API}/capture", params={"at": "damaged", "step": 5})
+        assert answer.status_code == 500
+        assert "may be damaged" in answer.json()["error"]["message"]
+    finally:
+        shutil.rmtree(damaged)

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from headstart import __version__
-from headstart.errors import HeadstartError
+from headstart.errors import FULL, HeadstartError, explain, explain_os_error
 from headstart.interchange.box import BOX
 from headstart.sample_data import sample_data
 from headstart.studio.chat_server import ChatServer
@@ -110,6 +110,8 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
     app.add_exception_handler(HeadstartError, _sentence)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(OSError, _refused)
+    app.add_exception_handler(Exception, _fault)
     if STATIC.exists():
         app.mount("/", StaticFiles(directory=STATIC, html=True))
     else:
@@ -136,6 +138,26 @@ async def _unreadable(request: Request, error: Exception) -> JSONResponse:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return _error(error.status_code, "http", str(error.detail))
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    """What the operating system refused: a full disk, or a file that went away while it was read."""
+    assert isinstance(error, OSError)
+    if error.errno in FULL:
+        return _error(507, "disk", explain_os_error(error))
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        gone = f"{error.filename or 'a file'} went away while it was read; go back to the list of folders"
+        return _error(409, "gone", gone)
+    return _error(500, "machine", explain_os_error(error))
+
+
+async def _fault(request: Request, error: Exception) -> JSONResponse:
+    """Anything else, which is also printed where the studio runs."""
+    known = explain(error) or (
+        f"the studio stumbled over this ({type(error).__name__}: {str(error)[:200]}); what it reads may be "
+        "damaged: where the studio was started stands more"
+    )
+    return _error(500, "fault", known)
 
 
 async def _no_pages() -> JSONResponse:

@@ -13,6 +13,13 @@ export class Refusal extends Error {
 }
 
 const API = 'api/v1'
+/** This page among all that ask the studio: a request of another browser overtakes none of ours. */
+const PAGE = Math.random().toString(36).slice(2)
+
+function sent({ path, body }: Asked): unknown {
+  const view = path === 'export' ? '' : (body as { view?: string } | undefined)?.view
+  return view ? { ...(body as object), view: `${PAGE} ${view}` } : body
+}
 
 async function answer(asked: Asked, signal?: AbortSignal): Promise<Response> {
   if (kept) {
@@ -20,8 +27,7 @@ async function answer(asked: Asked, signal?: AbortSignal): Promise<Response> {
     if (inside) return inside
     throw new Refusal(404, 'kept', 'this page holds what was looked at when it was exported, and not this; `headstart studio` shows the rest')
   }
-  const post = asked.method === 'POST'
-  const init: RequestInit = post ? { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(asked.body) } : {}
+  const init: RequestInit = asked.method === 'POST' ? { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(sent(asked)) } : {}
   const query = asked.query ? `?${new URLSearchParams(asked.query)}` : ''
   let response: Response
   try {

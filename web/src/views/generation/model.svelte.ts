@@ -17,7 +17,7 @@ export interface Trace {
 }
 export interface Try { key: number; parent: number; id: number; depth: number; share: number | null; lost?: boolean }
 
-const VIEW = `generation-${Math.random().toString(36).slice(2)}`
+const VIEW = 'generation'
 let turn = 0
 
 export class Generation extends Asking {

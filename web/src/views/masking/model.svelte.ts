@@ -17,7 +17,7 @@ interface Sentences { sentences: string[]; tokens: string | null; objective: { k
 
 export const FATES = ['hidden behind the mask', 'replaced by a random token', 'left as it is, to be found all the same']
 const SENTENCE = 'The old man opened the door of the house and looked at the rain.'
-const VIEW = `masking-${Math.random().toString(36).slice(2)}`
+const VIEW = 'masking'
 let turn = 0
 
 export class Masking extends Asking {
