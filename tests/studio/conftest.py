@@ -154,6 +154,19 @@ def studio(studio_root):
 
 
 @pytest.fixture
+def sweep(studio_root):
+    """A sweep of which the design stands and two runs are trained; removed again."""
+    from sweep_folder import design, train
+
+    folder = studio_root / "sweep"
+    runs = design(folder)
+    for run in runs[:2]:
+        train(folder, "grid", run)
+    yield folder, runs
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
 def plain(studio):
     """A client of the same studio that says nothing of itself."""
     from starlette.testclient import TestClient

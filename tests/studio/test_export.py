@@ -67,6 +67,20 @@ def test_a_corpus_alone_recounts_its_thresholds(saved) -> None:
     assert troubles == []
 
 
+def test_the_lesson_alone_has_all_its_chapters(saved) -> None:
+    """Text and verdicts of every chapter; no step, for the views in which they are done are not there."""
+    alone, shown, troubles = saved("lesson", "?chapter=4", ".claims li")
+    assert alone.locator("[data-summary]").text_content() == shown
+    assert not alone.get_by_role("link", name="Go to step").count()
+    alone.keyboard.press("j")
+    alone.keyboard.press("ArrowRight")
+    alone.wait_for_selector("text=Chapter 5 of 10")
+    assert alone.locator(".claims li").count()
+    alone.locator("nav button").nth(8).click()
+    alone.wait_for_selector("text=Chapter 9 of 10")
+    assert troubles == []
+
+
 def test_a_run_alone_has_every_captured_step(saved) -> None:
     alone, shown, troubles = saved("run", "?at=run", "[data-ready] .word")
     assert alone.locator("[data-summary]").text_content() == shown
