@@ -16,7 +16,7 @@ export function summary(ats: string[], cuts: (CutAnswer | null)[]): Part[] {
     parts.push({ text: `${exact(cut.tokens.length)} tokens`, strong: true })
     parts.push({ text: `${index ? '' : ` of ${name(ats[index])}`}, ${significant(each(cut), 3)} bytes each` })
     const unknown = cut.tokens.filter((one) => one.unknown).length
-    if (unknown) parts.push({ text: `, ${exact(unknown)} of them unknown`, strong: true })
+    if (unknown) parts.push({ text: ', ' }, { text: `${exact(unknown)} of them unknown`, strong: true })
   })
   const [first] = cuts
   if (first) {
