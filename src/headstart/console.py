@@ -46,8 +46,11 @@ class Table(rich.table.Table):
 
     def fits(self, console: Console) -> bool:
         """Whether every cell has a line of its own on `console`."""
-        unbounded = console.options.update(max_width=10_000)
-        return Measurement.get(console, unbounded, self).maximum <= console.width
+        return self.widths(console).maximum <= console.width
+
+    def widths(self, console: Console) -> Measurement:
+        """From the width at which words are cut to the one at which every cell has a line of its own."""
+        return Measurement.get(console, console.options.update(max_width=10_000), self)
 
 
 class PrintableStream:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from headstart.cli.plan import plan
 from headstart.errors import HeadstartError
 from headstart.models.parameters import block_parameters, parameters
 from headstart.models.registry import preset_config
+from headstart.scaling import terminal
 from headstart.scaling.hardware import device_named
 from headstart.scaling.measure import peak_memory
 from headstart.scaling.memory import training_memory
@@ -261,3 +263,15 @@ def test_the_rule_keeps_activations_still_when_the_width_grows() -> None:
     )
     assert ruled.slopes["logits"] < plain.slopes["logits"] - 0.2
     assert all(abs(slope) < 0.35 for slope in ruled.slopes.values())
+
+
+@pytest.mark.parametrize("width", [None, 80])
+def test_no_figure_of_a_wide_table_is_cut(monkeypatch: pytest.MonkeyPatch, width: int | None) -> None:
+    """Whether it goes into a file or to a narrow terminal."""
+    if width:
+        narrow = partial(terminal.Console, width=width, force_terminal=True, color_system=None)
+        monkeypatch.setattr(terminal, "Console", narrow)
+    shown = " ".join(run("model", "llama-3-8b", "--row", "2048").split("Memory for training")[1].split())
+    figures = re.findall(r"(?<![\d.,])[\d.,]+ [kMGT]?B\b", shown)
+    assert len(figures) == 9 * 8, "nine ways to train, eight figures each"
+    assert "float32, selective recomputed" in shown

@@ -30,13 +30,19 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         collapse_padding=True,
     )
     for index, column in enumerate(columns):
-        shown.add_column(column, justify="left" if index == 0 else "right", no_wrap=len(columns) > 7)
+        shown.add_column(column, justify="left" if index == 0 else "right")
     for row in rows:
         shown.add_row(*row)
     console = Console()
     if not console.is_terminal:
-        console.width = FILE_WIDTH
-    console.print(shown)
+        console.width = max(FILE_WIDTH, shown.widths(console).maximum)
+    if shown.widths(console).minimum <= console.width:
+        console.print(shown)
+    else:  # rich would cut figures
+        console.print(title)
+        for first, *others in rows:
+            cells = zip(columns[1:], others, strict=True)
+            console.print(f"{first}: {', '.join(f'{column} {cell}' for column, cell in cells)}")
     console.print()
 
 
