@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from headstart.cli.plan import plan
+from headstart.console import Console
 from headstart.errors import HeadstartError
 from headstart.models.parameters import block_parameters, parameters
 from headstart.models.registry import preset_config
-from headstart.scaling import terminal
 from headstart.scaling.hardware import device_named
 from headstart.scaling.measure import peak_memory
 from headstart.scaling.memory import training_memory
@@ -269,8 +269,8 @@ def test_the_rule_keeps_activations_still_when_the_width_grows() -> None:
 def test_no_figure_of_a_wide_table_is_cut(monkeypatch: pytest.MonkeyPatch, width: int | None) -> None:
     """Whether it goes into a file or to a narrow terminal."""
     if width:
-        narrow = partial(terminal.Console, width=width, force_terminal=True, color_system=None)
-        monkeypatch.setattr(terminal, "Console", narrow)
+        narrow = partial(Console, width=width, force_terminal=True, color_system=None)
+        monkeypatch.setattr("headstart.scaling.terminal.Console", narrow)
     shown = " ".join(run("model", "llama-3-8b", "--row", "2048").split("Memory for training")[1].split())
     figures = re.findall(r"(?<![\d.,])[\d.,]+ [kMGT]?B\b", shown)
     assert len(figures) == 9 * 8, "nine ways to train, eight figures each"
