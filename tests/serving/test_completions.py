@@ -306,6 +306,12 @@ def generated(client):
     return registry.get_sample_value("headstart_generation_tokens_total")
 
 
+def cancelled(client):
+    """Requests whose clients left."""
+    registry = client.application.service.metrics.registry
+    return registry.get_sample_value("headstart_cancelled_total", {"why": "disconnect"}) or 0
+
+
 def test_a_client_that_leaves_frees_its_row(client):
     """A stream that is left is dropped by the next steps; the others' texts stay the same."""
     body = {
@@ -317,7 +323,7 @@ def test_a_client_that_leaves_frees_its_row(client):
     }
     expected = client.post("/v1/completions", body).json()["choices"]
     engine = client.application.service.store.residents["causal"].engine
-    before = generated(client)
+    before, left = generated(client), cancelled(client)
 
     async def leave():
         asked = [
@@ -338,6 +344,7 @@ def test_a_client_that_leaves_frees_its_row(client):
         client.post("/v1/completions", body | {"max_tokens": 1})
     assert engine.cache_use == 0
     assert generated(client) > before + 200  # what was written for those who left is counted too
+    assert cancelled(client) == left + 3
     assert client.application.service.store.residents["causal"].users == 0
 
 

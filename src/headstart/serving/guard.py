@@ -107,6 +107,9 @@ class Guard:
             await self._answer(scope, body, receive, sender, record)
         except ClientGone:
             record.status = GONE
+        except asyncio.CancelledError:  # so some servers, as Ray's, say that the client went away
+            self._count_gone(record)
+            raise
         finally:
             self.in_flight -= 1
             self.body_bytes -= record.body_bytes
@@ -139,8 +142,7 @@ class Guard:
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and not record.complete:
-                record.status = GONE
-                self.metrics.cancelled.labels(why="disconnect").inc()
+                self._count_gone(record)
                 work.cancel()
             await asyncio.wait({work})
             if not work.cancelled() and (error := work.exception()) is not None:
@@ -149,6 +151,11 @@ class Guard:
             self._running.discard(work)
             for task in (work, gone):
                 task.cancel()
+
+    def _count_gone(self, record: RequestRecord) -> None:
+        """Note that a client went away before its answer was whole."""
+        record.status = GONE
+        self.metrics.cancelled.labels(why="disconnect").inc()
 
     async def _refuse(self, error: RequestError, incoming: Incoming, send: Send) -> None:
         """Answer before the body is whole. The connection cannot go on behind it."""
