@@ -235,6 +235,8 @@ def test_models_by_name(client, serving):
     assert serving("sea").post("/v1/classify", BODY).json()["model"] == "sea"
     assert client.post("/v1/tag", {"input": "one tagger alone"}).json()["model"] == "names"
     assert client.get("/v1/models/see").status_code == 404
+    refused = serving("sea", "names").problem("/v1/fill-mask", {"input": "x"})
+    assert (refused["code"], "/v1/models" in refused["message"]) == ("wrong_task", True)
 
 
 def test_routes_and_methods(client):

@@ -175,7 +175,14 @@ class ModelStore:
                 return fitting[0]
             if len(self.descriptions) == 1:
                 raise wrong_task(next(iter(self.descriptions.values())), route)
-            known = ", ".join(repr(one.name) for one in fitting) or "none of them answers here"
+            if not fitting:
+                raise RequestError(
+                    400,
+                    "wrong_task",
+                    f"none of the served models answers {route}; GET /v1/models has the routes of each",
+                    "model",
+                )
+            known = ", ".join(repr(one.name) for one in fitting)
             raise RequestError(400, "missing_field", f"say which model is meant: {known}", "model")
         found = self.descriptions.get(name)
         if found is None:
