@@ -87,6 +87,9 @@ def test_the_command_needs_no_tokens_and_writes_a_recipe(tmp_path, machine) -> N
     answer = CliRunner().invoke(app, [*arguments, "--write", str(file)])
     assert answer.exit_code == 0, answer.output
     assert re.search(r"learns most in that time: [\d.]+M parameters on [\d.]+M tokens", answer.output)
+    assert "(the smallest: no size sees a token a parameter in that time;" in answer.output
+    longer = CliRunner().invoke(app, ["plan", "--hardware", "here", "--time", "5 h"])
+    assert "(the largest that sees a token a parameter;" in longer.output
     found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
     recipe = PretrainRecipe.load(file, ["tokens=somewhere"])
     assert recipe.steps == found["best"]["steps"] == found["settings"]["steps"]

@@ -72,7 +72,7 @@ def trace(corpus: Path, named: str) -> list[Traced]:
 
     Each has its columns without the text and a `status`: `kept`, with the `places` (file and row) at which it
     stands, or `removed`, with stage, rule and detail. `cut` are the pieces that were taken out of it, and
-    `duplicates` the documents that went in its stead. A record that could not be read is `skipped`.
+    `duplicates` the documents that were removed as its copies. A record that could not be read is `skipped`.
 
     Raises:
         HeadstartError: the corpus has no such document.

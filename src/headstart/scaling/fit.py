@@ -130,7 +130,7 @@ def _search(
 
 @dataclass(frozen=True)
 class ForecastTest:
-    """How well the law from the smaller runs foretells the largest ones."""
+    """How well the law from the smaller runs predicts the largest ones."""
 
     fitted: int
     runs: int
@@ -254,7 +254,7 @@ def _best(data: _Data, starts: np.ndarray, keep: np.ndarray) -> np.ndarray:
 
 
 def held_out(runs: Sequence[MeasuredRun], samples: int = SAMPLES // 4) -> ForecastTest | None:
-    """Fit the four fifths of the runs with the least compute and foretell the others; None if too few."""
+    """Fit the four fifths of the runs with the least compute and predict the others; None if too few."""
     ordered = sorted(runs, key=lambda run: run.compute)
     count = max(1, len(ordered) // 5)
     smaller, larger = ordered[:-count], ordered[-count:]

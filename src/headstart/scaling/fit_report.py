@@ -111,7 +111,7 @@ class DesignedRun(TypedDict):
 
 
 class Design(TypedDict):
-    """What `design.json` says before the first run: the grid, and the larger run that will be foretold."""
+    """What `design.json` says before the first run: the grid, and the larger run that will be predicted."""
 
     grid: list[DesignedRun]
     final: DesignedRun

@@ -45,7 +45,7 @@ LEVELS = (1e-2, 10**-1.5, 1e-1, 10**-0.5, 1.0)
 RATIOS = (4.0, 12.0, 36.0, 108.0)
 """Tokens a parameter at each compute: on both sides of the published optimum of 20."""
 LARGER = 5.0
-"""Compute of the run that is foretold over the largest of the grid."""
+"""Compute of the predicted run over that of the largest run of the grid."""
 FEWEST_STEPS = 60
 SAMPLES = 1000
 
@@ -121,7 +121,7 @@ def budget_in(base: PretrainRecipe, seconds: float) -> float:
 
 
 def sweep(base: PretrainRecipe, budget: float, out: Path) -> SweepReport:
-    """Train the grid, foretell the larger run, train it, and score the forecast.
+    """Train the grid, predict the larger run, train it, and score the forecast.
 
     Returns:
         The fit's report, the forecast and its score, all of which are in `out` too.

@@ -178,7 +178,7 @@ def print_fit(found: FitReport) -> None:
     if check:
         print(
             f"held out: from the {check['fitted']} smaller runs the {check['runs']} largest (up to "
-            f"{check['factor']:.3g} times the compute) are foretold to {check['mean_error']:.1%}, "
+            f"{check['factor']:.3g} times the compute) are predicted to {check['mean_error']:.1%}, "
             f"{check['inside']} of {check['runs']} inside the band"
         )
     for name, misses in found["published_laws_on_these_runs"].items():
@@ -253,7 +253,12 @@ def print_possible(plan: LocalPlan) -> None:
         ],
     )  # fmt: skip
     best = plan.best
-    chosen = f"sizes compared by {plan.law}" if plan.law else "the largest that sees a token a parameter"
+    if plan.law:
+        chosen = f"sizes compared by {plan.law}"
+    elif best.tokens < best.parameters:
+        chosen = "the smallest: no size sees a token a parameter in that time"
+    else:
+        chosen = "the largest that sees a token a parameter"
     print(
         f"learns most in that time: {amount(best.parameters)} parameters on {amount(best.tokens)} tokens in "
         f"{best.steps:,} steps ({chosen}; rows of {plan.context}, {plan.rows} a step)"
@@ -279,7 +284,7 @@ def print_sweep(found: SweepReport) -> None:
     forecast, score = found["forecast"], found["score"]
     low, high = forecast["band"]
     print(
-        f"foretold from {forecast['runs']} runs, {forecast['times_the_largest_run']:.3g} times beyond the "
+        f"predicted from {forecast['runs']} runs, {forecast['times_the_largest_run']:.3g} times beyond the "
         f"largest: {forecast['loss']:.4f} ({forecast['level']:.0%}: {low:.4f} to {high:.4f})"
     )
     verdict = "inside" if score["inside"] else "outside"

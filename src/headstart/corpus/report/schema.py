@@ -114,7 +114,7 @@ class Quality(TypedDict):
 
 
 class NearPair(TypedDict):
-    """A document that went, the one that stays in its stead, and where they differ."""
+    """A removed document, the one that is kept instead, and where they differ."""
 
     gone: str
     kept: str
