@@ -1,8 +1,10 @@
 """Real clients against a real server: `make test-serve` has them; elsewhere there is nothing to ask with."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from copy import copy
 from pathlib import Path
 from typing import Literal
@@ -44,8 +46,12 @@ def folders(kinds, tokenizer, tiny, tmp_path_factory) -> dict[str, Path]:
 class Server:
     """`headstart serve` in a process of its own."""
 
-    def __init__(self, *folders: Path) -> None:
-        command = [sys.executable, "-m", "headstart", "serve", *map(str, folders), "--port", "0"]
+    def __init__(self, *given: Path | str) -> None:
+        """
+        Args:
+            given: folders, and options of the command.
+        """
+        command = [sys.executable, "-m", "headstart", "serve", *map(str, given), "--port", "0"]
         self.process = subprocess.Popen(
             [*command, "--no-access-log"],
             stdout=subprocess.PIPE,
@@ -62,9 +68,27 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def address(folders):
-    """Of a server of all models."""
-    server = Server(*folders.values())
+def adapters(folders, tmp_path_factory) -> Path:
+    """A folder with an adapter of the model `small`, as PEFT writes it."""
+    import peft
+    import torch
+    import transformers
+
+    made = tmp_path_factory.mktemp("adapters")
+    torch.manual_seed(0)
+    settings = peft.LoraConfig(
+        task_type="CAUSAL_LM", r=2, target_modules="all-linear", init_lora_weights=False
+    )
+    base = transformers.AutoModelForCausalLM.from_pretrained(folders["small"])
+    peft.get_peft_model(base, settings).save_pretrained(made / "pirate")
+    return made
+
+
+@pytest.fixture(scope="module")
+def address(folders, adapters, tmp_path_factory):
+    """Of a server of all models, that keeps files and takes adapters."""
+    state = tmp_path_factory.mktemp("state")
+    server = Server(*folders.values(), "--adapters", adapters, "--state", state)
     yield server.address
     server.end()
 
@@ -193,6 +217,89 @@ def test_openai(address):
         openai.OpenAI(base_url=f"{address}/v1", api_key="wrong").models.list()
     with pytest.raises(openai.NotFoundError, match="did you mean"):
         client.embeddings.create(model="smal", input="x")
+
+
+CHAT = {"messages": [{"role": "user", "content": "Where?"}], "max_tokens": 8, "temperature": 0, "seed": 1}
+
+
+def lines_of(*bodies):
+    lines = [
+        {"custom_id": f"r{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+        for number, body in enumerate(bodies)
+    ]
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+def test_openai_has_a_file_answered(address):
+    import openai
+
+    client = openai.OpenAI(base_url=f"{address}/v1", api_key=KEY)
+    content = lines_of({"model": "small"} | CHAT, {"model": "nobody"} | CHAT)
+    file = client.files.create(file=("in.jsonl", content), purpose="batch")
+    assert client.files.wait_for_processing(file.id, poll_interval=0.1).status == "processed"
+    batch = client.batches.create(
+        input_file_id=file.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        metadata={"for": "a test"},
+    )
+    while batch.status not in ("completed", "failed", "cancelled"):
+        time.sleep(0.1)
+        batch = client.batches.retrieve(batch.id)
+    counts = batch.request_counts
+    assert (batch.status, counts.total, counts.completed, counts.failed) == ("completed", 2, 1, 1)
+    answer = json.loads(client.files.content(batch.output_file_id).text)
+    whole = client.chat.completions.create(model="small", **CHAT)
+    assert answer["custom_id"] == "r0"
+    assert answer["response"]["body"]["choices"] == whole.model_dump(exclude_unset=True)["choices"]
+    wrong = json.loads(client.files.content(batch.error_file_id).text)
+    assert wrong["response"]["body"]["error"]["code"] == "model_not_found"
+    assert batch.id in {one.id for one in client.batches.list()}
+    assert {file.id, batch.output_file_id} <= {one.id for one in client.files.list()}
+    assert client.files.retrieve(file.id).filename == "in.jsonl"
+    with pytest.raises(openai.ConflictError):
+        client.batches.cancel(batch.id)
+    assert client.files.delete(file.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(file.id)
+    with pytest.raises(openai.BadRequestError):
+        client.files.create(file=("in.jsonl", content), purpose="fine-tune")
+
+
+def test_openai_asks_an_adapter(address):
+    """Routes that its API has not are asked by the same client."""
+    import openai
+
+    client = openai.OpenAI(base_url=f"{address}/v1", api_key=KEY)
+    assert client.get("/adapters", cast_to=object)["data"][0] == {
+        "id": "pirate",
+        "object": "adapter",
+        "served": False,
+    }
+    assert client.post("/adapters", cast_to=object, body={"model": "pirate"})["id"] == "pirate"
+    assert "pirate" in {one.id for one in client.models.list()}
+    said = [client.chat.completions.create(model=name, logprobs=True, **CHAT) for name in ("small", "pirate")]
+    first, second = (one.choices[0].logprobs.content[0].logprob for one in said)
+    assert first != second
+    assert client.delete("/adapters/pirate", cast_to=object)["deleted"]
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="pirate", **CHAT)
+
+
+def test_litellm_has_a_file_answered(address):
+    import litellm
+
+    server = {"custom_llm_provider": "openai", "api_base": f"{address}/v1", "api_key": KEY}
+    content = lines_of({"model": "small"} | CHAT)
+    file = litellm.create_file(file=("in.jsonl", content), purpose="batch", **server)
+    batch = litellm.create_batch(
+        completion_window="24h", endpoint="/v1/chat/completions", input_file_id=file.id, **server
+    )
+    while batch.status not in ("completed", "failed", "cancelled"):
+        time.sleep(0.1)
+        batch = litellm.retrieve_batch(batch_id=batch.id, **server)
+    answer = json.loads(litellm.file_content(file_id=batch.output_file_id, **server).text)
+    assert answer["response"]["status_code"] == 200
 
 
 def test_langchain(address):
