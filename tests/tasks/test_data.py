@@ -280,7 +280,7 @@ def test_labels_that_look_wrong_are_said():
     assert doubtful_labels(Examples("classification", inputs, targets)) == []
     targets[30] = "home"
     (found,) = doubtful_labels(Examples("classification", inputs, targets))
-    assert found.startswith("1 of 240 labels looked at may be wrong")
+    assert found.startswith("1 of 240 checked labels may be wrong")
     assert f"'home' for {inputs[30]!r}" in found
     assert "which looks like 'sea'" in found
     assert doubtful_labels(Examples("classification", inputs[:50], targets[:50])) == []

@@ -157,7 +157,7 @@ def _text(figures: JSONObject) -> str:
         )
     learned = figures["finetuning"]["learning_weights"]
     lines.append(
-        f"{figures['examples']:,} examples, {learned:,} weights learned, {figures['seconds']:,.1f} s; "
+        f"{figures['examples']:,} examples, {learned:,} trained weights, {figures['seconds']:,.1f} s; "
         f"model in {figures['model']}"
     )
     return "\n".join(lines)

@@ -35,8 +35,8 @@ def doubtful_labels(train: Examples, seed: int = 0) -> list[str]:
     worst = int(doubted[(best - own)[doubted].argmax()])
     text = " ".join(str(looked_at.inputs[worst]).split())[:SHOWN]
     return [
-        f"{len(doubted):,} of {len(looked_at):,} labels looked at may be wrong: words learned from the other "
-        f"examples are surer of another one by more than {100 * MARGIN:.0f} %, such as "
+        f"{len(doubted):,} of {len(looked_at):,} checked labels may be wrong: counted words, fitted to the "
+        f"other examples, prefer another label by more than {100 * MARGIN:.0f} points, such as "
         f"{looked_at.targets[worst]!r} for {text!r}, which looks like {likeliest[worst]!r} "
         f"({100 * best[worst]:.0f} %)"
     ]
