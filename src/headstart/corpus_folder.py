@@ -77,6 +77,8 @@ class CorpusFacts(TypedDict):
     personal_data: dict[str, int]
     repaired: int
     """Records with text that was decoded by the wrong charset."""
+    renamed: NotRequired[int]
+    """Documents whose id another record has; theirs have the place of their record in them, too."""
     mix: dict[str, MixRow]
     contamination: dict[str, SearchedFile]
 

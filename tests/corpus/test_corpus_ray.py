@@ -52,7 +52,7 @@ def test_ray_gives_the_same_bytes(tmp_path: Path, cluster: str) -> None:
     for number in range(3):
         texts = [prose(1_000 * number + n % 500, 25) for n in range(700)]
         texts[7] = f"DRAFT\n{texts[7]}"
-        rows = [{"id": f"{number}-{n}", "text": text} for n, text in enumerate(texts)]
+        rows = [{"id": str(n), "text": text} for n, text in enumerate(texts)]  # the same in every file
         write_jsonl(raw / f"b{number}.jsonl", rows)
     done = run(
         cluster,
@@ -73,6 +73,7 @@ def test_ray_gives_the_same_bytes(tmp_path: Path, cluster: str) -> None:
     assert contents(tmp_path / "ray") == contents(tmp_path / "here")
     assert there["funnel"] == here["funnel"]
     assert here["removed"]["unfinished"] == {"unfinished": 3}
+    assert there["renamed"] == here["renamed"] == 1400
     assert there["skipped"] == here["skipped"] == {"truncated gzip": 1}
 
 

@@ -224,6 +224,9 @@ def test_documents_removed_and_skipped_are_all_records(tmp_path: Path) -> None:
     assert len(lines) == skipped
     rows = [json.loads(line) for line in lines]
     assert len({row["source"] for row in rows}) == skipped
+    files = [*(tmp_path / "out").glob("documents/*"), *(tmp_path / "out").glob("removed/*")]
+    ids = [name for file in files for name in pq.read_table(file, columns=["id"])["id"].to_pylist()]
+    assert len({*ids}) == len(ids) == kept + removed
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])

@@ -328,6 +328,11 @@ def _print(manifest: "CorpusManifest", recipe: "CorpusRecipe", out: Path) -> Non
             f"long documents were cut into pieces: {begun:,} became {whole:,} "
             f"(piece_characters={recipe.piece_characters})"
         )
+    if renamed := manifest.get("renamed"):
+        console.print(
+            f"{renamed:,} documents had the id of another record; they are called ID@PLACE, "
+            "PLACE being the file and line of their record"
+        )
     for loss in great_losses(max(begun, whole), manifest["removed"], recipe):
         console.print(loss)
     domains = sorted(manifest["domains"].items(), key=lambda item: -item[1]["bytes"])

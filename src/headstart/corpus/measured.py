@@ -23,8 +23,8 @@ from headstart.corpus.filters.entry_lists import digests
 from headstart.corpus.filters.quality_model import load_model
 from headstart.corpus.readers.records import Skip
 from headstart.corpus.readers.sources import Kept, Source, Task
+from headstart.corpus.readers.storage import absolute
 from headstart.corpus.recipe import CorpusRecipe
-from headstart.corpus.work import absolute
 from headstart.corpus_folder import corpus_manifest
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject, atomic, fingerprint, read_json, write_json

@@ -8,9 +8,10 @@ the reason. Any of it may run on any engine, and goes on after a kill where it s
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import orjson
@@ -23,6 +24,7 @@ from headstart.corpus.filters.classifiers import fingerprint as model_fingerprin
 from headstart.corpus.filters.entry_lists import digests
 from headstart.corpus.filters.quality_model import load_model
 from headstart.corpus.filters.word_lists import phrases
+from headstart.corpus.identities import renamed
 from headstart.corpus.measured import (
     FOLDER,
     INPUTS,
@@ -43,7 +45,7 @@ from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.report import facts as report_facts
 from headstart.corpus.report import page as report_page
 from headstart.corpus.report.funnel import added_up, funnel, read_ledger, removed, totals
-from headstart.corpus.stages import Pass, stages_of
+from headstart.corpus.stages import IDENTITIES, Pass, Rounds, stages_of
 from headstart.corpus.work import Work, make_work
 from headstart.corpus_folder import (
     KIND,
@@ -147,11 +149,7 @@ def _build(
 
     run(FIRST)
     read = _read_back(work, passed_over)
-    for stage in stages:
-        for one in stage.passes:
-            run(one) if isinstance(one, Pass) else one(work)
-    count_copies(work)
-    for one in LAST:
+    for one in (*IDENTITIES, *(one for stage in stages for one in stage.passes), count_copies, *LAST):
         run(one)
 
     facts = _facts(work, read, out)
@@ -222,10 +220,22 @@ def _made_from(sources: list[Source], recipe: CorpusRecipe, index: IndexFacts) -
     )
 
 
-def _run(work: Work, on: engine.Name, workers: int, one: Pass) -> None:
-    """Run a pass, where the recipe has it: the first one by the size of its tasks, the largest before all."""
-    if not one.wanted(work.recipe):
-        return
+def _run(work: Work, on: engine.Name, workers: int, one: Pass | Rounds | Callable[[Work], None]) -> None:
+    """Run a pass, where the recipe has it, or what stands in its place."""
+    if isinstance(one, Rounds):
+        for number in count(1):
+            for within in one.passes(number):
+                _run(work, on, workers, within)
+            if one.settled(work, number):
+                return
+    elif not isinstance(one, Pass):
+        one(work)
+    elif one.wanted(work.recipe):
+        _run_pass(work, on, workers, one)
+
+
+def _run_pass(work: Work, on: engine.Name, workers: int, one: Pass) -> None:
+    """The first pass by the size of its tasks, the largest before all."""
     numbers, unit = list(range(one.over(work))), "parts"
     sizes = dict.fromkeys(numbers, 1.0)
     if one is FIRST:
@@ -309,6 +319,7 @@ def _facts(work: Work, read: _Read, out: Path) -> CorpusFacts:
         languages=totals(held, "language"),
         personal_data=dict(read.personal_data),
         repaired=read.repaired,
+        renamed=renamed(work),
         mix=mix.check_plan(plan, {name: one["bytes"] for name, one in grouped.items()}) if plan else {},
         contamination=decontaminate.write_contamination(work, out)
         if decontaminate.CONTAMINATION in work.stages

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from headstart.corpus import judge, mix, own_filters, removed_spans
+from headstart.corpus import identities, judge, mix, own_filters, removed_spans
 from headstart.corpus.dedup import (
     decontaminate,
     documents,
@@ -57,6 +57,14 @@ class Pass:
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """Passes that run again and again, counted from 1, until a round has left nothing to do."""
+
+    passes: Callable[[int], Sequence[Pass]]
+    settled: Callable[[Work, int], bool]
+
+
+@dataclass(frozen=True)
 class Stage:
     """A row of the funnel.
 
@@ -69,13 +77,25 @@ class Stage:
 
     name: str
     rules: Callable[[CorpusRecipe], Sequence[str]]
-    passes: Sequence[Pass | Callable[[Work], None]]
+    passes: Sequence[Pass | Rounds | Callable[[Work], None]]
     wanted: Callable[[CorpusRecipe], bool] = field(default=lambda _: True)
 
 
 def _always(*rules: str) -> Callable[[CorpusRecipe], Sequence[str]]:
     return lambda _: rules
 
+
+# Before all stages: ids that are unique over the corpus.
+IDENTITIES = (
+    Rounds(
+        lambda number: [
+            Pass("ids", identities.names(str(number))),
+            Pass("repeated ids", identities.repeated(str(number)), partitions_of("names 1")),
+        ],
+        identities.settled,
+    ),
+    Pass("naming", identities.rename, identities.tasks_to_rename),
+)
 
 STAGES = (
     Stage(

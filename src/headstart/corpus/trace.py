@@ -78,7 +78,7 @@ def trace(corpus: Path, named: str) -> list[Traced]:
         HeadstartError: the corpus has no such document.
     """
     corpus_manifest(corpus)
-    # By id and source: two files may number their rows alike.
+    # By id and source: of records with one id all but the first are called ID@SOURCE, and are meant, too.
     found: dict[tuple[str, str], Traced] = {}
     for file, row, document in _rows(corpus / "documents", named, [*_DOCUMENT, "copies"]):
         key = document["id"], document["source"]
@@ -109,10 +109,10 @@ def _rows(folder: Path, named: str, columns: list[str]) -> Iterator[tuple[str, i
         with pq.ParquetFile(path) as file:
             first = 0
             for batch in file.iter_batches(8_192, columns=columns):
-                meant = pc.or_(
-                    pc.equal(pc.replace_substring_regex(batch["id"], r"#\d{4,}$", ""), named),
-                    pc.equal(batch["id"], named),
-                )
+                record = pc.replace_substring_regex(batch["id"], r"#\d{4,}$", "")
+                renamed = pc.binary_join_element_wise(pa.scalar(named), batch["source"], "@")
+                meant = pc.or_(pc.equal(record, named), pc.equal(record, renamed))
+                meant = pc.or_(meant, pc.equal(batch["id"], named))
                 for column in ("url", "source"):
                     meant = pc.or_(meant, pc.equal(batch[column], named))
                 meant = pc.fill_null(meant, False)

@@ -20,12 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.corpus.readers.sources import Kept, Source, Task
+from headstart.corpus.readers.storage import absolute
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus_folder import DocumentRow
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject, atomic, read_json, write_json
 
-PLAN, STARTS = "plan.json", "starts"
+PLAN, STARTS, RENAMED = "plan.json", "starts", "renamed"
 # Tasks in a file of the plan: a worker reads those among which its own is.
 _PLANNED = 256
 # A pass over one partition holds about this many bytes of keys.
@@ -80,9 +81,21 @@ class Work:
         return np.arange(self.starts[task], self.starts[task + 1])
 
     def columns(self, task: int, *names: str) -> pa.Table:
-        """Some columns of a task's documents."""
+        """Some columns of a task's documents, with ids that are unique over the corpus."""
         with pq.ParquetFile(self.prepared(task), pre_buffer=False) as file:
-            return file.read(list(names), use_threads=False).select(names)
+            table = file.read(list(names), use_threads=False).select(names)
+        if "id" not in names or not (renamed := self.renamed(task)):
+            return table
+        ids = [renamed.get(place, known) for place, known in enumerate(table["id"].to_pylist())]
+        return table.set_column(names.index("id"), "id", pa.array(ids, pa.string()))
+
+    def renamed(self, task: int) -> dict[int, str]:
+        """By its place in a task, the id of a document whose own one another record has: see `identities`."""
+        path = self.path(RENAMED, task, "parquet")
+        if not path.exists():
+            return {}
+        places, ids = (column.to_pylist() for column in pq.read_table(path, use_threads=False).columns)
+        return dict(zip(places, ids, strict=True))
 
     def note(self, name: str, value: Any) -> None:
         """Keep something that was decided for the whole corpus."""
@@ -131,11 +144,6 @@ def _as_row(task: Task) -> JSONObject:
     sources = [vars(source) | {"address": absolute(source.address)} for source in task.sources]
     kept = [one and vars(one) for one in task.kept]
     return {"sources": sources, "part": task.part, "parts": task.parts, "kept": kept}
-
-
-def absolute(address: str) -> str:
-    """An address that means the same whatever folder a worker starts in."""
-    return address if "://" in address else str(Path(address).resolve())
 
 
 def open_work(folder: Path) -> Work:
@@ -302,6 +310,7 @@ def rows_of(work: Work, documents: np.ndarray, names: list[str]) -> dict[int, Do
         ordered, lambda number: int(np.searchsorted(work.starts, number, "right")) - 1
     ):
         wanted = np.array(list(numbers)) - work.starts[task]
+        renamed = work.renamed(task) if "id" in names else {}
         with pq.ParquetFile(work.prepared(task), pre_buffer=False) as file:
             first = 0
             for part in range(file.num_row_groups):
@@ -311,6 +320,9 @@ def rows_of(work: Work, documents: np.ndarray, names: list[str]) -> dict[int, Do
                     table = file.read_row_group(part, columns=names, use_threads=False).take(
                         pa.array(here - first)
                     )
-                    rows.update(zip((here + work.starts[task]).tolist(), table.to_pylist(), strict=True))
+                    for place, row in zip(here.tolist(), table.to_pylist(), strict=True):
+                        if place in renamed:
+                            row["id"] = renamed[place]
+                        rows[int(work.starts[task]) + place] = row
                 first = behind
     return rows

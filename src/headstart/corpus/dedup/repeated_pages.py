@@ -9,9 +9,9 @@ import re
 import numpy as np
 
 from headstart.corpus.dedup.deduplicate import PAIR
-from headstart.corpus.filters.urls import bare, hashes, host, pages
+from headstart.corpus.filters.urls import bare, host, pages
 from headstart.corpus.removals import Removal, left, removals, removed_by
-from headstart.corpus.text.hashing import draws
+from headstart.corpus.text.hashing import draws, hashes
 from headstart.corpus.work import Made, Work, between, slices, step
 
 PAGES = "repeated pages"

@@ -4,9 +4,8 @@ Lists may have millions of entries: hosts and whole addresses are kept as sorted
 all workers map them from the disk. A word is what stands between the signs of an address.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.corpus.filters.entry_lists import read_list
+from headstart.corpus.text.hashing import hashes
 
 BLOCKS = ("blocked_domain", "blocked_address", "blocked_word", "blocked_soft_words", "blocked_part")
 SOFT_WORDS = 2
@@ -43,12 +43,6 @@ def _above(name: str) -> Iterator[str]:
     while name:
         yield name
         name = name.partition(".")[2]
-
-
-def hashes(texts: Iterable[str]) -> np.ndarray:
-    """64 bits for each text."""
-    digests = (hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() for text in texts)
-    return np.frombuffer(b"".join(digests), np.uint64)
 
 
 @dataclass(frozen=True)

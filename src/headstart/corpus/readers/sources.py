@@ -6,7 +6,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from headstart.corpus.readers import zip_files
 from headstart.corpus.readers.records import Skip
 from headstart.corpus.readers.storage import (
     PACKINGS,
+    absolute,
     filesystem,
     is_remote,
     local_path,
@@ -50,6 +51,7 @@ PACKED_TEXT = 4  # bytes of text in a byte of Parquet or of packed text, about
 LEAST_WARC = 8_000_000  # most of which is no text
 _DIGESTED = 65_536  # bytes of each sample of a digest
 _UNKNOWN, _UNREADABLE = "unknown file extension", "cannot be read: "
+GIVEN_TWICE = "the file was given twice, and is read once"
 # A file that can only be read from its beginning is read so by every part; so it is cut less finely.
 SEQUENTIAL_PARTS = 8
 
@@ -139,12 +141,29 @@ def find_sources(
         raise HeadstartError(
             f"nothing to read in {where}: give files, folders or a .zip of {', '.join(FORMATS)}"
         )
-    repeated = {label for label, count in Counter(source.label for source in sources).items() if count > 1}
-    sources = [
-        Source(**vars(source) | {"label": source.address}) if source.label in repeated else source
-        for source in sources
-    ]
-    return sorted(sources, key=lambda source: source.label), skipped
+    sources, twice = _each_once(sources)
+    return sorted(_named_apart(sources), key=lambda source: source.label), skipped + twice
+
+
+def _each_once(sources: list[Source]) -> tuple[list[Source], list[Skip]]:
+    """Every file once, under its longest label, in whatever order it was given; and the other labels."""
+    longest_first = sorted(sources, key=lambda source: (-len(source.label), source.label))
+    once: dict[str, Source] = {}
+    for source in longest_first:
+        once.setdefault(absolute(source.address), source)
+    others = {one.label for one in sources} - {one.label for one in once.values()}
+    return list(once.values()), [Skip(label, GIVEN_TWICE) for label in sorted(others)]
+
+
+def _named_apart(sources: list[Source]) -> list[Source]:
+    """The sources, in place of a label that several have the address, as it was given or else in full."""
+    for named in (lambda address: address, absolute):
+        count = Counter(source.label for source in sources)
+        sources = [
+            replace(source, label=named(source.address)) if count[source.label] > 1 else source
+            for source in sources
+        ]
+    return sources
 
 
 def _source(path: str, label: str) -> Source | Skip:
@@ -159,13 +178,17 @@ def _source(path: str, label: str) -> Source | Skip:
 
 
 def _members(path: str, label: str) -> Iterator[Source | Skip]:
-    """The files in an archive; what changes with one is its checksum."""
+    """The files in an archive; what changes with one is its checksum. Of one name the last one counts."""
     archive = _as_text(path)
     try:
         with open_file(path) as file:
-            for name, size, checksum in zip_files.members(file):
+            found = list(zip_files.members(file))
+            last = {name: place for place, (name, _, _) in enumerate(found)}
+            for place, (name, size, checksum) in enumerate(found):
                 format, within = format_of(name), f"{label}/{name}"
-                if format is None:
+                if last[name] != place:
+                    yield Skip(within, "the archive has a later file of this name")
+                elif format is None:
                     yield Skip(within, _UNKNOWN)
                 else:
                     address = zip_files.member_address(archive, name)

@@ -55,6 +55,11 @@ def is_remote(address: str) -> bool:
     return "://" in address and not address.startswith("file://")
 
 
+def absolute(address: str) -> str:
+    """An address that means the same whatever folder a process starts in."""
+    return address if "://" in address else str(Path(address).resolve())
+
+
 def printable(name: str) -> str:
     """A name as it can be written, with bytes that are no UTF-8 escaped: `caf\\xe9`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -68,6 +68,12 @@ def _stages(report: Report) -> Iterable[Markup]:
         *_personal_data(report["personal_data"]),
         class_="pair",
     )
+    if renamed := report.get("renamed"):
+        yield element(
+            "p",
+            f"{exact(renamed)} documents had the id of another record; the place of their record stands "
+            "behind it, as in 17@b.jsonl:3.",
+        )
 
 
 def _personal_data(replaced: dict[str, int]) -> Iterable[Markup]:

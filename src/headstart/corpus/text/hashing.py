@@ -1,6 +1,15 @@
 """Hashes of 64 bits, over whole arrays."""
 
+import hashlib
+from collections.abc import Iterable
+
 import numpy as np
+
+
+def hashes(texts: Iterable[str]) -> np.ndarray:
+    """64 bits for each text."""
+    digests = (hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() for text in texts)
+    return np.frombuffer(b"".join(digests), np.uint64)
 
 
 def scramble(values: np.ndarray) -> np.ndarray:
