@@ -13,6 +13,18 @@ candle mountain harvest kitchen station music shadow island doctor palace engine
 """
 _VERBS = "crossed found kept watched carried painted remembered followed repaired described"
 
+JAPANESE = (
+    "コンテナターミナルでは、船から降ろした荷をガントリークレーンで岸壁に並べる。ガントリークレーンの運転手は地上三十"
+    "メートルの席に座り、無線で作業員と連絡を取る。\n\n雨の日には仕事を止め、車庫で道具を磨きながら空が晴れるのを待つ。"
+    "コンテナターミナルの事務所は、どの荷がどこにあるかを帳面に記録している。夏は朝早く、冬は昼から働き、昼休みには港の"
+    "食堂で魚の定食を食べる。若い人は先輩から縄の結び方を習い、夕方になると灯台の明かりを見て家に帰る。"
+)
+THAI = (
+    "ท่าเรือของหมู่บ้านเปิดให้เรือประมงเข้ามาจอดตั้งแต่ตีห้าจนถึงสองทุ่ม "
+    "ชาวประมงต้องแจ้งชื่อเรือและจำนวนลูกเรือ\n\n"
+    "เมื่อลมแรงเจ้าหน้าที่จะลากเรือเล็กไปไว้หลังกำแพงหิน เด็กชอบดูเรือที่ท่า คนแก่นั่งคุยกันเรื่องอากาศ"
+)
+
 
 def prose(seed: int, sentences: int = 12) -> str:
     """English-looking text without repetition, different for each seed."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_files import write_jsonl
+from raw_files import JAPANESE, THAI, write_jsonl
 
 from headstart.corpus import build
 from headstart.corpus.filters.published_thresholds import fineweb2
@@ -19,20 +19,9 @@ from headstart.corpus.text.word_tokens import tokenize
 from headstart.corpus.text.words import split_words
 from headstart.errors import HeadstartError
 
-JAPANESE = (
-    "コンテナターミナルでは、船から降ろした荷をガントリークレーンで岸壁に並べる。ガントリークレーンの運転手は地上三十"
-    "メートルの席に座り、無線で作業員と連絡を取る。\n\n雨の日には仕事を止め、車庫で道具を磨きながら空が晴れるのを待つ。"
-    "コンテナターミナルの事務所は、どの荷がどこにあるかを帳面に記録している。夏は朝早く、冬は昼から働き、昼休みには港の"
-    "食堂で魚の定食を食べる。若い人は先輩から縄の結び方を習い、夕方になると灯台の明かりを見て家に帰る。"
-)
 CHINESE = (
     "港务局早上五点开门，渔船可以停到晚上八点。船主要先到港务局登记船名和人数，港务局再安排泊位。\n\n"
     "冬天风大，港务局会把小船拖到石墙后面。孩子们喜欢在码头上看船，老人坐在长椅上谈天气和鱼价。"
-)
-THAI = (
-    "ท่าเรือของหมู่บ้านเปิดให้เรือประมงเข้ามาจอดตั้งแต่ตีห้าจนถึงสองทุ่ม "
-    "ชาวประมงต้องแจ้งชื่อเรือและจำนวนลูกเรือ\n\n"
-    "เมื่อลมแรงเจ้าหน้าที่จะลากเรือเล็กไปไว้หลังกำแพงหิน เด็กชอบดูเรือที่ท่า คนแก่นั่งคุยกันเรื่องอากาศ"
 )
 KOREAN = (
     "항구의 하루는 해가 뜨기 전에 시작된다. 배가 들어오면 사람들"

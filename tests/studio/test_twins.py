@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.corpus.filters.rules import OPERATORS
+from headstart.corpus.filters.rules import GOES, NONE, OPERATORS, STAYS
 from headstart.corpus.mix import rebalanced
 from headstart.corpus.report.facts import UNDEFINED
 from headstart.generation.config import GenerationConfig
@@ -159,6 +159,14 @@ def law_cases() -> list[dict]:
     return cases
 
 
+def recounted(rule: dict, places: np.ndarray, pages: np.ndarray) -> np.ndarray:
+    """Which documents of a sample a rule removes; `test_corpus_report` holds the sample to real corpora."""
+    fires = OPERATORS[rule["op"]](places, 2 * rule["value"]) & (places != UNDEFINED) & (not rule["off"])
+    if rule["own"] is not None:
+        fires = np.where(np.array(rule["own"]) == NONE, fires, np.array(rule["own"]) == GOES)
+    return fires & (pages | (not rule["pages"]))
+
+
 def rule_cases() -> list[dict]:
     """What `report/facts` writes of a sample, and which rules fire on it."""
     drawn = np.random.default_rng(4)
@@ -172,14 +180,12 @@ def rule_cases() -> list[dict]:
                 "signal": str(drawn.choice([*"abc"])), "op": str(drawn.choice([*OPERATORS])),
                 "value": int(drawn.integers(0, 7)), "pages": bool(drawn.integers(0, 2)),
                 "off": bool(drawn.integers(0, 5) == 0),
+                "own": drawn.choice([NONE, STAYS, GOES], documents).tolist()
+                if drawn.integers(0, 2) else None,
             }
             for _ in range(4)
         ]  # fmt: skip
-        fires = np.array([
-            OPERATORS[rule["op"]](places[rule["signal"]], 2 * rule["value"])
-            & (places[rule["signal"]] != UNDEFINED) & ((pages == 1) | (not rule["pages"])) & (not rule["off"])
-            for rule in rules
-        ])  # fmt: skip
+        fires = np.array([recounted(rule, places[rule["signal"]], pages == 1) for rule in rules])
         counted = [
             {"fires": int(one.sum()), "alone": int((one & (fires.sum(axis=0) == 1)).sum())} for one in fires
         ]

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.corpus.filters.rules import Rules
 from headstart.corpus.removals import Removal, removals, removed_by
 from headstart.corpus.text.word_tokens import count_words
 from headstart.corpus.work import Work, save_table
@@ -86,8 +87,7 @@ def write_spans(
     Returns:
         The documents that change and stay, as `CHANGED`.
     """
-    rules = [rule for rule in work.recipe.quality_rules()[0].general.values() if rule is not None]
-    too_short = [rule for rule in rules if rule.signal == "words" and rule.op.startswith("<")]
+    rules = work.recipe.quality_rules()[0]
     rows, pieces, gone = [], [], []
     columns = work.columns(task, "id", "language").take(pa.array(places)).to_pydict()
     ids, languages = columns["id"], columns["language"]
@@ -99,7 +99,7 @@ def write_spans(
         count = count_words(text, languages[row], work.recipe.segmenter)
         if not text:
             gone.append(Removal(place, "nothing_left", "all of it is repeated over the corpus"))
-        elif any(one.removes({"words": np.array([count])})[0] for one in too_short):
+        elif _too_short(rules, languages[row], count):
             gone.append(Removal(place, "too_little_left", f"{count} words are left of it"))
         else:
             rows.append((place, len(text.encode("utf-8", "replace")), count, text))
@@ -107,6 +107,16 @@ def write_spans(
         save_table(work.path("pieces", task, f"{PIECES[stage]}.parquet"), _table(pieces, PIECE), None)
     save_table(work.path(removed_by(stage), task, "parquet"), removals(gone))
     return _table(rows, CHANGED)
+
+
+def _too_short(rules: Rules, language: str, words: int) -> bool:
+    """Whether a rule on the number of words removes what is left of a document in that language."""
+    own = (rules.of(name, language) for name in rules.names())
+    return any(
+        bool(rule.removes({"words": np.array([words])})[0])
+        for rule in own
+        if rule is not None and rule.signal == "words" and rule.op.startswith("<")
+    )
 
 
 def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:

@@ -664,6 +664,8 @@ export interface Rule {
   fires: number
   alone: number
   bytes: number
+  general: boolean
+  languages: string[]
 }
 
 /** A compute that was said in words. */

@@ -1,5 +1,7 @@
 /** What if rules had other thresholds: counted over a sample of documents, from a byte a signal and document. */
 export const UNDEFINED = 255
+/** What a language's own rule says of a document; 0: it has none, and the general rule holds. */
+const GOES = 2
 export type Op = '<' | '<=' | '>' | '>='
 const COMPARE: Record<Op, (place: number, at: number) => boolean> = {
   '<': (place, at) => place < at,
@@ -16,6 +18,8 @@ export interface Threshold {
   /** Whether the rule holds for pages alone. */
   pages: boolean
   off: boolean
+  /** What the rules of that name of the documents' own languages say, whatever the general threshold is. */
+  own?: ArrayLike<number>
 }
 export interface Recount {
   kept: number
@@ -28,10 +32,11 @@ export interface Recount {
 /** Which documents a rule removes. */
 function fires(rule: Threshold, places: Uint8Array, pages: Uint8Array | undefined): Uint8Array {
   const found = new Uint8Array(places.length)
-  if (rule.off) return found
   const holds = COMPARE[rule.op]
   for (let row = 0; row < places.length; row++) {
-    found[row] = places[row] !== UNDEFINED && (!rule.pages || !!pages?.[row]) && holds(places[row], 2 * rule.value) ? 1 : 0
+    const general = !rule.off && places[row] !== UNDEFINED && holds(places[row], 2 * rule.value)
+    const goes = rule.own?.[row] ? rule.own[row] === GOES : general
+    found[row] = goes && (!rule.pages || !!pages?.[row]) ? 1 : 0
   }
   return found
 }

@@ -16,6 +16,8 @@ OPERATORS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+# What a language's own rule says of a document: it has none, the document stays, the document goes.
+NONE, STAYS, GOES = 0, 1, 2
 _RULE = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*")
 
 
@@ -60,14 +62,19 @@ class Rules:
 
     def removes(self, name: str, signals: Mapping[str, np.ndarray], language: np.ndarray) -> np.ndarray:
         """One boolean a document."""
-        general = self.general.get(name)
+        general, own = self.general.get(name), self.own_verdicts(name, signals, language)
         fires = np.zeros(len(language), bool) if general is None else general.removes(signals)
+        return np.where(own == NONE, fires, own == GOES)
+
+    def own_verdicts(self, name: str, signals: Mapping[str, np.ndarray], language: np.ndarray) -> np.ndarray:
+        """What the rule of that name of each document's own language says: `NONE`, `STAYS` or `GOES`."""
+        said = np.full(len(language), NONE, np.uint8)
         for code in np.unique(language).tolist():
             rules = self.own.get(code, {})
             if name in rules:
                 own, here = rules[name], language == code
-                fires[here] = False if own is None else own.removes(signals)[here]
-        return fires
+                said[here] = STAYS if own is None else np.where(own.removes(signals)[here], GOES, STAYS)
+        return said
 
 
 def parse_rule(text: str, signals: Iterable[str] = SIGNALS) -> Rule:

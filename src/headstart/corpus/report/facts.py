@@ -22,7 +22,7 @@ from headstart.corpus.dedup.decontaminate import Contamination
 from headstart.corpus.dedup.deduplicate import PAIR
 from headstart.corpus.dedup.documents import NEAR
 from headstart.corpus.dedup.recall import recall
-from headstart.corpus.filters.rules import Rule
+from headstart.corpus.filters.rules import NONE, Rule
 from headstart.corpus.filters.signal_spans import spans
 from headstart.corpus.judge import QUALITY, broken_rules
 from headstart.corpus.outcomes import Outcome, outcome
@@ -59,9 +59,9 @@ REPORT = 8  # the stream of random numbers
 def count_outcomes(work: Work, task: int) -> Made:
     """What the report needs to know of a task: rules alone and together, a sample, examples."""
     found = outcome(work, task)
-    table = work.columns(task, "page", "bytes", *work.recipe.signals)
-    columns = {name: table[name].to_numpy() for name in table.column_names}
-    language = work.columns(task, "language")["language"].to_numpy(zero_copy_only=False).astype(str)
+    table = work.columns(task, "page", "bytes", "language", *work.recipe.signals)
+    columns = {name: table[name].to_numpy() for name in table.column_names if name != "language"}
+    language = table["language"].to_numpy(zero_copy_only=False).astype(str)
     order = draws(work.numbers(task), work.recipe.seed, REPORT)
     came = 1 + list(work.stages).index(QUALITY) if QUALITY in work.stages else 0
     judged = np.flatnonzero((found.stage == 0) | (found.stage >= came))
@@ -112,12 +112,13 @@ def _examples_of(work: Work, task: int, found: Outcome, order: np.ndarray) -> li
     names = ["id", "url", "domain", "language", "text"]
     places = pa.array([row["place"] for row in rows], pa.int64())
     documents = work.columns(task, *names).take(places).to_pylist()
-    signal_of = {name: rule.signal for name, rule, _ in quality_rules(work)}
+    rule_sets = work.recipe.quality_rules()
     shown: list[Example] = []
     for row, document in zip(rows, documents, strict=True):
         text, place = document.pop("text"), row.pop("place")
-        signal = signal_of.get(row["rule"]) if row["stage"] == QUALITY else None
-        start, excerpt, marked = excerpted(text, spans(text, signal) if signal else [])
+        found_by = (rules.of(row["rule"], document["language"]) for rules in rule_sets)
+        rule = next(filter(None, found_by), None) if row["stage"] == QUALITY else None
+        start, excerpt, marked = excerpted(text, spans(text, rule.signal) if rule else [])
         shown.append(
             document | row | {"draw": int(order[place]), "start": start, "excerpt": excerpt, "spans": marked}
         )
@@ -183,7 +184,8 @@ def _by(work: Work, ledger: list[LedgerRow], column: str) -> dict[str, list[Funn
 
 def _quality(work: Work, measured: list[CountedTask]) -> Quality:
     """What each rule removes, alone and with others, of the documents that came to the rules."""
-    rules, meanings = quality_rules(work), work.recipe.signals
+    rules, meanings, (sampled, judged_apart) = quality_rules(work), work.recipe.signals, _sample(work)
+    rule_sets = work.recipe.quality_rules()
 
     fires, size = _summed([one["fires"] for one in measured]), _summed([one["bytes"] for one in measured])
     alone = _summed([one["alone"] for one in measured])
@@ -196,6 +198,8 @@ def _quality(work: Work, measured: list[CountedTask]) -> Quality:
             threshold=rule.threshold,
             pages=pages,
             meaning=meanings.get(rule.signal, ""),
+            general=rule_sets[pages].general.get(name) is not None,
+            languages=judged_apart.get(name, []),
             fires=fires[row],
             bytes=size[row],
             alone=alone[row],
@@ -210,7 +214,7 @@ def _quality(work: Work, measured: list[CountedTask]) -> Quality:
         "any": Broken(documents=documents, bytes=broken_bytes),
         "rules": listed,
         "together": cast(list[list[int]], np.sum(together, axis=0, dtype=np.int64).tolist()),
-        "sample": _sample(work),
+        "sample": sampled,
     }
 
 
@@ -219,8 +223,9 @@ def _summed(counts: Sequence[Sequence[int]]) -> list[int]:
     return cast(list[int], np.sum(counts, axis=0, dtype=np.int64).tolist())
 
 
-def _sample(work: Work) -> Sample:
-    """The signals of a sample of the documents that came to the rules, as places among a few values.
+def _sample(work: Work) -> tuple[Sample, dict[str, list[str]]]:
+    """The signals of a sample of the documents that came to the rules, as places among a few values; and by
+    rule the languages in it that have one of their own.
 
     A place is twice the index of the value that a signal has, and one less where it lies before that value,
     so that thresholds among the values can be tried exactly.
@@ -231,28 +236,47 @@ def _sample(work: Work) -> Sample:
         table = one if table is None else pa.concat_tables([table, one])
         table = table.sort_by("draw").slice(0, SAMPLE)
     if table is None or not len(table):
-        return {"documents": 0, "signals": {}}
+        return {"documents": 0, "signals": {}}, {}
     rules = quality_rules(work)
     signals: dict[str, SignalSample] = {}
     for name in dict.fromkeys(rule.signal for _, rule, _ in rules):
         values = table[name].to_numpy().astype(np.float64)
         defined = np.unique(values[~np.isnan(values)])
         some = defined[np.linspace(0, len(defined) - 1, min(len(defined), EDGES)).astype(int)]
+        some = np.array([float(f"{value:.6g}") for value in some], np.float64)
         thresholds = [rule.threshold for _, rule, _ in rules if rule.signal == name]
-        edges = np.unique(np.concatenate([some, thresholds]))
+        edges = np.unique(np.concatenate([some, thresholds, defined[-1:]]))
         at = np.minimum(np.searchsorted(edges, values), len(edges) - 1)
         place = np.where(np.isnan(values), UNDEFINED, 2 * at - (edges[at] != values)).astype(np.uint8)
         signals[name] = {
-            "values": [float(f"{edge:.6g}") for edge in edges],
+            "values": edges.tolist(),
             "places": base64.b64encode(place.tobytes()).decode(),
             "histogram": _histogram(values[~np.isnan(values)]),
         }
     pages = table["page"].to_numpy(zero_copy_only=False).astype(np.uint8)
-    return {
+    own, judged_apart = _own_verdicts(work, table)
+    sample: Sample = {
         "documents": len(table),
         "pages": base64.b64encode(pages.tobytes()).decode(),
         "signals": signals,
+        "own": own,
     }
+    return sample, judged_apart
+
+
+def _own_verdicts(work: Work, table: pa.Table) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """By rule, what those of their own languages say of the documents of a sample, and which languages these
+    are; without the rules of which no language in it has one."""
+    language = table["language"].to_numpy(zero_copy_only=False).astype(str)
+    columns = {name: table[name].to_numpy() for name in work.recipe.signals}
+    rule_sets = work.recipe.quality_rules()
+    own, judged_apart = {}, {}
+    for name, _, pages in quality_rules(work):
+        said = rule_sets[pages].own_verdicts(name, columns, language)
+        if said.any():
+            own[name] = base64.b64encode(said.tobytes()).decode()
+            judged_apart[name] = np.unique(language[said != NONE]).tolist()
+    return own, judged_apart
 
 
 def _histogram(values: np.ndarray) -> Histogram:

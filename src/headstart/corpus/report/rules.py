@@ -109,11 +109,18 @@ def _card(rule: RuleRow, sample: Sample) -> Markup:
         "div",
         element("h3", rule["rule"]),
         element("code", _formula(rule)),
+        element("p", _apart(rule), class_="small") if rule.get("languages") else None,
         picture,
         element("div", element("span", ends[0]), element("span", rule["meaning"]), element("span", ends[1]),
                 class_="ends"),
         class_="rule",
     )  # fmt: skip
+
+
+def _apart(rule: RuleRow) -> str:
+    """Which languages the threshold does not hold for."""
+    named = ", ".join(rule["languages"])
+    return f"not for {named}, which {'has' if len(rule['languages']) == 1 else 'have'} a rule of their own"
 
 
 def _scaled(value: float, drawn: Histogram) -> float:

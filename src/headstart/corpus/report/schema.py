@@ -62,6 +62,10 @@ class RuleRow(TypedDict):
     pages: bool
     """Whether it holds for pages alone."""
     meaning: str
+    general: NotRequired[bool]
+    """Whether it holds for languages that have no rule of that name of their own."""
+    languages: NotRequired[list[str]]
+    """Those of the sample that have one, or that it does not hold for."""
     fires: int
     bytes: int
     alone: int
@@ -94,6 +98,9 @@ class Sample(TypedDict):
     pages: NotRequired[str]
     """A byte a document, in base64: whether it is a page."""
     signals: dict[str, SignalSample]
+    own: NotRequired[dict[str, str]]
+    """By rule, a byte a document, in base64: what the rule of its own language says of it (`rules.NONE`,
+    `STAYS` or `GOES`), whatever the general threshold is."""
 
 
 class Broken(TypedDict):

@@ -56,6 +56,10 @@ class Rule(BaseModel):
     fires: int
     alone: int
     bytes: int
+    general: bool
+    """Whether it holds for languages without a rule of that name of their own."""
+    languages: list[str]
+    """Those of the sample that have one."""
 
 
 class Pair(BaseModel):
@@ -234,7 +238,8 @@ def corpus(studio: StudioState, at: At) -> Corpus:
 
 @router.get("/corpus/sample")
 def sample(studio: StudioState, at: At) -> Response:
-    """The signals of a sample of the documents that came to the rules: `places` by signal, and `pages`."""
+    """The signals of a sample of the documents that came to the rules: `places` by signal, `pages`, and
+    `own RULE` where languages have rules of their own."""
     from headstart.studio import corpus_reading as reading
 
     quality = reading.report_of(studio.folders.find(at))["quality"]
@@ -242,6 +247,7 @@ def sample(studio: StudioState, at: At) -> Response:
     tensors = {name: _bytes(one["places"]) for name, one in found["signals"].items()}
     if "pages" in found:
         tensors["pages"] = _bytes(found["pages"])
+    tensors |= {f"own {rule}": _bytes(said) for rule, said in found.get("own", {}).items()}
     signals = {
         name: {"values": one["values"], "histogram": one["histogram"]}
         for name, one in found["signals"].items()
@@ -346,7 +352,7 @@ def _rule(rule: "RuleRow") -> Rule:
     return Rule(
         rule=rule["rule"], signal=rule["signal"], op=rule["op"], threshold=rule["threshold"],
         pages=rule["pages"], meaning=rule["meaning"], fires=rule["fires"], alone=rule["alone"],
-        bytes=rule["bytes"],
+        bytes=rule["bytes"], general=rule.get("general", True), languages=rule.get("languages", []),
     )  # fmt: skip
 
 

@@ -8,4 +8,6 @@ export interface SampleFields {
 export interface Sample extends SampleFields {
   places: Record<string, Uint8Array>
   pages: Uint8Array | undefined
+  /** By rule, what the languages' own rules of that name say. */
+  own: Record<string, Uint8Array>
 }
