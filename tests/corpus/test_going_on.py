@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from raw_files import page, prose, response, write_jsonl
+from typer.testing import CliRunner
 
+from headstart.cli.corpus import corpus as command
 from headstart.corpus import CorpusRecipe, build, prepare
 from headstart.corpus.readers import sources
 from headstart.corpus_folder import corpus_documents
@@ -135,6 +137,19 @@ def test_a_large_file_changed_in_a_place_that_no_sample_sees(tmp_path: Path, rea
     build([path], tmp_path / "on", recipe(), workers=0, go_on_from=tmp_path / "first")
     assert read == ["a.jsonl"]
     assert prose(130).upper() in {row["text"] for row in corpus_documents(tmp_path / "on")}
+
+
+def test_every_setting_that_differs_is_said(tmp_path: Path, raw: Path) -> None:
+    """The rules of a language that are not given again hold no more: that is not kept silent."""
+    own = "by_language={en: {rules: {too_few_words: words < 3}}}"
+    build([raw], tmp_path / "first", recipe(own, "decontaminate=[]"), workers=0)
+    given = ["--from", str(tmp_path / "first"), "--out", str(tmp_path / "on"), "piece_characters=3000"]
+    shown = CliRunner().invoke(command, [*given, "languages=any", "rules.too_few_words=words < 20"])
+    assert shown.exit_code == 0, shown.output
+    assert "rules.too_few_words was words < 50 and is words < 20" in shown.output
+    assert "by_language.en was" in shown.output
+    again = [*given[:3], str(tmp_path / "again"), *given[4:], "languages=any", own]
+    assert "settings as in" in CliRunner().invoke(command, again).output
 
 
 def test_more_tokens_from_the_same_documents(tmp_path: Path, raw: Path) -> None:

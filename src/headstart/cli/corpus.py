@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from headstart.corpus_folder import CorpusManifest
 
 BUILD = "build"
-MOST_DOMAINS = 12
-"""That are listed when a corpus is whole; the report has all."""
+MOST_DOMAINS, MOST_CHANGES = 12, 20
+"""Domains that are listed when a corpus is whole (the report has all), and settings that differ."""
 _SETTING = re.compile(r"[A-Za-z_][\w.-]*=")
 
 
@@ -94,6 +94,8 @@ def build(
         typer.echo(orjson.dumps(manifest, option=orjson.OPT_INDENT_2).decode())
     else:
         _print(manifest, settings, out)
+        if go_on_from is not None:
+            _print_changes(go_on_from, settings)
 
 
 @corpus.command("export")
@@ -300,6 +302,20 @@ def train_extractor(
     for name, value in scores.items():
         typer.echo(f"  {name}: {value:.4g}")
     typer.echo(f"use it with extractor={out}")
+
+
+def _print_changes(earlier: Path, recipe: "CorpusRecipe") -> None:
+    from headstart.corpus.changed_settings import changed_settings
+
+    changed = changed_settings(earlier, recipe)
+    console = Console()
+    console.print(
+        f"{len(changed)} settings differ from those of {earlier}:" if changed else f"settings as in {earlier}"
+    )
+    for line in changed[:MOST_CHANGES]:
+        console.print(f"  {line}")
+    if len(changed) > MOST_CHANGES:
+        console.print(f"  and {len(changed) - MOST_CHANGES:,} more: compare the two recipe.yaml")
 
 
 def _print(manifest: "CorpusManifest", recipe: "CorpusRecipe", out: Path) -> None:
