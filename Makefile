@@ -21,6 +21,7 @@
 #   make bench-studio                  first view, key to token, tracing, memory of the studio, in a real Chromium
 #   make bench-serve                   tokens and vectors over HTTP beside vLLM (VLLM=1), llama.cpp (LLAMA_CPP=1), ...
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
+#   make bench-corpus-size             what a document costs in corpora of two sizes; ARGS="--engines local,ray"
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
 #   make bench-extraction DATA=folder  main text of labelled pages beside trafilatura
 #   make bench-tasks DATA=FOLDER       fine-tuning by number of labels, beside baselines and transformers; hours
@@ -37,7 +38,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: help docs release-check install quickstart sample studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: help docs release-check install quickstart sample studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-corpus-size bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 EXTRAS ?= serve,studio
 
@@ -212,6 +213,9 @@ bench-corpus: $(VENV)/.installed $(CORPUS)/.installed
 $(CORPUS)/.installed: benchmarks/corpus/requirements.txt | $(CORPUS)/bin/python
 	$(CORPUS)/bin/pip install --requirement benchmarks/corpus/requirements.txt
 	@touch $@
+
+bench-corpus-size: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.corpus.cost --out $(RESULT) $(ARGS)
 
 RULES := benchmarks/rules/.venv
 

@@ -1,0 +1,131 @@
+"""What a document costs in corpora of two sizes a factor of 20 apart, and what an engine adds: core-seconds
+of the command and of every process that it starts.
+
+    python -m benchmarks.corpus.cost [--records 300] [--times 20] [--engines local,ray] [--out FILE]
+
+Pages are those of `samples/crawl`, anew each time round with three words in ten replaced by others, so that
+they are no copies. A run over a few pages tells what a run costs on any number of them. Runs take turns.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import random
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from headstart.corpus.readers.read import read
+from headstart.corpus.readers.records import Raw
+from headstart.corpus.readers.sources import find_sources, plan_tasks
+from headstart.corpus_folder import corpus_manifest
+
+CRAWL = Path(__file__).parents[2] / "samples" / "crawl"
+CHANGED, FEW = 0.3, 15
+_TEXT = re.compile(r">([^<>]{20,})<")
+_ORPHANS_COME_HERE = 36  # PR_SET_CHILD_SUBREAPER
+
+
+def pages() -> list[str]:
+    """The HTML pages of the sample crawl."""
+    sources, _ = find_sources([CRAWL])
+    found = (one for task in plan_tasks(sources) for one in read(task, {}))
+    return [one.text for one in found if isinstance(one, Raw) and one.html]
+
+
+def write_crawl(known: list[str], path: Path, records: int) -> None:
+    """A WARC of so many pages."""
+    rng = random.Random(0)
+    words = [word for page in known[:200] for text in _TEXT.findall(page) for word in text.split()]
+
+    def changed(text: re.Match[str]) -> str:
+        kept = (rng.choice(words) if rng.random() < CHANGED else word for word in text[1].split(" "))
+        return f">{' '.join(kept)}<"
+
+    with path.open("wb") as file:
+        for number in range(records):
+            html = _TEXT.sub(changed, known[number % len(known)]).encode("utf-8", "replace")
+            body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html
+            head = (
+                f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://h{number % 97}.org/{number}\r\n"
+                "Content-Type: application/http; msgtype=response\r\nWARC-Date: 2024-05-06T07:08:09Z\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n"
+            )
+            file.write(head.encode() + body + b"\r\n\r\n")
+
+
+def core_seconds(crawl: Path, out: Path, engine: str, workers: int) -> float:
+    """User and system time of a run, with those of processes that outlive it for a moment."""
+    before = _used()
+    command = [sys.executable, "-m", "headstart", "corpus", str(crawl), "--out", str(out), "languages=any"]
+    subprocess.run(
+        [*command, "--workers", str(workers), "--engine", engine], check=True, stdout=subprocess.DEVNULL
+    )
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            return _used() - before
+
+
+def _used() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measured(records: int, times: int, engines: list[str], workers: int, rounds: int) -> dict[str, object]:
+    """Core-milliseconds a document by engine and size, and what a run costs beside them."""
+    ctypes.CDLL(None, use_errno=True).prctl(_ORPHANS_COME_HERE, 1)
+    sizes = {"few": FEW, "small": records, "large": records * times}
+    seconds: dict[tuple[str, str], list[float]] = {}
+    kept: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as name:
+        known = pages()
+        for size, count in sizes.items():
+            write_crawl(known, Path(name, f"{size}.warc"), count)
+        for turn in range(rounds):
+            for engine in engines:
+                for size in sizes if turn == 0 else ("few", "small"):
+                    out = Path(name, f"{engine}-{size}-{turn}")
+                    took = core_seconds(Path(name, f"{size}.warc"), out, engine, workers)
+                    seconds.setdefault((engine, size), []).append(took)
+                    kept[size] = corpus_manifest(out)["funnel"][-1]["documents"]
+                    print(f"{engine}, {sizes[size]:,} records: {took:.1f} core-seconds", file=sys.stderr)
+    figures: dict[str, object] = {"records": sizes, "kept": kept, "workers": workers}
+    for engine in engines:
+        few, small, large = (statistics.median(seconds[engine, size]) for size in sizes)
+        each = {
+            size: 1000 * (of - few) / (sizes[size] - FEW) for size, of in (("small", small), ("large", large))
+        }
+        figures[engine] = {
+            "core_seconds": {size: [round(one, 2) for one in seconds[engine, size]] for size in sizes},
+            "ms_a_document": {size: round(one, 2) for size, one in each.items()},
+            "large_to_small": round(each["large"] / each["small"], 3),
+            "seconds_of_a_run": round(few - FEW * each["large"] / 1000, 2),
+        }
+    return figures
+
+
+def main() -> None:
+    given = argparse.ArgumentParser()
+    given.add_argument("--records", type=int, default=300)
+    given.add_argument("--times", type=int, default=20)
+    given.add_argument("--engines", default="local")
+    given.add_argument("--workers", type=int, default=1)
+    given.add_argument("--rounds", type=int, default=3, help="of the small runs; the large one runs once")
+    given.add_argument("--out", type=Path)
+    asked = given.parse_args()
+    figures = measured(asked.records, asked.times, asked.engines.split(","), asked.workers, asked.rounds)
+    text = json.dumps(figures, indent=1)
+    print(text)
+    if asked.out:
+        asked.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
