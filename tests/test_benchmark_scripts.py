@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -99,9 +101,52 @@ def test_the_corpus_is_timed_by_stages_that_exist(documents, tmp_path):
 
 def test_the_simulated_plan_of_a_corpus_is_the_real_one():
     from benchmarks.corpus.size import size
-    from headstart.corpus.work import partitions
 
     one, two = size(1), size(2)
     assert two.tasks == 2 * one.tasks == 2 * 1_000 * 16  # parts of 64 MB
-    assert one.opened == one.partitions * one.tasks
-    assert one.partitions == partitions(one.moved // 2)
+    assert size(100).opened < 30 * size(100).tasks
+
+
+def test_as_many_files_are_opened_for_near_duplicates_as_simulated(tmp_path, monkeypatch):
+    """A small corpus that is cut finely: what `size` counts is what is opened."""
+    from benchmarks.corpus.size import opened_for_keys, opened_to_group
+    from headstart.corpus import CorpusRecipe, build, gathering, pipeline, work
+    from headstart.corpus.readers import sources
+
+    monkeypatch.setattr(sources, "LEAST_PART", 1_500)
+    monkeypatch.setattr(work, "PARTITION_BYTES", 1 << 13)
+    monkeypatch.setattr(work, "DOCUMENT_BYTES", 1 << 8)
+    monkeypatch.setattr(gathering, "FEW", 2)
+    words = [f"word{n}" for n in range(400)]
+    lines = [" ".join([*words[n : n + 60], f"own{n}"]) for n in range(0, 330, 4)]
+    for n in range(11):
+        rows = [json.dumps({"text": text}) for text in lines[n::11]]
+        (tmp_path / f"{n}.jsonl").write_text("\n".join(rows))
+    opened: Counter[str] = Counter()
+    load, keep = np.load, pipeline._keep_measured
+    facts = {}
+
+    def counted(path, *given, **named):
+        opened[path.parent.name] += 1
+        return load(path, *given, **named)
+
+    def kept(out):
+        made = work.open_work(out / ".work")
+        facts["tasks"], facts["cut"] = made.tasks, made.partitions("bands")
+        facts["rounds"], facts["ranges"] = made.rounds("links"), made.ranges()
+        for kind in ("bands", "links"):
+            facts[kind] = sum(path.stat().st_size for path in made.files(kind))
+        keep(out)
+
+    monkeypatch.setattr(np, "load", counted)
+    monkeypatch.setattr(pipeline, "_keep_measured", kept)
+    settings = ["languages=any", "rules.defaults=off", "page_rules.defaults=off", "near_duplicates.rows=3"]
+    manifest = build(sorted(tmp_path.glob("*.jsonl")), tmp_path / "out", CorpusRecipe.load(None, settings), 0)
+    assert manifest["removed"]["near duplicates"]["similar_text"] > 30
+    assert facts["ranges"] > 1
+    keys = opened["bands"] + opened["bands gathered"]
+    assert opened["bands gathered"] > facts["cut"] > 2
+    assert keys == opened_for_keys(facts["tasks"], facts["bands"], facts["cut"])
+    kinds = ("links", "links gathered", "hooked", "labels", "hooks", "best", "stays")
+    to_group = sum(count for kind, count in opened.items() if kind.rstrip(" 0123456789") in kinds)
+    assert to_group <= opened_to_group(facts["cut"], facts["links"], facts["ranges"], facts["rounds"])

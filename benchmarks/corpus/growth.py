@@ -20,7 +20,6 @@ from unittest.mock import patch
 from benchmarks.corpus.clock import Clock, peak_memory
 from benchmarks.corpus.pages import labelled
 from headstart.corpus import CorpusRecipe, build
-from headstart.corpus.dedup import deduplicate
 from headstart.corpus.readers import sources
 from headstart.corpus.work import Step
 
@@ -55,7 +54,6 @@ def measure(path: Path, out: Path, largest_tasks: bool) -> None:
         clock.timed(step.name, call)(step, folder, number)
 
     patch.object(Step, "__call__", call_timed).start()
-    patch.object(deduplicate, "components", clock.timed("group", deduplicate.components)).start()
     started = time.process_time()
     manifest = build([path], out, CorpusRecipe(), workers=0)
     clock.switch("rest")

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from benchmarks.corpus.clock import Clock, peak_memory
 from headstart.corpus import CorpusRecipe, build, judge, prepare
-from headstart.corpus.dedup import deduplicate
+from headstart.corpus.dedup import copies, groups
 from headstart.corpus.dedup.documents import EXACT, NEAR
 from headstart.corpus.readers.records import Raw, Skip
 from headstart.corpus.removals import removed_by
@@ -41,6 +41,7 @@ STEPS = {
     **dict.fromkeys(map(removed_by, (EXACT, NEAR)), "duplicates"),
     "digests": "duplicates",
     "exact": "duplicates",
+    "exact arranged": "duplicates",
     "bands": "signatures",
     "links": "duplicates",
     "histogram": "writing",
@@ -58,15 +59,14 @@ def watched(clock: Clock) -> Iterator[None]:
         return clock.over("reading", read(*given))
 
     def call_timed(step: Step, folder: Path, number: int) -> None:
-        clock.timed(STEPS.get(step.out or "", "rest"), call)(step, folder, number)
+        grouping = "duplicates" if step.name.startswith((groups.__name__, copies.__name__)) else "rest"
+        clock.timed(STEPS.get(step.out or "", grouping), call)(step, folder, number)
 
-    components = clock.timed("duplicates", deduplicate.components)
     with ExitStack() as patches:
         for name, stage in CALLS.items():
             patches.enter_context(patch.object(prepare, name, clock.timed(stage, getattr(prepare, name))))
         patches.enter_context(patch.object(prepare, "read_source", read_timed))
         patches.enter_context(patch.object(Step, "__call__", call_timed))
-        patches.enter_context(patch.object(deduplicate, "components", components))
         yield
 
 

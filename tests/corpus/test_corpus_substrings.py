@@ -137,3 +137,24 @@ def test_the_words_that_stay_are_those_that_should(tokens: list[str], data: st.D
     assert split_words(cut).hashes.tolist() == left
     for piece in pieces:
         assert text[piece.start : piece.start + len(piece.text)] == piece.text
+
+
+@pytest.mark.parametrize(("least", "stays"), [(20, True), (60, False)])
+def test_whether_too_little_is_left_is_told_by_the_languages_own_rule(
+    tmp_path: Path, least: int, stays: bool
+) -> None:
+    notice, own = prose(7, 2), prose(8, 2)
+    rows = [{"id": "a", "text": f"{prose(9, 9)}\n\n{notice}"}, {"id": "b", "text": f"{own}\n\n{notice}"}]
+    assert 20 < len(own.split()) < 60
+    path = write_jsonl(tmp_path / "a.jsonl", [row | {"language": "en"} for row in rows])
+    settings = [
+        "languages=any",
+        "near_duplicates.enabled=false",
+        "repeated_substrings=20",
+        f"by_language={{en: {{rules: {{too_few_words: words < {least}}}}}}}",
+    ]
+    manifest = build([path], tmp_path / "out", CorpusRecipe.load(None, settings), workers=0)
+    texts = {row["id"]: row["text"] for row in corpus_documents(tmp_path / "out")}
+    assert texts.get("b") == (own if stays else None)
+    gone = {} if stays else {"repeated substrings": {"too_little_left": 1}}
+    assert manifest["removed"] == gone

@@ -7,6 +7,7 @@ a step has written stays, so an engine may lose workers or die, and another may 
 import multiprocessing
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -66,7 +67,7 @@ def run(engine: Name, step: Step, folder: Path, numbers: Sequence[int], workers:
         return iter(())
     if engine == "ray":
         return _on_ray(step.name, folder, numbers)
-    if engine == "slurm":
+    if engine == "slurm" and (step.risky or len(numbers) > 1):  # else waiting for a place takes longer
         return _on_slurm(step.name, folder, numbers, workers)
     return _here(step, folder, numbers, min(workers, len(numbers)))
 
@@ -270,7 +271,9 @@ def _on_slurm(name: str, folder: Path, numbers: Sequence[int], workers: int) -> 
     title = _file_name(name)
     write_json(logs / f"{title}.json", list(numbers))
     jobs = min(len(numbers), AT_ONCE)
-    command = f"{sys.executable} -m headstart.corpus.engine {name} {folder.resolve()} {jobs}"
+    command = shlex.join(
+        [sys.executable, "-m", "headstart.corpus.engine", name, str(folder.resolve()), str(jobs)]
+    )
     for _ in range(ATTEMPTS):
         done = subprocess.run(
             [
@@ -297,7 +300,7 @@ def _on_slurm(name: str, folder: Path, numbers: Sequence[int], workers: int) -> 
 
 def _file_name(name: str) -> str:
     """The name of a step, without signs that Slurm or a file system may not take."""
-    return name.removeprefix("headstart.corpus.").replace(":", ".")
+    return name.removeprefix("headstart.corpus.").replace(":", ".").replace(" ", "-")
 
 
 def _run_job(name: str, folder: str, jobs: int, job: int) -> None:

@@ -7,18 +7,18 @@ a long record keep one name.
 """
 
 import re
-from itertools import count
 
 import numpy as np
 import pyarrow as pa
 
 from headstart.corpus.dedup.deduplicate import KEYED
 from headstart.corpus.text.hashing import hashes
-from headstart.corpus.work import RENAMED, Made, Step, Work, between, load, save_table, slices, step
+from headstart.corpus.work import RENAMED, Made, Step, Work, load, save_table, slices, step
 
+NAMES = "names"
 # A document whose name another record has.
 REPEATED = np.dtype([("document", np.int64)])
-_PIECE = re.compile(r"(#\d{4,})?$")
+_PIECE = re.compile(r"#\d{4,}$")
 
 
 def names(number: str) -> Step:
@@ -41,7 +41,7 @@ def repeated(number: str) -> Step:
     def found(work: Work, partition: int) -> Made:
         parts, rounds = [np.zeros(0, KEYED)], [np.zeros(0, np.int64)]
         for one in range(1, int(number) + 1):
-            for keyed in slices(work.files(f"names {one}"), partition, work.partitions("names 1")):
+            for keyed in slices(work.keys(f"names {one}"), partition, work.partitions("names 1")):
                 parts.append(keyed)
                 rounds.append(np.full(len(keyed), one))
         every, of_round = np.concatenate(parts), np.concatenate(rounds)
@@ -62,7 +62,7 @@ def settled(work: Work, number: int) -> bool:
 
 def tasks_to_rename(work: Work) -> int:
     """All tasks, or none where every record has an id of its own."""
-    return 0 if settled(work, 1) else work.tasks
+    return 0 if work.rounds(NAMES) == 1 else work.tasks
 
 
 @step()
@@ -71,8 +71,7 @@ def rename(work: Work, task: int) -> None:
     path = work.path(RENAMED, task, "parquet")
     if path.exists():
         return
-    rounds = next(number for number in count(1) if settled(work, number))
-    named, _, times = _names(work, task, rounds)
+    named, _, times = _names(work, task, work.rounds(NAMES))
     if len(places := np.flatnonzero(times)):
         table = pa.table({"place": places, "id": pa.array(named[places], pa.string())})
         save_table(path, table)
@@ -91,11 +90,12 @@ def _names(work: Work, task: int, rounds: int) -> tuple[np.ndarray, np.ndarray, 
     of_before = np.append(False, sources[1:] == sources[:-1])[: len(sources)]
     record, times = np.cumsum(~of_before), np.zeros(len(sources), np.int64)
     for number in range(1, rounds + 1):
-        found = between(work.files(f"repeated names {number}"), "document", REPEATED, work.numbers(task))
+        found = work.of_task(f"repeated names {number} arranged", task, "document", REPEATED)
         times += np.isin(record, record[found["document"] - work.starts[task]])
     of_several = of_before | np.append(of_before[1:], False)[: len(sources)]
     for place in np.flatnonzero(times).tolist():
-        at = _PIECE.search(ids[place]).start() if of_several[place] else len(ids[place])
+        piece = _PIECE.search(ids[place]) if of_several[place] else None
+        at = piece.start() if piece else len(ids[place])
         behind = f"@{sources[place]}" * int(times[place])
         ids[place] = f"{ids[place][:at]}{behind}{ids[place][at:]}"
     return ids, sources, times

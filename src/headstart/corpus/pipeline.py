@@ -18,7 +18,6 @@ import orjson
 
 from headstart.corpus import engine, extensions, mix, write
 from headstart.corpus.dedup import decontaminate, fingerprint_index
-from headstart.corpus.dedup.documents import count_copies
 from headstart.corpus.extract.page import classifier_fingerprint
 from headstart.corpus.filters.classifiers import fingerprint as model_fingerprint
 from headstart.corpus.filters.entry_lists import digests
@@ -45,7 +44,7 @@ from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.report import facts as report_facts
 from headstart.corpus.report import page as report_page
 from headstart.corpus.report.funnel import added_up, funnel, read_ledger, removed, totals
-from headstart.corpus.stages import IDENTITIES, Pass, Rounds, stages_of
+from headstart.corpus.stages import COPIES, IDENTITIES, Pass, Rounds, stages_of
 from headstart.corpus.work import Work, make_work
 from headstart.corpus_folder import (
     KIND,
@@ -149,7 +148,7 @@ def _build(
 
     run(FIRST)
     read = _read_back(work, passed_over)
-    for one in (*IDENTITIES, *(one for stage in stages for one in stage.passes), count_copies, *LAST):
+    for one in (*IDENTITIES, *(one for stage in stages for one in stage.passes), *COPIES, *LAST):
         run(one)
 
     facts = _facts(work, read, out)
@@ -227,6 +226,7 @@ def _run(work: Work, on: engine.Name, workers: int, one: Pass | Rounds | Callabl
             for within in one.passes(number):
                 _run(work, on, workers, within)
             if one.settled(work, number):
+                work.note(f"rounds of {one.name}", number)
                 return
     elif not isinstance(one, Pass):
         one(work)

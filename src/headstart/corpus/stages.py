@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from headstart.corpus import identities, judge, mix, own_filters, removed_spans
+from headstart.corpus import gathering, identities, judge, mix, own_filters, removed_spans
 from headstart.corpus.dedup import (
+    copies,
     decontaminate,
     documents,
     fingerprint_index,
+    groups,
     recall,
     repeated_lines,
     repeated_pages,
@@ -56,10 +58,27 @@ class Pass:
     wanted: Callable[[CorpusRecipe], bool] = lambda _: True
 
 
+def gathered(keys: str) -> Pass:
+    """The files of a step are put together before partitions read them."""
+    return Pass("gathering keys", gathering.gather(keys), gathering.bundles_of(keys))
+
+
+def arranged(found: str, wanted: Callable[[CorpusRecipe], bool] = lambda _: True) -> Pass:
+    """What partitions found is arranged by documents."""
+    return Pass("arranging", gathering.arrange(found), Work.ranges, wanted)
+
+
 @dataclass(frozen=True)
 class Rounds:
-    """Passes that run again and again, counted from 1, until a round has left nothing to do."""
+    """Passes that run again and again, counted from 1, until a round has left nothing to do.
 
+    Attributes:
+        name: under which it is noted how many rounds there were.
+        passes: of a round.
+        settled: whether that was the last one.
+    """
+
+    name: str
     passes: Callable[[int], Sequence[Pass]]
     settled: Callable[[Work, int], bool]
 
@@ -81,6 +100,14 @@ class Stage:
     wanted: Callable[[CorpusRecipe], bool] = field(default=lambda _: True)
 
 
+def _same_address(recipe: CorpusRecipe) -> bool:
+    return bool(recipe.urls.same)
+
+
+def _per_host(recipe: CorpusRecipe) -> bool:
+    return bool(recipe.urls.per_host)
+
+
 def _always(*rules: str) -> Callable[[CorpusRecipe], Sequence[str]]:
     return lambda _: rules
 
@@ -88,13 +115,34 @@ def _always(*rules: str) -> Callable[[CorpusRecipe], Sequence[str]]:
 # Before all stages: ids that are unique over the corpus.
 IDENTITIES = (
     Rounds(
+        identities.NAMES,
         lambda number: [
             Pass("ids", identities.names(str(number))),
+            gathered(f"names {number}"),
             Pass("repeated ids", identities.repeated(str(number)), partitions_of("names 1")),
+            arranged(f"repeated names {number}"),
         ],
         identities.settled,
     ),
     Pass("naming", identities.rename, identities.tasks_to_rename),
+)
+
+# How documents that share a band are put into groups.
+GROUPS = Rounds(
+    groups.LINKS,
+    lambda number: [
+        Pass("grouping", groups.hooked(str(number)), Work.ranges),
+        Pass("grouping", groups.labels(str(number)), Work.ranges),
+        Pass("grouping", groups.hooks(str(number)), lambda work: len(work.keys(groups.LINKS))),
+    ],
+    groups.settled,
+)
+# Behind them: how many documents of the raw data each one stands for.
+COPIES = (
+    Pass("copies", copies.exact_copies, Work.ranges),
+    Pass("copies", copies.stands_for, Work.ranges),
+    Pass("copies", copies.near_copies, Work.ranges),
+    Pass("copies", copies.copies, Work.ranges),
 )
 
 STAGES = (
@@ -126,20 +174,12 @@ STAGES = (
         repeated_pages.PAGES,
         _always("same_address", "host_is_full"),
         [
-            Pass("addresses", repeated_pages.address_keys, wanted=lambda recipe: bool(recipe.urls.same)),
-            Pass(
-                "one of each",
-                repeated_pages.same_addresses,
-                partitions_of("address_keys"),
-                wanted=lambda recipe: bool(recipe.urls.same),
-            ),
-            Pass("hosts", repeated_pages.host_keys, wanted=lambda recipe: bool(recipe.urls.per_host)),
-            Pass(
-                "full hosts",
-                repeated_pages.full_hosts,
-                partitions_of("host_keys"),
-                wanted=lambda recipe: bool(recipe.urls.per_host),
-            ),
+            Pass("addresses", repeated_pages.address_keys, wanted=_same_address),
+            Pass("one of each", repeated_pages.same_addresses, partitions_of("address_keys"), _same_address),
+            arranged("same_addresses", _same_address),
+            Pass("hosts", repeated_pages.host_keys, wanted=_per_host),
+            Pass("full hosts", repeated_pages.full_hosts, partitions_of("host_keys"), _per_host),
+            arranged("full_hosts", _per_host),
             Pass("repeated pages", repeated_pages.remove_pages),
         ],
         lambda recipe: bool(recipe.urls.same or recipe.urls.per_host),
@@ -149,11 +189,13 @@ STAGES = (
         _always("same_text"),
         [
             Pass("digests", documents.digests),
+            gathered("digests"),
             Pass(
                 "exact duplicates",
                 documents.exact,
                 partitions_of("digests", fingerprint_index.DIGESTS, times=2),
             ),
+            arranged("exact"),
             Pass("comparing", documents.remove_exact),
             partial(fingerprint_index.keep_keys, kind=fingerprint_index.DIGESTS),
         ],
@@ -164,8 +206,13 @@ STAGES = (
         _always("similar_text"),
         [
             Pass("bands", documents.bands),
+            gathered("bands"),
             Pass("links", documents.links, partitions_of("bands", fingerprint_index.BANDS, times=3)),
-            documents.group,
+            Pass("bundling links", groups.bundle, gathering.bundles_of(groups.LINKS)),
+            GROUPS,
+            Pass("best of each group", groups.best, Work.ranges),
+            Pass("best of all", groups.stays, Work.ranges),
+            Pass("near duplicates", groups.near, Work.ranges),
             Pass("planting copies", recall.plant_copies),
             Pass("looking for copies", recall.find_copies, lambda work: work.partitions("bands")),
             Pass("comparing", documents.remove_near),
@@ -178,6 +225,7 @@ STAGES = (
         _always(*removed_spans.RULES),
         [
             Pass("lines", repeated_lines.count_lines),
+            gathered("lines"),
             Pass(
                 "repeated lines",
                 repeated_lines.repeated,
@@ -192,6 +240,8 @@ STAGES = (
         _always(*removed_spans.RULES),
         [
             Pass("picking runs of words", substrings.fingerprint_documents),
+            gathered("fingerprints"),
+            gathered("picks"),
             Pass(
                 "earlier corpora",
                 substrings.keep_fingerprints,
@@ -199,7 +249,9 @@ STAGES = (
             ),
             Pass("picked twice", substrings.picked_twice, partitions_of("picks")),
             Pass("runs of words", substrings.runs),
+            gathered("runs"),
             Pass("repeated runs", substrings.repeats, partitions_of("runs")),
+            arranged("repeats"),
             Pass("cutting runs", substrings.cut_repeats),
         ],
         lambda recipe: recipe.repeated_substrings is not None,

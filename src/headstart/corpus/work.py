@@ -31,6 +31,10 @@ PLAN, STARTS, RENAMED = "plan.json", "starts", "renamed"
 _PLANNED = 256
 # A pass over one partition holds about this many bytes of keys.
 PARTITION_BYTES = 1 << 27
+# And one over a range of documents so many for each of them.
+DOCUMENT_BYTES = 16
+# A document, and another one that is known of it.
+LABEL = np.dtype([("document", np.int64), ("label", np.int64)])
 _ROWS = 1024  # of a row group
 
 
@@ -62,6 +66,10 @@ class Work:
     def files(self, step: str, suffix: str = "npy") -> list[Path]:
         """All files of a step, in the order of their numbers."""
         return sorted((self.folder / step).glob(f"*.{suffix}"))
+
+    def keys(self, step: str) -> list[Path]:
+        """All files of keys that a step wrote, or what was gathered of them."""
+        return self.files(f"{step} gathered") or self.files(step)
 
     def prepared(self, task: int) -> Path:
         """The Parquet file that the first pass writes for a task."""
@@ -97,6 +105,54 @@ class Work:
         places, ids = (column.to_pylist() for column in pq.read_table(path, use_threads=False).columns)
         return dict(zip(places, ids, strict=True))
 
+    def ranges(self) -> int:
+        """Decide how many ranges of neighbouring documents there are: a step looks at one at a time."""
+        size = max(1, PARTITION_BYTES // DOCUMENT_BYTES)
+        self.note("documents of a range", size)
+        return max(1, -(-int(self.starts[-1]) // size))
+
+    def span(self, number: int) -> range:
+        """The documents of a range. The first one also has those of earlier corpora, which are negative."""
+        size: int = self.noted("documents of a range")
+        behind = min((number + 1) * size, int(self.starts[-1]))
+        return range(number * size if number else -len(self.recipe.against), behind)
+
+    def looked_up(self, kind: str, documents: np.ndarray, otherwise: np.ndarray | None = None) -> np.ndarray:
+        """What is known of documents, in whatever order.
+
+        Args:
+            kind: files of pairs of documents, one for each range and in order.
+            documents: whose pairs are wanted.
+            otherwise: what holds for those that have none; None: the document itself.
+        """
+        known = documents.copy() if otherwise is None else otherwise.copy()
+        number = np.maximum(documents, 0) // self.noted("documents of a range")
+        for one in np.unique(number).tolist():
+            here = np.flatnonzero(number == one)
+            pairs = load(self.path(kind, one)).view(np.int64).reshape(-1, 2)
+            keys = np.ascontiguousarray(pairs[:, 0])
+            if len(keys):
+                at = np.minimum(np.searchsorted(keys, documents[here]), len(keys) - 1)
+                held = keys[at] == documents[here]
+                known[here[held]] = pairs[at[held], 1]
+        return known
+
+    def of_task(self, kind: str, task: int, field: str, dtype: np.dtype) -> np.ndarray:
+        """From files of records, one for each range and sorted by document, those of a task's documents.
+
+        Args:
+            kind: the files.
+            task: whose documents are meant.
+            field: the one that is the document.
+            dtype: of a record.
+        """
+        numbers = self.numbers(task)
+        if not len(numbers):
+            return np.zeros(0, dtype)
+        size = self.noted("documents of a range")
+        ranges = range(int(numbers[0]) // size, int(numbers[-1]) // size + 1)
+        return between([self.path(kind, one) for one in ranges], field, dtype, numbers)
+
     def note(self, name: str, value: Any) -> None:
         """Keep something that was decided for the whole corpus."""
         write_json(self.folder / f"{name}.json", value)
@@ -104,6 +160,11 @@ class Work:
     def noted(self, name: str) -> Any:
         """What `note` kept."""
         return read_json(self.folder / f"{name}.json")
+
+    def rounds(self, name: str) -> int:
+        """How many rounds it took until nothing was left to do."""
+        number: int = self.noted(f"rounds of {name}")
+        return number
 
     def partitions(self, keys: str) -> int:
         """How many partitions the keys of a step are cut into, as `partition` decided."""
@@ -272,6 +333,13 @@ def slices(paths: list[Path], partition: int, count: int) -> Iterator[np.ndarray
         yield np.array(keyed[start:stop])
 
 
+def labelled(documents: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Documents and what is known of them as `LABEL`."""
+    rows = np.zeros(len(documents), LABEL)
+    rows["document"], rows["label"] = documents, labels
+    return rows
+
+
 def held(paths: list[Path], keys: np.ndarray) -> np.ndarray:
     """Whether each 64-bit key is in the files of a step: ascending keys, one file for each partition."""
     order = np.argsort(keys)
@@ -288,7 +356,7 @@ def held(paths: list[Path], keys: np.ndarray) -> np.ndarray:
     return back
 
 
-def between(paths: list[Path], field: str, kind: np.dtype, numbers: np.ndarray) -> np.ndarray:
+def between(paths: list[Path], field: str, kind: np.dtype, numbers: np.ndarray | range) -> np.ndarray:
     """From files of records sorted by a field, those in which it is one of neighbouring numbers."""
     parts = [np.zeros(0, kind)]
     for path in paths if len(numbers) else []:

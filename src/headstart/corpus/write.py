@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.corpus import mix, removed_spans
+from headstart.corpus.dedup.copies import COPIES
 from headstart.corpus.outcomes import Outcome, outcome
 from headstart.corpus.prepare import DOCUMENT
 from headstart.corpus.report.funnel import ledger, ledger_of_copies
-from headstart.corpus.work import Made, Work, load, save_table, step
+from headstart.corpus.work import LABEL, Made, Work, load, save_table, step
 from headstart.folder import atomic
 
 # A document of the corpus, and how many documents of the raw data it stands for, itself included.
@@ -65,9 +66,8 @@ def _current(work: Work, task: int) -> pa.Table:
 def _stands_for(work: Work, task: int) -> np.ndarray:
     """The number of copies that were found of each document, with itself."""
     copies = np.ones(len(work.numbers(task)), np.int64)
-    clusters = load(work.folder / "clusters.npy")
-    start, stop = np.searchsorted(clusters["kept"], work.starts[task : task + 2])
-    copies[clusters["kept"][start:stop] - work.starts[task]] = clusters["copies"][start:stop]
+    found = work.of_task(COPIES, task, "document", LABEL)
+    copies[found["document"] - work.starts[task]] = found["label"]
     return copies
 
 

@@ -5,8 +5,7 @@ similarity s agree on all rows of at least one band with probability 1 - (1 - s^
 are linked, and a group is a connected component of links.
 
 Documents are numbers here. Everything global is a pass over one partition of the keys, so memory is bounded
-by the partition; only `components` sees all links, a chunk at a time, and holds one number for each document
-that is linked.
+by the partition; what partitions say of links is put together in `groups`.
 """
 
 from collections.abc import Iterable
@@ -28,6 +27,8 @@ SEED = 42  # of the hash functions: fixed, so that signatures of different runs 
 KEYED = np.dtype([("key", np.uint64), ("low", np.uint64), ("document", np.int64)])
 # A document that goes, and the one that stays in its stead.
 PAIR = np.dtype([("gone", np.int64), ("kept", np.int64)])
+# The document of greatest worth among those with a label.
+BEST = np.dtype([("label", np.int64), ("worth", np.float64), ("document", np.int64)])
 
 
 @dataclass(frozen=True)
@@ -115,49 +116,22 @@ def links(keyed: np.ndarray) -> np.ndarray:
     return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
 
 
-def components(chunks: Iterable[np.ndarray], nodes: np.ndarray) -> np.ndarray:
-    """The place in `nodes` of the first document of each document's group.
-
-    Args:
-        chunks: links `[M, 2]`, some at a time.
-        nodes: all documents that are linked, ascending.
-    """
-    parent = np.arange(len(nodes))
-    for chunk in chunks:
-        ends = _roots(parent, np.searchsorted(nodes, chunk))  # [M, 2]
-        involved, compact = np.unique(ends, return_inverse=True)
-        a, b = compact.reshape(ends.shape).T
-        graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(len(involved),) * 2)
-        _, group = connected_components(graph, directed=False)
-        least = np.full(group.max(initial=-1) + 1, len(nodes))
-        np.minimum.at(least, group, involved)
-        parent[involved] = least[group]
-    return _roots(parent, np.arange(len(nodes)))
+def components(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The documents in some links `[M, 2]`, ascending, and for each the least that it is connected with."""
+    nodes, ends = np.unique(pairs, return_inverse=True)
+    a, b = ends.reshape(-1, 2).T
+    graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(len(nodes),) * 2)
+    _, group = connected_components(graph, directed=False)
+    _, first = np.unique(group, return_index=True)
+    return nodes, nodes[first[group]]
 
 
-def _roots(parent: np.ndarray, places: np.ndarray) -> np.ndarray:
-    while True:
-        above = parent[places]
-        if np.array_equal(above, places):
-            return places
-        places = above
-
-
-def near(nodes: np.ndarray, group: np.ndarray, worth: np.ndarray) -> Duplicates:
-    """Of each group the document of greatest worth stays, of equal ones the first.
-
-    Args:
-        nodes: documents, ascending.
-        group: any number that the documents of a group share.
-        worth: one number a document.
-    """
-    order = np.lexsort((np.arange(len(nodes)), -worth, group))
-    leads = np.ones(len(nodes), bool)
-    leads[1:] = group[order][1:] != group[order][:-1]
-    best = np.empty(len(nodes), np.int64)
-    best[order] = nodes[order[np.flatnonzero(leads)[np.cumsum(leads) - 1]]]
-    gone = best != nodes
-    return Duplicates(nodes[gone], best[gone])
+def best_of(labels: np.ndarray, worth: np.ndarray, documents: np.ndarray) -> np.ndarray:
+    """For each label the document of greatest worth, of equal ones the first, as `BEST` by label."""
+    rows = np.zeros(len(labels), BEST)
+    rows["label"], rows["worth"], rows["document"] = labels, worth, documents
+    rows = rows[np.lexsort((documents, -worth, labels))]
+    return rows[np.append(True, rows["label"][1:] != rows["label"][:-1])[: len(rows)]]
 
 
 def similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -3,16 +3,15 @@
 Keys are cut into partitions, and a pass looks at one of them at a time.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from headstart.corpus.dedup import deduplicate, fingerprint_index
+from headstart.corpus.dedup import copies, deduplicate, fingerprint_index
 from headstart.corpus.dedup.deduplicate import EXACT, KEYED, NEAR, PAIR, shingles
 from headstart.corpus.removals import Removal, left, removals, removed_by
-from headstart.corpus.work import Made, Work, between, load, rows_of, save, slices, step
+from headstart.corpus.work import Made, Work, labelled, rows_of, slices, step
 from headstart.corpus_folder import DocumentRow
 
 
@@ -34,7 +33,7 @@ def exact(work: Work, partition: int) -> Made:
 @step(removed_by(EXACT), "parquet")
 def remove_exact(work: Work, task: int) -> Made:
     """Exact duplicates, each with the document that stays in its place."""
-    places, kept = _found(work, "exact", task)
+    places, kept = _found(work, copies.SAME, task)
     known = rows_of(work, kept, ["id"])
     names = [known[one]["id"] for one in kept.tolist()]
     return removals(
@@ -45,7 +44,7 @@ def remove_exact(work: Work, task: int) -> Made:
 
 def _found(work: Work, kind: str, task: int) -> tuple[np.ndarray, np.ndarray]:
     """The places of a task's documents that a pass removes, and the documents that stay in their place."""
-    pairs = between(work.files(kind), "gone", PAIR, work.numbers(task))
+    pairs = work.of_task(kind, task, "gone", PAIR)
     return pairs["gone"] - work.starts[task], pairs["kept"]
 
 
@@ -65,7 +64,7 @@ def keys_of(work: Work, kind: str, partition: int) -> Iterator[np.ndarray]:
     All documents of the first earlier corpus have the number -1, of the second -2, and so on.
     """
     count = work.partitions(kind)
-    yield from slices(work.files(kind), partition, count)
+    yield from slices(work.keys(kind), partition, count)
     for number, keyed in enumerate(fingerprint_index.earlier(work, kind, partition, count)):
         rows = np.zeros(len(keyed), KEYED)
         rows["document"] = -1 - number
@@ -89,38 +88,10 @@ def bands(work: Work, task: int) -> Made:
 
 @step("links")
 def links(work: Work, partition: int) -> Made:
-    """Pairs of documents that share a band."""
-    return deduplicate.links(deduplicate.merged(keys_of(work, "bands", partition)))
-
-
-def group(work: Work) -> None:
-    """Of every group of linked documents one stays: the whole of `near/` in one go, over the links alone."""
-    out = work.path("near", 0)
-    if out.exists():
-        return
-    files = [load(path) for path in work.files("links")]
-    nodes = np.unique(np.concatenate([np.zeros(0, np.int64), *(np.unique(pairs) for pairs in files)]))
-    groups = deduplicate.components(files, nodes)
-    save(out, deduplicate.near(nodes, groups, _worth(work, nodes)).pairs())
-
-
-def _worth(work: Work, nodes: np.ndarray) -> np.ndarray:
-    """What a copy is kept by: its length or its date; documents of earlier corpora before all others."""
-    worth = np.full(len(nodes), np.inf)
-    newest = work.recipe.near_duplicates.keep == "newest"
-    at = np.searchsorted(nodes, work.starts)
-    for task in np.flatnonzero(at[1:] > at[:-1]).tolist():
-        places = nodes[at[task] : at[task + 1]] - work.starts[task]
-        column = work.columns(task, "date" if newest else "bytes").column(0).take(pa.array(places))
-        # ISO dates sort as text; their first 19 characters (to the second) as a number of 14 digits do too.
-        digits = pc.replace_substring_regex(column, r"\D", "") if newest else column
-        values = (
-            [int((text or "0")[:14].ljust(14, "0")) for text in digits.to_pylist()]
-            if newest
-            else digits.to_numpy()
-        )
-        worth[at[task] : at[task + 1]] = values
-    return worth
+    """For each document that shares a band with another, the least that it is connected with by these."""
+    return labelled(
+        *deduplicate.components(deduplicate.links(deduplicate.merged(keys_of(work, "bands", partition))))
+    )
 
 
 @step(removed_by(NEAR), "parquet")
@@ -131,7 +102,7 @@ def remove_near(work: Work, task: int) -> Made:
     enough are no duplicates after all.
     """
     check = work.recipe.near_duplicates.check
-    places, kept = _found(work, "near", task)
+    places, kept = _found(work, copies.NEAR, task)
     own = places + work.starts[task]
     names = ["id", "signature", *(["text"] if check is not None else [])]
     known = rows_of(work, np.concatenate((kept, own)), names)
@@ -154,28 +125,3 @@ def _similarity(work: Work, one: DocumentRow, other: DocumentRow) -> float:
         return deduplicate.jaccard(*(shingles(row["text"], near.words) for row in (one, other)))
     pair = (np.frombuffer(row["signature"], np.uint32)[None] for row in (one, other))
     return float(deduplicate.similarity(*pair)[0])
-
-
-def count_copies(work: Work) -> None:
-    """How many documents each kept one stands for, itself included: those that stand for more than one."""
-    exact = _counts(load(path) for path in work.files("exact"))
-    near = [np.array(load(path)) for path in work.files("near")]
-    pairs = np.concatenate([np.zeros(0, PAIR), *near])
-    stood = dict(zip(exact["kept"].tolist(), exact["copies"].tolist(), strict=True))
-    weights = np.array([stood.get(document, 1) for document in pairs["gone"].tolist()], np.int64)
-    for kept in np.unique(pairs["kept"]).tolist():
-        stood.setdefault(kept, 1)
-    for kept, weight in zip(pairs["kept"].tolist(), weights.tolist(), strict=True):
-        stood[kept] += weight
-    rows = np.array(sorted(stood.items()), np.int64).reshape(-1, 2)
-    clusters = np.zeros(len(rows), [("kept", np.int64), ("copies", np.int64)])
-    clusters["kept"], clusters["copies"] = rows.T
-    save(work.folder / "clusters.npy", clusters)
-
-
-def _counts(pairs: Iterable[np.ndarray]) -> np.ndarray:
-    kept = np.concatenate([np.zeros(0, np.int64), *(one["kept"] for one in pairs)])
-    documents, counts = np.unique(kept, return_counts=True)
-    rows = np.zeros(len(documents), [("kept", np.int64), ("copies", np.int64)])
-    rows["kept"], rows["copies"] = documents, counts + 1
-    return rows

@@ -88,5 +88,5 @@ def keep_keys(work: Work, kind: str) -> None:
     halves = ["key", "low"] if kind == DIGESTS else ["key"]
     count = work.partitions(kind)
     for partition in range(count):
-        keyed = np.concatenate([np.zeros(0, KEYED), *slices(work.files(kind), partition, count)])
+        keyed = np.concatenate([np.zeros(0, KEYED), *slices(work.keys(kind), partition, count)])
         save(path(work, kind, partition), rfn.repack_fields(np.unique(keyed[halves])))

@@ -11,7 +11,6 @@ import numpy as np
 
 from headstart.corpus.dedup.deduplicate import (
     KEYED,
-    PAIR,
     band_keys,
     jaccard,
     shingles,
@@ -115,13 +114,12 @@ def recall(work: Work) -> list[RecallRow]:
     """
     copies, _ = _copies(work)
     matches = np.unique(np.concatenate([np.zeros(0, MATCH), *(load(path) for path in work.files("looked"))]))
-    pairs = np.concatenate([np.zeros(0, PAIR), *(load(path) for path in work.files("near"))])
-    stays = dict(zip(pairs["gone"].tolist(), pairs["kept"].tolist(), strict=True))
+    sources = np.array([copies[copy]["source"] for copy in matches["copy"].tolist()], np.int64)
+    alike = work.looked_up("near", matches["document"]) == work.looked_up("near", sources)
     near = work.recipe.near_duplicates
     found, others = set(), set()
-    for copy, document in matches.tolist():
-        source = copies[copy]["source"]
-        if stays.get(document, document) == stays.get(source, source):
+    for (copy, document), same in zip(matches.tolist(), alike.tolist(), strict=True):
+        if same:
             found.add(copy)
         else:
             others.add((copy, document))

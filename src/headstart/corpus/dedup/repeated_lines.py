@@ -68,7 +68,7 @@ def count_lines(work: Work, task: int) -> Made:
 def repeated(work: Work, partition: int) -> Made:
     """The lines and paragraphs that more documents have than the recipe allows, as ascending keys."""
     count = work.partitions("lines")
-    keyed = merged(slices(work.files("lines"), partition, count))
+    keyed = merged(slices(work.keys("lines"), partition, count))
     keys, first, counts = np.unique(keyed["key"], return_index=True, return_counts=True)
     kinds, gone = keyed["low"][first], np.zeros(len(keys), bool)
     for kind, limit in _limits(work).items():

@@ -12,7 +12,7 @@ from headstart.corpus.dedup.deduplicate import PAIR
 from headstart.corpus.filters.urls import bare, host, pages
 from headstart.corpus.removals import Removal, left, removals, removed_by
 from headstart.corpus.text.hashing import draws, hashes
-from headstart.corpus.work import Made, Work, between, slices, step
+from headstart.corpus.work import Made, Work, slices, step
 
 PAGES = "repeated pages"
 PLACED = np.dtype([("key", np.uint64), ("rank", np.uint64), ("document", np.int64)])
@@ -70,7 +70,9 @@ def remove_pages(work: Work, task: int) -> Made:
 
 def _gone(work: Work, kind: str, task: int) -> np.ndarray:
     """The places of a task's documents among those that a pass leaves out."""
-    return between(work.files(kind), "gone", PAIR, work.numbers(task))["gone"] - work.starts[task]
+    if not work.files(kind):
+        return np.zeros(0, np.int64)
+    return work.of_task(f"{kind} arranged", task, "gone", PAIR)["gone"] - work.starts[task]
 
 
 def _left(work: Work, task: int) -> tuple[np.ndarray, list[str]]:
@@ -98,7 +100,7 @@ def _records(keys: np.ndarray, rank: np.ndarray, numbers: np.ndarray) -> np.ndar
 
 def _beyond(work: Work, kind: str, partition: int, limit: int) -> np.ndarray:
     """Of one partition's pages those that stand behind the first `limit` of their key, and the first."""
-    parts = slices(work.files(kind), partition, work.partitions(kind))
+    parts = slices(work.keys(kind), partition, work.partitions(kind))
     records = np.sort(np.concatenate([np.zeros(0, PLACED), *parts]))
     start = np.flatnonzero(np.diff(records["key"], prepend=~records["key"][:1]))
     behind = np.arange(len(records)) - np.repeat(start, np.diff(start, append=len(records)))

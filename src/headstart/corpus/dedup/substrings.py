@@ -24,7 +24,7 @@ from headstart.corpus.removals import left
 from headstart.corpus.removed_spans import SUBSTRINGS, RemovedSpan, cut_by
 from headstart.corpus.text.hashing import rolling
 from headstart.corpus.text.words import SPACE, Words, split_words
-from headstart.corpus.work import Made, Work, between, held, rows_of, save, slices, step
+from headstart.corpus.work import Made, Work, held, rows_of, save, slices, step
 
 RUN = np.dtype([("key", np.uint64), ("low", np.uint64), ("document", np.int64), ("word", np.int64)])
 REPEAT = np.dtype([("document", np.int64), ("word", np.int64), ("kept_in", np.int64)])
@@ -93,7 +93,7 @@ def _keys(hashes: list[np.ndarray]) -> np.ndarray:
 def keep_fingerprints(work: Work, partition: int) -> Made:
     """Keep the fingerprints of this corpus for later ones, and find those that each earlier one has."""
     count = work.partitions("fingerprints")
-    own = np.unique(np.concatenate(list(slices(work.files("fingerprints"), partition, count))))
+    own = np.unique(np.concatenate(list(slices(work.keys("fingerprints"), partition, count))))
     for number, there in enumerate(fingerprint_index.earlier(work, fingerprint_index.RUNS, partition, count)):
         save(work.path(_shared(number), partition), np.intersect1d(own["key"], there["key"], True))
     save(fingerprint_index.path(work, fingerprint_index.RUNS, partition), own)
@@ -108,7 +108,7 @@ def _shared(number: int) -> str:
 @step("picked_twice")
 def picked_twice(work: Work, partition: int) -> Made:
     """The picks that occur more than once in the corpus, ascending."""
-    parts = slices(work.files("picks"), partition, work.partitions("picks"))
+    parts = slices(work.keys("picks"), partition, work.partitions("picks"))
     every = np.concatenate([np.zeros(0, np.uint64), *(part["key"] for part in parts)])
     keys, counts = np.unique(every, return_counts=True)
     return keys[counts > 1]
@@ -140,7 +140,7 @@ def _sorted(rows: np.ndarray) -> np.ndarray:
 @step("repeats")
 def repeats(work: Work, partition: int) -> Made:
     """The runs that are repeats, by document, each with the document in which the first one stands."""
-    parts = slices(work.files("runs"), partition, work.partitions("runs"))
+    parts = slices(work.keys("runs"), partition, work.partitions("runs"))
     rows = _sorted(np.concatenate([np.zeros(0, RUN), *parts]))
     new = np.ones(len(rows), bool)
     new[1:] = (rows["key"][1:] != rows["key"][:-1]) | (rows["low"][1:] != rows["low"][:-1])
@@ -158,7 +158,7 @@ def cut_repeats(work: Work, task: int) -> Made:
     size, numbers = _size(work), work.numbers(task)
     stays, texts, documents = _documents(work, task)
     there = _in_earlier(work, numbers[stays], documents)
-    found = np.concatenate([there, between(work.files("repeats"), "document", REPEAT, numbers)])
+    found = np.concatenate([there, work.of_task("repeats arranged", task, "document", REPEAT)])
     found = found[np.lexsort((found["word"], found["document"]))]
     bounds = np.searchsorted(found["document"], numbers[stays][:, None] + [0, 1])
     kept_in = rows_of(work, np.unique(found["kept_in"]), ["id"])

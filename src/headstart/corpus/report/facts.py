@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart import __version__
+from headstart.corpus.dedup.copies import COPIES
 from headstart.corpus.dedup.decontaminate import Contamination
-from headstart.corpus.dedup.deduplicate import PAIR
 from headstart.corpus.dedup.documents import NEAR
 from headstart.corpus.dedup.recall import recall
 from headstart.corpus.filters.rules import NONE, Rule
@@ -308,13 +308,15 @@ def _near(work: Work, measured: list[CountedTask]) -> NearDuplicates:
     """Sizes of groups, how similar their members are, examples, and how well copies are found here."""
     if NEAR not in work.stages:
         return {}
-    sizes = Counter(np.array(load(work.folder / "clusters.npy"))["copies"].tolist())
+    sizes: Counter[int] = Counter()
+    for path in work.files(COPIES):
+        values, counts = np.unique(load(path)["label"], return_counts=True)
+        sizes.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     shown = [(draw, gone, alike) for one in measured for draw, gone, alike in one["pairs"]["shown"]]
     pairs = heapq.nsmallest(PAIRS, shown)
-    files = [np.array(load(path)) for path in work.files("near")]
-    stays = np.concatenate([np.zeros(0, PAIR), *files])
-    kept = dict(zip(stays["gone"].tolist(), stays["kept"].tolist(), strict=True))
-    wanted = {number for _, gone, _ in pairs for number in (gone, kept[gone])}
+    gone_ones = np.array([gone for _, gone, _ in pairs], np.int64)
+    kept = dict(zip(gone_ones.tolist(), work.looked_up("near", gone_ones).tolist(), strict=True))
+    wanted = {number for pair in kept.items() for number in pair}
     rows = rows_of(work, np.array(sorted(wanted), np.int64), ["id", "url", "text"])
     return {
         "sizes": {str(size): count for size, count in sorted(sizes.items())},
