@@ -4,6 +4,8 @@ import asyncio
 import json
 import math
 import threading
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 
 from headstart.generation.config import GenerationConfig
 from headstart.generation.text import generate, opened
+from headstart.serving.request_error import RequestError
 from headstart.serving.settings import Limits
 from headstart.serving.texts.bodies import CompletionAnswer
+from headstart.serving.texts.writer import Writer
 
 PROMPT = "The old ship"
 
@@ -279,6 +283,20 @@ def test_more_texts_than_may_wait_are_one_request(serving, monkeypatch):
     assert (first.status_code, len(first.json()["choices"])) == (200, 400)
     assert (second.status_code, second.json()["error"]["code"]) == (429, "queue_full")
     assert int(second.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("waited", "waits", "refused"),
+    [([61.0, 1.0], [True, True], True), ([61.0, 61.0], [False, True], False), ([59.0], [True], False)],
+)
+def test_only_what_was_never_begun_waited_too_long(waited, waits, refused):
+    """A prompt that was begun late, and takes long to read, goes on."""
+    writer = Writer.__new__(Writer)
+    writer.limits = Limits(queue_seconds=60)
+    handles = [SimpleNamespace(queue_seconds=one, waits=two) for one, two in zip(waited, waits, strict=True)]
+    writer.rows = [SimpleNamespace(handle=handle) for handle in handles]
+    with pytest.raises(RequestError, match="waited 61 seconds") if refused else nullcontext():
+        writer._refuse_late()
 
 
 def test_min_tokens_and_stop_ids(client, local):

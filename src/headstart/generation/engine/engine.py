@@ -73,6 +73,11 @@ class Handle:
         return self._sequence.cached_tokens
 
     @property
+    def waits(self) -> bool:
+        """Whether the request has no room so far."""
+        return self._sequence.started_at is None
+
+    @property
     def queue_seconds(self) -> float:
         """How long the request waited for room, or has waited so far."""
         return (self._sequence.started_at or monotonic()) - self._sequence.submitted_at

@@ -200,9 +200,9 @@ class Writer:
         return RequestError(503, "shutting_down", "this server is ending; ask another one, or try again")
 
     def _refuse_late(self) -> None:
-        waiting = [row for row in self.rows if row.last is None and row.handle is not None]
-        seconds = max((row.handle.queue_seconds for row in waiting if row.handle is not None), default=0.0)
-        if len(waiting) == len(self.rows) and seconds > self.limits.queue_seconds and self.engine.waiting:
+        """Refuse the request where none of its texts has been begun in time."""
+        seconds = max(handle.queue_seconds for handle in self.handles)
+        if seconds > self.limits.queue_seconds and all(handle.waits for handle in self.handles):
             raise RequestError(503, "queue_timeout", f"the request waited {seconds:.0f} seconds; try again")
 
 
