@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from headstart.errors import HeadstartError
 from headstart.interchange import transfer
-from headstart.interchange.model_folder import LoadedModel, load_model, save_model
+from headstart.interchange.model_folder import LoadedModel, load_model, nameless, save_model
 from headstart.interchange.transfer import export_model, import_model
 from headstart.models.heads import Head
 from headstart.models.registry import FAMILIES, make_config
@@ -224,3 +224,14 @@ def test_what_is_exported_opens_in_auto_classes(family, head, tokenizer, tmp_pat
     assert not missing and not report["unexpected_keys"], (missing, report["unexpected_keys"])  # noqa: PT018
     again = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert again.encode("the king", add_special_tokens=False) == tokenizer.encode("the king")
+
+
+def test_every_setting_that_stands_in_the_way_is_named_at_once() -> None:
+    """Whoever leaves out counted words is not refused again for the mean."""
+    both = nameless("bert", "mean-classification", mixes=False, counts=True)
+    assert both is not None
+    assert "counted_words=none and pooling=family" in both
+    counts = nameless("bert", "classification", mixes=False, counts=True)
+    assert counts is not None
+    assert "pooling" not in counts
+    assert nameless("bert", "classification", mixes=False, counts=False) is None

@@ -212,6 +212,11 @@ def nameless(family: str, head: str, mixes: bool, counts: bool) -> str | None:
         mixes: the head reads a mix of all layers.
         counts: scores of counted words are added.
     """
+    if counts and head == "mean-classification":
+        return (
+            "counted words beside a network, and a head that reads the mean, have no class in transformers; "
+            "counted_words=none and pooling=family give a model that has one"
+        )
     if counts:
         return "counted words beside a network have no class in transformers (counted_words=none omits them)"
     if mixes:

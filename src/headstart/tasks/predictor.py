@@ -120,7 +120,7 @@ class Predictor:
             return []
         mixes, counts = self.model.mix is not None, self.counted is not None
         reason = nameless(self.model.body.config.family, self.model.head_kind, mixes, counts)
-        return [] if reason is None else [f"headstart alone reads this model: {reason}"]
+        return [] if reason is None else [f"only headstart reads this model: {reason}"]
 
     @property
     def _length_notes(self) -> list[str]:
