@@ -1,11 +1,11 @@
-"""Let an encoder read your own texts before you fine-tune it, and see whether that helps.
+"""Train an encoder further on your own texts before you fine-tune it, and see whether that helps.
 
     python examples/adapt_encoder.py TEXTS TRAIN TEST --minutes 10
 
 TEXTS: files or a folder of unlabelled texts like those that you want to classify. TRAIN and TEST: rows with
-a text and a label. The encoder goes on learning from TEXTS. Then it and the one that you began with learn
-from the same labels and answer the same test rows. Every step is a command; a stopped script goes on where
-it was.
+a text and a label. The encoder is trained further on TEXTS. Then the encoder before and the encoder after
+learn from the same labels and answer the same test rows. Every step is a command. If you stop the script,
+start it again: it resumes where it was.
 """
 
 import subprocess

@@ -2,9 +2,10 @@
 
     python examples/does_pretraining_pay.py TEXTS LABELS --minutes 10 --labels 300
 
-Four systems learn from the same labels: the pre-trained encoder (`full`), the same with the embedding that
-it began with (`static`: seconds instead of minutes), the same from random weights (`random`), and counted
-words without a network (`counted`). They answer the same test rows, so the differences are paired.
+Four systems learn from the same labels: the pre-trained encoder (`full`), the same network with only the
+embedding of its static start (`static`: seconds instead of minutes), the same network from random weights
+(`random`), and counted words without a network (`counted`). All answer the same test rows, so the
+differences are paired.
 """
 
 import subprocess
