@@ -1,7 +1,11 @@
 """Text from elsewhere is shown and never obeyed."""
 
 import io
+import os
+import pty
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -80,3 +84,37 @@ def test_no_cell_of_a_table_is_cut() -> None:
     assert not table.fits(console)
     assert table.fits(Console(file=file, width=80))
     assert re.sub(r"[^\d]", "", file.getvalue()) == "21557611200"
+
+
+BAR = """
+import sys
+from headstart.console import guard_streams
+guard_streams()
+from headstart.progress import ProgressBar
+with ProgressBar("count", 2, "steps") as bar:
+    bar.advance(1)
+    print("a note \\x1b]0;title\\x07 \\x9b2J \\u202e", file=sys.stderr)
+    bar.advance(1)
+"""
+
+
+def test_a_bar_on_a_real_terminal_sends_its_codes_and_no_others() -> None:
+    """The guard of the streams stands between the bar and the terminal, and a note passes above the bar."""
+    ours, theirs = pty.openpty()
+    kind = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    environment = {**os.environ, **kind}
+    subprocess.run([sys.executable, "-c", BAR], stderr=theirs, env=environment, check=True, timeout=60)
+    os.close(theirs)
+    sent = b""
+    try:
+        while part := os.read(ours, 2**16):
+            sent += part
+    except OSError:  # the end, on Linux
+        pass
+    os.close(ours)
+    shown = sent.decode()
+    assert "\x1b[2K" in shown, "the line of the bar is drawn again"
+    assert "\\x1b[" not in shown, "no code of the bar is shown as text"
+    assert "count" in shown
+    assert "a note" in shown
+    assert all(code not in shown for code in ("\x1b]", "\x9b", "\u202e")), "nor any code of the note"

@@ -5,7 +5,7 @@ a terminal's title, moves the cursor or hides what was printed, and brackets tha
 """
 
 import sys
-from typing import Any, TextIO
+from typing import IO, Any, TextIO, cast
 
 import rich.console
 import rich.table
@@ -32,9 +32,33 @@ class Console(rich.console.Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, highlight=False, emoji=False, **options)
 
+    @property
+    def file(self) -> IO[str]:
+        """The stream itself. While a bar is shown there are two before it: rich's, which lets lines pass
+        above the bar, and `PrintableStream`, which would show the bar's own codes as text."""
+        stream: Any = super().file
+        while (inner := getattr(stream, "rich_proxied_file", None)) is not None:
+            stream = inner
+        return cast("IO[str]", stream)
+
+    @file.setter
+    def file(self, stream: IO[str]) -> None:
+        self._file = stream
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """See rich; a line that is printed while a bar is shown comes as `Text`, and is made printable."""
+        super().print(*(_printable_text(one) for one in objects), **options)
+
     def render_str(self, text: str, **options: Any) -> Text:
         """See rich; every string that is printed passes here, also those in the cells of a table."""
         return super().render_str(printable(text), **options)
+
+
+def _printable_text(shown: Any) -> Any:
+    """A `Text` with its control characters as escapes; anything else as it is."""
+    if not isinstance(shown, Text) or shown.plain == printable(shown.plain):
+        return shown
+    return Text(printable(shown.plain))
 
 
 class Table(rich.table.Table):
