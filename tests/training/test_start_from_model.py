@@ -1,5 +1,7 @@
 """A model that is there goes on learning: its weights, its tokenizer, its objective."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from headstart.interchange import model_folder
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.interchange.sentence_vectors import SentenceVectors
 from headstart.tokenizer.folder import open_tokenizer
-from headstart.training import loop, run_folder
+from headstart.training import loop, run_folder, trainer
 from headstart.training.configuration import configuration
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
@@ -179,14 +181,18 @@ def test_a_body_without_an_output_gets_one_and_keeps_its_pooling(engine_recipe, 
     assert 0 < moved < 0.1  # at a tenth of a new model's rates: it went on, it did not begin again
 
 
-def test_a_static_start_is_kept(engine_recipe, tmp_path) -> None:
+def test_a_static_start_is_kept(engine_recipe, tmp_path, monkeypatch) -> None:
     """The model before its first step; a random start is none, and has to be asked for by no name."""
+    bars = []
+    monkeypatch.setattr(trainer, "ProgressBar", lambda label, *_: bars.append(label) or nullcontext())
     pretrain(engine_recipe("masked", start="static"), tmp_path / "run")
     begun, after = load_model(static_start(tmp_path / "run")), load_model(tmp_path / "run")
     assert static_start(tmp_path / "run" / "model") == static_start(tmp_path / "run")
     assert begun.model.config == after.model.config
     moved = (begun.model.embedding.weight - after.model.embedding.weight).abs().max()
     assert 0 < moved < 1
+    assert len(bars) == 1
+    assert bars[0].startswith("count the static start in "), "it takes seconds in which no step is made"
     pretrain(engine_recipe("masked"), tmp_path / "random")
     with pytest.raises(HeadstartError, match="has no static start beside it"):
         static_start(tmp_path / "random")

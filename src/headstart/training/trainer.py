@@ -1,6 +1,7 @@
 """What one step of pre-training computes, with nothing of the run around it."""
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from headstart.models.transformer import Transformer
 from headstart.models.vectors.static_vectors import start_from_static
 from headstart.objectives.batch import Batch
 from headstart.objectives.vocabulary import Vocabulary, read_vocabulary
+from headstart.progress import ProgressBar
 from headstart.tokenizer.base import Tokenizer
 from headstart.training.data_loader import DataLoader
 from headstart.training.distributed.parallel import ParallelContext
@@ -64,7 +66,9 @@ class Trainer:
             self._take_over(start)
         elif start == "static":
             ids, documents = self.data.train.beginning(STATIC_TOKENS)
-            start_from_static(self.model, ids, documents, self.recipe.seed, tokenizer.special.all)
+            label = f"count the static start in {len(ids):,} tokens"
+            with ProgressBar(label, None, "tokens") if self.layout.main else nullcontext():
+                start_from_static(self.model, ids, documents, self.recipe.seed, tokenizer.special.all)
 
     def _take_over(self, start: Path) -> None:
         """Take the weights of a model folder; an output that it lacks stays random."""
