@@ -21,7 +21,7 @@
 #   make bench-studio                  first view, key to token, tracing, memory of the studio, in a real Chromium
 #   make bench-serve                   tokens and vectors over HTTP beside vLLM (VLLM=1), llama.cpp (LLAMA_CPP=1), ...
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
-#   make bench-corpus-size             what a document costs in corpora of two sizes; ARGS="--engines local,ray"
+#   make bench-corpus-size             what a document costs in corpora of two sizes; ARGS="--records 150"
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
 #   make bench-extraction DATA=folder  main text of labelled pages beside trafilatura
 #   make bench-tasks DATA=FOLDER       fine-tuning by number of labels, beside baselines and transformers; hours

@@ -1,7 +1,7 @@
-"""What a document costs in corpora of two sizes a factor of 20 apart, and what an engine adds: core-seconds
-of the command and of every process that it starts.
+"""What a document costs in corpora of two sizes a factor of 20 apart: core-seconds of the command and of
+every process that it starts.
 
-    python -m benchmarks.corpus.cost [--records 300] [--times 20] [--engines local,ray] [--out FILE]
+    python -m benchmarks.corpus.cost [--records 300] [--times 20] [--out FILE]
 
 Pages are those of `samples/crawl`, anew each time round with three words in ten replaced by others, so that
 they are no copies. A run over a few pages tells what a run costs on any number of them. Runs take turns.
@@ -59,13 +59,11 @@ def write_crawl(known: list[str], path: Path, records: int) -> None:
             file.write(head.encode() + body + b"\r\n\r\n")
 
 
-def core_seconds(crawl: Path, out: Path, engine: str, workers: int) -> float:
+def core_seconds(crawl: Path, out: Path, workers: int) -> float:
     """User and system time of a run, with those of processes that outlive it for a moment."""
     before = _used()
     command = [sys.executable, "-m", "headstart", "corpus", str(crawl), "--out", str(out), "languages=any"]
-    subprocess.run(
-        [*command, "--workers", str(workers), "--engine", engine], check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([*command, "--workers", str(workers)], check=True, stdout=subprocess.DEVNULL)
     while True:
         try:
             os.wait()
@@ -78,49 +76,46 @@ def _used() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def measured(records: int, times: int, engines: list[str], workers: int, rounds: int) -> dict[str, object]:
-    """Core-milliseconds a document by engine and size, and what a run costs beside them."""
+def measured(records: int, times: int, workers: int, rounds: int) -> dict[str, object]:
+    """Core-milliseconds a document by size, and what a run costs beside them."""
     ctypes.CDLL(None, use_errno=True).prctl(_ORPHANS_COME_HERE, 1)
     sizes = {"few": FEW, "small": records, "large": records * times}
-    seconds: dict[tuple[str, str], list[float]] = {}
+    seconds: dict[str, list[float]] = {size: [] for size in sizes}
     kept: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as name:
         known = pages()
         for size, count in sizes.items():
             write_crawl(known, Path(name, f"{size}.warc"), count)
         for turn in range(rounds):
-            for engine in engines:
-                for size in sizes if turn == 0 else ("few", "small"):
-                    out = Path(name, f"{engine}-{size}-{turn}")
-                    took = core_seconds(Path(name, f"{size}.warc"), out, engine, workers)
-                    seconds.setdefault((engine, size), []).append(took)
-                    kept[size] = corpus_manifest(out)["funnel"][-1]["documents"]
-                    print(f"{engine}, {sizes[size]:,} records: {took:.1f} core-seconds", file=sys.stderr)
-    figures: dict[str, object] = {"records": sizes, "kept": kept, "workers": workers}
-    for engine in engines:
-        few, small, large = (statistics.median(seconds[engine, size]) for size in sizes)
-        each = {
-            size: 1000 * (of - few) / (sizes[size] - FEW) for size, of in (("small", small), ("large", large))
-        }
-        figures[engine] = {
-            "core_seconds": {size: [round(one, 2) for one in seconds[engine, size]] for size in sizes},
-            "ms_a_document": {size: round(one, 2) for size, one in each.items()},
-            "large_to_small": round(each["large"] / each["small"], 3),
-            "seconds_of_a_run": round(few - FEW * each["large"] / 1000, 2),
-        }
-    return figures
+            for size in sizes if turn == 0 else ("few", "small"):
+                out = Path(name, f"{size}-{turn}")
+                seconds[size].append(core_seconds(Path(name, f"{size}.warc"), out, workers))
+                kept[size] = corpus_manifest(out)["funnel"][-1]["documents"]
+                print(f"{sizes[size]:,} records: {seconds[size][-1]:.1f} core-seconds", file=sys.stderr)
+    few, small, large = (statistics.median(seconds[size]) for size in sizes)
+    each = {
+        size: 1000 * (of - few) / (sizes[size] - FEW) for size, of in (("small", small), ("large", large))
+    }
+    return {
+        "records": sizes,
+        "kept": kept,
+        "workers": workers,
+        "core_seconds": {size: [round(one, 2) for one in seconds[size]] for size in sizes},
+        "ms_a_document": {size: round(one, 2) for size, one in each.items()},
+        "large_to_small": round(each["large"] / each["small"], 3),
+        "seconds_of_a_run": round(few - FEW * each["large"] / 1000, 2),
+    }
 
 
 def main() -> None:
     given = argparse.ArgumentParser()
     given.add_argument("--records", type=int, default=300)
     given.add_argument("--times", type=int, default=20)
-    given.add_argument("--engines", default="local")
     given.add_argument("--workers", type=int, default=1)
     given.add_argument("--rounds", type=int, default=3, help="of the small runs; the large one runs once")
     given.add_argument("--out", type=Path)
     asked = given.parse_args()
-    figures = measured(asked.records, asked.times, asked.engines.split(","), asked.workers, asked.rounds)
+    figures = measured(asked.records, asked.times, asked.workers, asked.rounds)
     text = json.dumps(figures, indent=1)
     print(text)
     if asked.out:
