@@ -30,16 +30,21 @@ def stir(theirs: PreTrainedModel, seed: int = 0) -> PreTrainedModel:
 
 
 def ours_from(theirs: PreTrainedModel, family: str, head: str) -> tuple[Transformer, Head | None]:
-    """Our model with their weights, through `config.json`'s fields and the names of a folder's weights."""
+    """Our model with their weights, through `config.json`'s fields and the names of a folder's weights.
+
+    Where a ReLU lets a number through or not, two orders of a sum must not decide: both compute in double.
+    """
     module = family_named(family)
     fields = theirs.config.to_diff_dict() | theirs.config.to_dict()
+    if "relu" in fields.values():
+        theirs.double()
     config = make_config(family, module.from_hf(fields))
     fitted = fit(
         iter(in_files(theirs.state_dict(), family).items()),
         config,
         module,
         head,
-        torch.float32,
+        theirs.dtype,
         Path("theirs"),
     )
     own_head = None
