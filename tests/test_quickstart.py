@@ -92,7 +92,7 @@ def test_the_model_that_is_kept_is_the_one_that_was_scored(raw: Path, finished: 
     wanted = [
         point["score"]
         for point in report_of(finished)["head_start"]
-        if (point["task"], point["system"], point["seed"], point["labels"]) == ("spam", kept, 0, 150)
+        if (point["task"], point["system"], point["seed"], point["labels"]) == ("spam", kept, 0, 100)
     ]
     assert wanted == [right / len(rows)]
 
