@@ -21,7 +21,7 @@ def test_every_way_on_is_a_setting_that_keeps_the_documents() -> None:
     given = recipe()
     for stage in STAGES:
         for rule in stage.rules(given):
-            switch = way_on(rule, given).removeprefix("; to keep them: ").partition(",")[0]
+            switch = way_on(rule, {"en": 1}, given).removeprefix("; to keep them: ").partition(",")[0]
             if not switch:
                 continue
             changed = recipe(switch)
@@ -31,12 +31,42 @@ def test_every_way_on_is_a_setting_that_keeps_the_documents() -> None:
 
 def test_a_third_is_much() -> None:
     removed = {"quality": {"too_few_words": 34, "curly_brackets": 33}, "mix": {"over_share": 40}}
-    said = great_losses(100, removed, recipe())
+    said = great_losses(100, removed, {}, recipe())
     assert said == [
         "too_few_words alone removed 34% of the documents; to keep them: rules.too_few_words=off, or "
         "--recipe corpus-plain for texts that are not web pages",
         "over_share alone removed 40% of the documents",
     ]
+
+
+def test_the_rule_of_a_language_is_switched_off_where_it_did_the_removing() -> None:
+    given = recipe(
+        "by_language={ja: {rules: {too_few_words: words < 90, curly_brackets: curly_brackets > 2}},"
+        " th: {rules: {many: words > 9}}}"
+    )
+    assert "keep them: by_language.ja.rules.too_few_words=off," in way_on("too_few_words", {"ja": 9}, given)
+    assert "keep them: by_language.ja.rules.curly_brackets=off," in way_on("curly_brackets", {"ja": 9}, given)
+    assert "keep them: by_language.th.rules.many=off," in way_on("many", {"th": 9}, given)
+    both = "keep them: rules.too_few_words=off by_language.ja.rules.too_few_words=off,"
+    assert both in way_on("too_few_words", {"ja": 8, "en": 5, "de": 4}, given)
+    of_ja = {"ja": {"too_few_words": 40}, "en": {"short_words": 60}}
+    (said,) = great_losses(100, {"quality": {"too_few_words": 40}}, of_ja, given)
+    assert "by_language.ja.rules.too_few_words=off" in said
+    published = recipe("thresholds=fineweb2", "languages=any")
+    four = way_on("repeated_lines", {"de": 4, "da": 3, "fr": 2, "cs": 1}, published)
+    assert "by_language.fr.rules.repeated_lines=off and so for 1 more of the languages" in four
+    assert (
+        recipe("by_language.ja.rules.too_few_words=off").quality_rules()[0].of("too_few_words", "ja") is None
+    )
+
+
+def test_where_nothing_is_left_the_rule_of_its_language_is_named(tmp_path) -> None:
+    file = tmp_path / "notes.jsonl"
+    file.write_text(json.dumps({"text": "A short note says little.", "language": "en"}))
+    own = ["languages=any", "by_language.en.rules.too_few_words=words < 80"]
+    given = ["corpus", str(file), "--out", str(tmp_path / "lost"), "--workers", "1", *own]
+    lost = CliRunner().invoke(app, given)
+    assert "to keep them: by_language.en.rules.too_few_words=off, or" in str(lost.exception)
 
 
 @pytest.mark.parametrize("given", ["rules", "page_rules", "by_language.de.rules"])

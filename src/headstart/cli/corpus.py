@@ -12,7 +12,7 @@ from headstart.cli.options import AsJSON, RecipeFile, Replace
 from headstart.cli.settings import command_with_settings, settings_option
 from headstart.console import Console, Table
 from headstart.errors import HeadstartError
-from headstart.folder import JSONObject
+from headstart.folder import JSONObject, read_json
 from headstart.output import identity, output, output_file
 
 if TYPE_CHECKING:
@@ -349,7 +349,9 @@ def _print(manifest: "CorpusManifest", recipe: "CorpusRecipe", out: Path) -> Non
             f"{renamed:,} documents had the id of another record; they are called ID@PLACE, "
             "PLACE being the file and line of their record"
         )
-    for loss in great_losses(max(begun, whole), manifest["removed"], recipe):
+    report = out / "report.json"
+    by_language = read_json(report, dict)["removed_by_language"] if report.exists() else {}
+    for loss in great_losses(max(begun, whole), manifest["removed"], by_language, recipe):
         console.print(loss)
     domains = sorted(manifest["domains"].items(), key=lambda item: -item[1]["bytes"])
     for name, total in domains[:MOST_DOMAINS]:

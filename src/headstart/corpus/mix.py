@@ -4,7 +4,7 @@ Both follow from one random number a document, drawn from the seed and the docum
 needs to know of other documents than its own.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
@@ -216,16 +216,21 @@ def choose_amounts(work: Work) -> None:
 
 def _greatest_loss(work: Work) -> str:
     """The sentence that names what removed most, where nothing is left."""
-    lost: Counter[tuple[str, str]] = Counter()
+    lost: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)  # by stage and rule, then by language
     for task in range(work.tasks):
         gone = outcome(work, task, before=MIX).removed
-        lost.update(zip(gone["stage"].to_pylist(), gone["rule"].to_pylist(), strict=True))
-    by_stage = {stage: sum(n for (one, _), n in lost.items() if one == stage) for stage in work.stages}
+        languages = work.columns(task, "language")["language"].take(gone["place"]).to_pylist()
+        stages, rules = gone["stage"].to_pylist(), gone["rule"].to_pylist()
+        for stage, rule, language in zip(stages, rules, languages, strict=True):
+            lost[stage, rule][language] += 1
+    by_stage = {
+        stage: sum(lost[stage, rule].total() for rule in rules) for stage, rules in work.stages.items()
+    }
     stage = max(by_stage, key=by_stage.__getitem__)
-    rule = max(work.stages[stage], key=lambda rule: lost[stage, rule])
+    rule = max(work.stages[stage], key=lambda rule: lost[stage, rule].total())
     return (
         f"no document is left: the stage {stage!r} removed {by_stage[stage]:,}, most by {rule}"
-        f"{way_on(rule, work.recipe) or '; relax it in the recipe'}"
+        f"{way_on(rule, lost[stage, rule], work.recipe) or '; relax it in the recipe'}"
     )
 
 
