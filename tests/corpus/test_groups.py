@@ -1,6 +1,7 @@
 """Groups of near duplicates by rounds over files: those of a union-find, however links are cut."""
 
 import os
+import shutil
 from collections.abc import Iterable
 from itertools import count, pairwise
 from pathlib import Path
@@ -15,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_files import prose, stand_in_for_sbatch, write_jsonl
 
-from headstart.corpus import CorpusRecipe, build, engine, gathering, work
+from headstart.corpus import CorpusRecipe, build, engine, gathering, pipeline, prepare, work
 from headstart.corpus.dedup import copies, groups
 from headstart.corpus.dedup.deduplicate import PAIR, components
 from headstart.corpus.readers import sources
 from headstart.corpus.readers.sources import Source, Task
 from headstart.corpus.work import Work, labelled, load, make_work, save
+from headstart.folder import read_json, write_json
 
 Links = list[list[tuple[int, int]]]
 """Of each file the documents that are linked."""
@@ -237,6 +239,32 @@ def test_grouping_goes_on_where_it_stopped(
     build([raw], tmp_path / "out", recipe, workers=0)
     assert made
     assert contents(tmp_path / "out") == wanted
+
+
+def test_work_that_another_version_left_is_made_anew(
+    tmp_path: Path, whole: tuple[Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had other files under the same names, and noted what it was made from without a version."""
+    raw, wanted = whole
+    recipe, out = CorpusRecipe.load(None, SETTINGS), tmp_path / "out"
+    monkeypatch.setattr(sources, "LEAST_PART", 5_000)
+
+    def stopped(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with patch.object(pipeline, "_facts", stopped), pytest.raises(KeyboardInterrupt):
+        build([raw], out, recipe, workers=0)
+    left = out / ".work"
+    note = left / "made_from.json"
+    write_json(note, read_json(note)[0])
+    for path in (left / "links").iterdir():
+        save(path, load(path).view(np.int64).reshape(-1, 2).copy())
+    for path in [path for path in left.iterdir() if path.is_dir()]:
+        if path.name not in ("prepared", "plan", "links"):
+            shutil.rmtree(path)
+    with patch.object(prepare, "read_source", side_effect=AssertionError):  # what is read is kept
+        build([raw], out, recipe, workers=0)
+    assert contents(out) == wanted
 
 
 def test_jobs_of_slurm_find_a_round_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

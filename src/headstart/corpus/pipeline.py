@@ -44,7 +44,7 @@ from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.report import facts as report_facts
 from headstart.corpus.report import page as report_page
 from headstart.corpus.report.funnel import added_up, funnel, read_ledger, removed, totals
-from headstart.corpus.stages import COPIES, IDENTITIES, Pass, Rounds, stages_of
+from headstart.corpus.stages import COPIES, IDENTITIES, METHOD, Pass, Rounds, stages_of
 from headstart.corpus.work import Work, make_work
 from headstart.corpus_folder import (
     KIND,
@@ -247,14 +247,15 @@ def _run_pass(work: Work, on: engine.Name, workers: int, one: Pass) -> None:
 
 
 def _drop_stale(work: Work, made_from: str) -> None:
-    """Of an interrupted run with other settings leave the first pass, which says what it was made from."""
-    note = work.folder / "made_from.json"
-    if note.exists() and read_json(note) == made_from:
+    """Of an interrupted run with other settings, or of another version, leave the first pass, which says what
+    it was made from."""
+    note, wanted = work.folder / "made_from.json", [made_from, METHOD]
+    if note.exists() and read_json(note) == wanted:
         return
     for path in work.folder.iterdir():
         if path.is_dir() and path.name not in ("prepared", "plan"):
             remove(path)
-    write_json(note, made_from)
+    write_json(note, wanted)
 
 
 @dataclass

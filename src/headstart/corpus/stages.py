@@ -27,6 +27,10 @@ from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus.work import Step, Work
 from headstart.errors import HeadstartError, nearest
 
+METHOD = 2
+"""Changes with what the steps behind the first pass hand to each other: an interrupted run of another version
+is not resumed there."""
+
 
 def tasks(work: Work) -> int:
     """How many tasks there are."""
