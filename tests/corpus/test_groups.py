@@ -211,8 +211,18 @@ def test_the_same_bytes_however_it_is_cut(
     monkeypatch.setattr(engine, "run", noted)
     build([raw], out, recipe, workers=2 * (on == "workers"))
     assert contents(out) == wanted
-    for name in ("gather:bands", "arrange:exact", "hooked:1", "hooks:1", "labels:1", "links", "near"):
+    for name in (
+        "gather:bands",
+        "arrange:exact",
+        "hooked:1",
+        "hooks:1",
+        "labels:1",
+        "links",
+        "near",
+    ):
         assert any(f"{name} 2" in one for one in seen), name
+    for name in ("gather:address_keys", "gather:host_keys"):
+        assert any(name in one for one in seen), name
 
 
 @pytest.mark.parametrize("stops", [4])

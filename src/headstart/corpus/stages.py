@@ -62,9 +62,9 @@ class Pass:
     wanted: Callable[[CorpusRecipe], bool] = lambda _: True
 
 
-def gathered(keys: str) -> Pass:
+def gathered(keys: str, wanted: Callable[[CorpusRecipe], bool] = lambda _: True) -> Pass:
     """The files of a step are put together before partitions read them."""
-    return Pass("gathering keys", gathering.gather(keys), gathering.bundles_of(keys))
+    return Pass("gathering keys", gathering.gather(keys), gathering.bundles_of(keys), wanted)
 
 
 def arranged(found: str, wanted: Callable[[CorpusRecipe], bool] = lambda _: True) -> Pass:
@@ -179,9 +179,11 @@ STAGES = (
         _always("same_address", "host_is_full"),
         [
             Pass("addresses", repeated_pages.address_keys, wanted=_same_address),
+            gathered("address_keys", _same_address),
             Pass("one of each", repeated_pages.same_addresses, partitions_of("address_keys"), _same_address),
             arranged("same_addresses", _same_address),
             Pass("hosts", repeated_pages.host_keys, wanted=_per_host),
+            gathered("host_keys", _per_host),
             Pass("full hosts", repeated_pages.full_hosts, partitions_of("host_keys"), _per_host),
             arranged("full_hosts", _per_host),
             Pass("repeated pages", repeated_pages.remove_pages),
