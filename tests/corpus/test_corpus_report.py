@@ -155,6 +155,18 @@ def test_what_if_is_what_a_rebuild_gives_where_languages_have_rules_of_their_own
     assert "not for ja, th, which have a rule of their own" in page
 
 
+def test_many_rules_over_one_signal_are_told_apart(tmp_path: Path) -> None:
+    """A place in the sample is a byte: that there are many thresholds must not let it run over."""
+    rows = [{"text": " ".join(["word"] * n), "language": "en"} for n in range(1, 200)]
+    further = [f"rules.few{n}=words < {10 * n + 5}" for n in range(1, 20)]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    given = [*rules_off(), "languages=any", "exact_duplicates=false", "near_duplicates.enabled=false"]
+    recipe = CorpusRecipe.load(None, [*given, *further])
+    build([path], tmp_path / "out", recipe, workers=0)
+    quality = json.loads((tmp_path / "out/report.json").read_text())["quality"]
+    assert recounted(quality, {})[0] == {f"few{n}": 10 * n + 4 for n in range(1, 20)}
+
+
 class _Checker(HTMLParser):
     void = frozenset({"meta", "link", "input", "br"})
 

@@ -242,9 +242,11 @@ def _sample(work: Work) -> tuple[Sample, dict[str, list[str]]]:
     for name in dict.fromkeys(rule.signal for _, rule, _ in rules):
         values = table[name].to_numpy().astype(np.float64)
         defined = np.unique(values[~np.isnan(values)])
-        some = defined[np.linspace(0, len(defined) - 1, min(len(defined), EDGES)).astype(int)]
+        thresholds = list({rule.threshold for _, rule, _ in rules if rule.signal == name})
+        # A place has a byte: twice the index of the last edge is below `UNDEFINED`.
+        many = max(min(len(defined), EDGES, UNDEFINED // 2 - len(thresholds)), 0)
+        some = defined[np.linspace(0, len(defined) - 1, many).astype(int)]
         some = np.array([float(f"{value:.6g}") for value in some], np.float64)
-        thresholds = [rule.threshold for _, rule, _ in rules if rule.signal == name]
         edges = np.unique(np.concatenate([some, thresholds, defined[-1:]]))
         at = np.minimum(np.searchsorted(edges, values), len(edges) - 1)
         place = np.where(np.isnan(values), UNDEFINED, 2 * at - (edges[at] != values)).astype(np.uint8)
