@@ -456,6 +456,8 @@ def test_pairs_are_checked_and_the_newest_kept(tmp_path: Path) -> None:
     assert kept["copies"] == 2
     build([path], tmp_path / "checked", recipe("near_duplicates.check=1.0"), workers=1)
     assert not removed(tmp_path / "checked")
+    # What is no duplicate after all is counted once, as itself.
+    assert [one["copies"] for one in corpus_documents(tmp_path / "checked")] == [1, 1]
 
 
 # Engines
