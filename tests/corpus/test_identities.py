@@ -126,6 +126,24 @@ def test_of_members_of_one_name_the_last_counts(tmp_path: Path) -> None:
     assert (*skip,) == ("a.zip/x.txt", "the archive has a later file of this name")
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_going_on_with_what_is_passed_over_for_another_file_that_is_read(tmp_path: Path, raw: Path) -> None:
+    """A member of a name that comes again, and a file that was given twice, can be read as before."""
+    with zipfile.ZipFile(raw / "c.zip", "w") as archive:
+        archive.writestr("x.txt", prose(1))
+        archive.writestr("x.txt", prose(2))
+    (tmp_path / "other").mkdir()
+    write_jsonl(tmp_path / "other" / "d.jsonl", [{"text": prose(3)}])
+    build([raw, tmp_path / "other" / "d.jsonl"], tmp_path / "first", recipe(), workers=0)
+    write_jsonl(raw / "d.jsonl", [{"text": prose(4)}])
+    given = [raw, raw / "d.jsonl"]  # the second one's short name is that of another file
+    build(given, tmp_path / "on", recipe(), workers=0, go_on_from=tmp_path / "first")
+    fresh = [*given, tmp_path / "other" / "d.jsonl"]
+    build(fresh, tmp_path / "fresh", recipe(), workers=0)
+    on, again = contents(tmp_path / "on"), contents(tmp_path / "fresh")
+    assert {**on, "report.json": b""} == {**again, "report.json": b""}
+
+
 def settle(work: Work) -> int:
     """All rounds in this process; returns how many there were."""
     for number in count(1):

@@ -22,7 +22,7 @@ from headstart.corpus.filters import classifiers
 from headstart.corpus.filters.entry_lists import digests
 from headstart.corpus.filters.quality_model import load_model
 from headstart.corpus.readers.records import Skip
-from headstart.corpus.readers.sources import Kept, Source, Task
+from headstart.corpus.readers.sources import GIVEN_TWICE, Kept, Source, Task
 from headstart.corpus.readers.storage import absolute
 from headstart.corpus.recipe import CorpusRecipe
 from headstart.corpus_folder import corpus_manifest
@@ -252,7 +252,10 @@ class Earlier:
             HeadstartError: one file has two names, or two files have one; or one that it has read can be
                 read no more.
         """
+        read = {one.label for one in listed}
         for skip in passed_over:
+            if skip.reason == GIVEN_TWICE or skip.source in read:
+                continue  # it is read by another name, or another file of its name is
             if any(_is_of(one.label, skip.source) for one in self._sources):
                 raise HeadstartError(
                     f"{self._corpus} has read {skip.source}, which by now {skip.reason}; give it whole, or "
