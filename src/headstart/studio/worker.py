@@ -39,8 +39,7 @@ class Worker:
         self.roots, self.memory = roots, memory
         self._pool: ProcessPoolExecutor | None = None
         self._turn = asyncio.Lock()
-        self._newest: dict[str, int] = {}
-        self._waiting = 0
+        self._waiting: list[tuple[str, int]] = []
         self.deaths: Counter[str] = Counter()
 
     async def ask(self, look: str, folder: Path, view: str = "", turn: int = 0, **arguments: Any) -> bytes:
@@ -52,17 +51,17 @@ class Worker:
         Raises:
             HeadstartError: what the computation says, or `Superseded`, or `WorkerGone`.
         """
-        self._newest[view] = max(turn, self._newest.get(view, 0))
-        if self._waiting >= QUEUE:
+        if len(self._waiting) >= QUEUE:
             raise WorkerGone("too many requests wait for the models; try again in a moment")
-        self._waiting += 1
+        mine = (view, turn)
+        self._waiting.append(mine)
         try:
             async with self._turn:
-                if view and turn < self._newest[view]:
+                if view and any(name == view and later > turn for name, later in self._waiting):
                     raise Superseded("a newer request has taken this one's place")
                 return await self._compute(look, folder, arguments)
         finally:
-            self._waiting -= 1
+            self._waiting.remove(mine)
 
     async def _compute(self, look: str, folder: Path, arguments: Mapping[str, Any]) -> bytes:
         key = str(folder)
