@@ -147,7 +147,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
         return _error(507, "disk", explain_os_error(error))
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         gone = f"{error.filename or 'a file'} went away while it was read; go back to the list of folders"
-        return _error(409, "gone", gone)
+        return _error(410, "gone", gone)
     return _error(500, "machine", explain_os_error(error))
 
 
