@@ -58,7 +58,7 @@ export class DuelModel extends Asking {
   }
 
   async take(task: Task): Promise<void> {
-    turn += 1 // what the models say of the gap before
+    this.overtakeGap()
     Object.assign(this, { task, number: 0, own: null, said: {} })
     await this.following('examples', async (newest) => {
       this.examples = newest(await get<DuelExamples>('duel/examples', { at: this.at, task })).examples
@@ -89,8 +89,8 @@ export class DuelModel extends Asking {
       this.gapTrouble = 'put brackets around the word that is to be found, as in: It was the [best] of times.'
       return
     }
+    const mine = this.overtakeGap()
     try {
-      const mine = ++turn
       const first = Object.values(this.board?.at ?? {})[0]
       const all = (await postFrame<GapText>('duel/text', { at: first, text: before + word + after, start: before.length, view: '', turn: 0 })).fields
       if (mine !== turn) return
@@ -98,17 +98,23 @@ export class DuelModel extends Asking {
       this.own = { ids: all.ids, texts: all.texts, place: all.place, own: true }
       this.uncover()
     } catch (error) {
-      this.gapTrouble = (error as Error).message
+      if (mine === turn) this.gapTrouble = (error as Error).message
     }
+  }
+
+  /** Nothing that the models still say of the gap before is shown, and nobody waits for it. */
+  private overtakeGap(): number {
+    this.busy = false
+    return ++turn
   }
 
   /** What every model says, with what is shown now; of several askings the newest counts. */
   async ask(): Promise<void> {
     const gap = this.gap
     if (!gap || !this.board) return
+    const mine = this.overtakeGap()
     this.busy = true
     this.gapTrouble = null
-    const mine = ++turn
     try {
       const said: Record<string, Said> = {}
       for (const [name, at] of Object.entries(this.board.at)) {

@@ -100,10 +100,10 @@ export class TaskModel extends Asking {
   async choose(chosen: { cell?: [number, number] | null; slice?: { name: string; is: string } | null; word?: string }): Promise<void> {
     Object.assign(this, chosen)
     this.found = null
-    const both = this.cell && this.slice
-    if (!this.answers || (!this.word.trim() && !both)) return
-    const places = this.cell || this.slice ? this.local(this.answers) : null
     await this.asking('selected', async (newest) => {
+      const both = this.cell && this.slice
+      if (!this.answers || (!this.word.trim() && !both)) return
+      const places = this.cell || this.slice ? this.local(this.answers) : null
       this.found = newest(await postFrame<{ places: number[]; score: Score | null }>('task/selected', { ...this.asked, places, word: this.word.trim() })).fields
     })
   }
