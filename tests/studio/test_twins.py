@@ -31,7 +31,6 @@ from headstart.tasks.finetuning.economy import (
     labels_for,
     price_each,
 )
-from headstart.training.metrics import Metrics, read_metrics
 
 ROOT = Path(__file__).parent.parent.parent
 WEB = ROOT / "web"
@@ -94,31 +93,6 @@ def number_cases() -> list[list]:
         ]
         for value in values
     ]
-
-
-def history_cases(folder: Path) -> list[dict]:
-    drawn = random.Random(2)
-    cases = []
-    for number in range(40):
-        run = folder / str(number)
-        metrics = Metrics(run, 0, sinks=())
-        step = 0
-        for _ in range(30):
-            kind = drawn.choice(["step"] * 6 + ["evaluation", "note", "resume", "spike"])
-            if kind == "resume":
-                metrics.write("resume", step, after=max(0, metrics.seq - drawn.randrange(8)))
-            elif kind == "spike":
-                step = max(0, step - drawn.randrange(4))
-                action = drawn.choice(["rollback", "skip"])
-                metrics.write("spike", step, why="far", action=action, at=step)
-            else:
-                step += kind == "step"
-                metrics.write(kind, step, loss=1.0, text="note")
-        metrics.close()
-        lines = (run / "metrics.jsonl").read_text().splitlines()
-        counts = [event["seq"] for event in read_metrics(run)]
-        cases.append({"events": [json.loads(line) for line in lines], "counts": counts})
-    return cases
 
 
 def law_cases() -> list[dict]:
@@ -247,9 +221,9 @@ def node() -> str | None:
     return given or (str(found[0]) if found else None)
 
 
-def test_the_browsers_arithmetic_is_pythons(tmp_path) -> None:
+def test_the_browsers_arithmetic_is_pythons() -> None:
     """The same cases through both."""
-    cases = {"sampler": sampler_cases(), "numbers": number_cases(), "history": history_cases(tmp_path)}
+    cases = {"sampler": sampler_cases(), "numbers": number_cases()}
     cases |= {"laws": law_cases(), "rules": rule_cases(), "mixes": mix_cases(), "economy": economy_cases()}
     (WEB / "cases.json").write_text(json.dumps(cases))
     if node() is None or not (WEB / "node_modules" / "vitest").exists():

@@ -3,7 +3,6 @@ import { Asking } from '../../api/asking.svelte'
 import { eventsOf, get, getFrame, post } from '../../api/client'
 import type { Frame } from '../../api/frame'
 import type { Account, RunEvent } from '../../api/types'
-import { extended } from '../../arithmetic/history'
 
 export interface Capture {
   step: number
@@ -53,7 +52,6 @@ export class Run extends Asking {
   other = $state.raw<{ at: string; points: Point[] } | null>(null)
   private source: EventSource | null = null
   private waiting: RunEvent[] = []
-  private recent: RunEvent[] = []
   private clock: ReturnType<typeof setInterval> | null = null
 
   readonly ended = $derived(this.marks.some((event) => event.kind === 'end'))
@@ -135,7 +133,6 @@ export class Run extends Asking {
       this.open(this.at) // what was shown is partly void: the server tells the history anew
       return
     }
-    this.recent = extended(this.recent.slice(-50), added)
     const steps = added.filter((event) => event.kind === 'step')
     if (steps.length) {
       this.points = [...this.points, ...steps.map(point)]
@@ -161,6 +158,7 @@ export class Run extends Asking {
     this.source?.close()
     if (this.clock) clearInterval(this.clock)
     this.source = this.clock = null
+    this.waiting = [] // of the run before, or told anew by the history
     this.connected = false
   }
 }
