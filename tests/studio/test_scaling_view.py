@@ -135,7 +135,7 @@ def test_where_a_model_stands_is_what_the_command_prints(page, address, capsys) 
 
 
 def test_a_sweep_grows_and_its_forecast_stands(page, address, sweep) -> None:
-    """Runs come as they are trained; what was foretold is the same after the larger run was measured."""
+    """Runs come as they are trained; the forecast is the same after the larger run was measured."""
     folder, (*grid, final) = sweep
     page.goto(f"{address[0]}/#scaling?c=21&at=sweep")
     told = page.locator("[data-told]")
@@ -146,7 +146,7 @@ def test_a_sweep_grows_and_its_forecast_stands(page, address, sweep) -> None:
     forecast = foretell(folder, final)
     train(folder, "final", final, 0.5)
     page.wait_for_selector("[data-told]:has-text('being trained')", timeout=20_000)
-    shown = f"Foretold: {significant(forecast['loss'], 4)} nats"
+    shown = f"Forecast: {significant(forecast['loss'], 4)} nats"
     assert shown in told.text_content()
     assert "neither was fitted anew" in page.locator("[data-sweep]").text_content()
     low, high = forecast["band"]

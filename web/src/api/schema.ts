@@ -360,7 +360,7 @@ export interface FolderAnswer {
 }
 
 /** What `forecast.json` says of the larger run. */
-export interface Foretold {
+export interface Forecast {
   parameters: number
   tokens: number
   times_the_largest_run: number
@@ -774,7 +774,7 @@ export interface Sweep {
   grid: SweepRun[]
   final: SweepRun | null
   law: Law | null
-  forecast: Foretold | null
+  forecast: Forecast | null
   score: Scored | null
 }
 

@@ -9,7 +9,7 @@ export const scaling: Chapter = {
   asks: 'With a fixed amount of compute: a larger model, or more text?',
   text: [
     'The loss of a language model falls along a power law: in its parameters, in its text, in its compute. On paper with logarithmic axes that is a straight line.',
-    'So small runs foretell large ones. That is what makes it possible to plan a run that costs millions.',
+    'So small runs forecast large ones. That is what makes it possible to plan a run that costs millions.',
     'Training takes about six operations for each parameter and token: two forwards, four backwards. Half the way through attention is added, and long rows cost more.',
     'Kaplan’s law of 2020 put most compute into size. Hoffmann’s of 2022 found that size and text should grow together, at about twenty tokens a parameter. GPT-3 had not even two.',
     'Twenty is best for training alone. Who means to use a model much will take a smaller one and train it longer: Llama 3 with 8B parameters has read nearly two thousand tokens for each.',

@@ -53,7 +53,7 @@ class SweepRun(BaseModel):
     """Tokens read and the loss on held-out text, in nats a token."""
 
 
-class Foretold(BaseModel):
+class Forecast(BaseModel):
     """What `forecast.json` says of the larger run."""
 
     parameters: float
@@ -83,7 +83,7 @@ class Sweep(BaseModel):
     final: SweepRun | None
     law: Law | None
     """Fitted to the grid, before the larger run; None until the grid is trained."""
-    forecast: Foretold | None
+    forecast: Forecast | None
     score: Scored | None
 
 
@@ -114,7 +114,7 @@ def sweep(studio: StudioState, at: str) -> Sweep:
     return Sweep(
         at=at, grid=[told(run, "grid") for run in grid[:MOST]], law=law,
         final=told(last, "final") if last else None,
-        forecast=_read(folder / FORECAST, Foretold), score=_read(folder / SCORE, Scored),
+        forecast=_read(folder / FORECAST, Forecast), score=_read(folder / SCORE, Scored),
     )  # fmt: skip
 
 
