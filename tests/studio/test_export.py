@@ -1,8 +1,10 @@
 """A view as one file: it asks nobody, and shows what it showed, sliders included."""
 
+import json
 import re
 
 import pytest
+from view_pages import until
 
 PATIENCE = 120_000
 API = "/api/v1"
@@ -49,8 +51,7 @@ def test_the_scaling_view_alone_has_its_slider(saved) -> None:
     alone, shown, troubles = saved("scaling", "?c=21", ".plane .law")
     assert alone.locator("[data-summary]").text_content() == shown
     alone.locator("input[type=range]").first.fill("23")
-    alone.wait_for_timeout(200)
-    assert alone.locator("[data-summary]").text_content() != shown
+    until(alone, f"document.querySelector('[data-summary]').textContent != {json.dumps(shown)}")
     assert troubles == []
 
 
@@ -86,8 +87,7 @@ def test_a_run_alone_has_every_captured_step(saved) -> None:
     assert alone.locator("[data-summary]").text_content() == shown
     step = alone.locator("#step-title").text_content()
     alone.locator(".sliders input[type=range]").first.fill("0")
-    alone.wait_for_timeout(300)
-    assert alone.locator("#step-title").text_content() != step
+    until(alone, f"document.querySelector('#step-title').textContent != {json.dumps(step)}")
     assert not alone.locator("[data-steering]").count(), "a page alone steers nothing"
     assert troubles == []
 
@@ -98,8 +98,7 @@ def test_generation_alone_moves_through_training_time(saved) -> None:
     assert alone.locator("[data-summary]").text_content() == shown
     scrubber = alone.locator(".scrubber input")
     scrubber.fill("0")
-    alone.wait_for_timeout(500)
-    assert alone.locator("[data-summary]").text_content() != shown
+    until(alone, f"document.querySelector('[data-summary]').textContent != {json.dumps(shown)}")
     assert not alone.get_by_role("alert").count()
     alone.keyboard.press("5")
     alone.wait_for_selector("text=holds what was looked at")

@@ -1,8 +1,10 @@
 """`headstart studio export`: a view of a folder as one file, which opens offline and lacks nothing."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from view_pages import until
 
 from headstart.errors import HeadstartError
 from headstart.studio.one_file import written
@@ -57,9 +59,9 @@ def test_a_view_of_a_folder_opens_alone(browser, corpus_root, masked_run, sweep,
     slider = page.locator(SLIDERS[view]).first
     slider.focus()
     page.keyboard.press("Home")
-    page.wait_for_timeout(400)
     if view == "scaling":
-        assert page.locator("[data-summary]").text_content().strip() != said
+        until(page, f"document.querySelector('[data-summary]').textContent.trim() != {json.dumps(said)}")
+    page.wait_for_timeout(400)  # whatever it asks for by then is not there, and would be said
     assert not page.get_by_text("holds what was looked at when it was exported").count()
     assert not page.get_by_role("alert").count()
     assert troubles == []
