@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -191,8 +192,12 @@ def test_run_folders(tmp_path: Path) -> None:
         if name != "three":
             (folder / "model").mkdir()
             save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, folder / "model" / "model.safetensors")
+    tuned = {"seq": 1, "kind": "evaluation", "step": 5, "seconds": 1.0, "score": 0.9}  # of a fine-tuning
+    shutil.copytree(tmp_path / "one", tmp_path / "tuned")
+    (tmp_path / "tuned" / "metrics.jsonl").write_text(json.dumps(tuned) + "\n")
     read = read_runs([tmp_path])
     assert [(run.parameters, run.tokens, run.loss) for run in read.runs] == [(17.0, 2000.0, 3.0)]
+    assert "no evaluation" in read.left_out[str(tmp_path / "tuned")]
     assert [run.tokens for run in read.curves] == [1000.0, 2000.0]
     assert "diverged" in read.left_out[str(tmp_path / "two")]
     assert "not finished" in read.left_out[str(tmp_path / "three")]

@@ -252,7 +252,7 @@ def test_a_run_without_a_checkpoint_says_what_to_wait_for(run, tmp_path):
     begun.mkdir()
     for name in ("recipe.yaml", "run.json", "metrics.jsonl"):
         shutil.copy(run / name, begun / name)
-    with pytest.raises(HeadstartError, match=r"no checkpoint yet; .*`headstart control .*begun checkpoint`"):
+    with pytest.raises(HeadstartError, match=r"no model yet; .*`headstart control .*begun checkpoint`"):
         load_any(begun)
 
 

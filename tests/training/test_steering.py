@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from headstart.errors import Stopped
+from headstart.errors import HeadstartError, Stopped
 from headstart.training import control, loop, run_folder, run_frame
 from headstart.training.loop import pretrain
 from headstart.training.metrics import read_metrics
@@ -144,3 +144,11 @@ def test_a_checkpoint_on_demand_is_gone_on_from(engine_recipe, tmp_path, monkeyp
     assert told(run, "step", "step", "loss") == told(tmp_path / "whole", "step", "step", "loss")
     name = "model/model.safetensors"
     assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_fine_tuning_is_not_steered(tmp_path: Path) -> None:
+    """It reads no commands, so none may be said to be on its way."""
+    (tmp_path / "run.json").write_text('{"model": "runs/encoder", "seed": 0}')
+    with pytest.raises(HeadstartError, match="is a fine-tuning, which reads no control"):
+        control.send(tmp_path, "stop")
+    assert not (tmp_path / "control.json").exists()

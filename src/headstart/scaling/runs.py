@@ -185,9 +185,11 @@ def _read_folder(
     evaluations = [
         MeasuredRun(str(folder), parameters, float(event["tokens"]), _number(event["loss"]))
         for event in read_metrics(folder)
-        if event["kind"] == "evaluation" and event["tokens"] > 0
+        if event["kind"] == "evaluation" and event.get("tokens", 0) > 0
     ]
-    reason = _bad_loss(evaluations[-1].loss) if evaluations else "it was never evaluated"
+    reason = (
+        _bad_loss(evaluations[-1].loss) if evaluations else "no evaluation of it says a loss and tokens read"
+    )
     if reason:
         left_out[str(folder)] = reason
         return

@@ -22,7 +22,7 @@ from typing import Any, NotRequired, TypedDict
 import orjson
 
 from headstart.errors import HeadstartError, nearest
-from headstart.folder import write_json
+from headstart.folder import JSONObject, read_json, write_json
 from headstart.lock import locked
 
 FILE = "control.json"
@@ -45,12 +45,14 @@ def send(run: Path, action: str, **values: Any) -> None:
     """Ask the run in folder `run` to do something at its next step.
 
     Raises:
-        HeadstartError: unknown action, a number that is none or not positive, or no such run.
+        HeadstartError: unknown action, a number that is none or not positive, no such run, or a fine-tuning.
     """
     if action not in ACTIONS:
         raise HeadstartError(f"there is no control action {action!r}{nearest(action, ACTIONS)}")
     if not run.is_dir():
         raise HeadstartError(f"there is no run folder {run}; check the path")
+    if (run / "run.json").exists() and "fingerprint" not in read_json(run / "run.json", JSONObject):
+        raise HeadstartError(f"{run} is a fine-tuning, which reads no {FILE}; stop its command instead")
     with locked(run / f".{FILE}.lock", run / FILE):
         _append(run, action, values)
 

@@ -88,8 +88,8 @@ def load_any(
             )
     if (folder / METRICS).exists() and not any((folder / name).exists() for name in ("model", "config.json")):
         raise HeadstartError(
-            f"{folder} is a run that has saved no checkpoint yet; wait for the first one, or ask for it: "
-            f"`headstart control {folder} checkpoint`"
+            f"{folder} is a run that has saved no model yet; wait for it, or ask a pre-training for a "
+            f"checkpoint: `headstart control {folder} checkpoint`"
         )
     for place in (folder, folder / "model"):
         if within is not None and (place / ADAPTER).exists():
