@@ -256,10 +256,14 @@ def test_a_fine_tuning_writes_its_course(tmp_path, folders, monkeypatch):
 def test_a_head_that_is_fitted_at_once_is_one_step(tmp_path, folders):
     probe = QUICK.model_copy(update={"adapt": "frozen"})
     train = folders / "places.train.jsonl"
-    finetune_run(folders / "encoder", train, tmp_path / "run", probe, precision="float32")
-    step, end = read_metrics(tmp_path / "run")
-    assert (step["kind"], end["kind"]) == ("step", "end")
-    assert step["step"] == end["step"]
+    validation = folders / "places.extra.jsonl"
+    told = finetune_run(
+        folders / "encoder", train, tmp_path / "run", probe, validation=validation, precision="float32"
+    )
+    step, judged, end = read_metrics(tmp_path / "run")
+    assert (step["kind"], judged["kind"], end["kind"]) == ("step", "evaluation", "end")
+    assert step["step"] == judged["step"] == end["step"]
+    assert [judged["score"]] == [line["score"] for line in told["finetuning"]["validation"]]
 
 
 def test_a_run_says_which_test_file_it_was_given(folders):

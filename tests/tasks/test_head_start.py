@@ -3,6 +3,8 @@
 import json
 import math
 import random
+from itertools import count
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -53,6 +55,19 @@ def test_a_fit_that_is_looked_at_is_the_same(tmp_path, encoder, places) -> None:
     assert {e["step"] for e in events if e["kind"] == "evaluation"} == looks(plain.training.steps)
     assert events[-1]["kind"] == "end"
     assert steps[-1]["seconds"] < record.seconds + record.looking
+
+
+def test_judging_is_a_cost_of_the_fit_and_looking_is_none(tmp_path, places, monkeypatch) -> None:
+    """Validation data choose the weights, so a point's seconds hold their time; test examples are answered
+    for the picture alone."""
+    clock = count()
+    monkeypatch.setattr("headstart.tasks.finetuning.fit_record.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr(FitRecord, "_look", lambda self, *_: setattr(self, "looking", self.looking + 100))
+    model = SimpleNamespace(model=SimpleNamespace(writes=False))
+    with FitRecord(tmp_path, places) as record:
+        record(model, 1, 1, 0.5, None)
+        record(model, 1, 1, None, 0.9)
+        assert (record.looking, record.judging) == (100, 1)
 
 
 def test_the_course_ends_with_the_points_own_score(tmp_path, encoder, places) -> None:

@@ -163,6 +163,8 @@ def _fitted(
         learned = Learned.at_once(fitted.steps, fitted.loss, judge)
         if looks is not None:
             looks(learned.steps, learned.steps, learned.loss, None)
+            if learned.curve:
+                looks(learned.steps, learned.steps, None, learned.curve[-1]["score"])
     else:
         groups = parameter_groups(model, rate, decay, recipe.weight_decay)
         learned = learn(model, loss, groups, len(loss), recipe, seed, judge, progress, looks)

@@ -31,7 +31,9 @@ class FitRecord:
         self.test = None if test is None else test.subset(range(min(ASKED, len(test))))
         self.began = time.perf_counter()
         self.looking = 0.0
-        """Seconds that were spent on answering, and count for nothing."""
+        """Seconds in which test examples were answered: nobody else would spend them."""
+        self.judging = 0.0
+        """Seconds in which the fit answered validation data: they belong to its cost, not to learning."""
         self._told = self.began
 
     def __enter__(self) -> Self:
@@ -50,7 +52,7 @@ class FitRecord:
             judged: the score on the validation data; of a model that writes, the loss of a token, negative.
         """
         if judged is not None:
-            self.looking += time.perf_counter() - self._told
+            self.judging += time.perf_counter() - self._told
             if self.test is None:
                 figure = {"loss": -judged} if predictor.model.writes else {"score": judged}
                 self.metrics.write("evaluation", step, seconds=self.seconds, **figure)
@@ -84,7 +86,7 @@ class FitRecord:
     @property
     def seconds(self) -> float:
         """Of learning, so far."""
-        return round(time.perf_counter() - self.began - self.looking, 4)
+        return round(time.perf_counter() - self.began - self.looking - self.judging, 4)
 
 
 def looks(steps: int) -> set[int]:
