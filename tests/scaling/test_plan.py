@@ -13,6 +13,7 @@ from headstart.console import Console
 from headstart.errors import HeadstartError
 from headstart.models.parameters import block_parameters, parameters
 from headstart.models.registry import preset_config
+from headstart.scaling import terminal
 from headstart.scaling.hardware import device_named
 from headstart.scaling.measure import peak_memory
 from headstart.scaling.memory import training_memory
@@ -275,3 +276,11 @@ def test_no_figure_of_a_wide_table_is_cut(monkeypatch: pytest.MonkeyPatch, width
     figures = re.findall(r"(?<![\d.,])[\d.,]+ [kMGT]?B\b", shown)
     assert len(figures) == 9 * 8, "nine ways to train, eight figures each"
     assert "float32, selective recomputed" in shown
+
+
+def test_a_table_that_becomes_sentences_names_its_first_column(monkeypatch, capsys) -> None:
+    narrow = partial(Console, width=30, force_terminal=True, color_system=None)
+    monkeypatch.setattr("headstart.scaling.terminal.Console", narrow)
+    terminal.table("Loss", ["width", "x" * 20, "y" * 20], [["64", "1.5", "2.5"]])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown == f"Loss width 64: {'x' * 20} 1.5, {'y' * 20} 2.5"

@@ -42,7 +42,8 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         console.print(title)
         for first, *others in rows:
             cells = zip(columns[1:], others, strict=True)
-            console.print(f"{first}: {', '.join(f'{column} {cell}' for column, cell in cells)}")
+            told = ", ".join(f"{column} {cell}" for column, cell in cells)
+            console.print(f"{columns[0]} {first}: {told}".lstrip())
     console.print()
 
 
