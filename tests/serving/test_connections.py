@@ -83,7 +83,7 @@ def flood(client, piece, most):
 )
 def test_headers_that_drip(running, first, start, piece):
     """Also on a connection that has had an answer, and where the bytes begin no request."""
-    one = running("sea", limits=Limits(first_byte_seconds=0.3))
+    one = running("sea", limits=Limits(first_byte_seconds=1.0))
     with one.connect() as client:
         client.sendall(first)
         if first:
@@ -95,7 +95,7 @@ def test_headers_that_drip(running, first, start, piece):
 
 def test_blank_lines_do_not_keep_a_connection(running):
     """One of them ends the wait for the next request, which has to come then."""
-    one = running("sea", limits=Limits(first_byte_seconds=0.3))
+    one = running("sea", limits=Limits(first_byte_seconds=1.0))
     with one.connect() as client:
         client.sendall(GET)
         assert answered(client)[0] == 200
@@ -220,15 +220,13 @@ def test_an_answer_that_is_not_read(running, stream, connection):
         client.sendall(asked("/v1/completions", body, Connection=connection))
         wait_for(lambda: resident.used > before)
         wait_for(lambda: len(one.server.server_state.connections) == 1)  # that of the tests' own client
-        assert resident.users == 0
-        assert one.application.guard.in_flight == 0
-        wait_for(lambda: resident.engine.running == 0)
+        wait_for(lambda: resident.users == one.application.guard.in_flight == resident.engine.running == 0)
     assert one.http.post("/v1/completions", json=LONG | {"max_tokens": 2}).status_code == 200
 
 
 def test_a_slow_reader_gets_all(running):
     """It is slower than the model, but it reads."""
-    one = running("causal", limits=Limits(unread_seconds=0.5, body_bytes_a_second=100))
+    one = running("causal", limits=Limits(unread_seconds=5.0, body_bytes_a_second=100))
     body = json.dumps(LONG | {"n": 4, "max_tokens": 60}).encode()
     with narrow(one) as client:
         client.sendall(asked("/v1/completions", body, Connection="close"))
@@ -242,7 +240,7 @@ def test_a_slow_reader_gets_all(running):
 
 
 def test_a_stream_is_not_broken_by_what_comes_behind_its_request(running):
-    """No words of an error stand in the middle of an answer."""
+    """No words of an error stand in the middle of an answer; behind a whole one they may."""
     one = running("causal")
     body = json.dumps(LONG | {"stream": True}).encode()
     with one.connect() as client:
@@ -250,8 +248,9 @@ def test_a_stream_is_not_broken_by_what_comes_behind_its_request(running):
         found = client.recv(1 << 16)
         client.sendall(b"\x00\x01 no request\r\n\r\n")
         found += answer_of(client)
-    assert found.startswith(b"HTTP/1.1 200")
-    assert b"HTTP/1.1 400" not in found
+    answer, refused, _ = found.partition(b"HTTP/1.1 400")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert not refused or answer.endswith(b"\r\n0\r\n\r\n")
 
 
 def test_clients_that_offer_another_protocol(running):

@@ -38,9 +38,7 @@ def limited(limits: Limits) -> type[HttpToolsProtocol]:
             self._outside += len(data)
             self._unset_keepalive_if_required()
             try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as offer:
-                self._decline(data[offer.args[0] :])
+                self._parse(memoryview(data))
             except httptools.HttpParserError:
                 self.send_400_response("this is no request of HTTP/1.1; send one")
             if self._outside > limits.header_bytes and not self.transport.is_closing():
@@ -73,22 +71,32 @@ def limited(limits: Limits) -> type[HttpToolsProtocol]:
             super().resume_writing()
 
         def send_400_response(self, msg: str) -> None:
-            """Refuse what is no request. In the middle of an answer there is no place for words."""
-            if not (self._answering and self.cycle.response_started):
+            """Refuse what is no request. In the middle of an answer there is no place for words, and where
+            requests wait for their turn, that may be the answer to an earlier one."""
+            if not self.pipeline and not (self._answering and self.cycle.response_started):
                 body = RequestError(400, "invalid_http", msg).response().body
                 head = f"HTTP/1.1 400 {HTTPStatus.BAD_REQUEST.phrase}\r\ncontent-type: application/json\r\n"
                 head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
                 self.transport.write(head.encode() + body)
             self.transport.close()
 
-        def _decline(self, rest: bytes) -> None:
-            """Read a request again that offers another protocol, as Java's HTTP/2 client does, without the
-            offer: the parser takes what follows such headers for that protocol, and no body."""
+        def _parse(self, rest: memoryview) -> None:
+            while rest and not self.transport.is_closing():
+                try:
+                    self.parser.feed_data(rest)
+                    return
+                except httptools.HttpParserUpgrade as offer:
+                    rest = rest[offer.args[0] :]
+                self._decline()
+
+        def _decline(self) -> None:
+            """Read the headers of a request again that offers another protocol, as Java's HTTP/2 client does,
+            without the offer: the parser takes what follows such headers for that protocol, and no body."""
             method = self.parser.get_method()
             if method == b"CONNECT":
                 self.send_400_response("this is no proxy; send a request for a path of its own")
                 return
-            head = b"%s %s HTTP/1.1\r\n" % (method, self.url)
+            head = b"%s %s HTTP/%s\r\n" % (method, self.url, self.parser.get_http_version().encode())
             for name, value in self.headers:
                 if name == b"connection":
                     value = b"close" if b"close" in value.lower() else b"keep-alive"
@@ -96,7 +104,7 @@ def limited(limits: Limits) -> type[HttpToolsProtocol]:
                     head += b"%s: %s\r\n" % (name, value)
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            self.data_received(head + b"\r\n" + rest)
+            self.parser.feed_data(head + b"\r\n")
 
         @property
         def _answering(self) -> bool:
