@@ -1,5 +1,8 @@
 """The process at a real port: its end, its limits on connections, and clients that leave."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -93,18 +96,21 @@ def test_more_connections_than_allowed_are_closed(running):
     held = [one.connect() for _ in range(12)]
     try:
         for each in held:
-            each.settimeout(0.5)
-        closed = 0
-        for each in held:
-            try:
-                closed += each.recv(1) == b""
-            except TimeoutError:
-                continue
-        assert closed >= 8
+            each.setblocking(False)
+        wait_for(lambda: sum(_is_closed(each) for each in held) >= 8)
     finally:
         for each in held:
             each.close()
     wait_for(lambda: _answers(one.address))
+
+
+def _is_closed(client):
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except BlockingIOError:
+        return False
 
 
 def _answers(address):
@@ -135,6 +141,25 @@ def test_a_client_that_hangs_up_frees_its_model(running):
     go_on.set()
     resident.model.compute = compute
     assert one.http.post("/v1/classify", json=BODY).status_code == 200
+
+
+WAITING = """
+import sys, time
+from headstart.serving.http_server import end_with_input
+end_with_input()
+if sys.argv[1] == "stay":
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("then", "status"), [("go", 0), ("stay", -signal.SIGTERM)])
+def test_the_end_with_standard_input(then, status):
+    """A process ends when it is closed, and ends well of itself while it is open."""
+    command = [sys.executable, "-c", WAITING, then]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        if then == "stay":
+            process.stdin.close()
+        assert process.wait(300) == status
 
 
 def test_a_port_that_is_taken_is_said(folders):

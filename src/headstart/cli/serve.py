@@ -1,7 +1,6 @@
 """`headstart serve`: models behind HTTP."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +84,7 @@ def serve(
 
     try:
         from headstart.serving.app import Application
-        from headstart.serving.http_server import end_with
+        from headstart.serving.http_server import end_with_input
         from headstart.serving.http_server import serve as serve_http
         from headstart.serving.model_store import named_folders
         from headstart.serving.self_check import self_check
@@ -119,5 +118,5 @@ def serve(
         asyncio.run(self_check(application, typer.echo))
         return
     if end_with_stdin:
-        end_with(sys.stdin.buffer)
+        end_with_input()
     serve_http(application)

@@ -10,7 +10,6 @@ import threading
 from contextlib import suppress
 from time import monotonic
 from types import FrameType
-from typing import BinaryIO
 
 import uvicorn
 
@@ -25,6 +24,8 @@ TICKS_A_SECOND = 10
 """Of `on_tick`."""
 MEMORY_SECONDS = 30
 """Between two times that freed memory is given back."""
+STDIN = 0
+"""The descriptor of standard input."""
 log = logging.getLogger("headstart.serving")
 
 
@@ -111,13 +112,15 @@ class HttpServer(uvicorn.Server):
             guard.cancel_all()
 
 
-def end_with(source: BinaryIO) -> None:
-    """Have this process end, as by SIGTERM, once nothing more can come from `source`: the system closes a
-    pipe when the program at its other end is gone, however that ended."""
+def end_with_input() -> None:
+    """Have this process end, as by SIGTERM, once nothing more can come from standard input: the system closes
+    a pipe when the program at its other end is gone, however that ended."""
 
     def wait() -> None:
-        while source.read(1 << 16):
-            pass
+        # Without `sys.stdin`, whose lock this thread would hold when the process ends: Python aborts then.
+        with suppress(OSError):
+            while os.read(STDIN, 1 << 16):
+                pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="end with stdin", daemon=True).start()
