@@ -165,8 +165,8 @@ def part(body, more=True):
 def test_bodies_that_do_not_come():
     quick = Limits(first_byte_seconds=0.05, body_seconds=0.2, body_bytes_a_second=10_000)
 
-    def read(receive, announced=None):
-        return asyncio.run(read_body(receive, announced, quick, lambda size: None))
+    def read(receive, announced=None, limits=quick):
+        return asyncio.run(read_body(receive, announced, limits, lambda size: None))
 
     with pytest.raises(RequestError, match="0 bytes") as caught:
         read(receiver())
@@ -175,8 +175,8 @@ def test_bodies_that_do_not_come():
     with pytest.raises(RequestError, match="bytes of the body"):
         read(drops)
     with pytest.raises(ClientGone):
-        read(receiver(part(b"x"), {"type": "http.disconnect"}))
-    assert read(receiver(part(b"x"), part(b"y", more=False))) == b"xy"
+        read(receiver(part(b"x"), {"type": "http.disconnect"}), limits=Limits())
+    assert read(receiver(part(b"x"), part(b"y", more=False)), limits=Limits()) == b"xy"
     with pytest.raises(RequestError):
         read(receiver(), 1 << 40)
 

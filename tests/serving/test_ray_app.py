@@ -9,9 +9,7 @@ from contextlib import suppress
 import httpx
 import pytest
 from running_server import wait_for
-from served_client import SETTINGS, Client
 
-from headstart.serving.app import Application
 from headstart.serving.self_check import example
 
 pytestmark = pytest.mark.slow
@@ -62,19 +60,11 @@ def run(ray, folders):
 
 @pytest.fixture(scope="module")
 def http(run):
-    """Asks two replicas, through Ray's proxy."""
+    """Asks two replicas, through Ray's proxy; `client` asks the same models without Ray."""
     run(2)
     with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=300, headers=HEADERS) as made:
         wait_for(lambda: answers(made), 300)
         yield made
-
-
-@pytest.fixture(scope="module")
-def alone(folders):
-    """The same models without Ray."""
-    made = Client(Application(folders, SETTINGS))
-    yield made
-    made.close()
 
 
 def answers(http):
@@ -94,19 +84,19 @@ def settled(answer):
     return pytest.approx(answer, rel=1e-3, abs=1e-5) if isinstance(answer, float) else answer
 
 
-def test_every_route_of_every_model(http, alone):
-    for described in alone.application.service.store.descriptions.values():
+def test_every_route_of_every_model(http, client):
+    for described in client.application.service.store.descriptions.values():
         for route in described.routes:
             body = example(described, route)
-            wanted = alone.post(route, body)
+            wanted = client.post(route, body)
             found = http.post(route, json=body)
             assert found.status_code == wanted.status_code == 200, (described.name, route, found.text)
             assert settled(found.json()) == settled(wanted.json()), (described.name, route)
 
 
-def test_what_no_model_is_asked(http, alone):
+def test_what_no_model_is_asked(http, client):
     for path in ("/openapi.json", "/health", "/ready", "/version", "/v1/models/sea", "/nowhere"):
-        found, wanted = http.get(path), alone.get(path)
+        found, wanted = http.get(path), client.get(path)
         assert found.status_code == wanted.status_code
         if path != "/v1/models/sea":  # may be loaded here and not there
             assert found.json() == wanted.json()
@@ -174,10 +164,10 @@ def test_a_client_that_hangs_up_frees_its_rows(http, run):
     body = json.dumps(STREAM | {"stream": True, "n": 16, "max_tokens": 240}).encode()
     head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", PORT)) as client:
-        client.sendall(head.encode() + body)
-        client.settimeout(300)
+    with socket.create_connection(("127.0.0.1", PORT)) as caller:
+        caller.sendall(head.encode() + body)
+        caller.settimeout(300)
         with suppress(TimeoutError):
-            assert client.recv(1000).startswith(b"HTTP/1.1 200")
+            assert caller.recv(1000).startswith(b"HTTP/1.1 200")
     wait_for(lambda: cancelled()["headstart_num_requests_running"] == 0, 300)
     assert cancelled()["headstart_cancelled_total"] > before
