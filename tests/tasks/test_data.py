@@ -133,7 +133,11 @@ def test_fifty_megabytes_in_a_line_are_skipped(tmp_path, name):
         ("a.jsonl", "[1, 2]\n", ["line 1", "no JSON object"]),
         ("a.jsonl", '{"a": 1, "b": 2}\n', ["'text' and 'label'", "'a', 'b'"]),
         ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": "y"}\n', ["line 2", "'label'"]),
-        ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": "x", "label": ["a"]}\n', ["line 2", "one label"]),
+        (
+            "a.jsonl",
+            '{"text": "x", "label": "a"}\n{"text": "x", "label": {"a": "b"}}\n',
+            ["line 2", "one label"],
+        ),
         ("a.jsonl", '{"text": {}, "label": "a"}\n', ["line 1", "not a string"]),
         ("a.jsonl", '{"tokens": ["x", "y"], "tags": ["A"]}\n', ["line 1", "2 words and 1 tags"]),
         ("a.jsonl", '{"tokens": ["x"], "tags": ["A"]}\n{"tokens": "x", "tags": ["A"]}\n', ["line 2", "list"]),

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError, nearest
-from headstart.tasks.data.columns import nested_columns, parsed, remembered
+from headstart.tasks.data.columns import remembered
 from headstart.tasks.data.lines import TOO_LONG, Row
-from headstart.tasks.data.rows import format_of, names_columns, read_rows
+from headstart.tasks.data.rows import names_columns, read_rows
 from headstart.tasks.examples import MAX_TEXT, Choices, Conversation
 from headstart.tasks.kinds.kind import TEXT_COLUMNS, AnswerRow, Unusable, choose
 from headstart.tasks.predictor import Predictor
@@ -53,7 +53,6 @@ def _chunks(
 ) -> Iterator[list[Asked]]:
     kind = predictor.kind
     columns: dict[str, str] | None = None
-    nested: list[str] = []
     chunk: list[Asked] = []
     size = 0
     for line, row in rows:
@@ -62,8 +61,6 @@ def _chunks(
         else:
             if columns is None:
                 columns = _input_columns(path, line, row, predictor, mapped)
-                nested = nested_columns([row]) if format_of(path) in ("csv", "tsv") else []
-            row = row | {column: parsed(row.get(column)) for column in nested}
             missing = [column for column in columns.values() if column not in row]
             if missing:
                 raise HeadstartError(

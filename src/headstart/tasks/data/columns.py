@@ -3,12 +3,8 @@
 A choice is made from many rows: the first may lack what others have (doccano's first text without a label).
 """
 
-import ast
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import orjson
 
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import JSONObject
@@ -42,15 +38,16 @@ INPUT_NAMES = {
 MAY_LACK = {role for kind in ALL.values() for role in (*kind.answers, *kind.optional)}
 """Roles of columns that another file of the same data may lack."""
 MOST_NAMED = 8
-_NUMPY = re.compile(r"array\((\[.*?\])(?:, dtype=\w+)?\)", re.DOTALL)
 
 
 def typical_row(rows: Sequence[Mapping[str, Any]]) -> JSONObject:
-    """Every column of these rows with the first cell of it that holds something."""
+    """Every column of these rows with the first cell of it that holds something, a list before other things:
+    where some texts have several labels, a single one may stand alone."""
     found: JSONObject = {}
     for row in rows:
         for column, cell in row.items():
-            if column not in found or (_is_empty(found[column]) and not _is_empty(cell)):
+            better = isinstance(cell, list) > isinstance(found.get(column), list)
+            if column not in found or (not _is_empty(cell) and (_is_empty(found[column]) or better)):
                 found[column] = cell
     return found
 
@@ -185,27 +182,3 @@ def listed(columns: Sequence[str]) -> str:
     """Names of columns for a person, the first few of many."""
     more = f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else ""
     return ", ".join(repr(str(column)[:40]) for column in columns[:MOST_NAMED]) + more
-
-
-def nested_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The columns of a table whose cells are lists or objects written as text, by JSON or by Python."""
-    found = []
-    for column in dict.fromkeys(column for row in rows for column in row):
-        cells = [row[column] for row in rows if not is_missing(row.get(column))]
-        if cells and all(isinstance(cell, str) and isinstance(parsed(cell), list | dict) for cell in cells):
-            found.append(column)
-    return found
-
-
-def parsed(cell: Any) -> Any:
-    """The list or object in a cell of a table; any other cell as it is."""
-    if not isinstance(cell, str) or cell.strip()[:1] not in ("[", "{"):
-        return cell
-    try:
-        return orjson.loads(cell)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return ast.literal_eval(_NUMPY.sub(r"\1", cell.strip()))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return cell

@@ -7,13 +7,13 @@ each sentence stands before the word; tags stand last, or in OntoNotes in the el
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 
 from headstart.errors import HeadstartError
 from headstart.tasks.data.lines import MAX_LINE, TOO_LONG, Row
 from headstart.tasks.data.tables import first_lines
-from headstart.tasks.metrics.entities import SPAN_TAG
+from headstart.tasks.metrics.entities import SPAN_TAG, marks_entities
 
 _BRACKETS = re.compile(r"(?:\([^()*]+)?\*\)?|\([^()*]+\)")
 CONLL_U = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -37,6 +37,8 @@ class Layout:
     """What the columns are called, where the format says."""
     tags: frozenset[str] = field(default_factory=frozenset)
     """That occur in the first lines."""
+    headed: bool = False
+    """Whether the first line names the columns, as in a table."""
 
     def is_comment(self, line: str, inside: bool) -> bool:
         """Whether a line says something about a sentence; a word may begin with # too."""
@@ -55,8 +57,11 @@ class Layout:
         return self.counted is not None and bool(re.fullmatch(r"\d+[-.]\d+", columns[self.counted]))
 
 
-def read_conll(name: str, lines: Iterator[Row]) -> Iterator[Row]:
+def read_conll(name: str, lines: Iterator[Row], said: list[str] | None = None) -> Iterator[Row]:
     """A row for each sentence: `tokens`, `tags`, and every other column by its name or number.
+
+    Args:
+        said: takes up what there is to say of the format.
 
     Raises:
         HeadstartError: a line with one column.
@@ -64,7 +69,7 @@ def read_conll(name: str, lines: Iterator[Row]) -> Iterator[Row]:
     head = first_lines(lines)
     layout = layout_of([line for _, line in head if line is not TOO_LONG])
     words: list[list[str]] = []
-    first = 1
+    headed, first = layout.headed, 1
     for number, line in chain(head, lines):
         if line is TOO_LONG:
             raise HeadstartError(
@@ -80,6 +85,11 @@ def read_conll(name: str, lines: Iterator[Row]) -> Iterator[Row]:
             raise HeadstartError(
                 f"{name} line {number} has one column; CoNLL has a word and its tag on a line"
             )
+        if headed:
+            headed = False
+            if said is not None:
+                said.append(f"line {number} names the columns: {' '.join(columns)}")
+            continue
         if layout.is_no_word(columns):
             continue
         if not words:
@@ -110,7 +120,7 @@ def layout_of(head: Sequence[str]) -> Layout:
     """The layout of a file from its first lines."""
     lines = [line for line in head if line.strip() and not line.startswith("-DOCSTART")]
     tabbed = sum("\t" in line for line in lines) > len(lines) / 2
-    split: Callable[[str], list[str]] = _by_tabs if tabbed else str.split
+    split: Callable[[str], list[str]] = _by_tabs if tabbed else _by_blanks
     named = next((line for line in lines if line.startswith("# global.columns")), "")
     rows = [split(line) for line in lines if not line.startswith("#")]
     widths = Counter(map(len, rows))
@@ -118,6 +128,9 @@ def layout_of(head: Sequence[str]) -> Layout:
     rows = [row for row in rows if len(row) == width]
     if width < 2:
         return Layout(split, 2)
+    if not SPAN_TAG.fullmatch(rows[0][-1]) and _marks_spans([row[-1] for row in rows[1:]]):
+        first = next(place for place, line in enumerate(head) if split(line) == rows[0])
+        return replace(layout_of([*head[:first], *head[first + 1 :]]), headed=True)
     counted = _counting_column(head, split, width)
     word = 0 if counted is None else counted + 1
     names: tuple[str, ...] = ()
@@ -202,7 +215,12 @@ def _from_brackets(cells: Sequence[str]) -> list[str]:
 
 
 def _by_tabs(line: str) -> list[str]:
-    return [column.strip() for column in line.split("\t")]
+    return [column.strip(" ") for column in line.split("\t")]
+
+
+def _by_blanks(line: str) -> list[str]:
+    """Other signs of white space, such as the no-break space of French numbers, are part of a word."""
+    return [column for column in line.replace("\t", " ").split(" ") if column]
 
 
 def looks_like_conll(head: Sequence[str]) -> bool:
@@ -211,7 +229,11 @@ def looks_like_conll(head: Sequence[str]) -> bool:
         return False
     layout = layout_of(head)
     rows = [layout.split(line) for line in head if line.strip() and not line.startswith(("#", "-DOCSTART"))]
+    rows = rows[1:] if layout.headed else rows
     alike = [row for row in rows if len(row) == layout.width]
     return (
-        len(alike) > 2 and len(alike) > 0.95 * len(rows) and _marks_spans([row[layout.tag] for row in alike])
+        len(alike) > 2
+        and len(alike) > 0.95 * len(rows)
+        and layout.width > 1
+        and marks_entities([[row[layout.tag] for row in alike]])
     )

@@ -13,6 +13,8 @@ FEW = 10
 """Examples; a label with fewer is hardly learned."""
 UNEVEN = 10
 """Times as many examples as another label."""
+NO_LABELS = ("nan", "na", "n/a", "#n/a", "<na>", "null", "none", "?")
+"""What pandas and others read, or write, for an empty cell."""
 CONFLICTS_SHOWN = 60
 """Characters of a text that is shown."""
 
@@ -58,6 +60,12 @@ def variants(labels: Sequence[str]) -> list[str]:
     return [f"labels that differ in case, accents or signs alone: {'; '.join(groups)}"] if groups else []
 
 
+def unsaid(labels: Sequence[str]) -> list[str]:
+    """A sentence on labels that other tools write, or read, where there is none."""
+    found = [label for label in labels if label.casefold() in NO_LABELS]
+    return [f"labels that may say that there is none, read as classes: {', '.join(found)}"] if found else []
+
+
 def faults(train: Examples, test: Examples) -> list[str]:
     """Sentences on duplicates, contradictions, labels that only the test has, and imbalance."""
     found = []
@@ -72,7 +80,7 @@ def faults(train: Examples, test: Examples) -> list[str]:
         )
     found += _duplicates(train, [group for group in places.values() if len(group) > 1])
     if train.task in ("classification", "multi-label"):
-        found += variants(train.occurring)
+        found += variants(train.occurring) + unsaid(train.occurring)
         found += _imbalance(train)
     if train.task == "question-answering":
         answered = sum(map(bool, train.targets))

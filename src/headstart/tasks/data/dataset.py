@@ -15,17 +15,17 @@ from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
 from headstart.tasks.data.annotation_tools import (
     CANCELLED,
+    chooses_several,
     has_decisions,
     indicated,
     indicator_columns,
     prodigy_choice,
+    with_categories,
 )
 from headstart.tasks.data.columns import (
     choose_columns,
     listed,
     named_task,
-    nested_columns,
-    parsed,
     refuse_half,
     remembered,
     typical_row,
@@ -36,7 +36,7 @@ from headstart.tasks.data.features import class_names
 from headstart.tasks.data.lines import TOO_LONG
 from headstart.tasks.data.parts import described, find_parts, left_out
 from headstart.tasks.data.rows import (
-    format_of,
+    UNLABELLED,
     is_class_folder,
     names_columns,
     read_class_folder,
@@ -47,7 +47,7 @@ from headstart.tasks.examples import Examples, Reading, TaskData, flatten, in_or
 from headstart.tasks.kinds.kind import Kind, Unusable
 from headstart.tasks.kinds.labels import are_scores, are_single
 from headstart.tasks.kinds.registry import KINDS
-from headstart.tasks.kinds.spans import as_bio, scheme_of
+from headstart.tasks.kinds.spans import as_bio, scheme_of, usual_tags
 from headstart.tasks.metrics.entities import marks_entities
 
 HEAD_ROWS = 200
@@ -95,7 +95,7 @@ def load_examples(
     usable = [row for _, _, row in head if row is not TOO_LONG]
     if not usable and not head:
         raise HeadstartError(f"{name} holds no usable example")
-    tool = _Preparation(usable, files[0], named, task)
+    tool = _Preparation(usable, named, task)
     usable = [row for row in map(tool.prepared, usable) if row is not None] or usable
     typical = typical_row(usable)
     mapped = remembered(name, typical, named, like if names_columns(files[0]) else None)
@@ -159,7 +159,12 @@ def load_examples(
     examples.notes.extend(
         [*notes, *skipped.notes(), *(f"{count:,} {what}" for what, count in remarks.items())]
     )
-    examples = _in_one_scheme(examples)
+    if tool.decided and examples.task == "classification" and len(examples.occurring) == 1:
+        raise HeadstartError(
+            f"{name} has one class alone, {examples.occurring[0]!r}, in what was accepted; where accept and "
+            "reject are the classes, name their column: --label-column answer"
+        )
+    examples = _in_one_scheme(examples, like.labels if like else ())
     examples = replace(examples, reading=_reading(examples, files[0], chosen, like, manner))
     if not named.get("label") and task is None and like is None:
         _refuse_names(name, chosen, examples)
@@ -194,11 +199,12 @@ class _Skipped:
 class _Preparation:
     """What has to be done to every row of a file before its columns are read, told from its first rows."""
 
-    def __init__(
-        self, head: Sequence[JSONObject], file: Path, named: Mapping[str, str], task: str | None
-    ) -> None:
-        self.nested = nested_columns(head) if format_of(file) in ("csv", "tsv") else []
-        self.decided = bool(head) and has_decisions(head) and "answer" not in named.values()
+    def __init__(self, head: Sequence[JSONObject], named: Mapping[str, str], task: str | None) -> None:
+        decisions = bool(head) and has_decisions(head)
+        self.asked = decisions and named.get("label") == "answer"
+        self.decided = decisions and "answer" not in named.values()
+        self.spanned = self.decided and any("spans" in row for row in head)
+        self.several = chooses_several(head)
         self.indicators: list[str] = []
         if task in (None, "multi-label") and "label" not in named and head:
             row = typical_row(head)
@@ -210,22 +216,25 @@ class _Preparation:
         """The row in its usual form; None for one that an annotator rejected or cancelled."""
         if row.get(CANCELLED) is True:
             return None
+        if self.asked:
+            return row | {"answer": None} if row.get("answer") == "ignore" else row
         if self.decided:
             if row.get("answer") != "accept":
                 return None
             row = {column: cell for column, cell in row.items() if column != "answer"}
-        for column in self.nested:
-            row = row | {column: parsed(row.get(column))}
+            row = {"spans": []} | row if self.spanned else row  # what was accepted without any
         if self.indicators:
             rest = {column: cell for column, cell in row.items() if column not in self.indicators}
             return rest | {"labels": indicated(row, self.indicators)}
-        return prodigy_choice(row) or row
+        return prodigy_choice(row, self.several) or with_categories(row)
 
 
 def _rows(files: Sequence[Path], task: str | None, notes: list[str]) -> Iterator[tuple[str, int, Any]]:
     """Where each row stands, its line in its file, and the row."""
     for file in files:
         if is_class_folder(file):
+            beside = [name for name in UNLABELLED if (file / name).is_dir()]
+            notes += [f"the folder {name!r} holds texts without a class and is not read" for name in beside]
             yield from ((str(path), 1, row) for path, row in read_class_folder(file))
             continue
         for line, row in read_rows(file, text_as="conll" if task in _CONLL else "text", said=notes):
@@ -271,13 +280,17 @@ def _said(
     return f"{kind.name}{', in words' if in_words else ''}: {said}, of {described(files)}{rest}"
 
 
-def _in_one_scheme(examples: Examples) -> Examples:
+def _in_one_scheme(examples: Examples, known: Sequence[str]) -> Examples:
     """Tags of spans in BIO, whatever scheme they were written in, and what there was to say."""
     if examples.task != "tagging":
         return examples
     if all(tag.isdecimal() for tag in examples.occurring):
         note = "tags are numbers without names, so that no spans are told; words are scored one by one"
         return replace(examples, notes=[*examples.notes, note])
+    usual = usual_tags(examples.targets, known)
+    if usual is not None:
+        note = "tags such as B_PER or PER-B are read as B-PER"
+        examples = replace(examples, targets=usual, notes=[*examples.notes, note])
     if not marks_entities(examples.targets):
         return examples
     scheme, broken = scheme_of(examples.targets)

@@ -5,6 +5,7 @@ or in the card of a repository (README.md). -1 stands there for a label that is 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import yaml
 
 from headstart.tasks.data.lines import TOO_LONG, Row
 
+HEAD_ROWS = 200
+"""From which it is told whether numbers are names."""
 INFO_FILES = ("dataset_info.json", "dataset_infos.json")
 MOST_ABOVE = 3
 """Folders above a file in which its description is looked for."""
@@ -40,22 +43,34 @@ def class_names(path: Path) -> Names:
 
 
 def with_names(rows: Iterable[Row], names: Names) -> Iterator[Row]:
-    """The same rows with names in the place of the numbers of classes."""
-    for number, row in rows:
+    """The same rows with names in the place of the numbers of classes.
+
+    A number in a table of text may be a name itself; in a column in which some are not, none is.
+    """
+    rows = iter(rows)
+    head = list(islice(rows, HEAD_ROWS)) if names else []
+    cells = [(column, row.get(column)) for _, row in head if isinstance(row, dict) for column in names]
+    places = {column for column, cell in cells if _is_number(cell) and cell not in names[column]}
+    for number, row in chain(head, rows):
         if row is not TOO_LONG and names:
             row = {
-                column: _named(cell, names[column]) if column in names else cell
+                column: _named(cell, names[column], column in places) if column in names else cell
                 for column, cell in row.items()
             }
         yield number, row
 
 
-def _named(cell: Any, names: list[str]) -> Any:
+def _is_number(cell: Any) -> bool:
+    """Whether a text is a number."""
+    return isinstance(cell, str) and cell.removeprefix("-").isdecimal()
+
+
+def _named(cell: Any, names: list[str], are_places: bool) -> Any:
     """A class's name for its number; None for -1, which says that there is none."""
     if isinstance(cell, list):
-        return [_named(one, names) for one in cell]
-    if isinstance(cell, str) and cell.removeprefix("-").isdecimal() and cell not in names:
-        cell = int(cell)  # a number in a table of text
+        return [_named(one, names, are_places) for one in cell]
+    if _is_number(cell) and (are_places or cell not in names):
+        cell = int(cell)
     if isinstance(cell, bool) or not isinstance(cell, int | float) or cell != int(cell or 0):
         return cell
     if cell == -1:

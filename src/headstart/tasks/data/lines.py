@@ -4,7 +4,7 @@ import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +13,7 @@ from headstart.errors import HeadstartError
 
 MAX_LINE = 8 << 20
 """Bytes; a longer line is never held in memory. A text of 1 MB fits in, however it is escaped."""
+LABEL_MARK = "__label__"
 TOO_LONG = object()
 """Stands for a line that was longer than `MAX_LINE`."""
 
@@ -73,3 +74,18 @@ def read_lines(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
                 "UTF-8; save the file as UTF-8 (for a Latin-1 file: iconv -f latin1 -t utf-8)"
             ) from None
         yield number, text.rstrip("\r\n")
+
+
+def has_marked_labels(lines: Sequence[str]) -> bool:
+    """Whether lines are fastText's: labels with a mark before each, and the text behind them."""
+    return any(lines) and all(line.lstrip().startswith(LABEL_MARK) for line in lines if line.strip())
+
+
+def labels_and_text(line: Any) -> Any:
+    """A row of a line in fastText's form: its labels and its text."""
+    if line is TOO_LONG:
+        return line
+    words, labels = line.split(), []
+    while words and words[0].startswith(LABEL_MARK):
+        labels.append(words.pop(0).removeprefix(LABEL_MARK))
+    return {"text": " ".join(words), "labels": labels}

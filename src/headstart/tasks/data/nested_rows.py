@@ -1,9 +1,52 @@
-"""Rows that others nest: pandas' tables as JSON, spaCy's pairs, AI2's questions with their choices."""
+"""Rows that others nest: pandas' tables as JSON, lists within a description of them, spaCy's pairs, AI2's
+questions with their choices; and lists and objects within the cells of a table."""
 
-from collections.abc import Mapping, Sequence
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
+import orjson
+
 from headstart.folder import JSONObject
+from headstart.tasks.data.lines import TOO_LONG, Row
+from headstart.tasks.examples import is_missing
+
+WRAPPERS = ("data", "examples", "common_examples", "rows", "records", "items", "instances", "samples")
+"""What documents call the list of their rows, beside a version or the names of classes."""
+WRITTEN = "text content input prompt instruction source output completion response target"
+"""Columns whose objects are text that a model reads or writes."""
+OBJECTS = ({"role", "content"}, {"from", "value"}, {"start", "end"})
+"""What the parts of messages and of spans are called."""
+_VALUE = r"""(?:'[^']*'|"[^"]*"|[-+]?[\d.]+(?:e[-+]?\d+)?)"""
+_PRINTED = re.compile(rf"\[\s*{_VALUE}(?:\s+{_VALUE})+\s*\]")
+"""An array as numpy prints it, without commas: as pandas writes it to a table."""
+HEAD_ROWS = 200
+"""From which the columns are told."""
+_NUMPY = re.compile(r"array\((\[.*?\])(?:, dtype=\w+)?\)", re.DOTALL)
+
+
+def rows_of(document: Any) -> list[Any]:
+    """The rows of a JSON document: its list, its table, or the list in it; else the document is one row."""
+    if not isinstance(document, dict):
+        return document if isinstance(document, list) else [document]
+    found = pandas_rows(document) or _listed(document)
+    if found is None and len(document) == 1:  # Rasa's {"rasa_nlu_data": {"common_examples": [...]}}
+        (inner,) = document.values()
+        found = _listed(inner) if isinstance(inner, dict) else None
+    return [document] if found is None else found
+
+
+def _listed(document: JSONObject) -> list[Any] | None:
+    """The list of rows in an object that says other things too; None for an object that is a row."""
+    for name in WRAPPERS:
+        if _are(dict, document.get(name)):
+            return document[name]
+    pairs = document.get("annotations")  # spaCy's pairs, as annotation tools for it write them
+    if isinstance(pairs, list) and any(map(_is_pair, pairs)):
+        return pairs
+    return None
 
 
 def pandas_rows(document: Mapping[str, Any]) -> list[Any] | None:
@@ -24,10 +67,17 @@ def pandas_rows(document: Mapping[str, Any]) -> list[Any] | None:
 
 
 def flat_row(row: Any) -> Any:
-    """spaCy's `[text, {"entities": [...]}]` and AI2's `{"question": {"stem": ..., "choices": [...]}}` with
-    a column for each part; anything else as it is."""
-    if isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], dict):
+    """A row with a column for each part: spaCy's `[text, {"entities": [...]}]`, AI2's `{"question": {"stem":
+    ..., "choices": [...]}}`, `{"translation": {"en": ..., "de": ...}}`, and `{"row_idx": 0, "row": {...}}` of
+    the Hub's viewer; anything else as it is."""
+    if _is_pair(row):
         return {"text": row[0], **row[1]}
+    if isinstance(row, dict) and any(map(_is_transposed, row.values())):
+        row = {column: _objects(cell) if _is_transposed(cell) else cell for column, cell in row.items()}
+    if isinstance(row, dict) and "row_idx" in row and isinstance(row.get("row"), dict):
+        return row["row"]
+    if isinstance(row, dict) and isinstance(row.get("translation"), dict):
+        return {column: cell for column, cell in row.items() if column != "translation"} | row["translation"]
     if isinstance(row, dict) and isinstance(row.get("question"), dict):
         asked: JSONObject = row["question"]
         if {"stem", "choices"} <= set(asked):
@@ -35,5 +85,74 @@ def flat_row(row: Any) -> Any:
     return row
 
 
+def _is_transposed(cell: Any) -> bool:
+    """Whether a cell is an object of lists that stands for a list of objects, messages or spans: so Hugging
+    Face's datasets keep a sequence of structures."""
+    if not isinstance(cell, dict) or not all(isinstance(one, list) for one in cell.values()):
+        return False
+    return any(names <= set(cell) for names in OBJECTS) and len(set(map(len, cell.values()))) == 1
+
+
+def _objects(cell: JSONObject) -> list[JSONObject]:
+    return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=True)]
+
+
+def _is_pair(row: Any) -> bool:
+    return isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], dict)
+
+
 def _are(kind: type, values: Any) -> bool:
-    return isinstance(values, Sequence) and all(isinstance(one, kind) for one in values)
+    return isinstance(values, list) and bool(values) and all(isinstance(one, kind) for one in values)
+
+
+def with_parsed_cells(rows: Iterator[Row]) -> Iterator[Row]:
+    """The same rows with lists and objects in the place of those that are written as text, by JSON or by
+    Python; which columns have such is told from the first rows."""
+    head = list(islice(rows, HEAD_ROWS))
+    nested = nested_columns([row for _, row in head if isinstance(row, dict)])
+    for number, row in chain(head, rows):
+        if nested and row is not TOO_LONG:
+            cells = {column: row[column] for column in nested if column in row}
+            row = row | {column: _unwrapped(parsed(cell)) for column, cell in cells.items()}
+        yield number, row
+
+
+def nested_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns whose cells are lists or objects written as text, or Label Studio's `{"choices": [...]}`,
+    which stands for several choices beside single ones in plain text. An object that a model reads or writes
+    as text stays text."""
+    found = []
+    for column in dict.fromkeys(column for row in rows for column in row):
+        cells = [row[column] for row in rows if not is_missing(row.get(column))]
+        inside = [parsed(cell) for cell in cells]
+        if any(isinstance(one, dict) for one in inside) and str(column).strip().lower() in WRITTEN.split():
+            continue
+        written = all(isinstance(cell, str) for cell in cells)
+        if (written and cells and all(isinstance(one, list | dict) for one in inside)) or any(
+            _unwrapped(one) is not one for one in inside
+        ):
+            found.append(column)
+    return found
+
+
+def _unwrapped(cell: Any) -> Any:
+    """The list in Label Studio's `{"choices": [...]}`; any other cell as it is."""
+    return cell["choices"] if isinstance(cell, Mapping) and set(cell) == {"choices"} else cell
+
+
+def parsed(cell: Any) -> Any:
+    """The list or object in a cell of a table, None in an empty one; any other cell as it is."""
+    if not isinstance(cell, str) or cell.strip()[:1] not in ("[", "{"):
+        return None if is_missing(cell) else cell
+    try:
+        return orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        pass
+    written = _NUMPY.sub(r"\1", cell.strip())
+    if _PRINTED.fullmatch(written):
+        written = f"[{', '.join(re.findall(_VALUE, written))}]"
+    try:
+        found = ast.literal_eval(written)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return cell
+    return sorted(found, key=str) if isinstance(found, set) else found

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from headstart.errors import HeadstartError
 from headstart.interchange.hub import SCHEME, fetch_data
-from headstart.tasks.data.rows import FORMATS, format_of, has_tagged_words, is_class_folder
+from headstart.tasks.data.rows import FORMATS, format_of, is_class_folder, labelled_text
 
 PARTS = {
     "train": "train",
@@ -23,9 +23,12 @@ PARTS = {
     "dev": "validation",
     "test": "test",
     "testing": "test",
+    "testa": "validation",
+    "testb": "test",
     "eval": "eval",
 }
-"""What names call a part; `eval` is the validation part beside a test part, else the test part."""
+"""What names call a part; `eval` is the validation part beside a test part, else the test part. CoNLL-2003
+has `eng.train`, `eng.testa` and `eng.testb`."""
 DESCRIPTIONS = {
     "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json",
     "hashes.json",
@@ -113,7 +116,7 @@ def data_files(folder: Path, depth: int = 2) -> list[Path]:
         file
         for file in folder.iterdir()
         if file.is_file()
-        and (format_of(file) not in (None, "text") or (format_of(file) == "text" and has_tagged_words(file)))
+        and (format_of(file) not in (None, "text") or (format_of(file) == "text" and labelled_text(file)))
         and file.name not in DESCRIPTIONS
         and not file.name.startswith((".", "cache-"))
     )
@@ -126,7 +129,8 @@ def data_files(folder: Path, depth: int = 2) -> list[Path]:
 def _name_and_part(file: Path, root: Path) -> tuple[str, str]:
     """`spam.train.jsonl.gz` is the part `train` of `spam`, `train.csv` that of its folder, `a/test/0.parquet`
     the part `test` of `a`."""
-    stem = _SHARD.sub("", Path(file.name.lower().removesuffix(".gz")).stem)
+    name = file.name.lower().removesuffix(".gz")
+    stem = _SHARD.sub("", name if Path(name).suffix[1:] in PARTS else Path(name).stem)
     folders = [one.name for one in file.absolute().relative_to(root.absolute()).parents if one.name]
     words = list(_WORD.finditer(stem))
     if words:

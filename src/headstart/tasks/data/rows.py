@@ -7,6 +7,7 @@ can name it.
 
 import codecs
 import io
+import json
 import sys
 from collections.abc import Iterator
 from itertools import chain
@@ -20,11 +21,18 @@ import pyarrow.parquet as pq
 
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
-from headstart.tasks.data.annotation_tools import label_studio_row
+from headstart.tasks.data.annotation_tools import label_studio_rows
 from headstart.tasks.data.conll import looks_like_conll, read_conll
 from headstart.tasks.data.features import class_names, with_names
-from headstart.tasks.data.lines import TOO_LONG, Row, open_text, read_lines
-from headstart.tasks.data.nested_rows import flat_row, pandas_rows
+from headstart.tasks.data.lines import (
+    TOO_LONG,
+    Row,
+    has_marked_labels,
+    labels_and_text,
+    open_text,
+    read_lines,
+)
+from headstart.tasks.data.nested_rows import flat_row, rows_of, with_parsed_cells
 from headstart.tasks.data.tables import first_lines, read_table
 from headstart.tasks.data.word_rows import whole_rows
 
@@ -48,9 +56,15 @@ FORMATS = {
     ".bioes": "conll",
     ".bmes": "conll",
     ".txt": "text",
+    ".train": "text",
+    ".testa": "text",
+    ".testb": "text",
 }
 OWN_NAMES = ("csv", "tsv", "jsonl", "json", "parquet", "arrow")
 """Formats whose files name their columns themselves."""
+UNLABELLED = ("unsup", "unlabeled", "unlabelled")
+"""Folders of texts without a class beside those of classes (IMDb's)."""
+AS_FASTTEXT = "texts behind their labels, __label__NAME, as fastText reads them"
 AS_CONLL = "a word a line with its tag, read as CoNLL"
 MAX_DOCUMENT = 2 << 30
 """Bytes of a JSON document, which has to be held as a whole."""
@@ -103,69 +117,97 @@ def read_rows(
             f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
         )
     if named in ("parquet", "arrow"):
-        packed = _parquet(path) if named == "parquet" else _arrow(path)
-        yield from whole_rows(with_names(packed, class_names(path)), said)
+        rows = _parquet(path) if named == "parquet" else _arrow(path)
+        packed = ((number, flat_row(row)) for number, row in rows)
+        yield from whole_rows(with_names(with_parsed_cells(packed), class_names(path)), said)
         return
     names = class_names(path) if named in OWN_NAMES else {}
     kind = text_as if named == "text" else named
-    if kind == "text" and has_tagged_words(path):
-        said.append(AS_CONLL)
-        kind = "conll"
+    if kind == "text" and (labelled := labelled_text(path)) is not None:
+        said.append(AS_FASTTEXT if labelled == "fasttext" else AS_CONLL)
+        kind = labelled
     with open_text(path, named) as stream:
         rows = _parse(kind, str(path), stream, strict, said)
-        rows = with_names(rows, names)
-        yield from whole_rows(rows, said) if named in OWN_NAMES else rows
+        if named in OWN_NAMES:
+            rows = whole_rows(with_names(with_parsed_cells(rows), names), said)
+        yield from rows
 
 
 def _parse(kind: str, name: str, stream: BinaryIO, strict: bool, said: list[str]) -> Iterator[Row]:
     if kind == "json":
-        return _json(name, stream, strict)
+        return _json(name, stream, strict, said)
     lines = read_lines(name, stream, strict)
     if kind in ("csv", "tsv"):
         head = first_lines(lines)
         if looks_like_conll([line for _, line in head if line is not TOO_LONG]):
             said.append(AS_CONLL)
-            return read_conll(name, chain(head, lines))
+            return read_conll(name, chain(head, lines), said)
         return read_table(name, chain(head, lines), "\t" if kind == "tsv" else ",", said)
     if kind == "jsonl":
         return _jsonl(name, lines)
     if kind == "conll":
-        return read_conll(name, lines)
+        return read_conll(name, lines, said)
+    if kind == "fasttext":
+        return ((number, labels_and_text(line)) for number, line in lines)
     return ((number, line if line is TOO_LONG else {"text": line}) for number, line in lines)
 
 
-def has_tagged_words(path: Path) -> bool:
-    """Whether a file of text has a word a line and a tag behind it, as CoNLL-2003 is handed out."""
+def labelled_text(path: Path) -> str | None:
+    """What a file of text is where it holds labels: "conll", a word a line and a tag behind it, as CoNLL-2003
+    is handed out, or "fasttext", a text a line behind its labels; None where it holds none."""
     try:
         with open_text(path, "text") as stream:
             head = first_lines(read_lines(str(path), stream, strict=False))
     except HeadstartError:
-        return False
-    return looks_like_conll([line for _, line in head if line is not TOO_LONG])
+        return None
+    lines = [line for _, line in head if line is not TOO_LONG]
+    return "fasttext" if has_marked_labels(lines) else "conll" if looks_like_conll(lines) else None
 
 
-def _json(name: str, stream: BinaryIO, strict: bool) -> Iterator[Row]:
+def _json(name: str, stream: BinaryIO, strict: bool, said: list[str]) -> Iterator[Row]:
     """A JSON document: a list of objects, pandas' table, SQuAD's articles, or JSON lines under that name."""
     content = stream.read(MAX_DOCUMENT).removeprefix(codecs.BOM_UTF8)
     try:
-        document = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        document = _loaded(content)
+    except ValueError:
         yield from _jsonl(name, read_lines(name, io.BytesIO(content), strict))
         return
-    table = pandas_rows(document) if isinstance(document, dict) else None
-    if table is not None:
-        rows = table
-    elif isinstance(document, dict) and isinstance(document.get("data"), list):
-        rows = document["data"]
-        if any(isinstance(row, dict) and "paragraphs" in row for row in rows):
-            yield from enumerate(_squad(name, rows), 1)
-            return
-    else:
-        rows = document if isinstance(document, list) else [document]
-    for number, row in enumerate(map(flat_row, rows), 1):
-        if not isinstance(row, dict):
+    rows = rows_of(document)
+    articles = _articles(rows)
+    if articles is not None:
+        yield from enumerate(_squad(name, articles), 1)
+        return
+    for number, row in enumerate(label_studio_rows([flat_row(row) for row in rows]), 1):
+        if not isinstance(row, dict | None):
             raise HeadstartError(f'{name}: item {number} of the list is no object, such as {{"text": ...}}')
-        yield number, label_studio_row(row)
+        if row is not None:
+            yield number, row
+    if None in rows:
+        said.append(f"{rows.count(None):,} items of the list that hold nothing (null) left out")
+
+
+def _articles(rows: list[Any]) -> list[Any] | None:
+    """SQuAD's articles, or its paragraphs alone as one; None for other rows."""
+    if any(isinstance(row, dict) and "paragraphs" in row for row in rows):
+        return rows
+    if any(isinstance(row, dict) and {"context", "qas"} <= set(row) for row in rows):
+        return [{"paragraphs": rows}]
+    return None
+
+
+def _loaded(content: str | bytes) -> Any:
+    """A JSON document, also where Python or pandas wrote NaN for a missing number, which JSON has not.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        text = content if isinstance(content, str) else content.decode("utf-8", errors="replace")
+        if "NaN" not in text:
+            raise
+        return json.loads(text)
 
 
 def _squad(name: str, articles: list[Any]) -> Iterator[JSONObject]:
@@ -203,7 +245,7 @@ def is_class_folder(path: Path) -> bool:
 def read_class_folder(path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """Every `.txt` file in the folders of a folder: its path, and `text` and `label`, the folder's name."""
     for file in sorted(path.glob("*/*.txt")):
-        if file.parent.name.startswith(".") or not file.is_file():
+        if file.parent.name.startswith(".") or file.parent.name in UNLABELLED or not file.is_file():
             continue
         content = file.read_bytes().removeprefix(codecs.BOM_UTF8)
         try:
@@ -224,8 +266,8 @@ def _jsonl(name: str, lines: Iterator[Row]) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            row = flat_row(orjson.loads(line))
-        except orjson.JSONDecodeError as error:
+            row = flat_row(_loaded(line))
+        except ValueError as error:
             hint = (
                 "; JSONL holds one object a line, not one document" if number == 1 and line[0] in "[{" else ""
             )
@@ -234,7 +276,7 @@ def _jsonl(name: str, lines: Iterator[Row]) -> Iterator[Row]:
             raise HeadstartError(
                 f'{name} line {number} holds no JSON object, such as {{"text": ..., "label": ...}}'
             )
-        yield number, label_studio_row(row)
+        yield number, row
 
 
 def _parquet(path: Path) -> Iterator[Row]:

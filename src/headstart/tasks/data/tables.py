@@ -70,6 +70,8 @@ def read_table(name: str, lines: Iterator[Row], usual: str, said: list[str]) -> 
 
     reader = dialect.reader(texts())
     header: list[str] | None = None
+    named: list[str] = []
+    again = 0
     try:
         for fields in reader:
             while long_lines:
@@ -77,7 +79,11 @@ def read_table(name: str, lines: Iterator[Row], usual: str, said: list[str]) -> 
             if not fields:
                 continue
             if header is None:
-                header = _distinct(field.strip() for field in fields)
+                named = [field.strip() for field in fields]
+                header = _distinct(named)
+                continue
+            if fields[0].strip() == named[0] and [field.strip() for field in fields] == named:
+                again += 1
                 continue
             if len(fields) != len(header):
                 raise HeadstartError(
@@ -93,6 +99,8 @@ def read_table(name: str, lines: Iterator[Row], usual: str, said: list[str]) -> 
         ) from None
     while long_lines:
         yield long_lines.pop(0), TOO_LONG
+    if again:
+        said.append(f"{again:,} lines that name the columns again, further down, left out")
 
 
 def first_lines(lines: Iterator[Row]) -> list[Row]:

@@ -1,9 +1,12 @@
-"""Rows that are less or more than an example: a word of a sentence, and an answer apart from its rivals.
+"""Rows that are less than an example, or cut otherwise: a word of a sentence, a text with a tag for each of
+its words, and an answer apart from its rivals.
 
 Kaggle's NER data, simpletransformers and spreadsheets have a word a row, with the number of its sentence
-beside it; SciQ and GPQA keep the right answer and the wrong ones in columns of their own.
+beside it, or a sentence a row with its tags in one cell. SciQ and GPQA keep the right answer and the wrong
+ones in columns of their own.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 from headstart.folder import JSONObject
 from headstart.tasks.data.lines import TOO_LONG, Row
 from headstart.tasks.examples import is_missing
+from headstart.tasks.metrics.entities import SPAN_TAG
 
 SENTENCES = ("sentence #", "sentence_id", "sentence_idx", "sentence id", "sent_id", "sentence")
 WORDS = ("word", "words", "token", "tokens")
@@ -34,6 +38,11 @@ def whole_rows(rows: Iterator[Row], said: list[str]) -> Iterator[Row]:
         sentence, word = columns
         said.append(f"a word a row: those with one {sentence!r} are a sentence, its words from {word!r}")
         return _sentences(chain(head, rows), sentence, word, said)
+    tagged = tagged_columns(plain)
+    if tagged is not None:
+        text, tags = tagged
+        said.append(f"{text!r} has as many words, told apart by blanks, as there are tags in {tags!r}")
+        return ((number, _tagged_words(row, text, tags)) for number, row in chain(head, rows))
     if plain and with_options(plain[0]) is not None:
         return ((number, with_options(row) or row) for number, row in chain(head, rows))
     return chain(head, rows)
@@ -86,6 +95,42 @@ def _sentences(rows: Iterator[Row], sentence: str, word: str, said: list[str]) -
         said.append(f"{empty:,} rows without a word left out")
     if again:
         said.append(f"{again:,} numbers of sentences come again further down, as those of other sentences")
+
+
+def tagged_columns(rows: list[JSONObject]) -> tuple[str, str] | None:
+    """The columns with texts and with a tag for each word of them, told by their numbers, which agree in
+    every row and differ between rows; tags that mark spans need not differ. None: there are none."""
+    if len(rows) < 2:
+        return None
+    texts = [column for column in rows[0] if all(isinstance(row.get(column), str) for row in rows)]
+    for tags in rows[0]:
+        cells = [row.get(tags) for row in rows]
+        parts = [_tags_in(cell) for cell in cells]
+        sizes = [len(part) for part in parts if part is not None]
+        if len(sizes) < len(rows) or max(sizes) < 2:
+            continue
+        marked = all(SPAN_TAG.fullmatch(tag) for part in parts for tag in part or ())
+        if not marked and (len(set(sizes)) < 2 or any(isinstance(cell, str) for cell in cells)):
+            continue
+        for text in texts:
+            if text != tags and [len(row[text].split()) for row in rows] == sizes:
+                return str(text), str(tags)
+    return None
+
+
+def _tags_in(cell: Any) -> list[str] | None:
+    """The tags in a cell: a list of names, or a text in which blanks or commas stand between them."""
+    if isinstance(cell, list) and all(isinstance(one, str) for one in cell):
+        return cell
+    return re.split(r"[,\s]+", cell.strip()) if isinstance(cell, str) else None
+
+
+def _tagged_words(row: Any, text: str, tags: str) -> Any:
+    if row is TOO_LONG:
+        return row
+    words, named = row.get(text), _tags_in(row.get(tags))
+    row = row | ({} if named is None else {tags: named})
+    return row | {text: words.split()} if isinstance(words, str) else row
 
 
 def with_options(row: Any) -> JSONObject | None:

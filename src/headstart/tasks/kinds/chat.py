@@ -21,7 +21,7 @@ from headstart.tasks.kinds.kind import Columns, Unusable, choose, read_text
 from headstart.tokenizer.base import Tokenizer
 
 MESSAGES = "messages conversations conversation dialog turns chosen"
-PROMPTS = ("prompt", "instruction")
+PROMPTS = ("prompt", "instruction", "question")
 INPUTS = "input context"
 """What stands beside an instruction (Alpaca, Dolly)."""
 WEIGHTS = ("weight", "train", "train_turn", "loss", "learn", "training")
@@ -51,80 +51,86 @@ class Chat(Writing):
     """The assistant's next turn."""
 
     name: TaskKind = "chat"
-    roles = ("messages", "prompt", "input", "system", "response")
+    roles = ("messages", "prompt", "input", "system", "history", "accepted", "response")
     answers = ("response",)
-    optional = ("input", "system")
+    optional = ("input", "system", "history", "accepted")
     wanted = "'messages' (a list of role and content), or 'prompt' and 'response'"
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
-        messages = mapped.get("messages") or choose(row, MESSAGES)
-        if messages is not None and isinstance(row[messages], list):
-            return {"messages": messages}
+        """A list of messages, which `prompt` and `response` may share (TRL); or a question and its answer in
+        text."""
+        beside = {"system": "system system_prompt", "accepted": "label"}
+        found: dict[str, str] = {}
         prompt = mapped.get("prompt") or mapped.get("text") or choose(row, " ".join(PROMPTS))
         response = mapped.get("response") or mapped.get("label") or choose(row, RESPONSES, prompt)
-        if prompt is None or response is None:
+        shared = prompt is not None and response is not None and isinstance(row[prompt], list)
+        messages = mapped.get("messages") or (None if shared else choose(row, MESSAGES))
+        if messages is not None and isinstance(row[messages], list):
+            found = {"messages": messages}
+        elif prompt is None or response is None:
             return None
-        if not asked and not all(isinstance(row[column], str) for column in (prompt, response)):
-            return None
-        found = {"prompt": prompt}
-        for role, names in (("input", INPUTS), ("system", "system system_prompt")):
-            column = mapped.get(role) or choose(row, names)
-            found |= {role: column} if column else {}
-        return found | {"response": response}
+        else:
+            written = isinstance(row[prompt], str) and isinstance(row[response], str)
+            if not asked and not written and not (shared and isinstance(row[response], list)):
+                return None
+            found = {"prompt": prompt}
+            beside |= {"input": INPUTS, "history": "history"}
+        for role in self.optional:
+            column = mapped.get(role) or choose(row, beside.get(role, ""), response)
+            if column is None or (role == "accepted" and not isinstance(row[column], bool)):
+                continue
+            if role != "history" or _is_history(row[column]):
+                found[role] = column
+        return found if "messages" in found else found | {"response": str(response)}
 
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> Conversation:
         """What comes before the last answer."""
-        if "messages" in columns:
-            messages = _messages(where, row[columns["messages"]])
-            last = _last_answer(messages)
-            asked = messages[-1].role == "user"
-            return Conversation(messages if asked or last is None else messages[:last])
-        prompt = read_text(where, row[columns["prompt"]], "prompt")
-        if "input" in columns and not is_missing(row[columns["input"]]):
-            prompt = f"{prompt}\n\n{row[columns['input']]}"
-        said = [Message("user", prompt)]
-        if "system" in columns and not is_missing(row[columns["system"]]):
-            said.insert(0, Message("system", str(row[columns["system"]])))
-        return Conversation(tuple(said))
+        said = _before(where, row, columns)
+        if "messages" not in columns:
+            return Conversation(said)
+        last = _last_answer(said)
+        asked = said[-1].role == "user"
+        return Conversation(said if asked or last is None else said[:last])
 
     def read_target(
         self, where: str, row: Mapping[str, Any], columns: Columns, given: Any, remarks: Counter[str]
     ) -> tuple[str, ...]:
-        if "messages" not in columns:
-            return (read_text(where, row[columns["response"]], "response").strip(),)
-        messages = _messages(where, row[columns["messages"]])
-        last = _last_answer(messages)
+        turns = _turns(where, row, columns)
+        last = _last_answer(turns)
         if last is None:
             raise Unusable("no answer of the assistant")
-        return (read_text(where, messages[last].content, "answer").strip(),)
+        return (read_text(where, turns[last].content, "response").strip(),)
 
     def read_example(
         self, where: str, row: Mapping[str, Any], columns: Columns, remarks: Counter[str]
     ) -> tuple[Conversation, tuple[str, ...]]:
         """A conversation up to its last answer; what is asked behind that is left out."""
+        if row.get(columns.get("accepted", "")) is False:
+            raise Unusable("a response that is marked as a bad one")
         target = self.read_target(where, row, columns, None, remarks)
-        if "messages" not in columns:
-            return self.read_input(where, row, columns), target
-        messages = _messages(where, row[columns["messages"]])
-        last = _last_answer(messages)
-        if last != len(messages) - 1:
+        turns = _turns(where, row, columns)
+        last = _last_answer(turns)
+        if last != len(turns) - 1:
             remarks[
                 "conversations end without an answer to learn from, and were read up to their last one"
             ] += 1
-        unlearned = sum(one.role == "assistant" and not one.learned for one in messages)
+        unlearned = sum(one.role == "assistant" and not one.learned for one in turns)
         if unlearned:
             remarks["answers with weight 0 are read and not learned"] += unlearned
-        for name in sorted({name for one in row[columns["messages"]] for name in one if name in UNREAD}):
+        lists: list[Any] = [row[column] for column in columns.values() if isinstance(row.get(column), list)]
+        names = {name for cell in lists for one in cell if isinstance(one, Mapping) for name in one}
+        for name in sorted(names.intersection(UNREAD)):
             remarks[f"conversations have {name!r} in their messages, which is not read"] += 1
         if not last:
             raise Unusable("an answer to nothing")
-        return Conversation(messages[:last]), target
+        return Conversation(turns[:last]), target
 
     def row(self, given: Any, target: Any, columns: Columns) -> JSONObject:
         """A question and its answer in their columns where data have such, else as messages."""
         *before, asked = given.messages
         if "prompt" in columns and [one.role for one in before] in ([], ["system"]):
-            rest = {columns[role]: "" for role in ("input", "system") if role in columns}
+            rest: JSONObject = {columns[role]: "" for role in ("input", "system") if role in columns}
+            rest |= {columns["history"]: []} if "history" in columns else {}
             rest |= {columns.get("system", "system"): one.content for one in before}
             return rest | {columns["prompt"]: asked.content, columns["response"]: target[0]}
         turns = [*given.messages, Message("assistant", target[0])]
@@ -192,6 +198,45 @@ class Chat(Writing):
         return found
 
 
+def _before(where: str, row: Mapping[str, Any], columns: Columns) -> tuple[Message, ...]:
+    """What was said before a response of its own, or all messages; a system's words first, where they have a
+    column."""
+    said: list[Message] = []
+    if "history" in columns and not is_missing(row.get(columns["history"])):
+        if not _is_history(row[columns["history"]]):
+            raise HeadstartError(f"{where}: a history is a list of questions, each in a list with its answer")
+        for asked, answered in row[columns["history"]]:
+            said += [Message("user", str(asked)), Message("assistant", str(answered))]
+    cell = row[columns.get("messages", columns.get("prompt", ""))]
+    if "messages" in columns or isinstance(cell, list):
+        said += _messages(where, cell)
+    else:
+        prompt = read_text(where, cell, "prompt")
+        if "input" in columns and not is_missing(row.get(columns["input"])):
+            prompt = f"{prompt}\n\n{row[columns['input']]}"
+        said.append(Message("user", prompt))
+    if "system" in columns and not is_missing(row.get(columns["system"])) and said[0].role != "system":
+        said.insert(0, Message("system", str(row[columns["system"]])))
+    return tuple(said)
+
+
+def _is_history(cell: Any) -> bool:
+    """Whether a cell has earlier questions with their answers, as LLaMA-Factory's Alpaca form does."""
+    return isinstance(cell, list) and all(isinstance(one, list) and len(one) == 2 for one in cell)
+
+
+def _turns(where: str, row: Mapping[str, Any], columns: Columns) -> tuple[Message, ...]:
+    """All turns of a conversation, with its response."""
+    before = _before(where, row, columns)
+    if "messages" in columns:
+        return before
+    cell = row[columns["response"]]
+    if not isinstance(cell, list):
+        return (*before, Message("assistant", read_text(where, cell, "response")))
+    turns = _messages(where, cell)
+    return turns if turns[: len(before)] == before else before + turns
+
+
 def _messages(where: str, cell: Any) -> tuple[Message, ...]:
     """The turns of a conversation, `{"role", "content"}` or `{"from", "value"}` each."""
     if not isinstance(cell, list) or not all(isinstance(one, Mapping | Message) for one in cell):
@@ -207,6 +252,8 @@ def _messages(where: str, cell: Any) -> tuple[Message, ...]:
         said = one._asdict() if isinstance(one, Message) else one
         role = ROLES.get(str(next((said[name] for name in SPEAKERS if name in said), "")).lower())
         content = _text_of(next((said[name] for name in CONTENTS if name in said), None))
+        if role is not None and content is None:
+            raise Unusable("a message without content")
         if role is None or not isinstance(content, str):
             raise HeadstartError(
                 f"{where}: a message has a role (system, user or assistant) and a content in text, not "

@@ -39,7 +39,7 @@ from headstart.tokenizer.base import Tokenizer
 
 TEXT_COLUMNS = (
     "text sentence review review_text message mail email body content document comment comment_text tweet "
-    "question title"
+    "question title data"
 )
 """Names that a column of texts goes by, likeliest first."""
 PAIR_COLUMNS = (
@@ -62,7 +62,7 @@ PAIR_COLUMNS = (
     "a b",
 )
 """The same of two texts."""
-OPTION_COLUMNS = "options choices endings"
+OPTION_COLUMNS = "options choices endings choice"
 """The same of a list of options."""
 
 Columns = Mapping[str, str]

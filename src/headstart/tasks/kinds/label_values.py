@@ -9,12 +9,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from headstart.tasks.examples import is_missing
+from headstart.tasks.examples import Reading, is_missing
 
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0+)?")
 _TRUTH = {"true": 1, "false": 0}
-SEPARATORS = ("|", ";", ",")
-"""Of several labels in a cell, the surest first."""
+SEPARATORS = ("|", ";", ",", "#")
+"""Of several labels in a cell, the surest first; doccano's `#` only where its parts are labels elsewhere."""
 INDICATORS = "0 or 1 for each label"
 
 
@@ -28,12 +28,14 @@ def number_of(cell: Any) -> int | None:
     return _TRUTH.get(written.lower())
 
 
-def spelled(cells: Sequence[Any], known: Sequence[str], column: str, notes: list[str]) -> list[str | None]:
-    """One spelling for each label, as among those `known` from training; None for none.
+def spelled(cells: Sequence[Any], like: Reading | None, column: str, notes: list[str]) -> list[str | None]:
+    """One spelling for each label, as among those of training, which `like` tells; None for none.
 
     Whole numbers that are written in several ways are one label. -1 is none where the others count from 0 or
     training has no such label, `-` where there is no `+`.
     """
+    known = like.labels if like else ()
+    cells = named_by_place(cells, like, column, notes)
     ways: dict[int, Counter[str]] = defaultdict(Counter)
     for cell in cells:
         if not is_missing(cell) and (number := number_of(cell)) is not None:
@@ -69,6 +71,23 @@ def spelled(cells: Sequence[Any], known: Sequence[str], column: str, notes: list
     return found
 
 
+def named_by_place(
+    cells: Sequence[Any], like: Reading | None, column: str, notes: list[str]
+) -> Sequence[Any]:
+    """Names in the place of numbers, where the training data named their classes (Hugging Face's ClassLabel)
+    and these cells hold nothing but numbers of those; any other cells as they are."""
+    if like is None or not like.declared:
+        return cells
+    numbers = [None if is_missing(cell) else number_of(cell) for cell in cells]
+    given = [number for number, cell in zip(numbers, cells, strict=True) if not is_missing(cell)]
+    if not given or any(number is None or not -1 <= number < len(like.labels) for number in given):
+        return cells
+    if any(number_of(name) is not None for name in like.labels):
+        return cells
+    notes.append(f"numbers in {column!r} are read as the classes' names, which the training data give")
+    return [None if number in (None, -1) else like.labels[number] for number in numbers]
+
+
 def _is_none(cells: Sequence[Any], known: Sequence[str]) -> bool:
     """Whether -1 says that there is no label (GLUE's test parts, SNLI): the others count from 0, two of them
     and it is the rarer, or three; or there are no others, and training had no such label."""
@@ -91,15 +110,18 @@ def several(
     A list of names; a list of 0 and 1 that is as long in every row; or a text with one of `SEPARATORS`.
     """
     texts = [cell for cell in cells if isinstance(cell, str)]
+    if any(isinstance(cell, list) for cell in cells):
+        texts = []  # where several labels are a list, a text is one
     separator = manner if manner in SEPARATORS else ""
     if not separator:
-        separator = next((sign for sign in SEPARATORS if any(sign in text for text in texts)), "")
+        seen = next((sign for sign in SEPARATORS[:-1] if any(sign in text for text in texts)), None)
+        separator = seen or separator_seen(texts) or ""
         if separator:
             notes.append(f"labels in {column!r} are told apart by {separator!r}")
     found: list[list[Any] | None] = []
     for cell in cells:
         if isinstance(cell, str):
-            found.append(cell.split(separator) if separator else [cell])
+            found.append(cell.split(separator) if separator and texts else [cell])
         elif is_missing(cell):
             found.append(None)
         else:
@@ -129,9 +151,9 @@ def separator_seen(cells: Iterable[Any]) -> str | None:
     """The sign that seems to part several labels in cells that are read as one label each: its parts are
     labels too."""
     names = {str(cell).strip() for cell in cells if isinstance(cell, str)}
-    for sign in SEPARATORS:
+    for sign in (*SEPARATORS, " "):
         joined = [name for name in names if sign in name]
         parts = {part.strip() for name in joined for part in name.split(sign)}
-        if joined and parts & names:
+        if joined and (parts <= names if sign == " " else parts & names):
             return sign
     return None

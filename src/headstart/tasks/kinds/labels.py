@@ -37,7 +37,7 @@ from headstart.tokenizer.base import Tokenizer
 LABEL_COLUMNS = (
     "label gold_label class category sentiment target topic intent spam rating stars is_duplicate "
     "entailment_label "
-    "entailment_judgment labels"
+    "entailment_judgment labels annotation"
 )
 DECIMAL_COMMA = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))")
 SCORE_COLUMNS = "score similarity similarity_score relatedness relatedness_score value"
@@ -122,9 +122,9 @@ class Classification(WholeTexts):
         column = columns["label"]
         if are_single(row[column] for _, row in rows):
             for _, row in rows:
-                row[column] = row[column][0]
+                row[column] = row[column][0] if isinstance(row[column], list) else row[column]
         single = [row for _, row in rows if not isinstance(row[column], list | dict)]
-        written = spelled([row[column] for row in single], like.labels if like else (), column, notes)
+        written = spelled([row[column] for row in single], like, column, notes)
         for row, label in zip(single, written, strict=True):
             row[column] = label
         sign = separator_seen(written)
@@ -188,7 +188,7 @@ class MultiLabel(WholeTexts):
     name: TaskKind = "multi-label"
     problem = "multi_label_classification"
     wanted = "'text' and a list of 'labels'"
-    label_names = f"labels tags categories topics classes {LABEL_COLUMNS}"
+    label_names = f"labels tags categories topics classes cats {LABEL_COLUMNS}"
 
     def _likely(self, row: Mapping[str, Any], texts: Columns, label: str) -> bool:
         its = row[label]
@@ -211,7 +211,7 @@ class MultiLabel(WholeTexts):
         column = columns["label"]
         cells, manner = several([row[column] for _, row in rows], like.manner if like else "", column, notes)
         flat = [one for cell in cells for one in cell or () if not isinstance(one, list | dict)]
-        names = iter(spelled(flat, like.labels if like else (), column, notes))
+        names = iter(spelled(flat, like, column, notes))
         for (_, row), cell in zip(rows, cells, strict=True):
             row[column] = cell and [one if isinstance(one, list | dict) else next(names) for one in cell]
         return manner
@@ -361,8 +361,10 @@ class Regression(WholeTexts):
 
 
 def are_single(cells: Iterable[Any]) -> bool:
-    """Whether labels are lists of one, as annotation tools write the one class of a text."""
-    return all(isinstance(cell, list) and len(cell) == 1 for cell in cells)
+    """Whether labels are lists of one, as annotation tools write the one class of a text; some may stand
+    alone or be missing."""
+    sizes = [len(cell) if isinstance(cell, list) else 0 for cell in cells]
+    return 1 in sizes and max(sizes) == 1
 
 
 def are_scores(cells: Iterable[Any]) -> bool:

@@ -45,11 +45,11 @@ from headstart.tasks.kinds.packing import EncodedWindow, encode_pairs
 from headstart.tokenizer.base import Tokenizer
 
 TEXTS = "prompt question question_stem sent2 text goal sentence ctx query premise context sent1"
-CONTEXTS = "context passage article premise sent1 paragraph support dialogue obs1"
+CONTEXTS = "context passage article premise sent1 paragraph support dialogue obs1 document"
 """What is read before the question."""
 LABELS = (
     "answer label gold target answer_index answer_idx answerkey answer_key correct correct_option cop "
-    "correct_answer_num"
+    "correct_answer_num correct_answer_id"
 )
 
 
@@ -89,16 +89,23 @@ class MultipleChoice(Scored):
             )
         text = read_text(where, row[columns["text"]])
         if "context" in columns and not is_missing(row[columns["context"]]):
-            text = f"{read_text(where, row[columns['context']], 'context')}\n{text}"
+            context = row[columns["context"]]
+            if isinstance(context, list) and all(isinstance(one, str) for one in context):
+                context = "\n".join(context)  # a talk, a turn each
+            text = f"{read_text(where, context, 'context')}\n{text}"
         return Choices(text, tuple(read_text(where, option, "option") for option in cell))
 
     def _options(self, row: Mapping[str, Any], columns: Columns) -> tuple[list[Any], list[str]]:
-        """The options in a row, and their names where they have some."""
+        """The options in a row, and their names where they have some. Questions may have fewer options than
+        others, but none is missing before another: answers count them all."""
         found = named_options(row[columns["options"]])
-        if found is not None:
-            return found
-        names = option_columns(row, columns["options"])
-        return [row[name] for name in names if not is_missing(row[name])], []
+        if found is None:
+            names = option_columns(row, columns["options"])
+            found = [row[name] for name in names], names
+        options, names = found
+        while options and is_missing(options[-1]):
+            options, names = options[:-1], names[: len(options) - 1]
+        return options, names
 
     def settle(
         self,

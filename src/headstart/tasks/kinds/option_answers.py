@@ -6,6 +6,7 @@ from 1, a letter, a name, or the option itself. Which of these it is is told by 
 may be numbers themselves.
 """
 
+import re
 import string
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -90,7 +91,8 @@ def place_of(options: Sequence[str], names: Sequence[str], answer: Any, manner: 
     if manner == "text":
         return list(options).index(written) if written in options else None
     if manner == "letter":
-        place = LETTERS.find(written.upper()) if len(written) == 1 else -1
+        letter = re.fullmatch(r"\(?([A-Za-z])[.:)]?", written)
+        place = LETTERS.find(letter[1].upper()) if letter else -1
         return place if 0 <= place < len(options) else None
     number = _number(answer)
     place = -1 if number is None else number - (manner == "place from 1")

@@ -284,7 +284,7 @@ def _may_be_answers(row: Mapping[str, Any], cell: Any) -> bool:
     if isinstance(cell, bool | int | float):
         return False
     texts = isinstance(cell, list) and len(cell) > 1 and all(isinstance(one, str) for one in cell)
-    return not texts or choose(row, "label answer_index correct gold") is None
+    return not texts or choose(row, "label answer_index correct correct_answer_id gold") is None
 
 
 def _is_true(cell: Any) -> bool:
@@ -334,7 +334,8 @@ def _said(where: str, cell: Any) -> list[tuple[str, int | None]]:
 
 
 def _placed(context: str, text: str, start: int | None) -> Answer | None:
-    """The answer where it stands in the context: where it was said to, or at the nearest place to that."""
+    """The answer where it stands in the context: where it was said to, or at the nearest one to that. Blanks
+    around it may be the file's own."""
     if start is not None and context[max(0, start) : max(0, start) + len(text)] == text and start >= 0:
         return Answer(text, start)
     places = []
@@ -343,5 +344,5 @@ def _placed(context: str, text: str, start: int | None) -> Answer | None:
         places.append(place)
         place = context.find(text, place + 1)
     if not places:
-        return None
+        return None if text == text.strip() else _placed(context, text.strip(), start)
     return Answer(text, min(places, key=lambda found: abs(found - (start or 0))))

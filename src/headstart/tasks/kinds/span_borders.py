@@ -4,11 +4,12 @@ characters, UTF-16 code units (JavaScript, Java, .NET) or bytes.
 A label begins and ends with a word. So the right way to count is the one by which the spans of a file do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from headstart.errors import HeadstartError
+from headstart.tasks.kinds.span_forms import RawSpan
 from headstart.tasks.kinds.spans import words_in
 
 FEW_TELLING = 3
@@ -18,16 +19,6 @@ SURE, DOUBTFUL = 0.9, 0.5
 most."""
 UNITS = {"characters": "", "utf-16": "utf-16-le", "utf-8": "utf-8"}
 UNIT_NAMES = {"characters": "characters", "utf-16": "UTF-16 code units", "utf-8": "bytes of UTF-8"}
-
-
-class RawSpan(NamedTuple):
-    """A labelled span as a file has it."""
-
-    start: int
-    end: int
-    label: Any
-    text: str | None = None
-    """Its words, where the file repeats them."""
 
 
 class Counting(NamedTuple):
@@ -134,48 +125,3 @@ def _places(text: str, unit: str) -> Mapping[int, int]:
         units += len(character.encode(UNITS[unit], errors="surrogatepass")) // (2 if unit == "utf-16" else 1)
         found[units] = place
     return found
-
-
-def raw_spans(where: str, cell: Any) -> list[RawSpan]:
-    """The spans in a cell: `{"start", "end", "label"}`, doccano's `{"start_offset", "end_offset", "label"}`,
-    Label Studio's `{"start", "end", "labels": [...]}`, or `[start, end, label]`.
-
-    Raises:
-        HeadstartError: something else, or a span without a label.
-    """
-    if not are_spans(cell):
-        raise HeadstartError(
-            f'{where}: spans are written {{"start": 0, "end": 5, "label": "PER"}} or [0, 5, "PER"]'
-        )
-    found = []
-    for one in cell:
-        if isinstance(one, dict):
-            start, end = (one.get(name, one.get(f"{name}_offset")) for name in ("start", "end"))
-            labels: Iterable[Any] = (
-                one[name]
-                for name in ("label", "labels", "type", "entity", "entity_group", "tag")
-                if name in one
-            )
-            label, text = next(iter(labels), None), one.get("text")
-        else:
-            (start, end, label), text = one, None
-        if isinstance(label, list):
-            label = label[0] if label else None
-        if not isinstance(start, int) or not isinstance(end, int):
-            raise HeadstartError(f"{where}: the span {start} to {end} is not counted in whole numbers")
-        if label is None or not str(label).strip():
-            raise HeadstartError(f"{where}: the span {start} to {end} has no label")
-        found.append(RawSpan(start, end, str(label).strip(), text if isinstance(text, str) else None))
-    return found
-
-
-def are_spans(cell: Any) -> bool:
-    """Whether a cell is a list of labelled spans, or could be: an empty list is a text without any."""
-    return isinstance(cell, list) and all(
-        (
-            isinstance(one, dict)
-            and ({"start", "end"} <= set(one) or {"start_offset", "end_offset"} <= set(one))
-        )
-        or (isinstance(one, list) and len(one) == 3 and isinstance(one[0], int))
-        for one in cell
-    )

@@ -25,6 +25,8 @@ Khmer, kana, Han, Hangul): each is a word, so that a span may begin and end at a
 _WORD = re.compile(
     rf"[{_ALONE}]|\d+(?:[.,:]\d+)+(?!\w)|[^\W\d_](?:\.[^\W\d_])+(?!\w)|(?:(?![{_ALONE}])\w)+|[^\w\s]"
 )
+_UNDERLINED, _BEHIND = re.compile(r"([BIESLUM])_(.+)"), re.compile(r"(.+)[-_]([BIESLUM])")
+"""Tags that are written otherwise than B-PER: B_PER, and PER-B or PER_B."""
 _JOINER = "\u200d"
 
 
@@ -114,6 +116,22 @@ def tags_of(words: WordSequence, spans: Sequence[Span]) -> SpanTags:
             tags[i] = f"{'I' if place and i == inside[place - 1] + 1 else 'B'}-{span.label}"
     cut = [label for a, b, label in spans if a not in first or b not in last]
     return SpanTags(tags, whole, cut)
+
+
+def usual_tags(sentences: Sequence[Sequence[str]], known: Sequence[str] = ()) -> list[list[str]] | None:
+    """The tags with their marks in front, where all of them write these otherwise (B_PER, PER-B); else None.
+
+    Args:
+        known: the tags of training, which tell it where a file has few.
+    """
+    for pattern, mark, kind in ((_UNDERLINED, 1, 2), (_BEHIND, 2, 1)):
+        found = {tag: pattern.fullmatch(tag) for tags in sentences for tag in tags if tag != "O"}
+        marks = {match[mark] for match in found.values() if match}
+        written = {tag: f"{match[mark]}-{match[kind]}" for tag, match in found.items() if match}
+        likely = ("B" in marks and len(marks) > 1) or any(tag in known for tag in written.values())
+        if likely and None not in found.values():
+            return [[written.get(tag, tag) for tag in tags] for tags in sentences]
+    return None
 
 
 def scheme_of(sentences: Sequence[Sequence[str]]) -> tuple[Scheme, Counter[str]]:

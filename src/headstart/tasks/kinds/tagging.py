@@ -31,8 +31,10 @@ from headstart.tasks.kinds.kind import (
     read_text,
     softmax,
 )
+from headstart.tasks.kinds.label_values import named_by_place
 from headstart.tasks.kinds.packing import EncodedWindow, encode_words
-from headstart.tasks.kinds.span_borders import Counting, are_spans, counting_of, raw_spans
+from headstart.tasks.kinds.span_borders import Counting, counting_of
+from headstart.tasks.kinds.span_forms import are_spans, raw_spans
 from headstart.tasks.kinds.spans import Span, outside_graphemes, tags_of, words_in
 from headstart.tasks.metrics.entities import entities, marks_entities
 from headstart.tokenizer.base import Tokenizer
@@ -42,8 +44,8 @@ NOT_LEARNED = -100
 MOST_CUT, FEW_CUT = 0.5, 5
 """A larger share of spans that are no whole words, so many at least, is an error of the data."""
 WORD_COLUMNS = "tokens words token word"
-TAG_COLUMNS = "tags tag ner_tags ner_tag pos_tags labels pos upos ner"
-SPAN_COLUMNS = "entities spans ents label labels annotations ner"
+TAG_COLUMNS = "tags tag ner_tags ner_tag pos_tags labels word_labels ner_labels pos upos ner"
+SPAN_COLUMNS = "entities spans ents label labels annotations annotation ner"
 
 
 class Tagging(Scored):
@@ -56,7 +58,11 @@ class Tagging(Scored):
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
         given = mapped.get("words") or mapped.get("text")
-        words = given if given and isinstance(row[given], list) else choose(row, WORD_COLUMNS)
+        listed = given and isinstance(row[given], list)
+        words = given if listed or "words" in mapped else choose(row, WORD_COLUMNS)
+        if words is None and given is None:
+            text = choose(row, TEXT_COLUMNS)
+            words = text if text is not None and isinstance(row[text], list) else None
         if words is not None and (_are_words(row[words]) or (asked and not isinstance(row[words], list))):
             tags = mapped.get("label") or choose(row, f"{TAG_COLUMNS} {SPAN_COLUMNS}", words)
             if tags is not None and not (are_spans(row[tags]) and row[tags]):
@@ -65,8 +71,9 @@ class Tagging(Scored):
         spans = mapped.get("label") or choose(row, SPAN_COLUMNS, text)
         if text is None or spans is None:
             return None
-        if not asked and (not are_spans(row[spans]) or (not row[spans] and "label" in spans.lower())):
-            return None  # an empty list of labels is more likely one of the whole text
+        whole = choose(row, "cats") is not None or "label" in spans.lower()
+        if not asked and (not are_spans(row[spans]) or (not row[spans] and whole)):
+            return None  # an empty list is more likely there beside, or of, labels of the whole text
         return {"text": text, "label": spans}
 
     def read_input(self, where: str, row: Mapping[str, Any], columns: Columns) -> WordSequence:
@@ -74,7 +81,7 @@ class Tagging(Scored):
             return words_in(read_text(where, row[columns["text"]]))
         cell = row[columns["words"]]
         if isinstance(cell, str):
-            raise HeadstartError(f"{where}: the words are one string, not a list of words")
+            cell = cell.split()  # as the words of texts beside their tags are told apart
         if not cell:
             raise Unusable("no words")
         words = WordSequence.of([str(word) for word in cell])
@@ -89,8 +96,14 @@ class Tagging(Scored):
         like: Reading | None,
         notes: list[str],
     ) -> str:
-        """Spans are counted in characters from 0, with ends behind the last one; see `span_borders`."""
+        """Spans are counted in characters from 0, with ends behind the last one; see `span_borders`. Numbers
+        of tags become the names that training has for them."""
         if "text" not in columns:
+            tagged = [row for _, row in rows if isinstance(row[columns["label"]], list)]
+            flat = [tag for row in tagged for tag in row[columns["label"]]]
+            names = iter(named_by_place(flat, like, columns["label"], notes))
+            for row in tagged:
+                row[columns["label"]] = [next(names) for _ in row[columns["label"]]]
             return ""
         read = []
         for where, row in rows:
@@ -133,6 +146,8 @@ class Tagging(Scored):
             raise HeadstartError(f"{where}: tagging needs a list of words and a list of tags")
         if "text" in columns:
             return tags_of(given, _whole_spans(given.text, cell, remarks))
+        if isinstance(row[columns["words"]], str):
+            raise HeadstartError(f"{where}: the words are one string, not a list of words as the tags are")
         if len(given) != len(cell):
             raise HeadstartError(
                 f"{where} has {len(given)} words and {len(cell)} tags; every word needs one tag"
