@@ -140,7 +140,11 @@ def test_fifty_megabytes_in_a_line_are_skipped(tmp_path, name):
         ),
         ("a.jsonl", '{"text": {}, "label": "a"}\n', ["line 1", "not a string"]),
         ("a.jsonl", '{"tokens": ["x", "y"], "tags": ["A"]}\n', ["line 1", "2 words and 1 tags"]),
-        ("a.jsonl", '{"tokens": ["x"], "tags": ["A"]}\n{"tokens": "x", "tags": ["A"]}\n', ["line 2", "list"]),
+        (
+            "a.jsonl",
+            '{"tokens": ["x"], "tags": ["A"]}\n{"tokens": "x y", "tags": ["A"]}\n',
+            ["line 2", "2 words and 1"],
+        ),
         ("a.csv", "text,label\na,b,c\n", ["line 2", "3 columns", "first line 2"]),
         ("a.csv", "just one column\nx\n", ["first line of a table"]),
         ("a.csv", 'text,label\n"open,a\nx,b\n', ["line 3", "columns"]),

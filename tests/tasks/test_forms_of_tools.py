@@ -534,3 +534,30 @@ def test_questions_with_their_answers_alone_are_a_talk(tmp_path):
     rows = [{"question": f"What is {i}?", "answer": f"A number. #### {i}"} for i in range(4)]
     examples = load_examples(jsonl(tmp_path / "a.jsonl", rows))
     assert (examples.task, examples.targets[0]) == ("chat", ("A number. #### 0",))
+
+
+def test_answers_with_a_label_beside_them_are_no_words_of_the_context(tmp_path):
+    """MultiRC says of each answer whether it is right; the wrong ones are no spans to learn."""
+    text = "Anna went home and slept for a very long time."
+    rows = [{"paragraph": text, "question": "What?", "answer": "home", "label": i % 2} for i in range(6)]
+    with pytest.raises(HeadstartError, match="would leave out 'paragraph'"):
+        load_examples(jsonl(tmp_path / "a.jsonl", rows))
+    lines = "question,passage,answer\n" + "".join(f"is it {i},it is no {i},{i % 2 == 0}\n" for i in range(6))
+    examples = load_examples(write(tmp_path / "b.csv", lines))
+    assert (examples.task, examples.inputs[1]) == ("classification", ("is it 1", "it is no 1"))
+
+
+def test_a_text_with_tags_can_be_classified_still(tmp_path):
+    rows = [
+        {"text": f"flights to Bern {i}", "intent": "xy"[i % 2], "slots": "O O B-city O"} for i in range(6)
+    ]
+    file = jsonl(tmp_path / "a.jsonl", rows)
+    assert load_examples(file).inputs[0] == "flights to Bern 0"
+    tagged = load_examples(file, "tagging", label_column="slots")
+    assert (list(tagged.inputs[0]), tagged.targets[0][2]) == (["flights", "to", "Bern", "0"], "B-city")
+
+
+def test_options_in_one_cell(tmp_path):
+    lines = "question,options,answer\nq1,one|two|three,two\nq2,four | five,four\n"
+    examples = load_examples(write(tmp_path / "a.csv", lines))
+    assert (examples.task, examples.inputs[1].options) == ("multiple-choice", ("four", "five"))

@@ -42,6 +42,15 @@ class WordSequence(list[str]):
         return cls(" ".join(words), spans)
 
 
+class TagsOfWords(list[str]):
+    """A tag for each word of a text that a row has in one piece, told apart by blanks."""
+
+    def __init__(self, tags: Sequence[str], column: str) -> None:
+        """`column` is the text's."""
+        super().__init__(tags)
+        self.column = column
+
+
 @dataclass(frozen=True)
 class Choices:
     """A text and what may be its answer or its end, one of which is right."""

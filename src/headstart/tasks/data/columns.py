@@ -149,17 +149,15 @@ def refuse_half(
     texts = [_squeezed(row, read) for row in rows]
     for column in known:
         others = [_squeezed(row, [column]) for row in rows]
-        pairs = [
-            (part, other)
-            for row, other in zip(rows, others, strict=True)
-            for part in (_squeezed(row, [one]) for one in read)
-            if part and other
-        ]
-        if any(other in part or part in other for part, other in pairs):
+        longest = [max((_squeezed(row, [one]) for one in read), key=len) for row in rows]
+        pairs = [(part, other) for part, other in zip(longest, others, strict=True) if part and other]
+        copies = [other in part or part in other for part, other in pairs]
+        if sum(copies) > len(copies) / 2:
             continue  # the same text in another form, such as Alpaca's whole prompt
         if sum(map(len, others)) >= sum(map(len, texts)):
             named = " and ".join(map(repr, read))
-            role = "pair" if "pair" in kind.roles else next(iter(kind.roles))
+            roles = [role for role in ("pair", "input", "context") if role in kind.roles]
+            role = roles[0] if roles else kind.roles[0]
             raise HeadstartError(
                 f"{name}: {kind.name} reads {named} and would leave out {column!r}, which holds as much "
                 f"text; read it "

@@ -13,7 +13,7 @@ from typing import Any
 
 from headstart.folder import JSONObject
 from headstart.tasks.data.lines import TOO_LONG, Row
-from headstart.tasks.examples import is_missing
+from headstart.tasks.examples import TagsOfWords, is_missing
 from headstart.tasks.metrics.entities import SPAN_TAG
 
 SENTENCES = ("sentence #", "sentence_id", "sentence_idx", "sentence id", "sent_id", "sentence")
@@ -126,11 +126,8 @@ def _tags_in(cell: Any) -> list[str] | None:
 
 
 def _tagged_words(row: Any, text: str, tags: str) -> Any:
-    if row is TOO_LONG:
-        return row
-    words, named = row.get(text), _tags_in(row.get(tags))
-    row = row | ({} if named is None else {tags: named})
-    return row | {text: words.split()} if isinstance(words, str) else row
+    named = None if row is TOO_LONG else _tags_in(row.get(tags))
+    return row if named is None else row | {tags: TagsOfWords(named, text)}
 
 
 def with_options(row: Any) -> JSONObject | None:

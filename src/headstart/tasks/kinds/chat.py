@@ -17,11 +17,14 @@ from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import MAX_TEXT, Conversation, Message, TaskKind, is_missing
 from headstart.tasks.kinds.chat_answers import answer_spans, plain, with_opening
 from headstart.tasks.kinds.generative import Lesson, Writing
-from headstart.tasks.kinds.kind import Columns, Unusable, choose, read_text
+from headstart.tasks.kinds.kind import OPTION_COLUMNS, Columns, Unusable, choose, read_text
+from headstart.tasks.kinds.option_answers import FIRST_OPTIONS
 from headstart.tokenizer.base import Tokenizer
 
 MESSAGES = "messages conversations conversation dialog turns chosen"
-PROMPTS = ("prompt", "instruction", "question")
+PROMPTS = ("prompt", "instruction")
+NO_TALK = f"{OPTION_COLUMNS} {FIRST_OPTIONS} context passage paragraph document support label"
+"""Beside one of these a question is asked in another task."""
 INPUTS = "input context"
 """What stands beside an instruction (Alpaca, Dolly)."""
 WEIGHTS = ("weight", "train", "train_turn", "loss", "learn", "training")
@@ -62,6 +65,8 @@ class Chat(Writing):
         beside = {"system": "system system_prompt", "accepted": "label"}
         found: dict[str, str] = {}
         prompt = mapped.get("prompt") or mapped.get("text") or choose(row, " ".join(PROMPTS))
+        if prompt is None and choose(row, NO_TALK) is None:
+            prompt = choose(row, "question")
         response = mapped.get("response") or mapped.get("label") or choose(row, RESPONSES, prompt)
         shared = prompt is not None and response is not None and isinstance(row[prompt], list)
         messages = mapped.get("messages") or (None if shared else choose(row, MESSAGES))

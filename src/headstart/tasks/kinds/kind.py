@@ -39,7 +39,7 @@ from headstart.tokenizer.base import Tokenizer
 
 TEXT_COLUMNS = (
     "text sentence review review_text message mail email body content document comment comment_text tweet "
-    "question title data"
+    "utterance reviewtext review_body question title data"
 )
 """Names that a column of texts goes by, likeliest first."""
 PAIR_COLUMNS = (

@@ -18,6 +18,11 @@ SEPARATORS = ("|", ";", ",", "#")
 INDICATORS = "0 or 1 for each label"
 
 
+def is_truth(cell: Any) -> bool:
+    """Whether an answer is yes or no, so that it is a label."""
+    return isinstance(cell, bool) or str(cell).strip().lower() in ("true", "false", "yes", "no")
+
+
 def number_of(cell: Any) -> int | None:
     """The whole number that a label is, however it is written: 1, 1.0, "1.0", True."""
     if isinstance(cell, int | float):

@@ -30,7 +30,7 @@ from headstart.tasks.kinds.kind import (
     softmax,
     texts_row,
 )
-from headstart.tasks.kinds.label_values import separator_seen, several, spelled
+from headstart.tasks.kinds.label_values import is_truth, separator_seen, several, spelled
 from headstart.tasks.kinds.packing import EncodedWindow, encode_pairs, encode_texts
 from headstart.tokenizer.base import Tokenizer
 
@@ -52,7 +52,7 @@ class WholeTexts(Scored):
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
         label = mapped.get("label") or choose(row, self.label_names, mapped.get("text"))
-        if label is None and (answer := choose(row, "answer")) is not None and _is_truth(row[answer]):
+        if label is None and (answer := choose(row, "answer")) is not None and is_truth(row[answer]):
             label = answer
         if "text" in mapped:
             texts = {"text": mapped["text"]} | ({"pair": mapped["pair"]} if "pair" in mapped else {})
@@ -371,11 +371,6 @@ def are_scores(cells: Iterable[Any]) -> bool:
     """Whether labels are numbers, some with a fraction: a similarity or a rating, and no class."""
     numbers = [_number(cell) for cell in cells if not is_missing(cell) and not isinstance(cell, list | dict)]
     return None not in numbers and any(number != int(number) for number in numbers if number is not None)
-
-
-def _is_truth(cell: Any) -> bool:
-    """Whether an answer is yes or no, so that it is a label."""
-    return isinstance(cell, bool) or str(cell).strip().lower() in ("true", "false", "yes", "no")
 
 
 def number_in(cell: Any) -> float | None:

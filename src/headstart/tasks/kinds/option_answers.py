@@ -43,7 +43,11 @@ def option_columns(row: Mapping[str, Any], first: str) -> list[str]:
 
 
 def named_options(cell: Any) -> tuple[list[Any], list[str]] | None:
-    """The options in a list or an object, and their names where they have some; None for something else."""
+    """The options in a list or an object, or in a text with bars or line breaks between them, and their names
+    where they have some; None for something else."""
+    if isinstance(cell, str):
+        parts = [part.strip() for part in re.split(r"\||\n", cell.strip())]
+        return (parts, []) if len(parts) > 1 and all(parts) else None
     if isinstance(cell, list):
         if cell and all(
             isinstance(one, Mapping) and "text" in one for one in cell

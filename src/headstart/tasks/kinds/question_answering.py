@@ -30,6 +30,7 @@ from headstart.tasks.kinds.kind import (
     read_text,
     softmax,
 )
+from headstart.tasks.kinds.label_values import is_truth
 from headstart.tasks.kinds.packing import EncodedWindow, pair_windows, room_for_text
 from headstart.tasks.kinds.spans import outside_graphemes
 from headstart.tokenizer.base import Tokenizer
@@ -279,11 +280,13 @@ def _heads_of(piece: EncodedWindow, answers: Sequence[Answer]) -> list[int]:
 
 
 def _may_be_answers(row: Mapping[str, Any], cell: Any) -> bool:
-    """Whether a cell may hold words of a context: a truth value, a number, or options with a label beside
-    them do not."""
-    if isinstance(cell, bool | int | float):
+    """Whether a cell may hold words of a context: a truth value and a number do not, nor do options or an
+    answer with a label beside them (QuAIL, MultiRC)."""
+    if isinstance(cell, bool | int | float) or (isinstance(cell, str) and is_truth(cell)):
         return False
-    texts = isinstance(cell, list) and len(cell) > 1 and all(isinstance(one, str) for one in cell)
+    texts = isinstance(cell, str) or (
+        isinstance(cell, list) and len(cell) > 1 and all(isinstance(one, str) for one in cell)
+    )
     return not texts or choose(row, "label answer_index correct correct_answer_id gold") is None
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
-from headstart.tasks.examples import MAX_TEXT, Examples, Reading, TaskKind, WordSequence
+from headstart.tasks.examples import MAX_TEXT, Examples, Reading, TagsOfWords, TaskKind, WordSequence
 from headstart.tasks.facts import TaskFacts
 from headstart.tasks.kinds.kind import (
     TEXT_COLUMNS,
@@ -57,12 +57,12 @@ class Tagging(Scored):
     wanted = "'tokens' and 'tags', or 'text' and 'entities'"
 
     def columns(self, row: Mapping[str, Any], mapped: Columns, asked: bool) -> dict[str, str] | None:
+        tags = mapped.get("label") or choose(row, f"{TAG_COLUMNS} {SPAN_COLUMNS}")
+        if tags is not None and isinstance(beside := row[tags], TagsOfWords):
+            return {"words": mapped.get("words") or mapped.get("text") or beside.column, "label": tags}
         given = mapped.get("words") or mapped.get("text")
         listed = given and isinstance(row[given], list)
         words = given if listed or "words" in mapped else choose(row, WORD_COLUMNS)
-        if words is None and given is None:
-            text = choose(row, TEXT_COLUMNS)
-            words = text if text is not None and isinstance(row[text], list) else None
         if words is not None and (_are_words(row[words]) or (asked and not isinstance(row[words], list))):
             tags = mapped.get("label") or choose(row, f"{TAG_COLUMNS} {SPAN_COLUMNS}", words)
             if tags is not None and not (are_spans(row[tags]) and row[tags]):
@@ -146,8 +146,6 @@ class Tagging(Scored):
             raise HeadstartError(f"{where}: tagging needs a list of words and a list of tags")
         if "text" in columns:
             return tags_of(given, _whole_spans(given.text, cell, remarks))
-        if isinstance(row[columns["words"]], str):
-            raise HeadstartError(f"{where}: the words are one string, not a list of words as the tags are")
         if len(given) != len(cell):
             raise HeadstartError(
                 f"{where} has {len(given)} words and {len(cell)} tags; every word needs one tag"

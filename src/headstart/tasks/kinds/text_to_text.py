@@ -34,8 +34,8 @@ from headstart.tokenizer.base import Tokenizer
 
 BORDER = "\n"
 """What a decoder reads between a text and its answer."""
-SOURCES = "input source src article document dialogue text"
-TARGETS = "target output tgt summary highlights translation"
+SOURCES = "input input_text source src article document dialogue text"
+TARGETS = "target target_text output tgt summary highlights translation"
 PREFIXES = "task prefix"
 
 
