@@ -6,7 +6,7 @@ import pytest
 
 from headstart.corpus.readers import mediawiki
 from headstart.corpus.readers.read import read
-from headstart.corpus.readers.records import Raw
+from headstart.corpus.readers.records import Raw, Skip
 from headstart.corpus.readers.sources import Task, find_sources
 from headstart.corpus.readers.wikitext import plain_text
 
@@ -46,6 +46,26 @@ from headstart.corpus.readers.wikitext import plain_text
         ("{{lang-de|Hafen}} {{abbr|km|kilometre}} {{circa|1500}} {{frac|1|2}}", "Hafen km c. 1500 1/2"),
         ("{{nowrap|[[Hull|the town of Hull]] and {{lang|no|Oslo}}}}", "the town of Hull and Oslo"),
         ("-{zh-hans:计算机; zh-hant:電腦}-和-{字}-", "计算机和字"),
+        ("-{zh;zh-hans;zh-hant|字}-", "字"),
+        # Apostrophes beside bold and italic, as MediaWiki tells them apart.
+        ("L'''Opéra'' est\nl''''art'''\nun d'''Or''", "L'Opéra est\nl'art\nun d'Or"),
+        ("dell'''opera'' '''Aida''', rock 'n' roll\n''''x''''", "dell'opera Aida, rock 'n' roll\n'x'"),
+        ("__NOTOC__a__KEIN_INHALTSVERZEICHNIS__b__無目錄__ __init__ __FILE__", "ab __init__ __FILE__"),
+        (
+            "10<sup>6</sup> m<sup>2</sup>, 10{{sup|−3}}, H<sub>2</sub>O, 19<sup>th</sup>",
+            "10⁶ m², 10⁻³, H2O, 19th",
+        ),
+        (
+            "<del>old</del><s>old</s>new <ruby>漢<rt>かん</rt></ruby>字<includeonly>no</includeonly>",
+            "new 漢字",
+        ),
+        ("<div>a</div><div>b</div><table><tr><td>no</td></tr></table>c", "a\n\nb\nc"),
+        ("[mailto:a@b.c Mail] [[File:A.jpg|thumb|[http://x y] and [[z]]]]us", "Mail us"),
+        ("a\n[[simple:Boat]]\n[[ast:Barcu]]\n[[zh-min-nan:Chûn]]", "a"),
+        (
+            "{{ruby|漢字|かんじ}} {{仮リンク|対象|en|Object}} {{tsl|en|A|甲}} {{lien|trad=A|fr=B}}",
+            "漢字 対象 甲 B",
+        ),
     ],
 )
 def test_what_a_reader_sees(wikitext: str, text: str) -> None:
@@ -88,3 +108,27 @@ def test_redirects_of_old_dumps(tmp_path: Path, text: str) -> None:
     (found,) = read(Task((source,), 0, 1), {})
     assert not isinstance(found, Raw)
     assert found.reason == "redirect"
+
+
+def test_old_dumps_say_the_namespace_in_the_title(tmp_path: Path) -> None:
+    titles = ["Talk:Boat", "Diskussion:Boot", "Template:X", "Alien: Covenant", "Boat"]
+    pages = "".join(
+        f"<page><title>{title}</title><id>{n}</id>{revision(n, 'Some text.')}</page>"
+        for n, title in enumerate(titles)
+    )
+    names = '<namespace key="0" /><namespace key="1">Diskussion</namespace>'
+    (tmp_path / "a.xml").write_text(
+        f"<mediawiki version='0.4'><siteinfo>{names}</siteinfo>{pages}</mediawiki>"
+    )
+    (source,), _ = find_sources([tmp_path / "a.xml"])
+    records = list(read(Task((source,), 0, 1), {}))
+    assert [one.metadata["title"] for one in records if isinstance(one, Raw)] == ["Alien: Covenant", "Boat"]
+    assert [one.reason for one in records if isinstance(one, Skip)] == ["not an article"] * 3
+
+
+def test_a_page_that_holds_no_wikitext_is_none(tmp_path: Path) -> None:
+    made = revision(1, '{"labels": {}}').replace("<text>", "<model>wikibase-item</model><text>")
+    page = f"<page><title>Q1</title><ns>0</ns><id>1</id>{made}</page>"
+    (tmp_path / "a.xml").write_text(f"<mediawiki>{page}</mediawiki>")
+    (source,), _ = find_sources([tmp_path / "a.xml"])
+    assert [*read(Task((source,), 0, 1), {})] == [Skip("a.xml:page 1", "content of the model wikibase-item")]

@@ -11,7 +11,8 @@ from html import unescape
 
 import numpy as np
 
-from headstart.corpus.extract.drawn import rewritten
+from headstart.corpus.extract.drawn import is_xhtml, rewritten
+from headstart.corpus.text.exponents import LOWERED, raised
 
 # Elements whose content is nothing to read. It ends at the end tag or, where there is none, with the page.
 # fmt: off
@@ -29,7 +30,10 @@ def _caseless(name: str) -> str:
 def _unread(name: str) -> str:
     end = rf"/{_caseless(name)}(?=[\s/>])"
     shown = "(?![^>]*shadowroot)" if name == "template" else ""  # a shadow root is shown
-    return rf"{_caseless(name)}(?=[\s/>]){shown}[^<]*+(?:<(?!{end})[^<]*+)*(?:<{end}[^>]*+>?)?"
+    content = rf"[^<]*+(?:<(?!{end})[^<]*+)*(?:<{end}[^>]*+>?)?"
+    if name == "svg":  # of no HTML, so that a slash ends it
+        content = rf"(?:[^>]*+(?<=/)>|{content})"
+    return rf"{_caseless(name)}(?=[\s/>]){shown}{content}"
 
 
 # A tag; its groups are its name and its attributes, in which a quoted value may hold '>'. No part is read
@@ -41,7 +45,7 @@ _TAG = re.compile(
     "<(?:"
     + f"(?=[{''.join(sorted({case(name[0]) for name in _UNREAD for case in (str.lower, str.upper)}))}])"
     + f"(?:{'|'.join(map(_unread, _UNREAD))})"
-    + r"|!--[^-]*+(?:-(?!->)[^-]*+)*(?:-->)?"
+    + r"|!--(?:-?+>|[^-]*+(?:-(?!-!?>)[^-]*+)*(?:--!?>)?)"
     + r"|[!?][^>]*+>?"
     + r"|(/?[a-zA-Z][^\s/>]*+)(?:>|("
     + r"[^>=]*+(?:=\"[^\"]*+\"[^>=]*+)*"
@@ -105,6 +109,7 @@ _NOTHING, _BORDER, _LINK, _LINK_END, _BREAK, _TITLE, _CLOSES = -1, 100, 101, 102
 # Elements in a line that change what is read of it.
 _UNSAID, _SAID, _QUOTE, _UNQUOTE, _RAISED, _LEVEL, _CODE, _CODE_END = range(110, 118)
 _LOWERED, _NO_LOWER = 118, 119
+_READINGS, _NO_READINGS = 108, 109
 _FORMULA, _FORMULA_END, _NOTE = range(120, 123)
 
 
@@ -116,7 +121,8 @@ def _actions() -> dict[str, int]:
     # What is struck out; the reading that is set above a word.
     for name in ("del", "s", "strike", "rt", "rp"):
         actions |= {name: _UNSAID, f"/{name}": _SAID}
-    actions |= {"rb": _SAID, "/ruby": _SAID, "q": _QUOTE, "/q": _UNQUOTE, "sup": _RAISED, "/sup": _LEVEL}
+    actions |= {"rb": _SAID, "rtc": _READINGS, "/rtc": _NO_READINGS, "/ruby": _NO_READINGS}
+    actions |= {"q": _QUOTE, "/q": _UNQUOTE, "sup": _RAISED, "/sup": _LEVEL}
     actions |= {"sub": _LOWERED, "/sub": _NO_LOWER}
     actions |= {"code": _CODE, "/code": _CODE_END}
     actions |= {"math": _FORMULA, "/math": _FORMULA_END, "annotation": _NOTE, "annotation-xml": _NOTE}
@@ -125,15 +131,14 @@ def _actions() -> dict[str, int]:
 
 _ACTIONS = _actions()
 _TABLE = TAG["table"]
-_OF_LISTINGS = frozenset({TAG["pre"], _TABLE})
-_OF_TABLES = frozenset({TAG["td"], TAG["th"], _TABLE})
+_PREFORMATTED = TAG["pre"]
+_OF_LISTINGS = frozenset({_PREFORMATTED, _TABLE})
+# What makes a listing apart from <code>: nothing, a table or a cell, a preformatted block alone.
+_NONE, _OF_CELLS, _ALONE = range(3)
+_OF_ROWS = frozenset({TAG["td"], TAG["th"]})
+_OF_TABLES = _OF_ROWS | {_TABLE}
+_SEPARATORS = "|/\\·•»›>«‹<:,."  # between cells that are drawn as one line
 _BR, _LINK_ENDED = "\0", ""
-_EXPONENT = re.compile(r"[+−-]?[\d]{1,4}|n")
-# Other exponents: a number with a point, a product or sum, a letter that ends no ordinal number and no title.
-_TERM = re.compile(r"(?=.*[\d+−*/-])(?=.*\w)(?!.*[^\W\d_]{2})[\w+−*/(). -]{2,12}")
-_VARIABLES, _BASE = "ijknpqxyzT", re.compile(r"\d|[\])]|[^\w]?[^\W\d_]|\d[^\W\d_]|.\d", re.DOTALL)
-_LOWER = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-_RAISE = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
 # Blocks that a listing may be made of, a line each.
 _LINES_OF_CODE = frozenset(TAG[name] for name in ("div", "p", "li", "ol", "ul", "tr"))
 _IN_LISTING = _LINES_OF_CODE | {TAG["td"], TAG["th"]}
@@ -166,21 +171,6 @@ def _one_of_halves(match: re.Match[str]) -> str:
     return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
 
 
-def _raised(exponent: str, base: str) -> str | None:
-    """What is set above the line, if it is an exponent of what stands before; None: a note, an ending.
-
-    Args:
-        base: the two signs before it.
-    """
-    if _EXPONENT.fullmatch(exponent):
-        return exponent.translate(_RAISE)
-    if not (_BASE.fullmatch(base) or base[-1:] in (")", "]")):
-        return None
-    if exponent and exponent in _VARIABLES:
-        return f"^{exponent}"
-    return f"^({exponent})" if _TERM.fullmatch(exponent) else None
-
-
 @dataclass(frozen=True)
 class Page:
     """L lines of text in the order of the page, and E elements in the order in which they open."""
@@ -195,6 +185,7 @@ class Page:
     depth: np.ndarray  # [E] how many elements it lies in
     flags: np.ndarray  # [E] bits of FLAGS, inherited
     attributes: list[str]  # [E] as they stand in the page
+    signs: dict[int, str]  # of cells that hold no word: the sign that they hold, as ✓
     first: np.ndarray  # [E] the first line in the element
     last: np.ndarray  # [E] the line behind its last one
 
@@ -224,8 +215,8 @@ class _Reader:
         *("title", "lines", "element", "linked", "links"),
         *("tags", "parents", "depths", "flags", "attributes", "first", "last"),
         *("stack", "top", "tag", "inherited", "open_tags"),
-        *("pieces", "link", "link_characters", "link_count", "unsaid", "raised", "links_before"),
-        "lowered",
+        *("pieces", "link", "link_characters", "link_count", "unsaid", "readings", "raised"),
+        *("lowered", "signs", "xhtml"),
         *("code", "listing", "of_code", "skipped", "formula", "tex"),
     )
 
@@ -238,6 +229,7 @@ class _Reader:
         self.links: list[int] = []
         self.tags, self.parents, self.depths, self.flags = [0], [0], [0], [0]
         self.attributes = [""]
+        self.signs: dict[int, str] = {}
         self.first, self.last = [0], [0]
         # Which elements are open; the innermost one, its tag and its flags.
         self.stack = [0]
@@ -248,19 +240,21 @@ class _Reader:
         self.link = 0  # how deep the open link lies, or 0
         self.link_characters = self.link_count = 0
         self.unsaid = False  # whether what comes is struck out or a reading
-        self.raised = -1  # where in `pieces` an open <sup> began
-        self.links_before = 0  # how many links there were then
-        self.lowered = -1  # the same of an open <sub>
+        self.readings = False  # whether that is one of several, which end together
+        self.raised: list[tuple[int, int]] = []  # of each open <sup>, what was before it: pieces, links
+        self.lowered = -1  # where an open <sub> began
         self.formula: list[str] | None = None  # the signs of the one that is open
         self.tex = ""
+        self.xhtml = False  # whether a slash ends every element
         # Listings.
-        self.code = False  # whether it is in <code> in a preformatted block
-        self.listing = False  # whether that is a table or a cell, which may hold several <code>
+        self.code = False  # whether it is in one
+        self.listing = _NONE  # what makes it one, but for <code>
         self.of_code = 0  # blocks that are open there, which are lines
         self.skipped = 0  # how deep the cell of line numbers lies that is open, or 0
 
     def read(self, html: str) -> Page:
         """The lines and elements of a page."""
+        self.xhtml = is_xhtml(html)
         pieces = self.pieces
         parts = _TAG.split("<!>" + html.replace("\0", ""))  # text, name, attributes, text, ...
         for name, attribute, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
@@ -316,6 +310,7 @@ class _Reader:
             np.array(self.depths, np.int64),
             np.array(self.flags, np.int64),
             self.attributes,
+            self.signs,
             np.array(self.first, np.int64),
             np.array(self.last, np.int64),
         )
@@ -323,7 +318,11 @@ class _Reader:
     # Lines
 
     def _end_line(self) -> None:
-        self.unsaid, self.raised, self.lowered = False, -1, -1
+        if self.formula is not None:
+            self._end_formula()
+        self.unsaid, self.readings, self.lowered = False, False, -1
+        if self.raised:
+            self.raised.clear()
         text = "".join(self.pieces)
         self.pieces.clear()
         if not self.skipped:
@@ -344,6 +343,8 @@ class _Reader:
                 linked = self.link_characters
                 self.linked.append(min(1.0, linked / len(text)) if linked else 0.0)
                 self.links.append(self.link_count)
+            elif text and self.tag in _OF_ROWS and text not in _SEPARATORS:
+                self.signs[self.top] = text
         self.link_characters = self.link_count = 0
 
     def _line_of_code(self, action: int) -> None:
@@ -357,6 +358,8 @@ class _Reader:
     # Elements
 
     def _open(self, tag: int, attributes: str) -> None:
+        if self.code and self.listing == _ALONE and not self.of_code:
+            self.code, self.listing = False, _NONE
         if self.pieces:
             self._end_line()
         while tag in _CLOSED_BY[self.tag]:
@@ -376,11 +379,13 @@ class _Reader:
                 if not self.skipped and _LINE_NUMBERS.search(attributes):
                     self.skipped = len(self.stack)
                 elif _CELL_OF_CODE.search(attributes):
-                    self.code, self.listing, self.of_code = True, True, 0
+                    self.code, self.listing, self.of_code = True, _OF_CELLS, 0
                     inherited |= PRE
             elif _LISTING.search(attributes):
-                self.code, self.listing, self.of_code = True, True, 0
+                self.code, self.listing, self.of_code = True, _OF_CELLS, 0
                 inherited |= PRE
+        elif tag == _PREFORMATTED and not self.code:
+            self.code, self.listing, self.of_code = True, _ALONE, 0
         self.inherited = inherited
         self.tags.append(tag)
         self.flags.append(inherited)
@@ -388,11 +393,13 @@ class _Reader:
         self.first.append(len(self.lines))
         self.last.append(0)
         self.open_tags[tag] += 1
+        if self.xhtml and attributes.endswith("/"):
+            self._close(tag)
 
     def _end(self, tag: int) -> None:
         """An end tag: of the innermost element of its kind, and of all that is open in it."""
         if tag in _OF_LISTINGS:
-            self.code, self.listing, self.of_code = False, False, 0
+            self.code, self.listing, self.of_code = False, _NONE, 0
         if self.pieces:
             self._end_line()
         if self.open_tags[tag]:
@@ -406,6 +413,8 @@ class _Reader:
             if self.skipped == len(stack):
                 self.skipped = 0
             closed = tags[top]
+            if closed == _PREFORMATTED:
+                self.code, self.listing, self.of_code = False, _NONE, 0
             self.last[top] = line
             open_tags[closed] -= 1
             stack.pop()
@@ -432,45 +441,59 @@ class _Reader:
     def _in_line(self, action: int) -> None:
         pieces = self.pieces
         if action in (_UNSAID, _SAID):
-            self.unsaid = action == _UNSAID
+            self.unsaid = action == _UNSAID or self.readings
+        elif action in (_READINGS, _NO_READINGS):
+            self.unsaid = self.readings = action == _READINGS
         elif action in (_QUOTE, _UNQUOTE):
             pieces.append("“" if action == _QUOTE else "”")
         elif action == _RAISED:
-            self.raised, self.links_before = len(pieces), self.link_count
+            self.raised.append((len(pieces), self.link_count))
         elif action == _LEVEL:
-            if self.raised >= 0 and self.link_count == self.links_before:
-                exponent = unescape("".join(pieces[self.raised :])).strip(" \u2060\u200b")
-                base = pieces[self.raised - 1][-2:] if self.raised else ""
-                if (written := _raised(exponent, base)) is not None:
-                    pieces[self.raised :] = [written]
-            self.raised = -1
+            if self.raised:
+                at, links_before = self.raised.pop()
+                exponent = unescape("".join(pieces[at:])).strip(" \u2060\u200b")
+                base = pieces[at - 1][-2:] if at else ""
+                written = raised(exponent, base) if self.link_count == links_before else None
+                if written is not None:
+                    pieces[at:] = [written]
         elif action == _LOWERED:
             self.lowered = len(pieces)
         elif action == _NO_LOWER:
             index = "".join(pieces[self.lowered :]).strip() if self.lowered > 0 else ""
             # Of a number it would be a digit; of a letter it is written so (H2O).
             if index.isdecimal() and pieces[self.lowered - 1][-1:].isdecimal():
-                pieces[self.lowered :] = [index.translate(_LOWER)]
+                pieces[self.lowered :] = [index.translate(LOWERED)]
             self.lowered = -1
         elif action == _CODE:
             self.code = self.code or bool(self.inherited & PRE)
-        elif not self.listing:
-            self.code, self.of_code = False, 0
+            if self.listing == _ALONE:
+                self.listing = _NONE
+        elif self.listing == _NONE:
+            if self.open_tags[_PREFORMATTED]:
+                self.listing = _ALONE
+            else:
+                self.code, self.of_code = False, 0
 
     def _of_formula(self, action: int, attributes: str, text: str) -> str:
         """A formula, which is read as the TeX that it says of itself, or else sign by sign; returns what of
         the text behind the tag is still to be read."""
         if action == _FORMULA:
             self.formula, self.unsaid, self.tex = [], True, ""
+            self.pieces.append("")  # so that a block ends the line, and one without an end with it
             if alternative := _ALTERNATIVE.search(attributes):
                 self.tex = alternative[1] or alternative[2] or ""
+            if attributes.endswith("/"):  # of no HTML, so that a slash ends it
+                self._end_formula()
         elif action == _NOTE:
             if self.formula is not None and "x-tex" in attributes:
                 self.tex = text
             return ""
         else:
-            if self.formula is not None:
-                tex = " ".join(self.tex.split())
-                self.pieces.append(f"${tex}$" if tex else " ".join(self.formula))
-            self.formula, self.unsaid = None, False
+            self._end_formula()
         return text
+
+    def _end_formula(self) -> None:
+        if self.formula is not None:
+            tex = " ".join(self.tex.split())
+            self.pieces.append(f"${tex}$" if tex else " ".join(self.formula))
+        self.formula, self.unsaid = None, False

@@ -1,5 +1,6 @@
 """The article that a page holds as data (schema.org in JSON-LD), for pages that only scripts show."""
 
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -43,9 +44,18 @@ def _objects(value: Any, depth: int) -> Iterator[dict[str, Any]]:
 
 
 def _parsed(script: str) -> Any:
+    """The data of a script: an object or a list of them, which may stand in a comment or in CDATA."""
+    first, last = script.find("{"), script.rfind("}")
+    before, inside = script[: max(first, 0)].rstrip(), script[first : last + 1]
+    if before.endswith("[") and not before.endswith("CDATA["):
+        inside = f"[{inside}]"
     try:
-        return orjson.loads(script.strip())
+        return orjson.loads(inside)
     except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(inside, strict=False)  # with line ends within strings
+    except (ValueError, RecursionError):
         return None
 
 

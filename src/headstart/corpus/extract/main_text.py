@@ -5,6 +5,7 @@ preformatted text keeps its spaces and line ends.
 """
 
 import re
+from collections import defaultdict
 
 from headstart.corpus.extract.blocks import FLAG, HEADING, PRE, TAG, Page, read_page
 from headstart.corpus.extract.json_ld import article_body
@@ -47,6 +48,7 @@ def render(page: Page, lines: list[int]) -> str:
     columns = columns_of_cells(page, parent, tag) if any(in_table) else {}
     items = innermost(_ITEMS, parent, tag)
     cells = innermost(CELLS | {_TABLE}, parent, tag) if any(in_table) else []
+    signs = signs_of_rows(page, parent, columns)
     pieces: list[str] = []
     row_before = cell_before = group_before = -1
     for at in lines:
@@ -57,17 +59,41 @@ def render(page: Page, lines: list[int]) -> str:
         group = parent[item]
         if cell and row == row_before:
             # An empty cell keeps its column.
-            pieces.append(" " if cell == cell_before else " | " * (columns[cell] - columns[cell_before]))
+            if cell == cell_before:
+                pieces.append(" ")
+            else:
+                between = range(columns[cell_before] + 1, columns[cell])
+                pieces += [" | ", *(signs[row].get(column, "") + " | " for column in between)]
         else:
+            if row_before in signs:
+                pieces.append(_last_cells(signs[row_before], columns[cell_before]))
             if pieces:
                 pieces.append("\n" if group >= 0 and group == group_before else "\n\n")
-            if cell and columns[cell]:
-                pieces.append("| " * columns[cell])
+            if cell:
+                before = (signs[row].get(column, "") for column in range(columns[cell]))
+                pieces += [f"{sign} | " if sign else "| " for sign in before]
         row_before, cell_before, group_before = row, cell, group if item else -1
         if tag[item] == TAG["li"] and not cell and page.first[item] == at and not page.flags[element] & PRE:
             pieces.append("- ")
         pieces.append(page.lines[at].replace("\n", " ") if cell else page.lines[at])
+    if row_before in signs:
+        pieces.append(_last_cells(signs[row_before], columns[cell_before]))
     return "".join(pieces)
+
+
+def signs_of_rows(page: Page, parent: list[int], columns: dict[int, int]) -> defaultdict[int, dict[int, str]]:
+    """By row, the signs of its cells that hold no word, by their columns."""
+    found: defaultdict[int, dict[int, str]] = defaultdict(dict)
+    for cell, sign in page.signs.items():
+        if cell in columns:
+            found[parent[cell]][columns[cell]] = sign
+    return found
+
+
+def _last_cells(signs: dict[int, str], column: int) -> str:
+    """What stands in a row behind its last word."""
+    last = max(signs, default=column)
+    return "".join(f" | {signs.get(at, '')}" for at in range(column + 1, last + 1))
 
 
 def columns_of_cells(page: Page, parent: list[int], tag: list[int]) -> dict[int, int]:

@@ -14,6 +14,7 @@ from headstart.corpus.extract.main_text import (
     innermost,
     main_lines,
     or_data,
+    signs_of_rows,
 )
 
 _LEVELS = {TAG[f"h{level}"]: level for level in range(1, 7)}
@@ -55,6 +56,7 @@ class _Writer:
         has_tables = any(self._in_table)
         self._columns = columns_of_cells(page, self._parent, self._tag) if has_tables else {}
         self._cells = innermost(CELLS | {_TABLE}, self._parent, self._tag) if has_tables else []
+        self._signs = signs_of_rows(page, self._parent, self._columns)
         self._holders = innermost(frozenset({_ITEM, _QUOTE}), self._parent, self._tag)
         self._headings = innermost(frozenset(_LEVELS), self._parent, self._tag)
         self._begun: set[int] = set()  # items of lists
@@ -142,7 +144,7 @@ class _Writer:
                 rows = {}
             table = of_table
             if cell:
-                row = rows.setdefault(self._parent[cell], {})
+                row = rows.setdefault(self._parent[cell], dict(self._signs[self._parent[cell]]))
                 column = self._columns[cell]
                 text = self._written[at].replace("\n", " ").replace("|", "\\|")
                 row[column] = f"{row[column]} {text}" if column in row else text

@@ -59,6 +59,19 @@ _CARD = re.compile(
     r"\d(?<![\w.,/-]\d)\d{3}(?:([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|([ -])\d{6}\2\d{4,5}|\d{9,15})"
     r"(?!\w|[.,/-]\d)"
 )
+# Words before a telephone number, where words are parted and where they are not.
+_PARTED = r"""
+tel telp tele(?:f|ph)on[eo]? telefonu telefonszám telefax telepon telefoon phone ph fax faks mobil[ei]? mob
+mobiltelefon cell handy tlf tfn puh matkapuhelin tél téléphone teléfono celular móvil telemóvel komórka
+hotline toll[\s-]free whatsapp sími điện\sthoại đt sđt (?:ruf|telefon|telefoon|fax|mobil|handy)nummer
+тел телефон моб мобильный факс тлф τηλ τηλέφωνο κιν κινητό φαξ טלפון טל נייד פקס هاتف تلفن تليفون موبایل
+موبايل جوال محمول فاكس فون نمبر ስልክ फोन फ़ोन मोबाइल दूरभाष ফোন মোবাইল தொலைபேசி ტელ მობ հեռ
+"""
+_UNPARTED = """
+电话 電話 手机 手機 联系方式 传真 傳真 携帯 ファックス ＴＥＬ Ｔｅｌ ＦＡＸ 전화 휴대폰 핸드폰 연락처 팩스
+โทร(?:ศัพท์)? มือถือ แฟกซ์ ទូរស័ព្ទ ໂທ(?:ລະສັບ)? ဖုန်း ☎ 📞
+"""
+_WORD = rf"(?:{'|'.join(_PARTED.split())})(?!\w)"
 _PHONES = (
     # with a country's code
     re.compile(
@@ -73,12 +86,10 @@ _PHONES = (
     ),
     # after a word that says so
     re.compile(
-        r"(?i:(?<![\w./@-])(?:tel|telp?|tele(?:f|ph)on[eo]?|phone|ph|fax|telefax|mobil[ei]?|mob|cell|handy|tlf|tfn|puh"
-        r"|tél|téléphone|teléfono|celular|móvil|telefoon|hotline|toll[ -]free|whatsapp|sími|điện thoại|đt"
-        r"|(?:ruf|telefon|telefoon|fax|mobil|handy)nummer|тел|телефон|τηλ|τηλέφωνο|טלפון|טל|هاتف|تلفن|موبایل|فون"
-        r"|نمبر)(?!\w)"
-        r"|电话|電話|전화|โทร(?:ศัพท์)?|☎|📞)"
-        r"(?i:[ .-]{0,2}(?:\b(?:nr|no|num|number|nummer|numéro|número)\b|番号|号码|번호))?"
+        rf"(?i:(?:(?<![\w./@-])(?:{_WORD}|(?:gsm|hp)(?= ?:))|{'|'.join(_UNPARTED.split())})"
+        # and what may follow: «/Fax», «(office)», «-Nr.»
+        rf"(?: ?[./&+]{{1,2}} ?{_WORD})?(?: ?\([^\d()\n]{{1,20}}\))?"
+        r"(?:[ .-]{0,2}(?:\b(?:nr|no|num|number|nummer|numéro|número|kom|stac)\b|番号|号码|번호))?)"
         r"(?i: is| ist| est)?[ .:：–-]{0,4}"
         r"(?P<number>\(?\+?0?\d(?:(?: [/–-] |[ ./()-]{0,2})\d){5,13})(?!\w|[.,/-]\d)"
     ),
@@ -91,6 +102,7 @@ _DIGITS = re.compile(r"\d(?:[ .()/–-]{0,3}\d){6}")  # what every card and phon
 _NUMBER = re.compile(_DIGITS.pattern + r"(?:[ .()/–-]{0,3}\d)*")
 # Characters of a telephone number, and of what it is told by, that may stand before and behind such a run.
 _BEFORE, _BEHIND = 32, 4
+_DECIMAL = re.compile(r"\+\d{1,3}\.\d{4,7}")  # as of a place on a map
 _SPACERS = re.compile(r"[ ./()-]")
 
 # Length by country, from the IBAN registry (ISO 13616).
@@ -251,8 +263,10 @@ def _phones(text: str) -> list[Span]:
 
 
 def _is_phone(match: re.Match[str]) -> bool:
-    """Whether there are as many digits as a number has, and it is no round amount such as +20000000."""
+    """Whether there are as many digits as a number has, and it is no round amount (+20000000), no decimal."""
     digits = re.sub(r"\D", "", match["number"] if "number" in match.groupdict() else match[0])
+    if _DECIMAL.fullmatch(match[0]):
+        return False
     spaced = bool(_SPACERS.search(match[0]))
     return 7 <= len(digits) <= 15 and (spaced or len(digits) >= 10) and "00000" not in digits
 

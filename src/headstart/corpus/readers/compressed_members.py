@@ -4,6 +4,7 @@ A member that is damaged costs itself alone: the next one is looked for behind i
 unpacked piece by piece.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from headstart.corpus.readers.storage import BrokenGzip, Content, Stream
 GZIP, ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 # A frame with the dictionary of all the others (https://iipc.github.io/warc-specifications, "Zstandard").
 _DICTIONARY = b"\x5d\x2a\x4d\x18"
+# A frame that means nothing to who does not know it, with its size (RFC 8878, section 3.1.2).
+_SKIPPED = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18....", re.DOTALL)
 _GZIP_CHUNK = 1 << 16
 _ZSTD_CHUNK = 1 << 12  # unpacks to 128 MB at the very most
 _LOOKED_AT = 1 << 16  # bytes between members
@@ -63,7 +66,7 @@ class Members:
 
     def __init__(self, data: Content, begins: tuple[bytes, ...]) -> None:
         self.data, self.begins = data, begins
-        self.magic = ZSTD if data[:4] in (ZSTD, _DICTIONARY) else GZIP
+        self.magic = ZSTD if data[:4] == ZSTD or _SKIPPED.match(data[:8]) else GZIP
         self.name = "zstd" if self.magic == ZSTD else "gzip"
         self._dictionary, self._first = None, 0
         if data[:4] == _DICTIONARY:
@@ -76,6 +79,9 @@ class Members:
         """
         at = self._next(first) if first else self._first
         while 0 <= at < last:
+            if _SKIPPED.match(self.data[at : at + 8]):
+                at += 8 + int.from_bytes(self.data[at + 4 : at + 8], "little")
+                continue
             if self.data[at : at + len(self.magic)] != self.magic:
                 behind = self._next(at)
                 gap = self.data[at : at + _LOOKED_AT if behind < 0 else min(behind, at + _LOOKED_AT)]
@@ -92,6 +98,20 @@ class Members:
             else:
                 yield at, stream[0 : member.size]
             at = self._next(at + 1) if stream.fault else member.end
+
+    def cut(self, most: int) -> bytes | None:
+        """What the first member holds if the second one goes on in it, as bgzip and pzstd cut a file.
+
+        Args:
+            most: bytes of a first member that is looked at; what cuts a file so makes smaller ones.
+        """
+        member, content = _Member(self, self._first), bytearray()
+        for chunk in member.chunks():
+            if isinstance(chunk, str) or len(content) > most:
+                return None
+            content += chunk
+        begins = self._beginning(member.end)
+        return None if not begins or begins.startswith(self.begins) else bytes(content)
 
     def start(self) -> Any:
         """What unpacks a member."""

@@ -88,6 +88,8 @@ def _parsed(text: str, delimiter: str) -> list[str] | None:
     except csv.Error as error:
         if "unexpected end of data" in str(error):
             return None
+        if '\\"' in text:  # as Spark and MySQL write a quote in a quoted cell
+            return _parsed(text.replace('\\"', '""'), delimiter)
         try:
             rows = list(csv.reader([text], delimiter=delimiter))
         except csv.Error:

@@ -84,8 +84,10 @@ def parse_response(message: bytes) -> tuple[int, Headers, bytes]:
     Raises:
         BrokenMessage: it is no response.
     """
-    status = _STATUS.match(message)
-    parts = split_head(message)
+    status, parts = _STATUS.match(message), split_head(message)
+    while status and parts and status[1].startswith(b"1") and parts[1].startswith(b"HTTP/"):
+        message = parts[1]  # what only announced the response
+        status, parts = _STATUS.match(message), split_head(message)
     if status is None:
         raise BrokenMessage("broken HTTP header")
     head, body = parts or (message, b"")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip
 from headstart.corpus.readers.sources import Source
 from headstart.corpus.readers.storage import unpacked
-from headstart.corpus.readers.wikitext import UNSHOWN, plain_text
+from headstart.corpus.readers.wikitext import NAMESPACES, UNSHOWN, plain_text
 
 PAGES_PER_BLOCK = 64
 _OPEN, _CLOSE = b"<page>", b"</page>"
@@ -18,7 +18,8 @@ _REDIRECT = re.compile(
     r"\s*#[^\W\d_]{4,20}\s*:?\s*\[\[[^\[\]]*\]\]", re.IGNORECASE
 )  # in old dumps, without an element
 _HISTORY = 8_000_000  # bytes of a page from which on its old revisions are not kept
-_NAMESPACE = re.compile(rb'<namespace\s+key="(?:-2|6|14)"[^>]*>([^<]*)</namespace>')
+_NAMESPACE = re.compile(rb'<namespace\s+key="(-?\d+)"[^>]*>([^<]*)</namespace>')
+_OF_UNSHOWN = (b"-2", b"6", b"14")
 
 
 def read_wiki(source: Source, part: int, parts: int) -> Iterator[Raw | Skip]:
@@ -32,27 +33,31 @@ def read_wiki(source: Source, part: int, parts: int) -> Iterator[Raw | Skip]:
             yield Skip(place, page)
             continue
         try:
-            yield _article(ElementTree.fromstring(page), place, dump.unshown)
+            yield _article(ElementTree.fromstring(page), place, dump)
         except ElementTree.ParseError as error:
             yield Skip(place, f"broken XML: {error}"[:200])
     if number < 0 and part == 0:
         yield Skip(source.label, "no page of a MediaWiki dump in it")
 
 
-def _article(page: ElementTree.Element, place: str, unshown: frozenset[str]) -> Raw | Skip:
-    if page.findtext("ns", "0") != "0":
+def _article(page: ElementTree.Element, place: str, dump: "_Dump") -> Raw | Skip:
+    title = page.findtext("title", "")
+    # Dumps before 2012 (version 0.6) say the namespace in the title alone.
+    if page.findtext("ns", "0") != "0" or (page.find("ns") is None and dump.is_in_namespace(title)):
         return Skip(place, "not an article")
     if page.find("redirect") is not None:
         return Skip(place, "redirect")
     # A dump of the history has them in the order of their numbers, mostly; an unfinished one need not.
     revision = max(page.findall("revision"), key=lambda one: one.findtext("timestamp", ""), default=None)
+    model = revision.findtext("model", "wikitext") if revision is not None else "wikitext"
+    if model != "wikitext":
+        return Skip(place, f"content of the model {model}")
     wikitext = (revision.findtext("text") if revision is not None else "") or ""
     if _REDIRECT.match(wikitext):
         return Skip(place, "redirect")
-    text = plain_text(wikitext, unshown)
+    text = plain_text(wikitext, dump.unshown)
     if not text:
         return Skip(place, "empty text")
-    title = page.findtext("title", "")
     date = (revision.findtext("timestamp") if revision is not None else "") or ""
     return Raw(text, place, id=page.findtext("id", ""), date=date, metadata={"title": title})
 
@@ -67,6 +72,12 @@ class _Dump:
     def __init__(self, address: str) -> None:
         self._address = address
         self.unshown = UNSHOWN
+        self._namespaces = NAMESPACES
+
+    def is_in_namespace(self, title: str) -> bool:
+        """Whether a title names another namespace than that of articles."""
+        name, colon, _ = title.partition(":")
+        return bool(colon) and name.strip().casefold() in self._namespaces
 
     def pages(self) -> Iterator[bytes | str]:
         """Every `<page>` element; a string in place of one names what is wrong there."""
@@ -81,7 +92,8 @@ class _Dump:
                 start = rest.rfind(_OPEN, 0, end)
                 if first:
                     rooted = _ROOT in rest[: max(start, 0)]
-                    self.unshown, first = UNSHOWN | _unshown(bytes(rest[: max(start, 0)])), False
+                    self._learn(bytes(rest[: max(start, 0)]))
+                    first = False
                 yield "page too large" if too_long or start < 0 else bytes(rest[start : end + len(_CLOSE)])
                 del rest[: end + len(_CLOSE)]
                 searched, too_long = 0, False
@@ -94,12 +106,14 @@ class _Dump:
         elif rooted and _ROOT_END not in rest:
             yield "truncated behind this page: the dump has no end"
 
-
-def _unshown(head: bytes) -> frozenset[str]:
-    """The names of the namespaces of pictures and categories, from the beginning of a dump."""
-    return frozenset(
-        html.unescape(name.decode("utf-8", "replace")).casefold() for name in _NAMESPACE.findall(head)
-    )
+    def _learn(self, head: bytes) -> None:
+        """Learn the names of namespaces from the beginning of a dump."""
+        named = {
+            html.unescape(name.decode("utf-8", "replace")).casefold(): key
+            for key, name in _NAMESPACE.findall(head)
+        }
+        self.unshown = UNSHOWN | {name for name, key in named.items() if key in _OF_UNSHOWN}
+        self._namespaces = NAMESPACES | {name for name, key in named.items() if key != b"0"}
 
 
 def _forget_history(page: bytearray) -> None:

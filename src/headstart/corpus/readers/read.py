@@ -48,12 +48,15 @@ def read_source(
     if source.size == 0:
         yield Skip(source.label, "empty file")
         return
-    folder = _folder(source)
+    folder, nothing = _folder(source), parts == 1
     try:
         for record in _READERS[source.format](source, part, parts, fields or {}):
+            nothing = False
             if isinstance(record, Raw) and not record.domain:
                 record.domain = _domain(record, hosts) or ("web" if record.page else folder)
             yield record
+        if nothing:
+            yield Skip(source.label, "no record in it")
     except Exception as error:  # whatever is in one file, the others are read
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         yield Skip(source.label, f"reading ended early: {reason.lower()[:200]}")

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from headstart.corpus.readers.language_codes import language_code
 from headstart.corpus.readers.records import FIELDS, MAX_TEXT, Raw, Skip
+from headstart.corpus.text.language_codes import declared_language
 from headstart.folder import JSONObject
 
 _OTHER = {*FIELDS, "source", "metadata"}
@@ -38,13 +38,12 @@ def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> R
         return Skip(place, "text too long")
     if _is_blank(text):
         return Skip(place, "empty text")
-    known = {name: "" if named[name] is None else str(named[name]).strip() for name in ("id", "url", "date")}
+    known = {name: _plain(named[name]) for name in ("id", "url", "date")}
     domain = named["domain"] or row.get("source")
     taken = {name.partition(".")[0] for name in fields.values()}
     beside = {name: value for name, value in row.items() if name not in _OTHER and name not in taken}
-    rest = {
-        name: value for name, value in {**within, **beside}.items() if isinstance(value, str | int | float)
-    }
+    rest = {name: value for name, value in within.items() if _is_json(value)}
+    rest |= {name: value for name, value in beside.items() if isinstance(value, str | int | float)}
     return Raw(
         text,
         place,
@@ -54,9 +53,21 @@ def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> R
         url=known["url"],
         date=known["date"],
         domain=domain if isinstance(domain, str) else "",
-        language=language_code(str(named["language"] or "")),
+        language=declared_language(_plain(named["language"])),
         metadata=rest,
     )
+
+
+def _plain(value: Any) -> str:
+    """A value as text; bytes that are none, as of a UUID, by their digits."""
+    return "" if value is None else value.hex() if isinstance(value, bytes) else str(value).strip()
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return value is not None and bool(orjson.dumps(value))
+    except orjson.JSONEncodeError:
+        return False
 
 
 def _is_blank(value: Any) -> bool:
@@ -64,7 +75,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def _metadata(given: Any) -> JSONObject:
-    """What a row says in `metadata`, as an object or as JSON: its own strings and numbers."""
+    """What a row says in `metadata`, as an object or as JSON."""
     if isinstance(given, str) and given.lstrip().startswith("{"):
         try:
             given = orjson.loads(given)

@@ -184,6 +184,8 @@ def _members(path: str, label: str) -> Iterator[Source | Skip]:
         with open_file(path) as file:
             found = list(zip_files.members(file))
             last = {name: place for place, (name, _, _) in enumerate(found)}
+            if not found:
+                yield Skip(label, "no file in it")
             for place, (name, size, checksum) in enumerate(found):
                 format, within = format_of(name), f"{label}/{name}"
                 if last[name] != place:

@@ -308,7 +308,7 @@ def _unpacked(packing: str, chunks: Iterator[bytes] | Iterator[bytes | str]) -> 
         yield f"truncated {packing}"
 
 
-def numbered_lines(address: str, longest: int) -> Iterator[tuple[int, bytes | str]]:
+def numbered_lines(address: str, longest: int, end: bytes = b"\n") -> Iterator[tuple[int, bytes | str]]:
     """Numbered lines of a file; a string in place of a line names what is wrong there."""
     number, rest = 0, bytearray()
     too_long = False
@@ -318,7 +318,7 @@ def numbered_lines(address: str, longest: int) -> Iterator[tuple[int, bytes | st
                 yield number + 1, bytes(rest)
             yield number + 1, chunk
             return
-        *complete, last = chunk.split(b"\n")
+        *complete, last = chunk.split(end)
         for line in complete:
             number += 1
             yield number, "line too long" if too_long else bytes(rest) + line if rest else line

@@ -163,7 +163,8 @@ def _value_of(content: bytes) -> Any:
 
 def read_csv(source: Source, part: int, parts: int, fields: Fields) -> Iterator[Raw | Skip]:
     """The rows of one part of a CSV or TSV file, whose first row names the columns."""
-    codec = _codec_of_table(source.address)
+    end = _line_end_of_table(source.address)
+    codec = _codec_of_table(source.address, end)
     if codec is None:
         if part == 0:
             yield Skip(source.label, "binary file")
@@ -171,7 +172,7 @@ def read_csv(source: Source, part: int, parts: int, fields: Fields) -> Iterator[
     fault: list[Skip] = []
 
     def lines() -> Iterator[str]:
-        for number, line in numbered_lines(source.address, MAX_TEXT):
+        for number, line in numbered_lines(source.address, MAX_TEXT, end):
             if isinstance(line, str):
                 fault.append(Skip(f"{source.label}:{number}", line))
                 if line != "line too long":
@@ -179,7 +180,7 @@ def read_csv(source: Source, part: int, parts: int, fields: Fields) -> Iterator[
             else:
                 yield decode_as(line, codec).removesuffix("\r")
 
-    delimiter = _delimiter(source.address, codec, fields)
+    delimiter = _delimiter(source.address, codec, fields, end)
     names: list[str] | None = None
     for number, (line_number, row) in enumerate(records(lines(), delimiter, MAX_TEXT)):
         if names is None:
@@ -206,12 +207,18 @@ def read_csv(source: Source, part: int, parts: int, fields: Fields) -> Iterator[
         yield from fault
 
 
-def _delimiter(address: str, codec: str, fields: Fields) -> str:
+def _line_end_of_table(address: str) -> bytes:
+    """What ends the lines of a file: spreadsheets of old Macs write CR alone."""
+    beginning = _beginning(address)
+    return b"\r" if b"\r" in beginning and b"\n" not in beginning else b"\n"
+
+
+def _delimiter(address: str, codec: str, fields: Fields, end: bytes) -> str:
     """What stands between cells: the sign of the file's kind, or else that between the names of columns."""
     usual = "\t" if ".tsv" in address.lower() else ","
     head = [
         decode_as(line, codec).removesuffix("\r")
-        for _, line in itertools.islice(numbered_lines(address, MAX_TEXT), 2)
+        for _, line in itertools.islice(numbered_lines(address, MAX_TEXT, end), 2)
         if isinstance(line, bytes)
     ]
     for sign in (usual, *_DELIMITERS):
@@ -227,10 +234,10 @@ def _names_delimiter(row: list[str], delimiter: str) -> bool:
     return delimiter.join(row).strip('"') in {f"sep={sign}" for sign in (",", *_DELIMITERS)}
 
 
-def _codec_of_table(address: str) -> str | None:
+def _codec_of_table(address: str, end: bytes) -> str | None:
     """The one charset of a file, told by its first lines that are no ASCII; None: it is no text."""
     sample, read = bytearray(), 0
-    for number, line in numbered_lines(address, MAX_TEXT):
+    for number, line in numbered_lines(address, MAX_TEXT, end):
         if isinstance(line, str):
             continue
         if number == 1 and is_binary(line):
@@ -296,7 +303,7 @@ def _rows(
     at = 0
     for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], use_threads=False):
         wanted = batch.slice(max(start - at, 0), max(min(stop - at, len(batch)) - max(start - at, 0), 0))
-        for offset, row in enumerate(_dicts(wanted), max(start, at)):
+        for offset, row in enumerate(_dicts(wanted, fields), max(start, at)):
             place = f"{label}:{group}.{offset}"
             yield Skip(place, "invalid UTF-8") if row is None else from_row(row, place, fields)
         at += len(batch)
@@ -304,8 +311,8 @@ def _rows(
             return
 
 
-def _dicts(batch: pa.RecordBatch) -> list[JSONObject | None]:
-    """The rows of a batch, their bytes as text; None for one that holds text of an unknown charset."""
+def _dicts(batch: pa.RecordBatch, fields: Fields) -> list[JSONObject | None]:
+    """The rows of a batch, their bytes as text; None for one whose text is in an unknown charset."""
     texts = [
         name for name, kind in zip(batch.schema.names, batch.schema.types, strict=True) if _is_text(kind)
     ]
@@ -322,15 +329,18 @@ def _dicts(batch: pa.RecordBatch) -> list[JSONObject | None]:
         }
     if not any(isinstance(value, bytes) for name in texts for value in columns[name]):
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return [
-        _decoded(dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)
-    ]
+    wanted = {fields.get(name, name).partition(".")[0] for name in ("text", "html")}
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return [_decoded(row, wanted) for row in rows]
 
 
 def _is_text(kind: pa.DataType) -> bool:
     tests: list[Callable[[pa.DataType], bool]] = [
-        pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary
+        pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
+        pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary,
     ]  # fmt: skip
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     return any(test(kind) for test in tests)
 
 
@@ -354,20 +364,24 @@ def _value(scalar: pa.Scalar) -> Any:
 
 
 def _as_bytes(column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     return (
         column.cast(pa.large_binary()) if pa.types.is_large_string(column.type) else column.cast(pa.binary())
     )
 
 
-def _decoded(row: JSONObject) -> JSONObject | None:
+def _decoded(row: JSONObject, wanted: set[str]) -> JSONObject | None:
+    """A row, its bytes as text where they are; None where they are none in the wanted columns."""
     for name, value in row.items():
         if isinstance(value, bytes):
             try:
                 row[name] = value.decode()
             except UnicodeDecodeError:
-                if codec_for(value) != "utf-8":
+                if codec_for(value) == "utf-8":
+                    row[name] = value.decode("utf-8", "replace")
+                elif name in wanted:
                     return None
-                row[name] = value.decode("utf-8", "replace")
     return row
 
 

@@ -18,6 +18,7 @@ from headstart.corpus.readers.zip_files import split_address
 _HEAD = 1 << 16
 _ADDRESS = 1 << 13
 _WINDOW = 1 << 20
+_BLOCK = 1 << 24  # bytes of a packed block
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\r?\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORECASE)
 
@@ -59,7 +60,7 @@ ARC = RecordKind(
     "ARC",
     (b"filedesc:", b"http:", b"https:", b"dns:", b"ftp:"),
     re.compile(
-        rb"([a-z]{3,8}:[^\s]{0,4096}) ([0-9a-fA-F.:]{1,45}) (\d{14}) ([^\s]{1,200})"
+        rb"([a-z]{3,8}:[^\r\n]{0,4096}) ([0-9a-fA-F.:]{1,45}|-) (\d{12,14}) ([^\s]{1,200})"
         rb"(?: [^\s]{1,4096}){0,5}? (\d{1,12})\r?\n"
     ),
 )
@@ -79,14 +80,26 @@ def records(address: str, part: int, parts: int) -> Iterator[tuple[str, bytes | 
                 yield from _streamed(Stream(unpacked(address)), "", kind)
         elif packing is None and (kind.starts(data, 0) or not address.lower().endswith(PACKINGS)):
             yield from _framed(data, first, last, "", kind)
+        elif _cuts_records(members := Members(data, kind.begins), kind):
+            if part == 0:
+                yield from _streamed(Stream(unpacked(address)), "", kind)
         else:
-            for offset, content in Members(data, kind.begins).between(first, last):
+            for offset, content in members.between(first, last):
                 if isinstance(content, Broken):
                     yield str(offset), content
                 elif isinstance(content, Stream):
                     yield from _streamed(content, str(offset), kind)
                 else:
                     yield from _framed(content, 0, len(content), str(offset), kind)
+
+
+def _cuts_records(members: Members, kind: RecordKind) -> bool:
+    """Whether a file was packed in blocks that know nothing of its records, and so can only be read whole."""
+    content = members.cut(_BLOCK)
+    if content is None:
+        return False
+    found = list(_framed(content, 0, len(content), "", kind))
+    return bool(found) and isinstance(found[-1][1], Broken)
 
 
 def _streamed(stream: Stream, member: str, kind: RecordKind) -> Iterator[tuple[str, bytes | Broken]]:
@@ -168,5 +181,6 @@ def _as_warc(arc: re.Match[bytes], content: bytes) -> bytes:
     kind = (b"response", b"application/http; msgtype=response") if answered else (b"resource", media_type)
     if address.startswith((b"filedesc:", b"dns:")):
         kind = (b"metadata", media_type)
-    moment = b"%b-%b-%bT%b:%b:%bZ" % (date[:4], date[4:6], date[6:8], date[8:10], date[10:12], date[12:])
+    parts = (date[:4], date[4:6], date[6:8], date[8:10], date[10:12], date[12:14].ljust(2, b"0"))
+    moment = b"%b-%b-%bT%b:%b:%bZ" % parts
     return head % (kind[0], address, moment, kind[1], len(content)) + content

@@ -51,6 +51,10 @@ def _mixed(given: list[str]) -> str:
     return " ".join([*given[:-2], "/".join(given[-2:])])
 
 
+def _element(name: str) -> Shown:
+    return lambda given: f"<{name}>{''.join(given[:1])}</{name}>"
+
+
 def _ordinal(given: list[str]) -> str:
     number = given[0] if given else ""
     ends = {"1": "st", "2": "nd", "3": "rd"}
@@ -68,9 +72,9 @@ def _prefixed(text: str) -> Shown:
 # Those that show their first parameter.
 _FIRST = """
 nowrap nobr small smaller big larger em strong sic abbr vanchor quote blockquote cquote quotation math mvar
-formatnum sup sub angbr ill nihongo lc uc smallcaps sc keypress key mono code tt samp var kbd typo underline u
-ins center span dfn gloss bold italic flag flagcountry flagu ipa tooltip nts chem2 le tsl lien plainlist
-flatlist nombre nb formatnombre nobold nocaps lit
+formatnum angbr ill nihongo lc uc smallcaps sc keypress key mono code tt samp var kbd typo underline u
+ins center span dfn gloss bold italic flag flagcountry flagu ipa tooltip nts chem2 le plainlist
+flatlist nombre nb formatnombre nobold nocaps lit ruby 仮リンク zitat cita citat
 """
 # Prefixes of ships' names, which are templates of their own.
 _SHIPS = "HMS USS SS RMS MV HMAS HMCS HMNZS USNS INS SMS MS MT RV USCGC"
@@ -84,7 +88,9 @@ _TABLE: dict[str, Shown] = {
     **dict.fromkeys(("frac", "sfrac", "fraction"), _mixed),
     **{name.lower(): _prefixed(name) for name in _SHIPS.split()},
     "ship": _joined(" "),
-    "sort": _last,
+    **dict.fromkeys(("sort", "tsl", "translink"), _last),
+    **{name: _element(name) for name in ("sup", "sub")},
+    "読み仮名": lambda given: given[0] + "".join(f"（{one}）" for one in given[1:2]) if given else "",
     **dict.fromkeys(("gaps", "chem"), _joined("")),
     "e": lambda given: "×10^" + "".join(given[:1]),
     **dict.fromkeys(("ubl", "unbulleted list", "hlist"), _joined(", ")),
@@ -150,6 +156,8 @@ def shown(template: str) -> str:
     if name == "val":
         power = f"×10^{named['e']}" if "e" in named else ""
         return f"{''.join(plain[:1])}{power} {named.get('u', named.get('ul', ''))}".strip()
+    if name == "lien":
+        return named.get("texte") or named.get("fr") or "".join(plain[:1]) or named.get("trad", "")
     if name.startswith(("link-", "internal link helper")):
         return plain[0] if plain else ""
     if name in _TABLE:

@@ -10,12 +10,16 @@ import re
 from collections.abc import Collection
 from functools import partial
 
-from headstart.corpus.readers.language_codes import is_language
 from headstart.corpus.readers.wiki_templates import shown
+from headstart.corpus.text.exponents import LOWERED, raised
+from headstart.corpus.text.language_codes import is_language
 
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Elements that go with their content.
-_GONE = "ref|gallery|timeline|imagemap|score|templatestyles|hiero|graph|mapframe"
+_GONE = (
+    "ref|gallery|timeline|imagemap|score|templatestyles|hiero|graph|mapframe|table|includeonly|del|s|strike|rt|rp"
+    "|rtc"
+)
 # Elements whose content is no markup.
 _VERBATIM = re.compile(
     r"<(nowiki|pre|syntaxhighlight|source|math|chem|ce)\b(?:[^<>/]|/(?!>))*>(.*?)</\1\s*>",
@@ -23,20 +27,36 @@ _VERBATIM = re.compile(
 )
 _PUT_BY = re.compile("\0(\\d+)\0")
 _ELEMENT = re.compile(rf"<(/?)({_GONE})\b[^<>]*?(/?)>", re.IGNORECASE)
-_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_BREAK = re.compile(
+    r"<br\s*/?>|</?(?:div|p|li|ul|ol|dl|dt|dd|center|blockquote|poem|h[1-6])\b[^<>]*>", re.IGNORECASE
+)
+_RAISED = re.compile(r"(.{0,2})<sup\b[^<>]*>([^<>]*)</sup\s*>", re.IGNORECASE | re.DOTALL)
+_LOWERED = re.compile(r"(?<=\d)<sub\b[^<>]*>(\d{1,4})</sub\s*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _PARAMETER = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")
 _RULE = re.compile(r"^-{4,}", re.MULTILINE)
 _BRACES = re.compile(r"\{\{|\}\}|\{\||\|\}")
 _LINK = re.compile(r"\[\[([^\[\]]*)\]\]")
-_ADDRESS = re.compile(r"\[(?:https?:|ftp:)?//[^\s\[\]]+(?:\s+([^\[\]]*))?\]")
-_QUOTES = re.compile(r"'{2,5}")
+_ADDRESS = re.compile(r"\[(?:(?:https?:|ftps?:|irc:|news:)?//|mailto:)[^\s\[\]]+(?:\s+([^\[\]]*))?\]")
+# Another language's page, as articles named them at their end before 2013.
+_OTHER_LANGUAGE = re.compile(
+    r"^\[\[(?:[a-z]{2,3}(?:-[a-z-]{2,12})?|simple):[^\[\]|]+\]\][ 	]*$", re.MULTILINE
+)
+_QUOTES = re.compile(r"('{2,})")
 _ITEM = re.compile(r"^([*#:;]+)\s*", re.MULTILINE)
-_SWITCH = re.compile(r"__[A-Z]+__")
+_SWITCH = re.compile(r"__([^\W\d_]+(?:_[^\W\d_]+)*)__")
+# Names in programs that look like a switch.
+_NO_SWITCHES = ("FILE", "LINE", "FUNCTION", "CLASS", "DIR", "METHOD", "NAMESPACE", "DATE", "TIME", "COUNTER")
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
-_FLAGS = re.compile(r"^([A-Za-z;-]{0,12})\|")
-_UNSHOWN_FLAGS = re.compile(r"[HT-]")  # rules for what follows, and the title
+_FLAGS = re.compile(r"^([A-Za-z;-]{0,80})\|")
+_UNSHOWN_FLAGS = {"H", "T", "-"}  # rules for what follows, and the title
 _VARIANT = re.compile(r"\s*(?:zh(?:-[a-z]+)?|sr(?:-[a-z]+)?|kk(?:-[a-z]+)?|ku(?:-[a-z]+)?)\s*:([^;]*)")
+# Names of all namespaces but that of articles, in English; a dump says its own.
+NAMESPACES = frozenset(
+    f"{name}{talk}"
+    for name in ("user", "wikipedia", "file", "image", "mediawiki", "template", "help", "category", "portal")
+    for talk in ("", " talk")
+) | {"talk", "special", "media"}
 # Names of the namespaces of pictures and categories, in the languages of large wikis; a dump says its own.
 UNSHOWN = frozenset(
     [
@@ -111,14 +131,19 @@ def plain_text(wikitext: str, unshown: Collection[str] = UNSHOWN) -> str:
     text = _without_braces(text)
     text = _VARIANTS.sub(_first_variant, text)
     words_of_link = partial(_words_of_link, unshown)
+    text = _OTHER_LANGUAGE.sub("", text)
     # From the innermost link out: a picture's caption holds links itself.
     for _ in range(8):
-        text, found = _LINK.subn(words_of_link, text)
-        if not found:
+        text, links = _LINK.subn(words_of_link, text)
+        text, addresses = _ADDRESS.subn(lambda match: match[1] or "", text)
+        if not links and not addresses:
             break
-    text = _ADDRESS.sub(lambda match: match[1] or "", text)
+    if "<su" in text:
+        text = _LOWERED.sub(lambda match: match[1].translate(LOWERED), _RAISED.sub(_exponent, text))
     text = _TAG.sub("", _BREAK.sub("\n", text))
-    text = _RULE.sub("", _SWITCH.sub("", _QUOTES.sub("", text)))
+    if "''" in text:
+        text = "\n".join(map(_without_quotes, text.split("\n")))
+    text = _RULE.sub("", _SWITCH.sub(_not_a_switch, text))
     text = _ITEM.sub(lambda match: "- " if match[1][-1] in "*#" else "", text)
     text = html.unescape(text).replace("\u00a0", " ")
     text = _LEFT_EMPTY.sub("", text)
@@ -137,6 +162,44 @@ def _put_by(match: re.Match[str], verbatim: list[str]) -> str:
         content = content.strip("\n").rstrip()
     verbatim.append(content)
     return f"\0{len(verbatim) - 1}\0"
+
+
+def _exponent(match: re.Match[str]) -> str:
+    base, exponent = match[1], html.unescape(match[2]).strip()
+    written = raised(exponent, base)
+    return base + (exponent if written is None else written)
+
+
+def _not_a_switch(match: re.Match[str]) -> str:
+    """What looks like `__NOTOC__` in whatever language: nothing, but for names in programs."""
+    name = match[1]
+    return match[0] if name != name.upper() or name in _NO_SWITCHES else ""
+
+
+def _without_quotes(line: str) -> str:
+    """A line without the quotes that mean bold and italic, as MediaWiki tells them from apostrophes.
+
+    Of four quotes the first is an apostrophe, of six and more all but five. Where neither bold nor italic
+    ends, the first three that follow a word are an apostrophe and the beginning of an italic: `l'''art''`.
+    """
+    parts = _QUOTES.split(line)
+    for place in range(1, len(parts), 2):
+        count = len(parts[place])
+        more = 1 if count == 4 else max(count - 5, 0)
+        parts[place - 1] += "'" * more
+        parts[place] = "'" * (count - more)
+    counts = [len(quotes) for quotes in parts[1::2]]
+    bold, italic = sum(count in (3, 5) for count in counts), sum(count in (2, 5) for count in counts)
+    if bold % 2 and italic % 2:
+        places = [place for place in range(1, len(parts), 2) if len(parts[place]) == 3]
+        if places:
+            parts[min(places, key=lambda place: _rank(parts[place - 1])) - 1] += "'"
+    return "".join(parts[::2])
+
+
+def _rank(before: str) -> int:
+    """How likely an apostrophe follows: best after a word of one letter, at least after a space."""
+    return 2 if before[-1:] == " " else 0 if before[-2:-1] == " " else 1
 
 
 def _line(line: str) -> str:
@@ -193,7 +256,7 @@ def _without_braces(text: str) -> str:
 def _first_variant(match: re.Match[str]) -> str:
     """Of `-{zh-hans:计算机; zh-hant:電腦}-` the first one; nothing of what only sets a rule."""
     flags = _FLAGS.match(match[1])
-    if flags and _UNSHOWN_FLAGS.search(flags[1]):
+    if flags and not _UNSHOWN_FLAGS.isdisjoint(flags[1].split(";")):
         return ""
     text = _FLAGS.sub("", match[1])
     variant = _VARIANT.match(text)

@@ -1,1 +1,1 @@
-"""Words, languages and hashes of a text."""
+"""Words, languages, exponents and hashes of a text."""

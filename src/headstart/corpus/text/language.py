@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from headstart.corpus.readers.language_codes import language_code
 from headstart.corpus.text.fasttext_model import load_fasttext
+from headstart.corpus.text.language_codes import language_code
 
 MODEL = Path(__file__).with_name("lid.176.ftz")
 """Not ours: see NOTICE."""
