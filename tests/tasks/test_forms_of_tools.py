@@ -561,3 +561,11 @@ def test_options_in_one_cell(tmp_path):
     lines = "question,options,answer\nq1,one|two|three,two\nq2,four | five,four\n"
     examples = load_examples(write(tmp_path / "a.csv", lines))
     assert (examples.task, examples.inputs[1].options) == ("multiple-choice", ("four", "five"))
+
+
+def test_a_part_in_numbered_pieces_is_whole(tmp_path):
+    for name in ("train_part1", "train_part2", "test"):
+        rows = [{"text": f"{name} {i}", "label": "ab"[i % 2]} for i in range(12)]
+        jsonl(tmp_path / f"{name}.jsonl", rows)
+    task = load_task(tmp_path)
+    assert (len(task.train), len(task.test)) == (24, 12)

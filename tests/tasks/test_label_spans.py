@@ -163,6 +163,25 @@ def test_ways_to_count_are_recognised(tmp_path, unit, shift):
     assert mended == ((unit, shift) != ("characters", (0, 0)))
     again = load_examples(file, "tagging", like=found.reading)
     assert again.targets == found.targets
+    few = tmp_path / "few.jsonl"  # which do not tell how they are counted
+    few.write_text(json.dumps(rows[0]) + "\n")
+    again = load_examples(few, "tagging", like=found.reading)
+    assert again.targets == found.targets[:1]
+    assert not any("within a word; the words" in note for note in again.notes)
+
+
+def test_other_files_may_count_otherwise(tmp_path):
+    """What a file shows of itself comes before what training had."""
+    files = []
+    for end in (3, 4):
+        files.append(tmp_path / f"{end}.jsonl")
+        rows = [{"text": f"Anna lives {n}", "label": [[0, end, "X"]]} for n in range(6)]
+        files[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    inclusive, usual = map(load_examples, files)
+    for file, other in zip(files, (usual, inclusive), strict=True):
+        found = load_examples(file, "tagging", like=other.reading)
+        assert found.targets == usual.targets
+        assert not any(tags.unreachable for tags in found.targets)
 
 
 def test_spans_that_fit_no_words_are_refused(tmp_path):

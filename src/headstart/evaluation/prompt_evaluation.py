@@ -13,7 +13,7 @@ from headstart.tasks.baselines.word_counts import System, baselines
 from headstart.tasks.data.data_checks import shared
 from headstart.tasks.data.dataset import load_examples, load_task
 from headstart.tasks.data.rows import is_class_folder
-from headstart.tasks.examples import Examples
+from headstart.tasks.examples import Examples, in_order
 from headstart.tasks.metrics import measure
 
 ALSO = "test examples also occur among those that solved examples come from"
@@ -87,7 +87,11 @@ def _data(
         raise HeadstartError(f"{path} has one example alone; name a file with solved ones (--train)")
     note = f"no --train: solved examples come from the first {half:,} rows, and the others are asked"
     learned, asked = examples.subset(range(half)), examples.subset(range(half, len(examples)))
-    return learned, asked, [*examples.notes, note, *shared(asked, learned, ALSO)]
+    notes = [*examples.notes, note, *shared(asked, learned, ALSO)]
+    unseen = in_order(set(asked.occurring) - set(learned.occurring))
+    if unseen:
+        notes.append(f"the first half has no example of {', '.join(unseen[:8])}: is the file sorted by labels?")
+    return learned, asked, notes
 
 
 def _beside(learned: Examples) -> dict[str, System]:

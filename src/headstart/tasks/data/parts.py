@@ -35,7 +35,7 @@ DESCRIPTIONS = {
 }  # fmt: skip
 """JSON files that describe data and hold none."""
 _WORD = re.compile(rf"(?:^|(?<=[-._ ]))({'|'.join(sorted(PARTS, key=len, reverse=True))})(?=[-._ ]|$)")
-_SHARD = re.compile(r"-\d{5}-of-\d{5}(?:-[0-9a-f]+)?$")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}(?:-[0-9a-f]+)?$|[-_. ](?:part|shard|chunk)[-_. ]?\d+$")
 NAMELESS = re.compile(r"|data|part[-_]?\d*|\d+|matched")
 """Names of files that name no task; `matched` is MNLI's."""
 

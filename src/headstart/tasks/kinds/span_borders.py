@@ -75,12 +75,16 @@ COUNTINGS = [Counting(unit, *shift) for shift, unit in product([(0, 0), (0, 1), 
 """The usual one first."""
 
 
-def counting_of(texts: Sequence[tuple[str, Sequence[RawSpan]]]) -> tuple[Counting, int, int]:
+def counting_of(
+    texts: Sequence[tuple[str, Sequence[RawSpan]]], known: Counting | None = None
+) -> tuple[Counting, int, int]:
     """How spans are counted in a file; how many spans that sets right, and how many are no whole words still.
 
     Args:
         texts: every text with its spans.
+        known: how they were counted in training, which holds where the file does not tell otherwise.
     """
+    usual = COUNTINGS.index(known) if known in COUNTINGS else 0
     whole: list[list[bool]] = []
     for text, spans in texts:
         if not spans:
@@ -90,7 +94,7 @@ def counting_of(texts: Sequence[tuple[str, Sequence[RawSpan]]]) -> tuple[Countin
         for span in spans:
             whole.append([_is_whole(text, span, counting, starts, ends) for counting in COUNTINGS])
     if not whole:
-        return COUNTINGS[0], 0, 0
+        return COUNTINGS[usual], 0, 0
     right = [sum(column) for column in zip(*whole, strict=True)]
     best = max(range(len(COUNTINGS)), key=lambda i: (right[i], -i))
     telling = [row for row in whole if row[best] != row[0]]
@@ -102,7 +106,9 @@ def counting_of(texts: Sequence[tuple[str, Sequence[RawSpan]]]) -> tuple[Countin
         and right[best] >= DOUBTFUL * len(whole)
     ):
         return COUNTINGS[best], better, len(whole) - right[best]
-    return COUNTINGS[0], 0, len(whole) - right[0]
+    if right[usual] < right[0]:
+        usual = 0
+    return COUNTINGS[usual], right[usual] - right[0], len(whole) - right[usual]
 
 
 def _is_whole(text: str, span: RawSpan, counting: Counting, starts: set[int], ends: set[int]) -> bool:

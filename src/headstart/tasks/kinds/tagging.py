@@ -114,9 +114,8 @@ class Tagging(Scored):
             row[columns["label"]] = spans
             if isinstance(text, str) and len(text) <= MAX_TEXT:
                 read.append((where, row, text, spans))
-        counting, mended, cut = counting_of([(text, spans) for _, _, text, spans in read])
-        if like is not None and like.manner:
-            counting = Counting.named(like.manner)
+        known = Counting.named(like.manner) if like is not None and like.manner else None
+        counting, mended, cut = counting_of([(text, spans) for _, _, text, spans in read], known)
         count = sum(len(spans) for _, _, _, spans in read)
         if mended:
             notes.append(f"{mended:,} of {count:,} spans began or ended within a word: {counting}")
