@@ -111,6 +111,14 @@ def test_scores_against_shots_from_the_command_line(tmp_path, decoder, places):
     assert "solved examples come from the first 60 rows" in " ".join(found["notes"])
 
 
+def test_a_file_that_is_sorted_by_labels_is_mentioned(decoder, tmp_path):
+    """Its first half, from which solved examples come, lacks a label."""
+    data = tmp_path / "sorted.csv"
+    data.write_text("text,label\n" + "".join(f"text {n},{'ab'[n // 6]}\n" for n in range(12)))
+    notes = " ".join(evaluate_prompted(decoder, data, limit=2).notes)
+    assert "the first half has no b: is the file sorted" in notes
+
+
 def test_what_cannot_be_prompted(encoder, decoder, places, tmp_path):
     with pytest.raises(HeadstartError, match="what a decoder or an encoder-decoder gives"):
         Prompted(encoder, places, 0)

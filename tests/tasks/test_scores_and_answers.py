@@ -201,3 +201,19 @@ def test_chinese_spans_are_found_as_they_are_scored(tmp_path, encoder):
     predictor = finetune(encoder, examples, recipe, 0)
     found = [one["entities"] for one in predict_file(predictor, file)]
     assert sum(any(e["text"] == "北京" for e in one) for one in found) > 25
+
+
+def test_a_column_that_the_first_row_lacks_is_read_of_the_others(tmp_path, tokenizer, tiny):
+    """Alpaca's `input` stands in some rows alone: what is scored and what is answered read it alike."""
+    rows = [{"instruction": "say yes", "output": "yes"}]
+    rows += [{"instruction": "say it", "input": f"no {n}", "output": f"no {n}"} for n in range(7)]
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    examples = load_examples(file)
+    assert examples.inputs[1].text == "user: say it\n\nno 0"
+    decoder = LoadedModel(tiny("headstart-decoder"), tokenizer, "causal")
+    predictor = finetune(decoder, examples, QUICK, 0)
+    asked = []
+    predictor.answers = lambda inputs: asked.extend(inputs) or [{} for _ in inputs]
+    list(predict_file(predictor, file))
+    assert asked == examples.inputs

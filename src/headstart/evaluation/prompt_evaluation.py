@@ -90,7 +90,7 @@ def _data(
     notes = [*examples.notes, note, *shared(asked, learned, ALSO)]
     unseen = in_order(set(asked.occurring) - set(learned.occurring))
     if unseen:
-        notes.append(f"the first half has no example of {', '.join(unseen[:8])}: is the file sorted by labels?")
+        notes.append(f"the first half has no {', '.join(unseen[:8])}: is the file sorted by labels?")
     return learned, asked, notes
 
 

@@ -1,12 +1,13 @@
 """Predictions for a file of any size, in constant memory."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError, nearest
-from headstart.tasks.data.columns import remembered
-from headstart.tasks.data.lines import TOO_LONG, Row
+from headstart.tasks.data.columns import remembered, typical_row
+from headstart.tasks.data.lines import HEAD_ROWS, TOO_LONG, Row
 from headstart.tasks.data.rows import names_columns, read_rows
 from headstart.tasks.examples import MAX_TEXT, Choices, Conversation
 from headstart.tasks.kinds.kind import TEXT_COLUMNS, AnswerRow, Unusable, choose
@@ -52,16 +53,20 @@ def _chunks(
     rows: Iterable[Row], path: Path, predictor: Predictor, mapped: dict[str, str]
 ) -> Iterator[list[Asked]]:
     kind = predictor.kind
-    columns: dict[str, str] | None = None
+    rows = iter(rows)
+    head = list(islice(rows, HEAD_ROWS))
+    usual = [(line, row) for line, row in head if row is not TOO_LONG]
+    columns: dict[str, str] = {}
+    if usual:
+        columns = _input_columns(path, usual[0][0], typical_row([row for _, row in usual]), predictor, mapped)
+    needed = [column for role, column in columns.items() if role not in kind.optional]
     chunk: list[Asked] = []
     size = 0
-    for line, row in rows:
+    for line, row in chain(head, rows):
         if row is TOO_LONG:
             asked: Asked = ({"line": line}, None, "the line is too long")
         else:
-            if columns is None:
-                columns = _input_columns(path, line, row, predictor, mapped)
-            missing = [column for column in columns.values() if column not in row]
+            missing = [column for column in needed if column not in row]
             if missing:
                 raise HeadstartError(
                     f"{path} line {line} has no column {missing[0]!r}{nearest(missing[0], row)}"

@@ -33,7 +33,7 @@ from headstart.tasks.data.columns import (
 )
 from headstart.tasks.data.data_checks import faults, shared, unlearnable
 from headstart.tasks.data.features import class_names
-from headstart.tasks.data.lines import TOO_LONG
+from headstart.tasks.data.lines import HEAD_ROWS, TOO_LONG
 from headstart.tasks.data.parts import described, find_parts, left_out
 from headstart.tasks.data.rows import (
     UNLABELLED,
@@ -50,8 +50,6 @@ from headstart.tasks.kinds.registry import KINDS
 from headstart.tasks.kinds.spans import as_bio, scheme_of, usual_tags
 from headstart.tasks.metrics.entities import marks_entities
 
-HEAD_ROWS = 200
-"""From which the columns are told."""
 _CONLL = ("tagging", "text-to-text:tagging")
 
 

@@ -14,10 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from headstart.tasks.data.lines import TOO_LONG, Row
+from headstart.tasks.data.lines import HEAD_ROWS, TOO_LONG, Row
 
-HEAD_ROWS = 200
-"""From which it is told whether numbers are names."""
 INFO_FILES = ("dataset_info.json", "dataset_infos.json")
 MOST_ABOVE = 3
 """Folders above a file in which its description is looked for."""

@@ -14,6 +14,8 @@ from headstart.errors import HeadstartError
 MAX_LINE = 8 << 20
 """Bytes; a longer line is never held in memory. A text of 1 MB fits in, however it is escaped."""
 LABEL_MARK = "__label__"
+HEAD_ROWS = 200
+"""Rows at the beginning of a file from which it is told what its columns hold."""
 TOO_LONG = object()
 """Stands for a line that was longer than `MAX_LINE`."""
 

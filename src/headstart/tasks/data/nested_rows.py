@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from headstart.folder import JSONObject
-from headstart.tasks.data.lines import TOO_LONG, Row
+from headstart.tasks.data.lines import HEAD_ROWS, TOO_LONG, Row
 from headstart.tasks.examples import is_missing
 
 WRAPPERS = ("data", "examples", "common_examples", "rows", "records", "items", "instances", "samples")
@@ -22,8 +22,6 @@ OBJECTS = ({"role", "content"}, {"from", "value"}, {"start", "end"})
 _VALUE = r"""(?:'[^']*'|"[^"]*"|[-+]?[\d.]+(?:e[-+]?\d+)?)"""
 _PRINTED = re.compile(rf"\[\s*{_VALUE}(?:\s+{_VALUE})+\s*\]")
 """An array as numpy prints it, without commas: as pandas writes it to a table."""
-HEAD_ROWS = 200
-"""From which the columns are told."""
 _NUMPY = re.compile(r"array\((\[.*?\])(?:, dtype=\w+)?\)", re.DOTALL)
 
 

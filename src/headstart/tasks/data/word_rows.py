@@ -12,14 +12,12 @@ from itertools import chain, islice
 from typing import Any
 
 from headstart.folder import JSONObject
-from headstart.tasks.data.lines import TOO_LONG, Row
+from headstart.tasks.data.lines import HEAD_ROWS, TOO_LONG, Row
 from headstart.tasks.examples import TagsOfWords, is_missing
 from headstart.tasks.metrics.entities import SPAN_TAG
 
 SENTENCES = ("sentence #", "sentence_id", "sentence_idx", "sentence id", "sent_id", "sentence")
 WORDS = ("word", "words", "token", "tokens")
-HEAD_ROWS = 200
-"""From which it is told whether a row is a word."""
 RIGHT = ("correct_answer", "correct answer", "right_answer")
 WRONG = ("distractor", "incorrect answer ", "incorrect_answer", "wrong_answer")
 """Beginnings of the names of columns with wrong answers; a number ends them, or they hold a list."""
