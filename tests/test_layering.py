@@ -28,6 +28,7 @@ LAYERS = [
         "overrides",
         "setting_names",
         "settings_reference",
+        "stopping",
     },
     {"corpus", "tokenizer", "models"},
     {"objectives", "interchange"},

@@ -115,3 +115,42 @@ def test_the_owner_renews(tmp_path, monkeypatch) -> None:
         os.utime(path, (0, 0))
         while path.stat().st_mtime == 0:  # ends with the first touch
             time.sleep(0.01)
+
+
+def forbid_writing(monkeypatch) -> None:
+    """Lock files are another user's: they can be read, and nothing can be written beside them."""
+
+    def forbidden(path, flags: int, *mode: int) -> int:
+        if flags & (os.O_RDWR | os.O_CREAT):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, flags, *mode)
+
+    opened = os.open
+    monkeypatch.setattr(lock.os, "open", forbidden)
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_the_lock_of_another_user_holds_too(tmp_path, holder, kernel, monkeypatch) -> None:
+    path = tmp_path / ".lock"
+    forbid_writing(monkeypatch)
+    if not kernel:
+        monkeypatch.setattr(lock.fcntl, "flock", no_flock)
+    with pytest.raises(HeadstartError, match=f"in use by process {holder.pid}"), locked(path, tmp_path):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with locked(path, tmp_path) as is_there:  # it cannot be signed, but what is there can be looked at
+        assert is_there()
+    path.unlink()
+    with locked(path, tmp_path):
+        pass
+    assert not path.exists()
+
+
+def test_a_clock_that_was_put_back_keeps_no_lock(tmp_path) -> None:
+    path = tmp_path / ".lock"
+    sign(path)
+    ahead = time.time() + LOST_AFTER + 3600
+    os.utime(path, (ahead, ahead))
+    with locked(path, tmp_path):
+        pass

@@ -2,15 +2,19 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, Stopped
 from headstart.folder import atomic, write_manifest
+from headstart.lock import locked
 from headstart.output import MARK, REPLACED, identity, output, output_file
+from headstart.stopping import raise_stopped
 
 
 def make(out: Path, text: str = "made", settings: object = 1, **how) -> dict:
@@ -223,3 +227,138 @@ def test_identity_is_that_of_the_content(tmp_path) -> None:
     (two / "mine.txt").write_text("my only c0py")
     assert identity(one) != identity(two)
     assert identity(one / "mine.txt") != identity(two / "mine.txt")
+
+
+def test_what_was_set_aside_outlives_a_second_replacement_that_fails(tmp_path, capsys) -> None:
+    folder = precious(tmp_path / "thesis")
+    killed(folder, '(out / "half").touch()', replace=True)
+    with pytest.raises(KeyError), output(folder, "thing", settings=2, replace=True):  # noqa: PT012
+        assert names(folder) == [".lock", MARK, REPLACED]
+        raise KeyError
+    assert "half, mine.txt (2 files" in capsys.readouterr().err
+    assert (folder / REPLACED / "mine.txt").read_text() == "my only copy"
+    assert (folder / "half").exists()
+    make(folder, replace=True)
+    assert names(folder) == WHOLE
+
+
+@pytest.mark.parametrize("moves", [2, 4, 5, 7])
+def test_a_kill_while_things_are_moved_loses_none(tmp_path, monkeypatch, moves) -> None:
+    """On the way aside (the first five moves) as on the way back: the next call puts all where it was."""
+    folder = precious(tmp_path / "thesis")
+    for name in ("a", "b", "c"):
+        (folder / name).symlink_to(tmp_path / "nowhere")
+    before, rename, moved = names(folder), Path.rename, []
+
+    class Killed(BaseException):
+        pass
+
+    def counted(self: Path, target: Path) -> Path:
+        if len(moved) == moves:
+            raise Killed
+        moved.append(self)
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", counted)
+        with pytest.raises(Killed), output(folder, "thing", settings=1, replace=True):
+            raise KeyError
+    assert names(folder) != before
+    with pytest.raises(HeadstartError, match="holds other files"):
+        make(folder)
+    assert names(folder) == before
+
+
+def test_a_second_signal_waits_until_things_are_back(tmp_path, monkeypatch) -> None:
+    folder = precious(tmp_path / "thesis")
+    (folder / "more.txt").touch()
+    rename, before = Path.rename, signal.signal(signal.SIGTERM, raise_stopped)
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if target == folder / self.name:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    try:
+        with pytest.raises(Stopped), output(folder, "thing", settings=1, replace=True):  # noqa: PT012
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert names(folder) == ["mine.txt", "more.txt"]
+
+
+def test_nobody_knows_the_home(tmp_path, monkeypatch) -> None:
+    """As in a container whose user has no entry: there is nothing then that has to be spared."""
+    monkeypatch.setattr(Path, "home", lambda: 1 / 0)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    make(precious(tmp_path / "thesis"), replace=True)
+
+
+def test_an_output_inside_an_input_changes_nothing_of_it(tmp_path) -> None:
+    source = precious(tmp_path / "source")
+    before = identity(source)
+    make(source / "made", inputs=[source])
+    assert identity(source) == before
+    (source / "plain").mkdir()
+    (source / "plain" / "file").write_text("theirs")
+    assert identity(source) != before
+
+
+def test_what_somebody_puts_into_an_output_stays(tmp_path) -> None:
+    """While it is made, and into a finished one, which is finished all the same."""
+    out = tmp_path / "out"
+    with output(out, "thing", settings=1) as made:
+        with atomic(out) as temporary:
+            temporary.mkdir(parents=True)
+            (temporary / "file").write_text("made")
+            (out / "notes.txt").write_text("mine")
+        made.finish({})
+    (out / "more.txt").write_text("mine")
+    with output(out, "thing", settings=1) as made:
+        assert made.finished
+    (out / "file").write_text("cut")
+    make(out)
+    assert names(out) == sorted([*WHOLE, "notes.txt", "more.txt"])
+
+
+def test_nothing_in_an_input_is_replaced_but_outputs(tmp_path) -> None:
+    source = tmp_path / "run"
+    precious(source / "checkpoints")
+    (source / "run.json").write_text("{}")
+    make(source / "made", inputs=[source])
+    make(source / "made", settings=2, inputs=[source], replace=True)
+    with pytest.raises(HeadstartError, match=r"lies in .*run, which is read, and is not replaced"):
+        make(source / "checkpoints", inputs=[source], replace=True)
+    with (
+        pytest.raises(HeadstartError, match="which is read, and is not replaced"),
+        output_file(source / "run.json", inputs=[source], replace=True),
+    ):
+        pass
+    with output_file(source / "new", inputs=[source], replace=True):
+        pass
+    assert (source / "checkpoints" / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("name", [".lock", ".file.lock"])
+def test_what_another_process_writes_is_not_replaced(tmp_path, name) -> None:
+    folder = precious(tmp_path / "all" / "theirs")
+    with (
+        locked(folder / name, folder),
+        pytest.raises(HeadstartError, match="theirs is in use by process"),
+    ):
+        make(tmp_path / "all", replace=True)
+    assert names(tmp_path / "all") == ["theirs"]
+    make(tmp_path / "all", replace=True)
+
+
+def test_names_that_are_no_text_are_refused_before_any_work(tmp_path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/o\xff"))
+    for out in (odd, odd / "below"):
+        with pytest.raises(HeadstartError, match=r"o\\xff.* is no UTF-8"):
+            make(out)
+        with pytest.raises(HeadstartError, match="is no UTF-8"), output_file(out):
+            pass
+    assert names(tmp_path) == []
+    make(tmp_path / "ünï ☃\n")

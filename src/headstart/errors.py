@@ -97,6 +97,8 @@ def explain(error: BaseException) -> str | None:
         return explain_os_error(error)
     if is_panic(error):
         return f"a native library gave up ({str(error)[:200]}); what it read is damaged, or too much for it"
+    if isinstance(error, UnicodeEncodeError | TypeError) and "surrogates not allowed" in str(error):
+        return "the name of a file or folder, or a text, is no UTF-8; rename it, or write the text again"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
         return (
             "there is not enough memory; close other programs, raise the limit (ulimit -v), or take smaller "
@@ -118,6 +120,10 @@ def explain_os_error(error: OSError) -> str:
             f"no file may grow as large here as{where or ' what is written'}; raise the limit (ulimit -f), "
             "or write to another disk"
         )
+    if "temporary directory" in str(error.strerror):
+        return "no folder for temporary files can be written; make one, and name it in TMPDIR"
+    if "AF_UNIX path too long" in str(error):
+        return "the path of the folder for temporary files is too long; name a shorter one in TMPDIR, as /tmp"
     if number in (errno.EMFILE, errno.ENFILE):
         return "too many files are open at once; raise the limit (ulimit -n 4096) and start again"
     if number in (errno.ENOMEM, errno.EAGAIN):

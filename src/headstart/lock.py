@@ -28,6 +28,7 @@ RENEWED_EVERY = 10.0
 """Seconds between two touches of a lock file."""
 LOST_AFTER = 60.0
 """Seconds without a touch after which an owner on another machine is taken for dead."""
+_FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
 
 
@@ -51,10 +52,10 @@ def locked(path: Path, what: Path) -> Iterator[Callable[[], bool]]:
     try:
         descriptor = _acquire(path, what)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno not in _FORBIDDEN:
             raise
-        descriptor = None  # where nothing can be written, what is finished can still be looked at
-    if descriptor is None:
+        # Where nothing can be written, what is finished can still be looked at, unless somebody else writes.
+        refuse_held(path, what)
         yield lambda: True
         return
     ended = threading.Event()
@@ -104,6 +105,24 @@ def _acquire(path: Path, what: Path) -> int:
         os.close(descriptor)  # the last owner removed the file after it was opened here
 
 
+def refuse_held(path: Path, what: Path) -> None:
+    """See whether somebody holds a lock file, without taking it.
+
+    Raises:
+        InUse: somebody does.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:  # there is none, or it is a secret
+        return
+    try:
+        owner = _owner(descriptor)
+        if not _flock(descriptor) or _alive(owner, descriptor, path.parent):
+            raise InUse(_refusal(owner, what))
+    finally:
+        os.close(descriptor)
+
+
 def _flock(descriptor: int) -> bool:
     """Whether no other process has the kernel's lock; yes, too, where the file system has none."""
     try:
@@ -142,9 +161,15 @@ def _alive(owner: Owner, descriptor: int, folder: Path) -> bool:
     if (owner.get("host"), owner.get("boot")) == (socket.gethostname(), _boot()):
         pid = owner.get("pid")
         return isinstance(pid, int) and _started(pid) == owner.get("started") is not None
-    with tempfile.TemporaryFile(dir=folder) as probe:  # its time is that of the file system's own clock
-        now = os.fstat(probe.fileno()).st_mtime
-    return now - os.fstat(descriptor).st_mtime < LOST_AFTER
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:  # its time is that of the file system's own clock
+            now = os.fstat(probe.fileno()).st_mtime
+    except OSError as error:
+        if error.errno not in _FORBIDDEN:
+            raise
+        now = time.time()
+    # A touch in the future is an old one too: the clock was put back since, and nobody has touched it again.
+    return abs(now - os.fstat(descriptor).st_mtime) < LOST_AFTER
 
 
 def _sign(descriptor: int) -> None:

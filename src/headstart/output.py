@@ -18,13 +18,16 @@ from typing import Any, TypedDict, cast
 from headstart.console import printable
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import LOCK, MANIFEST, JSONObject, fingerprint, read_json, remove, write_json
-from headstart.lock import locked
+from headstart.lock import locked, refuse_held
+from headstart.stopping import undisturbed
 
 MARK = ".output.json"
 """In a finished folder, and in one that is being made: which command made it, from what."""
 REPLACED = ".replaced"
 """What `replace` set aside, until the new output is finished."""
-_OURS = (MARK, LOCK, REPLACED)
+MOVING = ".moving"
+"""What is on its way there, or back: where it is found, a process was killed between."""
+_OURS = (MARK, LOCK, REPLACED, MOVING)
 _NOBODYS = ("lost+found", ".DS_Store")
 _PASSING = ("created", "seconds", "headstart")
 """What a manifest says of the making, and not of what was made."""
@@ -77,7 +80,10 @@ def output(
     place = Path(os.path.realpath(out))
     if place.exists() and not place.is_dir():
         raise HeadstartError(f"{out} is a file; name a folder")
+    inputs = list(inputs)
     check_inputs(out, inputs)
+    if replace and not _is_own(place, kind, own):
+        _refuse_part(out, inputs)
     identity = None if settings is None else fingerprint(settings)
     before = _mark(place)
     if identity is not None and not replace and _is_finished(place, before, kind, identity):
@@ -88,12 +94,13 @@ def output(
     try:
         with locked(place / LOCK, out) as is_there:
             made = Output(place)
-            _claim(place, out, kind, identity, own, replace)
             try:
+                _claim(place, out, kind, identity, own, replace)
                 yield made
             except BaseException as error:
                 if is_there():
-                    _put_back(place)
+                    with undisturbed():
+                        _put_back(place)
                 elif isinstance(error, Exception) and not isinstance(error, Stopped):
                     raise _deleted(out) from error
                 raise
@@ -124,7 +131,10 @@ def output_file(out: Path, *, inputs: Iterable[Path] = (), replace: bool = False
     if place.exists() and not stat.S_ISREG(place.stat().st_mode):  # a pipe, a terminal, /dev/null
         yield place
         return
+    inputs = list(inputs)
     check_inputs(out, inputs)
+    if replace:
+        _refuse_part(out, inputs)
     place.parent.mkdir(parents=True, exist_ok=True)
     with locked(place.with_name(f".{place.name}.lock"), out):
         size = place.stat().st_size if place.exists() else 0
@@ -141,9 +151,11 @@ def check_inputs(out: Path, inputs: Iterable[Path]) -> None:
     """Refuse an output that is an input, or holds one.
 
     Raises:
-        HeadstartError: it is or does.
+        HeadstartError: it is or does, or its name is no UTF-8.
     """
     place = Path(os.path.realpath(out))
+    if _as_text(place) != str(place):
+        raise HeadstartError(f"the name of {_as_text(place)} is no UTF-8; choose another output")
     for given in inputs:
         read = Path(os.path.realpath(given))
         if place == read or (place.exists() and read.exists() and place.samefile(read)):
@@ -154,16 +166,48 @@ def check_inputs(out: Path, inputs: Iterable[Path]) -> None:
             )
 
 
+def _as_text(path: Path) -> str:
+    """A name with the bytes that are no UTF-8 as escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _refuse_part(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to replace what lies in a folder that is read: nobody knows whether it is a part of it.
+
+    Raises:
+        HeadstartError: it does.
+    """
+    place = Path(os.path.realpath(out))
+    if not place.exists() or (place.is_dir() and not _held(place)):
+        return
+    for given in inputs:
+        if Path(os.path.realpath(given)) in place.parents:
+            raise HeadstartError(
+                f"{out} lies in {given}, which is read, and is not replaced; remove it, or choose another "
+                "output"
+            )
+
+
 def identity(path: Path) -> str:
-    """A hash of what a file or a folder holds; of a folder with a manifest, of what that says."""
+    """A hash of what a file or a folder holds; of a folder with a manifest, of what that says. Outputs that
+    were put into a folder since are no part of it."""
     if (path / MANIFEST).is_file():
         manifest = read_json(path / MANIFEST, JSONObject)
         return fingerprint({key: value for key, value in manifest.items() if key not in _PASSING})
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    files = (file for file in sorted(path.rglob("*")) if file.is_file() and file.name not in _OURS)
-    return fingerprint([[str(file.relative_to(path)), identity(file)] for file in files])
+    return fingerprint([[str(file.relative_to(path)), identity(file)] for file in sorted(_files(path))])
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files in a folder, without those of outputs that commands made in folders of their own there."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            if not (path / MARK).exists():
+                yield from _files(path)
+        elif path.is_file() and path.name not in _OURS:
+            yield path
 
 
 class Mark(TypedDict, total=False):
@@ -182,9 +226,13 @@ def _made(kind: str, settings: str | None) -> Mark:
 
 
 def _is_finished(place: Path, mark: Mark, kind: str, settings: str) -> bool:
-    """Whether a folder is what the command would make, with no file gone or cut short since."""
+    """Whether a folder is what the command would make, with no file gone or cut short since; others may have
+    come."""
     made = {name: mark.get(name) for name in _made(kind, settings)} == _made(kind, settings)
-    return made and isinstance(mark.get("finished"), dict) and mark.get("files") == _sizes(place)
+    files = mark.get("files")
+    if not made or not isinstance(mark.get("finished"), dict) or not isinstance(files, dict):
+        return False
+    return files.items() <= _sizes(place).items()
 
 
 def _sizes(place: Path) -> dict[str, int]:
@@ -212,9 +260,11 @@ def _claim(
     place: Path, out: Path, kind: str, settings: str | None, own: Iterable[str], replace: bool
 ) -> None:
     """Make sure that the folder may be written, and mark it."""
+    _move_back(place)
     mark = _mark(place)
     if (place / REPLACED).exists() and mark.get("finished") is None:
         _put_back(place)
+        mark = _mark(place)
     held = _held(place)
     if held and replace:
         _set_aside(place, out, held)
@@ -244,16 +294,24 @@ def _is_own(place: Path, kind: str, own: Iterable[str]) -> bool:
 
 
 def _set_aside(place: Path, out: Path, held: list[str]) -> None:
-    if place in (Path.home(), *Path.home().parents):
+    """Make room for what `replace` will make; with it goes what an earlier call that was killed set aside."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - which raises where nobody knows the home
+    if place in (home, *home.parents):
         raise HeadstartError(f"--replace would delete all of {out}; choose a folder below it")
-    files = [path for name in held for path in (place / name, *(place / name).rglob("*")) if path.is_file()]
+    for lock in place.rglob(".*lock"):  # `.lock` in a folder, `.NAME.lock` beside a file
+        if lock != place / LOCK:
+            refuse_held(lock, lock.parent)
+    earlier = _held(place / REPLACED) if (place / REPLACED).is_dir() else []
+    roots = [*(place / name for name in held), *(place / REPLACED / name for name in earlier)]
+    files = [path for root in roots for path in (root, *root.rglob("*")) if path.is_file()]
     size = sum(path.lstat().st_size for path in files)
-    _say(f"--replace deletes what {out} holds: {_names(held)} ({len(files):,} files, {size:,} bytes)")
-    remove(place / REPLACED)
-    (place / REPLACED).mkdir()
-    for name in (*held, MARK):
-        if (place / name).exists():
-            (place / name).rename(place / REPLACED / name)
+    named = _names(sorted({*held, *earlier}))
+    _say(f"--replace deletes what {out} holds: {named} ({len(files):,} files, {size:,} bytes)")
+    (place / MOVING).mkdir()
+    for name in (*held, MARK, REPLACED):
+        if os.path.lexists(place / name):
+            (place / name).rename(place / MOVING / name)
+    (place / MOVING).rename(place / REPLACED)
 
 
 def _deleted(out: Path) -> HeadstartError:
@@ -265,13 +323,23 @@ def _deleted(out: Path) -> HeadstartError:
 
 def _put_back(place: Path) -> None:
     """Where nothing new has been made, bring back what was set aside, and remove the mark."""
+    _move_back(place)
     if _held(place):
         return
     remove(place / MARK)
     if (place / REPLACED).is_dir():
-        for path in (place / REPLACED).iterdir():
-            path.rename(place / path.name)
-        (place / REPLACED).rmdir()
+        (place / REPLACED).rename(place / MOVING)
+        _move_back(place)
+
+
+def _move_back(place: Path) -> None:
+    """Bring back what was on its way; what a kill interrupts, the next call goes on with."""
+    if (place / MOVING).is_dir():
+        for path in (place / MOVING).iterdir():
+            if not os.path.lexists(place / path.name):
+                path.rename(place / path.name)
+        with suppress(OSError):  # somebody made another of that name meanwhile
+            (place / MOVING).rmdir()
 
 
 def _names(held: list[str]) -> str:
