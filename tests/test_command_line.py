@@ -11,7 +11,7 @@ import pytest
 import typer
 from safetensors import SafetensorError
 
-from headstart.cli import GONE, app, main
+from headstart.cli import GONE, OUTPUTS, app, main
 from headstart.errors import HeadstartError, explain, gives_up_in_words
 from headstart.folder import atomic, checked, read_json
 
@@ -31,6 +31,9 @@ Panic = type("PanicException", (BaseException,), {})
         (MemoryError(), "not enough memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory"),
         (RuntimeError("can't start new thread"), "not enough memory"),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), "is no UTF-8"),
+        (TypeError("str is not valid UTF-8: surrogates not allowed"), "is no UTF-8"),
+        (TypeError("a bug"), None),
         (Panic("retry-limit-in-match over"), "a native library gave up (retry-limit"),
         (RuntimeError("a bug"), None),
         (KeyError("a bug"), None),
@@ -153,7 +156,7 @@ def ended(monkeypatch, capsys):
     def run(*words: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["headstart", *words])
         monkeypatch.setattr("headstart.cli._leave_standard_output", lambda: None)
-        kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             with pytest.raises(SystemExit) as ended:
                 main()
@@ -241,3 +244,46 @@ def test_a_report_of_a_fault_can_name_the_versions() -> None:
     said = CliRunner().invoke(app, ["version"]).output
     assert said.startswith(f"headstart {__version__}, Python 3.")
     assert f"torch {torch_version('torch')}" in said
+
+
+def test_an_output_without_a_name_is_not_the_folder_in_which_one_is(ended) -> None:
+    for option in OUTPUTS:
+        for words in ((option, ""), (f"{option}=",), (option, "", "--replace"), ("x", option, "")):
+            code, said = ended("export", *words)
+            assert (code, said) == (
+                2,
+                f"headstart: {option} is followed by an empty name; name a file or a folder\n",
+            )
+
+
+STOPS = """
+import os, signal, sys, time
+import headstart.cli as cli
+def work():
+    try:
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(60)
+    finally:
+        print("saved", flush=True)
+def complain(*_, complain=cli._complain):
+    os.kill(os.getpid(), signal.SIGTERM)  # one more, at the worst moment
+    complain(*_)
+cli.app, cli._complain = work, complain
+sys.argv = ["headstart"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_stops_in_order_and_a_second_one_changes_nothing(name) -> None:
+    done = subprocess.run([sys.executable, "-c", STOPS.format(name=name)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "saved\n")
+    said = "SIGTERM" if name == "SIGHUP" else name
+    assert done.stderr == f"headstart: stopped by {said}; start the same command again to go on\n"
+
+
+def test_nohup_is_obeyed() -> None:
+    lines = "import os, signal, sys, headstart.cli as cli; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    lines += "cli.app = lambda: os.kill(os.getpid(), signal.SIGHUP) or print('done')\ncli.main()"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "done\n")

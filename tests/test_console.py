@@ -1,6 +1,7 @@
 """Text from elsewhere is shown and never obeyed."""
 
 import io
+import json
 import os
 import pty
 import re
@@ -118,3 +119,40 @@ def test_a_bar_on_a_real_terminal_sends_its_codes_and_no_others() -> None:
     assert "count" in shown
     assert "a note" in shown
     assert all(code not in shown for code in ("\x1b]", "\x9b", "\u202e")), "nor any code of the note"
+
+
+GUARDED = """
+import sys
+from headstart.console import guard_streams
+guard_streams()
+print("ü☃\\U0001f600\\udcff", file=getattr(sys, sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_a_stream_cannot_encode_is_escaped_as_in_json(stream) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GUARDED, stream],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    said = (done.stdout + done.stderr).decode("ascii").strip()
+    assert said == r"\u00fc\u2603\ud83d\ude00\udcff"
+    assert json.loads(f'"{said}"') == "ü☃\U0001f600\udcff"
+
+
+def test_progress_that_nobody_reads_ends_no_work() -> None:
+    lines = """
+from headstart.console import guard_streams
+import sys
+guard_streams()
+for _ in range(3):
+    print("progress", file=sys.stderr, flush=True)
+print("done")
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", lines], stdout=subprocess.PIPE, stderr=writer)
+    os.close(writer)
+    assert (done.returncode, done.stdout) == (0, b"done\n")

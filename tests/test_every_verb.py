@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from headstart import cli
 from headstart.cli import app
 from headstart.errors import HeadstartError
 from headstart.lock import locked
@@ -66,6 +67,10 @@ def writing(command: click.Command, name: str = "") -> list[str]:
 
 def test_the_table_has_every_verb_that_writes() -> None:
     assert set(writing(typer.main.get_command(app))) == set(VERBS)
+
+
+def test_every_option_for_an_output_is_known_to_the_command_line() -> None:
+    assert set(OUTPUTS) < set(cli.OUTPUTS)
 
 
 def takes_replace(command: click.Command) -> bool:

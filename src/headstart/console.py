@@ -4,6 +4,9 @@ Texts of a corpus, names of folders and answers of models may hold control chara
 a terminal's title, moves the cursor or hides what was printed, and brackets that rich takes for markup.
 """
 
+import codecs
+import errno
+import io
 import sys
 from typing import IO, Any, TextIO, cast
 
@@ -98,6 +101,36 @@ def exact_output() -> TextIO:
     return stream if stream.isatty() else getattr(stream, "rich_proxied_file", stream)
 
 
+class _Unread(io.FileIO):
+    """A descriptor that takes whatever is written, also when nobody is left to read it."""
+
+    def write(self, content: Any) -> int | None:  # type: ignore[override]
+        try:
+            return super().write(content)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EPIPE):
+                raise
+            return memoryview(content).nbytes
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What a stream cannot encode, as JSON would write it; so that JSON stays JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.end
+
+
+codecs.register_error("headstart.escaped", _escaped)
+
+
 def guard_streams() -> None:
-    """From here on nothing that is printed reaches a terminal raw."""
-    sys.stdout, sys.stderr = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
+    """From here on nothing that is printed reaches a terminal raw; what a stream's encoding does not have is
+    escaped; and no work ends because nobody sees its progress any more, as when a terminal was closed."""
+    stdout, stderr = sys.stdout, sys.stderr
+    if isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(errors="headstart.escaped")
+    if type(stderr) is io.TextIOWrapper:
+        raw = io.BufferedWriter(_Unread(stderr.fileno(), "w", closefd=False))
+        stderr = io.TextIOWrapper(raw, stderr.encoding, "headstart.escaped", line_buffering=True)
+    sys.stdout, sys.stderr = PrintableStream(stdout), PrintableStream(stderr)

@@ -3,8 +3,9 @@
 import os
 import signal
 import sys
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import typer
@@ -37,8 +38,11 @@ from headstart.cli.studio import studio
 from headstart.cli.tokenizer import tokenizer
 from headstart.console import guard_streams
 from headstart.errors import HeadstartError, Stopped, explain
+from headstart.stopping import raise_stopped
 
 USER_MISTAKE, STOPPED = 2, 130
+OUTPUTS = ("--out", "--write", "--page", "--png", "--lab")
+"""Options that name what a verb writes."""
 GONE = (
     "the folder in which this command was started is gone; go to one that is there (cd) and start the same "
     "command again"
@@ -116,22 +120,19 @@ def _options(
     pass
 
 
-def _raise_stopped(number: int, frame: FrameType | None) -> None:
-    raise Stopped(f"stopped by {signal.Signals(number).name}; start the same command again to go on")
-
-
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit code 2, never a traceback."""
     _open_closed_streams()
     guard_streams()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _raise_stopped)
+    _obey_signals()
     try:
         if _is_gone():
             raise HeadstartError(GONE)
+        _refuse_nameless_outputs(sys.argv[1:])
         try:
             app()
         finally:
+            _ignore_signals()
             sys.stdout.flush()
     except HeadstartError as error:
         _complain(GONE if _is_gone() else str(error), USER_MISTAKE)
@@ -147,9 +148,34 @@ def main() -> None:
         _leave_standard_output()
         _complain(sentence, USER_MISTAKE)
     finally:
-        # What was asked for is done, or is not: a signal while Python ends changes nothing of it.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        _ignore_signals()
+
+
+def _obey_signals() -> None:
+    """Stop by a signal as by an error, so that what is there is saved. The end of the terminal counts as one,
+    unless somebody wanted it to be ignored (nohup)."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, raise_stopped)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def _ignore_signals() -> None:
+    """What was asked for is done, or is not: a signal while Python ends changes nothing of it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _refuse_nameless_outputs(given: list[str]) -> None:
+    """An empty name, as of a variable that is not set, would stand for the folder in which one is.
+
+    Raises:
+        HeadstartError: an option for an output has one.
+    """
+    for option, value in pairwise([*given, "-"]):
+        name, _, joined = option.partition("=")
+        if name in OUTPUTS and not (joined if "=" in option else value):
+            raise HeadstartError(f"{name} is followed by an empty name; name a file or a folder")
 
 
 def _is_gone() -> bool:
@@ -162,7 +188,8 @@ def _is_gone() -> bool:
 
 
 def _complain(sentence: str, code: int) -> None:
-    print(f"headstart: {sentence}", file=sys.stderr)
+    with suppress(OSError):  # nobody is there any more to read it
+        print(f"headstart: {sentence}", file=sys.stderr)
     sys.exit(code)
 
 
