@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from headstart.cli import app
 from headstart.errors import HeadstartError, explain
+from headstart.quickstart import pipeline
+from headstart.quickstart.pipeline import QuickstartRecipe
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +79,15 @@ def test_a_mistake_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
     assert answer.returncode == 2, answer.stderr
     assert "nowhere" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_other_labels_are_another_quickstart(tmp_path) -> None:
+    labels, out = tmp_path / "labels.jsonl", tmp_path / "out"
+    labels.write_text('{"text": "a", "label": "x"}\n')
+    out.mkdir()
+    recipe = QuickstartRecipe(minutes=1, data=[tmp_path], labels=labels, seed=0)
+    pipeline._claim(recipe, out)
+    pipeline._claim(recipe, out)
+    labels.write_text('{"text": "b", "label": "x"}\n')
+    with pytest.raises(HeadstartError, match=r"labels\.jsonl as it was before"):
+        pipeline._claim(recipe, out)

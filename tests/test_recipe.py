@@ -136,3 +136,13 @@ def test_a_key_that_stands_twice_is_refused(tmp_path) -> None:
     (tmp_path / "recipe.yaml").write_text("steps: 1\nmodel:\n  layers: 2\n  layers: 3\n")
     with pytest.raises(HeadstartError, match="line 4: 'layers' stands in line 3 already"):
         read_yaml(tmp_path / "recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1e5", "1e-3", "-2E+4", "1:30", "0x1f", "null", "~", "yes", "2024-01-01", "a: b", "#1", " x ", "1_0"],
+)
+def test_a_text_is_read_as_the_text_that_was_saved(tmp_path, text) -> None:
+    run = Run(tokens=Path(text), title=text)
+    run.save(tmp_path / "recipe.yaml")
+    assert Run.load(tmp_path / "recipe.yaml", []) == run

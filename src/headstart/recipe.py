@@ -26,9 +26,14 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1, except that `1e-3` is the number that everybody means and not a text."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """The same: a text that reads like such a number is put in quotes."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
 
 
 class Recipe(BaseModel):
@@ -74,8 +79,12 @@ class Recipe(BaseModel):
         """Write the resolved recipe with all defaults, so that the file alone repeats the run."""
         with atomic(path) as temporary:
             values = self.model_dump(mode="json")
-            text = yaml.safe_dump(values, sort_keys=False, width=100, allow_unicode=True)
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(yaml_text(values), encoding="utf-8")
+
+
+def yaml_text(values: JSONObject) -> str:
+    """Settings as YAML that `read_yaml` reads as the same values."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
 
 
 def shipped_recipes() -> dict[str, Path]:

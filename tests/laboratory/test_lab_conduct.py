@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from headstart.cli.lab import report
 from headstart.errors import HeadstartError
 from headstart.folder import read_json
 from headstart.lab import conduct as conducting
 from headstart.lab import runs as running
 from headstart.lab.claim import Claim, Experiment, Level
 from headstart.lab.conduct import Laboratory, conduct
-from headstart.lab.report import write_report
+from headstart.lab.report import PAGE, write_report
 from headstart.lab.result import Result
 from headstart.lab.rules import Gain
 from headstart.lab.runs import RunCache, RunSpec
@@ -179,9 +180,14 @@ def test_identity_is_what_is_made_not_where(tmp_path) -> None:
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path) -> None:
-    (tmp_path / "thesis.tex").write_text("mine")
+    for name in ("runs", "claims"):  # names that other things have, too
+        (tmp_path / name).mkdir()
+    (tmp_path / PAGE).write_text("mine")
     with pytest.raises(HeadstartError, match="holds other files"):
         Laboratory(tmp_path, "quick", (), True)
+    with pytest.raises(HeadstartError, match="holds no results"):
+        report(tmp_path)
+    assert (tmp_path / PAGE).read_text() == "mine"
 
 
 def test_the_page_shows_the_verdict_and_what_has_changed(toy) -> None:

@@ -284,3 +284,15 @@ def test_a_table_that_becomes_sentences_names_its_first_column(monkeypatch, caps
     terminal.table("Loss", ["width", "x" * 20, "y" * 20], [["64", "1.5", "2.5"]])
     shown = " ".join(capsys.readouterr().out.split())
     assert shown == f"Loss width 64: {'x' * 20} 1.5, {'y' * 20} 2.5"
+
+
+def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("parameters,tokens,loss\n" + "1e6,1e8,3\n" * 9)
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    for words in (["--compute", "1e15", "--write"], ["fit", str(tmp_path / "runs.csv"), "--out"]):
+        for page in ("mine", "link"):
+            given = [*words, str(tmp_path / "mine"), "--page", str(tmp_path / page), "--replace"]
+            with pytest.raises(HeadstartError, match="are the same file"):
+                CliRunner().invoke(plan, given, catch_exceptions=False)
+    assert (tmp_path / "mine").read_text() == "mine"

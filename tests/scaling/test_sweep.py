@@ -77,8 +77,10 @@ def test_budgets_that_make_no_sweep(base: PretrainRecipe, plentiful: PretrainRec
 
 
 def test_a_sweep_remembers_its_budget(tmp_path: Path) -> None:
-    assert remembered_budget(tmp_path, lambda: 5.0) == 5.0
-    assert remembered_budget(tmp_path, lambda: 7.0) == 5.0
+    assert remembered_budget(tmp_path, "2 h", lambda: 5.0) == 5.0
+    assert remembered_budget(tmp_path, "2 h", lambda: 7.0) == 5.0
+    with pytest.raises(HeadstartError, match="holds a sweep with --budget '2 h'"):
+        remembered_budget(tmp_path, "3 h", lambda: 7.0)
 
 
 @pytest.mark.slow

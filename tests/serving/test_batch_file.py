@@ -127,3 +127,15 @@ def test_a_busy_machine_gives_no_request_up(folders, tmp_path, monkeypatch):
     )
     with_patience_of_a_server = Application({"sea": folders["sea"]}, SETTINGS)
     assert answer_batch(with_patience_of_a_server, source, tmp_path / "other.jsonl").failed
+
+
+@pytest.mark.parametrize(
+    "line", [b"\0\0\0", b"[]", b"{}", b'{"key": 1}', b'{"key": "x", "answer": {"response": {}}}']
+)
+def test_a_damaged_answer_is_asked_again(application, tmp_path, capsys, line):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write(source, REQUESTS[:2])
+    (tmp_path / ".out.jsonl.part").write_bytes(line + b"\n")
+    assert answer_batch(application(), source, out).kept == 0
+    assert len(read(out)) == 2
+    assert "1 of the answers that were kept are damaged" in capsys.readouterr().err

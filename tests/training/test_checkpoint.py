@@ -5,6 +5,7 @@ import io
 import itertools
 import os
 import pickle
+import shutil
 import threading
 from pathlib import Path
 
@@ -350,3 +351,15 @@ def test_nothing_is_pickled(engine_recipe, tmp_path, monkeypatch) -> None:
             assert not content.startswith((b"\x80", b"PK")), path
             with pytest.raises(Exception):  # noqa: B017, PT011
                 pickle.load(io.BytesIO(content))
+
+
+def test_copies_that_somebody_made_are_left_alone(tmp_path) -> None:
+    checkpoints = Checkpoints(tmp_path, 1)
+    checkpoints.save_now(tensors(1.0), {"step": 1})
+    copies = {"step-1 (copy)", "step-1-backup", "step-", "step-old"}
+    for name in copies:
+        shutil.copytree(tmp_path / "checkpoints" / "step-1", tmp_path / "checkpoints" / name)
+    checkpoints.save_now(tensors(2.0), {"step": 2})
+    checkpoints.close()
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"step-2", *copies}
+    assert restored(tmp_path)[0]["step"] == 2

@@ -75,3 +75,11 @@ def test_commands_that_come_together_are_all_obeyed_in_order(tmp_path) -> None:
         send(tmp_path, "checkpoint")
     assert len(json.loads((tmp_path / FILE).read_text())) == 64
     assert next_command(tmp_path, 4)["seq"] == 41
+
+
+@pytest.mark.parametrize("content", [b'{"my": "settings"}', b"mine"])
+def test_a_file_of_others_stays(tmp_path, content) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(HeadstartError, match="holds no commands to a run"):
+        send(tmp_path, "stop")
+    assert (tmp_path / FILE).read_bytes() == content

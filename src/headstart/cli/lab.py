@@ -169,10 +169,11 @@ def register(
 @lab.command()
 def report(folder: Folder = WHERE) -> None:
     """Write the page and the index again from the existing results."""
+    from headstart.lab.registration import FILE
     from headstart.lab.registry import experiments
     from headstart.lab.report import write_report
 
-    if not (folder / "claims").is_dir():
+    if not (folder / "claims").is_dir() or not (folder / FILE).exists():
         raise HeadstartError(
             f"{folder} holds no results; `headstart lab run` makes some, or name a folder with --lab"
         )

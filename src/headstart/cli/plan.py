@@ -87,6 +87,7 @@ def question(
     """
     if context.invoked_subcommand is not None:
         return
+    _told_apart(write, page)
     from headstart.output import output_file
     from headstart.page.numbers import amount
     from headstart.scaling.hardware import device_named
@@ -174,6 +175,7 @@ def fit(
     from headstart.scaling.runs import read_runs
     from headstart.scaling.terminal import print_fit
 
+    _told_apart(out, page)
     with ExitStack() as claimed:
         place, page_place = (
             claimed.enter_context(output_file(one, inputs=runs, replace=may_replace)) if one else None
@@ -329,7 +331,7 @@ def sweep(
             print_design(grid, final)
         return
     with output(out, "sweep", inputs=[recipe, base.tokens], own=(BUDGET,), replace=may_replace):
-        compute = remembered_budget(out, given)
+        compute = remembered_budget(out, budget, given)
         if not as_json:
             print_design(*design(base, compute))
         found = run_sweep(base, compute, out)
@@ -461,6 +463,16 @@ def _here(
         print_possible(plan)
         if write is not None:
             typer.echo(f"written: {write}")
+
+
+def _told_apart(file: Path | None, page: Path | None) -> None:
+    """Refuse two outputs that are one file.
+
+    Raises:
+        HeadstartError: they are.
+    """
+    if file is not None and page is not None and file.resolve() == page.resolve():
+        raise HeadstartError(f"{file} and --page are the same file; give each a name of its own")
 
 
 def _pictures(figures: "list[Figure]", folder: Path | None, replace: bool) -> None:

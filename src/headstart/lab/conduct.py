@@ -49,8 +49,8 @@ class Laboratory:
     """Instead of the level's."""
 
     def __post_init__(self) -> None:
-        held = list(self.folder.iterdir()) if self.folder.is_dir() else []
-        if held and not any((self.folder / name).exists() for name in (FILE, RUNS)):
+        held = [one for one in self.folder.glob("*") if not one.name.startswith(".")]
+        if held and not (self.folder / FILE).exists():
             raise HeadstartError(
                 f"{self.folder} holds other files; choose an empty or a new folder with --lab"
             )

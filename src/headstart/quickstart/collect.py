@@ -7,17 +7,18 @@ from typing import cast
 
 import numpy as np
 import torch
-import yaml
 
 from headstart import __version__
+from headstart.corpus_folder import corpus_manifest
 from headstart.errors import HeadstartError
-from headstart.folder import MANIFEST, read_json
+from headstart.folder import MANIFEST, JSONObject, checked, read_json
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.models.flops import training_flops
 from headstart.quickstart.budget import Plan
 from headstart.quickstart.facts import (
     Asked,
     Cost,
+    CountedStage,
     FilledGap,
     LossPoint,
     PretrainedModel,
@@ -27,12 +28,13 @@ from headstart.quickstart.facts import (
     TokenizerFacts,
 )
 from headstart.quickstart.finetune_budget import FinetunePlan
+from headstart.recipe import read_yaml
 from headstart.tasks.data.dataset import find_tasks
 from headstart.tasks.finetuning.head_start_points import POINTS, HeadStartPoint, read_points
 from headstart.tokenizer.base import Tokenizer
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.shards import TokenRows, tokens_manifest
-from headstart.training.machine import package_versions
+from headstart.training.machine import Machine, package_versions
 from headstart.training.metrics import read_metrics
 
 CURVE_POINTS = 300
@@ -49,9 +51,13 @@ def collect(folder: Path) -> Report:
         raise HeadstartError(
             f"{folder} holds no quickstart; make one with `headstart quickstart --out {folder}`"
         )
-    asked: Asked = yaml.safe_load((folder / "quickstart.yaml").read_text())
-    corpus = read_json(folder / "corpus" / MANIFEST) if (folder / "corpus" / MANIFEST).exists() else {}
-    stages = read_json(folder / "stages.json") if (folder / "stages.json").exists() else {}
+    asked = checked(read_yaml(folder / "quickstart.yaml")[0], Asked, folder / "quickstart.yaml")
+    corpus: JSONObject = {}
+    if (folder / "corpus" / MANIFEST).exists():
+        corpus = {**corpus_manifest(folder / "corpus")}
+    stages = read_json(folder / "stages.json", dict[str, float]) if (folder / "stages.json").exists() else {}
+    measured = folder / "machine.json"
+    machine = cast("Machine", read_json(measured, dict) if measured.exists() else {})
     plan = Plan.load(folder / "plan.yaml", []) if (folder / "plan.yaml").exists() else None
     fits_path = folder / "finetune-plan.yaml"
     fits = FinetunePlan.load(fits_path, []) if fits_path.exists() else None
@@ -66,9 +72,9 @@ def collect(folder: Path) -> Report:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(sum(stages.values()), 1),
         "minutes_asked": asked["minutes"],
-        "machine": read_json(folder / "machine.json") if (folder / "machine.json").exists() else {},
+        "machine": machine,
         "stages": [{"stage": name, "seconds": seconds} for name, seconds in stages.items()],
-        "funnel": read_json(folder / "funnel.json")
+        "funnel": read_json(folder / "funnel.json", list[CountedStage])
         if (folder / "funnel.json").exists()
         else corpus.get("funnel", []),
         "removed": corpus.get("removed", {}),
@@ -81,7 +87,7 @@ def collect(folder: Path) -> Report:
         "tasks": _tasks(asked, points, plan),
         "cost": _cost(folder, pretraining, points),
         "recipe": "\n".join(
-            (folder / name).read_text()
+            (folder / name).read_text("utf-8")
             for name in ("quickstart.yaml", "plan.yaml", "finetune-plan.yaml")
             if (folder / name).exists()
         ),
@@ -178,7 +184,9 @@ def _pretraining(run: Path, name: str) -> PretrainedModel:
         ],
         "samples": [
             {"step": made["step"], "tokens": made["step"] * recipe["rows"] * recipe["context"]} | sample
-            for made in map(read_json, sorted((run / "samples").glob("step-*.json")))
+            for made in (
+                read_json(path, JSONObject) for path in sorted((run / "samples").glob("step-*.json"))
+            )
             for sample in made["samples"]
         ],
         "fills": _fills(run.parent, loaded) if loaded.head == "masked" else [],

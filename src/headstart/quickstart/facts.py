@@ -1,6 +1,8 @@
 """What a quickstart's report holds: `report.json`, typed. What a run did not come to is missing or empty."""
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.corpus_folder import Totals
 from headstart.tasks.finetuning.head_start_points import HeadStartPoint

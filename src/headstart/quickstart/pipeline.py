@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from headstart.corpus import CorpusRecipe, build
-from headstart.corpus_folder import corpus_documents
+from headstart.corpus_folder import corpus_documents, corpus_manifest
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, fingerprint, read_json, write_json
 from headstart.generation.text import sample_prompt
+from headstart.output import identity as content_identity
 from headstart.output import output
 from headstart.progress import stage
 from headstart.quickstart.budget import Plan, make_plan
@@ -140,17 +141,25 @@ def _run(recipe: QuickstartRecipe, out: Path) -> Path:
 
 def _claim(recipe: QuickstartRecipe, out: Path) -> None:
     """Take `out` for these settings, or go on with them; another quickstart's folder is refused."""
-    identity = fingerprint(recipe.model_dump(mode="json"))
+    made = {"fingerprint": fingerprint(recipe.model_dump(mode="json"))}
+    if recipe.labels:
+        made["labels"] = content_identity(recipe.labels)
     mark = out / MARK
     if mark.exists():
-        if read_json(mark)["fingerprint"] != identity:
+        begun = read_json(mark, dict[str, str])
+        if begun.get("fingerprint") != made["fingerprint"]:
             raise HeadstartError(
                 f"{out} holds a quickstart with other settings (see {out / SETTINGS}); choose another "
                 "--out, or remove the folder"
             )
+        if "labels" in begun and begun["labels"] != made.get("labels"):
+            raise HeadstartError(
+                f"{out} holds a quickstart with {recipe.labels} as it was before; choose another --out, or "
+                "remove the folder"
+            )
         return
     recipe.save(out / SETTINGS)
-    write_json(mark, {"fingerprint": identity})
+    write_json(mark, made)
 
 
 class _Clock:
@@ -158,7 +167,7 @@ class _Clock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.seconds: dict[str, float] = read_json(path) if path.exists() else {}
+        self.seconds: dict[str, float] = read_json(path, dict[str, float]) if path.exists() else {}
 
     @property
     def total(self) -> float:
@@ -179,7 +188,7 @@ class _Clock:
 
 def _vocabulary(corpus: Path) -> int:
     """The largest power of two that the amount of text can fill."""
-    size = read_json(corpus / MANIFEST)["funnel"][-1]["bytes"]
+    size = corpus_manifest(corpus)["funnel"][-1]["bytes"]
     vocabulary = TOP_VOCABULARY
     while vocabulary > SMALLEST_VOCABULARY and vocabulary * BYTES_PER_TOKEN_TYPE > size:
         vocabulary //= 2

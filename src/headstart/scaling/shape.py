@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject, atomic
 from headstart.models.config import Sizes, TransformerConfig
 from headstart.models.parameters import parameters
 from headstart.models.registry import family_named, make_config
 from headstart.page.numbers import amount
+from headstart.recipe import yaml_text
 from headstart.scaling.width_rule import tuned_for_width
 from headstart.training.recipe import PretrainRecipe
 
@@ -143,5 +142,4 @@ def write_recipe(path: Path, settings: JSONObject, why: list[str]) -> None:
     if "tokens" not in settings:
         lines.append(f"#   headstart pretrain --recipe {path.name} tokens=TOKENS --out RUN")
     with atomic(path) as temporary:
-        text = yaml.safe_dump(settings, sort_keys=False, width=100, allow_unicode=True)
-        temporary.write_text("\n".join(lines) + "\n" + text, encoding="utf-8")
+        temporary.write_text("\n".join(lines) + "\n" + yaml_text(settings), encoding="utf-8")

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import NotRequired, cast
+
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.errors import HeadstartError
 from headstart.folder import read_json, write_json
@@ -100,12 +102,30 @@ def design(base: PretrainRecipe, budget: float) -> tuple[list[PlannedRun], Plann
     return sorted(grid.values(), key=lambda run: run.compute), final
 
 
-def remembered_budget(out: Path, budget: Callable[[], float]) -> float:
-    """The budget with which the sweep in `out` began, so that a measured one is the same when it goes on."""
+class Budget(TypedDict):
+    """What a sweep may cost."""
+
+    asked: NotRequired[str]
+    """In the user's words."""
+    flops: float
+
+
+def remembered_budget(out: Path, asked: str, budget: Callable[[], float]) -> float:
+    """The budget with which the sweep in `out` began, so that a measured one is the same when it goes on.
+
+    Raises:
+        HeadstartError: it began with another one than what is asked for.
+    """
     path = out / BUDGET
     if not path.exists():
-        write_json(path, {"flops": budget()})
-    return float(read_json(path)["flops"])
+        write_json(path, Budget(asked=asked, flops=budget()))
+    begun = read_json(path, Budget)
+    if begun.get("asked", asked) != asked:
+        raise HeadstartError(
+            f"{out} holds a sweep with --budget {begun['asked']!r}; give that one to go on, or choose "
+            "another folder"
+        )
+    return begun["flops"]
 
 
 def budget_in(base: PretrainRecipe, seconds: float) -> float:
@@ -149,7 +169,7 @@ def _forecast(fitted: Fit, final: PlannedRun, out: Path) -> Forecast:
     """What the fit says of the larger run; once written it is never changed."""
     path = out / FORECAST
     if path.exists():
-        return cast(Forecast, read_json(path))
+        return cast(Forecast, read_json(path, dict))
     loss, band = fitted.forecast(final.parameters, final.tokens)
     made: Forecast = {
         "name": final.name,

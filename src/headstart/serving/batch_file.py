@@ -7,14 +7,17 @@ requests.
 
 import asyncio
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import orjson
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
-from headstart.folder import atomic, fingerprint
+from headstart.errors import HeadstartError
+from headstart.folder import atomic, checked, fingerprint
 from headstart.progress import ProgressBar
 from headstart.serving.app import Application
 from headstart.serving.batches.lines import BatchLine, batch_answer, read_batch
@@ -114,15 +117,51 @@ def _answered(part: Path, again: bool) -> dict[str, int]:
     found: dict[str, int] = {}
     if not part.exists():
         return found
-    place = 0
+    place, damaged = 0, 0
     with part.open("r+b") as file:
         for line in file:
             if not line.endswith(b"\n"):
                 file.truncate(place)
                 break
-            said = orjson.loads(line)
-            status = said["answer"]["response"]["status_code"]
-            if again or (status < 500 and status != 429):
+            said = _kept(line, part)
+            status = 0 if said is None else said["answer"]["response"]["status_code"]
+            if said is None:
+                damaged += 1
+            elif again or (status < 500 and status != 429):
                 found[said["key"]] = place
             place += len(line)
+    if damaged and not again:
+        print(
+            f"headstart: {damaged:,} of the answers that were kept are damaged; their requests are asked "
+            "again",
+            file=sys.stderr,
+        )
+    return found
+
+
+class Status(TypedDict):
+    """Of a response that is kept, what says whether it stays."""
+
+    status_code: int
+
+
+class KeptAnswer(TypedDict):
+    """An answer that is kept."""
+
+    response: Status
+
+
+class KeptLine(TypedDict):
+    """A line of kept answers."""
+
+    key: str
+    answer: KeptAnswer
+
+
+def _kept(line: bytes, part: Path) -> KeptLine | None:
+    """What a line keeps; None: it is damaged."""
+    try:
+        found: KeptLine = checked(orjson.loads(line), KeptLine, part)
+    except (orjson.JSONDecodeError, HeadstartError):
+        return None
     return found

@@ -17,12 +17,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypedDict
+from typing import Any, Self, TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject, read_json, remove, write_json
@@ -183,8 +184,8 @@ class Checkpoints:
                 remove(rest)
 
     def folders(self) -> list[Path]:
-        """The run's checkpoints, oldest first."""
-        return sorted(self.folder.glob("step-*"), key=_step)
+        """The run's checkpoints, oldest first; a copy that somebody made under another name is none."""
+        return sorted((one for one in self.folder.glob("step-*") if one.name[5:].isdecimal()), key=_step)
 
     def load_last(self, restore: Callable[["Stored"], None]) -> State | None:
         """Restore the newest checkpoint; returns its state, or None where there is none.
@@ -269,7 +270,7 @@ class Stored:
         self.folder = folder
         if not (folder / "state.sha256").read_text().startswith(_sha256(folder / "state.json")):
             raise HeadstartError("a file is not what was written")
-        self.state: State = read_json(folder / "state.json")
+        self.state: State = read_json(folder / "state.json", JSONObject)
         self._open = ExitStack()
         self._handles: dict[str, safe_open] = {}
         self._found: dict[str, dict[str, list[tuple[str, Extent]]]] = {}
@@ -382,7 +383,7 @@ def _gathered(made: Path, size: int) -> dict[str, WrittenFile]:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{missing[0].name} did not appear within {PATIENCE:.0f} s")
         time.sleep(0.02)
-    return {file: facts for path in paths for file, facts in read_json(path).items()}
+    return {file: facts for path in paths for file, facts in read_json(path, dict[str, WrittenFile]).items()}
 
 
 def _step(folder: Path) -> int:
