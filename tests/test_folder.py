@@ -1,5 +1,6 @@
 """Writing is atomic: an error or a kill leaves what was there before."""
 
+import ast
 import errno
 import os
 import resource
@@ -11,8 +12,18 @@ from pathlib import Path
 
 import pytest
 
+import headstart
 from headstart.errors import HeadstartError, explain_os_error, nearest
-from headstart.folder import atomic, fingerprint, read_json, read_manifest, remove, write_json, write_manifest
+from headstart.folder import (
+    atomic,
+    fingerprint,
+    read_json,
+    read_json_lines,
+    read_manifest,
+    remove,
+    write_json,
+    write_manifest,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -235,3 +246,50 @@ def test_a_file_whose_folder_is_moved_on_as_soon_as_it_is_there(tmp_path, monkey
     write_json(tmp_path / "made" / "pieces.json", {"a": 1})
     assert read_json(tmp_path / "moved" / "pieces.json") == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["moved"]
+
+
+def test_what_a_kill_left_moved_out_of_the_way_comes_back(tmp_path) -> None:
+    """Killed between the two moves by which a folder takes the place of another."""
+    path, gone = tmp_path / "it", 2**22 + 1
+    (tmp_path / f".it.{gone}.old").mkdir()
+    (tmp_path / f".it.{gone}.old" / "mine").touch()
+    (tmp_path / f".it.{gone}.tmp").mkdir()
+    with pytest.raises(OSError, match="broken disk"), atomic(path):
+        raise OSError(errno.EIO, "broken disk")
+    assert names(path) == ["mine"]
+    assert names(tmp_path) == ["it"]
+
+
+def test_lines_of_json(tmp_path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": 2}\n')
+    assert read_json_lines(path, dict[str, int]) == [{"a": 1}, {"a": 2}]
+    for content, words in ((b"\0\0\n", "not valid JSON"), (b"[1]\n", "is wrong"), (None, "there is no")):
+        path.write_bytes(content) if content else path.unlink()
+        with pytest.raises(HeadstartError, match=words):
+            read_json_lines(path, dict[str, int])
+
+
+def test_whoever_reads_json_says_what_it_has_to_hold() -> None:
+    source = Path(headstart.__file__).parent
+    untyped = [
+        f"{file.relative_to(source)} line {node.lineno}"
+        for file in source.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "read_json"
+        and len(node.args) + len(node.keywords) < 2
+    ]
+    assert not untyped
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/x']"), "TMPDIR"),
+        (OSError("AF_UNIX path too long"), "TMPDIR"),
+    ],
+)
+def test_folders_for_temporary_files(error, words) -> None:
+    assert words in explain_os_error(error)

@@ -80,21 +80,26 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _fill(path: Path, made: Path) -> None:
-    """Move what was made into a claimed folder, in the place of what an earlier call left there."""
-    for old in sorted(path.iterdir(), key=lambda file: file.name not in WHOLE):
-        if not old.name.startswith("."):
-            remove(old)
+    """Move what was made into a claimed folder, in the place of what an earlier call left there; what
+    somebody put beside it stays."""
+    for name in WHOLE:
+        remove(path / name)
     for new in sorted(made.iterdir(), key=lambda file: file.name in WHOLE):
+        remove(path / new.name)
         new.rename(path / new.name)
     _flush(path)
 
 
 def _sweep(folder: Path, name: str) -> None:
-    """Delete what a killed process, or an earlier attempt of this one, left of `name` in `folder`."""
+    """Delete what a killed process, or an earlier attempt of this one, left of `name` in `folder`; what it
+    had only moved out of the way comes back."""
     for rest in folder.glob(f".{glob.escape(name)}.*"):
         pid, _, kind = rest.name.removeprefix(f".{name}.").partition(".")
         if pid.isdecimal() and kind in ("tmp", "old") and (int(pid) == os.getpid() or not _alive(int(pid))):
-            remove(rest)
+            if kind == "old" and not os.path.lexists(folder / name):
+                rest.rename(folder / name)
+            else:
+                remove(rest)
 
 
 def _alive(pid: int) -> bool:
@@ -152,6 +157,25 @@ def read_json(path: Path, of: Any = Any) -> Any:
     except orjson.JSONDecodeError as error:
         raise HeadstartError(f"{path} is not valid JSON ({error}); it may have been damaged") from None
     return checked(value, of, path)
+
+
+def read_json_lines(path: Path, of: type[Read]) -> list[Read]:
+    """Read a file with a JSON value a line.
+
+    Args:
+        of: what each line has to hold, see `read_json`.
+
+    Raises:
+        HeadstartError: the file is missing, or a line is damaged or holds something else.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        raise HeadstartError(f"there is no {path}; check the path") from None
+    try:
+        return [checked(orjson.loads(line), of, path) for line in lines]
+    except orjson.JSONDecodeError as error:
+        raise HeadstartError(f"{path} is not valid JSON ({error}); it may have been damaged") from None
 
 
 def checked(value: Any, of: Any, where: Path) -> Any:

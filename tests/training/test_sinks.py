@@ -118,7 +118,7 @@ def test_a_service_that_fails_costs_its_numbers_and_not_the_run(
 def test_a_whole_run_in_a_service(service, engine_recipe, tmp_path, monkeypatch) -> None:
     calls = service("wandb")
     monkeypatch.setattr(run_folder, "describe_machine", lambda: {})
-    monkeypatch.setattr(loop, "read_json", lambda path: {"machine": {"gemm_gflops": {"float32": 10.0}}})
+    monkeypatch.setattr(loop, "read_json", lambda path, of: {"machine": {"gemm_gflops": {"float32": 10.0}}})
     pretrain(engine_recipe(steps=3, sinks=["wandb"]), tmp_path / "run")
     logged = [(given[0], named["step"]) for given, named in calls.all("log")]
     steps = [numbers for numbers, _ in logged if "step/loss" in numbers]

@@ -34,4 +34,4 @@ def quickstart(
 
     report = run(QuickstartRecipe.of(minutes, data, labels, seed), out, replace)
     if as_json:
-        typer.echo((report.parent / "report.json").read_text())
+        typer.echo((report.parent / "report.json").read_text("utf-8"))

@@ -18,4 +18,4 @@ def report(
 
     figures = collect(folder)
     write(figures, folder)
-    typer.echo((folder / "report.json").read_text() if as_json else f"{folder / 'report.html'}")
+    typer.echo((folder / "report.json").read_text("utf-8") if as_json else f"{folder / 'report.html'}")

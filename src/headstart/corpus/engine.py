@@ -305,7 +305,7 @@ def _file_name(name: str) -> str:
 
 def _run_job(name: str, folder: str, jobs: int, job: int) -> None:
     """One job of a Slurm array: every number whose turn it is."""
-    for number in read_json(Path(folder) / "slurm" / f"{_file_name(name)}.json")[job::jobs]:
+    for number in read_json(Path(folder) / "slurm" / f"{_file_name(name)}.json", list[int])[job::jobs]:
         run_step(name, folder, number)
 
 

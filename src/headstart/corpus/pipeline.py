@@ -250,7 +250,7 @@ def _drop_stale(work: Work, made_from: str) -> None:
     """Of an interrupted run with other settings, or of another version, leave the first pass, which says what
     it was made from."""
     note, wanted = work.folder / "made_from.json", [made_from, METHOD]
-    if note.exists() and read_json(note) == wanted:
+    if note.exists() and read_json(note, object) == wanted:
         return
     for path in work.folder.iterdir():
         if path.is_dir() and path.name not in ("prepared", "plan"):

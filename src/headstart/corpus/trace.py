@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict, cast
+from typing import Literal, cast
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.corpus.readers.read import Fields, read
 from headstart.corpus.readers.records import Raw
@@ -15,7 +15,7 @@ from headstart.corpus.readers.sources import Source, Task, find_sources
 from headstart.corpus.readers.storage import is_remote
 from headstart.corpus_folder import corpus_manifest
 from headstart.errors import HeadstartError
-from headstart.folder import checked
+from headstart.folder import checked, read_json_lines
 from headstart.recipe import read_yaml
 
 _DOCUMENT = ["id", "url", "source", "domain", "language", "date"]
@@ -45,6 +45,13 @@ class Replaced(TypedDict):
     id: str
     url: str
     detail: str
+
+
+class SkippedRecord(TypedDict):
+    """A line of `skipped.jsonl`."""
+
+    source: str
+    reason: str
 
 
 class Traced(TypedDict, total=False):
@@ -90,10 +97,11 @@ def trace(corpus: Path, named: str) -> list[Traced]:
         one["cut"] = cast(list[CutPiece], _equal(corpus / "pieces", "id", identity))
         columns = ["id", "url", "detail"]
         one["duplicates"] = cast(list[Replaced], _equal(corpus / "removed", "kept", identity, columns))
-    skipped: list[Traced] = [
-        orjson.loads(line) for line in (corpus / "skipped.jsonl").read_bytes().splitlines()
+    unread: list[Traced] = [
+        {"source": one["source"], "reason": one["reason"], "status": "skipped"}
+        for one in read_json_lines(corpus / "skipped.jsonl", SkippedRecord)
+        if one["source"] == named
     ]
-    unread: list[Traced] = [{**one, "status": "skipped"} for one in skipped if one["source"] == named]
     if not found and not unread:
         raise HeadstartError(f"{corpus} has no document with the id, address or source {named!r}; check it")
     return [found[key] for key in sorted(found)] + unread

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.corpus.readers.sources import Kept, Source, Task
 from headstart.corpus.readers.storage import absolute
@@ -159,7 +160,7 @@ class Work:
 
     def noted(self, name: str) -> Any:
         """What `note` kept."""
-        return read_json(self.folder / f"{name}.json")
+        return read_json(self.folder / f"{name}.json", object)
 
     def rounds(self, name: str) -> int:
         """How many rounds it took until nothing was left to do."""
@@ -197,6 +198,13 @@ def make_work(
     return open_work(folder)
 
 
+class Planned(TypedDict):
+    """What a work folder is for: the stages with their rules, and how many tasks."""
+
+    stages: dict[str, list[str]]
+    tasks: int
+
+
 def _plan_file(plan: Path, number: int) -> Path:
     return plan / f"{number:06d}.json"
 
@@ -214,7 +222,7 @@ def open_work(folder: Path) -> Work:
 
 @lru_cache(maxsize=1)
 def _opened(folder: Path, version: int) -> Work:
-    plan = read_json(folder / PLAN)
+    plan = read_json(folder / PLAN, Planned)
     recipe = CorpusRecipe.load(folder / "recipe.yaml", [])
     return Work(folder, recipe, plan["tasks"], plan["stages"], version)
 
@@ -229,7 +237,7 @@ def _planned(plan: Path, number: int, version: int) -> list[Task]:
             row["parts"],
             tuple(one and Kept(**one) for one in row["kept"]),
         )
-        for row in read_json(_plan_file(plan, number))
+        for row in read_json(_plan_file(plan, number), list[JSONObject])
     ]
 
 

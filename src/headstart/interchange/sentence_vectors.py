@@ -255,7 +255,7 @@ def _fill(folder: Path, config: JSONObject) -> None:
 
 
 def _modules(folder: Path) -> list[JSONObject]:
-    said = read_json(folder / MODULES)
+    said = read_json(folder / MODULES, object)
     if not isinstance(said, list) or not all(isinstance(one, dict) and "type" in one for one in said):
         raise HeadstartError(f"{folder / MODULES} is no list of modules; get the folder again")
     return said

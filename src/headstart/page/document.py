@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from headstart.folder import atomic, read_json, write_json
 from headstart.page.charts import shapes
@@ -80,6 +80,6 @@ def document(
 def write_report(report: Facts, folder: Path, render: Callable[[Facts], str]) -> None:
     """Write `report.json`, and the `report.html` that `render` makes from what was written."""
     write_json(folder / "report.json", report)
-    page = render(read_json(folder / "report.json"))
+    page = render(cast(Facts, read_json(folder / "report.json", dict)))
     with atomic(folder / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -219,7 +219,7 @@ def law_named(name: str) -> LossLaw:
     path = Path(name)
     if path.suffix != ".json":
         return loss_law(name)
-    values = read_json(path)
+    values = read_json(path, JSONObject)
     try:
         reach = Reach(tuple(values["reach"]["parameters"]), tuple(values["reach"]["tokens"]))
         constants = {key: float(values[key]) for key in Parametric.CONSTANTS}

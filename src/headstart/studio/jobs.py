@@ -81,7 +81,7 @@ class Jobs:
         found = []
         for path in self.folder.glob("*.json"):
             try:
-                found.append(Job(**read_json(path)))
+                found.append(Job(**read_json(path, dict)))
             except (HeadstartError, TypeError):  # somebody else's file
                 continue
         return sorted(found, key=lambda job: -job.started)

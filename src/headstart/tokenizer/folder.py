@@ -66,7 +66,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
 
 
 def _read_definition(path: Path, kind: str, config: JSONObject) -> JSONObject:
-    definition = read_json(path) if path.name == DEFINITION else read_older(path, kind, config)
+    definition = read_json(path, JSONObject) if path.name == DEFINITION else read_older(path, kind, config)
     return _with_class_settings(with_added_tokens(path.parent, definition, config), kind, config)
 
 
@@ -123,7 +123,7 @@ def _what_is_missing(folder: Path) -> str:
     if not folder.is_dir():
         return f"there is no tokenizer folder {folder}; check the path"
     if (folder / MANIFEST).exists():
-        return f"{folder} is {read_json(folder / MANIFEST).get('format')}, not a tokenizer folder"
+        return f"{folder} is {read_json(folder / MANIFEST, JSONObject).get('format')}, not a tokenizer folder"
     return f"{folder} has no {DEFINITION}, nor an older vocabulary; it is not a tokenizer folder"
 
 

@@ -115,7 +115,7 @@ def _wordpiece(path: Path, kind: str, config: Mapping[str, Any]) -> JSONObject:
 
 def _byte_pairs(path: Path, kind: str, config: Mapping[str, Any]) -> JSONObject:
     """`vocab.json`, an id for every token, and `merges.txt`, two tokens to join a line."""
-    vocabulary = read_json(path)
+    vocabulary = read_json(path, object)
     if not isinstance(vocabulary, dict) or not all(isinstance(index, int) for index in vocabulary.values()):
         raise HeadstartError(f"{path} gives no id to every token; get it again")
     file = path.parent / MERGES

@@ -111,9 +111,7 @@ def read_config(folder: Path) -> JSONObject:
     config: JSONObject = {}
     for name in (TOKEN_MAP, CONFIG):
         if (folder / name).exists():
-            said = read_json(folder / name)
-            if not isinstance(said, dict):
-                raise HeadstartError(f"{folder / name} is no JSON object; get the folder again")
+            said = read_json(folder / name, JSONObject)
             config |= {key: value for key, value in said.items() if value is not None}
     named = folder.glob("additional_chat_templates/*.jinja")
     templates = {file.stem: file.read_text(encoding="utf-8") for file in named}
@@ -141,7 +139,7 @@ def class_of(folder: Path, config: Mapping[str, Any]) -> str:
     """The class of a folder's tokenizer, without "Fast"; "" where nothing tells it."""
     said = config.get("tokenizer_class")
     if not said and (folder / "config.json").exists():
-        model = read_json(folder / "config.json")
+        model = read_json(folder / "config.json", object)
         model = model if isinstance(model, dict) else {}
         said = model.get("tokenizer_class") or CLASS_OF_MODEL.get(str(model.get("model_type")))
     return str(said or "").removesuffix("Fast")

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from headstart.errors import HeadstartError
-from headstart.folder import atomic, read_json, write_json
+from headstart.folder import JSONObject, atomic, read_json, write_json
 from headstart.interchange.model_folder import LoadedModel, load_model, save_model
 from headstart.models.transformer import Transformer, build
 from headstart.objectives.batch import Batch, batch_flops
@@ -253,7 +253,7 @@ class Run(RunFrame[PretrainProgress]):
         """Operations a second of matrix products, as measured when the run began."""
         if not self.layout.main:
             return None
-        machine = read_json(self.folder / "run.json").get("machine", {})
+        machine = read_json(self.folder / "run.json", JSONObject).get("machine", {})
         machine = machine.get("gpu", {}) if self.layout.device.type == "cuda" else machine
         rate = machine.get("gemm_gflops", {}).get(self.recipe.precision)
         return rate * 1e9 if rate else None

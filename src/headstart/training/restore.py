@@ -81,7 +81,8 @@ def load_any(
         return _checkpoint(state, dtype, within)
     for place in (folder, folder / "model"):
         if (place / MANIFEST).exists() and not (place / "config.json").exists():
-            kind = str(read_json(place / MANIFEST).get("format", "something else")).removeprefix("headstart.")
+            made = read_json(place / MANIFEST, JSONObject).get("format", "something else")
+            kind = str(made).removeprefix("headstart.")
             raise HeadstartError(
                 f"{folder} holds {kind}, and no Transformer; word vectors and ELMo stand beside a model "
                 "(--beside)"

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
+from headstart.folder import JSONObject, read_json
 from headstart.models.config import TransformerConfig
 from headstart.models.transformer import build
 from headstart.objectives.batch import Batch, loss_sum
@@ -102,7 +102,10 @@ def with_steps(
         return recipe
     facts = run / "run.json"
     if facts.exists():
-        begun, steps = read_json(facts).get("minutes"), type(recipe).load(run / "recipe.yaml", []).steps
+        begun, steps = (
+            read_json(facts, JSONObject).get("minutes"),
+            type(recipe).load(run / "recipe.yaml", []).steps,
+        )
         if begun != recipe.minutes:
             how = f"steps={steps}" if begun is None else f"minutes={begun:g}"
             raise HeadstartError(

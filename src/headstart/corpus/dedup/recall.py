@@ -5,7 +5,7 @@ figures are of this corpus, these settings, and the same code that removes docum
 """
 
 from dataclasses import replace
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def _copies(work: Work) -> tuple[list[PlantedCopy], np.ndarray]:
         one = np.array(load(keys))
         one["document"] += len(copies)
         keyed.append(one)
-        copies += read_json(rows)
+        copies += cast(list[PlantedCopy], read_json(rows, list))
     return copies, np.concatenate(keyed)
 
 

@@ -157,9 +157,10 @@ def collect(work: Work, facts: CorpusFacts, out: Path) -> Report:
         out: the corpus folder, for what was found of evaluations.
     """
     ledger = read_ledger(work, "dealt")
-    measured: list[CountedTask] = [read_json(path) for path in work.files("counted", "json")]
+    counted = (read_json(path, dict) for path in work.files("counted", "json"))
+    measured = [cast(CountedTask, one) for one in counted]
     contamination = out / "contamination.json"
-    found: Contamination = read_json(contamination) if contamination.exists() else {}
+    found = cast(Contamination, read_json(contamination, dict) if contamination.exists() else {})
     return {
         **facts,
         "headstart": __version__,

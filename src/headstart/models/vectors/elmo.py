@@ -498,7 +498,7 @@ class ElmoLanguageModel(nn.Module):
     def load(cls, folder: Path) -> "ElmoLanguageModel":
         """Read a folder that `save` wrote."""
         read_manifest(folder, KIND, VERSION)
-        options = ElmoOptions.from_json(read_json(folder / "options.json"))
+        options = ElmoOptions.from_json(read_json(folder / "options.json", JSONObject))
         model = cls(options, read_vocabulary(folder / "vocabulary.txt"))
         try:
             tensors = load_file(folder / "model.safetensors")

@@ -151,7 +151,7 @@ def _read(path: Path, kind: type[Facts]) -> Facts | None:
     if not path.exists():
         return None
     try:
-        return kind.model_validate(read_json(path))
+        return kind.model_validate(read_json(path, object))
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise HeadstartError(

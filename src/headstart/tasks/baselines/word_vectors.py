@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from headstart.errors import HeadstartError
-from headstart.folder import MANIFEST, read_json
+from headstart.folder import MANIFEST, JSONObject, read_json
 from headstart.models.vectors.elmo import Elmo, load_elmo
 from headstart.models.vectors.word_vectors import WordVectors, read_vectors
 from headstart.tasks.examples import Examples, Input, Target
@@ -95,7 +95,8 @@ def read_baseline(path: Path) -> tuple[str, Vectors]:
     folder = path / "model" if (path / "model" / MANIFEST).exists() else path
     if not folder.is_dir():
         return path.name, StaticVectors(read_vectors(path))
-    kind = read_json(folder / MANIFEST).get("format") if (folder / MANIFEST).exists() else None
+    about = read_json(folder / MANIFEST, JSONObject) if (folder / MANIFEST).exists() else {}
+    kind = about.get("format")
     if kind == "headstart.elmo model":
         return path.name, ElmoVectors(load_elmo(folder))
     if kind == "headstart.word vectors":

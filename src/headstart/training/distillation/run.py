@@ -12,7 +12,7 @@ from headstart.corpus.readers.read import iterate_raw
 from headstart.corpus_folder import KIND as CORPUS
 from headstart.corpus_folder import DocumentRow, corpus_documents
 from headstart.errors import HeadstartError
-from headstart.folder import MANIFEST, atomic, read_json
+from headstart.folder import MANIFEST, JSONObject, atomic, read_json
 from headstart.interchange.box import model_in
 from headstart.interchange.model_folder import LoadedModel, load_model
 from headstart.interchange.sentence_vectors import Normalize, SentenceVectors
@@ -97,7 +97,9 @@ def documents_of(data: Path) -> Iterator[DocumentRow]:
 
 def is_folder_of(data: Path, kind: str) -> bool:
     """Whether a folder holds what a stage of that kind made."""
-    return (data / MANIFEST).is_file() and read_json(data / MANIFEST).get("format") == f"headstart.{kind}"
+    if not (data / MANIFEST).is_file():
+        return False
+    return read_json(data / MANIFEST, JSONObject).get("format") == f"headstart.{kind}"
 
 
 def check(recipe: DistillRecipe) -> None:

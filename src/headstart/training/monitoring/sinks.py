@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headstart.errors import HeadstartError
-from headstart.folder import read_json, write_json
+from headstart.folder import JSONObject, read_json, write_json
 
 
 class Sink(Protocol):
@@ -62,7 +62,7 @@ class MLflow:
         self._mlflow: Any = mlflow
         mlflow.set_experiment("headstart")
         known = run / "mlflow.json"  # MLflow gives the names
-        number = read_json(known)["run_id"] if known.exists() else None
+        number = read_json(known, dict[str, str]).get("run_id") if known.exists() else None
         begun = mlflow.start_run(run_id=number, run_name=run.name)
         write_json(known, {"run_id": begun.info.run_id})
 
@@ -99,7 +99,7 @@ SINKS: dict[str, type[Sink]] = {
 
 def _identity(run: Path) -> str:
     """What a service knows the run by, so that one that goes on is no new one."""
-    return str(read_json(run / "run.json")["id"])
+    return str(read_json(run / "run.json", JSONObject).get("id", run.name))
 
 
 def open_sink(name: str, run: Path, step: int) -> Sink:
