@@ -2,10 +2,14 @@
 otherwise than it was meant."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
 from headstart.tasks.data.dataset import load_examples, load_task
@@ -569,3 +573,52 @@ def test_a_part_in_numbered_pieces_is_whole(tmp_path):
         jsonl(tmp_path / f"{name}.jsonl", rows)
     task = load_task(tmp_path)
     assert (len(task.train), len(task.test)) == (24, 12)
+
+
+# --- anything in any cell ---
+
+USUAL = [
+    {"text": "Anna lives", "label": "a"},
+    {"text": "Anna lives", "labels": ["a", "b"]},
+    {"text": "Anna lives", "cats": {"A": 1.0, "B": 0.0}},
+    {"text": "Anna lives", "tags": ["B-PER", "O"]},
+    {"text": "Anna lives", "entities": [[0, 4, "PER"]]},
+    {"text": "Anna lives", "spans": [{"start": 0, "end": 4, "label": "PER"}], "answer": "accept"},
+    {"text": "Anna", "options": [{"id": 1}], "accept": [1], "answer": "accept", "config": {}},
+    {"tokens": ["Anna", "lives"], "ner_tags": [1, 0]},
+    {"question": "Who?", "context": "Anna lives", "answers": {"text": ["Anna"], "answer_start": [0]}},
+    {"question": "Who?", "options": ["a", "b"], "answer": 1},
+    {"question": "Who?", "distractor1": "a", "correct_answer": "b", "support": "c"},
+    {"premise": "p", "hypothesis": "h", "label": 0},
+    {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]},
+    {"prompt": [{"role": "user", "content": "hi"}], "completion": [{"role": "assistant", "content": "yo"}]},
+    {"instruction": "do", "input": "", "output": "done", "history": [["a", "b"]], "system": "s"},
+    {"data": {"text": "film"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]},
+]
+CELLS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 9)
+    | st.floats()
+    | st.text("aO-B[]{}'\"1,| \u00a0²", max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["start", "end", "label", "text", "role", "content", ""]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(USUAL), st.data())
+def test_whatever_stands_in_a_cell(usual, data):
+    """Reading ends in examples or in a sentence."""
+    other = usual | {data.draw(st.sampled_from(sorted(usual))): data.draw(CELLS)}
+    rows = data.draw(st.permutations([usual, usual, other]))
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in (("a.jsonl", lines), ("a.json", json.dumps(rows))):
+            try:
+                examples = load_examples(write(Path(folder) / name, content))
+            except HeadstartError:
+                continue
+            assert len(examples.inputs) == len(examples.targets) <= 3

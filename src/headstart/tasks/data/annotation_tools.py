@@ -84,11 +84,9 @@ def has_decisions(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 def chooses_several(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether Prodigy's choice interface took several options of one text: it says so, or some rows have."""
-    return any(
-        len(row["accept"]) > 1 or (row.get("config") or {}).get("choice_style") == "multiple"
-        for row in rows
-        if _is_choice(row)
-    )
+    configs = [row.get("config") for row in rows if _is_choice(row)]
+    told = any(isinstance(one, Mapping) and one.get("choice_style") == "multiple" for one in configs)
+    return told or any(len(row["accept"]) > 1 for row in rows if _is_choice(row))
 
 
 def prodigy_choice(row: Mapping[str, Any], several: bool) -> JSONObject | None:

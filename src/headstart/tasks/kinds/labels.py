@@ -363,8 +363,8 @@ class Regression(WholeTexts):
 def are_single(cells: Iterable[Any]) -> bool:
     """Whether labels are lists of one, as annotation tools write the one class of a text; some may stand
     alone or be missing."""
-    sizes = [len(cell) if isinstance(cell, list) else 0 for cell in cells]
-    return 1 in sizes and max(sizes) == 1
+    sizes = {len(cell) for cell in cells if isinstance(cell, list)}
+    return sizes == {1}
 
 
 def are_scores(cells: Iterable[Any]) -> bool:

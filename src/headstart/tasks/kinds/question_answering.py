@@ -321,10 +321,10 @@ def _said(where: str, cell: Any) -> list[tuple[str, int | None]]:
         said = [(cell["text"], cell.get("answer_start"))]
     elif isinstance(cell, dict) and isinstance(cell.get("text"), list):
         starts = cell.get("answer_start") or [None] * len(cell["text"])
-        if len(starts) != len(cell["text"]):
+        if not isinstance(starts, list) or len(starts) != len(cell["text"]):
             raise HeadstartError(
-                f"{where} has {len(cell['text'])} answers and {len(starts)} places where they start; "
-                "each needs one"
+                f"{where} has {len(cell['text'])} answers and {str(starts)[:40]} where they start; each "
+                "needs a place"
             )
         said = list(zip(cell["text"], starts, strict=True))
     else:

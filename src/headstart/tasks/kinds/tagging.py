@@ -82,6 +82,8 @@ class Tagging(Scored):
         cell = row[columns["words"]]
         if isinstance(cell, str):
             cell = cell.split()  # as the words of texts beside their tags are told apart
+        if not isinstance(cell, list | None):
+            raise HeadstartError(f"{where}: the words are no list of words, but {str(cell)[:40]}")
         if not cell:
             raise Unusable("no words")
         words = WordSequence.of([str(word) for word in cell])
@@ -112,8 +114,8 @@ class Tagging(Scored):
                 continue  # a text that nobody has marked
             spans = raw_spans(where, cell)
             row[columns["label"]] = spans
-            if isinstance(text, str) and len(text) <= MAX_TEXT:
-                read.append((where, row, text, spans))
+            if not isinstance(text, list | dict) and len(str(text)) <= MAX_TEXT:
+                read.append((where, row, str(text), spans))
         known = Counting.named(like.manner) if like is not None and like.manner else None
         counting, mended, cut = counting_of([(text, spans) for _, _, text, spans in read], known)
         count = sum(len(spans) for _, _, _, spans in read)
