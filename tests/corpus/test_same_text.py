@@ -57,6 +57,24 @@ def test_programs_that_differ_by_a_sign_are_not_copies(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "second"),
     [
+        ("so a ≤ b", "so a ≥ b"),
+        ("p ∧ q", "p ∨ q"),
+        ("it costs €5", "it costs $5"),
+        ("it costs $5", "it costs 5"),
+        ("take 5㎏", "take 5㎎"),
+        ("from −1 on", "from 1 on"),
+        ("a × b", "a ÷ b"),
+    ],
+)
+def test_signs_that_change_what_is_said_count(first: str, second: str) -> None:
+    assert split_words(first).digest() != split_words(second).digest()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("from −1 on", "from -1 on"),
+        ("Read more → here", "Read more here"),
         ("A well-known fact, he said.", "a well known FACT — he said!"),
         ("- one\n- two", "* one\n* two"),
         ("“Yes”, she wrote…", "'Yes' she wrote..."),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +202,34 @@ def test_without_icu_signs_are_counted_and_the_report_says_so(
     build([source], tmp_path / "signs", CorpusRecipe.load(None, settings), workers=0)
     assert "In ja every character counts as a word" in (tmp_path / "signs/report.html").read_text()
     assert "segmenter: signs" in (tmp_path / "signs/recipe.yaml").read_text()
+
+
+TIBETAN = (
+    "འགྲོ་བ་མིའི་རིགས་རྒྱུད་ཡོངས་ལ་སྐྱེས་ཙམ་ཉིད་ནས་ཆེ་མཐོངས་དང༌། ཐོབ་ཐངགི་རང་དབང་འདྲ་མཉམ་དུ་ཡོད་ལ། "
+    "ཁོང་ཚོར་རང་བྱུང་གི་བློ་རྩལ་དང་བསམ་ཚུལ་བཟང་པོ་འདོན་པའི་འོས་བབས་ཀྱང་ཡོད།\n\n"
+    "དེ་བཞིན་ཕན་ཚུན་གཅིག་གིས་གཅིག་ལ་བུ་སྤུན་གྱི་འདུ་ཤེས་འཛིན་པའི་བྱ་སྤྱོད་ཀྱང་ལག་ལེན་བསྟར་དགོས་པ་ཡིན༎"
+)
+
+
+def test_tibetan_has_words_and_sentences() -> None:
+    found = signals(TIBETAN, "bo")
+    assert found["words"] == len(re.findall("[\u0f40-\u0fbc]+", TIBETAN)) > 50
+    assert found["sentences"] == 4
+    assert found["punctuated_lines"] == 1
+    assert found["alphabetic_tokens"] > 0.9
+    assert found["top_4_gram"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "tokens"),
+    [
+        ("རིགས་རྒྱུད། ཐོབ་ཐང༎", "bo", ["རིགས་", "རྒྱུད", "།", "ཐོབ་", "ཐང", "༎"]),
+        ("ሰላም፡ለዓለም፡ሁሉ።ነህ", "am", ["ሰላም፡", "ለዓለም፡", "ሁሉ", "።", "ነህ"]),
+        ("ठीक है।वह गया", "hi", ["ठीक", "है", "।", "वह", "गया"]),
+        ("كلمة،كلمة؟نعم", "ar", ["كلمة", "،", "كلمة", "؟", "نعم"]),
+        ("他说：“好。”她走了。", "zh", ["他", "说", "：", "“", "好", "。", "”", "她", "走", "了", "。"]),
+    ],
+)
+def test_signs_that_part_words_in_their_scripts(text: str, language: str, tokens: list[str]) -> None:
+    found = tokenize(text, split_words(text), language)
+    assert [text[start:end] for start, end in zip(found.starts, found.ends, strict=True)] == tokens

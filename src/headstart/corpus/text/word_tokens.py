@@ -16,6 +16,7 @@ from headstart.corpus.text.words import (
     DIGIT,
     LETTER,
     SENTENCE_END,
+    SENTENCE_ENDS,
     SPACE,
     SYLLABLE,
     SYMBOL,
@@ -24,13 +25,15 @@ from headstart.corpus.text.words import (
 )
 
 # What a sign between two letters or digits does: hold them together (the default), or part them.
-_PARTS, _PARTS_LETTERS, _PARTS_BEFORE_LETTER, _PARTS_DIGITS, _HYPHEN, _OPENS = range(1, 7)
+_PARTS, _PARTS_LETTERS, _PARTS_BEFORE_LETTER, _PARTS_DIGITS, _HYPHEN, _OPENS, _CLOSES = range(1, 8)
+# Between words in place of a space, and part of the one before: the tsheg of Tibetan, Ethiopic's wordspace.
+_SPACERS = "\u0f0b\u0f0c\u1361"
 # Belongs to what is beside it: invisible characters, mostly.
 _CLINGS = "†‡⟨⟩\xad\ufeff" + "".join(
     map(chr, (*range(0x80, 0xA0), *range(0x200B, 0x2010), *range(0x2060, 0x2070)))
 )
 _LEADING = "-/@+.~|\\^" + _CLINGS  # belongs to the word behind it, as in -5, @name
-_TRAILING = "-/@+|\\^~=" + _CLINGS  # belongs to the word before it, as in C+, sub-
+_TRAILING = "-/@+|\\^~=" + _SPACERS + _CLINGS  # belongs to the word before it, as in C+, sub-
 _REPEATED = ".-+/|\\~^@" + _CLINGS  # a run of it is one sign
 _CLOSING = ".,;:!?)]}\"'”’»"  # not part of an address that it follows
 _UNITS = "km km² km³ m m² m³ dm cm cm² mm mm² ha nm yd in ft kg g mg µg t lb oz mph mb kb gb tb k"
@@ -56,6 +59,8 @@ def _joints() -> np.ndarray:
         ("+*^", _PARTS_DIGITS),
         ("-–—~", _HYPHEN),
         ("'’", _OPENS),
+        (_SPACERS, _CLOSES),
+        ("".join(sign for sign in SENTENCE_ENDS if not sign.isascii()) + "،؛፣፤፥፦", _PARTS),
     ):
         table[[ord(sign) for sign in signs]] = does
     return table
@@ -201,9 +206,9 @@ def _join_between(starts: np.ndarray, words: Words, signs: Signs, language: str)
         | (behind == SYLLABLE)
         | ((points == ord(".")) & letter_before & ~words.capital[at - 1] & words.capital[at + 1])
     )
-    opens = (does == _OPENS) & letter_behind
+    opens, closes = (does == _OPENS) & letter_behind, does == _CLOSES
     starts[at[~parts & ~opens]] = False
-    starts[at[~parts] + 1] = False
+    starts[at[~parts & ~closes] + 1] = False
     _join_over_runs(starts, words, signs)
 
 
@@ -216,6 +221,7 @@ def _join_over_runs(starts: np.ndarray, words: Words, signs: Signs) -> None:
     np.cumsum(parting, out=parts[1:])
     holds = (last > first) & (signs.before[first] >= SYMBOL) & (signs.behind[last] >= SYMBOL)
     holds &= parts[last + 1] == parts[first]
+    holds &= (signs.before[first] != SYLLABLE) & (signs.behind[last] != SYLLABLE)
     starts[signs.at[np.repeat(holds, last - first + 1)]] = False
     starts[signs.at[last[holds]] + 1] = False
 

@@ -10,9 +10,9 @@ import numpy as np
 from headstart.corpus.text.hashing import scramble
 
 SPACE, PUNCTUATION, SENTENCE_END, SYMBOL, DIGIT, LETTER, SYLLABLE = range(7)  # from SYMBOL on they make words
-# Unicode's Sentence_Terminal signs of the basic plane, first and last of each run.
+# Unicode's Sentence_Terminal signs of the basic plane, first and last of each run, and Tibetan's shads.
 _SENTENCE_ENDS = """
-21 2E 3F 589 61D-61F 6D4 700-702 7F9 837 839 83D-83E 964-965 104A-104B 1362 1367-1368 166E 1735-1736
+21 2E 3F 589 61D-61F 6D4 700-702 7F9 837 839 83D-83E 964-965 F0D-F12 104A-104B 1362 1367-1368 166E 1735-1736
 17D4-17DA 1803 1809 1944-1945 1AA8-1AAB 1B5A-1B5B 1B5E-1B5F 1B7D-1B7E 1C3B-1C3C 1C7E-1C7F 203C-203D
 2047-2049 2E2E 2E3C 2E53-2E54 3002 A4FF A60E-A60F A6F3 A6F7 A876-A877 A8CE-A8CF A92F A9C8-A9C9 AA5D-AA5F
 AAF0-AAF1 ABEB FE52 FE56-FE57 FF01 FF0E FF1F FF61
@@ -34,6 +34,7 @@ _SYLLABLES = [
 ]
 
 _THAI, _THAI_END, _CJK = 0x0E00, 0x0F00, 0x3000
+_MINUS = 0x2212
 _SIGMA = 0x3A3  # whose small letter depends on what follows
 
 # Polynomial hashing modulo 2^64. An odd base has an inverse, so any span's hash comes from two prefix sums.
@@ -170,27 +171,34 @@ class Words:
             minus = (behind == DIGIT) & ((at == 0) | (classes[before] < SYMBOL))
             # An operator that opens a line is a bullet.
             inside = (at > 0) & (points[before] != ord("\n"))
-            sign = points[at]
+            sign = np.where(points[at] == _MINUS, ord("-"), points[at])
             # `!found` and `!=`; `C#`. Elsewhere these are signs of a sentence and of a heading.
             negation = (
                 inside & (classes[before] < SYMBOL) & ((behind >= SYMBOL) | (points_behind == ord("=")))
             )
             sharp = classes[before] == LETTER
-            at = at[
-                np.select(
-                    [sign == ord("-"), sign == ord("!"), sign == ord("#")], [minus, negation, sharp], inside
-                )
-            ]
+            counts = np.select(
+                [sign == ord("-"), sign == ord("!"), sign == ord("#")], [minus, negation, sharp], inside
+            )
+            at, sign = at[counts], sign[counts]
         if len(at):
             content.update(np.searchsorted(self.starts, at).astype(np.int64).tobytes())
-            content.update(self.points[at].tobytes())
+            content.update(sign.astype(np.uint32).tobytes())
         return content.digest()
 
 
 @cache
 def _operators() -> np.ndarray:
-    table = np.zeros(0x80, bool)
-    table[[ord(sign) for sign in "+-*/%<>=&|^~!#"]] = True
+    """Which signs of the basic plane count: of ASCII's those of programs, of mathematics, money and units.
+
+    Arrows do not, for they are drawn behind links.
+    """
+    table = np.zeros(0x10000, bool)
+    for point in range(0x80, 0x10000):
+        table[point] = unicodedata.category(chr(point)) in ("Sm", "Sc")
+    table[0x2190:0x2200] = False
+    table[0x2100:0x2150] = table[0x3200:0x3400] = True  # ℃, ㎏; what are letters there are words, too
+    table[[ord(sign) for sign in "$+-*/%<>=&|^~!#"]] = True
     return table
 
 
