@@ -24,6 +24,7 @@
 #   make bench-corpus-size             what a document costs in corpora of two sizes; ARGS="--records 150"
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
 #   make bench-extraction DATA=folder  main text of labelled pages beside trafilatura
+#   make bench-extraction-languages    the same for handbooks in 19 languages, from Debian packages
 #   make bench-tasks DATA=FOLDER       fine-tuning by number of labels, beside baselines and transformers; hours
 #   make bench-head-start DATA=FOLDER  what pre-training is worth, by budget, task and labels; hours, resumable
 #   make bench-pretrain DATA=FOLDER    training steps a core-second beside transformers; text from FOLDER/reviews
@@ -38,7 +39,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: help docs release-check install quickstart sample studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-corpus-size bench-extraction bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: help docs release-check install quickstart sample studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-corpus-size bench-extraction bench-extraction-languages bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 EXTRAS ?= serve,studio
 
@@ -232,6 +233,19 @@ EXTRACTION := benchmarks/extraction/.venv
 bench-extraction: $(EXTRACTION)/.installed
 	@test -n "$(DATA)" || { echo "say where the labelled pages are: make bench-extraction DATA=/path/to/data/web"; exit 1; }
 	$(EXTRACTION)/bin/python -m benchmarks.extraction.bench $(DATA) --out $(RESULT) $(ARGS)
+
+# Handbooks as pages and as text; needs apt of Debian or one of its relatives, no rights.
+HANDBOOKS := .cache/handbooks
+
+bench-extraction-languages: $(EXTRACTION)/.installed $(HANDBOOKS)/.unpacked
+	$(EXTRACTION)/bin/python -m benchmarks.extraction.languages $(HANDBOOKS) --out $(RESULT) $(ARGS)
+
+$(HANDBOOKS)/.unpacked:
+	mkdir -p $(@D)
+	cd $(@D) && apt-get download installation-guide-amd64 developers-reference developers-reference-de \
+		developers-reference-fr developers-reference-it developers-reference-ja developers-reference-ru
+	cd $(@D) && for package in *.deb; do dpkg -x $$package . || exit 1; done
+	@touch $@
 
 $(EXTRACTION)/.installed: pyproject.toml constraints.txt | $(EXTRACTION)/bin/python
 	tools/install $(EXTRACTION) trafilatura
