@@ -575,6 +575,30 @@ def test_a_part_in_numbered_pieces_is_whole(tmp_path):
     assert (len(task.train), len(task.test)) == (24, 12)
 
 
+def test_blanks_within_words_are_no_borders(tmp_path):
+    """Of New York the second word was the tag."""
+    lines = "Anna B-PER\nlives O\n\nNew York B-LOC\nis O\n\n" + "it O\nis O\n\n" * 8
+    examples = load_examples(write(tmp_path / "a.conll", lines))
+    assert said(examples, "1 lines have other than 2 columns (the first: line 4)")
+    assert (list(examples.inputs[1]), examples.targets[1]) == (["New York", "is"], ["B-LOC", "O"])
+    tabs = lines.replace(" ", "\t").replace("New\tYork", "New York").replace("B-PER", "B-PER\tsure")
+    examples = load_examples(write(tmp_path / "b.conll", tabs))
+    assert (list(examples.inputs[0]), examples.targets[0]) == (["Anna", "lives"], ["B-PER", "O"])
+
+
+def test_columns_of_predicates_are_no_words(tmp_path):
+    """OntoNotes has a column for each predicate of a sentence, so that its lines differ."""
+    start = "bc/x 0 {} {} NN * - - - - {} "
+    sentences = [
+        "".join(start.format(i, word, tag) + "* " * count + "-\n" for i, (word, tag) in enumerate(words))
+        + "\n"
+        for count, words in ((1, [("Anna", "(PERSON)"), ("ran", "*")]), (3, [("Bern", "(GPE)"), ("is", "*")]))
+    ]
+    examples = load_examples(write(tmp_path / "a.gold_conll", "".join(sentences * 3)))
+    assert [list(words) for words in examples.inputs[:2]] == [["Anna", "ran"], ["Bern", "is"]]
+    assert examples.targets[:2] == [["B-PERSON", "O"], ["B-GPE", "O"]]
+
+
 # --- anything in any cell ---
 
 USUAL = [
@@ -583,6 +607,7 @@ USUAL = [
     {"text": "Anna lives", "cats": {"A": 1.0, "B": 0.0}},
     {"text": "Anna lives", "tags": ["B-PER", "O"]},
     {"text": "Anna lives", "entities": [[0, 4, "PER"]]},
+    {"content": "Anna", "annotation": [{"label": ["PER"], "points": [{"start": 0, "end": 3}]}]},
     {"text": "Anna lives", "spans": [{"start": 0, "end": 4, "label": "PER"}], "answer": "accept"},
     {"text": "Anna", "options": [{"id": 1}], "accept": [1], "answer": "accept", "config": {}},
     {"tokens": ["Anna", "lives"], "ner_tags": [1, 0]},
@@ -594,6 +619,10 @@ USUAL = [
     {"prompt": [{"role": "user", "content": "hi"}], "completion": [{"role": "assistant", "content": "yo"}]},
     {"instruction": "do", "input": "", "output": "done", "history": [["a", "b"]], "system": "s"},
     {"data": {"text": "film"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]},
+    {
+        "data": {"text": "Anna"},
+        "annotations": [{"result": [{"value": {"start": 0, "end": 4, "labels": ["P"]}}]}],
+    },
 ]
 CELLS = st.recursive(
     st.none()
@@ -609,10 +638,22 @@ CELLS = st.recursive(
 )
 
 
+def exchanged(value, data):
+    """The same with something else in one place."""
+    if value and isinstance(value, dict | list) and data.draw(st.integers(0, 3)):
+        places = sorted(value) if isinstance(value, dict) else list(range(len(value)))
+        place = data.draw(st.sampled_from(places))
+        found = value.copy()
+        found[place] = exchanged(value[place], data)
+        return found
+    return data.draw(CELLS)
+
+
 @given(st.sampled_from(USUAL), st.data())
 def test_whatever_stands_in_a_cell(usual, data):
     """Reading ends in examples or in a sentence."""
-    other = usual | {data.draw(st.sampled_from(sorted(usual))): data.draw(CELLS)}
+    column = data.draw(st.sampled_from(sorted(usual)))
+    other = usual | {column: exchanged(usual[column], data)}
     rows = data.draw(st.permutations([usual, usual, other]))
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     with tempfile.TemporaryDirectory() as folder:

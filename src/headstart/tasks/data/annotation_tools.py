@@ -47,7 +47,7 @@ def _results(task: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]] | N
     """What an annotator marked, each with the name of what was asked; None: no annotation counts."""
     for annotation in task.get("annotations", task.get("completions")):
         if isinstance(annotation, Mapping) and not annotation.get(CANCELLED):
-            found = [one for one in annotation.get("result") or [] if isinstance(one, Mapping)]
+            found = [one for one in _list(annotation.get("result")) if isinstance(one, Mapping)]
             values = [(str(one.get("from_name", "")), one.get("value")) for one in found]
             return [(name, value) for name, value in values if isinstance(value, Mapping)]
     return None
@@ -58,22 +58,24 @@ def _marks(results: Sequence[tuple[str, Mapping[str, Any]]], by_name: bool) -> J
     found: JSONObject = {}
     for name, value in results:
         if {"start", "end"} <= set(value):
-            labels = value.get("labels") or value.get("hypertextlabels")
-            span = {"start": value["start"], "end": value["end"], "label": labels[0] if labels else None}
-            if "labels" in value or "hypertextlabels" in value:
+            labels = value.get("labels", value.get("hypertextlabels"))
+            if labels is not None:
+                span = {"start": value["start"], "end": value["end"], "label": labels}
                 text = {"text": value["text"]} if "text" in value else {}
                 found.setdefault("entities", []).append(span | text)
-        elif "choices" in value:
-            found.setdefault(name if by_name else "labels", []).extend(value["choices"])
-        elif "taxonomy" in value:
-            paths = ["/".join(map(str, path)) for path in value["taxonomy"]]
-            found.setdefault(name if by_name else "labels", []).extend(paths)
+        elif "choices" in value or "taxonomy" in value:
+            paths = ["/".join(map(str, _list(path))) for path in _list(value.get("taxonomy"))]
+            found.setdefault(name if by_name else "labels", []).extend(_list(value.get("choices")) + paths)
         elif "rating" in value or "number" in value:
             found["score"] = value.get("rating", value.get("number"))
         elif "text" in value:
             text = value["text"]
             found["target"] = text[0] if isinstance(text, list) and text else text
     return found
+
+
+def _list(cell: Any) -> list[Any]:
+    return cell if isinstance(cell, list) else []
 
 
 def has_decisions(rows: Sequence[Mapping[str, Any]]) -> bool:

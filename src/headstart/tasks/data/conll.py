@@ -17,6 +17,8 @@ from headstart.tasks.metrics.entities import SPAN_TAG, marks_entities
 
 _BRACKETS = re.compile(r"(?:\([^()*]+)?\*\)?|\([^()*]+\)")
 CONLL_U = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+EVEN = 0.9
+"""Share of lines with the same number of columns, from which on another number is a fault."""
 ONTONOTES_NAMES = 10
 """The column of entities in CoNLL-2012."""
 
@@ -39,6 +41,8 @@ class Layout:
     """That occur in the first lines."""
     headed: bool = False
     """Whether the first line names the columns, as in a table."""
+    even: bool = False
+    """Whether nearly all lines have as many columns: OntoNotes has one more for each predicate."""
 
     def is_comment(self, line: str, inside: bool) -> bool:
         """Whether a line says something about a sentence; a word may begin with # too."""
@@ -51,6 +55,15 @@ class Layout:
             return True
         tag = columns[self.tag]
         return line.startswith("# ") and tag not in self.tags and not SPAN_TAG.fullmatch(tag)
+
+    def repaired(self, columns: list[str]) -> list[str]:
+        """A line with too many columns, whose word has blanks in it: they are no border of columns. Between
+        tabs too many columns stand behind the others."""
+        more = len(columns) - self.width
+        if more < 1 or not self.even or self.split is _by_tabs:
+            return columns
+        end = self.word + more + 1
+        return [*columns[: self.word], " ".join(columns[self.word : end]), *columns[end:]]
 
     def is_no_word(self, columns: Sequence[str]) -> bool:
         """CoNLL-U's lines for words of several tokens (`1-2`) and for what is left unsaid (`1.1`)."""
@@ -69,6 +82,7 @@ def read_conll(name: str, lines: Iterator[Row], said: list[str] | None = None) -
     head = first_lines(lines)
     layout = layout_of([line for _, line in head if line is not TOO_LONG])
     words: list[list[str]] = []
+    ragged: list[int] = []
     headed, first = layout.headed, 1
     for number, line in chain(head, lines):
         if line is TOO_LONG:
@@ -94,16 +108,24 @@ def read_conll(name: str, lines: Iterator[Row], said: list[str] | None = None) -
             continue
         if not words:
             first = number
+        if layout.even and len(columns) != layout.width:
+            ragged.append(number)
+            columns = layout.repaired(columns)
         words.append(columns)
     if words:
         yield first, _sentence(layout, words)
+    if ragged and said is not None:
+        said.append(
+            f"{len(ragged):,} lines have other than {layout.width} columns (the first: line {ragged[0]}); "
+            "blanks are taken for parts of their words"
+        )
 
 
 def _sentence(layout: Layout, words: Sequence[Sequence[str]]) -> dict[str, list[str]]:
     """The columns of a sentence, the word's and the tag's first."""
 
     def column(place: int) -> list[str]:
-        # Where a line has too many or too few columns, the word is still the first and the tag the last.
+        # Where a line has too few columns, the tag is still the last.
         return [row[place if place < len(row) else -1] for row in words]
 
     tags = column(layout.tag)
@@ -141,9 +163,10 @@ def layout_of(head: Sequence[str]) -> Layout:
         names = CONLL_U
     columns = list(zip(*rows, strict=True))
     tag, brackets = _tag_column(columns, word, counted, names)
+    even = widths[width] > EVEN * widths.total()
     if tag is None:  # the tag comes first, as in the MIT restaurant corpus
-        return Layout(split, width, width - 1, 0, tags=frozenset(columns[0]))
-    return Layout(split, width, word, tag, brackets, counted, names, frozenset(columns[tag]))
+        return Layout(split, width, width - 1, 0, tags=frozenset(columns[0]), even=even)
+    return Layout(split, width, word, tag, brackets, counted, names, frozenset(columns[tag]), even=even)
 
 
 def _tag_column(

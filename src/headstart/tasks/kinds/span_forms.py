@@ -60,7 +60,9 @@ def _is_span(one: Any) -> bool:
     if isinstance(one, Mapping):
         names = {str(name).lower() for name in one}
         ends = names.intersection(ENDS) or "length" in names
-        return bool(names.intersection(STARTS) and ends) or isinstance(one.get("points"), list)
+        points = one.get("points")
+        listed = isinstance(points, list) and all(isinstance(point, Mapping) for point in points)
+        return bool(names.intersection(STARTS) and ends) or listed
     if not isinstance(one, list | tuple) or _whole(one[0] if one else None) is None:
         return False
     return len(one) == 3 or (len(one) == 4 and isinstance(one[2], str))
@@ -85,7 +87,7 @@ def _spans_of(where: str, one: Any) -> Iterator[RawSpan]:
     said = {str(name).lower(): value for name, value in one.items()}
     named = next((name for name in LABELS if name in said), "")
     words = said.get("entity") if named != "entity" else None  # CMeEE's word for them
-    for point in said["points"] if isinstance(said.get("points"), list) else [said]:
+    for point in [said] if any(name in said for name in STARTS) else said["points"]:
         start = next((point[name] for name in STARTS if name in point), None)
         end = next((point[name] for name in ENDS if name in point), None)
         first, length = _whole(start), _whole(point.get("length"))
