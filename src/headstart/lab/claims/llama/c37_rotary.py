@@ -38,7 +38,7 @@ LEVELS = {
     "full": Level(seeds=5, minutes=60, tokens=6e6, shape="S"),
 }
 RULE = Every(
-    Exact("rotary.change under shifts", 1e-5),
+    Exact("rotary.change under shifts", 1e-4),  # a float32 angle is 6e-5 off at place 1,064
     Gain("learned.nats - rotary.nats", 0.05, "nats"),
     Same("rotary.whole rows - rotary.cut rows", 0.02, "nats"),
 )
