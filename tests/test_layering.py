@@ -19,6 +19,7 @@ LAYERS = [
         "recipe",
         "sample_data",
         "progress",
+        "worker_server",
         "workers",
         "page",
         "former_names",

@@ -132,7 +132,7 @@ def explain_os_error(error: OSError) -> str:
             "other programs, raise the limits (ulimit -v, ulimit -u), or take fewer workers"
         )
     if number == errno.EBADF:
-        return "standard output is closed; write to a file with --out, or leave it open"
+        return "standard output is closed; leave it open, send it to /dev/null, or write to a file with --out"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"no permission to use{where or ' a file'}; choose another folder or change its permissions"
     if number == errno.ENOENT:

@@ -7,7 +7,9 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext
 from typing import Any, TypeVar
 
 from headstart.errors import HeadstartError
@@ -49,9 +51,21 @@ def worker_pool(
         preload: a module that the server imports once, so that no worker has to.
         prepare: called with `arguments` in every worker before its first task.
     """
+    return WorkerPool(workers, fork_server(preload), _start, (prepare, arguments))
+
+
+def fork_server(preload: str) -> ForkServerContext:
+    """The context of processes that a server forks. Ctrl-C, which a terminal sends to all processes, does not
+    reach the server, not even while it comes up."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
-    return WorkerPool(workers, context, _start, (prepare, arguments))
+    context.set_forkserver_preload(["headstart.worker_server", preload])
+    resource_tracker.ensure_running()  # it ends with SIGINT no longer blocked
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the server inherits that
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    return context
 
 
 def _start(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:

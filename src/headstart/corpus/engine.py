@@ -4,7 +4,6 @@ An engine gets a step, the work folder and the numbers to run it for; documents 
 a step has written stays, so an engine may lose workers or die, and another may go on.
 """
 
-import multiprocessing
 import os
 import resource
 import shlex
@@ -24,7 +23,7 @@ from headstart.corpus.readers.limits import disposable_process
 from headstart.corpus.work import Step, step_named
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import read_json, write_json
-from headstart.workers import guard_process
+from headstart.workers import fork_server, guard_process
 
 Name = Literal["local", "ray", "slurm"]
 # Processes may die at one place of a task (for lack of memory, say) this many times before the run gives up.
@@ -79,8 +78,7 @@ def _here(step: Step, folder: Path, numbers: Sequence[int], workers: int) -> Ite
             step(folder, number)
             yield number
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([step.name.partition(":")[0]])
+    context = fork_server(step.name.partition(":")[0])
     deaths = Deaths(step.name, folder)
     waiting = deque(numbers)
     idle: list[_Worker] = []
