@@ -47,6 +47,10 @@ def test_a_label_means_the_set_in_use_under_it(label: str, codec: str, text: str
         '<?xml version="1.0" encoding="windows-1251"?><html>',
         '<script>var x = "<meta charset=utf-8>"</script><meta charset=windows-1251>',
         "<!-- <meta charset=koi8-r> --><meta charset=windows-1251>",
+        "<!--><meta charset=windows-1251>",
+        "<meta charset=windows-1251/>",
+        "<meta name=description content='how charset=koi8-r broke'><meta charset=windows-1251>",
+        '<?xml version="1.0" encoding="nobody-knows"?><html><meta charset="windows-1251">',
     ],
 )
 def test_what_a_page_says_of_itself(head: str) -> None:
@@ -63,6 +67,26 @@ def test_order() -> None:
     assert decode((RUSSIAN * 3).encode("cp1251"))[0] == RUSSIAN * 3  # a guess
     # A tag that could be read is in no charset of two bytes a letter.
     assert "reader’s" in decode("<meta charset=utf-16>the reader’s café”".encode("cp1252"))[0]
+
+
+KOREAN = "책은 창가의 책상 위에 있고 아이들이 읽습니다."
+UKRAINIAN = "Книги лежать на столі біля вікна, і діти читають їх"
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("Книги лежат на столе у окна, и дети читают их", "cp1251"),
+        ("КНИГИ ЛЕЖАТ НА СТОЛЕ У ОКНА. " + RUSSIAN, "mac_cyrillic"),
+        (UKRAINIAN, "koi8_u"),
+        (KOREAN, "cp949"),
+        ("本は窓のそばの机の上にあります。子供たちが読んでいます。", "euc_jp"),
+        ("„A könyvek az asztalon vannak, az ablak mellett” – őrült fűző", "cp1250"),
+        ("«Τα βιβλία είναι στο τραπέζι, δίπλα στο παράθυρο» – λέει ο Ἄ".replace("Ἄ", "Άρης"), "cp1253"),
+    ],
+)
+def test_a_guess_where_nothing_says_the_charset(text: str, codec: str) -> None:
+    assert decode(f"<html><body><p>{text}</p>".encode(codec))[0] == f"<html><body><p>{text}</p>"
 
 
 @given(st.integers(0, len(RUSSIAN.encode()) - 1), st.sampled_from([b"\xff", b"\xc3", b"\x80"]))
@@ -104,6 +128,11 @@ def test_a_page_that_the_crawler_cut_inside_a_character() -> None:
         ("gbk", b"\x80 ab", "€ ab"),
         ("gb18030", b"\xa6\xd9\xa8\xbc", "︐ḿ"),  # the edition of 2022
         ("windows-1253", b"\xe1\xaa", "α\ufffd"),
+        ("windows-1255", b"\xe5\xca \xd9", "ו\u05ba \ufffd"),
+        ("big5", b"\xa1\xe3\xa1E\xa2\x44\xa3\xe1 \x87\xcb", "～‧￥€ 讏"),
+        ("big5", b"\x80a\x87\xffb", "\ufffda\ufffd\ufffdb"),
+        ("gbk", b"\xa3\xa0", "\u3000"),
+        ("shift_jis", b"\xfd\xa0", "\ufffd\ufffd"),
         ("x-user-defined", b"\x93hi\x94", "“hi”"),
         ("utf-16le", RUSSIAN.encode("utf-16-le"), RUSSIAN),
         ("utf-16be", b"".join(bytes([0, sign]) for sign in b"plain English"), "plain English"),

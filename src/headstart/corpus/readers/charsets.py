@@ -10,6 +10,7 @@ import re
 
 from resiliparse.parse.encoding import detect_encoding
 
+from headstart.corpus.readers.big5_charset import MORE, SIGNS
 from headstart.corpus.readers.japanese_charsets import decode_euc_jp, decode_iso_2022_jp
 
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
@@ -72,7 +73,8 @@ CODECS = {
 
 # What stands before a declaration that is none: comments, and the content of scripts and styles.
 _NO_MARKUP = re.compile(
-    rb"<!--.*?-->|<(script|style|noscript|textarea|title)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE
+    rb"<!--(?:-?>|.*?-->)|<(script|style|noscript|textarea|title)\b[^>]*>.*?</\1\s*>",
+    re.DOTALL | re.IGNORECASE,
 )
 _META = re.compile(rb"<meta[\s/]([^>]{0,500})>?", re.IGNORECASE)
 _ATTRIBUTE = re.compile(rb"([^\s=\"'>/]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
@@ -84,21 +86,35 @@ _KOREAN = b"\x1b$)C"
 # Where Python's codecs differ from the standard's tables.
 _AFTERWARDS = {
     "koi8_u": str.maketrans("╝╬", "ўЎ"),
+    "big5hkscs": SIGNS,
+    "cp932": dict.fromkeys(range(0xF8F0, 0xF8F4), "\ufffd"),
     "gb18030": str.maketrans(  # the edition of 2022
-        "\ue78d\ue78e\ue78f\ue790\ue791\ue792\ue793\ue794\ue795\ue796\ue7c7\ue81e\ue826\ue82b\ue82c\ue832\ue843\ue854\ue864",
-        "︐︒︑︓︔︕︖︗︘︙ḿ\u9fb4\u9fb5\u9fb6\u9fb7\u9fb8\u9fb9\u9fba\u9fbb",
+        "\ue5e5\ue78d\ue78e\ue78f\ue790\ue791\ue792\ue793\ue794\ue795\ue796\ue7c7\ue81e\ue826\ue82b\ue82c\ue832\ue843\ue854\ue864",
+        "\u3000︐︒︑︓︔︕︖︗︘︙ḿ\u9fb4\u9fb5\u9fb6\u9fb7\u9fb8\u9fb9\u9fba\u9fbb",
     ),
 }
-_OWN = {"euc-jp": decode_euc_jp, "iso-2022-jp": decode_iso_2022_jp}
+
+
+def _decode_windows_1255(payload: bytes) -> str:
+    return "\u05ba".join(part.decode("cp1255", _ONE_CHARACTER) for part in payload.split(b"\xca"))
+
+
+_OWN = {"euc-jp": decode_euc_jp, "iso-2022-jp": decode_iso_2022_jp, "cp1255": _decode_windows_1255}
 # Of bytes that are UTF-8 but for some: characters of several bytes for each place that is none.
 _GOOD_FOR_EACH_BAD = 4
 _SEVERAL_BYTES = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _GUESSED_FROM = 1 << 20
+# Names of the detector that are no labels; and KOI8-U has more letters and all of KOI8-R's.
+_GUESSES = {"cp949": "euc-kr", "euc_jp": "euc-jp", "mac-cyrillic": "x-mac-cyrillic", "koi8-r": "koi8-u"}
+# Letters, dashes and quotation marks in Windows' sets; no signs in ISO's.
+_C1 = [bytes([byte]) for byte in range(0x80, 0xA0)]
+_CAPITALS = [bytes([byte]) for byte in range(0xC0, 0xE0)]  # of Russian in windows-1251
+_WITH_C1 = {"iso8859_2": "cp1250", "iso8859_7": "cp1253"}
 
 
 def codec_of(label: str | None) -> str | None:
     """Python's codec for a label as it stands in a header or a page, or None where nobody knows it."""
-    return CODECS.get(label.strip().strip("\"'").lower()) if label else None
+    return CODECS.get(label.strip().strip("\"'/;").lower()) if label else None
 
 
 def decode(payload: bytes, transport: str | None = None) -> tuple[str, bool]:
@@ -137,9 +153,8 @@ def codec_for(payload: bytes, transport: str | None = None) -> str:
 def declared_codec(payload: bytes) -> str | None:
     """What a document says of itself: in a meta tag, or in an XML declaration."""
     head = payload[:_LOOKED_AT]
-    if match := _XML.match(head):
-        found = codec_of(match[1].decode("latin-1"))
-        return "utf-8" if found and found.startswith("utf-16") else found
+    if (match := _XML.match(head)) and (found := codec_of(match[1].decode("latin-1"))):
+        return "utf-8" if found.startswith("utf-16") else found
     head = _NO_MARKUP.sub(b"", head)
     for meta in _META.finditer(head):
         attributes = {
@@ -147,8 +162,10 @@ def declared_codec(payload: bytes) -> str | None:
             for name, double, single, bare in _ATTRIBUTE.findall(meta[1])
         }
         label = attributes.get(b"charset")
-        if label is None and (content := _IN_CONTENT.search(attributes.get(b"content", b""))):
-            label = content[1]
+        about = attributes.get(b"http-equiv", b"").strip().lower()
+        if label is None and about == b"content-type":
+            content = _IN_CONTENT.search(attributes.get(b"content", b""))
+            label = content[1] if content else None
         if label and (codec := codec_of(label.decode("latin-1"))):
             # A tag that could be read is in no charset of two bytes a letter.
             return "utf-8" if codec.startswith("utf-16") else codec
@@ -204,7 +221,13 @@ def _guessed(payload: bytes) -> str:
     if len(payload) > _GUESSED_FROM:
         lines = [line for line in payload[: 8 * _GUESSED_FROM].split(b"\n") if not line.isascii()]
         payload = b"\n".join(lines)[:_GUESSED_FROM]
-    codec = codec_of(detect_encoding(payload))
+    label = detect_encoding(payload, html5_compatible=False) or ""
+    codec = codec_of(_GUESSES.get(label, label))
+    first, second = (sum(map(payload.count, signs)) for signs in (_C1, _CAPITALS))
+    if codec == "mac_cyrillic" and second >= first:  # the small letters of both are the same
+        return "cp1251"
+    if first and codec in _WITH_C1:
+        return _WITH_C1[codec]
     return codec if codec and not codec.startswith("utf-") else "cp1252"
 
 
@@ -225,6 +248,8 @@ def _one_character(error: UnicodeError) -> tuple[str, int]:
     data, start, end = error.object, error.start, error.end
     if error.encoding == "gb18030" and data[start] == 0x80:
         return "€", start + 1  # as GBK has it
+    if error.encoding == "big5hkscs" and (character := MORE.get(data[start : start + 2])):
+        return character, start + 2
     if error.encoding.startswith(("utf", "gb", "euc", "big5", "cp9", "iso2022", "shift", "hz")):
         ascii_behind = next((at for at in range(start + 1, end) if data[at] < 0x80), end)
         return "\ufffd", max(ascii_behind, start + 1)
