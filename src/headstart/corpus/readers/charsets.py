@@ -7,6 +7,7 @@ bytes that are valid UTF-8, or are so but for a few, are UTF-8 whatever is decla
 
 import codecs
 import re
+from collections.abc import Mapping
 
 from resiliparse.parse.encoding import detect_encoding
 
@@ -84,7 +85,7 @@ _LOOKED_AT = 4096  # bytes in which a document says its charset; the standard's 
 _ESCAPES = (b"\x1b$", b"\x1b(J", b"\x1b(I")  # of ISO-2022-JP
 _KOREAN = b"\x1b$)C"
 # Where Python's codecs differ from the standard's tables.
-_AFTERWARDS = {
+_AFTERWARDS: dict[str, Mapping[int, int | str]] = {
     "koi8_u": str.maketrans("╝╬", "ўЎ"),
     "big5hkscs": SIGNS,
     "cp932": dict.fromkeys(range(0xF8F0, 0xF8F4), "\ufffd"),
