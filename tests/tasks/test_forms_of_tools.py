@@ -222,9 +222,23 @@ def test_texts_with_a_tag_for_each_word(tmp_path, form, names):
     assert list(examples.inputs[0]) == ["EU", "rejects", "calls"]
 
 
+@pytest.mark.parametrize("name", ["labels", "tags"])
+def test_texts_with_a_tag_for_each_character(tmp_path, name):
+    """Chinese data are tagged so; what is found in them are spans of the text."""
+    rows = [{"text": "我在北京ABC", name: ["O", "O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "I-ORG"]}]
+    rows += [{"text": "无", name: ["O"]}]
+    examples = load_examples(jsonl(tmp_path / "a.jsonl", rows * 3))
+    assert examples.task == "tagging"
+    assert named_spans(examples)[:2] == [[("北京", "LOC"), ("ABC", "ORG")], []]
+    letters = [row | {"text": list(row["text"])} for row in rows * 3]
+    assert load_examples(jsonl(tmp_path / "b.jsonl", letters)).targets[0] == rows[0][name]
+
+
 def test_labels_that_are_as_many_as_words_by_chance(tmp_path):
     rows = [{"text": f"good film {i}", "labels": ["a", "b", "c"]} for i in range(4)]
     assert load_examples(jsonl(tmp_path / "a.jsonl", rows)).task == "multi-label"
+    rows = [{"text": "good film", "tags": ["old", "long"]}, {"text": "bad", "tags": ["new"]}]
+    assert load_examples(jsonl(tmp_path / "c.jsonl", rows)).task == "multi-label"
     rows = [{"text": "good film", "label": "very good"}, {"text": "bad", "label": "bad"}]
     assert load_examples(jsonl(tmp_path / "b.jsonl", rows)).task == "classification"
 

@@ -9,15 +9,17 @@ ones in columns of their own.
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from headstart.folder import JSONObject
 from headstart.tasks.data.lines import HEAD_ROWS, TOO_LONG, Row
 from headstart.tasks.examples import TagsOfWords, is_missing
-from headstart.tasks.metrics.entities import SPAN_TAG
+from headstart.tasks.metrics.entities import SPAN_TAG, entities
 
 SENTENCES = ("sentence #", "sentence_id", "sentence_idx", "sentence id", "sent_id", "sentence")
 WORDS = ("word", "words", "token", "tokens")
+FEW_ROWS = 5
+"""Fewer have as many labels as words by chance."""
 RIGHT = ("correct_answer", "correct answer", "right_answer")
 WRONG = ("distractor", "incorrect answer ", "incorrect_answer", "wrong_answer")
 """Beginnings of the names of columns with wrong answers; a number ends them, or they hold a list."""
@@ -38,9 +40,9 @@ def whole_rows(rows: Iterator[Row], said: list[str]) -> Iterator[Row]:
         return _sentences(chain(head, rows), sentence, word, said)
     tagged = tagged_columns(plain)
     if tagged is not None:
-        text, tags = tagged
-        said.append(f"{text!r} has as many words, told apart by blanks, as there are tags in {tags!r}")
-        return ((number, _tagged_words(row, text, tags)) for number, row in chain(head, rows))
+        parts = "characters" if tagged.by_character else "words, told apart by blanks,"
+        said.append(f"{tagged.text!r} has as many {parts} as there are tags in {tagged.tags!r}")
+        return ((number, tagged.read(row)) for number, row in chain(head, rows))
     if plain and with_options(plain[0]) is not None:
         return ((number, with_options(row) or row) for number, row in chain(head, rows))
     return chain(head, rows)
@@ -95,9 +97,30 @@ def _sentences(rows: Iterator[Row], sentence: str, word: str, said: list[str]) -
         said.append(f"{again:,} numbers of sentences come again further down, as those of other sentences")
 
 
-def tagged_columns(rows: list[JSONObject]) -> tuple[str, str] | None:
-    """The columns with texts and with a tag for each word of them, told by their numbers, which agree in
-    every row and differ between rows; tags that mark spans need not differ. None: there are none."""
+class TaggedText(NamedTuple):
+    """The columns with a text in one piece and with a tag for each of its words, or characters."""
+
+    text: str
+    tags: str
+    by_character: bool
+
+    def read(self, row: Any) -> Any:
+        """The row with tags that know their words; with spans, where each character has a tag."""
+        found = None if row is TOO_LONG else _tags_in(row.get(self.tags))
+        if found is None:
+            return row
+        if not self.by_character:
+            return row | {self.tags: TagsOfWords(found, self.text)}
+        spans = [{"start": a, "end": b + 1, "label": kind} for kind, a, b in entities(found)]
+        return row | {self.tags: spans}
+
+
+def tagged_columns(rows: list[JSONObject]) -> TaggedText | None:
+    """Which columns have texts and tags, told by their numbers, which agree in every row; None: there are
+    none.
+
+    Tags have to mark spans. Lists of others count too where rows differ in length, and are not few.
+    """
     if len(rows) < 2:
         return None
     texts = [column for column in rows[0] if all(isinstance(row.get(column), str) for row in rows)]
@@ -108,11 +131,14 @@ def tagged_columns(rows: list[JSONObject]) -> tuple[str, str] | None:
         if len(sizes) < len(rows) or max(sizes) < 2:
             continue
         marked = all(SPAN_TAG.fullmatch(tag) for part in parts for tag in part or ())
-        if not marked and (len(set(sizes)) < 2 or any(isinstance(cell, str) for cell in cells)):
+        listed = not any(isinstance(cell, str) for cell in cells)
+        if not marked and (not listed or len(set(sizes)) < 2 or len(rows) < FEW_ROWS):
             continue
         for text in texts:
             if text != tags and [len(row[text].split()) for row in rows] == sizes:
-                return str(text), str(tags)
+                return TaggedText(str(text), str(tags), False)
+            if text != tags and marked and [len(row[text]) for row in rows] == sizes:
+                return TaggedText(str(text), str(tags), True)
     return None
 
 
@@ -121,11 +147,6 @@ def _tags_in(cell: Any) -> list[str] | None:
     if isinstance(cell, list) and all(isinstance(one, str) for one in cell):
         return cell
     return re.split(r"[,\s]+", cell.strip()) if isinstance(cell, str) else None
-
-
-def _tagged_words(row: Any, text: str, tags: str) -> Any:
-    named = None if row is TOO_LONG else _tags_in(row.get(tags))
-    return row if named is None else row | {tags: TagsOfWords(named, text)}
 
 
 def with_options(row: Any) -> JSONObject | None:

@@ -63,12 +63,15 @@ class Tagging(Scored):
         given = mapped.get("words") or mapped.get("text")
         listed = given and isinstance(row[given], list)
         words = given if listed or "words" in mapped else choose(row, WORD_COLUMNS)
+        if given is None and words is None:
+            text = choose(row, TEXT_COLUMNS)
+            words = text if text is not None and isinstance(row[text], list) else None
         if words is not None and (_are_words(row[words]) or (asked and not isinstance(row[words], list))):
             tags = mapped.get("label") or choose(row, f"{TAG_COLUMNS} {SPAN_COLUMNS}", words)
             if tags is not None and not (are_spans(row[tags]) and row[tags]):
                 return {"words": words, "label": tags}
         text = given or choose(row, TEXT_COLUMNS)
-        spans = mapped.get("label") or choose(row, SPAN_COLUMNS, text)
+        spans = mapped.get("label") or choose(row, f"{SPAN_COLUMNS} {TAG_COLUMNS}", text)
         if text is None or spans is None:
             return None
         whole = choose(row, "cats") is not None or "label" in spans.lower()
