@@ -192,6 +192,24 @@ def test_lists_of_rows_within_a_document(tmp_path):
     assert said(load_examples(file), "1 items of the list that hold nothing")
 
 
+def test_a_table_as_a_list_for_each_column(tmp_path):
+    """Not one sentence whose words are texts; words with their tags stay a sentence."""
+    table = {"text": ["a good film", "bad", "so so"], "label": ["x", "y", "x"]}
+    examples = load_examples(write(tmp_path / "a.json", json.dumps(table)))
+    assert (examples.task, examples.inputs[0], examples.targets) == (
+        "classification", "a good film", ["x", "y", "x"]
+    )  # fmt: skip
+    sentence = {"tokens": ["Anna", "lives"], "tags": ["B-PER", "O"]}
+    examples = load_examples(write(tmp_path / "b.json", json.dumps(sentence)))
+    assert (examples.task, len(examples)) == ("tagging", 1)
+
+
+def test_words_with_one_label_are_no_tagged_words(tmp_path):
+    rows = [{"text": ["Anna", "lives"], "label": "ab"[i % 2]} for i in range(4)]
+    with pytest.raises(HeadstartError, match="no columns for a task"):
+        load_examples(jsonl(tmp_path / "a.jsonl", rows))
+
+
 def test_paragraphs_without_articles(tmp_path):
     """simpletransformers' form of SQuAD."""
     asked = {"id": "1", "is_impossible": False, "question": "Where?"}

@@ -48,12 +48,14 @@ def _listed(document: JSONObject) -> list[Any] | None:
 
 
 def pandas_rows(document: Mapping[str, Any]) -> list[Any] | None:
-    """The rows of a table as `DataFrame.to_json` writes it, by columns (its default), by rows or split; None
-    where a document is none."""
+    """The rows of a table as `DataFrame.to_json` writes it, by columns (its default), by rows or split, or a
+    list for each column; None where a document is none."""
     if {"columns", "data"} <= set(document) and _are(list, document["data"]):
         names = document["columns"]
         return [dict(zip(names, cells, strict=False)) for cells in document["data"]]
     values = list(document.values())
+    if _are(list, values) and _are_columns(values):
+        return [dict(zip(document, cells, strict=True)) for cells in zip(*values, strict=True)]
     if not document or not _are(dict, values):
         return None
     if all(key.isdecimal() for key in document):
@@ -62,6 +64,17 @@ def pandas_rows(document: Mapping[str, Any]) -> list[Any] | None:
     if keys and all(key.isdecimal() for key in keys) and all(list(one) == keys for one in values):
         return [{name: cells[key] for name, cells in document.items()} for key in keys]
     return None
+
+
+def _are_columns(lists: Sequence[list[Any]]) -> bool:
+    """Whether lists are the columns of a table, and not the words of one sentence with their tags: some text
+    has several words."""
+    sizes = {len(one) for one in lists}
+    cells = [cell for one in lists for cell in one]
+    several = any(isinstance(cell, str) and len(cell.split()) > 1 for cell in cells)
+    return (
+        len(lists) > 1 and len(sizes) == 1 and several and not any(isinstance(c, list | dict) for c in cells)
+    )
 
 
 def flat_row(row: Any) -> Any:

@@ -68,7 +68,8 @@ class Tagging(Scored):
             words = text if text is not None and isinstance(row[text], list) else None
         if words is not None and (_are_words(row[words]) or (asked and not isinstance(row[words], list))):
             tags = mapped.get("label") or choose(row, f"{TAG_COLUMNS} {SPAN_COLUMNS}", words)
-            if tags is not None and not (are_spans(row[tags]) and row[tags]):
+            listed = tags is not None and (asked or isinstance(row[tags], list))
+            if tags is not None and listed and not (are_spans(row[tags]) and row[tags]):
                 return {"words": words, "label": tags}
         text = given or choose(row, TEXT_COLUMNS)
         spans = mapped.get("label") or choose(row, f"{SPAN_COLUMNS} {TAG_COLUMNS}", text)
