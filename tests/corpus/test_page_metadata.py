@@ -8,6 +8,8 @@ import pytest
 from raw_files import page, response, rules_off
 
 from headstart.corpus import CorpusRecipe, build
+from headstart.corpus.extract.blocks import read_page
+from headstart.corpus.extract.inline_marks import marked_lines
 from headstart.corpus.extract.page_metadata import page_metadata
 
 ALL = ("title", "date", "author", "headings", "links")
@@ -43,6 +45,18 @@ DATA = json.dumps(
 )
 def test_title_date_and_author(html: str, said: dict) -> None:
     assert page_metadata(html, "http://a.org/x/", ("title", "date", "author")) == said
+
+
+def test_several_authors_and_a_date_as_scholars_write_it() -> None:
+    names = "".join(f'<meta name="citation_author" content="{name}">' for name in ("A B", "C D", "A B"))
+    html = f'{names}<meta name="citation_publication_date" content="2020/05/01">'
+    assert page_metadata(html, "", ("author", "date")) == {"author": "A B, C D", "date": "2020-05-01"}
+
+
+def test_links_go_from_where_the_page_says() -> None:
+    html = "<base target=_top><base href='/b/'><p><a href='c d'>x</a></p>"
+    assert page_metadata(html, "http://a.org/x/", ["links"]) == {"links": ["http://a.org/b/c%20d"]}
+    assert marked_lines(html, read_page(html), "http://a.org/x/") == ["[x](http://a.org/b/c%20d)"]
 
 
 def test_headings_and_links() -> None:

@@ -171,6 +171,11 @@ def _one_of_halves(match: re.Match[str]) -> str:
     return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
 
 
+def _is_between(before: str, behind: str) -> bool:
+    """Whether what stands between two texts stands between two words."""
+    return before[-1:].isalnum() and behind[:1].isalnum()
+
+
 @dataclass(frozen=True)
 class Page:
     """L lines of text in the order of the page, and E elements in the order in which they open."""
@@ -260,7 +265,8 @@ class _Reader:
         for name, attribute, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
             action = _ACTIONS.get(name, _NOTHING)
             if action < 0:
-                if pieces and name and "-" in name:  # an element that the page defines: mostly a block
+                # An element that the page defines is mostly a block; a picture may stand between two words.
+                if pieces and name and ("-" in name or (name == "img" and _is_between(pieces[-1], text))):
                     pieces.append(" ")
             elif self.code and (action in _IN_LISTING or (action - _CLOSES in _IN_LISTING and self.of_code)):
                 self._line_of_code(action)

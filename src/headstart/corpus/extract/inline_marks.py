@@ -24,6 +24,7 @@ _MARK_OF = {
 _PLAIN = frozenset(("span", "u", "small", "font", "mark", "abbr", "sup", "sub", "wbr", "time", "label"))
 _TAG = re.compile(r"<(/?[a-zA-Z][^\s/<>]*+)([^<>]*+)>|<")
 _HREF = re.compile(r"(?<![\w-])href\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
+_BASE = re.compile(r"<base\s[^>]*>", re.IGNORECASE)
 _ANY = re.compile("[\ufdd0-\ufdef]")
 _PARTS = re.compile(f"([{_STRONG}{_EMPHASIS}{_CODE}])|{_LINK}([\ufde0-\ufde9]+)|({_END})")
 _ESCAPED = re.compile(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])|<(?=[a-zA-Z/!?])|&(?=#?\w+;)")
@@ -40,7 +41,7 @@ def marked_lines(html: str, page: Page, url: str) -> list[str]:
         page: the same, read.
         url: where it was found, for the addresses of links.
     """
-    marked, addresses = _marked(_ANY.sub("", html) + "</html>", url)
+    marked, addresses = _marked(_ANY.sub("", html) + "</html>", base_of(html, url))
     lines = read_page(marked).lines
     if len(lines) != len(page.lines):
         lines = page.lines
@@ -87,6 +88,16 @@ def _marked(html: str, url: str) -> tuple[str, list[str]]:
                 inside = made[text_at].rstrip()
                 made[text_at] = inside + _END + made[text_at][len(inside) :]
     return "".join(made), addresses
+
+
+def base_of(html: str, url: str) -> str:
+    """The address from which the links of a page go: its own, or what it says in place of that."""
+    hrefs = (_HREF.search(base[0]) for base in _BASE.finditer(html))
+    given = next((one for match in hrefs if match for one in match.groups() if one), "")
+    try:
+        return urljoin(url, unescape(given).strip())
+    except ValueError:
+        return url
 
 
 def _number(value: int) -> str:

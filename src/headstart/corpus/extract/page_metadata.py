@@ -10,6 +10,7 @@ from html import unescape
 from typing import Any, Literal
 from urllib.parse import urljoin
 
+from headstart.corpus.extract.inline_marks import base_of
 from headstart.corpus.extract.json_ld import objects
 
 Wanted = Literal["title", "date", "author", "headings", "links"]
@@ -23,6 +24,7 @@ _TIME = re.compile(r"<time\b[^>]*\bdatetime\s*=\s*[\"']?([^\"'>]+)", re.IGNORECA
 _UNREAD = re.compile(r"<(script|style|template)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
 _DATE = re.compile(r"\d{4}-\d{2}(?:-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?)?")
+_SLASHES = re.compile(r"(\d{4})/(\d\d)(/\d\d)?")
 # Names of tags, the most reliable first.
 _NAMES = {
     "title": ("og:title", "twitter:title", "dc.title", "dcterms.title", "citation_title"),
@@ -62,9 +64,10 @@ def page_metadata(html: str, url: str, wanted: Iterable[Wanted]) -> dict[str, An
             if not found and name == "title" and (match := _TITLE.search(html)):
                 found = _words(match[1])
             if name == "date":
-                date = _DATE.match(found.strip()) or (
-                    (time := _TIME.search(html)) and _DATE.match(time[1].strip())
-                )
+                given = found.strip()
+                if _SLASHES.fullmatch(given):  # as Google Scholar wants it
+                    given = given.replace("/", "-")
+                date = _DATE.match(given) or ((time := _TIME.search(html)) and _DATE.match(time[1].strip()))
                 found = date[0] if date else ""
             if found and not (name == "author" and found.startswith("http")):
                 said[name] = found
@@ -78,13 +81,16 @@ def page_metadata(html: str, url: str, wanted: Iterable[Wanted]) -> dict[str, An
 
 
 def _tags(html: str) -> dict[str, str]:
-    """The content of the tags of a head by their names, of several with one name the first."""
+    """The content of the tags of a head by their names, of several with one name the first; all authors."""
     head: dict[str, str] = {}
     for match in _META.finditer(html):
         given = {name.lower(): a or b or c for name, a, b, c in _ATTRIBUTE.findall(match[1])}
         name = given.get("property") or given.get("name") or given.get("itemprop") or ""
+        name = name.lower()
         if content := _words(given.get("content", "")):
-            head.setdefault(name.lower(), content)
+            if name in _NAMES["author"] and name in head and content not in head[name]:
+                head[name] += f", {content}"
+            head.setdefault(name, content)
     return head
 
 
@@ -108,6 +114,7 @@ def _named(value: Any) -> str:
 def _links(html: str, url: str) -> list[str]:
     """Addresses in their order, each once."""
     found: dict[str, None] = {}
+    url = base_of(html, url)
     for match in _LINK.finditer(html):
         given = {name.lower(): a or b or c for name, a, b, c in _ATTRIBUTE.findall(match[1])}
         try:
@@ -115,7 +122,7 @@ def _links(html: str, url: str) -> list[str]:
         except ValueError:
             continue
         if address.startswith(("http://", "https://")):
-            found[address] = None
+            found[address.replace(" ", "%20")] = None
         if len(found) == _MOST:
             break
     return list(found)
