@@ -154,6 +154,8 @@ def read_json(path: Path, of: Any = Any) -> Any:
         value = orjson.loads(path.read_bytes())
     except FileNotFoundError:
         raise HeadstartError(f"there is no {path}; check the path") from None
+    except IsADirectoryError:
+        raise HeadstartError(f"{path} is a folder, and not the file that belongs there") from None
     except orjson.JSONDecodeError as error:
         raise HeadstartError(f"{path} is not valid JSON ({error}); it may have been damaged") from None
     return checked(value, of, path)

@@ -134,3 +134,20 @@ def test_headers_of_gguf_files_are_held_against_the_file(tmp_path, content) -> N
     path.write_bytes(content)
     with pytest.raises(HeadstartError, match="is no GGUF file"):
         check_header(path)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"eos_token_id": "x"}, {"eos_token_id": [1, "x"]}, {"suppress_tokens": ["a"]}, {"max_length": "long"}],
+)
+def test_settings_of_generation_of_a_wrong_type(folder, said) -> None:
+    write_json(folder / "generation_config.json", said)
+    with pytest.raises(HeadstartError, match=rf"generation_config\.json: {next(iter(said))}"):
+        load_model(folder)
+
+
+def test_a_folder_in_place_of_a_file(folder) -> None:
+    (folder / "config.json").unlink()
+    (folder / "config.json").mkdir()
+    with pytest.raises(HeadstartError, match=r"config\.json is a folder"):
+        load_model(folder)

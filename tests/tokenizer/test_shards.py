@@ -224,3 +224,9 @@ def test_documents_that_do_not_fit_the_shard_are_a_sentence(copied, column) -> N
     pq.write_table(table.set_column(table.column_names.index(column), column, changed), path)
     with pytest.raises(HeadstartError, match="encode again"):
         TokenRows(copied, "train", 16)
+
+
+def test_an_empty_shard_is_a_sentence(copied) -> None:
+    (copied / "train-00000.npy").write_bytes(b"")
+    with pytest.raises(HeadstartError, match="encode again"):
+        TokenRows(copied, "train", 16)

@@ -9,8 +9,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
+
 from headstart.errors import HeadstartError
-from headstart.folder import JSONObject, read_json
+from headstart.folder import JSONObject, checked, read_json
 from headstart.interchange.weights import hf_name
 from headstart.models.config import TransformerConfig
 from headstart.models.family import Family
@@ -49,6 +51,21 @@ GENERATION = (
     *("exponential_decay_length_penalty", "forced_decoder_ids"),
 )
 """Fields of a `config.json` that are about generation."""
+
+
+class Generation(TypedDict, total=False):
+    """What has to be of a type of those fields that are obeyed; `GenerationConfig` checks the rest."""
+
+    eos_token_id: int | list[int] | None
+    decoder_start_token_id: int | None
+    forced_bos_token_id: int | None
+    forced_eos_token_id: int | None
+    suppress_tokens: list[int] | None
+    begin_suppress_tokens: list[int] | None
+    max_length: int | None
+    min_length: int | None
+    max_new_tokens: int | None
+    min_new_tokens: int | None
 
 
 def with_defaults(fields: Mapping[str, Any]) -> JSONObject:
@@ -104,11 +121,15 @@ def refuse_quantised(folder: Path, fields: Mapping[str, Any], names: Collection[
 
 def generation_settings(folder: Path, fields: Mapping[str, Any], config: TransformerConfig) -> JSONObject:
     """What `generation_config.json` says; where there is none, what `config.json` says of generation."""
-    if (folder / GENERATION_FILE).exists():
-        return read_json(folder / GENERATION_FILE, JSONObject)
+    path = folder / GENERATION_FILE
+    if path.exists():
+        said = read_json(path, JSONObject)
+        checked(said, Generation, path)
+        return said
     if not config.generates:
         return {}
     said = {key: fields[key] for key in GENERATION if fields.get(key) is not None}
+    checked(said, Generation, folder / "config.json")
     for key in ("decoder_start_token_id", "forced_eos_token_id"):  # defaults of the published vocabulary
         if isinstance(said.get(key), int) and not 0 <= said[key] < config.vocab_size:
             del said[key]

@@ -337,7 +337,7 @@ class TokenRows:
         try:
             ids = np.load(path, mmap_mode="r")
             table = pq.read_table(documents, columns=["start", "tokens", "domain"])
-        except (OSError, ValueError, pa.ArrowInvalid) as error:
+        except (OSError, EOFError, ValueError, pa.ArrowInvalid) as error:
             raise HeadstartError(f"{path} or {documents.name} is damaged ({error}); encode again") from None
         starts, tokens = table["start"].to_numpy(), table["tokens"].to_numpy()
         ends = np.cumsum(tokens)
