@@ -40,3 +40,25 @@ def test_c4_keeps_sentences_of_three_words() -> None:
     text = f"A whole sentence.\n\nNo sentence at all\nToo short.\nAnd so on...\nHe said {long_word}."
     assert drop_lines(text, c4)[0] == "A whole sentence."
     assert drop_lines('He said so.\n\nAnd "so it ended."', c4) == ('He said so.\n\nAnd "so it ended."', 0.0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = a[0] and arr[12] is the last",
+        "    total += row[3]",
+        "total = row[3];",
+        "set row[12] = 5 in the table",
+        "print(row[12])",
+        "len(row[2], row[3]) is wrong",
+        "use my_row[3] here",
+        "row[1].name is a field",
+    ],
+)
+def test_an_element_of_a_program_is_no_citation(line: str) -> None:
+    assert drop_lines(line, Lines())[0] == line
+
+
+def test_citations_go_from_sentences() -> None:
+    text = "He said so.[12][13] It was late,[4] and [citation needed] he left[5]."
+    assert drop_lines(text, Lines())[0] == "He said so. It was late, and  he left."

@@ -22,6 +22,11 @@ _NOTICES = (
     "use cookies",
 )
 _CITATION = re.compile(r"\[(?:\d{1,3}|edit|citation needed)\]")
+# What tells a line of a program, in which [12] is an element: it is indented, ends like a statement, counts
+# from 0, has the element in an operation or of a name that is none of a sentence.
+_PROGRAM = re.compile(
+    r"^(?: {4}|\t)|[;{}]\s*$|\[0\]|\[\d{1,3}\]\s*(?:[=+*/<>(;)-]|\.[a-z_])|\w_\w*\[\d|[\w)]\(\w+\[\d"
+)
 _COUNTER = re.compile(
     r"\W*\d[\d,.]*[KkMmBb]?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes|downvotes"
     r"|downloads|views|followers)\b"
@@ -37,7 +42,7 @@ class Lines(Recipe):
     notices: bool = True
     """Drop lines about scripts, cookies and terms."""
     citations: bool = True
-    """Drop marks within lines: [12], [edit]."""
+    """Drop marks within lines, except in programs: [12], [edit]."""
     interface: bool = False
     """Drop RefinedWeb's interface lines: mostly capitals, only digits, counters, one word, short lines with
     the words of a button."""
@@ -52,7 +57,7 @@ class Lines(Recipe):
 def drop_lines(text: str, lines: Lines) -> tuple[str, float]:
     """A page's normalised text without the lines that the recipe drops, and their share of its words."""
     if lines.citations and "[" in text:
-        text = _CITATION.sub("", text)
+        text = "\n".join(map(_without_citations, text.split("\n")))
     every = lines.interface or lines.unpunctuated or lines.min_words or lines.max_word_characters
     small = text.lower() if lines.notices else ""
     notices = [notice for notice in _NOTICES if notice in small]
@@ -76,6 +81,12 @@ def drop_lines(text: str, lines: Lines) -> tuple[str, float]:
     if not gone:
         return text.strip("\n"), 0.0
     return joined(kept), sum(len(line.split()) for line in gone) / len(text.split())
+
+
+def _without_citations(line: str) -> str:
+    if "[" not in line or not _CITATION.search(line) or _PROGRAM.search(line):
+        return line
+    return _CITATION.sub("", line)
 
 
 def _has_one(notices: list[str], line: str) -> bool:
