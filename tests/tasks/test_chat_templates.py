@@ -13,7 +13,7 @@ from headstart.generation.chat import TEMPLATE, chat_ids, fill, filled_ids
 from headstart.interchange.model_folder import LoadedModel
 from headstart.tasks.examples import Conversation, Message
 from headstart.tasks.kinds.chat import Chat
-from headstart.tasks.kinds.chat_answers import plain
+from headstart.tasks.kinds.chat_answers import ends_answers, plain
 
 USER, END = "{% for m in messages %}", "{% endfor %}"
 THOUGHT = "m.content.split('</think>')[-1] | trim"
@@ -158,6 +158,20 @@ def test_a_template_without_a_prompt_gets_one(tokenizer):
     for name in ("chatml", "mistral", "llama-2", "qwen-3"):  # they write one, or need none
         loaded = LoadedModel(None, with_template(tokenizer, TEMPLATES[name]), "causal")
         assert Chat().prepared(loaded) is loaded, name
+
+
+def test_a_template_that_ends_no_answer_is_told(tokenizer):
+    """GLM-4's begins the next turn instead: whoever learns from it never writes an end."""
+    end = tokenizer.tokens[tokenizer.special.end]
+    for name, ends in (
+        ("headstart", True),
+        ("zephyr", True),
+        ("llama-2", True),
+        ("no prompt of its own", False),
+    ):
+        assert ends_answers(with_template(tokenizer, TEMPLATES[name])) is ends, name
+    begun = USER + "{{ '" + end + "' + m.role + '\n' + m.content }}" + END
+    assert not ends_answers(with_template(tokenizer, begun))
 
 
 def test_answers_with_weight_0_are_not_learned(tokenizer):

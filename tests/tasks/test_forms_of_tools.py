@@ -631,6 +631,13 @@ def test_columns_of_predicates_are_no_words(tmp_path):
     assert examples.targets[:2] == [["B-PERSON", "O"], ["B-GPE", "O"]]
 
 
+def test_a_column_of_parts_is_mentioned(tmp_path):
+    lines = "text,label,split\n" + "".join(f"t {i},{i % 2},{['train', 'test'][i > 8]}\n" for i in range(12))
+    assert said(load_examples(write(tmp_path / "a.csv", lines)), "'split' says of each row which part")
+    other = lines.replace("test\n", "home\n")
+    assert not said(load_examples(write(tmp_path / "b.csv", other)), "which part")
+
+
 # --- anything in any cell ---
 
 USUAL = [

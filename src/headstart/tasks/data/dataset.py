@@ -34,7 +34,7 @@ from headstart.tasks.data.columns import (
 from headstart.tasks.data.data_checks import faults, shared, unlearnable
 from headstart.tasks.data.features import class_names
 from headstart.tasks.data.lines import HEAD_ROWS, TOO_LONG
-from headstart.tasks.data.parts import described, find_parts, left_out
+from headstart.tasks.data.parts import described, find_parts, left_out, names_parts
 from headstart.tasks.data.rows import (
     UNLABELLED,
     is_class_folder,
@@ -110,6 +110,12 @@ def load_examples(
         f"two columns are called {column!r}: the first is read, the second is {f'{column}.1'!r}"
         for column in chosen.values()
         if f"{column}.1" in typical
+    ]
+    notes += [
+        f"{column!r} says of each row which part it belongs to, and is not read: put the parts into files of "
+        "their own, such as train.csv and test.csv"
+        for column in left_out
+        if names_parts(row.get(column) for row in usable)
     ]
     skipped = _Skipped(f"{name} ")
     kept = list(_labelled_rows(chain(head, rows), tool, chosen, group, kind, skipped))

@@ -7,8 +7,9 @@ train/data-00000-of-00001.arrow, ...          (save_to_disk)
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.interchange.hub import SCHEME, fetch_data
@@ -107,6 +108,12 @@ def left_out(path: Path, tasks: dict[str, Parts]) -> list[str]:
     unread = [file.relative_to(path).as_posix() for file in data_files(path) if file not in read]
     more = f" and {len(unread) - 8:,} more" if len(unread) > 8 else ""
     return [f"not read, for they are no part of a task here: {', '.join(unread[:8])}{more}"] if unread else []
+
+
+def names_parts(cells: Iterable[Any]) -> bool:
+    """Whether cells of a column say which part a row belongs to; the first rows may all be for training."""
+    seen = {str(cell).strip().lower() for cell in cells}
+    return "train" in seen and seen <= set(PARTS)
 
 
 def data_files(folder: Path, depth: int = 2) -> list[Path]:

@@ -21,6 +21,7 @@ from headstart.tasks.examples import Examples, TaskData
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.search import Tried, search
 from headstart.tasks.finetuning.seeds import SeedRun, finetune_seeds
+from headstart.tasks.kinds.chat_answers import ends_answers
 from headstart.tasks.metrics import Measurement, measure
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.reload_check import keep, kept_before
@@ -159,6 +160,10 @@ def fit_task(
     if template is not None and template != predictor.tokenizer.config.get("chat_template"):
         notes.append(
             "the chat template did not write how an answer begins where one is asked for; now it does"
+        )
+    if data.task.kind == "chat" and not ends_answers(predictor.tokenizer):
+        notes.append(
+            "the chat template writes no special token behind an answer: the model does not learn to stop"
         )
     return Fitted(predictor, measured, recipe, runs, best, tried, seconds, notes)
 

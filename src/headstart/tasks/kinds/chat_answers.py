@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import orjson
 
 from headstart.errors import HeadstartError
-from headstart.generation.chat import Filled, fill
+from headstart.generation.chat import Filled, fill, filled_ids
 from headstart.tasks.examples import Message
 from headstart.tokenizer.base import Tokenizer
 
@@ -52,6 +52,20 @@ def with_opening(tokenizer: Tokenizer) -> str | None:
         return None
     written = orjson.dumps(opening).decode()
     return f"{template}{{% if add_generation_prompt %}}{{{{ {written} }}}}{{% endif %}}"
+
+
+def ends_answers(tokenizer: Tokenizer) -> bool:
+    """Whether the chat template writes a special token behind an answer, by which a model learns to stop;
+    also true where that cannot be told."""
+    try:
+        filled = fill(tokenizer, plain([Message("user", PROBES[1]), Message("assistant", PROBES[0])]))
+    except HeadstartError:
+        return True
+    ids, places = filled_ids(tokenizer, filled)
+    end = filled.text.rfind(PROBES[0]) + len(PROBES[0])
+    return any(
+        index in tokenizer.special.all for index, (start, _) in zip(ids, places, strict=True) if start >= end
+    )
 
 
 def answer_spans(
