@@ -40,6 +40,7 @@ def whole(html: str) -> str:
         ("<p>x <math /> y</p><p>z</p>", "x y\n\nz"),
         ("<p>a <math><mi>x</mi></p><p>b</p>", "a x\n\nb"),
         ("<p>Trending on<img src=x>this week<img src=y>.</p>", "Trending on this week."),
+        ("<p>a<video src=x /></p><p>b</p><div><audio src=y></div>c<video>no</video>d", "a\n\nb\n\ncd"),
         # Of XHTML, it ends every element.
         (XHTML + "<p>a<a id='p1'/>b</p><iframe src='x'/><p>c</p><textarea/><h2/><p>d</p>", "ab\n\nc\n\nd"),
     ],

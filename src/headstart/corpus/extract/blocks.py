@@ -1,8 +1,8 @@
 """A page's lines of text, each with its place among the page's elements.
 
-The page is cut into tags and text by one regular expression that reads every character once, so that time
-grows with size alone, however the page nests its elements or leaves them open. A line is the text between two
-borders of block elements; a cell of a table is a line of its own, and a preformatted block is one line.
+The page is cut into tags and text by one regular expression (`tags`), so that time grows with size alone,
+however the page nests its elements or leaves them open. A line is the text between two borders of block
+elements; a cell of a table is a line of its own, and a preformatted block is one line.
 """
 
 import re
@@ -12,46 +12,9 @@ from html import unescape
 import numpy as np
 
 from headstart.corpus.extract.drawn import is_xhtml, rewritten
+from headstart.corpus.extract.tags import PIECES
 from headstart.corpus.text.exponents import LOWERED, raised
 
-# Elements whose content is nothing to read. It ends at the end tag or, where there is none, with the page.
-# fmt: off
-_UNREAD = [
-    "script", "style", "svg", "noscript", "template", "iframe", "textarea", "select", "object", "video",
-    "audio", "canvas",
-]
-# fmt: on
-
-
-def _caseless(name: str) -> str:
-    return "".join(f"[{letter}{letter.upper()}]" for letter in name)
-
-
-def _unread(name: str) -> str:
-    end = rf"/{_caseless(name)}(?=[\s/>])"
-    shown = "(?![^>]*shadowroot)" if name == "template" else ""  # a shadow root is shown
-    content = rf"[^<]*+(?:<(?!{end})[^<]*+)*(?:<{end}[^>]*+>?)?"
-    if name == "svg":  # of no HTML, so that a slash ends it
-        content = rf"(?:[^>]*+(?<=/)>|{content})"
-    return rf"{_caseless(name)}(?=[\s/>]){shown}{content}"
-
-
-# A tag; its groups are its name and its attributes, in which a quoted value may hold '>'. No part is read
-# again and again: single characters are repeated possessively, and what follows a repeated group may be
-# missing, so that nothing fails behind it. (Groups are not possessive: Python before 3.11.5 errs there.)
-# For speed alone, only names with the first letter of an unread one are compared with these, and attributes
-# are first tried as nearly all pages write them.
-_TAG = re.compile(
-    "<(?:"
-    + f"(?=[{''.join(sorted({case(name[0]) for name in _UNREAD for case in (str.lower, str.upper)}))}])"
-    + f"(?:{'|'.join(map(_unread, _UNREAD))})"
-    + r"|!--(?:-?+>|[^-]*+(?:-(?!-!?>)[^-]*+)*(?:--!?>)?)"
-    + r"|[!?][^>]*+>?"
-    + r"|(/?[a-zA-Z][^\s/>]*+)(?:>|("
-    + r"[^>=]*+(?:=\"[^\"]*+\"[^>=]*+)*"
-    + r"(?:=(?:\s*+(?:\"[^\"]*+\"?|'[^']*+'?))?[^>=]*+)*)>?)"
-    + r"|/[^>]*+>?)"
-)
 _WORD = re.compile(r"\w")
 _NOSCRIPT = re.compile(r"<(/?)noscript(?=[\s/>])", re.IGNORECASE)
 _LITTLE = 500  # characters: of a page with less text, what it shows without scripts is looked at
@@ -261,7 +224,7 @@ class _Reader:
         """The lines and elements of a page."""
         self.xhtml = is_xhtml(html)
         pieces = self.pieces
-        parts = _TAG.split("<!>" + html.replace("\0", ""))  # text, name, attributes, text, ...
+        parts = PIECES.split("<!>" + html.replace("\0", ""))  # text, name, attributes, text, ...
         for name, attribute, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
             action = _ACTIONS.get(name, _NOTHING)
             if action < 0:
