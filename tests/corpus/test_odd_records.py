@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -138,6 +139,18 @@ def test_bytes_that_are_text_whatever_their_type(tmp_path: Path, column: pa.Arra
     path.parent.mkdir()
     pq.write_table(pa.table({"text": column}), path)
     assert [one.text for one in found(path)[0]] == ["one", "two"]
+
+
+@pytest.mark.parametrize(("end", "pack"), [(".gz", gzip.compress), (".zst", zstandard.compress)])
+def test_parquet_may_be_packed_like_every_file(
+    tmp_path: Path, end: str, pack: Callable[[bytes], bytes]
+) -> None:
+    table = io.BytesIO()
+    pq.write_table(pa.table({"text": ["one", "two"]}), table)
+    path = written(tmp_path, f"a.parquet{end}", pack(table.getvalue()))
+    assert [one.text for one in found(path)[0]] == ["one", "two"]
+    (reason,) = found(written(tmp_path, f"a.parquet{end}", pack(table.getvalue())[:-9]))[1]
+    assert reason.reason.startswith(("broken Parquet", "reading ended early"))
 
 
 def test_bytes_beside_the_text_cost_no_row(tmp_path: Path) -> None:

@@ -337,7 +337,7 @@ def plan_tasks(sources: list[Source]) -> list[Task]:
         if (
             source.format in ("html", "text")
             or (source.format == "warc" and streamed)
-            or (source.format == "parquet" and source.in_archive)
+            or (source.format == "parquet" and source.packed)
         ):
             parts = 1
         elif source.format == "warc":

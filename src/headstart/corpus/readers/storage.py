@@ -120,11 +120,20 @@ def open_file(address: str) -> BinaryIO:
         OSError: it cannot be read, or is a damaged member of an archive.
     """
     if zip_files.split_address(address):
-        return _copied(unpacked(address))
+        return unpacked_file(address)
     if is_remote(address):
         system, path = filesystem(address)
         return cast(BinaryIO, system.open(path, "rb"))
     return Path(local_path(address)).open("rb")
+
+
+def unpacked_file(address: str) -> BinaryIO:
+    """The content of a packed file, or of a member of an archive, as a file that can be sought in.
+
+    Raises:
+        OSError: it cannot be read, or is damaged.
+    """
+    return _copied(unpacked(address))
 
 
 class Blocks:

@@ -21,6 +21,7 @@ from headstart.corpus.readers.storage import (
     numbered_lines,
     open_file,
     unpacked,
+    unpacked_file,
     without_mark,
 )
 from headstart.folder import JSONObject
@@ -257,7 +258,7 @@ def _codec_of_table(address: str, end: bytes) -> str | None:
 def read_parquet(source: Source, part: int, parts: int, fields: Fields) -> Iterator[Raw | Skip]:
     """The rows of one part of a Parquet file; a damaged row group costs itself alone."""
     try:
-        opened = open_file(source.address)
+        opened = unpacked_file(source.address) if source.packed else open_file(source.address)
         with opened, pq.ParquetFile(opened) as file:
             if not _can_name(file.schema_arrow.names, fields):
                 if part == 0:
