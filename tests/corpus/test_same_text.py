@@ -7,7 +7,7 @@ import pytest
 from raw_files import prose, write_jsonl
 
 from headstart.corpus import CorpusRecipe, build, extract_text
-from headstart.corpus.extract.page import composed
+from headstart.corpus.extract.page import composed, normalise
 from headstart.corpus.text.words import split_words
 from headstart.errors import HeadstartError
 
@@ -29,6 +29,11 @@ def test_letters_are_composed_and_what_nobody_sees_parts_no_word() -> None:
     assert composed("می\u200cخواهم 👩\u200d🚀") == "می\u200cخواهم 👩\u200d🚀"  # joiners are letters' business
     assert composed("ភាសា\u200bខ្មែរ") == "ភាសា\u200bខ្មែរ"  # and here it is a space
     assert extract_text("<p>inter&shy;national cafe&#769;</p>" * 9).split("\n")[0] == "international café"
+
+
+def test_what_ends_a_line_parts_words() -> None:
+    text = "one\x0ctwo\x0bthree\x85four\u2028five\u2029six\x1eseven\r\neight\rnine\x00\x07"
+    assert normalise(text).replace("\n", " ") == "one two three four five six seven eight nine"
 
 
 def test_copies_with_other_signs_for_the_same_letters(tmp_path: Path) -> None:
