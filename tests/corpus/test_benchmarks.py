@@ -59,3 +59,11 @@ def test_broken_files_are_named(tmp_path: Path, name: str, content: str, message
         list(items([tmp_path / name]))
     with pytest.raises(HeadstartError, match="there is no"):
         list(items([tmp_path / "nowhere.jsonl"]))
+
+
+def test_items_as_tools_write_them(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"q": "one"}\n{"q": "two"}\n')  # lines of JSON by another name
+    (tmp_path / "b.jsonl").write_text('{"q": "three", "score": NaN}\n{"q": "half \\ud83d"}\n')
+    pq.write_table(pa.table({"q": [b"four"], "picture": [b"\xff\xd8"]}), tmp_path / "c.parquet")
+    found = [text for name in ("a.json", "b.jsonl", "c.parquet") for _, _, text in items([tmp_path / name])]
+    assert found == ["one", "two", "three", "half \ufffd", "four"]

@@ -9,17 +9,19 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.corpus.readers.json_values import values_in
 from headstart.corpus.readers.read import read
-from headstart.corpus.readers.records import Raw
+from headstart.corpus.readers.records import MAX_TEXT, Raw
 from headstart.corpus.readers.sources import FORMATS, find_sources, plan_tasks
 from headstart.corpus.readers.storage import PACKINGS
+from headstart.corpus.readers.tables import value_of
 from headstart.corpus.readers.text_files import unpacked_text
 from headstart.errors import HeadstartError
 
@@ -58,7 +60,7 @@ def _of_file(path: Path) -> Iterator[tuple[str, str]]:
             if line.strip():
                 yield str(number), " ".join(_strings(_parsed(line, f"{path}:{number}")))
     elif suffix == ".json":
-        yield from _of_json(_parsed(unpacked_text(str(path)), str(path)))
+        yield from _of_json(_all_of(unpacked_text(str(path)), str(path)))
     elif suffix in (".csv", ".tsv"):
         text = unpacked_text(str(path))
         rows = csv.reader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
@@ -83,10 +85,19 @@ def _of_file(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _parsed(text: str, place: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise HeadstartError(f"{place} is not valid JSON ({error}); mend it or leave it out") from None
+    value = value_of(text.encode())
+    if isinstance(value, Exception):
+        raise HeadstartError(f"{place} is not valid JSON ({value}); mend it or leave it out")
+    return value
+
+
+def _all_of(text: str, place: str) -> Any:
+    """What a file holds: one value, or a list of those that follow each other, as lines of JSON do."""
+    parts = values_in([text.encode()], MAX_TEXT)
+    values = [value_of(one) for one in parts if isinstance(one, bytes)]
+    if len(values) > 1 and not any(isinstance(one, Exception) for one in values) and text.lstrip()[:1] != "[":
+        return values
+    return _parsed(text, place)
 
 
 def _of_json(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -125,3 +136,6 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for one in value:
             yield from _strings(one)
+    elif isinstance(value, bytes):
+        with suppress(UnicodeDecodeError):  # what is no text, as a picture
+            yield value.decode()

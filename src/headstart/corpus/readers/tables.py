@@ -116,9 +116,9 @@ def _line_end(data: Content, at: int) -> int:
 
 def _parse(line: bytes, place: str, fields: Fields) -> Iterator[Raw | Skip]:
     """The row of a line; rows, where it has several, or one that holds a list of them."""
-    value = _value_of(line)
+    value = value_of(line)
     if isinstance(value, ValueError):
-        several = [_value_of(one) for one in values_in([line], MAX_TEXT) if isinstance(one, bytes)]
+        several = [value_of(one) for one in values_in([line], MAX_TEXT) if isinstance(one, bytes)]
         if several and not any(isinstance(one, Exception) for one in several):
             for number, one in enumerate(several, 1):
                 yield _row(one, f"{place}.{number}" if len(several) > 1 else place, fields)
@@ -144,8 +144,8 @@ def _rows_within(value: Any, fields: Fields) -> list[Any] | None:
     return lists[0] if len(lists) == 1 and _can_name(list(lists[0][0]), fields) else None
 
 
-def _value_of(content: bytes) -> Any:
-    """A value of JSON, also as Python writes it: with NaN, Infinity and halves of surrogate pairs."""
+def value_of(content: bytes) -> Any:
+    """A value of JSON, or an error; also as Python writes it, with NaN, Infinity, halves of surrogate pairs."""
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
