@@ -145,7 +145,7 @@ def _rows_within(value: Any, fields: Fields) -> list[Any] | None:
 
 
 def value_of(content: bytes) -> Any:
-    """A value of JSON, or an error; also as Python writes it, with NaN, Infinity, halves of surrogate pairs."""
+    """A value of JSON, also as Python writes it, with NaN and halves of surrogate pairs; or an error."""
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
