@@ -240,16 +240,22 @@ def _family(path: Path) -> tuple[str | None, str | None, bool]:
         family = stamp.get("family", config.get("model_type"))
         if isinstance(family, str):
             heads = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
-            named = " ".join(str(one) for one in config.get("architectures") or [])
+            named = _classes(config)
             answers = "task" in stamp or any(head in named for head in heads)
             return family, _architecture(config, family), answers
     return None, None, False
 
 
+def _classes(config: JSONObject) -> str:
+    """The names of classes in a `config.json`, whatever stands in their place."""
+    said = config.get("architectures")
+    return " ".join(map(str, said)) if isinstance(said, list) else ""
+
+
 def _architecture(config: JSONObject, family: str) -> str:
     if config.get("is_encoder_decoder"):
         return "encoder-decoder"
-    named = " ".join(str(one) for one in config.get("architectures") or [])
+    named = _classes(config)
     if "CausalLM" in named or "LMHead" in named or family == "headstart-decoder":
         return "decoder"
     return "encoder"
