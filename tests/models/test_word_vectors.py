@@ -161,3 +161,19 @@ def test_files_in_gzip(tmp_path) -> None:
     (tmp_path / "vectors.txt.gz").write_bytes(packed[:-12])
     with pytest.raises(HeadstartError, match="damaged"):
         read_vectors(tmp_path / "vectors.txt.gz")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\x00 \x80 x\nb c d\n", "line 1 is not a word and 2 numbers"),
+        (b"word\n", "line 1 is not a word"),
+        (b"\n", "line 1 is not a word"),
+        (b"word 0.5\n 0.5\n", "line 2 is not a word and 1 numbers"),
+        (b"99999999999 99999\n\xff\x00\x01 x", "announces 99,999,999,999 words"),
+    ],
+)
+def test_files_that_are_no_vectors(tmp_path, content, said) -> None:
+    (tmp_path / "vectors").write_bytes(content)
+    with pytest.raises(HeadstartError, match=said):
+        read_vectors(tmp_path / "vectors")

@@ -147,6 +147,10 @@ class WordVectors:
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
+MOST_PACKED = 1032
+"""Bytes that a byte of gzip may stand for."""
+
+
 def read_vectors(path: Path) -> WordVectors:
     """Read word vectors: a folder of ours, or a file in word2vec's text or binary or in GloVe's format.
 
@@ -207,13 +211,15 @@ def _read_text(path: Path, shape: tuple[int, int] | None) -> tuple[list[str], np
         for number, line in enumerate(file, 2 if shape else 1):
             fields = line.rstrip(b"\n").rstrip().split(b" ")
             width = width or len(fields) - 1
+            word = b" ".join(fields[:-width]).decode("utf-8", "replace") if width else ""
             try:  # from the right: GloVe's 840B file has words with spaces in them
-                rows.append(np.array(fields[-width:], dtype="S").astype(np.float32))
-                words.append(b" ".join(fields[:-width]).decode("utf-8", "replace"))
+                row = np.array(fields[-width:], dtype="S").astype(np.float32)
             except ValueError:
-                rows.append(np.empty(0))
-            if len(rows[-1]) != width or not words[-1]:
-                raise HeadstartError(f"{path} line {number} is not a word and {width} numbers")
+                row = np.empty(0, np.float32)
+            if not word or len(row) != width:
+                raise HeadstartError(f"{path} line {number} is not a word and {width or 'some'} numbers")
+            words.append(word)
+            rows.append(row)
     if not rows or (shape and len(rows) != shape[0]):
         raise HeadstartError(f"{path} holds {len(rows)} words{f' and announces {shape[0]}' if shape else ''}")
     return words, np.stack(rows)
@@ -222,6 +228,10 @@ def _read_text(path: Path, shape: tuple[int, int] | None) -> tuple[list[str], np
 def _read_binary(path: Path, shape: tuple[int, int] | None) -> tuple[list[str], np.ndarray]:
     assert shape is not None
     count, width = shape
+    if count * 4 * width > path.stat().st_size * MOST_PACKED:
+        raise HeadstartError(
+            f"{path} announces {count:,} words of {width:,} numbers, and is too short for them"
+        )
     words: list[str] = []
     matrix = np.empty((count, width), np.float32)
     with _opened(path) as file:
