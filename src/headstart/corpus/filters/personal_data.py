@@ -102,7 +102,8 @@ _DIGITS = re.compile(r"\d(?:[ .()/–-]{0,3}\d){6}")  # what every card and phon
 _NUMBER = re.compile(_DIGITS.pattern + r"(?:[ .()/–-]{0,3}\d)*")
 # Characters of a telephone number, and of what it is told by, that may stand before and behind such a run.
 _BEFORE, _BEHIND = 32, 4
-_DECIMAL = re.compile(r"\+\d{1,3}\.\d{4,7}")  # as of a place on a map
+# As of a place on a map; registries of names write +1.2125550123.
+_DECIMAL = re.compile(r"\+\d{1,3}\.\d{4,7}|\+[17]\.(?!\d{10}$)\d+")
 _SPACERS = re.compile(r"[ ./()-]")
 
 # Length by country, from the IBAN registry (ISO 13616).
