@@ -104,6 +104,7 @@ def test_signs_in_cells_stay_in_their_columns() -> None:
         ("<math><mi>a</mi><mphantom><mi>b</mi></mphantom></math>", "$a$"),
         ('<img class="tex" alt="x^2"> is', "$x^2$ is"),
         ("Ca<sup>2+</sup>, SO<sub>4</sub><sup>2&minus;</sup>, f<sup>(n)</sup>", "Ca²⁺, SO4²⁻, f^(n)"),
+        ("3<sup>1</sup>/<sub>2</sub> feet, <sup>3</sup>&frasl;<sub>4</sub>", "3 1/2 feet, 3/4"),
         ("10<sup>10<sup>10</sup></sup> is not 10<sup>10</sup>", "10^(10¹⁰) is not 10¹⁰"),
         ("<ruby>旧金山<rtc><rp>(</rp>San Francisco<rp>)</rp></rtc></ruby>城", "旧金山城"),
         ("<ruby>漢<rt>かん</rt>字<rt>じ</rt></ruby>だ", "漢字だ"),

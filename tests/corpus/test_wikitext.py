@@ -59,6 +59,7 @@ from headstart.corpus.readers.wikitext import plain_text
             "<del>old</del><s>old</s>new <ruby>漢<rt>かん</rt></ruby>字<includeonly>no</includeonly>",
             "new 漢字",
         ),
+        ("3<sup>1</sup>/<sub>2</sub> or <sup>3</sup>⁄<sub>4</sub>", "3 1/2 or 3/4"),
         ("<div>a</div><div>b</div><table><tr><td>no</td></tr></table>c", "a\n\nb\nc"),
         ("[mailto:a@b.c Mail] [[File:A.jpg|thumb|[http://x y] and [[z]]]]us", "Mail us"),
         ("a\n[[simple:Boat]]\n[[ast:Barcu]]\n[[zh-min-nan:Chûn]]", "a"),

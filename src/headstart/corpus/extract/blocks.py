@@ -13,7 +13,7 @@ import numpy as np
 
 from headstart.corpus.extract.drawn import is_xhtml, rewritten
 from headstart.corpus.extract.tags import PIECES
-from headstart.corpus.text.exponents import LOWERED, raised
+from headstart.corpus.text.exponents import LOWERED, fraction, raised
 
 _WORD = re.compile(r"\w")
 _NOSCRIPT = re.compile(r"<(/?)noscript(?=[\s/>])", re.IGNORECASE)
@@ -428,10 +428,15 @@ class _Reader:
         elif action == _LOWERED:
             self.lowered = len(pieces)
         elif action == _NO_LOWER:
-            index = "".join(pieces[self.lowered :]).strip() if self.lowered > 0 else ""
+            at = self.lowered
+            index = "".join(pieces[at:]).strip() if at > 0 else ""
+            before = pieces[at - 3] if at > 2 else ""
+            parts = fraction(pieces[at - 2], unescape(pieces[at - 1]), index, before) if at > 1 else None
             # Of a number it would be a digit; of a letter it is written so (H2O).
-            if index.isdecimal() and pieces[self.lowered - 1][-1:].isdecimal():
-                pieces[self.lowered :] = [index.translate(LOWERED)]
+            if parts is not None:
+                pieces[at - 2 :] = [parts]
+            elif index.isdecimal() and pieces[at - 1][-1:].isdecimal():
+                pieces[at:] = [index.translate(LOWERED)]
             self.lowered = -1
         elif action == _CODE:
             self.code = self.code or bool(self.inherited & PRE)

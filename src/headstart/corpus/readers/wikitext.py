@@ -31,6 +31,7 @@ _BREAK = re.compile(
     r"<br\s*/?>|</?(?:div|p|li|ul|ol|dl|dt|dd|center|blockquote|poem|h[1-6])\b[^<>]*>", re.IGNORECASE
 )
 _RAISED = re.compile(r"(.{0,2})<sup\b[^<>]*>([^<>]*)</sup\s*>", re.IGNORECASE | re.DOTALL)
+_FRACTION = re.compile(r"(\d?)<sup>(\d+)</sup>(?:/|⁄|&frasl;)<sub>(\d+)</sub>", re.IGNORECASE)
 _LOWERED = re.compile(r"(?<=\d)<sub\b[^<>]*>(\d{1,4})</sub\s*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _PARAMETER = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")
@@ -139,6 +140,7 @@ def plain_text(wikitext: str, unshown: Collection[str] = UNSHOWN) -> str:
         if not links and not addresses:
             break
     if "<su" in text:
+        text = _FRACTION.sub(lambda match: f"{match[1]}{' ' * len(match[1])}{match[2]}/{match[3]}", text)
         text = _LOWERED.sub(lambda match: match[1].translate(LOWERED), _RAISED.sub(_exponent, text))
     text = _TAG.sub("", _BREAK.sub("\n", text))
     if "''" in text:

@@ -7,11 +7,29 @@ import re
 
 LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _RAISE = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
+_RAISED_DIGITS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+_FALL = str.maketrans(_RAISED_DIGITS, "0123456789")
 _EXPONENT = re.compile(r"[+−-]?\d{1,4}|\d{1,2}[+−-]|n")
 # Other exponents: a number with a point, a product or sum, a letter in brackets; none ends an ordinal number
 # or a title, which have two letters beside each other.
 _TERM = re.compile(r"(?=.*[\d+−*/(⁰¹²³⁴⁵⁶⁷⁸⁹-])(?=.*\w)(?!.*[^\W\d_⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]{2})[\w+−⁺⁻*/(). -]{2,12}")
 _VARIABLES, _BASE = "ijknpqxyzT", re.compile(r"\d|[\])]|[^\w]?[^\W\d_]|\d[^\W\d_]|.\d", re.DOTALL)
+
+
+def fraction(numerator: str, sign: str, denominator: str, before: str) -> str | None:
+    """`3<sup>1</sup>/<sub>2</sub>` is 3 1/2; None where it is no fraction.
+
+    Args:
+        numerator: what is set above the line, as `raised` writes it.
+        sign: what stands between.
+        denominator: what is set below the line.
+        before: what stands before.
+    """
+    if sign not in ("/", "⁄") or not denominator.isdecimal() or not numerator:
+        return None
+    if not all(digit in _RAISED_DIGITS for digit in numerator):
+        return None
+    return f"{' ' if before[-1:].isdecimal() else ''}{numerator.translate(_FALL)}/{denominator}"
 
 
 def raised(exponent: str, base: str) -> str | None:
