@@ -488,6 +488,11 @@ def test_one_class_that_was_accepted_or_rejected(tmp_path):
         load_examples(file)
     examples = load_examples(file, label_column="answer")
     assert (examples.labels, len(examples)) == (["accept", "reject"], 6)
+    learned = jsonl(
+        tmp_path / "b.jsonl", [row | {"label": ["RUDE", "KIND"][i % 4 // 2]} for i, row in enumerate(rows)]
+    )
+    scored = load_examples(file, "classification", like=load_examples(learned).reading)
+    assert scored.occurring == ["RUDE"]
 
 
 @pytest.mark.parametrize(

@@ -119,24 +119,8 @@ def load_examples(
     ]
     skipped = _Skipped(f"{name} ")
     kept = list(_labelled_rows(chain(head, rows), tool, chosen, group, kind, skipped))
-    if (
-        kind.name == "classification"
-        and task is None
-        and are_scores(row[chosen["label"]] for _, _, row, _ in kept)
-    ):
-        kind = KINDS["regression"]
-        notes.append(
-            f"the labels in {chosen['label']!r} are numbers with fractions, so that it is a regression; "
-            f"for classes it "
-            "is --task classification"
-        )
-    cells = (row[chosen["label"]] for _, _, row, _ in kept)
-    if kind.name == "multi-label" and task is None and are_single(cells):
-        kind = KINDS["classification"]
-        notes.append(
-            f"every list in {chosen['label']!r} has one label, so that it is a classification; where a text "
-            "may have several it is --task multi-label"
-        )
+    if task is None:
+        kind = _told_by_labels(kind, chosen["label"], kept, notes) if "label" in chosen else kind
     manner = kind.settle([(where, row) for where, _, row, _ in kept], chosen, like, notes)
     remarks: Counter[str] = Counter()
     examples = Examples(kind.name, [], [], [], [], in_words)
@@ -163,7 +147,7 @@ def load_examples(
     examples.notes.extend(
         [*notes, *skipped.notes(), *(f"{count:,} {what}" for what, count in remarks.items())]
     )
-    if tool.decided and examples.task == "classification" and len(examples.occurring) == 1:
+    if tool.decided and like is None and kind.name == "classification" and len(examples.occurring) == 1:
         raise HeadstartError(
             f"{name} has one class alone, {examples.occurring[0]!r}, in what was accepted; where accept and "
             "reject are the classes, name their column: --label-column answer"
@@ -173,6 +157,25 @@ def load_examples(
     if not named.get("label") and task is None and like is None:
         _refuse_names(name, chosen, examples)
     return examples
+
+
+def _told_by_labels(
+    kind: Kind, column: str, kept: Sequence[tuple[str, int, JSONObject, Any]], notes: list[str]
+) -> Kind:
+    """The kind of task where all labels of a file tell it, and not their column alone."""
+    if kind.name == "classification" and are_scores(row[column] for _, _, row, _ in kept):
+        notes.append(
+            f"the labels in {column!r} are numbers with fractions, so that it is a regression; for classes "
+            "it is --task classification"
+        )
+        return KINDS["regression"]
+    if kind.name == "multi-label" and are_single(row[column] for _, _, row, _ in kept):
+        notes.append(
+            f"every list in {column!r} has one label, so that it is a classification; where a text may have "
+            "several it is --task multi-label"
+        )
+        return KINDS["classification"]
+    return kind
 
 
 class _Skipped:
