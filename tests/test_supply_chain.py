@@ -21,7 +21,7 @@ FOREIGN = {
 """Files of the package that others made."""
 OWN = {".py", ".css", ".js", ".cpp", ".html", ".svg", ".json", ".yaml", ".typed"}
 """How files end that headstart's authors wrote."""
-TRAINED = {"line_classifier.safetensors", "headstart-mini", "sample"}
+TRAINED = {"line_classifier.safetensors", "headstart-mini", "headstart-mini-decoder", "sample"}
 """What headstart trained itself, and the studio's sample, whose README names its sources."""
 
 

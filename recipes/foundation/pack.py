@@ -1,4 +1,4 @@
-"""A run of `headstart distill`, or one of its checkpoints, as a model of the box.
+"""A run, or one of its checkpoints, as a model of the box.
 
     python recipes/foundation/pack.py RUN CARD OUT
 
@@ -20,7 +20,8 @@ def main() -> None:
     """Write the folder."""
     run, card, out = map(Path, sys.argv[1:4])
     model = load_any(run)
-    model.head, model.vectors = "features", SentenceVectors(layers=[Normalize()])
+    if model.head != "causal":  # an encoder: its vectors, and no output over the vocabulary
+        model.head, model.vectors = "features", SentenceVectors(layers=[Normalize()])
     save_model(out, model, card.read_text(encoding="utf-8"), dtype=torch.bfloat16)
     pack(out)
 

@@ -1,9 +1,14 @@
 """Models that come with headstart are read by their names, and checked against their hashes."""
 
+import zipfile
+from pathlib import Path
+from random import Random
+
 import pytest
 
 import headstart as hs
 from headstart.errors import HeadstartError
+from headstart.evaluation.evaluation import EvaluationSettings, evaluate
 from headstart.interchange import box
 from headstart.interchange.box import model_in
 from headstart.interchange.model_folder import load_model, save_model
@@ -48,13 +53,33 @@ def test_a_misspelt_name_is_told(packed):
         load_model(type(packed)("headstart-min"))
 
 
-def test_the_models_that_come_with_headstart_are_whole_and_small():
-    """Every file is what was packed, all of them fit into 25 MB, and meaning is nearer than words."""
+def test_the_models_that_come_with_headstart_are_whole_and_small(tmp_path):
+    """Every file is what was packed, and all of them add at most 25 MB to a wheel."""
     box._verified.cache_clear()
-    assert "headstart-mini" in box.names()
-    packed = [file for file in box.BOX.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-    assert sum(file.stat().st_size for file in packed) < 25_000_000
+    assert box.names() == ["headstart-mini", "headstart-mini-decoder"]
+    wheel = tmp_path / "wheel.zip"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in box.names():
+            for part in model_in(Path(name)).rglob("*"):
+                file.write(part)
+    assert wheel.stat().st_size < 25_000_000
+
+
+def test_meaning_is_nearer_than_words_to_the_encoder_in_the_box():
     vectors = hs.load("headstart-mini").embed(
         ["The cat sleeps on the sofa.", "A kitten is napping on the couch.", "The sofa is on sale in May."]
     )
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
+
+
+def test_the_decoder_in_the_box_has_learned_english(documents, tmp_path):
+    """Sentences in their order are likelier than the same words in another, and both than by chance."""
+    words = [text for document in documents[:40] for text in document["text"].split()][:600]
+    shuffled = Random(0).sample(words, len(words))
+    bits = []
+    for name, found in (("order", words), ("chance", shuffled)):
+        (tmp_path / f"{name}.txt").write_text(" ".join(found), encoding="utf-8")
+        model = hs.load("headstart-mini-decoder").loaded
+        figures = evaluate(model, f"text:{tmp_path / name}.txt", EvaluationSettings())
+        bits.append(next(one["value"] for one in figures.scores if one["metric"] == "bits per byte"))
+    assert bits[0] + 0.5 < bits[1] < 4

@@ -1,4 +1,4 @@
-"""The models that come with headstart, by name: `headstart-mini` is a folder of the package."""
+"""The models that come with headstart, by name: each is a folder of the package."""
 
 import hashlib
 from functools import cache
