@@ -183,7 +183,7 @@ def missing() -> str | None:
     return None
 
 
-# The first opens pages alone, without windows and menus of its own, in less than half of the time.
+# The first opens pages alone, without windows of its own, in less than half of the processor's time.
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
