@@ -79,6 +79,11 @@ def test_budgets_that_make_no_sweep(base: PretrainRecipe, plentiful: PretrainRec
 def test_a_sweep_remembers_its_budget(tmp_path: Path) -> None:
     assert remembered_budget(tmp_path, "2 h", lambda: 5.0) == 5.0
     assert remembered_budget(tmp_path, "2 h", lambda: 7.0) == 5.0
+    (tmp_path / "damaged").mkdir()
+    for flops in ("-1", "0", "1e999"):
+        (tmp_path / "damaged" / "budget.json").write_text(f'{{"flops": {flops}}}')
+        with pytest.raises(HeadstartError, match=r"budget\.json"):
+            remembered_budget(tmp_path / "damaged", "2 h", lambda: 5.0)
     with pytest.raises(HeadstartError, match="holds a sweep with --budget '2 h'"):
         remembered_budget(tmp_path, "3 h", lambda: 7.0)
 

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import math
+import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from headstart.cli import app
 from headstart.folder import fingerprint
 from headstart.interchange.model_folder import load_model
 from headstart.models.registry import family_named
@@ -450,3 +453,19 @@ def test_every_setting_of_the_recipe_was_thought_of(engine_recipe) -> None:
     stateless |= {"minutes"}  # become steps before the first one
     tested = set(itertools.chain.from_iterable(changes for _, changes in SETTINGS.values()))
     assert set(PretrainRecipe.model_fields) == stateless | tested | {"phases", "on_spike"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 90, b"[]\n5\n"])
+def test_a_run_whose_events_are_lost_still_ends(engine_recipe, tmp_path, content) -> None:
+    """Killed when all steps were made and the model not yet written, and metrics.jsonl damaged."""
+    run = tmp_path / "run"
+    pretrain(engine_recipe(steps=2), run)
+    whole = load_file(run / "model" / "model.safetensors")
+    shutil.rmtree(run / "model")
+    (run / "metrics.jsonl").write_bytes(content)
+    done = CliRunner().invoke(app, ["pretrain", "--recipe", str(run / "recipe.yaml"), "--out", str(run)])
+    assert done.exit_code == 0, done.exception
+    assert "metrics.jsonl has lost the figures" in done.output
+    assert "has lost its evaluations" in (run / "model" / "README.md").read_text("utf-8")
+    again = load_file(run / "model" / "model.safetensors")
+    assert all(torch.equal(again[name], tensor) for name, tensor in whole.items())

@@ -50,9 +50,12 @@ def pretrain(
     model, kind, sentence = train(recipe, overrides or [], out, replace)
     if os.environ.get("RANK", "0") != "0":  # torchrun starts many; one says how it ended
         return
-    last = [event for event in read_metrics(out) if event["kind"] == kind][-1]
+    found = [event for event in read_metrics(out) if event["kind"] == kind]
+    last: dict[str, Any] = {**found[-1]} if found else {}
     if as_json:
         typer.echo(orjson.dumps({"model": str(model)} | last, option=orjson.OPT_INDENT_2).decode())
+    elif not last:
+        typer.echo(f"finished; metrics.jsonl has lost the figures; model in {model}")
     else:
         typer.echo(f"{sentence.format(**last)}; model in {model}")
 

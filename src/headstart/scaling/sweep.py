@@ -120,6 +120,8 @@ def remembered_budget(out: Path, asked: str, budget: Callable[[], float]) -> flo
     if not path.exists():
         write_json(path, Budget(asked=asked, flops=budget()))
     begun = read_json(path, Budget)
+    if not 0 < begun["flops"] < math.inf:
+        raise HeadstartError(f"{path} says {begun['flops']} FLOPs; it was damaged: remove it")
     if begun.get("asked", asked) != asked:
         raise HeadstartError(
             f"{out} holds a sweep with --budget {begun['asked']!r}; give that one to go on, or choose "

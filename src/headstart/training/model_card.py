@@ -13,16 +13,19 @@ def model_card(recipe: PretrainRecipe, model: Transformer, run: Path, step: int 
     """The model card: what it is, what it was trained on, what it reached, up to a step; None: finished."""
     events = read_metrics(run)
     evaluations = [event for event in events if event["kind"] == "evaluation"]
-    last = evaluations[-1]
+    last = evaluations[-1] if evaluations else None  # none: the file of events was damaged
     if step is None and recipe.early_stop is not None:  # the model has the weights of the lowest loss
         finite = [event for event in evaluations if event["loss"] is not None]  # no number is null
         last = min(finite, key=lambda event: event["loss"], default=last)
     changed = any(event["kind"] == "control" and event["action"] in control.NUMBERS for event in events)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     begun = f"the weights of `{recipe.start.name}`" if isinstance(recipe.start, Path) else "random weights"
-    step = last["step"] if step is None else step
-    when = "" if last["step"] == step else f"at step {last['step']:,}: "
-    if last["loss"] is None:  # a loss that is no number
+    if step is None:
+        step = recipe.steps if last is None else last["step"]
+    when = "" if last is None or last["step"] == step else f"at step {last['step']:,}: "
+    if last is None:
+        reached = "Held-out loss not known: `metrics.jsonl` has lost its evaluations.\n\n"
+    elif last["loss"] is None:  # a loss that is no number
         reached = f"Held-out loss {when}no number: the run diverged.\n\n"
     else:
         reached = (
