@@ -59,7 +59,8 @@ def send(run: Path, action: str, **values: Any) -> None:
 
 def _append(run: Path, action: str, values: Mapping[str, float]) -> None:
     before = _read(run / FILE)
-    if not before and (run / FILE).exists() and (run / FILE).stat().st_size:
+    others = not before and not (run / "run.json").exists()
+    if others and (run / FILE).exists() and (run / FILE).stat().st_size:
         raise HeadstartError(f"{run / FILE} holds no commands to a run; move it away, and ask again")
     command = {"seq": (before[-1]["seq"] if before else 0) + 1, "action": action, **values}
     if not _is_command(command):
