@@ -80,7 +80,8 @@ export class Generation extends Asking {
       this.index = wanted < 0 ? states.length - 1 : wanted
       await this.fetchFacts(newest)
       this.rules = { ...this.facts!.defaults }
-      this.losses = newest(await this.fetchLosses(at))
+      const alone = states[0].at === at // a model folder, which has no run's metrics
+      this.losses = alone ? new Map() : newest(await this.fetchLosses(at))
       await this.read(newest)
     })
   }
@@ -90,7 +91,7 @@ export class Generation extends Asking {
       const { fields } = await getFrame<{ evaluations: { step: number; loss: number }[] }>('metrics', { at, points: 10 })
       return new Map(fields.evaluations.map((one) => [one.step, one.loss]))
     } catch {
-      return new Map() // a model folder has no metrics
+      return new Map() // without metrics no state has a loss
     }
   }
 
