@@ -183,12 +183,8 @@ def missing() -> str | None:
     return None
 
 
-# The first opens pages alone, without windows of its own, in less than half of the processor's time.
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-
-
 def chromium() -> str | None:
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @contextmanager
