@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,15 @@ BOOKS = Path(__file__).parent.parent / "samples" / "books"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The file that takes longest comes first, so that no worker is alone with it at the end."""
     items.sort(key=lambda item: not item.path.name.startswith("test_quickstart"))
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """A command that a test runs in this process ignores signals at its end; the next test does not."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

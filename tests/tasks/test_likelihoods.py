@@ -231,7 +231,7 @@ def test_solved_examples_stand_before_a_problem(decoder, tmp_path, monkeypatch):
         ({"answer": "C"}, "line 1: the answer 'C' is none of the 2 options"),
         ({"answer": 3}, "is none of the 2 options"),
         ({"choices": ["ship"]}, "has 1 options; multiple choice needs a list of 2"),
-        ({"choices": ["ship", " "]}, "line 1: empty option"),
+        ({"choices": ["ship", " ", "sea"]}, "line 1: empty option"),
         ({"answer": None, "question": "?"}, "line 1: no answer"),
     ],
 )
