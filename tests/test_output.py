@@ -189,6 +189,12 @@ def test_home_is_not_replaced(tmp_path, monkeypatch) -> None:
         with pytest.raises(HeadstartError, match="would delete all of"):
             make(folder, replace=True)
     assert (home / "mine.txt").exists()
+    (tmp_path / "link").symlink_to(home)
+    monkeypatch.setenv("HOME", str(tmp_path / "link"))
+    for folder in (home, tmp_path / "link", tmp_path):
+        with pytest.raises(HeadstartError, match="would delete all of"):
+            make(folder, replace=True)
+    assert (home / "mine.txt").exists()
 
 
 def test_files(tmp_path, capsys) -> None:

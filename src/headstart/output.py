@@ -295,7 +295,7 @@ def _is_own(place: Path, kind: str, own: Iterable[str]) -> bool:
 
 def _set_aside(place: Path, out: Path, held: list[str]) -> None:
     """Make room for what `replace` will make; with it goes what an earlier call that was killed set aside."""
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - which raises where nobody knows the home
+    home = Path(os.path.realpath(os.path.expanduser("~")))  # noqa: PTH111 - which raises where there is none
     if place in (home, *home.parents):
         raise HeadstartError(f"--replace would delete all of {out}; choose a folder below it")
     for lock in place.rglob(".*lock"):  # `.lock` in a folder, `.NAME.lock` beside a file
