@@ -188,7 +188,6 @@ def test_home_is_not_replaced(tmp_path, monkeypatch) -> None:
     for folder in (home, tmp_path):
         with pytest.raises(HeadstartError, match="would delete all of"):
             make(folder, replace=True)
-    assert (home / "mine.txt").exists()
     (tmp_path / "link").symlink_to(home)
     monkeypatch.setenv("HOME", str(tmp_path / "link"))
     for folder in (home, tmp_path / "link", tmp_path):
@@ -310,6 +309,16 @@ def test_an_output_inside_an_input_changes_nothing_of_it(tmp_path) -> None:
     (source / "plain").mkdir()
     (source / "plain" / "file").write_text("theirs")
     assert identity(source) != before
+
+
+def test_who_reads_the_outputs_in_a_folder_counts_them(tmp_path) -> None:
+    """As of texts that were exported into folders of one folder."""
+    source = tmp_path / "texts"
+    make(source / "exported", "one", settings="one")
+    before = identity(source), identity(source, nested=True)
+    make(source / "exported", "another", settings="another", replace=True)
+    assert identity(source) == before[0]
+    assert identity(source, nested=True) != before[1]
 
 
 def test_what_somebody_puts_into_an_output_stays(tmp_path) -> None:

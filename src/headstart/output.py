@@ -188,24 +188,30 @@ def _refuse_part(out: Path, inputs: Iterable[Path]) -> None:
             )
 
 
-def identity(path: Path) -> str:
-    """A hash of what a file or a folder holds; of a folder with a manifest, of what that says. Outputs that
-    were put into a folder since are no part of it."""
+def identity(path: Path, nested: bool = False) -> str:
+    """A hash of what a file or a folder holds; of a folder with a manifest, of what that says.
+
+    Args:
+        nested: count outputs that commands made in folders of their own there, for who reads these too.
+            Without it, what is put there later changes nothing.
+    """
     if (path / MANIFEST).is_file():
         manifest = read_json(path / MANIFEST, JSONObject)
         return fingerprint({key: value for key, value in manifest.items() if key not in _PASSING})
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    return fingerprint([[str(file.relative_to(path)), identity(file)] for file in sorted(_files(path))])
+    return fingerprint(
+        [[str(file.relative_to(path)), identity(file)] for file in sorted(_files(path, nested))]
+    )
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """The files in a folder, without those of outputs that commands made in folders of their own there."""
+def _files(folder: Path, nested: bool) -> Iterator[Path]:
+    """The files in a folder; those of outputs in folders of their own only where `nested` says so."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            if not (path / MARK).exists():
-                yield from _files(path)
+            if nested or not (path / MARK).exists():
+                yield from _files(path, nested)
         elif path.is_file() and path.name not in _OURS:
             yield path
 

@@ -19,6 +19,7 @@ from headstart.lab.result import Result
 from headstart.lab.rules import Gain
 from headstart.lab.runs import RunCache, RunSpec
 from headstart.lock import locked
+from headstart.output import output
 
 
 class Toy:
@@ -157,6 +158,15 @@ def test_a_run_that_another_process_makes_is_waited_for(toy, monkeypatch) -> Non
     assert cache.make(spec) == cache.path(spec)
     assert waited == [running.WAIT]
     assert toy.made == [spec.id]
+
+
+def test_a_corpus_of_what_commands_wrote_is_known_by_its_text(tmp_path) -> None:
+    for word in ("one", "two"):
+        with output(tmp_path / word / "exported", "exported corpus", settings="the same") as made:
+            (tmp_path / word / "exported" / "a.txt").write_text(word)
+            made.finish({})
+    one, two = (RunSpec("corpus", {}, {}, (tmp_path / word,)) for word in ("one", "two"))
+    assert one != two
 
 
 def test_identity_is_what_is_made_not_where(tmp_path) -> None:

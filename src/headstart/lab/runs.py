@@ -97,8 +97,8 @@ class RunSpec:
 
 @lru_cache(maxsize=256)
 def files_identity(path: Path) -> str:
-    """A hash of what a file or folder holds."""
-    return identity(path)
+    """A hash of what a file or folder holds, with all that a corpus reads of it."""
+    return identity(path, nested=True)
 
 
 def _without_later(settings: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,12 @@ import torch
 from headstart.errors import HeadstartError, Stopped
 from headstart.interchange.model_folder import load_model, save_model
 from headstart.objectives.recipe import Causal, Masked
+from headstart.output import output
 from headstart.tokenizer.shards import TokenRows
 from headstart.training.distillation.alignment import overlaps, spans_of_pieces
 from headstart.training.distillation.losses import relation_loss, text_means
 from headstart.training.distillation.recipe import DistillRecipe
-from headstart.training.distillation.run import distill
+from headstart.training.distillation.run import distill, encode_texts
 from headstart.training.distillation.start import spread_layers
 from headstart.training.distillation.teacher import Teacher, principal_directions
 from headstart.training.metrics import read_metrics
@@ -283,6 +284,23 @@ def test_a_damaged_teacher_is_refused(teacher, tokens, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(HeadstartError, match=r"model\.safetensors"):
         distill(recipe(folder, tokens), tmp_path / "run")
+
+
+def test_texts_that_a_command_wrote_anew_are_other_texts(teacher, tmp_path):
+    texts = tmp_path / "texts"
+
+    def export(word: str) -> None:
+        with output(texts / "exported", "exported corpus", settings=word, replace=True) as made:
+            for number in range(300):
+                (texts / "exported" / f"{number}.txt").write_text(f"{word} {number} " * 20)
+            made.finish({})
+
+    export("one")
+    encode_texts(texts, recipe(teacher, tmp_path / "tokens"))
+    encode_texts(texts, recipe(teacher, tmp_path / "tokens"))
+    export("two")
+    with pytest.raises(HeadstartError, match="made from other inputs"):
+        encode_texts(texts, recipe(teacher, tmp_path / "tokens"))
 
 
 def test_masks_alone_are_plain_pretraining(teacher, tokens, tmp_path):

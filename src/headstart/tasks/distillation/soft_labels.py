@@ -60,7 +60,8 @@ def distill_labels(recipe: LabelsRecipe, run: Path, replace: bool = False) -> Pa
     """
     teacher, student = model_in(recipe.teacher), model_in(recipe.start)
     with run_output(run, [teacher, student, recipe.data], replace):
-        claim(run, recipe, [identity(path) for path in (teacher, student, recipe.data)], FREE, recipe.seed)
+        read = [identity(teacher), identity(student), identity(recipe.data, nested=True)]
+        claim(run, recipe, read, FREE, recipe.seed)
         if not (run / "model" / "config.json").exists():
             trained = LabelsRun(recipe, run)
             trained.train()

@@ -79,7 +79,7 @@ def encode_texts(data: Path, recipe: DistillRecipe) -> None:
         HeadstartError: no text, or too little to hold some out; another text than before.
     """
     tokenizer = open_tokenizer(model_in(recipe.teacher))
-    made_from = {"data": identity(data), "tokenizer": tokenizer.sha256}
+    made_from = {"data": identity(data, nested=True), "tokenizer": tokenizer.sha256}
     with output(recipe.tokens, KIND, settings=made_from, inputs=[data]) as claimed:
         if not claimed.finished:
             claimed.finish(encode(documents_of(data), tokenizer, ShardRecipe(), recipe.tokens))
