@@ -294,6 +294,22 @@ def test_a_second_signal_waits_until_things_are_back(tmp_path, monkeypatch) -> N
     assert names(folder) == ["mine.txt", "more.txt"]
 
 
+def test_a_kill_while_the_folder_is_marked(tmp_path) -> None:
+    """The half-written mark is nothing new that was made."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    folder, empty = tmp_path / "out", tmp_path / "empty"
+    precious(folder / REPLACED)
+    empty.mkdir()
+    for place in (folder, empty):
+        (place / f".{MARK}.{gone.pid}.tmp").write_text("{")
+    with pytest.raises(HeadstartError, match=r"holds other files \(mine.txt\)"):
+        make(folder)
+    assert (folder / "mine.txt").exists()
+    make(empty)
+    assert names(empty) == WHOLE
+
+
 def test_nobody_knows_the_home(tmp_path, monkeypatch) -> None:
     """As in a container whose user has no entry: there is nothing then that has to be spared."""
     monkeypatch.setattr(Path, "home", lambda: 1 / 0)

@@ -258,8 +258,10 @@ def _mark(place: Path) -> Mark:
 
 
 def _held(place: Path) -> list[str]:
-    """The names of what lies in a folder, but for what is there for this module, or for nobody."""
-    return sorted(path.name for path in place.iterdir() if path.name not in (*_OURS, *_NOBODYS))
+    """The names of what lies in a folder, but for what is there for this module, or for nobody: a kill may
+    have left a half-written mark, too."""
+    names = (path.name for path in place.iterdir() if not path.name.startswith(f".{MARK}."))
+    return sorted(name for name in names if name not in (*_OURS, *_NOBODYS))
 
 
 def _claim(
