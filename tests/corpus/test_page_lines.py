@@ -53,6 +53,8 @@ def test_c4_keeps_sentences_of_three_words() -> None:
         "len(row[2], row[3]) is wrong",
         "use my_row[3] here",
         "row[1].name is a field",
+        "mean(x, row[12], row[13]) of all",
+        "the manual of git-config[1])",
     ],
 )
 def test_an_element_of_a_program_is_no_citation(line: str) -> None:
@@ -62,3 +64,10 @@ def test_an_element_of_a_program_is_no_citation(line: str) -> None:
 def test_citations_go_from_sentences() -> None:
     text = "He said so.[12][13] It was late,[4] and [citation needed] he left[5]."
     assert drop_lines(text, Lines())[0] == "He said so. It was late, and  he left."
+    # One mark that may be an element keeps no others.
+    text = "Anna (born in 1950[3]) wrote it.[4] It was late[5] (or early).[6]"
+    assert drop_lines(text, Lines())[0] == "Anna (born in 1950[3]) wrote it. It was late (or early)."
+
+
+def test_a_long_rule_beside_a_citation_is_read_once() -> None:
+    assert drop_lines("so[12] " + "_" * 300_000, Lines())[0] == "so " + "_" * 300_000

@@ -21,11 +21,13 @@ _NOTICES = (
     "use of cookies",
     "use cookies",
 )
-_CITATION = re.compile(r"\[(?:\d{1,3}|edit|citation needed)\]")
+# Before a bracket or a semicolon it may be an element of a program within a sentence, and stays.
+_CITATION = re.compile(r"\[(?:\d{1,3}(?!\][();-])|edit|citation needed)\]")
 # What tells a line of a program, in which [12] is an element: it is indented, ends like a statement, counts
-# from 0, has the element in an operation or of a name that is none of a sentence.
+# from 0, has the element in an operation, in a call or of a name that is none of a sentence.
 _PROGRAM = re.compile(
-    r"^(?: {4}|\t)|[;{}]\s*$|\[0\]|\[\d{1,3}\]\s*(?:[=+*/<>(;)-]|\.[a-z_])|\w_\w*\[\d|[\w)]\(\w+\[\d"
+    r"^(?: {4}|\t)|[;{}]\s*$|\[0\]|\[\d{1,3}\]\s*(?:[=+*/<>]|\.[a-z_])"
+    r"|\b[^\W_]*+_\w*+\[\d|[\w)]\([^()\[]*\w\[\d"
 )
 _COUNTER = re.compile(
     r"\W*\d[\d,.]*[KkMmBb]?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes|downvotes"
