@@ -65,7 +65,7 @@ def test_frames_that_mean_nothing_are_passed_over(tmp_path: Path, place: int) ->
 
 def test_what_only_announces_a_response_is_none(tmp_path: Path) -> None:
     head, body = PAGES[0].split(b"\r\n\r\n", 1)
-    body = b"HTTP/1.1 100 Continue\r\n\r\n" + body.removesuffix(b"\r\n\r\n")
+    body = b"HTTP/1.1 100 Continue\r\n\r\n" * 200_000 + body.removesuffix(b"\r\n\r\n")
     lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
     record = b"\r\n".join([*lines, b"Content-Length: %d" % len(body)]) + b"\r\n\r\n" + body + b"\r\n\r\n"
     assert len(found(written(tmp_path, "a.warc", record))[0]) == 1
@@ -123,6 +123,12 @@ def test_quotes_behind_a_backslash(tmp_path: Path) -> None:
     content = b'id,text\n1,"a \\"b\\", c"\n2,"C:\\dir\\"\n3,"x \\"y\\"\nz"\n'
     rows, skipped = found(written(tmp_path, "a.csv", content))
     assert ([one.text for one in rows], skipped) == (['a "b", c', "C:\\dir\\", 'x "y"\nz'], [])
+
+
+def test_a_quote_behind_many_backslashes_costs_no_other_row(tmp_path: Path) -> None:
+    content = b'id,text\n1,"a' + b"\\" * 5_000 + b'"b"c"\n2,the next row\n'
+    rows, skipped = found(written(tmp_path, "a.csv", content))
+    assert (len(rows), rows[-1].text, skipped) == (2, "the next row", [])
 
 
 @pytest.mark.parametrize(

@@ -83,15 +83,13 @@ def _quoted(line: str, source: _Ahead, delimiter: str, most: int, columns: int) 
 
 def _parsed(text: str, delimiter: str) -> list[str] | None:
     """The cells of a row, or None where a quoted one does not end."""
-    try:
-        rows = list(csv.reader([text], delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        if "unexpected end of data" in str(error):
-            return None
-        if '\\"' in text:  # as Spark and MySQL write a quote in a quoted cell
-            return _parsed(text.replace('\\"', '""'), delimiter)
+    escaped = text.replace('\\"', '""')  # as Spark and MySQL write a quote in a quoted cell
+    for form, strict in ((text, True), (escaped, True), (escaped, False)):
         try:
-            rows = list(csv.reader([text], delimiter=delimiter))
-        except csv.Error:
-            return text.split(delimiter)
-    return rows[0] if rows else [""]
+            rows = list(csv.reader([form], delimiter=delimiter, strict=strict))
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                return None
+        else:
+            return rows[0] if rows else [""]
+    return escaped.split(delimiter)

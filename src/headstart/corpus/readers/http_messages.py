@@ -84,13 +84,16 @@ def parse_response(message: bytes) -> tuple[int, Headers, bytes]:
     Raises:
         BrokenMessage: it is no response.
     """
-    status, parts = _STATUS.match(message), split_head(message)
-    while status and parts and status[1].startswith(b"1") and parts[1].startswith(b"HTTP/"):
-        message = parts[1]  # what only announced the response
-        status, parts = _STATUS.match(message), split_head(message)
+    at = 0
+    while (status := _STATUS.match(message, at)) and status[1].startswith(b"1"):
+        end = _END.search(message, at)
+        if end is None or not message.startswith(b"HTTP/", end.end()):
+            break
+        at = end.end()  # behind what only announced the response
     if status is None:
         raise BrokenMessage("broken HTTP header")
-    head, body = parts or (message, b"")
+    message = message[at:]
+    head, body = split_head(message) or (message, b"")
     _, _, fields = head.partition(b"\n")
     return int(status[1]), parse_headers(fields), body
 
