@@ -209,6 +209,11 @@ def test_any_string_is_a_page(pieces: list[str]) -> None:
     "html",
     [
         "<div>" * 200_000 + "x",
+        "<sup>" * 100_000 + "<b>one two" * 100_000 + "</sup>" * 100_000,
+        "<math>" * 100_000,
+        "latex" + "<xmp>" * 100_000,
+        "<script type=math/tex>" * 50_000,
+        "<span class=katex-html>" * 50_000,
         "<a href=x><b>" * 100_000 + "x",
         "<p>" * 1_000_000,
         "<p " * 200_000,

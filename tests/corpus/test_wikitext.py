@@ -73,6 +73,10 @@ def test_what_a_reader_sees(wikitext: str, text: str) -> None:
     assert plain_text(wikitext) == text
 
 
+def test_an_address_before_many_spaces_is_read_once() -> None:
+    assert plain_text("[http://a" + " " * 300_000 + "b") == "[http://a" + " " * 300_000 + "b"
+
+
 def revision(number: int, text: str) -> str:
     date = f"20{number:02}-01-01T00:00:00Z"
     return f"<revision><id>{number}</id><timestamp>{date}</timestamp><text>{text}</text></revision>"

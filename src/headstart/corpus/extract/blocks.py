@@ -425,6 +425,8 @@ class _Reader:
                 written = raised(exponent, base) if self.link_count == links_before else None
                 if written is not None:
                     pieces[at:] = [written]
+                else:  # nor is what holds it one
+                    self.raised.clear()
         elif action == _LOWERED:
             self.lowered = len(pieces)
         elif action == _NO_LOWER:

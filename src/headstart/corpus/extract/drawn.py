@@ -16,13 +16,17 @@ _ENDED = re.compile(
     r"<(script|style|title|noscript|template|iframe|textarea|select|object|video|audio|canvas)\b([^<>]*)/>",
     re.IGNORECASE,
 )
-_VERBATIM = re.compile(r"<xmp\b[^>]*>(.*?)</xmp\s*>", re.DOTALL | re.IGNORECASE)
-_MATHML = re.compile(r"<(?:\w+:)?math\b([^>]*)>(.*?)</(?:\w+:)?math\s*>", re.DOTALL | re.IGNORECASE)
+# An element is taken up to the next tag of its kind, so that many that never end cost no more than one.
+_VERBATIM = re.compile(r"<xmp\b[^>]*>([^<]*+(?:<(?!/?xmp\b)[^<]*+)*)</xmp\s*>", re.IGNORECASE)
+_MATHML = re.compile(
+    r"<(?:\w+:)?math\b([^>]*)>([^<]*+(?:<(?!/?(?:\w+:)?math\b)[^<]*+)*)</(?:\w+:)?math\s*>", re.IGNORECASE
+)
 _TEX_NOTE = re.compile(
     r"<annotation\b[^>]*\bencoding\s*=\s*[\"']?[\w/-]*tex[^>]*>(.*?)</annotation", re.DOTALL | re.IGNORECASE
 )
 _TEX_SCRIPT = re.compile(
-    r"<script\b[^>]*\btype\s*=\s*[\"']?math/tex[^>]*>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE
+    r"<script\b[^>]*\btype\s*=\s*[\"']?math/tex[^>]*>([^<]*+(?:<(?!/?script\b)[^<]*+)*)</script\s*>",
+    re.IGNORECASE,
 )
 _TEX_IMAGE = re.compile(
     r"<img\b(?=[^>]*\bclass\s*=\s*[\"']?[^\"'>]*(?<![\w-])(?:latex|tex|math)(?![\w-]))(?=[^>]*\balt\s*=\s*(?:\"([^\"]*)\"|'([^']*)'))"
@@ -111,10 +115,13 @@ def _without_drawings(html: str) -> str:
     """The page without the elements that draw a formula, each up to its own end tag; MathML in them stays."""
     kept: list[str] = []
     at = 0
+    ends: dict[str, dict[int, int]] = {}
     for match in _DRAWING.finditer(html):
         if match.start() < at:
             continue
-        end = _end_of(html, match[1], match.end())
+        if match[1] not in ends:
+            ends[match[1]] = _ends(html, match[1])
+        end = ends[match[1]].get(match.start())
         if end is None:
             continue
         kept += [
@@ -125,14 +132,16 @@ def _without_drawings(html: str) -> str:
     return "".join([*kept, html[at:]])
 
 
-def _end_of(html: str, name: str, at: int) -> int | None:
-    """Where an element that began before `at` ends; None where nothing ends it."""
-    depth = 1
-    for tag in re.compile(rf"<(/?){name}\b[^>]*>", re.IGNORECASE).finditer(html, at):
-        depth += -1 if tag[1] else 1
-        if not depth:
-            return tag.end()
-    return None
+def _ends(html: str, name: str) -> dict[int, int]:
+    """Where the elements of a name end, by where they begin; without those that nothing ends."""
+    found: dict[int, int] = {}
+    unended: list[int] = []
+    for tag in re.compile(rf"<(/?){name}\b[^>]*>", re.IGNORECASE).finditer(html):
+        if not tag[1]:
+            unended.append(tag.start())
+        elif unended:
+            found[unended.pop()] = tag.end()
+    return found
 
 
 def _as_tex(match: re.Match[str]) -> str:

@@ -38,7 +38,7 @@ _PARAMETER = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")
 _RULE = re.compile(r"^-{4,}", re.MULTILINE)
 _BRACES = re.compile(r"\{\{|\}\}|\{\||\|\}")
 _LINK = re.compile(r"\[\[([^\[\]]*)\]\]")
-_ADDRESS = re.compile(r"\[(?:(?:https?:|ftps?:|irc:|news:)?//|mailto:)[^\s\[\]]+(?:\s+([^\[\]]*))?\]")
+_ADDRESS = re.compile(r"\[(?:(?:https?:|ftps?:|irc:|news:)?//|mailto:)[^\s\[\]]++(?:\s++([^\[\]]*+))?\]")
 # Another language's page, as articles named them at their end before 2013.
 _OTHER_LANGUAGE = re.compile(
     r"^\[\[(?:[a-z]{2,3}(?:-[a-z-]{2,12})?|simple):[^\[\]|]+\]\][ 	]*$", re.MULTILINE
