@@ -53,6 +53,12 @@ def test_several_authors_and_a_date_as_scholars_write_it() -> None:
     assert page_metadata(html, "", ("author", "date")) == {"author": "A B, C D", "date": "2020-05-01"}
 
 
+def test_an_author_whose_name_begins_another_one_is_named_too() -> None:
+    names = ("Lin, Anna", "Lin, Ann", "Lin, Anna")
+    html = "".join(f'<meta name="author" content="{name}">' for name in names)
+    assert page_metadata(html, "", ["author"]) == {"author": "Lin, Anna, Lin, Ann"}
+
+
 def test_links_go_from_where_the_page_says() -> None:
     html = "<base target=_top><base href='/b/'><p><a href='c d'>x</a></p>"
     assert page_metadata(html, "http://a.org/x/", ["links"]) == {"links": ["http://a.org/b/c%20d"]}

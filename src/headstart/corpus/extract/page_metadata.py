@@ -88,7 +88,7 @@ def _tags(html: str) -> dict[str, str]:
         name = given.get("property") or given.get("name") or given.get("itemprop") or ""
         name = name.lower()
         if content := _words(given.get("content", "")):
-            if name in _NAMES["author"] and name in head and content not in head[name]:
+            if name in _NAMES["author"] and name in head and f", {content}, " not in f", {head[name]}, ":
                 head[name] += f", {content}"
             head.setdefault(name, content)
     return head
