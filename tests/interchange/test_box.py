@@ -83,3 +83,13 @@ def test_the_decoder_in_the_box_has_learned_english(documents, tmp_path):
         figures = evaluate(model, f"text:{tmp_path / name}.txt", EvaluationSettings())
         bits.append(next(one["value"] for one in figures.scores if one["metric"] == "bits per byte"))
     assert bits[0] + 0.5 < bits[1] < 4
+
+
+@pytest.mark.parametrize("name", box.names())
+def test_a_card_in_the_box_is_the_recipes_below_one_head(name):
+    """The head comes from `save_model`: one in the recipe's card would be a second, shown as text."""
+    card = Path(__file__).parents[2] / "recipes" / "foundation" / f"{name}.md"
+    _, head, text = (box.BOX / name / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    assert "library_name: transformers" in head
+    assert text.strip() == card.read_text(encoding="utf-8").strip()
+    assert text.startswith(f"\n# {name}, ")
