@@ -1,6 +1,7 @@
 /** The state of the Generation view: one model at one time of training, a prompt, a tree of tries, what was computed. */
 import { Asking, type Newest } from '../../api/asking.svelte'
 import { get, getFrame, postFrame } from '../../api/client'
+import { lossesOf } from '../../api/losses'
 import type { Account, ModelFacts, State } from '../../api/types'
 import { sample, type Drawn, type Rules } from '../../arithmetic/sampler'
 
@@ -80,19 +81,9 @@ export class Generation extends Asking {
       this.index = wanted < 0 ? states.length - 1 : wanted
       await this.fetchFacts(newest)
       this.rules = { ...this.facts!.defaults }
-      const alone = states[0].at === at // a model folder, which has no run's metrics
-      this.losses = alone ? new Map() : newest(await this.fetchLosses(at))
+      this.losses = newest(await lossesOf(at, states))
       await this.read(newest)
     })
-  }
-
-  private async fetchLosses(at: string): Promise<Map<number, number>> {
-    try {
-      const { fields } = await getFrame<{ evaluations: { step: number; loss: number }[] }>('metrics', { at, points: 10 })
-      return new Map(fields.evaluations.map((one) => [one.step, one.loss]))
-    } catch {
-      return new Map() // without metrics no state has a loss
-    }
   }
 
   private async fetchFacts(newest: Newest): Promise<void> {

@@ -1,6 +1,7 @@
 /** The state of the Masking view: a text, the fate of each token, what the model says, what each token is worth. */
 import { Asking, type Newest } from '../../api/asking.svelte'
 import { get, getFrame, postFrame } from '../../api/client'
+import { lossesOf } from '../../api/losses'
 import type { Account, ModelFacts, State } from '../../api/types'
 
 export interface Hidden { ids: number[]; texts: string[]; ordinary: boolean[]; fates: number[]; strangers: number[]; stranger_texts: string[]; mask: string | null }
@@ -57,13 +58,7 @@ export class Masking extends Asking {
       this.wholeWords = this.kept.objective.whole_words ?? false
       this.sentence = 0
       this.text = text || this.kept.sentences[0] || SENTENCE
-      try {
-        const { fields } = await getFrame<{ evaluations: { step: number; loss: number }[] }>('metrics', { at, points: 10 })
-        this.losses = new Map(fields.evaluations.map((one) => [one.step, one.loss]))
-      } catch {
-        this.losses = new Map() // a model folder has no metrics
-      }
-      newest(null)
+      this.losses = newest(await lossesOf(at, states))
       await this.choose(newest)
     })
   }
