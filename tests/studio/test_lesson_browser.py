@@ -81,6 +81,21 @@ def test_chapters_and_steps_are_walked_by_keys(page, address) -> None:
     until(page, "!document.querySelector('[data-see]') && !location.hash.includes('lesson=')")
 
 
+def test_no_key_is_lost_before_the_browser_tells_of_an_address(page, address) -> None:
+    """Two keys within one task of the page are two steps, and the view before takes neither."""
+    opened(page, address, "lesson?chapter=10", ".claims li")
+    pressed = """async keys => {
+        for (const key of keys) {
+            document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))
+            for (let turn = 0; turn < 5; turn++) await null  // the page draws, and no event comes
+        }
+        return location.hash
+    }"""
+    assert "lesson=10.2" in page.evaluate(pressed, ["j", "j"])
+    assert "lesson=10.3" in page.evaluate(pressed, ["J", "j", "j"])
+    until(page, SEEN)
+
+
 def press(*keys: str) -> Callable[[Any], None]:
     """Keys, one after another, each when the view has drawn what the one before did."""
 

@@ -7,14 +7,17 @@ class Address {
   values = $state<Record<string, string>>({})
   /** How often an address was gone to: a view begins anew with each, and not where it writes its own state. */
   gone = $state(0)
+  /** The hash that was read or written last. */
+  #known = ''
 
   constructor() {
     if (kept && !location.hash) history.replaceState(null, '', kept.hash)
     this.read()
-    addEventListener('hashchange', () => this.read())
+    addEventListener('hashchange', () => location.hash !== this.#known && this.read())
   }
 
   private read(): void {
+    this.#known = location.hash
     const [view, query = ''] = location.hash.slice(1).split('?')
     this.view = view || 'home'
     this.values = Object.fromEntries(new URLSearchParams(query))
@@ -30,12 +33,13 @@ class Address {
     }
     this.values = next
     history.replaceState(null, '', link(untrack(() => this.view), next))
+    this.#known = location.hash
   }
 
+  /** Go to an address, at once: the browser tells of it later, and a key that is pressed before counts from there. */
   go(view: string, values: Record<string, string> = {}): void {
-    const hash = link(view, values)
-    if (location.hash === hash) this.read()
-    else location.hash = hash
+    location.hash = link(view, values)
+    this.read()
   }
 }
 
