@@ -128,6 +128,19 @@ def test_a_decoder_fills_from_the_left(tiny, tokenizer) -> None:
     assert (tensors["attention"][..., 5:] == 0).all()
 
 
+def test_gaps_are_chosen_for_a_decoder_without_a_mask_token() -> None:
+    """Llama's tokenizers have none; the places are those that an encoder's collator would choose."""
+    loaded = load("headstart-mini-decoder").loaded
+    assert loaded.tokenizer.special.mask is None
+    fields, _ = masking.hide(loaded, TEXT, 0.4, False, FATES, 3.0, 1)
+    chosen = [place for place, fate in enumerate(fields["fates"]) if fate == MASKED]
+    assert set(fields["fates"]) == {MASKED, masking.NONE}
+    assert len(chosen) == round(0.4 * sum(fields["ordinary"]))
+    with torch.no_grad():
+        filled, _ = masking.fill(loaded, fields["ids"], fields["fates"], fields["strangers"])
+    assert filled["targets"] == [fields["ids"][place] for place in chosen if place]
+
+
 def test_spans_of_an_encoder_decoder(tiny, kinds) -> None:
     """Sentinels stand in the source, each with its tokens in the answer; a source token's worth is what its
     absence changes."""

@@ -87,7 +87,9 @@ def corrupt(
     strangers = others[random.integers(0, len(others), len(chosen))]
     fate = np.where(draws < masked, MASKED, np.where(draws < masked + replaced, REPLACED, KEPT))
     corrupted = flat.copy()
-    corrupted[chosen] = np.choose(fate, (np.full_like(targets, vocabulary.id("mask")), strangers, targets))
+    if masked:
+        corrupted[chosen[fate == MASKED]] = vocabulary.id("mask")
+    corrupted[chosen[fate == REPLACED]] = strangers[fate == REPLACED]
     return Corruption(corrupted.reshape(ids.shape), chosen, targets, fate, strangers)
 
 

@@ -59,8 +59,8 @@ def hide(
     """Which tokens of a text the objective's collator chooses under a seed, and what becomes of them.
 
     Returns:
-        `fates` `[T]`: -1 not chosen, 0 hidden, 1 a random token, 2 left as it is; `strangers` `[T]` the token
-        that a random one would be.
+        `fates` `[T]`: -1 not chosen, 0 hidden, 1 a random token, 2 left as it is, of an encoder alone;
+        `strangers` `[T]` the token that a random one would be.
     """
     _fills(loaded)
     tokenizer, vocabulary = loaded.tokenizer, _vocabulary(loaded)
@@ -78,12 +78,15 @@ def hide(
         hidden, _ = hide_spans(ordinary, segments, compositions(tokens, spans, 1, random), random)
         fates[hidden[0]] = MASKED
     else:
-        recipe = Masked(mask_rate=rate, whole_words=whole_words, fates=tuple(shares))
+        reads_all = loaded.model.config.architecture == "decoder"  # and needs no mask: what it reads stays
+        recipe = Masked(
+            mask_rate=rate, whole_words=whole_words, fates=(0, 0, 1) if reads_all else tuple(shares)
+        )
         made = corrupt(
             row, segments, recipe.mask_rate, vocabulary, random,
             whole_words=recipe.whole_words, fates=recipe.fates,
         )  # fmt: skip
-        fates[made.positions] = made.fates
+        fates[made.positions] = MASKED if reads_all else made.fates
         strangers[made.positions] = made.strangers
     return Looked(
         {
