@@ -11,18 +11,26 @@ import orjson
 
 from headstart.folder import JSONObject
 from headstart.tasks.data.lines import HEAD_ROWS, TOO_LONG, Row
-from headstart.tasks.examples import is_missing
+from headstart.tasks.examples import MAX_TEXT, is_missing
 
 WRAPPERS = ("data", "examples", "common_examples", "rows", "records", "items", "instances", "samples")
 """What documents call the list of their rows, beside a version or the names of classes."""
 WRITTEN = "text content input prompt instruction source output completion response target"
 """Columns whose objects are text that a model reads or writes."""
+WORDS, TALKS = (
+    ("text", "content"),
+    ("input", "prompt", "instruction", "source", "output", "completion", "response"),
+)
+"""Of these the columns whose lists are text too, unless they are lists of words, or of messages."""
 OBJECTS = ({"role", "content"}, {"from", "value"}, {"start", "end"})
 """What the parts of messages and of spans are called."""
 _VALUE = r"""(?:'[^']*'|"[^"]*"|[-+]?[\d.]+(?:e[-+]?\d+)?)"""
 _PRINTED = re.compile(rf"\[\s*{_VALUE}(?:\s+{_VALUE})+\s*\]")
 """An array as numpy prints it, without commas: as pandas writes it to a table."""
-_NUMPY = re.compile(r"array\((\[.*?\])(?:, dtype=\w+)?\)", re.DOTALL)
+_NUMPY = re.compile(
+    r"""array\((\[(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^'"()])*\])(?:, dtype=\w+)?\)""", re.DOTALL
+)
+"""An array as Python shows it. No bracket may stand within but in quotes, so that a text is read once."""
 
 
 def rows_of(document: Any) -> list[Any]:
@@ -130,13 +138,13 @@ def with_parsed_cells(rows: Iterator[Row]) -> Iterator[Row]:
 
 def nested_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The columns whose cells are lists or objects written as text, or Label Studio's `{"choices": [...]}`,
-    which stands for several choices beside single ones in plain text. An object that a model reads or writes
-    as text stays text."""
+    which stands for several choices beside single ones in plain text. What a model reads or writes as text
+    stays text."""
     found = []
     for column in dict.fromkeys(column for row in rows for column in row):
         cells = [row[column] for row in rows if not is_missing(row.get(column))]
         inside = [parsed(cell) for cell in cells]
-        if any(isinstance(one, dict) for one in inside) and str(column).strip().lower() in WRITTEN.split():
+        if _is_text(str(column).strip().lower(), inside):
             continue
         written = all(isinstance(cell, str) for cell in cells)
         if (written and cells and all(isinstance(one, list | dict) for one in inside)) or any(
@@ -146,24 +154,44 @@ def nested_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
+def _is_text(name: str, cells: Sequence[Any]) -> bool:
+    """Whether a column is text by its name, though objects or lists are written in it: "[1, 2, 3]"."""
+    if name not in WRITTEN.split():
+        return False
+    parts = [part for cell in cells if isinstance(cell, list) for part in cell]
+    words = all(isinstance(part, str) for part in parts)
+    talk = all(isinstance(part, dict) and any(names <= set(part) for names in OBJECTS) for part in parts)
+    return (
+        any(isinstance(cell, dict) for cell in cells)
+        or (name in WORDS and not words)
+        or (name in TALKS and not talk)
+    )
+
+
 def _unwrapped(cell: Any) -> Any:
     """The list in Label Studio's `{"choices": [...]}`; any other cell as it is."""
     return cell["choices"] if isinstance(cell, Mapping) and set(cell) == {"choices"} else cell
 
 
 def parsed(cell: Any) -> Any:
-    """The list or object in a cell of a table, None in an empty one; any other cell as it is."""
+    """The list or object in a cell of a table, None in an empty one; any other cell as it is.
+
+    Python's way of writing is read up to `MAX_TEXT` characters: its parser takes some hundred times as much
+    memory.
+    """
     if not isinstance(cell, str) or cell.strip()[:1] not in ("[", "{"):
         return None if is_missing(cell) else cell
     try:
         return orjson.loads(cell)
     except orjson.JSONDecodeError:
         pass
+    if len(cell) > MAX_TEXT:
+        return cell
     written = _NUMPY.sub(r"\1", cell.strip())
     if _PRINTED.fullmatch(written):
         written = f"[{', '.join(re.findall(_VALUE, written))}]"
     try:
         found = ast.literal_eval(written)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return cell
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return cell  # TypeError: "{{1}}", a set of sets
     return sorted(found, key=str) if isinstance(found, set) else found
