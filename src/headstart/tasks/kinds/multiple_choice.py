@@ -98,11 +98,9 @@ class MultipleChoice(Scored):
     def _options(self, row: Mapping[str, Any], columns: Columns) -> tuple[list[Any], list[str]]:
         """The options in a row, and their names where they have some. Questions may have fewer options than
         others, but none is missing before another: answers count them all."""
-        found = named_options(row[columns["options"]])
-        if found is None:
-            names = option_columns(row, columns["options"])
-            found = [row[name] for name in names], names
-        options, names = found
+        names = option_columns(row, columns["options"])
+        found = None if names else named_options(row[columns["options"]])
+        options, names = found or ([row[name] for name in names], names)
         while options and is_missing(options[-1]):
             options, names = options[:-1], names[: len(options) - 1]
         return options, names
