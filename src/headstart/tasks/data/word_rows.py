@@ -135,6 +135,8 @@ def tagged_columns(rows: list[JSONObject]) -> TaggedText | None:
         if not marked and (not listed or len(set(sizes)) < 2 or len(rows) < FEW_ROWS):
             continue
         for text in texts:
+            if all(row[text].split() == part for row, part in zip(rows, parts, strict=True)):
+                continue  # the words themselves
             if text != tags and [len(row[text].split()) for row in rows] == sizes:
                 return TaggedText(str(text), str(tags), False)
             if text != tags and marked and [len(row[text]) for row in rows] == sizes:
