@@ -239,7 +239,10 @@ def _turns(where: str, row: Mapping[str, Any], columns: Columns) -> tuple[Messag
     if not isinstance(cell, list):
         return (*before, Message("assistant", read_text(where, cell, "response")))
     turns = _messages(where, cell)
-    return turns if turns[: len(before)] == before else before + turns
+    asked = before[1:] if before[0].role == "system" != turns[0].role else before
+    if turns[: len(asked)] == asked:  # the response has all of the talk, maybe without the system's words
+        turns = turns[len(asked) :]
+    return before + turns
 
 
 def _messages(where: str, cell: Any) -> tuple[Message, ...]:
