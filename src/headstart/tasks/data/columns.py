@@ -10,6 +10,7 @@ from headstart.errors import HeadstartError, nearest
 from headstart.folder import JSONObject
 from headstart.tasks.examples import Reading, is_missing
 from headstart.tasks.kinds.kind import PAIR_COLUMNS, TEXT_COLUMNS, Kind
+from headstart.tasks.kinds.label_values import is_truth
 from headstart.tasks.kinds.registry import ALL, KINDS, WRITING, kind_named
 
 INPUT_NAMES = {
@@ -41,14 +42,22 @@ MOST_NAMED = 8
 
 
 def typical_row(rows: Sequence[Mapping[str, Any]]) -> JSONObject:
-    """Every column of these rows with the first cell of it that holds something, a list before other things:
-    where some texts have several labels, a single one may stand alone."""
+    """Every column of these rows with the first cell of it that holds something.
+
+    A list comes before other things: where some texts have several labels, a single one may stand alone. Yes
+    and no come first or last, as most cells have it: a question about a text may begin with them.
+    """
     found: JSONObject = {}
     for row in rows:
         for column, cell in row.items():
             better = isinstance(cell, list) > isinstance(found.get(column), list)
             if column not in found or (not _is_empty(cell) and (_is_empty(found[column]) or better)):
                 found[column] = cell
+    for column, cell in found.items():
+        if isinstance(cell, str) and not _is_empty(cell):
+            cells = [row[column] for row in rows if not _is_empty(row.get(column))]
+            truths = [is_truth(one) for one in cells]
+            found[column] = cells[truths.index(2 * sum(truths) > len(cells))]
     return found
 
 
