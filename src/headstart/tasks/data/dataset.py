@@ -325,7 +325,8 @@ def _reading(
     if not found or not found.intersection(known):
         known, declared = (), False
     elif like is None and examples.task == "tagging" and found - set(known):
-        known = [label for label in known if label in found]  # tags of another scheme, read as BIO
+        # Tags of another scheme, read as BIO: they stand no longer in the places of their numbers.
+        known, declared = [label for label in known if label in found], False
     columns = dict(chosen) if names_columns(file) else {}
     return Reading(columns, (*known, *in_order(found - set(known))), declared, manner)
 
