@@ -207,7 +207,10 @@ def _loaded(content: str | bytes) -> Any:
         text = content if isinstance(content, str) else content.decode("utf-8", errors="replace")
         if "NaN" not in text:
             raise
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except RecursionError:
+            raise ValueError("lists or objects too deep within each other") from None
 
 
 def _squad(name: str, articles: list[Any]) -> Iterator[JSONObject]:

@@ -111,6 +111,6 @@ def _whole(cell: Any) -> int | None:
     """A whole number, also where a table wrote it as 4.0 or "4"."""
     if isinstance(cell, str):
         return int(cell) if cell.strip().isdecimal() else None
-    if isinstance(cell, bool) or not isinstance(cell, int | float) or cell != cell:
-        return None
-    return int(cell) if cell == int(cell) else None
+    if isinstance(cell, float):
+        return int(cell) if cell.is_integer() else None
+    return cell if isinstance(cell, int) and not isinstance(cell, bool) else None

@@ -124,8 +124,9 @@ def usual_tags(sentences: Sequence[Sequence[str]], known: Sequence[str] = ()) ->
     Args:
         known: the tags of training, which tell it where a file has few.
     """
+    occurring = {tag for tags in sentences for tag in tags} - {"O"}
     for pattern, mark, kind in ((_UNDERLINED, 1, 2), (_BEHIND, 2, 1)):
-        found = {tag: pattern.fullmatch(tag) for tags in sentences for tag in tags if tag != "O"}
+        found = {tag: pattern.fullmatch(tag) for tag in occurring}
         marks = {match[mark] for match in found.values() if match}
         written = {tag: f"{match[mark]}-{match[kind]}" for tag, match in found.items() if match}
         likely = ("B" in marks and len(marks) > 1) or any(tag in known for tag in written.values())
