@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from headstart.errors import HeadstartError
 from headstart.tasks.data.dataset import load_examples, load_task
+from headstart.tasks.data.nested_rows import parsed
 from headstart.tasks.data.rows import read_rows
-from headstart.tasks.examples import Choices, Message
+from headstart.tasks.examples import MAX_TEXT, Choices, Message
 from headstart.tasks.metrics.entities import entities
 
 
@@ -707,3 +708,98 @@ def test_whatever_stands_in_a_cell(usual, data):
             except HeadstartError:
                 continue
             assert len(examples.inputs) == len(examples.targets) <= 3
+
+
+# --- Ordinary files that look like another form ---
+
+
+@pytest.mark.parametrize("text", ["{{1}}", "[{[1]: 2}]", "['a', " * 300, "{'a': " + "-" * 9000 + "1}"])
+def test_a_text_in_brackets_that_is_no_list_stays_text(tmp_path, text):
+    file = jsonl(tmp_path / "a.jsonl", [{"text": text, "label": "ab"[i % 2]} for i in range(4)])
+    assert load_examples(file).inputs == [text] * 4
+
+
+def test_an_array_within_an_array_is_looked_for_once():
+    """Time of the square of the length would be hours here."""
+    assert parsed("[" + "array([" * 100_000) == "[" + "array([" * 100_000
+    assert parsed("{'text': array(['The (main) one', \"it's ])\"], dtype=object)}") == {
+        "text": ["The (main) one", "it's ])"]
+    }
+
+
+def test_a_long_text_is_not_read_as_python():
+    cell = "['" + "a" * MAX_TEXT + "']"
+    assert parsed(cell) == cell
+    assert parsed(cell.replace("'", '"')) == ["a" * MAX_TEXT]
+
+
+@pytest.mark.parametrize("columns", [("instruction", "output"), ("text", "label"), ("prompt", "completion")])
+def test_lists_that_a_model_reads_or_writes_as_text_stay_text(tmp_path, columns):
+    rows = [dict(zip(columns, ("[3, 1, 2]", "[1, 2, 3]"), strict=True)) for _ in range(6)]
+    if columns[1] == "label":
+        rows = [row | {"label": "ab"[i % 2]} for i, row in enumerate(rows)]
+    examples = load_examples(jsonl(tmp_path / "a.jsonl", rows))
+    given = examples.inputs[0]
+    assert (given if isinstance(given, str) else given.messages[-1].content) == "[3, 1, 2]"
+
+
+def test_bars_and_lines_in_an_option_of_its_own_column_are_its_text(tmp_path):
+    options = {"A": "P(A|B)", "B": "x = 1\ny = 2", "C": "three"}
+    rows = [{"question": f"which {i}?", **options, "answer": "ABC"[i % 3]} for i in range(6)]
+    examples = load_examples(jsonl(tmp_path / "a.jsonl", rows))
+    assert examples.targets == [0, 1, 2] * 2
+    assert {given.options for given in examples.inputs} == {tuple(options.values())}
+
+
+def test_the_words_of_a_text_are_not_its_tags(tmp_path):
+    texts = ["a ship sails", "far away", "over the wide sea", "and home", "to the port"]
+    rows = [{"text": text, "tokens": text.split(), "label": "ab"[len(text) % 2]} for text in texts]
+    examples = load_examples(jsonl(tmp_path / "a.jsonl", rows))
+    assert (examples.task, examples.inputs) == ("classification", texts)
+    assert not said(examples, "tags")
+
+
+def test_a_response_with_the_talk_before_it_repeats_nothing_beside_a_column_of_the_system(tmp_path):
+    asked, answered = {"role": "user", "content": "where?"}, {"role": "assistant", "content": "here"}
+    row = {"system": "Be kind", "prompt": [asked], "chosen": [asked, answered]}
+    (given,) = load_examples(jsonl(tmp_path / "a.jsonl", [row])).inputs
+    assert given.messages == (Message("system", "Be kind"), Message("user", "where?"))
+
+
+def test_a_first_answer_of_yes_makes_questions_about_texts_no_classes(tmp_path):
+    rows = [
+        {
+            "question": f"is it {i}?",
+            "context": f"ship {i} is at sea",
+            "answer": f"ship {i}" if i % 4 else "yes",
+        }
+        for i in range(12)
+    ]
+    examples = load_examples(jsonl(tmp_path / "a.jsonl", rows))
+    assert examples.task == "question-answering"
+    most = [row | {"answer": ["yes", "no", "maybe"][i % 3]} for i, row in enumerate(rows[::-1])]
+    assert load_examples(jsonl(tmp_path / "b.jsonl", most)).task == "classification"
+
+
+def test_numbers_of_tags_of_another_scheme_get_no_name_by_the_places_of_ours(tmp_path):
+    words = ["Anna", "is", "in", "Rome"]
+    card = (
+        "---\ndataset_info:\n  features:\n  - name: tags\n    sequence:\n      class_label:\n        names:\n"
+    )
+    card += "".join(f"          '{i}': {name}\n" for i, name in enumerate(["O", "person", "city"])) + "---\n"
+    write(tmp_path / "train" / "README.md", card)
+    numbered = [{"tokens": words, "tags": [1, 0, 0, 2]}, {"tokens": words[1:3] * 4, "tags": [0] * 8}]
+    train = load_examples(jsonl(tmp_path / "train" / "a.jsonl", numbered))
+    assert train.targets[0] == ["B-person", "O", "O", "B-city"]
+    other = load_examples(jsonl(tmp_path / "b.jsonl", numbered), "tagging", like=train.reading)
+    assert other.targets[0] == ["1", "0", "0", "2"]
+
+
+def test_a_border_that_is_no_number_and_json_that_is_too_deep_end_in_a_sentence(tmp_path):
+    span = '{"start": Infinity, "end": 4, "label": "PER"}'
+    file = write(tmp_path / "a.json", f'[{{"text": "Anna", "x": NaN, "entities": [{span}]}}]')
+    with pytest.raises(HeadstartError, match="not counted in whole numbers"):
+        load_examples(file)
+    deep = write(tmp_path / "b.jsonl", '{"text": NaN, "label": ' + "[" * 99_999 + "]" * 99_999 + "}\n")
+    with pytest.raises(HeadstartError, match="line 1 is not valid JSON"):
+        load_examples(deep)
