@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import threading
+from copy import copy
 from typing import Literal
 
 import httpx
@@ -11,13 +12,13 @@ import openai
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from headstart.generation.chat import chat_ids
 from headstart.serving.request_error import RequestError
 from headstart.serving.texts.bodies import ChatAnswer, ChatBody
 from headstart.serving.texts.chat_routes import ChatText
-from headstart.serving.texts.function_calls import HERMES, LLAMA, MISTRAL, calls_in
+from headstart.serving.texts.function_calls import HERMES, LLAMA, MISTRAL, calls_in, markup_of
 from headstart.serving.texts.grammar import COMPILE_SECONDS, refuse_slow
 from headstart.serving.texts.writer import Written
 
@@ -84,7 +85,7 @@ def test_parts_and_roles(client):
     assert ask(client, messages=said, temperature=0)["choices"] == ask(client, temperature=0)["choices"]
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]
     body = {"model": "chat", "messages": image}
-    assert client.problem("/v1/chat/completions", body)["code"] in ("unknown_field", "unsupported_value")
+    assert "reads text alone" in client.problem("/v1/chat/completions", body)["message"]
     assert (
         client.problem("/v1/chat/completions", {"model": "causal", "messages": MESSAGES})["code"]
         == "wrong_task"
@@ -249,6 +250,65 @@ def test_a_call_that_has_to_be_made(client):
     assert "tool_calls" not in cut["message"]
 
 
+class Stop(BaseModel):
+    kind: Literal["harbour", "island"]
+
+
+class Route(BaseModel):
+    stops: list[Stop] = Field(min_length=1, max_length=2)
+
+
+class Island(BaseModel):
+    warm: bool
+
+
+class Trip(BaseModel):
+    stops: list[Island] = Field(min_length=1, max_length=1)
+
+
+NODE = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "$ref": "#/definitions/Node",
+    "definitions": {
+        "Node": {
+            "type": "object",
+            "properties": {"next": {"anyOf": [{"type": "null"}, {"$ref": "#/definitions/Node"}]}},
+            "required": ["next"],
+        }
+    },
+}
+"""As tools for TypeScript write a schema that names itself."""
+
+
+def test_functions_may_name_parts_of_their_schemas(client):
+    """Several have parts of the same name, as the tools that are made of classes do."""
+    made = {"Route": Route, "Trip": Trip}
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": one.model_json_schema()}}
+        for name, one in made.items()
+    ]
+    tools[1]["function"]["parameters"]["$defs"] = {"Stop": Island.model_json_schema()}
+    tools[1]["function"]["parameters"]["properties"]["stops"]["items"] = {"$ref": "#/$defs/Stop"}
+    node = {"type": "function", "function": {"name": "node", "parameters": NODE}}
+    called = set()
+    for seed in range(6):
+        for choice_of_tool in ("required", {"type": "function", "function": {"name": "node"}}):
+            body = {"tools": [*tools, node], "tool_choice": choice_of_tool, "max_tokens": 180, "seed": seed}
+            (choice,) = ask(client, **body)["choices"]
+            if choice["finish_reason"] == "length":
+                continue
+            (call,) = choice["message"]["tool_calls"]
+            called.add(call["function"]["name"])
+            if call["function"]["name"] in made:
+                made[call["function"]["name"]].model_validate_json(call["function"]["arguments"])
+            else:
+                assert set(json.loads(call["function"]["arguments"])) == {"next"}
+    assert len(called) > 1
+    broken = {"name": "f", "parameters": {"$ref": "#/$defs/None"}}
+    body = {"model": "chat", "messages": MESSAGES, "tools": [{"function": broken}], "tool_choice": "required"}
+    assert client.problem("/v1/chat/completions", body)["param"] == "tools"
+
+
 def test_tools_that_cannot_be_meant(client):
     body = {"model": "chat", "messages": MESSAGES, "tools": [WEATHER]}
     assert "no markup" in client.problem("/v1/chat/completions", body)["message"]
@@ -273,6 +333,8 @@ def test_markups_of_calls(markup, text):
     assert call["function"] == {"name": "f", "arguments": '{"a":1}'}
     assert before == ("Well." if text.startswith("Well") else "")
     assert calls_in("A plain answer.", markup)[1] == []
+    (call,) = calls_in(text.replace('{"a": 1}', "null"), markup)[1]
+    assert call["function"]["arguments"] == "{}"
 
 
 @pytest.mark.parametrize(("parallel", "count"), [(None, 2), (True, 2), (False, 1)])
@@ -287,6 +349,78 @@ def test_what_is_said_before_calls_stays_and_one_call_is_one(local, parallel, co
     assert message["content"] == "One moment."
     assert len(message["tool_calls"]) == count
     assert answer.finish == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        (HERMES, "  Well, <b> and <tool. \n\n<tool_call>{CALL}</tool_call>"),
+        (HERMES, '<tool_call>{CALL}</tool_call>\n<tool_call>{"name": "g"</tool_call>'),
+        (HERMES, "Nothing is called. <tool_call"),
+        (MISTRAL, "[TOOL_CALLS][{CALL}]"),
+        (MISTRAL, " See [1] and [2]."),
+        (MISTRAL, "[1] says so."),
+        (LLAMA, ' {"name": "Ada", "age": 36}'),
+        (LLAMA, "{CALL}"),
+        (LLAMA, " No {CALL}"),
+    ],
+)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_a_stream_tells_what_is_no_call_at_once_and_in_all_the_same(client, local, markup, text, data):
+    text = text.replace("{CALL}", '{"name": "clock", "arguments": {"a": [1]}}')
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(text) - 1))))
+    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    body = ChatBody.model_validate({"model": "chat", "messages": MESSAGES, "tools": [CLOCK]})
+
+    def messages(pieces):
+        answer = ChatText(local["chat"].loaded.tokenizer, 0, body, markup)
+        ends = [None] * (len(pieces) - 1) + ["stop"]
+        for piece, end in zip(pieces, ends, strict=True):
+            answer.take(Written(piece, None, end))
+            yield answer.message()
+
+    def known(said):
+        calls = [call["function"] for message in said for call in message.get("tool_calls", ())]
+        return "".join(message["content"] or "" for message in said), calls
+
+    streamed = list(messages(pieces))
+    (whole,) = messages([text])
+    assert known(streamed) == known([whole])
+    assert whole["content"] == text or whole["tool_calls"]
+    (*early, _) = messages([*text, ""])
+    if "tool_calls" not in whole and text[0] not in "[<{" and "{" not in text[:2]:
+        said = known(early)[0]
+        assert text.startswith(said)
+        assert len(said) >= len(text) - len(" <tool_call")
+
+
+def test_templates_that_call_in_other_ways_are_refused(local):
+    """Of the published models' templates, the line that shows how a call is written."""
+    body = ChatBody.model_validate({"messages": MESSAGES, "tools": [CLOCK]})
+    known = {
+        HERMES: [
+            '<tool_call>\\n{\\"name\\": <function-name>, \\"arguments\\": <args-json-object>}\\n</tool_call>',
+            '<tool_call>\n{"arguments": <args-dict>, "name": <function-name>}\n</tool_call>',
+            '{{ \'<tool_call>\\n{"name": "\' }}{{ tool_call.name }}',
+        ],
+        MISTRAL: ['{{ "[TOOL_CALLS] [" }}'],
+        LLAMA: ['Environment: ipython\\n{"name": function name, "parameters": dictionary}'],
+        None: [
+            "<tool_call>\n<function=example>\n<parameter=a>1</parameter>\n</function>\n</tool_call>",
+            "<tool_call>{function-name}\n<arg_key>{arg-key-1}</arg_key>",
+            "{{ '[TOOL_CALLS]' + name + '[ARGS]' + arguments }}",
+        ],
+    }
+    for markup, templates in known.items():
+        for template in templates:
+            tokenizer = copy(local["chat"].loaded.tokenizer)
+            tokenizer.config = tokenizer.config | {"chat_template": template}
+            if markup is not None:
+                assert markup_of(tokenizer, body) == markup
+            else:
+                with pytest.raises(RequestError, match="no markup"):
+                    markup_of(tokenizer, body)
 
 
 def test_earlier_calls_in_a_conversation(client):

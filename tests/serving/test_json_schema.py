@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from headstart.serving.texts.json_schema import closed
+from headstart.serving.texts.json_schema import closed, moved
 
 PLACE = {"type": "object", "properties": {"place": {"enum": ["sea", "home"]}, "a": {"type": "boolean"}}}
 
@@ -14,6 +14,12 @@ def test_objects_are_closed_wherever_they_stand():
     assert closed({"type": "array", "items": PLACE})["items"] == shut
     assert closed({"anyOf": [PLACE, {"type": "null"}]})["anyOf"] == [shut, {"type": "null"}]
     assert closed({"$ref": "#/$defs/A", "$defs": {"A": PLACE}})["$defs"]["A"] == shut
+    alone = {
+        "properties": {"p": {"allOf": [{"$ref": "#/$defs/A"}], "description": "x"}},
+        "$defs": {"A": PLACE},
+    }
+    assert closed(alone)["$defs"]["A"] == shut
+    assert closed({"items": [PLACE, True]})["items"] == [shut, True]
     named = {"type": "object", "properties": {"properties": {"type": "string"}}}  # a property of that name
     assert closed(named)["properties"] == named["properties"]
 
@@ -23,7 +29,8 @@ def test_objects_are_closed_wherever_they_stand():
     [
         {"allOf": [PLACE, {"properties": {"b": {}}}]},
         PLACE | {"anyOf": [{"properties": {"b": {"type": "null"}}}]},
-        {"$defs": {"A": PLACE}, "allOf": [{"$ref": "#/$defs/A"}]},
+        {"$defs": {"A": PLACE}, "allOf": [{"$ref": "#/$defs/A"}, {"required": ["a"]}]},
+        PLACE | {"allOf": [{"properties": {"b": {"type": "null"}}}]},
         PLACE | {"additionalProperties": {"type": "string"}},
         {"type": "object", "properties": {}, "patternProperties": {"^x": {"type": "null"}}},
         {"type": "object"},
@@ -32,6 +39,29 @@ def test_objects_are_closed_wherever_they_stand():
 )
 def test_what_says_more_of_its_properties_stays_as_it_is(schema):
     assert closed(schema) == schema
+
+
+def test_a_moved_schema_refers_to_its_own_parts():
+    schema = {
+        "properties": {
+            "a": {"$ref": "#/$defs/A"},
+            "b": {"type": "array", "items": {"anyOf": [{"$ref": "#"}, {"$ref": "#named"}]}},
+            "c": {"$ref": "https://example.org/x#/$defs/A"},
+            "d": {"$id": "urn:d", "$ref": "#/$defs/A"},
+            "$ref": {"const": {"$ref": "#/$defs/A"}},  # a property of that name, and a value
+        },
+        "$defs": {"A": {"allOf": [{"$ref": "#/$defs/B"}]}, "B": {"not": {"$ref": "#/$defs/A"}}},
+    }
+    found = moved(schema, "/p/q")
+    assert found["properties"]["a"] == {"$ref": "#/p/q/$defs/A"}
+    assert found["properties"]["b"]["items"] == {"anyOf": [{"$ref": "#/p/q"}, {"$ref": "#named"}]}
+    assert [found["properties"][name] for name in ("c", "d", "$ref")] == [
+        schema["properties"][name] for name in ("c", "d", "$ref")
+    ]
+    assert found["$defs"] == {
+        "A": {"allOf": [{"$ref": "#/p/q/$defs/B"}]},
+        "B": {"not": {"$ref": "#/p/q/$defs/A"}},
+    }
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -52,13 +52,13 @@ class TextStream:
             self.stopped = True
             sure, self._held = self._held[: found[1]], ""
             return sure
-        waiting = max((_overlap(self._held, stop) for stop in self.stops), default=0)
+        waiting = max((overlap(self._held, stop) for stop in self.stops), default=0)
         sure = self._held[: len(self._held) - waiting]
         self._held = self._held[len(sure) :]
         return sure
 
 
-def _overlap(text: str, stop: str) -> int:
+def overlap(text: str, stop: str) -> int:
     """How many characters at the end of `text` may be the beginning of `stop`."""
     for length in range(min(len(text), len(stop) - 1), 0, -1):
         if text.endswith(stop[:length]):

@@ -117,6 +117,10 @@ class ContentPart(Part):
 
     type: str
     text: str | None = None
+    refusal: Any = None
+    image_url: Any = None
+    input_audio: Any = None
+    file: Any = None
 
 
 class CalledFunction(Part):

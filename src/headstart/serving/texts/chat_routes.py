@@ -19,7 +19,7 @@ from headstart.serving.service import Asked, Service, json_answer
 from headstart.serving.texts.asked_texts import Texts, begin, finite, loaded_of, off_the_loop
 from headstart.serving.texts.bodies import ChatAnswer, ChatBody, ChatMessage, Tool
 from headstart.serving.texts.event_stream import EventStream
-from headstart.serving.texts.function_calls import calls_in, choice_schema, forced, markup_of
+from headstart.serving.texts.function_calls import HERMES, calls_in, certain, choice_schema, forced, markup_of
 from headstart.serving.texts.grammar import grammars_for, json_grammars
 from headstart.serving.texts.writer import Written
 from headstart.tokenizer.base import Tokenizer
@@ -46,10 +46,17 @@ class ChatText:
         self.finish = written.finish
 
     def message(self) -> dict[str, Any]:
-        """What has come since this was last asked, as a message; sets why the text ended."""
+        """What has come since this was last asked, as a message, without what may be the beginning of a call;
+        sets why the text ended."""
         text, self.text = self.text, ""
         if self.markup is None:
             return {"content": text}
+        if self.finish is None:
+            sure = certain(text, self.markup)
+            self.text = text[sure:]
+            if sure and self.markup != HERMES:  # other markups are the whole of an answer, or none of it
+                self.markup = None
+            return {"content": text[:sure]}
         before, calls = calls_in(text, self.markup)
         if not calls:
             return {"content": text}
@@ -100,7 +107,8 @@ def chat_routes(service: Service) -> APIRouter:
             rows = range(len(texts.writer.rows))
             answers = [ChatText(loaded.tokenizer, number, body, markup) for number in rows]
             if body.stream:
-                return EventStream(streamed(texts, answers, body), stack.pop_all(), asked.record)
+                events = streamed(texts, answers, body)
+                return EventStream(events, stack.pop_all(), asked.record, service.settings.limits)
             async for piece in texts.writer.pieces():
                 if piece is not None:
                     answers[piece[0]].take(piece[1])
@@ -125,8 +133,9 @@ def whole(answer: ChatText) -> dict[str, Any]:
 async def streamed(
     texts: Texts, answers: list[ChatText], body: ChatBody
 ) -> AsyncIterator[dict[str, Any] | None]:
-    """The role, what each answer grows by, why it ended, and the usage where it was asked for. An answer that
-    may call functions comes as a whole, since only its end says which it is."""
+    """The role, what each answer grows by, why it ended, and the usage where it was asked for; None where
+    there is nothing to tell yet. Calls of functions come as a whole, since only their end says what they are.
+    """
 
     def event(number: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
         choice = {"index": number, "delta": delta, "logprobs": None, "finish_reason": None} | more
@@ -140,13 +149,13 @@ async def streamed(
             continue
         answer = answers[piece[0]]
         answer.take(piece[1])
-        if answer.finish is None and answer.markup is not None:
-            continue
-        if answer.text or answer.scored:
-            delta = answer.message()
+        delta = answer.message()
+        if answer.scored or any(delta.values()):
             for place, call in enumerate(delta.get("tool_calls", ())):
                 call["index"] = place
             yield event(answer.number, delta, logprobs=answer.logprobs())
+        elif answer.finish is None:
+            yield None
         if answer.finish is not None:
             yield event(answer.number, {}, finish_reason=answer.finish)
     if body.stream_options is not None and body.stream_options.include_usage:
@@ -156,7 +165,7 @@ async def streamed(
 async def chat_grammars(asked: Asked, body: ChatBody) -> Sequence[Any]:
     """What each answer has to keep to: the call of a function that is asked for, or a schema."""
     if forced(body):
-        return await json_grammars(asked, choice_schema(body), body.n or 1)
+        return await json_grammars(asked, choice_schema(body), body.n or 1, "tools")
     return await grammars_for(asked, body.response_format, body.n or 1)
 
 

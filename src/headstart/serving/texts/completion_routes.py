@@ -149,7 +149,7 @@ def completion_routes(service: Service) -> APIRouter:
             choices = [Choice(texts, number, prompts[number // texts.n], body) for number in rows]
             if body.stream:
                 events = streamed(texts, choices, body)
-                return EventStream(events, stack.pop_all(), asked.record)
+                return EventStream(events, stack.pop_all(), asked.record, service.settings.limits)
             async for piece in texts.writer.pieces():
                 if piece is not None:
                     choices[piece[0]].take(piece[1])
@@ -163,7 +163,8 @@ def completion_routes(service: Service) -> APIRouter:
 async def streamed(
     texts: Texts, choices: list[Choice], body: CompletionBody
 ) -> AsyncIterator[dict[str, Any] | None]:
-    """An event for each piece of text that is certain, and the usage at the end where it was asked for."""
+    """An event for each piece of text that is certain, None where none is, and the usage at the end where it
+    was asked for."""
     async for piece in texts.writer.pieces():
         if piece is None:
             yield None
@@ -172,6 +173,8 @@ async def streamed(
         choice.take(piece[1])
         if choice.text or choice.finish:
             yield texts.head("text_completion") | {"choices": [choice.given()]}
+        else:
+            yield None
     if body.stream_options is not None and body.stream_options.include_usage:
         yield texts.head("text_completion") | {"choices": [], "usage": texts.usage}
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from headstart.serving.guard import RequestRecord, internal_error
 from headstart.serving.request_error import RequestError
+from headstart.serving.settings import Limits
 
 PING, DONE = b": ping\n\n", b"data: [DONE]\n\n"
 log = logging.getLogger("headstart.serving")
@@ -20,14 +22,18 @@ class EventStream(StreamingResponse):
     """Events of a request; when it ends, however it does, what it held is let go."""
 
     def __init__(
-        self, events: AsyncIterator[Any | None], held: AsyncExitStack, record: RequestRecord
+        self,
+        events: AsyncIterator[Any | None],
+        held: AsyncExitStack,
+        record: RequestRecord,
+        limits: Limits,
     ) -> None:
         """
         Args:
-            events: JSON values; None where nothing has come for a while.
+            events: JSON values; None where there is nothing to tell now.
             held: what the events stand on: the model in use, the texts being written.
         """
-        super().__init__(_lines(events, record), media_type="text/event-stream")
+        super().__init__(_lines(events, record, limits.ping_seconds), media_type="text/event-stream")
         self.headers["cache-control"] = "no-cache"
         self.headers["x-accel-buffering"] = "no"
         self.held = held
@@ -39,10 +45,16 @@ class EventStream(StreamingResponse):
             await self.held.aclose()
 
 
-async def _lines(events: AsyncIterator[Any | None], record: RequestRecord) -> AsyncIterator[bytes]:
+async def _lines(
+    events: AsyncIterator[Any | None], record: RequestRecord, ping_seconds: float
+) -> AsyncIterator[bytes]:
+    last = monotonic()
     try:
         async for event in events:
+            if event is None and monotonic() - last < ping_seconds:
+                continue
             yield PING if event is None else b"data: " + orjson.dumps(event) + b"\n\n"
+            last = monotonic()
         yield DONE
     except RequestError as error:
         record.code = error.code

@@ -59,7 +59,8 @@ class JsonGrammar:
             np.frombuffer(self.matcher.compute_logit_bias(), dtype=np.uint8) != 0
         )  # [V of the tokenizer]
         if self.matcher.is_error() or not allowed.any():
-            raise HeadstartError(f"the JSON schema leaves no token: {self.matcher.get_error()[:200]}")
+            why = self.matcher.get_error().partition("\n")[0]  # behind it stands the state of the parser
+            raise HeadstartError(f"the JSON schema leaves no token: {why[:200]}")
         logits[: len(allowed)][torch.from_numpy(~allowed)] = -torch.inf
         logits[len(allowed) :] = -torch.inf
 
@@ -101,15 +102,19 @@ async def grammars_for(asked: Asked, wanted: ResponseFormat | None, count: int) 
                 400, "invalid_schema", "json_schema has no schema; give one", "response_format"
             )
         schema = wanted.json_schema.schema_
-    return await json_grammars(asked, schema, count)
+    return await json_grammars(asked, schema, count, "response_format")
 
 
-async def json_grammars(asked: Asked, schema: dict[str, Any], count: int) -> list[JsonGrammar]:
-    """The same for a schema."""
+async def json_grammars(asked: Asked, schema: dict[str, Any], count: int, field: str) -> list[JsonGrammar]:
+    """The same for the schema of a field."""
     model = asked.resident.model
     assert isinstance(model, TransformerModel)
     compiler = _compilers.setdefault(model, Compiler(model.model.loaded))
-    matcher = await asyncio.get_running_loop().run_in_executor(compiler.turn, compiler.compiled, schema)
+    try:
+        matcher = await asyncio.get_running_loop().run_in_executor(compiler.turn, compiler.compiled, schema)
+    except RequestError as error:
+        error.param = field
+        raise
     return [JsonGrammar(matcher.deep_copy()) for _ in range(count)]
 
 
@@ -141,7 +146,7 @@ class Compiler:
         text = orjson.dumps(schema)  # properties are written in the order in which they are named
         if len(text) > SCHEMA_BYTES or depth_of(schema) > SCHEMA_DEPTH:
             limits = f"a schema is at most {SCHEMA_BYTES:,} bytes and {SCHEMA_DEPTH} deep"
-            raise RequestError(400, "invalid_schema", limits, "response_format")
+            raise RequestError(400, "invalid_schema", limits)
         text = orjson.dumps(closed(schema))
         if text not in self.kept:
             self.kept[text] = self._compile(text.decode())
@@ -155,7 +160,7 @@ class Compiler:
         refuse_slow(grammar)
         matcher = LLMatcher(self.tokenizer, grammar, log_level=0)
         if matcher.is_error():
-            raise RequestError(400, "invalid_schema", matcher.get_error()[:300], "response_format")
+            raise RequestError(400, "invalid_schema", matcher.get_error()[:300])
         return matcher
 
 
@@ -178,7 +183,7 @@ def refuse_slow(grammar: str) -> None:
     )
     if done.returncode or done.stdout.strip():
         why = done.stdout.strip()[:300] or f"it takes more than {COMPILE_SECONDS} seconds to compile"
-        raise RequestError(400, "invalid_schema", f"the schema cannot be kept to: {why}", "response_format")
+        raise RequestError(400, "invalid_schema", f"the schema cannot be kept to: {why}")
 
 
 def depth_of(value: Any) -> int:
