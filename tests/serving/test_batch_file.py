@@ -56,6 +56,14 @@ def test_every_request_has_its_answer_in_order(application, client, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
 
 
+def test_a_file_that_begins_with_a_byte_order_mark(application, tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    lines = "\r\n\r\n".join(json.dumps(one) for one in REQUESTS[:2])
+    source.write_bytes(lines.encode("utf-8-sig"))
+    answer_batch(application(), source, out)
+    assert [one["response"]["status_code"] for one in read(out)] == [200, 200]
+
+
 def test_a_batch_that_was_stopped_goes_on(application, tmp_path, monkeypatch):
     source, out, part = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / ".out.jsonl.part"
     write(source, REQUESTS[:6])

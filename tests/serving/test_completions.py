@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from headstart.generation.config import GenerationConfig
 from headstart.generation.text import generate, opened
+from headstart.serving.guard import RequestRecord
 from headstart.serving.request_error import RequestError
 from headstart.serving.settings import Limits
 from headstart.serving.texts.bodies import CompletionAnswer
+from headstart.serving.texts.event_stream import DONE, PING, _lines
 from headstart.serving.texts.writer import Writer
 
 PROMPT = "The old ship"
@@ -308,6 +310,25 @@ def test_min_tokens_and_stop_ids(client, local):
     first = local["causal"].loaded.tokenizer.tokens.index(free["choices"][0]["logprobs"]["tokens"][0])
     stopped = ask(client, max_tokens=3, stop_token_ids=[first])
     assert (stopped["choices"][0]["text"], stopped["choices"][0]["finish_reason"]) == ("", "stop")
+
+
+def test_a_shortest_length_behind_the_end_of_a_schema(client):
+    body = {"model": "causal", "prompt": "The", "max_tokens": 40, "min_tokens": 20}
+    body["response_format"] = {"type": "json_schema", "json_schema": {"schema": {"const": "sea"}}}
+    assert "every token is forbidden" in client.problem("/v1/completions", body)["message"]
+
+
+def test_a_stream_that_has_nothing_to_tell_says_that_it_lives():
+    async def events():
+        for event in ({"a": 1}, None, None, {"b": 2}, None):
+            yield event
+
+    async def lines(ping_seconds):
+        return [line async for line in _lines(events(), RequestRecord("r"), ping_seconds)]
+
+    told = [b'data: {"a":1}\n\n', b'data: {"b":2}\n\n', DONE]
+    assert asyncio.run(lines(3600)) == told
+    assert asyncio.run(lines(0)) == [told[0], PING, PING, told[1], PING, DONE]
 
 
 def test_no_infinite_logprob(client):

@@ -127,6 +127,14 @@ def test_floods_of_what_is_no_body(running, before, piece):
     assert one.http.get("/health").status_code == 200
 
 
+@pytest.mark.parametrize(("size", "status"), [(4500, 200), (5000, 400), (60_000, 400)])
+def test_headers_that_come_at_once_are_counted_too(running, size, status):
+    one = running("sea", limits=Limits(header_bytes=5000))
+    with one.connect() as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * size + b"\r\n\r\n")
+        assert answered(client)[0] == status
+
+
 def test_what_is_no_http_is_refused_in_the_usual_shape(running):
     one = running("sea")
     for wrong in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"GET  HTTP/9\r\n\r\n"):

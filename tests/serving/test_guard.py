@@ -1,14 +1,17 @@
 """Who may ask, how large a request may be, and in which shape errors come."""
 
 import asyncio
+import re
 from urllib.parse import unquote
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from served_client import SETTINGS, Client
 
 from headstart.errors import HeadstartError
+from headstart.serving.app import Application
 from headstart.serving.json_body import ClientGone, parse_json, read_body
 from headstart.serving.request_error import RequestError, of_validation
 from headstart.serving.settings import Limits, ServeSettings, host_name, is_loopback
@@ -235,6 +238,12 @@ def test_models_by_name(client, serving):
     assert serving("sea").post("/v1/classify", BODY).json()["model"] == "sea"
     assert client.post("/v1/tag", {"input": "one tagger alone"}).json()["model"] == "names"
     assert client.get("/v1/models/see").status_code == 404
+    named = Client(
+        Application({"org/sea": client.application.service.store.descriptions["sea"].folder}, SETTINGS)
+    )
+    for path in ("org/sea", "org%2Fsea"):
+        assert named.get(f"/v1/models/{path}").json()["id"] == "org/sea"
+    named.close()
     refused = serving("sea", "names").problem("/v1/fill-mask", {"input": "x"})
     assert (refused["code"], "/v1/models" in refused["message"]) == ("wrong_task", True)
 
@@ -245,6 +254,13 @@ def test_routes_and_methods(client):
     assert answer.status_code == 405
     assert answer.json()["error"]["code"] == "method_not_allowed"
     assert "POST" in answer.json()["error"]["message"]
+
+
+def test_head_asks_as_get_does(client):
+    for path in ("/health", "/v1/models", "/v1/nothing"):
+        answer = client.run(client.http.head(path))
+        assert answer.status_code == client.get(path).status_code
+    assert client.run(client.http.head("/v1/classify")).status_code == 405
 
 
 def test_headers_of_an_answer(client):
@@ -325,9 +341,16 @@ def test_a_client_that_leaves_cancels_its_own_work(serving):
 
 
 def test_metrics_and_models(client):
+
+    def items(task):
+        found = re.search(rf'headstart_task_items_total{{task="{task}"}} (\S+)', client.get("/metrics").text)
+        return float(found[1]) if found else 0.0
+
+    before = items("classification"), items("embed")
     client.post("/v1/classify", {"model": "sea", **BODY})
+    client.post("/v1/embeddings", {"model": "sea", "input": ["a", "b"]})
+    assert (items("classification"), items("embed")) == (before[0] + 1, before[1] + 2)
     text = client.get("/metrics").text
-    assert 'headstart_task_items_total{task="classification"}' in text
     assert "headstart_rejected_total" in text
     assert "headstart_prefix_cache_hits_total" in text
     assert "\nheadstart_num_requests_waiting 0.0" in text

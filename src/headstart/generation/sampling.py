@@ -18,6 +18,15 @@ NO_NUMBERS = (
     "damaged: make or get it again, or try --precision float32"
 )
 
+NO_PROBABILITIES = (
+    "the model gives no probabilities, since its weights hold infinity; make or get it again, or try "
+    "--precision float32"
+)
+NO_TOKEN = (
+    "every token is forbidden here: one setting asks for what another one forbids, such as a shortest length "
+    "where a schema ends; change one of them, or the model's generation_config.json"
+)
+
 
 def constrain(
     logits: Tensor,
@@ -39,7 +48,7 @@ def constrain(
     """
     if logits.isnan().any():
         raise HeadstartError(NO_NUMBERS)
-    logits = logits.clone()
+    given, logits = logits, logits.clone()
     stop = sorted(ids.stop)
     for row, (prompt, own) in enumerate(zip(prompts, written, strict=True)):
         if config.repetition_penalty != 1:
@@ -65,10 +74,7 @@ def constrain(
             logits[row] = NEVER
             logits[row, forced] = 0.0
     if not logits.amax(-1).isfinite().all():
-        raise HeadstartError(
-            "the model gives no probabilities: its weights hold NaN or infinity, or its settings forbid "
-            "every token; get the model again, or read its generation_config.json"
-        )
+        raise HeadstartError(NO_TOKEN if given.amax(-1).isfinite().all() else NO_PROBABILITIES)
     return logits
 
 

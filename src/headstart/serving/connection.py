@@ -3,6 +3,7 @@ answer unread. Bodies are the guard's."""
 
 import asyncio
 from http import HTTPStatus
+from itertools import chain
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -40,9 +41,10 @@ def limited(limits: Limits) -> type[HttpToolsProtocol]:
             try:
                 self._parse(memoryview(data))
             except httptools.HttpParserError:
-                self.send_400_response("this is no request of HTTP/1.1; send one")
+                if not self.transport.is_closing():
+                    self.send_400_response("this is no request of HTTP/1.1; send one")
             if self._outside > limits.header_bytes and not self.transport.is_closing():
-                self.send_400_response(f"headers are at most {limits.header_bytes} bytes; send fewer")
+                self._refuse_headers()
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
@@ -51,6 +53,9 @@ def limited(limits: Limits) -> type[HttpToolsProtocol]:
 
         def on_headers_complete(self) -> None:
             self._headers_came()
+            if len(self.url) + sum(map(len, chain(*self.headers))) > limits.header_bytes:
+                self._refuse_headers()
+                raise httptools.HttpParserError  # what follows is not read
             if not self.parser.should_upgrade():
                 super().on_headers_complete()
 
@@ -79,6 +84,9 @@ def limited(limits: Limits) -> type[HttpToolsProtocol]:
                 head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
                 self.transport.write(head.encode() + body)
             self.transport.close()
+
+        def _refuse_headers(self) -> None:
+            self.send_400_response(f"headers are at most {limits.header_bytes} bytes; send fewer")
 
         def _parse(self, rest: memoryview) -> None:
             while rest and not self.transport.is_closing():

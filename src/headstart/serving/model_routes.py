@@ -71,7 +71,7 @@ def model_routes(service: Service) -> APIRouter:
             {"object": "list", "data": [told(service, one) for one in service.store.descriptions.values()]}
         )
 
-    @router.get("/v1/models/{name}", responses={200: {"model": ModelAnswer}})
+    @router.get("/v1/models/{name:path}", responses={200: {"model": ModelAnswer}})
     async def model(name: str) -> Response:
         """One model."""
         known = service.store.descriptions

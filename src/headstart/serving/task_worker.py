@@ -193,7 +193,8 @@ class TaskWorker:
             return
         self.metrics.step_seconds.labels(kind="task").observe(monotonic() - started)
         self.metrics.step_rows.labels(kind="task").observe(len(inputs))
-        self.metrics.items.labels(task=self.model.description.task or operation).inc(len(inputs))
+        task = self.model.description.task if operation == "predict" else operation
+        self.metrics.items.labels(task=task).inc(len(inputs))
         for job, part in parts:
             job.results += results[: len(part)]
             results = results[len(part) :]

@@ -3,6 +3,7 @@
 {"custom_id": "1", "method": "POST", "url": "/v1/classify", "body": {"input": "..."}}
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def read_batch(path: Path) -> Iterator[BatchLine]:
     seen: set[str] = set()
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            if number == 1:
+                line = line.removeprefix(BOM_UTF8)
             if not line.strip():
                 continue
             try:
