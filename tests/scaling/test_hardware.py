@@ -3,7 +3,7 @@
 import pytest
 
 from headstart.errors import HeadstartError
-from headstart.scaling.hardware import DEVICES, device_named
+from headstart.scaling.hardware import DEVICES, bill, device_named
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,10 @@ def test_every_figure_says_whether_it_was_compared() -> None:
         assert "compared with" in device.source, device.name
     assert "30 November 2026" in DEVICES["H100"].source
     assert "not compared" in DEVICES["L4"].source
+
+
+def test_a_bill_names_the_hardware_of_the_runs_that_it_is_made_by() -> None:
+    same, other = bill(1e21, device_named("H100"), 8), bill(1e21, device_named("B200"), 8)
+    assert all(" on H100: " in source for source in same.sources)
+    assert "GPT-3 on V100: 21.3%" in other.sources[0]
+    assert f"{other.utilisation[1]:.1%}" in other.sources[-1]

@@ -94,6 +94,34 @@ def test_an_answer_is_whole_and_json() -> None:
     assert found["model"]["parameters"] == pytest.approx(found["optimum"]["parameters"], rel=0.1)
 
 
+def test_what_is_given_is_what_is_planned() -> None:
+    """A model that has to reach a loss gets the tokens for it; tokens that are given decide the size."""
+    config = preset_config("llama-3-8b")
+    to_loss = answer(Question(REFIT, model=config, loss=2.1))
+    assert REFIT.loss(parameters(config), to_loss.tokens) == pytest.approx(2.1)
+    assert to_loss.compute == pytest.approx(6 * parameters(config) * to_loss.tokens)
+    assert to_loss.standing is not None
+    assert to_loss.standing.loss == pytest.approx(2.1)
+    sized = answer(Question(REFIT, compute=1e21, tokens=200e9))
+    assert 6 * sized.model.parameters * 200e9 == pytest.approx(1e21, rel=0.1)
+    assert sized.tokens == 200e9
+    assert answer(Question(REFIT, compute=1e21, batch=1e6)).batch == 1e6
+    assert answer(Question(REFIT, compute=1e13, vocab_size=512)).batch >= 2048, "at least a row"
+
+
+def test_a_recipe_has_the_planned_model_under_a_law_that_counts_no_embeddings(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    found = json.loads(run("--compute", "1e18", "--law", "kaplan-2020", "--write", str(file), "--json"))
+    model = PretrainRecipe.load(file, ["tokens=some/tokens"]).model
+    assert (model.layers, model.width) == (
+        found["model"]["shape"]["layers"],
+        found["model"]["shape"]["width"],
+    )
+    assert found["model"]["parameters_without_embeddings"] == pytest.approx(
+        found["optimum"]["parameters"], rel=0.1
+    )
+
+
 def test_a_law_that_counts_no_embeddings_is_given_none() -> None:
     law = LOSS_LAWS["kaplan-2020"]
     config = preset_config("gpt2-small")
@@ -133,7 +161,7 @@ def test_steps_read_the_tokens() -> None:
 
 
 def test_plan_in_words_and_as_json(tmp_path: Path) -> None:
-    words = run("--compute", "1e21", "--price", "2")
+    words = run("--compute", "1e21")
     assert "2.78B parameters" in words
     found = json.loads(run("--compute", "1e21", "--json"))
     assert found["optimum"]["parameters"] == pytest.approx(2.78e9, rel=0.01)
@@ -177,6 +205,26 @@ def test_mistakes_are_one_sentence() -> None:
         (["--compute", "1e21", "--law", "nowhere.json"], "there is no"),
         (["model", "llama-9-9b"], "did you mean"),
         (["transfer", "--widths", "64"], "multiples of 32"),
+        (["--compute", "1e21", "--law", "hoffmann-2022-1"], "gives no loss"),
+        (["--compute", "1e21", "--loss", "2.1"], "--compute and --loss both say how much"),
+        (
+            ["--compute", "1e21", "--model", "7B", "--tokens", "1T"],
+            "--compute and --model with --tokens both",
+        ),
+        (["--hardware", "8xH100", "--time", "1 day", "--compute", "1e21"], "leave one of them out"),
+        (["--loss", "2.1", "--tokens", "1T"], "leave --tokens out"),
+        (["--model", "100M", "--loss", "2.1"], "never come to a loss of 2.1"),
+        (["--compute", "1e21", "--price", "2"], "--price says nothing without hardware"),
+        (["--compute", "1e21", "--time", "1 day"], "--time says nothing without hardware"),
+        (["--hardware", "here", "--model", "7B"], "--model says nothing with --hardware here"),
+        (["--hardware", "8xH100", "--time", "1 day", "--price", "inf"], "--price is infinite"),
+        (["--compute", "1e21", "--data", "tokens"], "give --write"),
+        (["--compute", "1e21", "--batch", "1e15"], "no part of a run"),
+        (["--model", "7B", "--tokens", "1.500"], "whole"),
+        (["--hardware", "1xT4", "--time", "1 day", "--model", "llama-3-70b"], "does not fit"),
+        (["model", "llama-3-8b", "--tensor", "3"], "32 heads are not shared evenly"),
+        (["model", "llama-3-8b", "--pipeline", "64"], "32 layers do not fill"),
+        (["model", "llama-3-8b", "--shard", "3"], "needs --data 2"),
     ]:
         result = CliRunner().invoke(plan, arguments)
         assert isinstance(result.exception, HeadstartError), arguments

@@ -1,5 +1,6 @@
 """`headstart plan`: what a training run will cost and reach, before it is begun."""
 
+import math
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from headstart.scaling.page import Figure
 
 PNG_NEEDS_PAGE = "--png takes the figures of a page; give --page too"
+
+NEED_HARDWARE = ("time", "price", "utilisation", "flops", "memory")
+NOT_HERE = ("compute", "loss", "model", "tokens", "unique", "inference", "batch", *NEED_HARDWARE[1:], "page")
 
 plan = typer.Typer(
     help="Know before you train: scaling laws, sizes, memory, layout, cost.", invoke_without_command=True
@@ -91,45 +95,41 @@ def question(
     from headstart.output import output_file
     from headstart.page.numbers import amount
     from headstart.scaling.hardware import device_named
-    from headstart.scaling.plan import Question, WrittenRecipe, answer, law_named, model_named
-    from headstart.scaling.shape import recipe_for, shape_for, write_recipe
+    from headstart.scaling.plan import Question, WrittenRecipe, answer, law_named, model_named, model_of
+    from headstart.scaling.shape import recipe_for, write_recipe
     from headstart.scaling.terminal import print_plan
     from headstart.scaling.units import read_devices, read_duration, read_quantity
 
     def given(text: str | None, what: str) -> float | None:
         return None if text is None else read_quantity(text, what)
 
+    _refuse_idle(context.params)
     seconds = None if time is None else read_duration(time)
     if hardware == "here":
         _here(law, seconds or 600.0, family, (write, may_replace), data, as_json)
         return
     count, kind = read_devices(hardware) if hardware else (1, "")
-    planned = answer(
-        Question(
-            law=law_named(law or PUBLISHED_LAW),
-            compute=given(compute, "FLOPs"),
-            seconds=seconds,
-            hardware=device_named(kind, given(flops, "FLOP/s"), given(memory, "bytes")) if kind else None,
-            devices=count,
-            loss=given(loss, "nats a token"),
-            model=model_named(model, family, vocabulary, context_length) if model else None,
-            tokens=given(tokens, "tokens"),
-            unique=given(unique, "tokens"),
-            inference=given(inference, "tokens"),
-            utilisation=utilisation,
-            price=price,
-            family=family,
-            vocab_size=vocabulary,
-            context=context_length,
-            batch=given(batch, "tokens"),
-        )
+    asked = Question(
+        law=law_named(law or PUBLISHED_LAW),
+        compute=given(compute, "FLOPs"),
+        seconds=seconds,
+        hardware=device_named(kind, given(flops, "FLOP/s"), given(memory, "bytes")) if kind else None,
+        devices=count,
+        loss=given(loss, "nats a token"),
+        model=model_named(model, family, vocabulary, context_length) if model else None,
+        tokens=given(tokens, "tokens"),
+        unique=given(unique, "tokens"),
+        inference=given(inference, "tokens"),
+        utilisation=utilisation,
+        price=price,
+        family=family,
+        vocab_size=vocabulary,
+        context=context_length,
+        batch=given(batch, "tokens"),
     )
+    planned = answer(asked)
     if write is not None:
-        config = (
-            model_named(model, family, vocabulary, context_length)
-            if model
-            else shape_for(family, planned.optimum.parameters, vocabulary, context_length)
-        )
+        config, _ = model_of(asked)
         settings = recipe_for(config, planned.tokens, planned.batch, "bfloat16", data)
         why = f"Planned for {amount(planned.compute)} FLOPs by {planned.law.name}: "
         why += f"{amount(planned.model.parameters)} parameters, {amount(planned.tokens)} tokens."
@@ -463,6 +463,28 @@ def _here(
         print_possible(plan)
         if write is not None:
             typer.echo(f"written: {write}")
+
+
+def _refuse_idle(given: dict[str, Any]) -> None:
+    """Refuse an option that would change nothing.
+
+    Raises:
+        HeadstartError: there is one.
+    """
+    hardware = given["hardware"]
+    for name in NEED_HARDWARE if hardware is None else ():
+        if given[name] is not None:
+            raise HeadstartError(f"--{name} says nothing without hardware; give --hardware 64xH100 too")
+    for name in NOT_HERE if hardware == "here" else ():
+        if given[name] is not None:
+            raise HeadstartError(
+                f"--{name} says nothing with --hardware here, which measures this machine; leave one of them "
+                "out"
+            )
+    if given["price"] == math.inf:
+        raise HeadstartError("--price is infinite; give what one device hour costs")
+    if given["data"] is not None and given["write"] is None and hardware != "here":
+        raise HeadstartError("--data is named in the recipe of --write; give --write recipe.yaml too")
 
 
 def _told_apart(file: Path | None, page: Path | None) -> None:

@@ -193,6 +193,7 @@ class Bill:
     utilisation: tuple[float, float]
     """MFU, worst and best."""
     sources: list[str]
+    """From the run of worst to that of best utilisation; on other hardware where nobody published one."""
     seconds: tuple[float, float]
     """Best and worst."""
     megawatt_hours: tuple[float, float] | None
@@ -230,7 +231,8 @@ def bill(
     hours = [each * devices / 3600 for each in seconds]
     energy = [hour * hardware.watts * OVERHEAD_OF_BUILDINGS / 1e6 for hour in hours]
     price = None if price_an_hour is None else (hours[0] * price_an_hour, hours[1] * price_an_hour)
-    published = [f"{run.name}: {run.utilisation:.1%} ({run.source})" for run in runs]
+    ordered = sorted(runs, key=lambda run: run.utilisation)
+    published = [f"{run.name} on {run.hardware}: {run.utilisation:.1%} ({run.source})" for run in ordered]
     return Bill(
         flops, devices, (low, high), ["as given"] if utilisation else published,
         seconds, (energy[0], energy[1]) if hardware.watts else None, price,

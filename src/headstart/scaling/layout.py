@@ -91,8 +91,8 @@ def propose(
     if not found:
         if math.isinf(smallest):
             raise HeadstartError(
-                f"{devices} devices cannot share a step of {batch_tokens:,.0f} tokens in rows of {row} "
-                "evenly; take another batch, or another number of devices"
+                f"{hardware.name} x {devices} cannot share a step of {batch_tokens:,.0f} tokens in rows of "
+                f"{row} evenly; take another batch, or another number of devices"
             )
         raise HeadstartError(
             f"the model does not fit on {devices} x {hardware.name}: the leanest layout needs "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from headstart.errors import HeadstartError
 from headstart.models.config import TransformerConfig
 from headstart.models.flops import flops_by_part, six_n_d
 from headstart.models.parameters import block_parameters, cache_bytes, parameters, parameters_by_part
@@ -77,7 +78,26 @@ def model_cost(config: TransformerConfig, row: int | None = None) -> ModelCost:
 
 
 def memory_table(config: TransformerConfig, rows: int, row: int, layout: Layout) -> dict[str, Memory]:
-    """What training holds on the fullest rank, in every precision and with and without checkpointing."""
+    """What training holds on the fullest rank, in every precision and with and without checkpointing.
+
+    Raises:
+        HeadstartError: the model cannot be spread in that way.
+    """
+    layers = config.layers + config.encoder_layers
+    for impossible, why in (
+        (
+            config.heads % layout.tensor,
+            f"{config.heads} heads are not shared evenly by --tensor {layout.tensor}",
+        ),
+        (layout.pipeline > layers, f"{layers} layers do not fill --pipeline {layout.pipeline} stages"),
+        (row % layout.context, f"a row of {row:,} is not shared evenly by --context-ranks {layout.context}"),
+        (
+            layout.shard and layout.replicas == 1,
+            f"--shard {layout.shard} needs --data 2 or more to share with",
+        ),
+    ):
+        if impossible:
+            raise HeadstartError(f"{why}; choose other degrees")
     table = {}
     for precision in ("float32", "bfloat16", "mixed"):
         for checkpointing in ("none", "selective", "full"):

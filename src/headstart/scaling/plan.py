@@ -14,6 +14,7 @@ from headstart.folder import JSONObject, read_json
 from headstart.models.config import TransformerConfig
 from headstart.models.flops import Checkpointing
 from headstart.models.registry import preset_config, presets
+from headstart.page.numbers import amount
 from headstart.scaling.hardware import Bill, Hardware, bill, comparable
 from headstart.scaling.laws import (
     FLOPS_PER_PARAMETER_AND_TOKEN,
@@ -59,7 +60,7 @@ class Question:
     vocab_size: int = VOCABULARY
     context: int = CONTEXT
     batch: float | None = None
-    """Tokens in a step; None: the critical batch for the loss."""
+    """Tokens in a step; None: the critical batch for the loss, of at most a hundredth of the run."""
 
 
 @dataclass(frozen=True)
@@ -188,14 +189,14 @@ def answer(question: Question) -> Plan:
     """All that the laws, the counts and the hardware say.
 
     Raises:
-        HeadstartError: a question that lacks something, or asks for more than a law knows.
+        HeadstartError: a question that lacks something, says one thing twice, or asks for more than a law
+            knows.
     """
     compute = compute_of(question)
     law = question.law
     best = law.optimum(compute)
     every = opinions(compute, *([law] if law.name == "own-fit" else []))
-    config, tokens = _model(question, best)
-    batch = question.batch or critical_batch(law.loss(counted_parameters(law, config), tokens))
+    config, tokens = model_of(question)
     plan = Plan(
         law=LawUsed(law.name, law.source, law.note),
         compute=compute,
@@ -204,11 +205,11 @@ def answer(question: Question) -> Plan:
         disagreement=disagreement(every),
         model=model_cost(config),
         tokens=tokens,
-        batch=min(batch, tokens / 100),
+        batch=_batch(question, config, tokens),
         repeated=_repeated(question.unique, compute) if question.unique else None,
         lifetime=_lifetime(question, best) if question.inference else None,
     )
-    if question.model is not None and question.tokens:
+    if question.model is not None or question.tokens is not None:
         stand = standing(law, config.family, counted_parameters(law, config), tokens)
         plan = replace(plan, standing=stand)
     return plan if question.hardware is None else _costed(plan, question, question.hardware, config)
@@ -241,40 +242,95 @@ def model_named(name: str, family: str, vocab_size: int, context: int) -> Transf
 
 
 def compute_of(question: Question) -> float:
-    """The training FLOPs that a question gives, or that what it gives comes to."""
+    """The training FLOPs that a question gives, or that what it gives comes to.
+
+    Raises:
+        HeadstartError: it gives none, or more than one.
+    """
+    law = question.law
+    ways = {
+        "--compute": question.compute is not None,
+        "--hardware with --time": question.hardware is not None and question.seconds is not None,
+        "--loss": question.loss is not None,
+        "--model with --tokens": question.model is not None and question.tokens is not None,
+    }
+    first, *others = [way for way, given in ways.items() if given] or [""]
+    if others:
+        raise HeadstartError(f"{first} and {others[0]} both say how much to train; leave one of them out")
     if question.compute is not None:
         return question.compute
-    if question.model is not None and question.tokens is not None:
-        size = counted_parameters(question.law, question.model)
-        return FLOPS_PER_PARAMETER_AND_TOKEN * size * question.tokens
-    if question.hardware is not None and question.seconds is not None:
-        shares = [run.utilisation for run in comparable(question.hardware)]
-        share = question.utilisation or math.sqrt(min(shares) * max(shares))
-        return question.devices * question.hardware.flops * share * question.seconds
+    if first == "--hardware with --time":
+        return _compute_of_time(question)
     if question.loss is not None:
-        return question.law.cheapest(question.loss).compute
-    if question.model is not None:
-        count = counted_parameters(question.law, question.model)
-
-        def missing(log_compute: float) -> float:
-            return count - question.law.optimum(math.exp(log_compute)).parameters
-
-        # The compute for which that size is optimal: the optimal size grows with compute.
-        return math.exp(zero_of(missing, math.log(1e9), math.log(1e33)))
-    raise HeadstartError(
-        "nothing to plan from: give --compute 1e21, or --hardware 64xH100 with --time '30 days', or "
-        "--loss 2.1, or --model llama-3-8b with --tokens 15T"
-    )
-
-
-def _model(question: Question, best: Optimum) -> tuple[TransformerConfig, float]:
-    """The model asked about, or one of the usual shape and the optimal size; and its tokens."""
+        return _compute_of_loss(question, question.loss)
     if question.model is None:
-        counted = partial(counted_parameters, question.law)
-        config = shape_for(question.family, best.parameters, question.vocab_size, question.context, counted)
-        return config, question.tokens or best.tokens
-    compute = compute_of(question)
-    return question.model, question.tokens or compute / (6 * counted_parameters(question.law, question.model))
+        raise HeadstartError(
+            "nothing to plan from: give --compute 1e21, or --hardware 64xH100 with --time '30 days', or "
+            "--loss 2.1, or --model llama-3-8b with --tokens 15T"
+        )
+    count = counted_parameters(law, question.model)
+    if question.tokens is not None:
+        return FLOPS_PER_PARAMETER_AND_TOKEN * count * question.tokens
+
+    def missing(log_compute: float) -> float:
+        return count - law.optimum(math.exp(log_compute)).parameters
+
+    # The compute for which that size is optimal: the optimal size grows with compute.
+    return math.exp(zero_of(missing, math.log(1e9), math.log(1e33)))
+
+
+def _compute_of_time(question: Question) -> float:
+    """What the hardware computes in the time, as published runs used theirs."""
+    assert question.hardware is not None
+    assert question.seconds is not None
+    shares = [run.utilisation for run in comparable(question.hardware)]
+    share = question.utilisation or math.sqrt(min(shares) * max(shares))
+    return question.devices * question.hardware.flops * share * question.seconds
+
+
+def _compute_of_loss(question: Question, loss: float) -> float:
+    """The least compute that reaches the loss; with a model, that model's."""
+    if question.tokens is not None:
+        raise HeadstartError("--loss says how many tokens it takes; leave --tokens out, or --loss")
+    if question.model is None:
+        return question.law.cheapest(loss).compute
+    count = counted_parameters(question.law, question.model)
+    tokens = question.law.tokens_for(count, loss)
+    if not math.isfinite(tokens):
+        raise HeadstartError(
+            f"by {question.law.name} {amount(count)} parameters never come to a loss of {loss:g}, however "
+            "many tokens they see; take a larger model or a higher loss"
+        )
+    return FLOPS_PER_PARAMETER_AND_TOKEN * count * tokens
+
+
+def model_of(question: Question) -> tuple[TransformerConfig, float]:
+    """The model asked about, or one of the usual shape and the best size, and its tokens."""
+    compute, counted = compute_of(question), partial(counted_parameters, question.law)
+    if question.model is not None:
+        each = FLOPS_PER_PARAMETER_AND_TOKEN * counted(question.model)
+        return question.model, question.tokens or compute / each
+    best = question.law.optimum(compute)
+    tokens = question.tokens or best.tokens
+    size = compute / (FLOPS_PER_PARAMETER_AND_TOKEN * tokens)
+    return shape_for(question.family, size, question.vocab_size, question.context, counted), tokens
+
+
+def _batch(question: Question, config: TransformerConfig, tokens: float) -> float:
+    """Tokens in a step: as asked for, or what pays, in at least one row.
+
+    Raises:
+        HeadstartError: more than the whole run, or less than a row.
+    """
+    if question.batch is None:
+        critical = critical_batch(question.law.loss(counted_parameters(question.law, config), tokens))
+        return max(min(critical, tokens / 100), config.context)
+    if not config.context <= question.batch <= tokens:
+        raise HeadstartError(
+            f"a step of {amount(question.batch)} tokens is no part of a run of {amount(tokens)} in rows of "
+            f"{config.context:,}; give another --batch or --context"
+        )
+    return question.batch
 
 
 def _with_intervals(best: Optimum, law: LossLaw, compute: float) -> BestSplit:

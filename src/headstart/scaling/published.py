@@ -133,6 +133,11 @@ def repeated(unique: float) -> Repeated:
 
 def loss_law(name: str) -> LossLaw:
     """A published law that gives losses, by name."""
+    if name in POWER_LAWS or name in ALLOCATIONS or name == repeated(1.0).name:
+        raise HeadstartError(
+            f"{name} gives no loss for a size and a number of tokens alone, so no plan can be made by it; "
+            f"take {', '.join(LOSS_LAWS)}, or the JSON file of your own fit"
+        )
     if name not in LOSS_LAWS:
         raise HeadstartError(
             f"there is no law {name!r}{nearest(name, LOSS_LAWS)}; or give the JSON file of your own fit"

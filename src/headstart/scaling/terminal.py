@@ -140,7 +140,8 @@ def _print_cost(plan: Plan, bill: Bill, hardware: HardwareUsed) -> None:
     else:
         print("price: give --price, of one device hour")
     print(f"figures of the hardware: {hardware.source}")
-    print("utilisation of: " + "; ".join(bill.sources[:4]))
+    least, *_, most = [*bill.sources, bill.sources[-1]]
+    print(f"utilisation: {least}" + (f" to {most}; {len(bill.sources)} runs" if most != least else ""))
 
 
 def _between(interval: tuple[float, float] | None) -> str:
