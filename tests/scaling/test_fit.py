@@ -151,6 +151,24 @@ def test_tables_in_any_usual_form(tmp_path: Path) -> None:
     assert runs[2].compute == pytest.approx(6e17)
 
 
+def test_tables_as_people_write_their_figures(tmp_path: Path) -> None:
+    """Prefixes, thousands that are parted, semicolons with decimal commas, a short row."""
+    tables = {
+        "prefix.csv": "params,tokens,loss\n70M,1.4B,3.5\n",
+        "parted.csv": 'n_params,n_tokens,val_loss\n"70,000,000","1,400,000,000",3.5\n',
+        "semicolons.csv": "parameters;tokens;loss\n7e7;1,4e9;3,5\n",
+        "tab.csv": "parameters\ttokens\tloss\n7e7\t1.4e9\t3.5\n",
+        "decimals.csv": "parameters,compute,loss\n70000000.0,588e15,3.5 nats\n",
+    }
+    for name, text in tables.items():
+        (tmp_path / name).write_text(text)
+        (run,) = read_runs([tmp_path / name]).runs
+        assert (run.parameters, run.tokens, run.loss) == pytest.approx((7e7, 1.4e9, 3.5)), name
+    (tmp_path / "long.csv").write_text("a,b\n1,2,3\n")
+    with pytest.raises(HeadstartError, match="it has a, b"):
+        read_runs([tmp_path / "long.csv"])
+
+
 def test_diverged_and_broken_rows_are_left_out_with_the_reason(tmp_path: Path) -> None:
     table = tmp_path / "runs.csv"
     table.write_text(

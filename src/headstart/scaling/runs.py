@@ -5,21 +5,24 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.scaling.laws import FLOPS_PER_PARAMETER_AND_TOKEN
+from headstart.scaling.units import read_figure
 from headstart.training.metrics import read_metrics
 
 # Column names that people use, without case, spaces and signs.
 COLUMNS = {
     "parameters": ("parameters", "params", "n", "modelsize", "size", "numparams", "nparams"),
-    "tokens": ("tokens", "d", "trainingtokens", "tokensseen", "numtokens", "data"),
+    "tokens": ("tokens", "d", "trainingtokens", "tokensseen", "numtokens", "ntokens", "data"),
     "compute": ("compute", "flops", "flop", "c", "trainingflop", "trainingflops", "trainflops"),
     "loss": ("loss", "l", "finalloss", "testloss", "validationloss", "valloss", "evalloss", "heldoutloss"),
 }
+UNITS = {"parameters": "parameters", "tokens": "tokens", "compute": "FLOPs", "loss": "nats a token"}
 NAMES = ("name", "run", "id")
 WORST_LOSS = 20.0
 """Nats a token; ln V of any vocabulary is far below."""
@@ -88,14 +91,14 @@ def _read_table(path: Path, runs: list[MeasuredRun], left_out: dict[str, str]) -
     if columns["loss"] is None or len(given) < 2:
         raise HeadstartError(
             f"{path} needs a column `loss` and two of `parameters`, `tokens` and `compute`; "
-            f"it has {', '.join(rows[0])}"
+            f"it has {', '.join(filter(None, rows[0]))}"
         )
     label = _column(rows[0], NAMES)
     for number, row in enumerate(rows, start=1):
         name = str(row[label]) if label else f"row {number}"
         if name in left_out or any(run.name == name for run in runs):
             name = f"{name} ({path.name} row {number})"
-        values = {kind: _number(row.get(columns[kind] or "")) for kind in COLUMNS}
+        values = {kind: _figure(row.get(columns[kind] or ""), kind) for kind in COLUMNS}
         reason = _fault(values, given)
         if reason:
             left_out[name] = reason
@@ -119,8 +122,13 @@ def _rows(path: Path) -> list[Row]:
         return [
             _object(line, path, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()
         ]
-    separator = "\t" if path.suffix == ".tsv" else ","
-    return [dict(row) for row in csv.DictReader(text.splitlines(), delimiter=separator)]
+    lines = text.splitlines()
+    separator = max("\t;,", key=lines[0].count) if lines else ","
+    rows = [dict(row) for row in csv.DictReader(lines, delimiter=separator)]
+    if separator != ";":
+        return rows
+    # Where semicolons part the columns, commas begin the decimals.
+    return [{name: str(cell or "").replace(",", ".") for name, cell in row.items()} for row in rows]
 
 
 def _object(line: str, path: Path, number: int) -> Row:
@@ -138,6 +146,15 @@ def _object(line: str, path: Path, number: int) -> Row:
 def _column(row: Iterable[str], known: tuple[str, ...]) -> str | None:
     plain = {re.sub(r"[^a-z]", "", str(name).lower()): name for name in row if name}
     return next((plain[name] for name in known if name in plain), None)
+
+
+def _figure(value: Any, kind: str) -> float:
+    """A cell as people write it, with thousands parted or a prefix; not a number where it is none."""
+    found = _number(value)
+    if math.isnan(found) and isinstance(value, str):
+        with suppress(HeadstartError):
+            return read_figure(value, UNITS[kind])
+    return found
 
 
 def _number(value: Any) -> float:

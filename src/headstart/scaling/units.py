@@ -67,16 +67,31 @@ def read_quantity(text: str | float, what: str) -> float:
         HeadstartError: no number, an unknown unit, or a size that nothing has.
     """
     written = str(text).strip()
-    match = _QUANTITY.match(written)
-    scale = _scale(match[2].strip(), what) if match else 0.0
-    if match is None or not scale:
-        raise HeadstartError(f"{written!r} is no number of {what}; write it as in {EXAMPLES[what]}")
-    if what in WHOLE and scale == 1 and re.fullmatch(r"[^eE]*\.[^eE]*", match[1]):
+    value, number, scale = _read(written, what)
+    if what in WHOLE and scale == 1 and re.fullmatch(r"[^eE]*\.[^eE]*", number):
         raise HeadstartError(
             f"{written!r} has decimals, and {what} are whole; write 1,500 or 1500 for thousands, 1.5B for "
             "billions"
         )
-    return _within(_number(match[1], written) * scale, written, what)
+    return _within(value, written, what)
+
+
+def read_figure(text: str, what: str) -> float:
+    """What stands in a cell of a table, of any size and with decimals: `70M`, `1,500`, `123456.7`.
+
+    Raises:
+        HeadstartError: no number, or an unknown unit.
+    """
+    return _read(text.strip(), what)[0]
+
+
+def _read(written: str, what: str) -> tuple[float, str, float]:
+    """The value, its number as written, and what its unit multiplies by."""
+    match = _QUANTITY.match(written)
+    scale = _scale(match[2].strip(), what) if match else 0.0
+    if match is None or not scale:
+        raise HeadstartError(f"{written!r} is no number of {what}; write it as in {EXAMPLES[what]}")
+    return _number(match[1], written) * scale, match[1], scale
 
 
 def _scale(unit: str, what: str) -> float:
