@@ -107,7 +107,14 @@ def test_answers_as_data_sets_write_them():
     assert read(context, [{"text": "Anna", "answer_start": 0}]) == (Answer("Anna", 0),)
     assert read(context, "Anna") == (Answer("Anna", 0),)
     assert read(context, {"text": [], "answer_start": []}) == ()
-    assert read(context, {"text": ["Ben"], "answer_start": [14]}, is_impossible=True) == ()
+    marked = Counter()
+    for yes in (True, "True", "TRUE", 1, "1", 1.0, "1.0", "yes", "Y", "t"):
+        assert read(context, "Ben", marked, is_impossible=yes) == (), yes
+    assert marked == {"questions are marked as impossible, so that their answers are not learned": 10}
+    for no in (False, "False", "false", 0, "0", "0.0", "no", "N", "f", "", None, float("nan")):
+        assert read(context, "Anna", is_impossible=no) == (Answer("Anna", 0),), no
+    with pytest.raises(Unusable, match="neither yes nor no"):
+        read(context, "Anna", is_impossible="maybe")
     remarks = Counter()
     assert read(context, {"text": ["Ben"], "answer_start": [15]}, remarks) == (Answer("Ben", 14),)
     assert read(context, {"text": ["Ben"], "answer_start": [-4]}, remarks) == (Answer("Ben", 9),)
@@ -138,7 +145,12 @@ def squad(path, version):
             {
                 "context": "The ship left Bergen in May. It was old.",
                 "qas": [
-                    {"id": "1", "question": "When?", "answers": [{"text": "May", "answer_start": 24}]},
+                    {
+                        "id": "1",
+                        "question": "When?",
+                        "answers": [{"text": "May", "answer_start": 24}],
+                        "is_impossible": "False",  # as a tool wrote it
+                    },
                     {"id": "2", "question": "Who?", "answers": [], "is_impossible": True},
                     {"id": "3", "question": "Where?", "answers": [{"text": "Oslo", "answer_start": 14}]},
                 ],

@@ -8,6 +8,9 @@ import typer
 
 from headstart.cli.options import data_path
 
+MOST_LABELS = 50
+"""That are printed; --json has all."""
+
 data = typer.Typer(help="Look at labelled data before a model learns from them.", no_args_is_help=True)
 
 
@@ -66,8 +69,10 @@ def check(
         for note in part["notes"]:
             typer.echo(f"  {note}")
         if part.get("labels"):
-            labels = ", ".join(f"{label} {count:,}" for label, count in part["labels"].items())
-            typer.echo(f"  labels in their order: {labels}")
+            first = list(part["labels"].items())[:MOST_LABELS]
+            more = len(part["labels"]) - len(first)
+            labels = ", ".join(f"{label} {count:,}" for label, count in first)
+            typer.echo(f"  labels in their order: {labels}" + (f", and {more:,} more" if more else ""))
         for number, example in enumerate(part["shown"], 1):
             for what, text in example.items():
                 if text:

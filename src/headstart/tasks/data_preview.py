@@ -9,14 +9,13 @@ from headstart.errors import HeadstartError
 from headstart.folder import JSONObject
 from headstart.interchange.model_folder import LoadedModel, decoder_start
 from headstart.models.registry import family_named
-from headstart.tasks.data.data_checks import faults
+from headstart.tasks.data.data_checks import faults, unlearnable
 from headstart.tasks.data.dataset import Unlabelled, load_examples
 from headstart.tasks.data.parts import described, find_parts, left_out
 from headstart.tasks.examples import Choices, Conversation, Examples, WordSequence, flatten
 from headstart.tasks.kinds.registry import kind_of
 
 SHOWN, SHOWN_CHARACTERS = 3, 400
-MOST_LABELS = 50
 
 
 def preview_data(
@@ -54,14 +53,19 @@ def preview_data(
                 found.append(its | {"examples": 0, "notes": [str(error)], "shown": []})
                 continue
             own = faults(learned or examples, (learned or examples).subset([]))  # of the training data alone
-            together = [note for note in faults(learned, examples) if note not in own] if learned else own
-            notes = [*examples.notes, *together, *(left_out(path, tasks) if learned is None else [])]
+            notes = list(examples.notes)
+            if learned is not None:
+                notes += [note for note in faults(learned, examples, part) if note not in own]
+            else:
+                reason = unlearnable(examples)
+                notes += [f"nothing can be learned from it: {reason}"] if reason else []
+                notes += own + left_out(path, tasks)
             learned = learned or examples
             counts = Counter(flatten(examples.targets)) if examples.labels else {}
             found.append(
                 its
                 | {"kind": examples.task, "examples": len(examples), "notes": notes}
-                | {"labels": {label: counts[label] for label in examples.labels[:MOST_LABELS]}}
+                | {"labels": {label: counts[label] for label in examples.labels}}
                 | {
                     "shown": [
                         _shown(examples, place, loaded, max_tokens)

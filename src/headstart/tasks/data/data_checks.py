@@ -34,7 +34,7 @@ def unlearnable(examples: Examples) -> str | None:
     if examples.task == "regression" and len(set(examples.targets)) < 2:
         return f"the same number, {examples.targets[0]:g}, in {count}; there is nothing to predict"
     if examples.task == "question-answering" and not any(examples.targets):
-        return f"no answer in {count}; check which column has the answers"
+        return f"no answer in {count}; check which column has the answers, and which are marked as impossible"
     if examples.task == "embedding" and len(examples) < 2:
         return "one pair alone; a contrast needs two at least"
     return None
@@ -66,17 +66,21 @@ def unsaid(labels: Sequence[str]) -> list[str]:
     return [f"labels that may say that there is none, read as classes: {', '.join(found)}"] if found else []
 
 
-def faults(train: Examples, test: Examples) -> list[str]:
-    """Sentences on duplicates, contradictions, labels that only the test has, and imbalance."""
+def faults(train: Examples, test: Examples, part: str = "test") -> list[str]:
+    """Sentences on duplicates, contradictions, labels that only the test has, and imbalance.
+
+    Args:
+        part: what the second set is called.
+    """
     found = []
     places: dict[str, list[int]] = defaultdict(list)
     for place, example in enumerate(train.inputs):
         places[normalised(example)].append(place)
-    found += shared(test, train, "test examples also occur in the training data")
+    found += shared(test, train, f"{part} examples also occur in the training data")
     unseen = in_order(set(test.occurring) - set(train.occurring))
     if unseen:
         found.append(
-            f"labels of the test data that the training data lacks, counted as wrong: {', '.join(unseen)}"
+            f"labels of the {part} data that the training data lacks, counted as wrong: {', '.join(unseen)}"
         )
     found += _duplicates(train, [group for group in places.values() if len(group) > 1])
     if train.task in ("classification", "multi-label"):

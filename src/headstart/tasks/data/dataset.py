@@ -432,9 +432,11 @@ def _load_task(
     if test is None:
         train_part, test = split(examples, seed)
         if not len(test):
+            alone = examples.task == "classification" and len(examples.occurring) == len(examples)
+            why = "one example of each class, so that none" if alone else "too few examples, so that none"
             raise HeadstartError(
-                f"{training[0]} has too few examples to set some apart for the test; name a test file "
-                f"(--test)"
+                f"{training[0]} has {why} can be set apart for the test; add examples"
+                f"{' of every class' if alone else ''}, or name a test file (--test)"
             )
         notes.append(
             f"no test file: {len(test):,} of the {len(examples):,} examples were set apart (seed {seed})"

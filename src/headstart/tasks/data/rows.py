@@ -231,7 +231,7 @@ def _squad(name: str, articles: list[Any]) -> Iterator[JSONObject]:
                             "text": [answer["text"] for answer in answers],
                             "answer_start": [answer["answer_start"] for answer in answers],
                         },
-                        "is_impossible": bool(question.get("is_impossible", False)),
+                        "is_impossible": question.get("is_impossible", False),
                     }
     except (KeyError, TypeError, AttributeError) as error:
         raise HeadstartError(

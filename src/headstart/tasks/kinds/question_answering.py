@@ -30,7 +30,7 @@ from headstart.tasks.kinds.kind import (
     read_text,
     softmax,
 )
-from headstart.tasks.kinds.label_values import is_truth
+from headstart.tasks.kinds.label_values import is_truth, number_of
 from headstart.tasks.kinds.packing import EncodedWindow, pair_windows, room_for_text
 from headstart.tasks.kinds.spans import outside_graphemes
 from headstart.tokenizer.base import Tokenizer
@@ -96,6 +96,8 @@ class QuestionAnswering(Scored):
         _, context = given
         said = _said(where, row[columns["answers"]])
         if _is_true(row.get(columns.get("impossible", ""))):
+            if said:
+                remarks["questions are marked as impossible, so that their answers are not learned"] += 1
             return ()
         if "start" in columns:
             said = _with_starts(where, said, row.get(columns["start"]))
@@ -291,8 +293,13 @@ def _may_be_answers(row: Mapping[str, Any], cell: Any) -> bool:
 
 
 def _is_true(cell: Any) -> bool:
-    """Whether a cell says yes: tables write it as text."""
-    return cell is True or str(cell).strip().lower() in ("true", "1", "1.0", "yes")
+    """Whether a cell says yes: tables write it as text, databases as a letter."""
+    if is_missing(cell):
+        return False
+    said = {"yes": 1, "y": 1, "t": 1, "no": 0, "n": 0, "f": 0}.get(str(cell).strip().lower(), number_of(cell))
+    if said not in (0, 1):
+        raise Unusable("a mark of what is impossible that says neither yes nor no")
+    return bool(said)
 
 
 def _with_starts(where: str, said: list[tuple[str, int | None]], cell: Any) -> list[tuple[str, int | None]]:
