@@ -1,6 +1,7 @@
 """The functions of `import headstart as hs`: load a model, use it, fine-tune it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -157,19 +158,41 @@ class Model:
         Raises:
             HeadstartError: the folder has no prompt of that name.
         """
-        predictor, vectors = self.predictor, self.loaded.vectors
-        if predictor is None or predictor.task != "embedding":
-            tokenizer = self.loaded.tokenizer
-            said = (vectors or SentenceVectors()).prompt(prompt)
-            texts = [said + text for text in texts]
-            if vectors is not None:
-                if vectors.lower:
-                    texts = [text.strip().lower() for text in texts]
-                before = len(tokenizer.with_special(tokenizer.encode(said))[0]) if said else 0
-                vectors = replace(vectors, skipped=0 if vectors.include_prompt else max(0, before - 1))
+        read = self.embedded_texts(texts, prompt)
+        return np.stack(self._embedder(prompt).predict(read))
+
+    def embedded_texts(self, texts: Sequence[str], prompt: str | None = None) -> list[str]:
+        """Return the texts as `embed` reads them: behind the prompt, and in small letters if the folder says
+        so.
+
+        Raises:
+            HeadstartError: the folder has no prompt of that name.
+        """
+        vectors = self.loaded.vectors or SentenceVectors()
+        said = vectors.prompt(prompt)
+        read = [said + text for text in texts]
+        return [text.strip().lower() for text in read] if vectors.lower else read
+
+    @property
+    def most_embedded_tokens(self) -> int | None:
+        """After how many tokens of a text `embed` stops, as sentence-transformers does with such a folder;
+        None: it reads a long text in windows."""
+        embedder = self._embedder()
+        return embedder.max_tokens if embedder.cuts else None
+
+    def _embedder(self, prompt: str | None = None) -> Predictor:
+        """What makes vectors of texts behind a prompt."""
+        tokenizer, vectors = self.loaded.tokenizer, self.loaded.vectors
+        if vectors is not None and not vectors.include_prompt and (said := vectors.prompt(prompt)):
+            before = len(tokenizer.with_special(tokenizer.encode(said))[0])
+            vectors = replace(vectors, skipped=max(0, before - 1))
+        if self.predictor is None or self.predictor.task != "embedding":
             body = TaskModel(self.loaded.model, "embedding", 0, vectors=vectors).eval()
-            predictor = Predictor(body, tokenizer, [])
-        return np.stack(predictor.predict(list(texts)))
+            return Predictor(body, tokenizer, [])
+        tuned = copy(self.predictor)
+        tuned.model = copy(tuned.model)
+        tuned.model.vectors = vectors
+        return tuned
 
     def evaluate(self, data: str | Path) -> list[Score]:
         """Return the scores on a file of labelled examples, the main score first.

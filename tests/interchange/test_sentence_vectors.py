@@ -12,7 +12,11 @@ from sentence_transformers.sentence_transformer.modules import LayerNorm, Poolin
 
 import headstart as hs
 from headstart.errors import HeadstartError
+from headstart.interchange.model_folder import load_model
 from headstart.interchange.transfer import export_model, import_model
+from headstart.tasks.facts import TaskFacts
+from headstart.tasks.model import TaskModel
+from headstart.tasks.predictor import Predictor
 
 TEXTS = ["The King's men", "a", "Größe 123 " * 40, "The ship came home at night, and nobody knew it."]
 MODES = ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
@@ -108,6 +112,21 @@ def test_prompts(published, counts) -> None:
     same(folder, theirs, prompt="document")
     with pytest.raises(HeadstartError, match=r"no prompt 'querry' .*did you mean 'query'"):
         hs.load(folder).embed(TEXTS, prompt="querry")
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_prompts_of_a_model_that_was_tuned(published, tmp_path, counts) -> None:
+    prompts = {"query": "the question: ", "document": ""}
+    folder, _ = published(prompts=prompts, default_prompt_name="query", pool={"include_prompt": counts})
+    loaded = load_model(folder)
+    model = TaskModel(loaded.model, "embedding", 0, vectors=loaded.vectors).eval()
+    Predictor(model, loaded.tokenizer, [], TaskFacts()).save(tmp_path / "tuned", "card")
+    theirs = sentence_transformers.SentenceTransformer(str(tmp_path / "tuned"), device="cpu")
+    assert hs.load(tmp_path / "tuned").predictor.task == "embedding"
+    same(tmp_path / "tuned", theirs)
+    same(tmp_path / "tuned", theirs, prompt="document")
+    with pytest.raises(HeadstartError, match="did you mean 'query'"):
+        hs.load(tmp_path / "tuned").embed(TEXTS, prompt="querry")
 
 
 def test_what_is_said_stays_at_import_and_export(published, tmp_path) -> None:

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from served_client import SETTINGS, Client
 
+import headstart as hs
+from headstart.interchange.model_folder import LoadedModel, save_model
+from headstart.interchange.sentence_vectors import SentenceVectors
+from headstart.serving.app import Application
 from headstart.serving.task_routes import TaskAnswer, units_before
 
 TEXTS = ["The captain waits.", "A quiet garden 🌷 with chairs", "", "x " * 90]
@@ -130,6 +135,56 @@ def test_embeddings_of_every_model(client, local):
             len(model.loaded.tokenizer.with_special(model.loaded.tokenizer.encode(t))[0]) for t in texts
         )
         assert answer["usage"] == {"prompt_tokens": counted, "total_tokens": counted}
+
+
+@pytest.fixture(scope="module")
+def sentences(tiny, tokenizer, tmp_path_factory):
+    """A folder of sentence-transformers, which reads 16 tokens of a text, and a client that asks it."""
+    vectors = SentenceVectors(max_tokens=16, prompts={"query": "ask: ", "plain": ""}, default_prompt="query")
+    loaded = LoadedModel(tiny("headstart-encoder", seed=9), tokenizer, "features", vectors=vectors)
+    folder = tmp_path_factory.mktemp("sentences") / "sentences"
+    save_model(folder, loaded, "card")
+    made = Client(Application({"sentences": folder}, SETTINGS))
+    yield hs.load(folder), made
+    made.close()
+
+
+def test_no_end_of_a_text_is_left_out_in_silence(sentences):
+    model, client = sentences
+    long = ["The ship", "The captain waits in the harbour. " * 3]
+    for path, body in (
+        ("/v1/embeddings", {"input": long}),
+        ("/v1/rerank", {"query": "ship", "documents": long}),
+        ("/embed", {"inputs": long}),
+        ("/rerank", {"query": "ship", "texts": long}),
+        ("/embed", {"inputs": long, "truncate": True, "truncation_direction": "Left"}),
+    ):
+        refused = client.problem(path, body)
+        assert refused["code"] in ("context_length_exceeded", "unsupported_value")
+    found = client.post("/embed", {"inputs": long, "truncate": True}).json()
+    assert np.array_equal(np.array(found, np.float32), model.embed(long))
+    ranks = client.post("/rerank", {"query": "ship", "texts": long, "truncate": True}).json()
+    assert {one["index"] for one in ranks} == {0, 1}
+
+
+def test_the_prompt_before_a_text_is_counted(sentences):
+    model, client = sentences
+    tokenizer = model.loaded.tokenizer
+    for name, said in ((None, "ask: "), ("query", "ask: "), ("plain", "")):
+        body = {"input": ["The ship", "sea"], "prompt_name": name}
+        answer = client.post("/v1/embeddings", body).json()
+        read = [tokenizer.with_special(tokenizer.encode(said + text))[0] for text in body["input"]]
+        assert answer["usage"]["prompt_tokens"] == sum(map(len, read))
+        vectors = np.array([one["embedding"] for one in answer["data"]], np.float32)
+        assert np.array_equal(vectors, model.embed(body["input"], name))
+    refused = client.problem("/v1/embeddings", {"input": "The ship", "prompt_name": "querry"})
+    assert "did you mean 'query'" in refused["message"]
+
+
+@pytest.mark.parametrize("model", ["vectors", "sea", "masked"])
+def test_a_prompt_that_a_model_has_not_is_refused(client, model):
+    body = {"model": model, "input": "The ship", "prompt_name": "query"}
+    assert "no prompt 'query'" in client.problem("/v1/embeddings", body)["message"]
 
 
 def test_forms_of_embeddings(client, local):

@@ -98,14 +98,15 @@ def embedding_routes(service: Service) -> APIRouter:
 
     @router.post(EMBEDDINGS, responses={200: {"model": EmbeddingsAnswer}})
     async def embeddings(request: Request, body: EmbeddingsBody) -> Response:
-        """A vector of length 1 for each text, long texts in windows."""
+        """A vector of length 1 for each text, of long texts in windows; a folder of sentence-transformers
+        makes it of so many tokens and refuses longer texts."""
         ids = isinstance(body.input, list) and body.input and isinstance(body.input[0], int)
         given = listed([body.input] if ids else body.input, "input")
         async with service.asked(request, body, EMBEDDINGS) as asked:
             tokenizer = asked.resident.model.tokenizer
             texts = [one if isinstance(one, str) else text_of(tokenizer, one) for one in given]
-            tokens = await asked.count_tokens(texts)
-            vectors = await embed(asked, texts, body.prompt_name, body.dimensions)
+            vectors, tokens = await asked.embed(texts, body.prompt_name)
+            vectors = shortened(vectors, body.dimensions)
         data = [
             {"object": "embedding", "index": index, "embedding": encoded(vector, body.encoding_format)}
             for index, vector in enumerate(vectors)
@@ -120,8 +121,7 @@ def embedding_routes(service: Service) -> APIRouter:
         documents = [one if isinstance(one, str) else one.text for one in body.documents]
         listed([*documents, body.query], "documents")
         async with service.asked(request, body, RERANK) as asked:
-            scored, scores = await relevance(asked, body.query, documents)
-            tokens = await asked.count_tokens([body.query, *documents])
+            scored, scores, tokens = await relevance(asked, body.query, documents)
         best = sorted(range(len(documents)), key=lambda place: -scores[place])[: body.top_n]
         results: list[dict[str, Any]] = [{"index": place, "relevance_score": scores[place]} for place in best]
         if body.return_documents:
@@ -134,13 +134,12 @@ def embedding_routes(service: Service) -> APIRouter:
     return router
 
 
-async def embed(asked: Asked, texts: Sequence[str], prompt: str | None, dimensions: int | None) -> np.ndarray:
-    """Vectors of length 1, `[texts, D]`, or of the first `dimensions` of their numbers.
+def shortened(vectors: np.ndarray, dimensions: int | None) -> np.ndarray:
+    """Vectors `[texts, D]`, or the first `dimensions` of their numbers, at length 1.
 
     Raises:
-        RequestError: the model has no such prompt, or fewer dimensions.
+        RequestError: there are fewer.
     """
-    vectors = np.stack(await asked.compute("embed", prompt, texts))
     if dimensions is None:
         return vectors
     if dimensions > vectors.shape[1]:
@@ -181,19 +180,23 @@ def text_of(tokenizer: Tokenizer | None, ids: list[int]) -> str:
     return text
 
 
-async def relevance(asked: Asked, query: str, documents: Sequence[str]) -> tuple[str, list[float]]:
-    """How well each document fits a query, and what the figures are."""
+async def relevance(
+    asked: Asked, query: str, documents: Sequence[str], cuts: bool = False
+) -> tuple[str, list[float], int]:
+    """What the figures are, how well each document fits a query, and how many tokens the texts have; for
+    `cuts` see `Asked.embed`."""
     description = asked.description
     if not documents:
         raise RequestError(400, "unsupported_value", "there is no text to rank; send at least one")
     if description.pairs and description.task in PAIR_KINDS:
         label = relevant_label(description)
         answers = await asked.compute("predict", None, [(query, document) for document in documents])
+        tokens = await asked.count_tokens([query, *documents])
         if label is None:
-            return "score", [one["score"] for one in answers]
-        return f"probability of {label!r}", [one["probabilities"][label] for one in answers]
-    vectors = np.stack(await asked.compute("embed", None, [query, *documents]))
-    return "cosine", (vectors[1:] @ vectors[0]).tolist()
+            return "score", [one["score"] for one in answers], tokens
+        return f"probability of {label!r}", [one["probabilities"][label] for one in answers], tokens
+    vectors, tokens = await asked.embed([query, *documents], cuts=cuts)
+    return "cosine", (vectors[1:] @ vectors[0]).tolist(), tokens
 
 
 def relevant_label(description: Description) -> str | None:

@@ -99,6 +99,19 @@ class ServedModel(ABC):
             HeadstartError: an input that the model cannot read.
         """
 
+    def as_embedded(self, texts: Sequence[str], prompt: str | None) -> list[str]:
+        """The texts as they are read where vectors are made of them.
+
+        Raises:
+            HeadstartError: the model has no prompt of that name.
+        """
+        return list(texts)
+
+    @property
+    def most_embedded_tokens(self) -> int | None:
+        """Of a text, where the model makes its vector of the beginning alone; None: of all."""
+        return None
+
     def tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens, or words, each text has."""
         if self.tokenizer is None:
@@ -121,6 +134,13 @@ class TransformerModel(ServedModel):
         if self.model.predictor is not None:
             self.model.check()
         self.tokenizer = self.model.loaded.tokenizer
+
+    def as_embedded(self, texts: Sequence[str], prompt: str | None) -> list[str]:
+        return self.model.embedded_texts(texts, prompt)
+
+    @property
+    def most_embedded_tokens(self) -> int | None:
+        return self.model.most_embedded_tokens
 
     def compute(self, operation: Operation, option: Any, inputs: Sequence[Any]) -> list[Any]:
         if operation == "embed":

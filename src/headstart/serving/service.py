@@ -19,7 +19,7 @@ from headstart.serving.guard import RequestRecord, record_of
 from headstart.serving.json_body import checked_json
 from headstart.serving.metrics import Metrics
 from headstart.serving.model_store import ModelStore, Resident
-from headstart.serving.request_error import ErrorAnswer, unfit
+from headstart.serving.request_error import ErrorAnswer, RequestError, unfit
 from headstart.serving.served_model import Description, Operation
 from headstart.serving.settings import ServeSettings
 
@@ -58,6 +58,39 @@ class Asked:
         tokens = sum(await asyncio.to_thread(self.resident.model.tokens, texts))
         self.record.prompt_tokens = tokens
         return tokens
+
+    async def embed(
+        self, texts: Sequence[str], prompt: str | None = None, cuts: bool = False
+    ) -> tuple[np.ndarray, int]:
+        """Vectors of length 1, `[texts, D]`, and how many tokens were read, which is noted for the log.
+
+        Args:
+            cuts: whether the end of a text may be left out, by a model that reads no more.
+
+        Raises:
+            RequestError: the model has no such prompt, or would leave out the end of a text.
+        """
+        model = self.resident.model
+
+        def counted() -> list[int]:
+            return model.tokens(model.as_embedded(texts, prompt))
+
+        try:
+            tokens = await asyncio.to_thread(counted)
+        except HeadstartError as error:
+            raise unfit(error) from None
+        if (most := model.most_embedded_tokens) is not None:
+            long = next((place for place, count in enumerate(tokens) if count > most), None)
+            if long is not None and not cuts:
+                raise RequestError(
+                    400,
+                    "context_length_exceeded",
+                    f"text {long} has {tokens[long]} tokens, and this model's vectors are made of at most "
+                    f"{most}; split it",
+                )
+            tokens = [min(count, most) for count in tokens]
+        self.record.prompt_tokens = sum(tokens)
+        return np.stack(await self.compute("embed", prompt, texts)), sum(tokens)
 
 
 class Service:

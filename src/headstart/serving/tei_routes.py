@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from headstart import __version__
 from headstart.serving.body import MOST_INPUTS, Body, Several, listed
-from headstart.serving.embedding_routes import TokenId, embed, relevance, text_of
+from headstart.serving.embedding_routes import TokenId, relevance, shortened, text_of
 from headstart.serving.guard import record_of
 from headstart.serving.request_error import RequestError
 from headstart.serving.served_model import CLASSIFY, EMBEDDINGS, RERANK
@@ -16,16 +16,18 @@ from headstart.serving.service import Service, json_answer
 
 
 class TeiBody(Body):
-    """What its bodies share. `truncate` has no effect: nothing is cut, long texts are read in windows."""
+    """What its bodies share."""
 
-    truncate: bool | None = None
+    truncate: bool | None = Field(
+        None, description="Let the end of a text go that is longer than vectors are made of."
+    )
     truncation_direction: str | None = None
 
 
 class EmbedBody(TeiBody):
     """Texts to be embedded."""
 
-    NEUTRAL = {"normalize": (True,)}
+    NEUTRAL = {"normalize": (True,), "truncation_direction": ("Right", "right")}
     inputs: str | Several[str] | Several[TokenId] | Several[Several[TokenId]]
     normalize: bool = Field(True, description="Vectors have length 1; false is not supported.")
     prompt_name: str | None = None
@@ -43,7 +45,7 @@ class TeiPredictBody(TeiBody):
 class TeiRerankBody(TeiBody):
     """A query and texts."""
 
-    NEUTRAL = {"raw_scores": (False,)}
+    NEUTRAL = {"raw_scores": (False,), "truncation_direction": ("Right", "right")}
     query: str
     texts: Several[str]
     raw_scores: bool = False
@@ -101,7 +103,8 @@ def tei_routes(service: Service) -> APIRouter:
         async with service.asked(request, body, EMBEDDINGS) as asked:
             tokenizer = asked.resident.model.tokenizer
             texts = [one if isinstance(one, str) else text_of(tokenizer, one) for one in given]
-            return json_answer(await embed(asked, texts, body.prompt_name, body.dimensions))
+            vectors, _ = await asked.embed(texts, body.prompt_name, bool(body.truncate))
+            return json_answer(shortened(vectors, body.dimensions))
 
     @router.post("/predict", responses={200: {"model": Predictions}})
     async def predict(request: Request, body: TeiPredictBody) -> Response:
@@ -123,7 +126,7 @@ def tei_routes(service: Service) -> APIRouter:
         """The texts sorted by how well they fit the query."""
         listed([*body.texts, body.query], "texts")
         async with service.asked(request, body, RERANK) as asked:
-            _, scores = await relevance(asked, body.query, body.texts)
+            _, scores, _ = await relevance(asked, body.query, body.texts, bool(body.truncate))
         best = sorted(range(len(scores)), key=lambda place: -scores[place])
         own = [{"text": text} if body.return_text else {} for text in body.texts]
         return json_answer([{"index": place, "score": scores[place]} | own[place] for place in best])
