@@ -49,6 +49,12 @@ def test_what_is_no_quantity_is_refused_in_one_sentence(text: str) -> None:
         read_quantity(text, "tokens")
 
 
+def test_a_figure_without_its_prefix_is_told_how_it_is_written() -> None:
+    for text, what, example in (("312", "FLOP/s", "989T"), ("80", "bytes", "80GB")):
+        with pytest.raises(HeadstartError, match=example):
+            read_quantity(text, what)
+
+
 @given(st.integers(1, 10**16))
 def test_amounts_read_back(value: int) -> None:
     """What is printed with three digits is read as the same to three digits."""

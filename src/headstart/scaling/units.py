@@ -165,5 +165,8 @@ def _within(value: float, written: str, what: str) -> float:
     if not low <= value <= high:
         side = "at least" if value < low else "at most"
         bound = low if value < low else high
-        raise HeadstartError(f"{written!r} is no possible number of {what}: it has to be {side} {bound:g}")
+        example = f"; write it as in {EXAMPLES[what]}" if what in EXAMPLES else ""
+        raise HeadstartError(
+            f"{written!r} is no possible number of {what}: it has to be {side} {bound:g}{example}"
+        )
     return value
