@@ -142,6 +142,8 @@ def test_shapes_have_usual_proportions() -> None:
         assert parameters(config) == pytest.approx(count, rel=0.15)
         assert config.width % config.heads == 0
         assert 16 <= config.width / config.layers <= 300
+    with pytest.raises(HeadstartError, match="no llama of usual proportions"):
+        shape_for("llama", 1e15, 1024, 2048)
     with pytest.raises(HeadstartError, match="parameters at any width"):
         shape_for("llama", 1e6, 128_256, 128)
     assert model_named("llama-3-8b", "gpt2", 1000, 64).family == "llama"

@@ -21,6 +21,8 @@ SMALL_ASPECT, LARGE_ASPECT = 48, 128
 """Width over layers of published models, below 10M and above 10B parameters; between them it grows evenly.
 The loss hardly depends on it (Kaplan et al. 2020, section 3.1)."""
 FEWEST_STEPS, MOST_ROWS_AT_ONCE = 500, 32
+MOST_LAYERS, MOST_WIDTH = 159, 39_936
+"""Beyond every published model."""
 ASPECT_WEIGHT = 0.1
 
 
@@ -37,10 +39,10 @@ def shape_for(
         counted: which parameters of a model are counted.
 
     Raises:
-        HeadstartError: the vocabulary alone is larger than that.
+        HeadstartError: the vocabulary alone is larger than that, or no shape is as large.
     """
     best: tuple[float, TransformerConfig] | None = None
-    for blocks in range(1, 160):
+    for blocks in range(1, MOST_LAYERS + 1):
         for width in _widths():
             if width / blocks < _aspect(count) / 4:
                 continue
@@ -59,12 +61,17 @@ def shape_for(
             f"a {family} with {vocab_size:,} tokens of vocabulary has more than {amount(count)} "
             "parameters at any width; plan a larger model or train a smaller vocabulary"
         )
+    if counted(best[1]) < count / 1.5:
+        raise HeadstartError(
+            f"no {family} of usual proportions has {amount(count)} parameters: {MOST_LAYERS} layers of width "
+            f"{MOST_WIDTH:,} have {amount(counted(best[1]))}; plan a smaller model or more tokens"
+        )
     return best[1]
 
 
 def _widths() -> Iterator[int]:
     width = 16
-    while width < 40_000:
+    while width <= MOST_WIDTH:
         yield width
         width += next(step for below, step in STEPS_OF_WIDTH if width < below)
 
