@@ -1,5 +1,6 @@
 """The functions of `import headstart as hs`: load a model, use it, fine-tune it."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -9,8 +10,10 @@ from typing import Any, overload
 
 import numpy as np
 import orjson
+import torch
 
 from headstart.evaluation.label_evaluation import evaluate_predictor, evaluation_examples
+from headstart.folder import fingerprint
 from headstart.generation.chat import chat_ids
 from headstart.generation.config import GenerationConfig
 from headstart.generation.cpu_decoder import CPUDecoder, make_decoder
@@ -18,6 +21,7 @@ from headstart.generation.fill_mask import Answers, fill_mask
 from headstart.generation.text import generate, stream
 from headstart.interchange.model_folder import LoadedModel, save_model
 from headstart.interchange.sentence_vectors import SentenceVectors
+from headstart.output import output
 from headstart.tasks.card import add_scores, task_card
 from headstart.tasks.data.parts import local_data
 from headstart.tasks.distillation.ways import distillation
@@ -205,27 +209,49 @@ class Model:
             predictor, evaluation_examples(local_data(data), predictor.task, predictor.facts.reading)
         )
 
-    def save(self, folder: str | Path) -> None:
-        """Write a model folder that transformers reads, with weights in float32."""
-        if self.rounded_from is not None:
-            self._whole().save(folder)
-        elif self.predictor is not None:
-            self.predictor.save(Path(folder), task_card(self.predictor))
-            write_check(Path(folder), self.predictor)
-            if self.score is not None:
-                add_scores(Path(folder), [self.score])
-        else:
-            card = f"# {self.loaded.model.config.family}\n\nSaved with headstart."
-            save_model(Path(folder), self.loaded, card)
+    def save(self, folder: str | Path, replace: bool = False) -> None:
+        """Write a model folder that transformers reads, with weights in float32.
 
-    def save_adapter(self, folder: str | Path) -> None:
-        """Write the weights of `adapt="lora"` as an adapter folder of PEFT, which `load` reads.
+        Args:
+            folder: a new or an empty folder. One in which this model was saved before is left as it is.
+            replace: delete what `folder` holds, and say what that is.
 
         Raises:
-            HeadstartError: the model was adapted in another way, or its base was not read from a folder.
+            HeadstartError: the folder holds something else, or the model was read from it.
+        """
+        whole = self._whole()
+        read = [] if whole.loaded.folder is None else [whole.loaded.folder]
+        written = whole.loaded if whole.predictor is None else whole.predictor.as_loaded()
+        made_from = {"model": _digest(written), "score": self.score and self.score.as_dict()}
+        with output(Path(folder), "saved model", settings=made_from, inputs=read, replace=replace) as claimed:
+            if not claimed.finished:
+                whole._write(claimed.place)
+                claimed.finish({})
+
+    def _write(self, place: Path) -> None:
+        if self.predictor is None:
+            save_model(place, self.loaded, f"# {self.loaded.model.config.family}\n\nSaved with headstart.")
+            return
+        self.predictor.save(place, task_card(self.predictor))
+        write_check(place, self.predictor)
+        if self.score is not None:
+            add_scores(place, [self.score])
+
+    def save_adapter(self, folder: str | Path, replace: bool = False) -> None:
+        """Write the weights of `adapt="lora"` as an adapter folder of PEFT, which `load` reads.
+
+        Args: see `save`.
+
+        Raises:
+            HeadstartError: the model was adapted in another way, or its base was not read from a folder; see
+                also `save`.
         """
         predictor = self._whole()._task_model()
-        predictor.save_adapter(Path(folder), task_card(predictor))
+        made_from = {"model": _digest(predictor.as_loaded())}
+        with output(Path(folder), "saved adapter", settings=made_from, replace=replace) as claimed:
+            if not claimed.finished:
+                predictor.save_adapter(claimed.place, task_card(predictor))
+                claimed.finish({})
 
     def check(self) -> float | None:
         """Compare the outputs with those that fine-tuning saved in the model's folder.
@@ -255,6 +281,25 @@ class Model:
         if self.loaded.folder is not None:
             check(self.loaded.folder, predictor)
         return predictor
+
+
+def _digest(model: LoadedModel) -> str:
+    """A hash of what `save` writes of a model: its weights, its tokenizer and what it knows of its task."""
+    digest = hashlib.sha256()
+    for group in (model.model.state_dict(), model.classifier, model.counted):
+        for name, tensor in sorted(group.items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return fingerprint(
+        [
+            digest.hexdigest(),
+            model.tokenizer.sha256,
+            model.head,
+            model.labels,
+            model.metadata,
+            model.generation,
+        ]
+    )
 
 
 def load(folder: str | Path, precision: str = "float32") -> Model:

@@ -52,6 +52,31 @@ def test_from_python(folders, tmp_path):
     assert len(model.fill_mask("The <mask> of")[0]) == 5
 
 
+def test_saving_deletes_nothing_unless_told_to(folders, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("my only copy")
+    encoder, decoder = hs.load(folders / "encoder"), hs.load(folders / "decoder")
+    with pytest.raises(HeadstartError, match=r"holds other files \(notes.txt\)"):
+        decoder.save(mine)
+    with pytest.raises(HeadstartError, match="is what is read"):
+        decoder.save(folders / "decoder")
+    assert (mine / "notes.txt").read_text() == "my only copy"
+
+    saved = tmp_path / "saved"
+    decoder.save(saved)
+    written = (saved / "model.safetensors").stat().st_mtime_ns
+    decoder.save(saved)  # a cell that is run twice
+    assert (saved / "model.safetensors").stat().st_mtime_ns == written
+    with pytest.raises(HeadstartError, match="saved model folder made from other"):
+        encoder.save(saved)
+    assert hs.load(saved).loaded.head == "causal"
+    encoder.save(saved, replace=True)
+    assert hs.load(saved).loaded.head == "masked"
+    decoder.save(mine, replace=True)
+    assert not (mine / "notes.txt").exists()
+
+
 def _relabelled(folders, tmp_path):
     text = (folders / "places.jsonl").read_text().replace('"sea"', '"wet"').replace('"home"', '"dry"')
     (tmp_path / "other.jsonl").write_text(text)
