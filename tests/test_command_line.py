@@ -4,7 +4,9 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -282,3 +284,18 @@ def test_nohup_is_obeyed() -> None:
     lines += "cli.app = lambda: os.kill(os.getpid(), signal.SIGHUP) or print('done')\ncli.main()"
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "done\n")
+
+
+def test_help_breaks_where_the_terminal_ends() -> None:
+    from typer.main import get_command
+
+    from headstart.cli import app
+
+    def helps(command: Any) -> Iterator[str]:
+        yield command.help or ""
+        for one in getattr(command, "commands", {}).values():
+            yield from helps(one)
+
+    texts = list(helps(get_command(app)))
+    assert len(texts) > 30
+    assert not [text for text in texts if "\n" in text.replace("\n\n", "")]

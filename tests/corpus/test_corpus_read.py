@@ -354,7 +354,18 @@ def test_csv_and_tsv(tmp_path: Path) -> None:
         write(tmp_path / "c.csv", b"x,y\n1,2\n"),
     )
     assert [(raw.text, raw.metadata) for raw in raws] == [("a, b", {"n": "1"})]
-    assert skips == ["no text or html column"]
+    assert skips == ["no text or html column among 'x', 'y': fields={text: NAME} reads another"]
+
+
+def test_a_reason_names_the_field_that_may_hold_the_text(tmp_path: Path) -> None:
+    rows = [{"doc": f"d{n}", "content": "Once upon a time.", "stars": n} for n in range(3)]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    reason = "no text or html field; the longest string is in 'content': fields={text: content} reads it"
+    assert read_all(path) == ([], [reason] * 3)
+    sources, _ = find_sources([path])
+    named = list(read(Task(tuple(sources), 0, 1), {}, {"text": "content"}))
+    assert [raw.text for raw in named if isinstance(raw, Raw)] == ["Once upon a time."] * 3
+    assert read_all(write_jsonl(tmp_path / "b.jsonl", [{"stars": 1}])) == ([], ["no text or html field"])
 
 
 def test_fields_may_have_other_names(tmp_path: Path) -> None:

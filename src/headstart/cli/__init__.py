@@ -58,8 +58,23 @@ VERBS = (
 
 
 class _InOrder(TyperGroup):
+    """All verbs in the order of `VERBS`. Their help breaks where the terminal ends, not the source line."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        _join_lines(self)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(self.commands, key=VERBS.index)
+
+
+def _join_lines(group: TyperGroup) -> None:
+    """Make one line of every paragraph in the help of the commands below a group."""
+    for command in group.commands.values():
+        paragraphs = (command.help or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(one.split()) for one in paragraphs)
+        if isinstance(command, TyperGroup):
+            _join_lines(command)
 
 
 app = typer.Typer(

@@ -110,7 +110,7 @@ def generate(
     if prompt is not None and file is not None:
         raise HeadstartError("a prompt and --file were given; leave one of them out")
     if prompt is None and file is None and sys.stdin.isatty():
-        raise HeadstartError("there is no prompt; write it behind the model, or give --file")
+        raise HeadstartError("there is no prompt; write it after the model, or give --file")
     given = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -230,7 +230,7 @@ def _write_file(
     if file == Path("-"):
         first = next(prompts, None)
         if first is None:
-            raise HeadstartError("there is no prompt; write it behind the model, or give --file")
+            raise HeadstartError("there is no prompt; write it after the model, or give --file")
         prompts = chain([first], prompts)
     with written_to(*target) as stream, ProgressBar("texts", None, "texts") as bar:
         while rows := list(islice(prompts, batch)):

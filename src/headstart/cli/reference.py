@@ -28,15 +28,11 @@ def _sections(group: Any, name: str, level: int) -> Iterator[str]:
         command = group.get_command(context, verb)
         if command.hidden:
             continue
-        yield f"\n{'#' * level} {name} {verb}\n\n{_paragraphs(command.help)}\n"
+        yield f"\n{'#' * level} {name} {verb}\n\n{command.help}\n"
         if hasattr(command, "list_commands"):
             yield from _sections(command, f"{name} {verb}", level + 1)
         else:
             yield _parameters(command)
-
-
-def _paragraphs(text: str | None) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
 
 
 def _parameters(command: Any) -> str:

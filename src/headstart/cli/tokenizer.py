@@ -14,6 +14,9 @@ from headstart.cli.settings import command_with_settings, settings_option
 if TYPE_CHECKING:
     from headstart.tokenizer.report import TextFigures, TokenizerFigures, TokenizerReport
 
+FEW_HELD_OUT = 10
+"""Fewer documents than this make a held-out loss that another draw of them would change."""
+
 tokenizer = typer.Typer(
     help="Train a tokenizer on a corpus, and encode a corpus with it.", no_args_is_help=True
 )
@@ -99,7 +102,13 @@ def encode(
         typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
     else:
         for name, split in figures["splits"].items():
-            typer.echo(f"{name}: {split['tokens']:,} tokens in {split['documents']:,} documents")
+            many = "" if split["documents"] == 1 else "s"
+            typer.echo(f"{name}: {split['tokens']:,} tokens in {split['documents']:,} document{many}")
+        if figures["splits"]["heldout"]["documents"] < FEW_HELD_OUT:
+            typer.echo(
+                "the held-out loss rests on few documents; a larger heldout_share "
+                f"(now {settings.heldout_share:g}) makes it surer"
+            )
         if leaked := figures.get("leaked", {}).get("documents"):
             typer.echo(f"left out: {leaked:,} held-out documents that share text with the training documents")
 

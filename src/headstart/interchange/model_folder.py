@@ -315,10 +315,8 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32, weights: bool =
         return _read_gguf(folder, dtype)
     folder = box.model_in(folder)
     if not folder.is_dir():
-        here = f"; with headstart come {', '.join(box.names())}" if box.names() else ""
-        raise HeadstartError(
-            f"there is no model folder {folder}; check the path{here}{nearest(str(folder), box.names())}"
-        )
+        near = nearest(str(folder), box.names())
+        raise HeadstartError(f"there is no model folder {folder}; check the path{near}")
     if (folder / CONFIG_FILE).exists() and not (folder / "config.json").exists():
         adapter = read_adapter(folder)
         loaded = _read(adapter.base, dtype, adapter)

@@ -285,7 +285,7 @@ def wrong_task(description: Description, route: str) -> RequestError:
     return RequestError(
         400,
         "wrong_task",
-        f"{description.name!r} is {description.in_words}, which {route} does not ask; ask "
+        f"{description.name!r} is {description.in_words}, which {route} does not serve; ask "
         f"{description.routes[0]}",
         "model",
     )

@@ -81,7 +81,8 @@ class Predictor:
         task = task_of(loaded)
         if task is None:
             raise HeadstartError(
-                f"this is a pre-trained {loaded.head} model, which knows no labels yet; fine-tune it first"
+                f"{loaded.folder or 'this'} is a pre-trained {loaded.head} model, which knows no labels yet; "
+                "fine-tune it first"
             )
         config = loaded.model.config
         facts = TaskFacts.read(loaded.metadata.get("finetuning"), str(loaded.folder or "the model"))

@@ -121,8 +121,8 @@ class OptimiserRecipe(Recipe):
     ANSWERS: ClassVar[dict[str, str]] = {
         "optim optimizer_name optimizer_type": "give {}kind, muon or adamw",
         "lr learning_rate max_lr peak_lr max_learning_rate base_lr": (
-            "give two rates: {}matrix_rate for the blocks' matrices, which Muon moves, and {}vector_rate for "
-            "embedding, norms and biases; under {}kind=adamw the usual rate is good for both"
+            "give two rates: {}matrix_rate for the blocks' matrices, which Muon updates, and {}vector_rate "
+            "for embedding, norms and biases; under {}kind=adamw the usual rate is good for both"
         ),
         "embedding_lr unembedding_lr scalar_lr": (
             "give {}vector_rate, one rate for embedding, norms and biases"

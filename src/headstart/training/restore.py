@@ -83,6 +83,10 @@ def load_any(
         if (place / MANIFEST).exists() and not (place / "config.json").exists():
             made = read_json(place / MANIFEST, JSONObject).get("format", "something else")
             kind = str(made).removeprefix("headstart.")
+            if _format(place) is None:
+                raise HeadstartError(
+                    f"{folder} holds {kind} and no model; name a model folder or a run folder"
+                )
             raise HeadstartError(
                 f"{folder} holds {kind}, and no Transformer; word vectors and ELMo stand beside a model "
                 "(--beside)"

@@ -74,7 +74,8 @@ def claim(
         known = str(begun.get("fingerprint"))
         if known != identity and not _wrote_the_same(run / "recipe.yaml", recipe, data, paths, known):
             raise HeadstartError(
-                f"{run} holds a run with other settings or another text; choose another folder, or remove it"
+                f"{run} holds a run with other settings or another text (see {run / 'recipe.yaml'}); choose "
+                "another folder, or pass --replace to delete it"
             )
         threads, now = begun.get("threads"), torch.get_num_threads()
         if threads not in (None, now):

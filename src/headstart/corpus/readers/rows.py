@@ -31,7 +31,8 @@ def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> R
     text = named["html" if html else "text"]
     if text is None:
         wanted = " or ".join(fields.get(name, name) for name in ("text", "html"))
-        return Skip(place, f"no {wanted} field")
+        nameless = fields.get("text", "text") not in row and "text" not in fields
+        return Skip(place, f"no {wanted} field{_longest_string(row) if nameless else ''}")
     if not isinstance(text, str):
         return Skip(place, "text is not a string")
     if len(text) > MAX_TEXT:
@@ -56,6 +57,18 @@ def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> R
         language=declared_language(_plain(named["language"])),
         metadata=rest,
     )
+
+
+def _longest_string(row: Mapping[str, Any]) -> str:
+    """Where the text of a row may be that has none under the usual names, and the setting that says so.
+
+    One name and no list of all: rows of one file differ in what they leave out, and a reason is counted.
+    """
+    strings = {name: len(value) for name, value in row.items() if isinstance(value, str) and value}
+    if not strings:
+        return ""
+    longest = max(strings, key=lambda name: strings[name])
+    return f"; the longest string is in {longest!r}: fields={{text: {longest}}} reads it"
 
 
 def _plain(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -36,6 +36,7 @@ _DELIMITERS = (
     "|",
 )  # of tables whose names of columns are parted by another than the usual sign
 _MARK = b"\xef\xbb\xbf"
+_NAMED, _NAME_SHOWN = 8, 40  # columns of a table that a reason names, and characters of each
 
 Fields = Mapping[str, str]
 
@@ -190,7 +191,7 @@ def read_csv(source: Source, part: int, parts: int, fields: Fields) -> Iterator[
             names = [name.strip() for name in row]
             if not _can_name(names, fields):
                 if part == 0:
-                    yield Skip(source.label, "no text or html column")
+                    yield Skip(source.label, _no_text_among(names))
                 return
             continue
         while len(row) > len(names) and not row[-1]:
@@ -206,6 +207,13 @@ def read_csv(source: Source, part: int, parts: int, fields: Fields) -> Iterator[
         if names is None and not fault:
             yield Skip(source.label, "no text or html column")
         yield from fault
+
+
+def _no_text_among(names: Sequence[str]) -> str:
+    """Why a table is skipped, with the columns that it has and the setting that names one."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    named = ", ".join(repr(name[:_NAME_SHOWN]) for name in names[:_NAMED])
+    return f"no text or html column among {named}{more}: fields={{text: NAME}} reads another"
 
 
 def _line_end_of_table(address: str) -> bytes:
@@ -262,7 +270,7 @@ def read_parquet(source: Source, part: int, parts: int, fields: Fields) -> Itera
         with opened, pq.ParquetFile(opened) as file:
             if not _can_name(file.schema_arrow.names, fields):
                 if part == 0:
-                    yield Skip(source.label, "no text or html column")
+                    yield Skip(source.label, _no_text_among(file.schema_arrow.names))
                 return
             total = file.metadata.num_rows
             first, last = total * part // parts, total * (part + 1) // parts

@@ -107,14 +107,14 @@ def read_rows(
         kind = "jsonl" if incoming.peek(1)[:1] == b"{" else "text"
         yield from _parse(kind, "standard input", incoming, strict, said)
         return
+    if not path.is_file():
+        raise HeadstartError(
+            f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
+        )
     named = format_of(path)
     if named is None:
         raise HeadstartError(
             f"{path}: no format is known by that name; known: {', '.join(FORMATS)}, also with .gz"
-        )
-    if not path.is_file():
-        raise HeadstartError(
-            f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
         )
     if named in ("parquet", "arrow"):
         rows = _parquet(path) if named == "parquet" else _arrow(path)
