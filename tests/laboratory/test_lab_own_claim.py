@@ -85,3 +85,7 @@ def test_the_list_says_what_is_known() -> None:
     listed = invoke("lab", "--lab", ROOT / "lab")
     assert "C13" in listed
     assert "no token sees the future" in listed
+
+
+def test_the_list_says_where_it_looked_for_results(tmp_path: Path) -> None:
+    assert f"0 of 40 measured in {tmp_path / 'none'};" in invoke("lab", "--lab", tmp_path / "none")

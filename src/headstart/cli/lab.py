@@ -57,7 +57,8 @@ def overview(
     for row in rows:
         said = f"{row['verdict']}{', ' + row['reason'] if row['reason'] else ''}" if row["verdict"] else "–"
         typer.echo(f"{row['id']}  {said:38} {row['title']}")
-    typer.echo(f"{len(results)} of {len(rows)} measured; `headstart lab run --quick` measures the others")
+    measured = f"{len(results)} of {len(rows)} measured in {folder.absolute()}"
+    typer.echo(f"{measured}; `headstart lab run --quick` measures the others, --lab FOLDER reads elsewhere")
 
 
 def _list_runs(folder: Path, known: "list[Experiment]") -> None:
