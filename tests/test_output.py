@@ -393,3 +393,19 @@ def test_names_that_are_no_text_are_refused_before_any_work(tmp_path) -> None:
             pass
     assert names(tmp_path) == []
     make(tmp_path / "ünï ☃\n")
+
+
+def test_a_refusal_says_what_differs(tmp_path) -> None:
+    out = tmp_path / "out"
+    made = {"recipe": {"epochs": 2, "head": {"rate": 0.1}}, "data": "0123456789abcdef", "labels": None}
+    made["beside"] = (tmp_path,)  # what JSON has no form for
+    make(out, settings=made)
+    other = {"recipe": {"epochs": 3, "head": {"rate": 0.1}}, "data": "fedcba9876543210", "labels": 100}
+    other["beside"] = (tmp_path,)
+    said = r"settings \(epochs was 2 and is 3, another data, labels was not set and is 100\); choose"
+    with pytest.raises(HeadstartError, match=said):
+        make(out, settings=other)
+    assert make(out, settings=made) == {"text": "made"}
+    (out / MARK).write_text((out / MARK).read_text().replace("made_from", "of_an_earlier_version"))
+    with pytest.raises(HeadstartError, match="inputs or settings; choose"):
+        make(out, settings=other)

@@ -7,6 +7,7 @@ link is followed. While a command works, no other one may write to the same plac
 
 import hashlib
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, cast
+
+import orjson
 
 from headstart.console import printable
 from headstart.errors import HeadstartError, Stopped
@@ -32,7 +35,10 @@ _NOBODYS = ("lost+found", ".DS_Store")
 _PASSING = ("created", "seconds", "headstart")
 """What a manifest says of the making, and not of what was made."""
 _NAMED = 4
-"""So many names of what lies in a folder are said."""
+"""So many names of what lies in a folder are said, and so many settings that differ."""
+_SHOWN = 40
+"""So many characters of a setting's value."""
+_HASH = re.compile("[0-9a-f]{16,}")
 
 
 @dataclass
@@ -95,7 +101,7 @@ def output(
         with locked(place / LOCK, out) as is_there:
             made = Output(place)
             try:
-                _claim(place, out, kind, identity, own, replace)
+                _claim(place, out, kind, settings, own, replace)
                 yield made
             except BaseException as error:
                 if is_there():
@@ -108,7 +114,7 @@ def output(
                 raise _deleted(out)
             if identity is not None and made.finished:
                 mark = _made(kind, identity) | Mark(finished=made.facts, files=_sizes(place))
-                write_json(place / MARK, mark)
+                write_json(place / MARK, mark | Mark(made_from=_plain(settings)))
             remove(place / REPLACED)
     finally:
         with suppress(OSError):  # something is in it
@@ -223,6 +229,7 @@ class Mark(TypedDict, total=False):
     version: int
     kind: str
     settings: str | None
+    made_from: Any
     finished: JSONObject
     files: dict[str, int]
 
@@ -264,12 +271,11 @@ def _held(place: Path) -> list[str]:
     return sorted(name for name in names if name not in (*_OURS, *_NOBODYS))
 
 
-def _claim(
-    place: Path, out: Path, kind: str, settings: str | None, own: Iterable[str], replace: bool
-) -> None:
+def _claim(place: Path, out: Path, kind: str, settings: Any, own: Iterable[str], replace: bool) -> None:
     """Make sure that the folder may be written, and mark it."""
     _move_back(place)
     mark = _mark(place)
+    identity = None if settings is None else fingerprint(settings)
     if (place / REPLACED).exists() and mark.get("finished") is None:
         _put_back(place)
         mark = _mark(place)
@@ -282,13 +288,49 @@ def _claim(
                 f"{out} holds other files ({_names(held)}); choose an empty or a new folder, or pass "
                 "--replace to delete them"
             )
-        if settings is not None and mark.get("settings") != settings:
+        if identity is not None and mark.get("settings") != identity:
+            article = "an" if kind[0] in "aeiou" else "a"
             raise HeadstartError(
-                f"{out} holds a {kind} folder made from other inputs or settings; choose another folder, or "
-                "pass --replace to delete it"
+                f"{out} holds {article} {kind} folder made from other inputs or settings"
+                f"{_difference(mark.get('made_from'), _plain(settings))}; choose another folder, or pass "
+                "--replace to delete it"
             )
-    if settings is not None:
-        write_json(place / MARK, _made(kind, settings))
+    if identity is not None:
+        write_json(place / MARK, _made(kind, identity) | Mark(made_from=_plain(settings)))
+
+
+def _difference(before: Any, now: Any) -> str:
+    """What a folder was made from otherwise, in brackets; empty where its mark does not say."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return ""
+    was, is_now = dict(_leaves(before)), dict(_leaves(now))
+    changed = [name for name in is_now | was if was.get(name) != is_now.get(name)]
+    said = [
+        f"{name.removeprefix('recipe.')} was {_shown(was.get(name))} and is {_shown(is_now.get(name))}"
+        if not any(_HASH.fullmatch(str(one.get(name))) for one in (was, is_now))
+        else f"another {name}"
+        for name in changed
+    ]
+    return f" ({_names(said)})" if said else ""
+
+
+def _plain(settings: Any) -> Any:
+    """Settings as they come back from a file: paths are text, and tuples lists."""
+    return orjson.loads(orjson.dumps(settings, option=orjson.OPT_NON_STR_KEYS, default=str))
+
+
+def _leaves(values: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings by their dotted names."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _is_own(place: Path, kind: str, own: Iterable[str]) -> bool:
