@@ -469,3 +469,16 @@ def test_a_run_whose_events_are_lost_still_ends(engine_recipe, tmp_path, content
     assert "has lost its evaluations" in (run / "model" / "README.md").read_text("utf-8")
     again = load_file(run / "model" / "model.safetensors")
     assert all(torch.equal(again[name], tensor) for name, tensor in whole.items())
+
+
+def test_the_card_of_a_run_that_lost_its_last_evaluation_tells_its_steps(engine_recipe, tmp_path) -> None:
+    run = tmp_path / "run"
+    pretrain(engine_recipe(steps=4, evaluate_every=2), run)
+    shutil.rmtree(run / "model")
+    events = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    last = max(place for place, event in enumerate(events) if b'"evaluation"' in event)
+    (run / "metrics.jsonl").write_bytes(b"".join(events[:last]))
+    pretrain(engine_recipe(steps=4, evaluate_every=2), run)
+    card = (run / "model" / "README.md").read_text("utf-8")
+    assert "in 4 steps" in card
+    assert "Held-out loss at step 2: " in card

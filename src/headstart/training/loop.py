@@ -318,17 +318,18 @@ class Run(RunFrame[PretrainProgress]):
             weights = self.layout.whole(self.model)
             if not self.layout.main:
                 return
-            if finished and recipe.early_stop is not None and (self.folder / BEST).exists():
+            best = finished and recipe.early_stop is not None
+            if best and (self.folder / BEST).exists():
                 weights = load_file(self.folder / BEST)
             with torch.device("meta"):
                 whole = Transformer(self.whole_config)  # no memory of its own: it takes weights as they lie
             whole.load_state_dict(weights, assign=True)
-            card = self.card(whole, None if finished else self.step)
+            card = self.card(whole, None if best else self.step)
             dtype = torch.float32 if finished else torch.bfloat16
             save_model(folder, self.as_loaded(whole), card, dtype=dtype)
 
     def card(self, whole: Transformer, step: int | None) -> str:
-        """The model card, up to a step; None: of the finished model."""
+        """The model card, at a step; None: at that of the lowest held-out loss."""
         return model_card(self.recipe, whole, self.folder, step)
 
     def as_loaded(self, whole: Transformer) -> LoadedModel:

@@ -10,11 +10,12 @@ from headstart.training.schedule import rows_before
 
 
 def model_card(recipe: PretrainRecipe, model: Transformer, run: Path, step: int | None = None) -> str:
-    """The model card: what it is, what it was trained on, what it reached, up to a step; None: finished."""
+    """The model card: what it is, what it was trained on, and what it reached at a step; None: at that of
+    the lowest held-out loss."""
     events = read_metrics(run)
     evaluations = [event for event in events if event["kind"] == "evaluation"]
     last = evaluations[-1] if evaluations else None  # none: the file of events was damaged
-    if step is None and recipe.early_stop is not None:  # the model has the weights of the lowest loss
+    if step is None:
         finite = [event for event in evaluations if event["loss"] is not None]  # no number is null
         last = min(finite, key=lambda event: event["loss"], default=last)
     changed = any(event["kind"] == "control" and event["action"] in control.NUMBERS for event in events)

@@ -255,20 +255,29 @@ class DistillRun(Run):
     def card(self, whole: Transformer, step: int | None) -> str:
         """The model card, with the teacher."""
         recipe = self.recipe
-        last = [event for event in read_metrics(self.folder) if event["kind"] == "evaluation"][-1]
         share = float(load_file(self.folder / DIRECTIONS)["share"])
         what = {
             "states": f"every token's last state, in the {whole.config.width} directions that hold "
-            f"{100 * share:.1f} % of its square (error {last['layer_loss']:.3f} of it on held-out rows)",
-            "relations": "how its last queries, keys and values relate tokens "
-            f"({last['layer_loss']:.3f} nats a token apart on held-out rows)",
+            f"{100 * share:.1f} % of its square",
+            "relations": "how its last queries, keys and values relate tokens",
         }
-        return (
+        card = (
             super().card(whole, step)
             + f"\n\n## Teacher\n\nBeside its text it learned from `{recipe.teacher.name}`: "
             f"{what[recipe.way]}, weight {recipe.layer_weight:g}; its vectors of texts, weight "
-            f"{recipe.vector_weight:g} (cosine {last['cosine']:.3f}); its own objective has weight "
-            f"{recipe.objective_weight:g}."
+            f"{recipe.vector_weight:g}; its own objective has weight {recipe.objective_weight:g}."
+        )
+        evaluations = [event for event in read_metrics(self.folder) if event["kind"] == "evaluation"]
+        if not evaluations:  # the file of events was damaged, as the card says above
+            return card
+        last = evaluations[-1]
+        apart = {
+            "states": f"an error of {last['layer_loss']:.3f} of that square",
+            "relations": f"{last['layer_loss']:.3f} nats a token apart",
+        }
+        return card + (
+            f" On held-out rows at step {last['step']:,}: {apart[recipe.way]}, cosine of the vectors "
+            f"{last['cosine']:.3f}."
         )
 
     def held_out(self) -> HeldOutFigures:
