@@ -21,10 +21,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from headstart.tasks.counted_words import CountedWords, Counts
+from headstart.tasks.counted_words import CountedWords, Counts, label_names, sizes, sort_of
 from headstart.tasks.data.splitting import folds
 from headstart.tasks.examples import Examples, flatten
+from headstart.tasks.kinds.counted_answers import pointed
 
 FOLDS = 5
 KEPT = 2
@@ -34,7 +36,10 @@ LEAST_EXAMPLES = 24
 MARGIN = 0.02
 """The share of the labels' entropy, or of the numbers' variance, that counts have to tell of held-out
 examples."""
-TASKS = ("classification", "multi-label", "regression", "tagging")
+MOST_WORDS = 500_000
+"""Of the contexts of questions, some 4,000 of a paragraph each; more would take gigabytes, and a network
+learns from more to compare question and context itself."""
+TASKS = ("classification", "multi-label", "regression", "tagging", "question-answering")
 """Kinds of task whose labels counts can tell."""
 
 
@@ -46,7 +51,7 @@ class CountedPath:
     told: float
     """The share of the labels' entropy, or of the numbers' variance, that the held-out scores account for."""
     held_out: list[Tensor]
-    """Of each training example `[labels]`, or of its words `[words, labels]`."""
+    """Of each training example `[labels]`, or of its rows `[rows, labels]` where words are scored."""
     alone: CountedWords
     """What answers where no network does: the head, or the same unweighed where that was right of at least as
     many held-out examples."""
@@ -75,9 +80,11 @@ def _fit(given: _Given) -> CountedPath | None:
     train, seed = given.train, given.seed
     if train.task not in TASKS or train.in_words or len(train) < LEAST_EXAMPLES:
         return None
-    labels = train.labels
-    sizes = [len(its) if train.task == "tagging" else 1 for its in train.targets]
-    ends = np.cumsum(sizes)
+    labels = label_names(train)
+    each = sizes(train.inputs, sort_of(train))
+    ends = np.cumsum(each)
+    if train.task == "question-answering" and ends[-1] > MOST_WORDS:
+        return None
     counts = Counts.of(train)
     scores = np.zeros((int(ends[-1]), max(1, len(labels))), np.float32)
     unweighed = np.zeros_like(scores)
@@ -86,30 +93,34 @@ def _fit(given: _Given) -> CountedPath | None:
         learned = train.subset(place for place in range(len(train)) if place not in asked)
         if train.task in ("classification", "tagging") and len(learned.occurring) < 2:
             return None
-        rows = np.concatenate([np.arange(ends[place] - sizes[place], ends[place]) for place in held])
+        rows = np.concatenate([np.arange(ends[place] - each[place], ends[place]) for place in held])
         rest = np.ones(len(scores), bool)
         rest[rows] = False
         fold = CountedWords.fit(learned, labels, counts.part(np.flatnonzero(rest)))
         answers = unweighed[rows] = fold.scores_of(counts.part(rows).rows)
         scores[rows] = answers - answers.mean(0)
-    scale, bias, told = _weigh(train, scores)
+    scale, bias, told = _weigh(train, scores, each)
     if told < MARGIN:
         return None
     fitted = CountedWords.fit(train, counts=counts)
     head = fitted.changed(scale, bias - scale * fitted.scores_of(counts.rows).mean(0))
-    held_out = torch.from_numpy(scale * scores + bias).split(sizes)
-    whole = train.task != "tagging"
+    held_out = torch.from_numpy(scale * scores + bias).split(each)
+    whole = train.task not in ("tagging", "question-answering")
     weighs_more = train.task not in ("classification", "tagging") or (
         _right(train, scale * scores + bias) > _right(train, unweighed)
     )
     alone = head if weighs_more else fitted
-    return CountedPath(head, told, [each[0] if whole else each for each in held_out], alone)
+    return CountedPath(head, told, [one[0] if whole else one for one in held_out], alone)
 
 
-def _weigh(train: Examples, scores: np.ndarray) -> tuple[float, np.ndarray, float]:
+def _weigh(train: Examples, scores: np.ndarray, each: Sequence[int]) -> tuple[float, np.ndarray, float]:
     """How much held-out scores `[rows, labels]` count, what is added to them `[labels]`, and the share that
     they then account for: the scale, 0 or more, and the bias at which they make the true labels likeliest
-    (Platt 1999)."""
+    (Platt 1999). Which of a context's rows is likeliest, no bias changes.
+
+    Args:
+        each: how many rows each example has.
+    """
     true = _truth(train)
     given = torch.from_numpy(scores).double()
     scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
@@ -121,6 +132,9 @@ def _weigh(train: Examples, scores: np.ndarray) -> tuple[float, np.ndarray, floa
             return (outputs[:, 0] - true).square().mean()
         if train.task == "multi-label":
             return F.binary_cross_entropy_with_logits(outputs, true)
+        if train.task == "question-answering":
+            padded = pad_sequence(outputs.split(list(each)), True, float("-inf"))  # [examples, rows, 2]
+            return F.cross_entropy(padded, true)
         return F.cross_entropy(outputs, true)
 
     def lowest(weights: Sequence[Tensor], at: Tensor) -> float:
@@ -151,6 +165,10 @@ def _truth(train: Examples) -> Tensor:
     """What is right for each row of scores."""
     if train.task == "regression":
         return torch.tensor(train.targets, dtype=torch.float64)
+    if train.task == "question-answering":
+        return torch.tensor(
+            [pointed(c, its) for (_, c), its in zip(train.inputs, train.targets, strict=True)]
+        )
     number = {label: place for place, label in enumerate(train.labels)}
     if train.task == "multi-label":
         true = torch.zeros(len(train), len(number), dtype=torch.float64)

@@ -2,8 +2,8 @@
 
 Whole texts are counted as TF-IDF does it: words and pairs of words, and runs of two to five characters within
 words, each of the two brought to length 1. Of tags every word is what it looks like and what stands around
-it. Features are hashed (Weinberger et al. 2009), so that no vocabulary has to be kept; a head keeps those
-that its training data hold.
+it; the words of a question's context have the features of `counted_answers`. Features are hashed (Weinberger
+et al. 2009), so that no vocabulary has to be kept; a head keeps those that its training data hold.
 """
 
 import re
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from headstart.errors import HeadstartError
 from headstart.tasks.examples import Examples, Input, flatten
+from headstart.tasks.kinds.counted_answers import asked_features, fit_pointers, rows_of
 
 TFIDF_C = 10.0
 """Inverse strength of the regularisation; rows have length 1 or 1.4, so little of it is needed."""
@@ -33,7 +34,9 @@ RUNS = (2, 3, 4, 5)
 AT_ONCE = 2_000
 """Texts whose features are hashed at once."""
 
-Sort = Literal["words and characters", "words", "words in their places"]
+Sort = Literal["words and characters", "words", "words in their places", "words of contexts"]
+BY_WORD: tuple[Sort, ...] = ("words in their places", "words of contexts")
+"""What has a row of scores for every word, and not for every input."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Counts:
 
     sort: Sort
     rows: csr_array
-    """`[examples, buckets]`; of tags `[words of all examples, buckets]`."""
+    """`[examples, buckets]`; of tags and questions `[words of all examples, buckets]`."""
 
     @classmethod
     def of(cls, examples: Examples) -> Self:
@@ -73,13 +76,13 @@ class CountedWords:
 
     @classmethod
     def fit(cls, train: Examples, labels: Sequence[str] | None = None, counts: Counts | None = None) -> Self:
-        """A head for labels, one of several, several or a number each, or for tags.
+        """A head for labels, one of several, several or a number each, for tags, or for both ends of answers.
 
         Args:
             labels: all that there are, where `train` may lack some; None: those of `train`.
             counts: of `train`, where they are there already.
         """
-        names = train.labels if labels is None else list(labels)
+        names = label_names(train) if labels is None else list(labels)
         counts = counts or Counts.of(train)
         sort, hashed = counts.sort, counts.rows
         # As np.unique finds them, which takes ten times as long over so many.
@@ -94,8 +97,8 @@ class CountedWords:
         )
 
     def scores(self, inputs: Sequence[Input]) -> np.ndarray:
-        """`[inputs, labels]`, of tags `[words of all inputs, labels]`; of numbers what they are, `[inputs,
-        1]`."""
+        """`[inputs, labels]`, of tags and answers `[rows of all inputs, labels]` (see `sizes`); of numbers
+        what they are, `[inputs, 1]`."""
         each = [
             self.scores_of(features(inputs[first : first + AT_ONCE], self.sort))
             for first in range(0, len(inputs), AT_ONCE)
@@ -145,19 +148,27 @@ def sort_of(train: Examples) -> Sort:
     """Which features stand for the inputs."""
     if train.task == "tagging":
         return "words in their places"
+    if train.task == "question-answering":
+        return "words of contexts"
     size = sum(len(one) if isinstance(one, str) else sum(map(len, one)) for one in train.inputs)
     return "words and characters" if size <= MOST_CHARACTERS else "words"
 
 
 def features(inputs: Sequence[Input], sort: Sort) -> csr_array:
-    """Counts of hashed features, `[inputs, buckets]`; of words in their places `[words of all, buckets]`."""
-    if sort == "words in their places":
+    """Counts of hashed features, `[inputs, buckets]`; of words in their places, and of contexts, `[words of
+    all, buckets]`."""
+    if sort in BY_WORD:
         from sklearn.feature_extraction import FeatureHasher
 
-        each = [one for words in inputs for one in window_features(words)]
+        each: list[Any]
+        if sort == "words of contexts":
+            each = [one for asked in inputs for one in asked_features(*asked)]
+        else:
+            each = [one for words in inputs for one in window_features(words)]
         if not each:
             return csr_array((0, WORD_BUCKETS), dtype=np.float32)
-        hasher = FeatureHasher(WORD_BUCKETS, input_type="string", alternate_sign=False, dtype=np.float32)
+        form = "pair" if sort == "words of contexts" else "string"
+        hasher = FeatureHasher(WORD_BUCKETS, input_type=form, alternate_sign=False, dtype=np.float32)
         return csr_array(hasher.transform(each))
     parts = []
     for first in range(0, len(inputs), AT_ONCE):
@@ -171,6 +182,21 @@ def features(inputs: Sequence[Input], sort: Sort) -> csr_array:
         counts.sum_duplicates()
         parts.append(counts)
     return csr_array(vstack(parts, "csr"))
+
+
+def sizes(inputs: Sequence[Input], sort: Sort) -> list[int]:
+    """How many rows of scores each input has."""
+    match sort:
+        case "words in their places":
+            return [len(words) for words in inputs]
+        case "words of contexts":
+            return [rows_of(context) for _, context in inputs]
+    return [1] * len(inputs)
+
+
+def label_names(train: Examples) -> list[str]:
+    """What the columns of scores are called."""
+    return ["start", "end"] if train.task == "question-answering" else train.labels
 
 
 class HashedText:
@@ -247,7 +273,7 @@ def as_text(one: Input) -> str:
 def _weighted(counts: csr_array, columns: np.ndarray, rarity: np.ndarray, sort: Sort) -> csr_array:
     """1 + log of the counts times the rarity, words and characters each of length 1, or 0; words in their
     places as they are."""
-    if sort == "words in their places":
+    if sort in BY_WORD:
         return _short(counts)
     made = counts.copy()
     made.data = 1 + np.log(made.data)
@@ -280,6 +306,8 @@ def _regression(train: Examples, names: list[str], rows: csr_array) -> tuple[np.
 def _fitted(train: Examples, names: list[str], rows: csr_array) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 
+    if train.task == "question-answering":
+        return fit_pointers(train.inputs, train.targets, rows), np.zeros(2)
     if train.task == "regression":
         ridge = Ridge(1 / TFIDF_C, random_state=0).fit(rows, train.targets)
         return ridge.coef_.reshape(-1, 1), np.reshape(ridge.intercept_, 1)

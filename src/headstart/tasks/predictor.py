@@ -13,11 +13,11 @@ from headstart.folder import JSONObject, atomic
 from headstart.interchange.model_folder import LoadedModel, decoder_start, nameless, save_model
 from headstart.interchange.peft_adapter import LowRank, write_adapter
 from headstart.models.registry import family_named
-from headstart.tasks.counted_words import CountedWords
+from headstart.tasks.counted_words import CountedWords, sizes
 from headstart.tasks.examples import TaskKind
 from headstart.tasks.facts import TaskFacts, Training
 from headstart.tasks.kinds.kind import AnswerRow, Kind, Scored
-from headstart.tasks.kinds.packing import EncodedWindow, pack
+from headstart.tasks.kinds.packing import EncodedWindow, pack, scores_of_heads
 from headstart.tasks.kinds.registry import ALL, kind_of
 from headstart.tasks.model import TaskModel
 from headstart.tokenizer.base import Tokenizer
@@ -180,12 +180,13 @@ class Predictor:
         """The network's outputs with what counted words add: every window of a text gets the whole text's."""
         if self.counted is None:
             return outputs
-        scores = self.counted.scores(inputs)
+        ends = np.cumsum(sizes(inputs, self.counted.sort))[:-1]
+        scores = np.split(self.counted.scores(inputs), ends)  # of each input [rows, labels]
         if not self.model.reads_each:
-            return [one + scores[piece.owner] for one, piece in zip(outputs, pieces, strict=True)]
-        first = np.cumsum([0, *map(len, inputs)])
+            return [one + scores[piece.owner][0] for one, piece in zip(outputs, pieces, strict=True)]
         return [
-            one + scores[first[piece.owner] + piece.items] for one, piece in zip(outputs, pieces, strict=True)
+            one + scores_of_heads(scores[piece.owner], piece)
+            for one, piece in zip(outputs, pieces, strict=True)
         ]
 
     @torch.no_grad()

@@ -5,7 +5,9 @@ own tokenizer, so that another one shows as well as other weights do.
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from headstart.interchange.model_folder import load_model
 from headstart.interchange.weights import read_tensors
 from headstart.tasks.card import task_card
 from headstart.tasks.counted_words import CountedWords
+from headstart.tasks.examples import Input
 from headstart.tasks.kinds.packing import encode_texts, pack
 from headstart.tasks.predictor import Predictor
 
@@ -108,8 +111,13 @@ def _difference(found: Tensor | None, kept: Tensor | None) -> float:
 
 
 def _counted(counted: CountedWords) -> Tensor:
-    """What counted words make of the texts, `[texts, labels]`; of tags of their words, `[words, labels]`."""
-    texts = [text.split() for text in TEXTS] if counted.sort == "words in their places" else TEXTS
+    """What counted words make of the texts, `[texts, labels]`; of tags of their words, `[words, labels]`, and
+    of answers of every text that the one before asks of."""
+    texts: Sequence[Input] = TEXTS
+    if counted.sort == "words in their places":
+        texts = [text.split() for text in TEXTS]
+    elif counted.sort == "words of contexts":
+        texts = list(pairwise(TEXTS))
     return torch.from_numpy(counted.scores(texts)).float().contiguous()
 
 

@@ -7,9 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from headstart.tasks.counted_path import counted_path
-from headstart.tasks.counted_words import CountedWords
+from headstart.tasks.counted_path import CountedPath, counted_path
+from headstart.tasks.counted_words import CountedWords, sizes
 from headstart.tasks.examples import Examples, Input, Target, flatten
+from headstart.tasks.kinds.counted_answers import NOTHING
+from headstart.tasks.kinds.packing import EncodedWindow
+from headstart.tasks.kinds.question_answering import best_span
+from headstart.tasks.kinds.spans import words_in
 
 
 class System(Protocol):
@@ -102,6 +106,34 @@ class TfidfChooser:
         return [int(self.head.scores([(one.text, o) for o in one.options])[:, 0].argmax()) for one in inputs]
 
 
+class CountedAnswers:
+    """Two softmaxes over the words of a context, of counted features that point at the ends of an answer; the
+    head that stands beside a network (`counted_path`)."""
+
+    def __init__(self, train: Examples, path: CountedPath) -> None:
+        self.head, self.may_refuse = path.alone, not all(train.targets)
+
+    def predict(self, inputs: Sequence[Input]) -> list[Target]:
+        ends = np.cumsum(sizes(inputs, self.head.sort))[:-1]
+        each = np.split(self.head.scores(inputs), ends)
+        return [self._answer(context, rows) for (_, context), rows in zip(inputs, each, strict=True)]
+
+    def _answer(self, context: str, rows: np.ndarray) -> str:
+        """What is best of the words of a context with the scores of its rows."""
+        words = words_in(context)
+        places = np.arange(len(words))
+        piece = EncodedWindow(
+            ids=places,
+            heads=np.arange(1 + len(words)),
+            owner=0,
+            spans=np.array([(0, 0), *words.spans]),
+            own=np.ones(1 + len(words), bool),
+        )
+        heads = np.concatenate([rows[len(words) + NOTHING :], rows[: len(words)]])
+        found = best_span([(piece, heads)], self.may_refuse)
+        return context[found.start : found.end] if found.answered else ""
+
+
 class NearestSentence:
     """The sentence of the context whose words are most like the question's."""
 
@@ -159,7 +191,8 @@ def strongest_baseline(train: Examples, seed: int = 0) -> System:
     """The baseline that the report calls `tf-idf`: words without pre-training, fitted to `train`."""
     match train.task:
         case "question-answering":
-            return NearestSentence(train)
+            path = counted_path(train, seed)
+            return NearestSentence(train) if path is None else CountedAnswers(train, path)
         case "multiple-choice":
             return TfidfChooser(train)
         case "embedding":

@@ -18,7 +18,7 @@ from headstart.tasks.examples import Examples
 from headstart.tasks.finetuning.feature_cache import Features
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.kinds.kind import Scored
-from headstart.tasks.kinds.packing import EncodedWindow, pack
+from headstart.tasks.kinds.packing import EncodedWindow, pack, scores_of_heads
 from headstart.tasks.metrics import measure
 from headstart.tasks.predictor import Predictor
 from headstart.tokenizer.base import Tokenizer
@@ -46,7 +46,8 @@ class ExampleLoss:
             seed: of the windows drawn.
             hidden_share: share of the tokens that a batch hides, see `Hide`.
             keep: of a body that stays as it is, its states for pieces; None: the body reads every batch.
-            beside: of each example what is added to the model's outputs, `[labels]` or `[words, labels]`.
+            beside: of each example what is added to the model's outputs, `[labels]`, where words are scored
+                `[rows, labels]`.
         """
         self.predictor, self.examples, kind = predictor, examples, predictor.kind
         self.pieces = kind.encode_examples(
@@ -94,7 +95,7 @@ class ExampleLoss:
         each = [self.beside[piece.owner] for piece in pieces]
         if not self.predictor.model.reads_each:
             return torch.stack(each)
-        return torch.cat([its[piece.items] for its, piece in zip(each, pieces, strict=True)])
+        return torch.cat([scores_of_heads(its, piece) for its, piece in zip(each, pieces, strict=True)])
 
     @torch.no_grad()
     def goodness(self) -> float:

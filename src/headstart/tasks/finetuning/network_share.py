@@ -25,7 +25,8 @@ def network_share(predictor: Predictor, held: Examples) -> float:
     kind = predictor.kind
     assert isinstance(kind, Scored)
     pieces = kind.encode(predictor.tokenizer, held.inputs, predictor.max_tokens)
-    known = [piece for piece in pieces if _is_known(held.targets[piece.owner], predictor.labels)]
+    labels = () if held.task == "question-answering" else predictor.labels  # whose targets are places
+    known = [piece for piece in pieces if _is_known(held.targets[piece.owner], labels)]
     if not known:
         return 1.0
     outputs = predictor.network_outputs(known)

@@ -8,7 +8,7 @@ rule holds for every head: nothing is cut. What is longer than a piece becomes w
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -77,8 +77,8 @@ class EncodedWindow:
     types: np.ndarray | None = None
     """`[t]` token types; None: all 0."""
     items: np.ndarray = field(default_factory=_none)
-    """`[w]` what the heads stand for: the number of a word, or of a token of the context (-1: no answer), or
-    the id of the token that is written there."""
+    """`[w]` what the heads stand for: the number of a word, or the id of the token that is written there; of
+    a context `[w, 2]` the rows of `counted_answers` for an answer that begins and one that ends there."""
     spans: np.ndarray = field(default_factory=_none)
     """`[w, 2]` the characters that the heads stand for, where answers are spans."""
     own: np.ndarray = field(default_factory=_none)
@@ -90,6 +90,16 @@ class EncodedWindow:
     def tokens(self) -> int:
         """How many tokens are read, on both sides."""
         return len(self.ids) + (0 if self.source is None else len(self.source))
+
+
+Scores = TypeVar("Scores", np.ndarray, Tensor)
+
+
+def scores_of_heads(scores: Scores, piece: EncodedWindow) -> Scores:
+    """Those of a piece's heads, `[w, labels]`, of what its example's rows `[rows, labels]` have."""
+    if piece.items.ndim == 1:
+        return scores[piece.items]
+    return scores[piece.items, np.arange(piece.items.shape[1])]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from headstart.folder import JSONObject
 from headstart.models.family import HeadKind
 from headstart.tasks.examples import Answer, Examples, TaskKind, is_missing
 from headstart.tasks.facts import TaskFacts
+from headstart.tasks.kinds.counted_answers import NOTHING, rows_at
 from headstart.tasks.kinds.kind import (
     OPTION_COLUMNS,
     AnswerRow,
@@ -32,7 +33,7 @@ from headstart.tasks.kinds.kind import (
 )
 from headstart.tasks.kinds.label_values import is_truth, number_of
 from headstart.tasks.kinds.packing import EncodedWindow, pair_windows, room_for_text
-from headstart.tasks.kinds.spans import outside_graphemes
+from headstart.tasks.kinds.spans import outside_graphemes, words_in
 from headstart.tokenizer.base import Tokenizer
 
 LONGEST_ANSWER = 30
@@ -146,21 +147,22 @@ class QuestionAnswering(Scored):
         pieces = []
         for owner, (question, (_, context)) in enumerate(zip(questions, inputs, strict=True)):
             ids, spans = tokenizer.encode_spans(context)
+            rows = _counted_rows(context, spans)
             for asked, window in pair_windows(len(question), len(ids), room):
                 framed, types = tokenizer.with_special(
                     question[asked.start : asked.end], ids[window.start : window.end]
                 )
                 begin = opening + asked.end - asked.start + between
-                items = np.arange(window.start, window.end)
-                own = (items >= window.first) & (items < window.last)
+                tokens = np.arange(window.start, window.end)
+                own = (tokens >= window.first) & (tokens < window.last)
                 pieces.append(
                     EncodedWindow(
                         np.array(framed),
-                        np.array([0, *range(begin, begin + len(items))]),
+                        np.array([0, *range(begin, begin + len(tokens))]),
                         owner,
                         weight=max(1, int(own.sum())),
                         types=np.array(types),
-                        items=np.array([-1, *items]),
+                        items=np.concatenate([rows[-1:], rows[window.start : window.end]]),
                         spans=np.concatenate([np.zeros((1, 2), np.int64), spans[window.start : window.end]]),
                         own=np.array([True, *own]),
                     )
@@ -259,6 +261,21 @@ def trimmed(found: Found, context: str) -> Found:
     start = found.start + len(text) - len(text.lstrip())
     start, end = outside_graphemes(context, start, max(start, found.end - len(text) + len(text.rstrip())))
     return replace(found, start=start, end=end)
+
+
+def _counted_rows(context: str, spans: np.ndarray) -> np.ndarray:
+    """`[tokens + 1, 2]` the rows of counted scores for an answer that begins and one that ends with each
+    token, and last those for no answer.
+
+    Args:
+        spans: `[tokens, 2]` the characters of tokens, which may begin or end with blanks.
+    """
+    words = words_in(context)
+    bare = np.zeros_like(spans)
+    for place, (start, end) in enumerate(spans):
+        text = context[start:end]
+        bare[place] = start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
+    return np.concatenate([rows_at(words, bare), np.full((1, 2), len(words) + NOTHING)])
 
 
 def _padded(outputs: Tensor, sizes: Sequence[int]) -> Tensor:
