@@ -308,6 +308,82 @@ def test_access_log_has_no_text(serving, capfd):
     assert "secret" not in line
 
 
+def lines_of(path):
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_a_file_of_requests(serving, tmp_path):
+    path = tmp_path / "requests.jsonl"
+    client = serving("sea", "chat", api_key="hidden-key", log_requests=path)
+    key = {"authorization": "Bearer hidden-key"}
+    said = client.post("/v1/classify", {"model": "sea", **BODY}, headers=key)
+    client.get("/v1/models", headers=key)
+    client.post("/v1/classify", BODY)  # without the key
+    client.post("/v1/embeddings", {"model": "sea", "input": "a"}, headers=key)
+    client.post("/v1/embeddings", {"model": "none", "input": "a"}, headers=key)
+    client.post("/v1/classify", content=b"no json", headers=key | {"content-type": "application/json"})
+    first, vectors, refused, wrong = lines_of(path)
+    assert (first["path"], first["model"], first["status"]) == ("/v1/classify", "sea", 200)
+    assert first["request"] == {"model": "sea", **BODY}
+    assert first["response"] == said.json()
+    assert first["id"] == said.headers["x-request-id"]
+    assert (vectors["request"]["input"], vectors["response"]) == ("a", None)
+    assert refused["response"]["error"]["code"] == refused["error"] == "model_not_found"
+    assert (wrong["request"], wrong["response"]["error"]["code"]) == (None, "invalid_json")
+    assert b"hidden-key" not in path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.rename(tmp_path / "requests.jsonl.1")
+    client.post("/v1/classify", {"model": "sea", **BODY}, headers=key)
+    assert len(lines_of(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"prompt": ["The", "A ship"], "n": 2}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Where?"}], "n": 2}),
+        (
+            "/v1/chat/completions",
+            {
+                "messages": [{"role": "user", "content": "Where?"}],
+                "tools": [{"function": {"name": "go"}}],
+                "tool_choice": "required",
+            },
+        ),
+    ],
+)
+def test_a_stream_is_kept_as_one_answer(serving, tmp_path, path, body):
+    client = serving("chat", log_requests=tmp_path / "requests.jsonl")
+    body = body | {"seed": 3, "max_tokens": 60}
+    client.post(path, body)
+    client.post(path, body | {"stream": True, "stream_options": {"include_usage": True}})
+    whole, stream = (line["response"] for line in lines_of(tmp_path / "requests.jsonl"))
+
+    def known(answer):
+        for choice in answer["choices"]:
+            choice.pop("logprobs", None)
+            message = choice.get("message", {})
+            message.pop("refusal", None)
+            for call in message.get("tool_calls", ()):
+                call.pop("id")
+                call.pop("index", None)
+        return {name: value for name, value in answer.items() if name not in ("id", "created")}
+
+    assert known(stream) == known(whole)
+
+
+def test_a_file_of_requests_that_cannot_be_written(serving, tmp_path, caplog):
+    with pytest.raises(HeadstartError, match="--log-requests"):
+        serving("sea", log_requests=tmp_path / "missing" / "requests.jsonl")
+    path = tmp_path / "requests.jsonl"
+    client = serving("sea", log_requests=path)
+    path.unlink()
+    path.mkdir()
+    assert client.post("/v1/classify", BODY).status_code == 200
+    assert "is not in" in caplog.text
+    assert "\nheadstart_unlogged_requests_total 1.0" in client.get("/metrics").text
+
+
 def test_a_client_that_leaves_cancels_its_own_work(serving):
     """Its inputs that were not begun are never computed; what others asked is."""
     client = serving("sea")

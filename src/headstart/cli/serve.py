@@ -40,6 +40,14 @@ def serve(
     access_log: Annotated[
         bool, typer.Option("--access-log/--no-access-log", help="One JSON line a request, without its text.")
     ] = True,
+    log_requests: Annotated[
+        Path | None,
+        typer.Option(
+            "--log-requests",
+            metavar="FILE",
+            help="Append every request and its answer to this file, with their text.",
+        ),
+    ] = None,
     drain: Annotated[
         float, typer.Option(min=0, help="Seconds that requests in progress may take after SIGTERM.")
     ] = 30.0,
@@ -106,6 +114,7 @@ def serve(
         cors_origins=tuple(cors_origin or ()),
         ignore_unknown_fields=unknown_fields == "ignore",
         access_log=access_log and not check,
+        log_requests=None if check else log_requests,
         drain_seconds=drain,
         precision=str(dtype_named(precision)).removeprefix("torch."),
         model_bytes=None if model_bytes is None else int(read_quantity(model_bytes, "bytes")),

@@ -23,6 +23,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from headstart.serving.json_body import ClientGone, Incoming, Receive, read_body
 from headstart.serving.metrics import Metrics
 from headstart.serving.request_error import LONGEST_NAME, RequestError
+from headstart.serving.request_log import Exchange, RequestLog
 from headstart.serving.settings import ServeSettings
 
 Scope = MutableMapping[str, Any]
@@ -43,7 +44,7 @@ log = logging.getLogger("headstart.serving")
 
 @dataclass
 class RequestRecord:
-    """What is known of one request, for headers and log; never its text."""
+    """What is known of one request, for headers and logs."""
 
     id: str
     began: float = field(default_factory=perf_counter)
@@ -59,6 +60,8 @@ class RequestRecord:
     status: int = 0
     complete: bool = False
     """Whether the whole answer has been handed on."""
+    exchange: Exchange | None = None
+    """The text of request and answer, where a file of requests is kept."""
 
     @property
     def milliseconds(self) -> float:
@@ -83,6 +86,9 @@ class Guard:
         self.idle = asyncio.Event()
         self.idle.set()
         self._running: set[asyncio.Task[None]] = set()
+        self.request_log: RequestLog | None = None
+        if settings.log_requests is not None:
+            self.request_log = RequestLog(settings.log_requests, metrics.unlogged)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,6 +110,8 @@ class Guard:
                 record.code = error.code
                 await self._refuse(error, incoming, sender)
                 return
+            if self.request_log is not None and scope["method"] == "POST" and scope["path"] != FILES:
+                record.exchange = Exchange(body)
             await self._answer(scope, body, receive, sender, record)
         except ClientGone:
             record.status = GONE
@@ -240,6 +248,8 @@ class Guard:
                     headers["connection"] = "close"
             if message["type"] == "http.response.body":
                 record.complete = not message.get("more_body", False)
+                if record.exchange is not None:
+                    record.exchange.sent.append(message.get("body", b""))
             await send(message)
 
         return sender
@@ -247,9 +257,7 @@ class Guard:
     def _finish(self, scope: Scope, record: RequestRecord) -> None:
         if record.code is not None:
             self.metrics.rejected.labels(code=record.code).inc()
-        if not self.settings.access_log or scope["path"] in OPEN:  # probes ask every few seconds
-            return
-        line = {
+        line: dict[str, Any] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "id": record.id,
             "method": scope["method"],
@@ -265,7 +273,10 @@ class Guard:
             "error": record.code,
         }
         line |= {name: value for name, value in told.items() if value is not None}
-        print(orjson.dumps(line).decode(), file=sys.stderr, flush=True)
+        if self.settings.access_log and scope["path"] not in OPEN:  # probes ask every few seconds
+            print(orjson.dumps(line).decode(), file=sys.stderr, flush=True)
+        if self.request_log is not None and record.exchange is not None:
+            self.request_log.write(line | record.exchange.told(scope["path"], record.status))
 
 
 def request_id(given: str | None) -> str:

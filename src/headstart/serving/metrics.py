@@ -30,6 +30,7 @@ class Metrics:
         self.success = counter("request_success_total", "Texts written to their end.", "finished_reason")
         self.cancelled = counter("cancelled_total", "Requests given up.", "why")
         self.rejected = counter("rejected_total", "Requests answered by an error.", "code")
+        self.unlogged = counter("unlogged_requests_total", "Requests that --log-requests could not write.")
         self.items = counter("task_items_total", "Inputs answered.", "task")
         self.first_token = histogram("time_to_first_token_seconds", "From request to first token.")
         self.next_token = histogram("inter_token_latency_seconds", "Between two tokens of a text.")

@@ -65,6 +65,8 @@ class ServeSettings:
     ignore_unknown_fields: bool = False
     """List the fields that nobody knows in `x-headstart-ignored`, and answer."""
     access_log: bool = True
+    log_requests: Path | None = None
+    """A file that requests and their answers are appended to, with their text; None: there is none."""
     drain_seconds: float = 30.0
     """How long what is begun may take once the server is told to end."""
     precision: str = "float32"
