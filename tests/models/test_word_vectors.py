@@ -177,3 +177,47 @@ def test_files_that_are_no_vectors(tmp_path, content, said) -> None:
     (tmp_path / "vectors").write_bytes(content)
     with pytest.raises(HeadstartError, match=said):
         read_vectors(tmp_path / "vectors")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf2 2\nthe 1 2\nof 3 4\n",
+        b"\xef\xbb\xbfthe 1 2\nof 3 4\n",
+        b"the\t1\t2\nof\t3\t4\n",
+        b"2 2\nthe\t1 2\nof\t3 4\n",
+        b"the  1  2\r\nof  3  4\r\n\r\n",
+        b"3 2\nthe 1 2\nof 3 4\nthe 5 6\n",
+        b"the 1 2\nof 3 4\nof 5 6\n",
+    ],
+    ids=["mark with head", "mark", "tabs", "a tab", "blanks", "twice with head", "twice"],
+)
+def test_files_as_people_write_them(tmp_path, content, caplog) -> None:
+    """gensim takes the first of a word that is there twice, too."""
+    (tmp_path / "file").write_bytes(content)
+    found = read_vectors(tmp_path / "file")
+    assert {word: found.vector(word).tolist() for word in found.words} == {"the": [1, 2], "of": [3, 4]}
+    assert ("1 words twice" in caplog.text) == (b"5 6" in content)
+
+
+def test_a_first_word_with_a_blank_and_one_number_are_text(tmp_path) -> None:
+    (tmp_path / "file").write_bytes(b"2 2\nNew York 1 2\nof 3 4\n")
+    assert read_vectors(tmp_path / "file").words == ["New York", "of"]
+    (tmp_path / "file").write_bytes(b"2 1\nthe 1\nof 3\n")
+    assert read_vectors(tmp_path / "file").matrix.tolist() == [[1], [3]]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"the 1 2\nof nan 4\n", "the vector of 'of' holds NaN or infinity"),
+        (b"2 2\nthe 1 1e99\nof 3 4\n", "the vector of 'the' holds NaN or infinity"),
+        (b"PK\x03\x04" + bytes(50), "zip archive; unpack it"),
+        (b"BZh91AY" + bytes(50), "packed by bzip2"),
+        (b"\xba\x16\x4f\x2f\x0c" + bytes(50), r"a model of fastText; give the \.vec file"),
+    ],
+)
+def test_what_holds_no_usable_vectors_is_said(tmp_path, content, said) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(HeadstartError, match=said):
+        read_vectors(tmp_path / "file")

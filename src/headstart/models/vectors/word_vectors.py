@@ -5,6 +5,7 @@ and binary format, and GloVe's text format.
 """
 
 import gzip
+import logging
 import zlib
 from collections.abc import Sequence
 from functools import cached_property
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import atomic, read_manifest, write_manifest
 
+log = logging.getLogger(__name__)
 KIND, VERSION = "word vectors", 1
 FORMATS = ("word2vec-text", "word2vec-binary", "glove-text")
 
@@ -145,7 +147,15 @@ class WordVectors:
 
 
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
-
+_BOM = b"\xef\xbb\xbf"
+_OTHERS = {
+    b"PK\x03\x04": "a zip archive; unpack it, and give the file of vectors in it",
+    b"BZh": "packed by bzip2; unpack it first",
+    b"\xfd7zXZ": "packed by xz; unpack it first",
+    b"\xba\x16\x4f\x2f": "a model of fastText; give the .vec file that is published beside it",
+}
+"""How files begin that hold vectors in another form, and what to do."""
+LONGEST_LINE = 1 << 18
 
 MOST_PACKED = 1032
 """Bytes that a byte of gzip may stand for."""
@@ -154,32 +164,43 @@ MOST_PACKED = 1032
 def read_vectors(path: Path) -> WordVectors:
     """Read word vectors: a folder of ours, or a file in word2vec's text or binary or in GloVe's format.
 
-    A file may be packed by gzip.
+    A file may be packed by gzip. Of a word that is there twice the first vector counts, as in gensim.
 
     Files carry no counts; the order of their words stands for frequency.
 
     Raises:
-        HeadstartError: no such file, or one in none of these formats.
+        HeadstartError: no such file, one in none of these formats, or vectors with NaN or infinity.
     """
     if path.is_dir():
         return WordVectors.load(path)
     try:
         with _opened(path) as file:
-            head = file.readline()
-            beginning = file.read(4096)
+            head = file.readline(LONGEST_LINE)
+            beginning = file.readline(LONGEST_LINE)
     except FileNotFoundError:
         raise HeadstartError(f"there are no word vectors {path}; check the path") from None
     except _DAMAGED as error:
         raise HeadstartError(f"{path} is damaged gzip ({error}); get it again") from None
-    fields = head.split()
+    for begins, what in _OTHERS.items():
+        if head.startswith(begins):
+            raise HeadstartError(f"{path} is {what}")
+    fields = head.removeprefix(_BOM).split()
     counted = len(fields) == 2 and all(field.isdigit() for field in fields)
     read = _read_text
-    if counted and not _is_text(beginning):
+    if counted and not _is_text(beginning, int(fields[1])):
         read = _read_binary
     try:
         words, matrix = read(path, (int(fields[0]), int(fields[1])) if counted else None)
     except _DAMAGED as error:
         raise HeadstartError(f"{path} is damaged gzip ({error}); get it again") from None
+    if not np.isfinite(matrix).all():
+        word = words[int(np.argmin(np.isfinite(matrix).all(1)))]
+        raise HeadstartError(f"{path}: the vector of {word!r} holds NaN or infinity; get the file again")
+    first = {word: place for place, word in reversed(list(enumerate(words)))}
+    kept = sorted(first.values())
+    if len(kept) < len(words):
+        log.warning("%s has %d words twice; their first vectors count", path, len(words) - len(kept))
+        words, matrix = [words[place] for place in kept], matrix[kept]
     return WordVectors(words, np.zeros(len(words), np.int64), matrix)
 
 
@@ -190,13 +211,11 @@ def _opened(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
 
 
-def _is_text(beginning: bytes) -> bool:
-    """Whether what follows the head are lines of a word and numbers."""
-    fields = beginning.split(b"\n")[0].split()[1:]
+def _is_text(line: bytes, width: int) -> bool:
+    """Whether what follows the head is a line of a word and numbers."""
+    _, *fields = line.rsplit(None, width)
     try:
-        return bool(fields[:-1]) and all(
-            np.isfinite(float(field)) for field in fields[:-1]
-        )  # the last may be cut
+        return len(fields) == width and bool(np.isfinite([float(field) for field in fields]).all())
     except ValueError:
         return False
 
@@ -209,16 +228,19 @@ def _read_text(path: Path, shape: tuple[int, int] | None) -> tuple[list[str], np
         if shape:
             file.readline()
         for number, line in enumerate(file, 2 if shape else 1):
-            fields = line.rstrip(b"\n").rstrip().split(b" ")
-            width = width or len(fields) - 1
-            word = b" ".join(fields[:-width]).decode("utf-8", "replace") if width else ""
-            try:  # from the right: GloVe's 840B file has words with spaces in them
-                row = np.array(fields[-width:], dtype="S").astype(np.float32)
+            line = line.removeprefix(_BOM) if number == 1 else line
+            if not line.strip() and words:
+                continue
+            width = width or len(line.split()) - 1
+            # from the right: GloVe's 840B file has words with spaces in them
+            word, *fields = line.rsplit(None, width) if width > 0 else [b""]
+            try:
+                row = np.array(fields, dtype="S").astype(np.float32)
             except ValueError:
                 row = np.empty(0, np.float32)
             if not word or len(row) != width:
                 raise HeadstartError(f"{path} line {number} is not a word and {width or 'some'} numbers")
-            words.append(word)
+            words.append(word.decode("utf-8", "replace"))
             rows.append(row)
     if not rows or (shape and len(rows) != shape[0]):
         raise HeadstartError(f"{path} holds {len(rows)} words{f' and announces {shape[0]}' if shape else ''}")
