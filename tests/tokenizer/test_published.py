@@ -101,6 +101,23 @@ def test_the_configuration_decides_about_case(kinds, tmp_path, lower) -> None:
     same(publish(kinds, tmp_path, "bert", "bert", {"do_lower_case": lower}))
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "bert", "t5", "llama2"])
+@pytest.mark.parametrize("role", ["pad_token", "unk_token"])
+def test_a_sign_with_a_role_is_still_text(kinds, tmp_path, kind, role) -> None:
+    """Some models pad with `!`: their texts hold it, too."""
+    for file in kinds[kind].path.parent.iterdir():
+        shutil.copy(file, tmp_path)
+    plain = open_tokenizer(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | {role: "!"}))
+    ours, text = open_tokenizer(tmp_path), "Stop! Halt !"
+    assert {"pad_token": ours.special.pad, "unk_token": ours.special.unknown}[role] == ours.tokens.index("!")
+    assert ours.encode(text) == plain.encode(text)
+    assert ours.decode(ours.encode(text)) == plain.decode(plain.encode(text))
+    theirs = transformers.PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    assert ours.encode("Stop!") == theirs("Stop!", add_special_tokens=False)["input_ids"]
+
+
 def test_added_tokens_of_older_and_newer_files(kinds, tmp_path) -> None:
     folder = publish(kinds, tmp_path, "gpt2", "gpt2", {"pad_token": "[PAD]"})
     size = len(kinds["gpt2"].tokens)

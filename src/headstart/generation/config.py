@@ -235,7 +235,8 @@ class ModelIds:
         answers = config.architecture == "encoder-decoder"
         never: Iterable[int | None] | None = said.get("suppress_tokens")
         if never is None:
-            never = {special.pad, special.mask, None if answers else special.start} - stop
+            roles = {special.pad, special.mask, None if answers else special.start}
+            never = roles & special.all - stop
         begin = said.get("decoder_start_token_id")
         if answers and begin is None:
             begin = decoder_start(family_named(config.family), loaded.tokenizer)

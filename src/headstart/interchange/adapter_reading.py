@@ -19,7 +19,8 @@ from typing_extensions import TypedDict
 from headstart.errors import HeadstartError
 from headstart.folder import JSONObject, checked, read_json
 from headstart.interchange.peft_adapter import CONFIG_FILE, OWN_FILE, PREFIX, TASKS, WEIGHTS_FILE, LowRank
-from headstart.interchange.weights import hf_name, names_in_files, read_tensors
+from headstart.interchange.weights import INDEX_FILE, hf_name, names_in_files, read_tensors
+from headstart.interchange.weights import WEIGHTS_FILE as MODEL_FILE
 from headstart.models.config import TransformerConfig
 from headstart.models.family import Family
 
@@ -106,7 +107,8 @@ class Adapter:
     folder: Path
     base: Path
     """The folder of the model that it changes."""
-    head: str
+    heads: tuple[str, ...] = ()
+    """The heads that its task may mean; (): that of the model that it changes."""
     changes: dict[str, Change] = field(default_factory=dict)
     """By the modules' names in transformers."""
     saved: dict[str, Tensor] = field(default_factory=dict)
@@ -118,20 +120,25 @@ class Adapter:
     labels: list[str] = field(default_factory=list)
     own: JSONObject = field(default_factory=dict)
 
+    def vocab_size(self, config: TransformerConfig, family: Family, head: str) -> int:
+        """Rows of the embedding: tokens that were added for fine-tuning come with the adapter."""
+        places = {stored.names[0]: theirs for theirs, stored in family.weights(config).items()}
+        saved = self.saved.get(hf_name(places["embedding.weight"], family, head))
+        return config.vocab_size if saved is None else len(saved)
+
     def applied(
-        self, tensors: Iterator[tuple[str, Tensor]], config: TransformerConfig, family: Family
+        self, tensors: Iterator[tuple[str, Tensor]], config: TransformerConfig, family: Family, head: str
     ) -> Iterator[tuple[str, Tensor]]:
         """The base model's tensors with the changes, and the head.
 
         Raises:
             HeadstartError: a change of a matrix that the model does not have, or of another shape.
         """
-        inside, stored = names_in_files(config, family, self.head), family.weights(config)
-        waiting, seen = dict(self.changes), set()
-        for name, tensor in self._untied(tensors, config, family, inside):
+        inside, stored = names_in_files(config, family, head), family.weights(config)
+        waiting = dict(self.changes)
+        for name, tensor in self._untied(tensors, config, family, inside, head):
             own = inside.get(name, name)
-            theirs = hf_name(own, family, self.head)
-            seen.add(theirs)
+            theirs = hf_name(own, family, head)
             if theirs in self.saved:
                 continue
             change = waiting.pop(theirs.removesuffix(".weight"), None)
@@ -167,6 +174,7 @@ class Adapter:
         config: TransformerConfig,
         family: Family,
         inside: Mapping[str, str],
+        head: str,
     ) -> Iterator[tuple[str, Tensor]]:
         """The base's tensors; where the embedding or the output alone changes, both of them.
 
@@ -179,10 +187,10 @@ class Adapter:
         }
         pair = [places.get("embedding.weight"), places.get("output.weight")]
         touched = {module + ".weight" for module in self.changes} | set(self.saved)
-        both = [hf_name(name, family, self.head) for name in pair if name is not None]
+        both = [hf_name(name, family, head) for name in pair if name is not None]
         splits = config.tied and not self.tied and len(both) == 2 and bool(touched & set(both))
         for name, tensor in tensors:
-            theirs = hf_name(inside.get(name, name), family, self.head)
+            theirs = hf_name(inside.get(name, name), family, head)
             if splits and theirs == both[1]:
                 continue  # a copy that some files hold
             if splits and theirs == both[0]:  # one matrix while PEFT read what the adapter brings along
@@ -190,6 +198,13 @@ class Adapter:
             yield name, tensor
             if splits and theirs == both[0]:
                 yield str(pair[1]), tensor
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter, and no model of its own; a `config.json` may lie beside it."""
+    whole = any((folder / name).exists() for name in (MODEL_FILE, INDEX_FILE))
+    alone = (folder / WEIGHTS_FILE).exists() or not (folder / "config.json").exists()
+    return (folder / CONFIG_FILE).exists() and alone and not whole
 
 
 def read_adapter(folder: Path) -> Adapter:
@@ -214,17 +229,17 @@ def read_adapter(folder: Path) -> Adapter:
         )
     own = read_json(folder / OWN_FILE, JSONObject) if (folder / OWN_FILE).exists() else {}
     checked(own, OwnFields, folder / OWN_FILE)
-    heads = {task: head for head, task in TASKS.items()}
-    head = own.get("head") or heads.get(str(config.get("task_type")))
-    if head is None:
-        raise HeadstartError(
-            f"{folder / CONFIG_FILE} has the task_type {config.get('task_type')!r}; headstart knows "
-            f"{', '.join(heads)}"
-        )
+    task = config.get("task_type")
+    heads = [head for head, its in TASKS.items() if its == task]
+    if own.get("head"):
+        heads = [str(own["head"])]
+    if task is not None and not heads:
+        known = ", ".join(dict.fromkeys(TASKS.values()))
+        raise HeadstartError(f"{folder / CONFIG_FILE} has the task_type {task!r}; headstart knows {known}")
     if not (folder / WEIGHTS_FILE).exists():
         raise HeadstartError(f"{folder} holds no {WEIGHTS_FILE}; an adapter in a pickle is not read")
     tied = bool(config.get("ensure_weight_tying"))
-    adapter = Adapter(folder, base, str(head), tied=tied, labels=own.pop("labels", []), own=own)
+    adapter = Adapter(folder, base, tuple(heads), tied=tied, labels=own.pop("labels", []), own=own)
     _read_weights(adapter, config, begins)
     return adapter
 
@@ -273,6 +288,8 @@ def _read_weights(adapter: Adapter, config: Mapping[str, Any], begins: str) -> N
             found.setdefault(plain.removesuffix(end), {})[_PARTS[end]] = tensor.float()
         elif ".lora_" in plain or ".token_adapter" in plain or "trainable_tokens" in plain:
             raise HeadstartError(f"{folder / WEIGHTS_FILE} holds {name}, which headstart does not know")
+        elif ".original_module." in plain:
+            pass  # what a saved module stands in the place of; some versions of PEFT keep a copy
         elif plain.endswith(".base_layer.weight"):
             adapter.bases[plain.replace(".base_layer.", ".")] = tensor
         else:

@@ -5,7 +5,7 @@ and what transformers saved for a family of `models` is read here.
 """
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -18,10 +18,9 @@ from headstart import __version__
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import JSONObject, atomic, checked, read_json, write_json
 from headstart.interchange import box
-from headstart.interchange.adapter_reading import Adapter, read_adapter
+from headstart.interchange.adapter_reading import Adapter, is_adapter, read_adapter
 from headstart.interchange.gguf_reading import read_gguf
 from headstart.interchange.gguf_tokenizer import ends, read_tokenizer
-from headstart.interchange.peft_adapter import CONFIG_FILE
 from headstart.interchange.published_config import (
     generation_settings,
     head_of_weights,
@@ -52,7 +51,7 @@ from headstart.models.family import Family
 from headstart.models.registry import FAMILIES, family_named, make_config
 from headstart.models.transformer import Transformer
 from headstart.tokenizer.base import Tokenizer
-from headstart.tokenizer.folder import open_tokenizer, write_for_transformers
+from headstart.tokenizer.folder import holds_tokenizer, open_tokenizer, write_for_transformers
 
 SHARD_BYTES = 5_000_000_000  # as transformers: a larger model is written in several files
 
@@ -317,15 +316,17 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32, weights: bool =
     if not folder.is_dir():
         near = nearest(str(folder), box.names())
         raise HeadstartError(f"there is no model folder {folder}; check the path{near}")
-    if (folder / CONFIG_FILE).exists() and not (folder / "config.json").exists():
+    if is_adapter(folder):
         adapter = read_adapter(folder)
-        loaded = _read(adapter.base, dtype, adapter)
-        loaded.mean_is_vector = loaded.metadata.get("task") == "embedding"
-        return loaded
-    body = body_folder(folder)
-    loaded = _read(body, dtype, weights=weights)
-    loaded.folder = folder
-    loaded.vectors = read_sentence_vectors(folder, body)
+        body = body_folder(adapter.base)
+        loaded = _read(body, dtype, adapter)
+        if loaded.head in ("features", "encoder-features"):
+            loaded.vectors = read_sentence_vectors(folder, body) or read_sentence_vectors(adapter.base, body)
+    else:
+        body = body_folder(folder)
+        loaded = _read(body, dtype, weights=weights)
+        loaded.folder = folder
+        loaded.vectors = read_sentence_vectors(folder, body)
     pooled = loaded.vectors is not None and loaded.vectors.pooling == ("mean",)
     loaded.mean_is_vector = pooled or loaded.metadata.get("task") == "embedding"
     return loaded
@@ -368,12 +369,17 @@ def _read(
             f"{folder / 'config.json'} says {error}, which headstart does not compute"
         ) from None
     refuse_quantised(folder, fields, names)
-    head = adapter.head if adapter is not None else _head(folder, fields, own, config, names)
+    heads = adapter.heads if adapter is not None else ()
+    head = heads[0] if len(heads) == 1 else _head(folder, fields, own, config, names)
+    if heads and head not in heads:
+        head = heads[0]
     tensors = read_tensors(files) if weights else read_outlines(files, config, family, head)
     if adapter is not None:
-        tensors = adapter.applied(tensors, config, family)
+        tensors = adapter.applied(tensors, config, family, head)
+        config = replace(config, vocab_size=adapter.vocab_size(config, family, head))
     fitted = fit(tensors, config, family, head, dtype, adapter.folder if adapter is not None else folder)
-    tokenizer = open_tokenizer(folder)
+    brought = adapter is not None and holds_tokenizer(adapter.folder)
+    tokenizer = open_tokenizer(adapter.folder if adapter is not None and brought else folder)
     tokenizer.leave_out_special(config.vocab_size)
     # Others pad their embedding to any size; a tokenizer of ours comes with its model, at most rounded up.
     tokens = tokenizer.vocab_size
@@ -387,7 +393,10 @@ def _read(
     if adapter is not None:
         own = adapter.own
         named = {str(index): label for index, label in enumerate(adapter.labels)}
-        fields |= {"id2label": named, "problem_type": own.get("problem_type")}
+        if named:
+            fields |= {"id2label": named, "problem_type": own.get("problem_type")}
+        elif len(fields.get("id2label") or ()) != len(fitted.classifier.get("weight", ())):
+            fields["id2label"] = None  # those of the base's own head
     labels = _labels(folder, fields, fitted.classifier)
     generation = generation_settings(folder, fields, fitted.model.config)
     problem_type = fields.get("problem_type") or "single_label_classification"

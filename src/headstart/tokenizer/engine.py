@@ -87,7 +87,11 @@ def text_engine(definition: JSONObject, special: SpecialIds) -> tokenizers.Token
     once it is cut into words: with a blank in them.
     """
     model = definition["model"]
-    added = definition.get("added_tokens") or []
+    added = [  # a single character is text, even where the file calls it special
+        token
+        for token in definition.get("added_tokens") or []
+        if token["id"] in special.all or not token["special"]
+    ]
     names = {token["content"]: f" {token['content']} " for token in added if token["id"] in special.all}
     vocabulary = model["vocab"]
     if isinstance(vocabulary, dict):

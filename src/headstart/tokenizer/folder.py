@@ -46,6 +46,11 @@ HEADSTART_ENCODER = parse_template("<s> A </s>", "<s> A </s> B </s>", _HEADSTART
 HEADSTART_DECODER = parse_template("<s> A", "<s> A B", _HEADSTART_ROLES)
 
 
+def holds_tokenizer(folder: Path) -> bool:
+    """Whether there is a tokenizer in a folder."""
+    return (folder / DEFINITION).exists() or older_file(folder) is not None
+
+
 def open_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a folder: one that headstart wrote, or any of the Hugging Face ecosystem.
 
@@ -143,7 +148,10 @@ def _tokens(definition: JSONObject) -> list[str]:
 def _special_ids(
     path: Path, definition: JSONObject, config: Mapping[str, Any], tokens: list[str]
 ) -> SpecialIds:
-    """Roles from the configuration; every added token that is marked special belongs to `all`."""
+    """Roles from the configuration; every added token that is marked special belongs to `all`.
+
+    A single character is text whatever its role: some models pad with `!`, which people also write.
+    """
     added = [token for token in definition.get("added_tokens") or [] if token["special"]]
     if tuple(tokens[:4]) == HEADSTART_TOKENS and sorted(token["id"] for token in added) == [0, 1, 2, 3]:
         return HEADSTART_IDS
@@ -166,11 +174,11 @@ def _special_ids(
     sentinels: list[int] = []
     while f"<extra_id_{len(sentinels)}>" in ids:
         sentinels.append(ids[f"<extra_id_{len(sentinels)}>"])
-    named = [index for index in found.values() if index is not None]
+    named = {*(token["id"] for token in added), *found.values(), *sentinels} - {None}
     return SpecialIds(
         **found,
         sentinels=tuple(sentinels),
-        all=frozenset([*(token["id"] for token in added), *named, *sentinels]),
+        all=frozenset(index for index in named if len(tokens[index]) > 1),
         strips_before=frozenset(token["id"] for token in added if token.get("lstrip")),
         strips_behind=frozenset(token["id"] for token in added if token.get("rstrip")),
     )
