@@ -299,6 +299,20 @@ def test_the_rules_of_splitting_are_those_of_the_published_tokenizers(bytes_toke
         load_model(tmp_path / "m.gguf")
 
 
+@pytest.mark.parametrize("pre", ["llama-bpe", "falcon3", "tekken", "gpt-2", "qwen2"])
+@pytest.mark.parametrize("said", [None, True, False])
+def test_whether_a_text_begins_with_the_start_token(bytes_tokenizer, tmp_path, pre, said) -> None:
+    """Files of Llama 3 seldom say it: llama.cpp takes it from the name of the rule."""
+    tokens, types, merges = bytes_tokenizer
+    fields = [("bos_token_id", len(tokens)), ("eos_token_id", len(tokens) + 1)]
+    fields += [("add_bos_token", said)] if said is not None else []
+    more = [*tokens, "<|begin|>", "<|end_of_text|>"]
+    foreign(tmp_path / "m.gguf", more, [*types, 3, 3], fields, merges, pre=pre)
+    opens = pre not in ("gpt-2", "qwen2") if said is None else said
+    tokenizer = load_model(tmp_path / "m.gguf").tokenizer
+    assert tokenizer.with_special([7])[0] == [len(tokens)] * opens + [7]
+
+
 def test_words_of_the_user_and_ends_of_turns(bytes_tokenizer, tmp_path) -> None:
     tokens, types, merges = bytes_tokenizer
     size = len(tokens)

@@ -27,8 +27,11 @@ from headstart.tokenizer.sentencepiece_file import (
 from headstart.tokenizer.template import parse_template
 
 KINDS = {"gpt2": "byte-level BPE", "llama": "SentencePiece BPE", "t5": "SentencePiece Unigram"}
-ENDS_OF_TURNS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|eom_id|>")
-"""Control tokens that end a turn; files often do not say it, and llama.cpp goes by their texts too."""
+ENDS_OF_TURNS = (
+    *("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|eom_id|>"),
+    *("<|endoftext|>", "<|end_of_text|>", "<EOT>"),
+)
+"""Control tokens that end a turn or a text; files often do not say it, and llama.cpp goes by their texts."""
 
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 GPT2 = BYTES | {"use_regex": True}
@@ -65,22 +68,23 @@ _FALCON = {
         *_split(r"[0-9][0-9][0-9]")["pretokenizers"][:1],
     ],
 }
+_LLAMA3 = ("llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2")
 _DIGITS_GPT2 = {"type": "Sequence", "pretokenizers": [DIGITS, GPT2]}
 SPLITS: dict[str, JSONObject] = {
     **dict.fromkeys(("gpt-2", "phi-2", "olmo", "mpt", "jina-v2-code", "roberta-bpe", "gigachat"), GPT2),
+    **dict.fromkeys(("jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "a.x-4.0", "mellum", "exaone4"), GPT2),
     **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"), _DIGITS_GPT2),
-    **dict.fromkeys(
-        ("llama-bpe", "llama3", "llama-v3", "dbrx", "smaug-bpe", "chatglm-bpe"), _split(LLAMA3_RULE)
-    ),
-    **dict.fromkeys(("qwen2", "stablelm2", "deepseek-r1-qwen", "megrez"), _split(QWEN_RULE)),
+    **dict.fromkeys((*_LLAMA3, "dbrx", "smaug-bpe", "chatglm-bpe", "glm4"), _split(LLAMA3_RULE)),
+    **dict.fromkeys(("qwen2", "stablelm2", "deepseek-r1-qwen", "megrez", "kormo"), _split(QWEN_RULE)),
     "tekken": _split(_TEKKEN),
     **dict.fromkeys(("gpt-4o", "llama4"), _split(_GPT4O)),
     "deepseek-v3": _split(r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", _DEEPSEEK3),
     "falcon": _FALCON,
 }
 """How text is split before merging: llama.cpp's name for the rule, and what `tokenizers` calls it."""
-WHOLE_WORDS = ("llama-bpe", "llama3", "llama-v3", "tekken")
-"""Rules whose tokenizers take a word that is a token as it is, without merging it."""
+WHOLE_WORDS = (*_LLAMA3, "tekken")
+"""Rules whose tokenizers take a word that is a token as it is, without merging it. Where a file does not say
+whether a text begins with the start token, it does in these, in llama.cpp as in the models themselves."""
 
 
 def read_tokenizer(path: Path, fields: Mapping[str, Any]) -> Tokenizer:
@@ -169,7 +173,8 @@ def _definition(fields: Mapping[str, Any]) -> JSONObject:
             one_blank=fields.get("tokenizer.ggml.remove_extra_whitespaces", kind == "t5"),
         ).definition()
     start, end = (fields.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
-    opens = fields.get("tokenizer.ggml.add_bos_token", kind == "llama") and start is not None
+    begins = kind == "llama" or fields.get("tokenizer.ggml.pre") in WHOLE_WORDS
+    opens = fields.get("tokenizer.ggml.add_bos_token", begins) and start is not None
     closes = fields.get("tokenizer.ggml.add_eos_token", kind == "t5") and end is not None
     if opens or closes:
         ids = {"first": int(start or 0), "last": int(end or 0)}
