@@ -259,6 +259,36 @@ REPEATED = {
     "bart": ("ForConditionalGeneration", "model.encoder.embed_tokens.weight", "model.shared.weight"),
     "t5": ("ForConditionalGeneration", "decoder.embed_tokens.weight", "shared.weight"),
 }
+OUTPUTS = {
+    "bert": ("ForMaskedLM", "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
+    "llama": ("ForCausalLM", "lm_head.weight", "model.embed_tokens.weight"),
+    "gpt2": ("LMHeadModel", "lm_head.weight", "transformer.wte.weight"),
+}
+
+
+@pytest.mark.parametrize("model_type", OUTPUTS)
+def test_a_tied_matrix_under_the_name_of_the_output(kinds, tmp_path, model_type) -> None:
+    head, output, embedding = OUTPUTS[model_type]
+    model, tokenizer = make(model_type, kinds, head, tie_word_embeddings=True)
+    folder = publish(
+        tmp_path / "m",
+        model,
+        tokenizer,
+        weights=lambda tensors: {output if name == embedding else name: t for name, t in tensors.items()},
+    )
+    with torch.no_grad():
+        right = type(model).from_pretrained(folder).eval()(input_ids=ROWS).logits
+    assert torch.allclose(logits(folder), right, atol=1e-4 * float(right.abs().max()))
+    assert load_model(folder, weights=False).model.config.tied
+
+
+@pytest.mark.parametrize("activation", ["gelu_fast", "gelu_python"])
+def test_other_names_of_an_activation(kinds, tmp_path, activation) -> None:
+    model, tokenizer = make("gpt2", kinds, "LMHeadModel", activation_function=activation)
+    with torch.no_grad():
+        right = model(input_ids=ROWS).logits
+    folder = publish(tmp_path / "m", model, tokenizer)
+    assert torch.allclose(logits(folder), right, atol=1e-4 * float(right.abs().max()))
 
 
 @pytest.mark.parametrize("model_type", REPEATED)

@@ -264,6 +264,8 @@ def fit(
             )
     if shape.encoder_alone:
         config = replace(config, architecture="encoder", layers=config.encoder_layers, encoder_layers=0)
+    if config.tied and "embedding.weight" not in found and "output.weight" in found:
+        found["embedding.weight"] = found.pop("output.weight")  # one matrix, under its other name
     output, embedding = found.get("output.weight"), found.get("embedding.weight")
     if output is not None and embedding is not None and not torch.equal(output, embedding):
         config = replace(config, tied=False)
