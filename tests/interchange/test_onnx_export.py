@@ -101,7 +101,7 @@ def test_a_head_that_transformers_does_not_know_is_said_and_refused(kinds, tmp_p
         str(folder), str(tmp_path / "rows.csv"), pooling="family", counted_words="none", epochs=1
     )
     assert not any("transformers" in note for note in model.notes)
-    model.save(tmp_path / "tuned")
+    model.save(tmp_path / "tuned", replace=True)
     export_model(tmp_path / "tuned", tmp_path / "out")
     theirs = transformers.pipeline("text-classification", str(tmp_path / "out"))
     assert theirs("good king")[0]["label"] == model.predict("good king")["label"]

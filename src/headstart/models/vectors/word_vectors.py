@@ -235,7 +235,8 @@ def _read_text(path: Path, shape: tuple[int, int] | None) -> tuple[list[str], np
             # from the right: GloVe's 840B file has words with spaces in them
             word, *fields = line.rsplit(None, width) if width > 0 else [b""]
             try:
-                row = np.array(fields, dtype="S").astype(np.float32)
+                with np.errstate(over="ignore"):  # a number too large becomes infinity, which is refused
+                    row = np.array(fields, dtype="S").astype(np.float32)
             except ValueError:
                 row = np.empty(0, np.float32)
             if not word or len(row) != width:
