@@ -236,7 +236,7 @@ def trained(tmp_path_factory):
     made = {}
 
     def train(model_type, kind, **more):
-        key = (model_type, kind, *more)
+        key = (model_type, kind, repr(more))
         if key not in made:
             out = tmp_path_factory.mktemp(model_type)
             normal = {"normalization_rule_name": "identity"} if model_type in ("llama", "gemma") else {}
@@ -300,6 +300,32 @@ def test_pieces_that_the_user_defined(trained, tmp_path) -> None:
     library = sentencepiece.SentencePieceProcessor(model_file=str(file))
     think = library.piece_to_id("<think>")
     assert think in open_tokenizer(tmp_path).encode("<think>The fox")
+
+
+def test_pieces_of_blanks_that_the_user_defined(trained, tmp_path) -> None:
+    """As in Gemma, whose models have a piece for every run of blanks and of line ends."""
+    runs = ["▁▁", "▁▁▁▁", "\n\n", "<sep>", "x▁▁y"]
+    file = trained("gemma", "bpe", user_defined_symbols=runs)
+    shutil.copy(file, tmp_path / "tokenizer.model")
+    (tmp_path / "config.json").write_text('{"model_type": "gemma"}')
+    library = sentencepiece.SentencePieceProcessor(model_file=str(file))
+    ours = open_tokenizer(tmp_path)
+    texts = ["The  fox", "    The fox   jumps", "a<sep>b  <sep>", "x  y", "fox\n\n  The", "▁▁ fox", "  ", ""]
+    for text in texts:
+        ids = ours.encode(text)
+        assert ids == library.encode(text), text
+        assert ours.decode(ids) == library.decode(ids)
+        assert b"".join(ours.pieces[index] for index in ids).decode() == library.decode(ids)
+    assert library.piece_to_id("▁▁▁▁") in ours.encode(texts[1])
+
+
+def test_blanks_that_are_written_otherwise_are_refused(trained, tmp_path) -> None:
+    suffixes = trained("t5", "unigram", treat_whitespace_as_suffix=True)
+    unwritten = tmp_path / "unwritten.model"  # ModelProto 3, NormalizerSpec 5: false, which no trainer makes
+    unwritten.write_bytes(trained("t5", "unigram").read_bytes() + b"\x1a\x02\x28\x00")
+    for file in (suffixes, unwritten):
+        with pytest.raises(HeadstartError, match="a blank as the first sign of a word"):
+            read_sentencepiece(file)
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x0a\xff", b"hello world", b"\x0a\x03\x0a\x01"])

@@ -36,7 +36,7 @@ def is_byte_level(part: JSONObject | None) -> bool:
 def read_pieces(definition: JSONObject, tokens: list[str], special: frozenset[int]) -> list[bytes]:
     """The bytes of text behind each of `tokens`, the vocabulary of a `tokenizer.json` in the order of ids."""
     model = definition["model"]
-    added = {token["content"] for token in definition.get("added_tokens") or []}
+    added = {token["content"]: token for token in definition.get("added_tokens") or []}
     piece: Callable[[str], bytes]
     if is_byte_level(definition.get("decoder")):
         piece = partial(_byte_level, alphabet=byte_alphabet())
@@ -46,6 +46,8 @@ def read_pieces(definition: JSONObject, tokens: list[str], special: frozenset[in
         piece = partial(_word_end, suffix=model["end_of_word_suffix"])
     else:
         piece = partial(_sentencepiece, byte_fallback=bool(model.get("byte_fallback")))
+        # What is looked for in normalised text is written as the vocabulary is.
+        added = {content: token for content, token in added.items() if not token.get("normalized")}
     return [
         b"" if index in special else token.encode() if token in added else piece(token)
         for index, token in enumerate(tokens)

@@ -1,9 +1,9 @@
 """SentencePiece's model files (`spiece.model`, `tokenizer.model`), read without the library.
 
 The file is a protocol buffer; its fields are those of SentencePiece's `sentencepiece_model.proto`:
-`ModelProto` 1 = pieces (1 text, 2 score, 3 type), 2 = trainer (3 kind of model, 35 bytes for what is unknown,
-40 the unknown token), 3 = normalizer (2 table of characters, 3 a blank before the text, 4 runs of blanks
-become one).
+`ModelProto` 1 = pieces (1 text, 2 score, 3 type), 2 = trainer (3 kind of model, 24 blanks belong to the word
+before them, 35 bytes for what is unknown, 40 the unknown token), 3 = normalizer (2 table of characters, 3 a
+blank before the text, 4 runs of blanks become one, 5 blanks are written as `▁`).
 """
 
 import base64
@@ -39,6 +39,8 @@ class SentencePieces:
     """A text begins with a blank."""
     one_blank: bool = True
     """Blanks at the ends go, and runs of blanks become one."""
+    usual_blanks: bool = True
+    """Blanks are written as `▁`, and belong to the word behind them."""
     takes_before: set[str] = field(default_factory=set)
     """Special tokens that swallow the blanks before them."""
 
@@ -51,12 +53,21 @@ class SentencePieces:
     def definition(self) -> JSONObject:
         """The same as a `tokenizer.json`, without a template."""
         unigram = self.model == UNIGRAM
+        # Pieces that a user defined may hold blanks: they are looked for where blanks are `▁` already. Behind
+        # a dummy prefix the text would change at each of them.
+        written = not unigram and not self.dummy_prefix
         return {
             "version": "1.0",
             "truncation": None,
             "padding": None,
             "added_tokens": [
-                added_token(index, token, special=kind != USER_DEFINED, lstrip=token in self.takes_before)
+                added_token(
+                    index,
+                    token,
+                    special=kind != USER_DEFINED,
+                    lstrip=token in self.takes_before,
+                    normalized=written and kind == USER_DEFINED,
+                )
                 for index, (token, kind) in enumerate(zip(self.tokens, self.kinds, strict=True))
                 if kind in (UNKNOWN, CONTROL, USER_DEFINED)
             ],
@@ -163,6 +174,11 @@ def read_sentencepiece(path: Path) -> SentencePieces:
         raise HeadstartError(
             f"{path} cuts text into words or characters; of SentencePiece models, Unigram and BPE are read"
         )
+    if not model.usual_blanks:
+        raise HeadstartError(
+            f"{path} leaves blanks as they are, or counts them to the word before; SentencePiece models that "
+            "write a blank as the first sign of a word are read"
+        )
     if not 0 <= model.unknown < len(model.tokens):
         raise HeadstartError(f"{path} has no token for what is unknown; it is damaged: get it again")
     return model
@@ -179,6 +195,7 @@ def _parse(data: bytes) -> SentencePieces:
         elif number == 2:
             said = dict(_fields(_part(value)))
             model.model = _whole(said.get(3), UNIGRAM)
+            model.usual_blanks &= not _whole(said.get(24), 0)
             model.byte_fallback = bool(_whole(said.get(35), 0))
             model.unknown = _whole(said.get(40), 0)
         elif number == 3:
@@ -186,6 +203,7 @@ def _parse(data: bytes) -> SentencePieces:
             model.characters = _part(said.get(2, b""))
             model.dummy_prefix = bool(_whole(said.get(3), 1))
             model.one_blank = bool(_whole(said.get(4), 1))
+            model.usual_blanks &= bool(_whole(said.get(5), 1))
     return model
 
 
