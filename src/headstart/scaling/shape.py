@@ -61,7 +61,8 @@ def shape_for(
             f"a {family} with {vocab_size:,} tokens of vocabulary has more than {amount(count)} "
             "parameters at any width; plan a larger model or train a smaller vocabulary"
         )
-    if counted(best[1]) < count / 1.5:
+    largest = best[1].width == MOST_WIDTH or best[1].layers == MOST_LAYERS  # small sizes lie far apart
+    if largest and counted(best[1]) < count / 1.5:
         raise HeadstartError(
             f"no {family} of usual proportions has {amount(count)} parameters: {MOST_LAYERS} layers of width "
             f"{MOST_WIDTH:,} have {amount(counted(best[1]))}; plan a smaller model or more tokens"
