@@ -171,7 +171,7 @@ def test_a_request_that_cannot_go_on_ends_alone(engine) -> None:
     right = engine.submit(request(some_ids(6)))
     (event,) = wrong
     assert event.finish == "error"
-    assert "forbid every token" in event.error
+    assert "every token is forbidden" in event.error
     assert len(list(right)) == 12
 
 

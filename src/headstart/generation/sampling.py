@@ -48,7 +48,7 @@ def constrain(
     """
     if logits.isnan().any():
         raise HeadstartError(NO_NUMBERS)
-    given, logits = logits, logits.clone()
+    logits = logits.clone()
     stop = sorted(ids.stop)
     for row, (prompt, own) in enumerate(zip(prompts, written, strict=True)):
         if config.repetition_penalty != 1:
@@ -73,8 +73,9 @@ def constrain(
         if forced is not None:
             logits[row] = NEVER
             logits[row, forced] = 0.0
-    if not logits.amax(-1).isfinite().all():
-        raise HeadstartError(NO_TOKEN if given.amax(-1).isfinite().all() else NO_PROBABILITIES)
+    highest = logits.amax(-1)
+    if not highest.isfinite().all():
+        raise HeadstartError(NO_PROBABILITIES if (highest > 0).any() else NO_TOKEN)
     return logits
 
 
