@@ -482,3 +482,20 @@ def test_the_card_of_a_run_that_lost_its_last_evaluation_tells_its_steps(engine_
     card = (run / "model" / "README.md").read_text("utf-8")
     assert "in 4 steps" in card
     assert "Held-out loss at step 2: " in card
+
+
+@pytest.mark.parametrize("killed_in", ["describe_machine", "Recipe.save"])
+def test_a_run_killed_while_it_claims_its_folder_begins_again(
+    engine_recipe, tmp_path, monkeypatch, killed_in
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run, recipe = tmp_path / "run", engine_recipe(steps=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"headstart.training.run_folder.{killed_in}", kill)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(recipe, run)
+    pretrain(recipe, run)
+    assert (run / "model" / "model.safetensors").exists()
+    assert PretrainRecipe.load(run / "recipe.yaml", []) == recipe

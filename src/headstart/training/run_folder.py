@@ -84,13 +84,14 @@ def claim(
                 f"order, and does not end bitwise as it would have (OMP_NUM_THREADS={threads} keeps it so)",
                 file=sys.stderr,
             )
+        if not (run / "recipe.yaml").exists():  # killed between the two
+            recipe.save(run / "recipe.yaml")
         return
     if any((run / "checkpoints").glob("step-*")):
         raise HeadstartError(
             f"{run} holds checkpoints, and no run.json that says of what; choose another folder, or remove it"
         )
-    recipe.save(run / "recipe.yaml")
-    write_json(
+    write_json(  # first, since a folder without it is nobody's run
         facts,
         {
             "fingerprint": identity,
@@ -103,6 +104,7 @@ def claim(
             **({} if minutes is None else {"minutes": minutes}),
         },
     )
+    recipe.save(run / "recipe.yaml")
 
 
 def _wrote_the_same(path: Path, recipe: Recipe, data: Any, paths: set[str], known: str) -> bool:
