@@ -1,7 +1,9 @@
 """Files of requests: answers in their order, and a batch that was stopped goes on where it was."""
 
+import gc
 import json
 from itertools import count
+from pathlib import Path
 
 import pytest
 from served_client import SETTINGS
@@ -92,6 +94,29 @@ def test_a_batch_that_was_stopped_goes_on(application, tmp_path, monkeypatch):
         one["response"]["status_code"] for one in whole
     ]
     assert not part.exists()
+
+
+def test_a_full_disk_is_said_once(application, tmp_path, monkeypatch, caplog):
+    """Several answers come at once, and no error of theirs is left for Python to print."""
+    source = tmp_path / "in.jsonl"
+    write(source, REQUESTS[:6])
+    opened = Path.open
+
+    def full(path, mode="r", *more, **settings):
+        return opened(Path("/dev/full"), "wb", 0) if mode == "ab" else opened(path, mode, *more, **settings)
+
+    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr("headstart.serving.batch_file.AT_ONCE", 3)
+    asked = application()
+
+    async def at_once(url, body):
+        return 200, b"{}"
+
+    monkeypatch.setattr(asked, "ask", at_once)
+    with pytest.raises(OSError, match="No space left"):
+        answer_batch(asked, source, tmp_path / "out.jsonl")
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_request_that_was_changed_is_asked_again(application, tmp_path):

@@ -78,7 +78,7 @@ async def _answer_all(
     bar: ProgressBar,
 ) -> int:
     """Ask what has no answer yet; returns how many had one."""
-    earlier, asked = 0, set[asyncio.Task[None]]()
+    earlier, places = 0, asyncio.Semaphore(AT_ONCE)
 
     async def one(line: BatchLine, key: str) -> None:
         status, body = await application.ask(line.url, line.body)
@@ -86,19 +86,20 @@ async def _answer_all(
         file.write(orjson.dumps({"key": key, "answer": answer}, option=orjson.OPT_APPEND_NEWLINE))
         file.flush()
         bar.advance(1)
+        places.release()
 
-    for line in read_batch(source):
-        key = _key(line, models)
-        if key in kept:
-            earlier += 1
-            bar.advance(1)
-            continue
-        asked.add(asyncio.create_task(one(line, key)))
-        if len(asked) >= AT_ONCE:
-            done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-    await asyncio.gather(*asked)
+    try:
+        async with asyncio.TaskGroup() as asked:
+            for line in read_batch(source):
+                key = _key(line, models)
+                if key in kept:
+                    earlier += 1
+                    bar.advance(1)
+                    continue
+                await places.acquire()
+                asked.create_task(one(line, key))
+    except BaseExceptionGroup as failed:  # one is enough to say; the group has ended the others
+        raise failed.exceptions[0] from None
     await application.service.store.close()
     return earlier
 
