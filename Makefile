@@ -22,6 +22,7 @@
 #   make bench-serve                   tokens and vectors over HTTP beside vLLM (VLLM=1), llama.cpp (LLAMA_CPP=1), ...
 #   make bench-corpus DATA=folder      raw pages to token shards beside datatrove
 #   make bench-corpus-size             what a document costs in corpora of two sizes; ARGS="--records 150"
+#   make bench-corpus-ray              what a Ray cluster of this machine costs beside its processes
 #   make bench-rules DATA=FOLDER       rules of quality beside datatrove's filters, decision by decision
 #   make bench-extraction DATA=folder  main text of labelled pages beside trafilatura
 #   make bench-extraction-languages    the same for handbooks in 19 languages, from Debian packages
@@ -39,7 +40,7 @@ ARGS ?=
 OLD_PYTHON := headstart needs Python 3.11 or later, but $(PYTHON) is older or missing; try make PYTHON=python3.11
 NO_VENV := $(PYTHON) cannot make environments; on Debian: apt install python3-venv
 
-.PHONY: help docs release-check install quickstart sample studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-corpus-size bench-extraction bench-extraction-languages bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
+.PHONY: help docs release-check install quickstart sample studio web check-web test test-slow test-serve soak-serve test-faults reference check-real-weights check-llama-cpp lint bench-decode bench-serve bench-studio bench-corpus bench-corpus-size bench-corpus-ray bench-extraction bench-extraction-languages bench-rules bench-tasks bench-head-start bench-pretrain bench-time-to-loss clean
 
 EXTRAS ?= serve,studio
 
@@ -218,6 +219,16 @@ $(CORPUS)/.installed: benchmarks/corpus/requirements.txt | $(CORPUS)/bin/python
 bench-corpus-size: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.corpus.cost --out $(RESULT) $(ARGS)
 
+RAY := benchmarks/corpus/ray/.venv
+
+bench-corpus-ray: $(RAY)/.installed
+	$(RAY)/bin/python -m benchmarks.corpus.engines --out $(RESULT) $(ARGS)
+
+$(RAY)/.installed: pyproject.toml constraints.txt hashes.txt | $(RAY)/bin/python
+	tools/install $(RAY)
+	$(RAY)/bin/pip install --constraint constraints.txt 'ray>=2.40,<3'
+	@touch $@
+
 RULES := benchmarks/rules/.venv
 
 bench-rules: $(RULES)/.installed
@@ -302,4 +313,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt constraints-cuda.txt hash
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-studio
 
 clean:
-	rm -rf .web web/node_modules src/headstart/studio/static $(VENV) $(CLIENTS) $(DECODE) $(SERVE) $(PEERS) $(TRAIN) $(CORPUS) $(RULES) $(EXTRACTION) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .web web/node_modules src/headstart/studio/static $(VENV) $(CLIENTS) $(DECODE) $(SERVE) $(PEERS) $(TRAIN) $(CORPUS) $(RAY) $(RULES) $(EXTRACTION) $(TASKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -59,16 +59,22 @@ def write_crawl(known: list[str], path: Path, records: int) -> None:
             file.write(head.encode() + body + b"\r\n\r\n")
 
 
-def core_seconds(crawl: Path, out: Path, workers: int) -> float:
+def core_seconds(crawl: Path, out: Path, workers: int, *options: str) -> float:
     """User and system time of a run, with those of processes that outlive it for a moment."""
     before = _used()
     command = [sys.executable, "-m", "headstart", "corpus", str(crawl), "--out", str(out), "languages=any"]
-    subprocess.run([*command, "--workers", str(workers)], check=True, stdout=subprocess.DEVNULL)
+    command += ["--workers", str(workers), *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     while True:
         try:
             os.wait()
         except ChildProcessError:
             return _used() - before
+
+
+def adopt_orphans() -> None:
+    """Count the time of processes that outlive who started them."""
+    ctypes.CDLL(None, use_errno=True).prctl(_ORPHANS_COME_HERE, 1)
 
 
 def _used() -> float:
@@ -78,7 +84,7 @@ def _used() -> float:
 
 def measured(records: int, times: int, workers: int, rounds: int) -> dict[str, object]:
     """Core-milliseconds a document by size, and what a run costs beside them."""
-    ctypes.CDLL(None, use_errno=True).prctl(_ORPHANS_COME_HERE, 1)
+    adopt_orphans()
     sizes = {"few": FEW, "small": records, "large": records * times}
     seconds: dict[str, list[float]] = {size: [] for size in sizes}
     kept: dict[str, int] = {}
