@@ -1,5 +1,9 @@
 """Counted words that point at answers: rows of a context, what they tell, and the path beside a network."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -91,6 +95,24 @@ def test_rows_are_words_inside_of_one_and_nothing(context, data):
     begins, ends = ({span[side] for span in words.spans} for side in (0, 1))
     assert (row[0] != len(words) + INSIDE) == (place in begins)
     assert (row[1] != len(words) + INSIDE) == (place in ends)
+
+
+def test_features_are_the_same_in_every_process():
+    """To the last bit: a run that was killed fits them anew."""
+    asked = "Which rare old fox jumps over a quick and lazy dog of the town?"
+    context = (
+        "The quick fox jumps. A lazy dog of the old town sleeps! The fox is rare, and over it jumps a dog."
+    )
+    code = (
+        f"from headstart.tasks.kinds.counted_answers import *\nprint(asked_features({asked!r}, {context!r}))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": str(seed)}, capture_output=True
+        ).stdout
+        for seed in range(3)
+    }
+    assert said == {f"{asked_features(asked, context)}\n".encode()}
 
 
 @pytest.mark.parametrize("forms", [ENGLISH, CHINESE], ids=["blanks", "no blanks"])

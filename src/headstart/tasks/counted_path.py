@@ -40,7 +40,7 @@ MOST_WORDS = 500_000
 """Of the contexts of questions, some 4,000 of a paragraph each; more would take gigabytes, and a network
 learns from more to compare question and context itself."""
 TASKS = ("classification", "multi-label", "regression", "tagging", "question-answering")
-"""Kinds of task whose labels counts can tell."""
+"""Kinds of task whose labels, or ends of answers, counts can tell."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class CountedPath:
 
     head: CountedWords
     told: float
-    """The share of the labels' entropy, or of the numbers' variance, that the held-out scores account for."""
+    """The share of the labels' entropy, or of the numbers' variance, that the held-out scores account for; of
+    answers, of what a blind guess among the rows of their contexts costs."""
     held_out: list[Tensor]
     """Of each training example `[labels]`, or of its rows `[rows, labels]` where words are scored."""
     alone: CountedWords

@@ -44,9 +44,7 @@ def moved(schema: Any, place: str) -> Any:
 def combines(schema: dict[str, Any]) -> bool:
     """Whether several schemas hold for one object."""
     beside = "properties" in schema and any(name in schema for name in BESIDE)
-    every = schema.get(
-        "allOf"
-    )  # of one alone it is that one, as older versions of pydantic write a reference
+    every = schema.get("allOf")  # of one alone it is that one: older versions of pydantic write so
     several = isinstance(every, list) and len(every) > 1
     return beside or several or any(name in schema for name in COMBINED)
 

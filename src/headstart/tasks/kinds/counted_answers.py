@@ -42,13 +42,15 @@ def asked_features(question: str, context: str) -> list[list[Feature]]:
     """The features of every row of a context that a question is asked of."""
     words, asked = words_in(context), [_stem(word) for word in words_in(question)]
     stems, sentences = [_stem(word) for word in words], _sentences(words)
-    holding = Counter(stem for stem, _ in set(zip(stems, sentences, strict=True)))  # sentences with a stem
+    # In the order of the words, on which sums of fractions hang: sets have another one in every process.
+    standing = list(dict.fromkeys(zip(stems, sentences, strict=True)))
+    holding = Counter(stem for stem, _ in standing)  # sentences with a stem
     count = 1 + max(sentences, default=0)
-    worth = {stem: math.log(1 + count / holding[stem]) for stem in set(asked) if stem in holding}
+    worth = {stem: math.log(1 + count / holding[stem]) for stem in dict.fromkeys(asked) if stem in holding}
     whole = sum(worth.values()) or 1.0
     matched = np.array([worth.get(stem, 0.0) for stem in stems]) / whole  # [words]
     told = np.zeros(count)
-    for stem, sentence in set(zip(stems, sentences, strict=True)):
+    for stem, sentence in standing:
         told[sentence] += worth.get(stem, 0.0) / whole
     best = float(told.max())
     rank = np.argsort(np.argsort(-told, kind="stable"))
