@@ -132,11 +132,12 @@ def test_a_question_without_an_answer_points_at_nothing():
     assert all(strongest_baseline(always).predict(test.inputs))  # which has never learned to refuse
 
 
-def test_what_words_cannot_tell_or_too_many_of_them_have_no_path(monkeypatch):
+def test_what_words_cannot_tell_or_too_many_of_them_have_no_path(monkeypatch, caplog):
     train = questions(ENGLISH, 1, 40)
     words = sum(rows_of(context) for _, context in train.inputs)
     monkeypatch.setattr(path_module, "MOST_WORDS", words - 1)
     assert counted_path(train, 7) is None
+    assert f"the contexts have {words:,} words" in caplog.text
     assert isinstance(strongest_baseline(train, 7), NearestSentence)
     monkeypatch.setattr(path_module, "MOST_WORDS", words)
     assert counted_path(train, 8).told > 0.5

@@ -13,6 +13,7 @@ what was measured.
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -28,6 +29,7 @@ from headstart.tasks.data.splitting import folds
 from headstart.tasks.examples import Examples, flatten
 from headstart.tasks.kinds.counted_answers import pointed
 
+log = logging.getLogger(__name__)
 FOLDS = 5
 KEPT = 2
 """Paths: of all examples, and of those from which the trial learns."""
@@ -85,6 +87,7 @@ def _fit(given: _Given) -> CountedPath | None:
     each = sizes(train.inputs, sort_of(train))
     ends = np.cumsum(each)
     if train.task == "question-answering" and ends[-1] > MOST_WORDS:
+        log.warning("the contexts have %s words, too many to point at answers by counts", f"{ends[-1]:,}")
         return None
     counts = Counts.of(train)
     scores = np.zeros((int(ends[-1]), max(1, len(labels))), np.float32)
