@@ -16,7 +16,7 @@ from headstart.folder import read_json, write_json
 from headstart.tasks.examples import Examples
 
 Start = Literal["pre-trained", "static", "random"]
-TASKS = {"pos": "pos", "spam": "spam", "subjects": "spam"}
+TASKS = {"pos": "pos", "section": "section", "spam": "spam", "subjects": "spam"}
 """Task -> the labelled files that it is made of."""
 ANSWERS = "answers.json"
 BETWEEN = "\n\n"

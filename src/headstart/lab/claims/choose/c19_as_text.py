@@ -6,7 +6,7 @@ from headstart.lab.house import encoder, finetune_of, pretrain_of
 from headstart.lab.rules import Every, Evidence, Gain, Same, Within
 from headstart.lab.runs import RunSpec
 
-TASKS = {"mails": "spam", "tags": "pos"}
+TASKS = {"packages": "section", "tags": "pos"}
 LABELS = 1000
 
 CLAIM = Claim(
@@ -25,6 +25,7 @@ CLAIM = Claim(
     ),
     confounders=(
         "What cannot be read counts as wrong.",
+        "Texts of one line, since the model that writes reads 128 tokens: nothing is cut.",
         "The rival has a head and is an encoder of the laboratory, not the same model.",
         "BART's shape and objective, which need no other tokenizer; T5's differ in what is hidden.",
         "As many tokens read in pre-training; an encoder-decoder has more weights for them.",
@@ -35,7 +36,7 @@ LEVELS = {
     "full": Level(seeds=5, minutes=100, tokens=6e6, shape="S"),
 }
 RULE = Every(
-    Within("mails as text.readable", 95.0, float("inf"), "%"),
+    Within("packages as text.readable", 95.0, float("inf"), "%"),
     *(Gain(f"{name} as text.right - {name} as text.commonest answer", 3.0, "points") for name in TASKS),
     *(Same(f"{name} with a head.right - {name} as text.right", 2.0, "points") for name in TASKS),
 )
