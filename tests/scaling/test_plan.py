@@ -241,6 +241,17 @@ def test_unknown_hardware_with_its_figures() -> None:
     assert found["layouts"]
 
 
+def test_a_column_of_compute_that_is_not_used_is_said(table: Path, tmp_path: Path) -> None:
+    """PaLM's, say, counts attention: parameters and tokens decide, and the difference is shown."""
+    header, *rows = table.read_text().splitlines()
+    for share in (1.0, 1.25):
+        with_compute = tmp_path / f"{share}.csv"
+        lines = [f"{row},{share * 6 * float(n) * float(d)}" for row in rows for n, d in [row.split(",")[1:3]]]
+        with_compute.write_text("\n".join([f"{header},compute", *lines]))
+        said = run("fit", str(with_compute), "--samples", "200")
+        assert ("1.25 to 1.25 times 6 N D" in " ".join(said.split())) == (share > 1)
+
+
 def test_fit_finds_the_law_and_its_file_is_a_law(table: Path, tmp_path: Path) -> None:
     file, page = tmp_path / "fit.json", tmp_path / "fit.html"
     found = json.loads(

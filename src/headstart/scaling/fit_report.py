@@ -14,6 +14,8 @@ from headstart.scaling.runs import MeasuredRun, RunTable
 
 BUDGET, DESIGN, FIT, FORECAST, SCORE = "budget.json", "design.json", "fit.json", "forecast.json", "score.json"
 """What a sweep writes into its folder."""
+SAME_COMPUTE = 0.01
+"""Figures that are rounded to three digits differ by less from what they were computed from."""
 PRINTED_WIDTH = 0.001
 """Of the interval that Hoffmann et al. 2022 print for a (table 2, approach 3: 0.454 to 0.455)."""
 
@@ -90,6 +92,8 @@ class FitReport(TypedDict):
     runs: int
     outliers: list[FittedOutlier]
     left_out: dict[str, str]
+    stated_compute: NotRequired[Interval]
+    """Least and most of the tables' own compute as a share of 6 N D, where it differs from that."""
     noise: float
     method: str
     reach: dict[str, Interval]
@@ -204,6 +208,9 @@ def fit_report(table: RunTable, samples: int, seed: int) -> tuple[Fit, FitReport
             "runs_needed": found.runs_for(PRINTED_WIDTH),
         },
     }
+    least, most = min(table.stated_compute, default=1.0), max(table.stated_compute, default=1.0)
+    if max(1 - least, most - 1) > SAME_COMPUTE:
+        report["stated_compute"] = (least, most)
     return found, report
 
 

@@ -57,12 +57,15 @@ class RunTable:
     """Name of a run, and the reason."""
     curves: list[MeasuredRun] = field(default_factory=list)
     """Evaluations on the way, of run folders."""
+    stated_compute: list[float] = field(default_factory=list)
+    """A table's own compute as a share of 6 N D, of each run with parameters and tokens, which decide."""
 
 
 def read_runs(paths: Sequence[Path]) -> RunTable:
     """Runs from tables (CSV, TSV, JSON lines) and run folders, or folders of these.
 
-    A table needs a loss and two of parameters, tokens and compute (C = 6 N D gives the third).
+    A table needs a loss and two of parameters, tokens and compute (C = 6 N D gives the third). Where
+    it has all three, parameters and tokens count.
 
     Raises:
         HeadstartError: a file or folder that holds no runs; a column that is missing.
@@ -70,19 +73,20 @@ def read_runs(paths: Sequence[Path]) -> RunTable:
     runs: list[MeasuredRun] = []
     left_out: dict[str, str] = {}
     curves: list[MeasuredRun] = []
+    stated: list[float] = []
     for path in paths:
         if path.is_dir():
             for folder in _run_folders(path):
                 _read_folder(folder, runs, left_out, curves)
         else:
-            _read_table(path, runs, left_out)
-    return RunTable(runs, left_out, curves)
+            _read_table(path, runs, left_out, stated)
+    return RunTable(runs, left_out, curves, stated)
 
 
 # --- tables -------------------------------------------------------------------------------------------
 
 
-def _read_table(path: Path, runs: list[MeasuredRun], left_out: dict[str, str]) -> None:
+def _read_table(path: Path, runs: list[MeasuredRun], left_out: dict[str, str], stated: list[float]) -> None:
     rows = _rows(path)
     if not rows:
         raise HeadstartError(f"{path} has no rows; a table of runs has one row a run below the column names")
@@ -109,6 +113,8 @@ def _read_table(path: Path, runs: list[MeasuredRun], left_out: dict[str, str]) -
         if not columns["tokens"]:
             tokens = values["compute"] / (FLOPS_PER_PARAMETER_AND_TOKEN * parameters)
         runs.append(MeasuredRun(name, parameters, tokens, values["loss"]))
+        if len(given) == 3:
+            stated.append(values["compute"] / runs[-1].compute)
 
 
 def _rows(path: Path) -> list[Row]:

@@ -167,6 +167,12 @@ def print_fit(found: FitReport) -> None:
         )
     for name, reason in found["left_out"].items():
         print(f"left out: {name}: {reason}")
+    if "stated_compute" in found:
+        least, most = found["stated_compute"]
+        print(
+            f"the column of compute is not used: its figures are {least:.3g} to {most:.3g} times 6 N D, "
+            "which the fit takes from parameters and tokens"
+        )
     table(
         "N ~ C^a, by each approach",
         ["approach", "a", "90 % interval", "tokens/parameter"],
