@@ -66,3 +66,9 @@ def test_every_page_is_in_the_navigation_once() -> None:
 def test_the_page_of_commands_is_current() -> None:
     page = (DOCS / "reference-commands.md").read_text(encoding="utf-8")
     assert page == reference(), "a command has changed: run `make reference`"
+
+
+def test_a_verb_with_subcommands_shows_its_own_options() -> None:
+    sections = reference().split("\n## ")
+    plan = next(one for one in sections if one.startswith("headstart plan\n"))
+    assert "`--compute`" in plan.split("\n### ")[0]

@@ -45,6 +45,8 @@ def test_the_reference_has_all_settings() -> None:
         for one in facts_of(recipe_class(verb)):
             assert f"| `{one.name}` |" in page
     assert "`warmup_steps`" in page
+    assert "?." not in page, "an answer that asks ends with its question mark"
+    assert ", ." not in page, "no answer ends in an unfinished list"
 
 
 def test_a_shipped_recipe_is_found_by_its_name(tmp_path, monkeypatch) -> None:

@@ -138,7 +138,8 @@ def as_markdown(title: str, recipe: type) -> str:
             grouped.setdefault(text, []).append(name)
         lines += ["", "Names that mean something else here, and what to do instead:", ""]
         for text, same in grouped.items():
-            lines.append(f"- {', '.join(f'`{name}`' for name in same)}: {text.rstrip('.')}.")
+            said = text if text.endswith("?") else f"{text.rstrip('.')}."
+            lines.append(f"- {', '.join(f'`{name}`' for name in same)}: {said}")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import orjson
 import typer
 
 from headstart.cli.options import AsJSON, RecipeFile, Replace, data_path
+from headstart.cli.settings import settings_option
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import JSONObject
 
@@ -53,6 +54,7 @@ def head_start(
     label_column: Annotated[str | None, typer.Option("--label-column", help="As for finetune.")] = None,
     precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
     recipe: RecipeFile = None,
+    list_settings: Annotated[bool, settings_option("finetune")] = False,
     replace: Replace = False,
     as_json: AsJSON = False,
 ) -> None:

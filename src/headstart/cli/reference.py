@@ -30,6 +30,7 @@ def _sections(group: Any, name: str, level: int) -> Iterator[str]:
             continue
         yield f"\n{'#' * level} {name} {verb}\n\n{command.help}\n"
         if hasattr(command, "list_commands"):
+            yield _parameters(command)
             yield from _sections(command, f"{name} {verb}", level + 1)
         else:
             yield _parameters(command)

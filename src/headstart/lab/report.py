@@ -144,11 +144,10 @@ def _limits(results: Sequence[Result]) -> Markup:
 
 def _all(results: Sequence[Result], waiting: Mapping[str, Sequence[Experiment]]) -> Iterable[Markup]:
     yield prose(
-        "Of each claim the part that decides its verdict: the one nearest to failing. Zero is the value "
-        "that the effect "
-        "is compared with, one is the margin that was asked for; the claim holds where the row is shaded. "
-        "S: supported, "
-        "C: contradicted, –: not supported at this scale."
+        "The chart shows one part of each claim: the part that decides the verdict, since it is nearest to "
+        "failing. Zero is the value that the effect is compared with, and one is the margin that was asked "
+        "for. The claim holds where the row is shaded. S: supported, C: contradicted, –: not supported at "
+        "this scale."
     )
     rows = [_interval(result) for result in results]
     if rows:

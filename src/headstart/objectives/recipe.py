@@ -46,7 +46,7 @@ class ObjectiveRecipe(Recipe):
         "delete_rate": "delete_ratio",
     }
     ANSWERS: ClassVar[dict[str, str]] = {
-        "objective_type": "give {}kind, causal, masked, ...",
+        "objective_type": "give {}kind, such as causal or masked",
         "mlm": "give {}kind, masked instead of true, causal instead of false",
         "permute_sentence_ratio": "give {}permute_sentences, true or false: all sentences or none",
     }

@@ -140,14 +140,14 @@ class FinetuneRecipe(Recipe):
         ),
         "eval_strategy evaluation_strategy": "give {}evaluations, how often in the whole run",
         "target_modules lora_target_modules": (
-            "give {}lora_targets, query, key, value, out, gate, up and down instead of q_proj, k_proj, ..."
+            "give {}lora_targets, query, key, value, out, gate, up and down, not q_proj, k_proj and so on"
         ),
         "output_dir out_dir run_name": "give the run folder with --out",
         "seed random_seed": "give it with --seed",
         "bf16 fp16 dtype torch_dtype precision": "give it with --precision",
         "optim optimizer optimiser": "fine-tuning uses AdamW; leave it out",
         "lr_scheduler_type lr_schedule schedule": (
-            "the rate rises over warmup_share and then falls in a linear way to 0; leave it out"
+            "the rate rises over warmup_share and then falls linearly to 0; leave it out"
         ),
         "logging_steps log_interval": "the terminal shows the progress; leave it out",
         "save_steps save_strategy save_total_limit": "the best weights are kept; leave it out",

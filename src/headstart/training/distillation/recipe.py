@@ -56,9 +56,9 @@ class DistillRecipe(PretrainRecipe):
     """Keep the teacher's output for each row in the run folder, a byte a number, so that the teacher computes
     only in the first pass over the text."""
     start: Literal["random", "static", "teacher"] | Path = "teacher"
-    """What is there before the first step, as in `headstart pretrain`. teacher: where the student has its
-    teacher's family, width, heads and feedforward_width, the teacher's embedding and every so-manieth of its
-    layers; else an embedding of what the teacher makes of every token alone."""
+    """The weights before the first step, as in `headstart pretrain`. teacher: if the student has its
+    teacher's family, width, heads and feedforward_width, the teacher's embedding and evenly spaced layers of
+    it; else an embedding of the teacher's output for every token alone."""
 
     USUAL_NAMES: ClassVar[dict[str, str]] = {
         **PretrainRecipe.USUAL_NAMES,
