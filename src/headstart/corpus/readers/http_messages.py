@@ -11,6 +11,7 @@ from typing import Any
 import brotli
 import zstandard
 
+from headstart.corpus.readers.charsets import WIDE_MARKS
 from headstart.corpus.readers.records import MAX_TEXT
 
 _END = re.compile(rb"\r?\n[ \t]*\r?\n")
@@ -18,6 +19,7 @@ _STATUS = re.compile(rb"HTTP/[\d.]{1,5}[ \t]+(\d{3})(?!\d)")
 _FOLDED = re.compile(rb"\r?\n[ \t]+")
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _STEP = 1 << 16
+_LISTS = ("content-encoding", "transfer-encoding", "content-type")
 
 
 class BrokenMessage(Exception):
@@ -26,7 +28,8 @@ class BrokenMessage(Exception):
 
 @dataclass(frozen=True)
 class Headers:
-    """Header fields by their names in small letters; of several with one name the first."""
+    """Header fields by their names in small letters; of several with one name the first, but of those that
+    are lists all (RFC 9110, section 5.3)."""
 
     fields: dict[str, str]
 
@@ -46,13 +49,26 @@ class Headers:
 
 def media_type(content_type: str) -> str:
     """`text/html` of `Text/HTML; charset=utf-8`."""
-    return re.split(r"[;,\s]", content_type.strip(" \t\"'"), maxsplit=1)[0].strip("\"'").lower()
+    return _types(content_type)[0]
 
 
 def charset(content_type: str) -> str | None:
     """`utf-8` of `Text/HTML; Charset="utf-8"`."""
-    match = re.search(r";\s*charset\s*=\s*[\"']?([^\s\"';,]+)", content_type, re.IGNORECASE)
-    return match[1] if match else None
+    return _types(content_type)[1]
+
+
+def _types(content_type: str) -> tuple[str, str | None]:
+    """The last of several types, and its charset, which it has from one before if that is the same type
+    (https://fetch.spec.whatwg.org, "extract a MIME type")."""
+    found, label = "", None
+    for part in content_type.strip(" \t\"'").split(","):
+        kind = re.split(r"[;\s]", part.strip(), maxsplit=1)[0].strip("\"'").lower()
+        said = re.search(r";\s*charset\s*=\s*[\"']?([^\s\"';,]+)", part, re.IGNORECASE)
+        names_type = "/" in kind and "*" not in kind
+        if names_type or not found:
+            label = said[1] if said else label if kind == found else None
+            found = kind
+    return found, label
 
 
 def parse_headers(head: bytes) -> Headers:
@@ -61,7 +77,10 @@ def parse_headers(head: bytes) -> Headers:
     for line in _FOLDED.sub(b" ", head).split(b"\n"):
         name, colon, value = line.partition(b":")
         if colon:
-            fields.setdefault(_text(name.strip()).lower(), _text(value.strip()))
+            known, more = _text(name.strip()).lower(), _text(value.strip())
+            before = fields.setdefault(known, more)
+            if known in _LISTS and before is not more:
+                fields[known] = f"{before}, {more}"
     return Headers(fields)
 
 
@@ -104,11 +123,17 @@ def content_of(headers: Headers, body: bytes) -> bytes:
     Raises:
         BrokenMessage: it is damaged, too large, or in a coding that nobody here knows.
     """
-    if "chunked" in headers.get("transfer-encoding").lower():
-        body = _joined(body)
-    for coding in reversed(headers.get("content-encoding").lower().split(",")):
-        body = _undone(coding.partition(";")[0].strip(" \t\"'"), body)
+    for coding in (*_codings(headers, "transfer-encoding"), *_codings(headers, "content-encoding")):
+        body = _joined(body) if coding == "chunked" else _undone(coding, body)
+    for _ in range(_UNNAMED):
+        body = _undone("", body)
     return body
+
+
+def _codings(headers: Headers, field: str) -> list[str]:
+    """The codings that a field names, the one that was applied last first."""
+    named = headers.get(field).lower().split(",")
+    return [coding.partition(";")[0].strip(" \t\"'") for coding in reversed(named)]
 
 
 def _joined(body: bytes) -> bytes:
@@ -137,7 +162,7 @@ def _joined(body: bytes) -> bytes:
 
 def _undone(coding: str, body: bytes) -> bytes:
     """A body without one coding. What it begins with says more than the header, which is often wrong."""
-    if coding in ("compress", "x-compress") and body.startswith(b"\x1f\x9d"):
+    if coding in _NOT_READ and not _is_text(body):
         raise BrokenMessage(f"content coding {coding}, which is not read")
     if body.startswith(b"\x1f\x8b"):
         return _unpacked(body, lambda: zlib.decompressobj(wbits=31))
@@ -166,14 +191,21 @@ def _unbrotli(body: bytes) -> bytes:
     return _unpacked(body, brotli.Decompressor)
 
 
-_CODINGS = ("gzip", "x-gzip", "deflate", "x-deflate", "br", "zstd", "compress", "x-compress")
+_CODINGS = ("gzip", "x-gzip", "deflate", "x-deflate", "br", "zstd")
+# Of IANA's registry, and those that were in use before it.
+_NOT_READ = (
+    *("compress", "x-compress", "dcb", "dcz", "exi", "aes128gcm", "pack200-gzip"),
+    *("sdch", "bzip2", "x-bzip2", "xz", "lzma"),
+)
+_UNNAMED = 2  # codings beside those that the header names: servers pack what is packed
 _GUESSED = (_inflated, _unbrotli)
 _WITHOUT_MAGIC = {"deflate": (_inflated,), "x-deflate": (_inflated,), "br": (_unbrotli, _inflated)}
 
 
 def _is_text(body: bytes) -> bool:
     """Whether bytes may be a text: no packed format does without control characters."""
-    return not any(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in body[:512])
+    controls = any(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in body[:512])
+    return not controls or body.startswith(WIDE_MARKS)
 
 
 def _unpacked(body: bytes, new: Callable[[], Any]) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from headstart.corpus.readers.content_kinds import is_garbled
 from headstart.corpus.readers.records import FIELDS, MAX_TEXT, Raw, Skip
 from headstart.corpus.text.language_codes import declared_language
 from headstart.folder import JSONObject
@@ -39,6 +40,8 @@ def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> R
         return Skip(place, "text too long")
     if _is_blank(text):
         return Skip(place, "empty text")
+    if html and is_garbled(text):
+        return Skip(place, "binary html")
     known = {name: _plain(named[name]) for name in ("id", "url", "date")}
     domain = named["domain"] or row.get("source")
     taken = {name.partition(".")[0] for name in fields.values()}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from headstart.corpus.readers.charsets import decode
+from headstart.corpus.readers.content_kinds import is_garbled, kind_beside_pages, signed_kind
 from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip, is_binary
 from headstart.corpus.readers.sources import Source
 from headstart.corpus.readers.storage import unpacked
@@ -20,15 +21,17 @@ def read_file(source: Source) -> Iterator[Raw | Skip]:
         if len(content) > MAX_TEXT:
             failure = "file too large for one text"
             break
-    if failure is None and is_binary(bytes(content[:4096])):
+    whole, html = bytes(content), source.format == "html"
+    if failure is None:
+        failure = signed_kind(whole) or (kind_beside_pages(whole) if html else None)
+    if failure is None and is_binary(whole[:4096]):
         failure = "binary file"
-    if failure is None and not content.strip():
+    if failure is None and not whole.strip():
         failure = "empty file"
-    if failure:
-        yield Skip(source.label, failure)
-    else:
-        html = source.format == "html"
-        yield Raw(decode(bytes(content))[0], source.label, html=html, page=html)
+    text = "" if failure else decode(whole)[0]
+    if failure is None and is_garbled(text):
+        failure = "binary file"
+    yield Skip(source.label, failure) if failure else Raw(text, source.label, html=html, page=html)
 
 
 def unpacked_text(address: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from headstart.corpus.readers.charsets import MARKS, decode
 from headstart.corpus.readers.compressed_members import Broken
+from headstart.corpus.readers.content_kinds import is_garbled, kind_beside_pages, signed_kind
 from headstart.corpus.readers.http_messages import (
     BrokenMessage,
     Headers,
@@ -114,7 +115,7 @@ def _page(content: bytes, place: str) -> Raw | Skip | None:
             return Skip(place, f"HTTP status {status}")
         kind_of_content, declared = http.media_type, http.charset
         body = content_of(http, body)
-    elif kind == "response" and kind_of_content not in (*_PAGES, *_TEXTS):
+    elif kind == "response" and (_says_nothing(kind_of_content) or kind_of_content == "application/http"):
         return Skip(place, "broken HTTP header")
     return _document(body, kind_of_content, declared, warc, place)
 
@@ -132,7 +133,11 @@ def _document(body: bytes, kind: str, declared: str | None, warc: Headers, place
         return Skip(place, "record too large")
     if not body or body.isspace():
         return Skip(place, "empty payload")
+    if another := signed_kind(body) or (kind_beside_pages(body) if html else None):
+        return Skip(place, another)
     text, whole = decode(body, declared)
+    if is_garbled(text):
+        return Skip(place, "binary payload")
     return Raw(
         text,
         place,
