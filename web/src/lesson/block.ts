@@ -6,13 +6,13 @@ const CACHES = textOf('.caches [aria-pressed=true]')
 export const block: Chapter = {
   id: 'block',
   title: 'Inside a modern block',
-  asks: 'What is different in Llama 3, and what is it for?',
+  asks: 'What is different in Llama 3, and why?',
   text: [
-    'A block adds twice to the stream of each token: once what attention has gathered, once what the feed-forward part has made of it.',
-    'RMSNorm divides by the size of the vector and leaves the mean alone. It does less than LayerNorm, and loses nothing that one could measure easily.',
-    'SwiGLU has a gate: one product says what, another one how much of it. The third matrix is paid for by making all three narrower.',
-    'Rotary positions turn each pair of numbers in a query and in a key by an angle that grows with the place. Their product then depends on the distance alone.',
-    'While writing, keys and values of all earlier tokens are kept. That cache grows with every token. Grouped-query attention lets many query heads share one key and value: with 8 for 128 heads the cache is 16 times smaller.',
+    'A block adds to the stream of each token twice: first what attention has gathered, then what the feed-forward part makes of it.',
+    'RMSNorm divides by the size of the vector and leaves the mean alone. It does less than LayerNorm, and the difference in quality is hard to measure.',
+    'SwiGLU has a gate: one product computes values, another says how much of each passes. To pay for the third matrix, all three are narrower.',
+    'Rotary positions turn each pair of numbers in a query and in a key by an angle that grows with the position. The product of query and key then depends on the distance alone.',
+    'During generation the keys and values of all earlier tokens are kept. This cache grows with every token. Grouped-query attention lets many query heads share one key and value: with 8 key-value heads for 128 query heads the cache is 16 times smaller.',
   ],
   claims: {
     C35: 'RMSNorm is as good as LayerNorm, and cheaper', C36: 'a gated feed-forward part is better at equal size', C37: 'a rotary score depends on the distance alone',
@@ -23,8 +23,8 @@ export const block: Chapter = {
       view: 'block', opens: preset('llama-3.1-405b'), light: '[aria-labelledby=plan-title]',
       act: 'Click a part of the diagram to see what it computes.', keys: '← →',
       read: textOf('#part-title'),
-      see: changed(/(.+)/, (part) => `You opened: ${part}. Its formula, its shapes, and its share of the whole stand beside the diagram.`),
-      means: 'Go once around: the feed-forward part holds most of the parameters, and attention most of the ideas.',
+      see: changed(/(.+)/, (part) => `You opened: ${part}. Beside the diagram are its formula, its shapes, and its share of the whole.`),
+      means: 'Look at every part: the feed-forward part holds most of the parameters, and attention most of the ideas.',
     },
     {
       view: 'block', opens: preset('llama-3.1-405b'), light: '[aria-labelledby=share-title]',
@@ -35,17 +35,17 @@ export const block: Chapter = {
     },
     {
       view: 'block', opens: preset('llama-3.1-405b'), light: '[aria-labelledby=turn-title]',
-      act: 'Shift both places, and watch the score. Then change how far apart they are.', keys: 'Tab to shift both, →',
+      act: 'Shift both positions, and watch the score. Then change how far apart they are.', keys: 'Tab to shift both, →',
       read: textOf('[aria-labelledby=turn-title]'),
       see: changed(/Query at (\d+), key at (\d+).*?ones ([\d.]+)/, (query, key, score) => `Query at ${query}, key at ${key}: the score is ${score}.`),
-      means: 'A shift changes nothing. Only the distance does.',
+      means: 'A shift changes nothing. Only the distance matters.',
     },
     {
       view: 'block', opens: at('block', {}, isRun('decoder')), light: '[aria-labelledby=share-title]',
       act: 'Now do it to a model of your own: choose fewer key-value heads, and have the loss measured.', keys: 'k, then Tab to Do it, Enter',
       read: textOf('[data-outcome]'),
-      see: match(/With (\d+) key-value.*from ([\d.]+) to ([\d.]+) nats/, (heads, before, after) => `With ${heads} key-value head${heads === '1' ? '' : 's'} the held-out loss goes from ${before} to ${after} nats, before any further training.`),
-      means: 'Sharing is not free, and “nearly the same” has to be trained for. Here you see the price before that.',
+      see: match(/With (\d+) key-value.*from ([\d.]+) to ([\d.]+) nats/, (heads, before, after) => `With ${heads} key-value head${heads === '1' ? '' : 's'} the held-out loss changes from ${before} to ${after} nats, before any further training.`),
+      means: 'Sharing is not free: “nearly the same” quality takes further training. Here you see the price before that.',
     },
   ],
 }

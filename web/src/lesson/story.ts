@@ -10,8 +10,8 @@ export const story: Chapter = {
   text: [
     'Static vectors came in 2013 and 2014, the Transformer in 2017. ELMo, GPT and BERT followed within months of each other in 2018.',
     'In 2019 GPT-2 did tasks that it was never trained for, and RoBERTa showed that BERT had been trained too little. T5 and GPT-3 came in 2020, Chinchilla in 2022, Llama in 2023 and 2024.',
-    'What changed: both sides gave way to the left side, LayerNorm to RMSNorm, GELU to SwiGLU, learned places to rotary ones, thousands of words to trillions of tokens.',
-    'What did not: guess a token from the others, by attention, and lower the surprise. Everything that a finished assistant can do is built on top of that.',
+    'What changed: reading both sides gave way to reading the left side alone, LayerNorm to RMSNorm, GELU to SwiGLU, learned positions to rotary ones, billions of words to trillions of tokens.',
+    'What did not: a model guesses a token from the others, by attention, and training lowers its surprise. Everything that a finished assistant can do is built on top of that.',
   ],
   claims: { C40: 'the comparison tables and the timeline' },
   steps: [
