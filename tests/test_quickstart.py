@@ -111,7 +111,9 @@ def test_other_settings_are_refused(raw: Path, finished: Path) -> None:
     command += ["--data", str(raw / "text")]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 2
-    assert "other settings" in answer.stderr
+    said = " ".join(answer.stderr.split())
+    assert "with other settings (minutes was" in said
+    assert "see" in said, "the file with all of them"
     assert "Traceback" not in answer.stderr
 
 

@@ -22,6 +22,7 @@ from headstart.console import printable
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import LOCK, MANIFEST, JSONObject, fingerprint, read_json, remove, write_json
 from headstart.lock import locked, refuse_held
+from headstart.recipe import read_yaml
 from headstart.stopping import undisturbed
 
 MARK = ".output.json"
@@ -290,17 +291,32 @@ def _claim(place: Path, out: Path, kind: str, settings: Any, own: Iterable[str],
             )
         if identity is not None and mark.get("settings") != identity:
             article = "an" if kind[0] in "aeiou" else "a"
+            changed = _difference(mark.get("made_from"), _plain(settings))
             raise HeadstartError(
                 f"{out} holds {article} {kind} folder made from other inputs or settings"
-                f"{_difference(mark.get('made_from'), _plain(settings))}; choose another folder, or pass "
-                "--replace to delete it"
+                f"{f' ({changed})' if changed else ''}; choose another folder, or pass --replace to delete it"
             )
     if identity is not None:
         write_json(place / MARK, _made(kind, identity) | Mark(made_from=_plain(settings)))
 
 
+def changed_from(saved: Path, settings: JSONObject) -> str:
+    """The settings that the recipe in a folder has otherwise; empty where it cannot be read.
+
+    A setting that only one of the two knows is left out: another version wrote that recipe, or the result
+    does not depend on it.
+    """
+    try:
+        before, _ = read_yaml(saved)
+    except HeadstartError:
+        return ""
+    both = before.keys() & settings.keys()
+    was, is_now = ({name: one[name] for name in settings if name in both} for one in (before, settings))
+    return _difference(was, is_now)
+
+
 def _difference(before: Any, now: Any) -> str:
-    """What a folder was made from otherwise, in brackets; empty where its mark does not say."""
+    """What a folder was made from otherwise; empty where its mark does not say."""
     if not isinstance(before, dict) or not isinstance(now, dict):
         return ""
     was, is_now = dict(_leaves(before)), dict(_leaves(now))
@@ -311,7 +327,7 @@ def _difference(before: Any, now: Any) -> str:
         else f"another {name}"
         for name in changed
     ]
-    return f" ({_names(said)})" if said else ""
+    return _names(said)
 
 
 def _plain(settings: Any) -> Any:

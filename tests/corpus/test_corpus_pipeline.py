@@ -166,10 +166,10 @@ def test_finished_folder_is_returned_and_never_overwritten(tmp_path: Path) -> No
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": prose(n)} for n in range(5)])
     first = build([path], tmp_path / "out", recipe(), workers=1)
     assert build([path], tmp_path / "out", recipe(), workers=3) == first
-    with pytest.raises(HeadstartError, match="other inputs or settings"):
+    with pytest.raises(HeadstartError, match=r"other inputs or settings \(seed was 0 and is 1\); choose"):
         build([path], tmp_path / "out", recipe("seed=1"), workers=1)
     write_jsonl(path, [{"text": prose(n)} for n in range(6)])
-    with pytest.raises(HeadstartError, match="other inputs or settings"):
+    with pytest.raises(HeadstartError, match="other inputs or settings; choose"):
         build([path], tmp_path / "out", recipe(), workers=1)
     with pytest.raises(HeadstartError, match="holds other files"):
         build([path], tmp_path, recipe(), workers=1)

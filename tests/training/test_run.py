@@ -293,11 +293,16 @@ def test_only_damaged_checkpoints_are_told(recipe, tmp_path, monkeypatch) -> Non
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"seed": 1}, {"steps": 13}, {"model": MODEL | {"layers": 1}}, {"objective": {"mask_rate": 0.2}}],
+    ("change", "said"),
+    [
+        ({"seed": 1}, "seed was 0 and is 1; see"),
+        ({"steps": 13, "micro_rows": 1}, r"steps was \d+ and is 13; see"),
+        ({"model": MODEL | {"layers": 1}}, r"model\.layers was 2 and is 1; see"),
+        ({"objective": {"mask_rate": 0.2}}, r"objective\.mask_rate was [\d.]+ and is 0\.2; see"),
+    ],
 )
-def test_a_run_of_other_settings_is_refused(whole, recipe, change) -> None:
-    with pytest.raises(HeadstartError, match="other settings or another text"):
+def test_a_run_of_other_settings_is_refused_by_their_names(whole, recipe, change, said) -> None:
+    with pytest.raises(HeadstartError, match=rf"other settings or another text \({said}"):
         pretrain(recipe(**change), whole["masked"])
 
 

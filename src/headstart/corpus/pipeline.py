@@ -67,7 +67,7 @@ from headstart.folder import (
     write_json,
     write_manifest,
 )
-from headstart.output import output
+from headstart.output import changed_from, output
 from headstart.progress import ProgressBar
 from headstart.workers import available_cores
 
@@ -135,9 +135,10 @@ def _build(
     if (out / MANIFEST).exists():
         manifest = corpus_manifest(out)
         if manifest["fingerprint"] != made_from:
+            changed = changed_from(out / "recipe.yaml", recipe.model_dump(mode="json"))
             raise HeadstartError(
-                f"{out} holds a corpus made from other inputs or settings; choose another --out, or pass "
-                "--replace to delete it"
+                f"{out} holds a corpus made from other inputs or settings"
+                f"{f' ({changed})' if changed else ''}; choose another --out, or pass --replace to delete it"
             )
         _keep_measured(out)
         return manifest

@@ -12,8 +12,8 @@ from headstart.corpus_folder import corpus_documents, corpus_manifest
 from headstart.errors import HeadstartError
 from headstart.folder import MANIFEST, fingerprint, read_json, write_json
 from headstart.generation.text import sample_prompt
+from headstart.output import changed_from, output
 from headstart.output import identity as content_identity
-from headstart.output import output
 from headstart.progress import stage
 from headstart.quickstart.budget import Plan, make_plan
 from headstart.quickstart.collect import collect
@@ -148,9 +148,10 @@ def _claim(recipe: QuickstartRecipe, out: Path) -> None:
     if mark.exists():
         begun = read_json(mark, dict[str, str])
         if begun.get("fingerprint") != made["fingerprint"]:
+            changed = changed_from(out / SETTINGS, recipe.model_dump(mode="json"))
             raise HeadstartError(
-                f"{out} holds a quickstart with other settings (see {out / SETTINGS}); choose another "
-                "--out, or remove the folder"
+                f"{out} holds a quickstart with other settings ({f'{changed}; ' if changed else ''}see "
+                f"{out / SETTINGS}); choose another --out, or remove the folder"
             )
         if "labels" in begun and begun["labels"] != made.get("labels"):
             raise HeadstartError(

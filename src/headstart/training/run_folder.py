@@ -14,7 +14,7 @@ import torch
 
 from headstart.errors import HeadstartError
 from headstart.folder import WHOLE, JSONObject, fingerprint, read_json, write_json
-from headstart.output import Output, output
+from headstart.output import Output, changed_from, output
 from headstart.recipe import Recipe, read_yaml
 from headstart.training.machine import describe_machine, package_versions, source_commit
 
@@ -73,9 +73,11 @@ def claim(
         begun = read_json(facts, JSONObject)
         known = str(begun.get("fingerprint"))
         if known != identity and not _wrote_the_same(run / "recipe.yaml", recipe, data, paths, known):
+            written = run / "recipe.yaml"
+            changed = changed_from(written, recipe.model_dump(mode="json", exclude=paths))
             raise HeadstartError(
-                f"{run} holds a run with other settings or another text (see {run / 'recipe.yaml'}); choose "
-                "another folder, or pass --replace to delete it"
+                f"{run} holds a run with other settings or another text ({f'{changed}; ' if changed else ''}"
+                f"see {written}); choose another folder, or pass --replace to delete it"
             )
         threads, now = begun.get("threads"), torch.get_num_threads()
         if threads not in (None, now):
