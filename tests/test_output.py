@@ -13,7 +13,7 @@ import pytest
 from headstart.errors import HeadstartError, Stopped
 from headstart.folder import atomic, write_manifest
 from headstart.lock import locked
-from headstart.output import MARK, REPLACED, identity, output, output_file
+from headstart.output import MARK, MOVING, REPLACED, identity, output, output_file
 from headstart.stopping import raise_stopped
 
 
@@ -272,6 +272,23 @@ def test_a_kill_while_things_are_moved_loses_none(tmp_path, monkeypatch, moves) 
     with pytest.raises(HeadstartError, match="holds other files"):
         make(folder)
     assert names(folder) == before
+
+
+def test_what_comes_back_beside_another_of_its_name_loses_neither(tmp_path, capsys) -> None:
+    folder = precious(tmp_path / "thesis")
+    for name in ("mine.txt", "other.txt"):
+        (folder / MOVING).mkdir(exist_ok=True)
+        (folder / MOVING / name).write_text("from before")
+    (folder / "mine.txt.1").write_text("mine too")
+    with pytest.raises(HeadstartError, match="holds other files"):
+        make(folder)
+    assert names(folder) == ["mine.txt", "mine.txt.1", "mine.txt.2", "other.txt"]
+    assert (folder / "mine.txt").read_text() == "my only copy"
+    assert (folder / "mine.txt.2").read_text() == (folder / "other.txt").read_text() == "from before"
+    said = capsys.readouterr().err
+    assert f"mine.txt comes back to {folder} as mine.txt.2, for another mine.txt is there by now" in said
+    make(folder, replace=True)
+    assert names(folder) == WHOLE
 
 
 def test_a_second_signal_waits_until_things_are_back(tmp_path, monkeypatch) -> None:

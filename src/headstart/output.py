@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -399,13 +400,22 @@ def _put_back(place: Path) -> None:
 
 
 def _move_back(place: Path) -> None:
-    """Bring back what was on its way; what a kill interrupts, the next call goes on with."""
-    if (place / MOVING).is_dir():
-        for path in (place / MOVING).iterdir():
-            if not os.path.lexists(place / path.name):
-                path.rename(place / path.name)
-        with suppress(OSError):  # somebody made another of that name meanwhile
-            (place / MOVING).rmdir()
+    """Bring back what was on its way; what a kill interrupts, the next call goes on with. Where somebody made
+    another of that name meanwhile, both stay."""
+    if not (place / MOVING).is_dir():
+        return
+    for path in sorted((place / MOVING).iterdir()):
+        name = _free(place, path.name)
+        if name != path.name:
+            _say(f"{path.name} comes back to {place} as {name}, for another {path.name} is there by now")
+        path.rename(place / name)
+    (place / MOVING).rmdir()
+
+
+def _free(place: Path, name: str) -> str:
+    """The name itself where nothing in a folder has it, else with the first number that is free."""
+    numbered = chain([name], (f"{name}.{number}" for number in count(1)))
+    return next(one for one in numbered if not os.path.lexists(place / one))
 
 
 def _names(held: list[str]) -> str:
