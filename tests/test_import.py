@@ -17,6 +17,18 @@ def test_import_is_light() -> None:
     assert loaded_after("import headstart; assert headstart.__version__") == set()
 
 
+def test_a_working_folder_that_is_gone_is_an_error_and_no_end_of_the_process(tmp_path) -> None:
+    code = (
+        f"import os; os.mkdir({str(tmp_path / 'gone')!r}); os.chdir({str(tmp_path / 'gone')!r}); "
+        "os.rmdir(os.getcwd())\n"
+        "import headstart as hs\n"
+        "try: hs.load\n"
+        "except hs.errors.HeadstartError as error: assert 'the working folder' in str(error)\n"
+        f"os.chdir({str(tmp_path)!r}); hs.load"
+    )
+    assert "torch" in loaded_after(code)
+
+
 def test_errors_folders_and_recipes_need_no_torch() -> None:
     code = "import headstart.errors, headstart.folder, headstart.recipe, headstart.progress"
     assert "torch" not in loaded_after(code)
