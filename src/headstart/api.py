@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -284,17 +284,23 @@ class Model:
 
 
 def _digest(model: LoadedModel) -> str:
-    """A hash of what `save` writes of a model: its weights, its tokenizer and what it knows of its task."""
+    """A hash of what `save` writes of a model: its weights and configuration, its tokenizer, how it makes
+    vectors, and what it knows of its task."""
     digest = hashlib.sha256()
-    for group in (model.model.state_dict(), model.classifier, model.counted):
+    of_vectors = {} if model.vectors is None else model.vectors.tensors()
+    for group in (model.model.state_dict(), model.classifier, model.counted, of_vectors):
         for name, tensor in sorted(group.items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return fingerprint(
         [
             digest.hexdigest(),
-            model.tokenizer.sha256,
+            asdict(model.model.config),
+            model.tokenizer.definition,
+            model.tokenizer.config,
+            model.vectors and model.vectors.described(),
             model.head,
+            model.problem_type,
             model.labels,
             model.metadata,
             model.generation,

@@ -10,6 +10,7 @@ import headstart as hs
 from headstart.cli import app
 from headstart.errors import HeadstartError
 from headstart.interchange.model_folder import save_model
+from headstart.interchange.sentence_vectors import Normalize, SentenceVectors
 from headstart.tasks import file_prediction
 from headstart.tasks.file_prediction import predict_file
 from headstart.tasks.finetuning.finetune import finetune
@@ -75,6 +76,24 @@ def test_saving_deletes_nothing_unless_told_to(folders, tmp_path):
     assert hs.load(saved).loaded.head == "masked"
     decoder.save(mine, replace=True)
     assert not (mine / "notes.txt").exists()
+
+
+def test_what_makes_vectors_is_part_of_what_is_saved(folders, tmp_path):
+    model = hs.load(folders / "encoder")
+    saved = tmp_path / "saved"
+    for pooling in ("mean", "max"):
+        model.loaded.vectors = SentenceVectors((pooling,), [Normalize()])
+        model.save(saved, replace=pooling == "max")
+        assert hs.load(saved).loaded.vectors.pooling == (pooling,)
+    model.save(saved)
+    model.loaded.vectors.layers = []
+    with pytest.raises(HeadstartError, match="saved model folder made from other"):
+        model.save(saved)
+    model = hs.load(folders / "encoder")
+    model.save(tmp_path / "plain")
+    model.loaded.tokenizer.config = {**model.loaded.tokenizer.config, "chat_template": "{{ messages }}"}
+    with pytest.raises(HeadstartError, match="saved model folder made from other"):
+        model.save(tmp_path / "plain")
 
 
 def _relabelled(folders, tmp_path):

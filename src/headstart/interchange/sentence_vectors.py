@@ -6,7 +6,7 @@ prompts) is in `config_sentence_transformers.json`, how many tokens are read in 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,6 +101,19 @@ class SentenceVectors:
     """Texts are written small before they are read."""
     skipped: int = 0
     """How many of a text's first states are not pooled: those of a prompt that does not count."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights of the layers, by the place of each."""
+        return {
+            f"{place}.{name}": tensor
+            for place, layer in enumerate(self.layers)
+            for name, tensor in layer.state_dict().items()
+        }
+
+    def described(self) -> JSONObject:
+        """All but the weights: equal of what makes equal vectors of equal states."""
+        layers = [[str(layer), getattr(layer, "adds", False)] for layer in self.layers]
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {"layers": layers}
 
     def prompt(self, name: str | None) -> str:
         """What is written before a text.
