@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NotRequired, TypedDict, cast
+from typing import NotRequired, cast
 
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.folder import read_manifest
 

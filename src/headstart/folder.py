@@ -219,7 +219,8 @@ def write_manifest(folder: Path, kind: str, version: int, fields: Mapping[str, A
 
 
 def read_manifest(folder: Path, kind: str, version: int) -> JSONObject:
-    """The manifest of a finished folder of this kind; anything else is a `HeadstartError`."""
+    """The manifest of a finished folder of this kind; anything else is a `HeadstartError`, and so is to ask
+    for what it does not say."""
     if not folder.is_dir():
         raise HeadstartError(f"there is no {kind} folder {folder}; check the path")
     if not (folder / MANIFEST).exists():
@@ -233,7 +234,20 @@ def read_manifest(folder: Path, kind: str, version: int) -> JSONObject:
             f"{folder} has {kind} format {manifest.get('version')}; "
             f"this headstart reads {version}: make it again"
         )
-    return manifest
+    return _Manifest(manifest, folder)
+
+
+class _Manifest(JSONObject):
+    """What a manifest says; others may have written it, and left things out."""
+
+    def __init__(self, said: JSONObject, folder: Path) -> None:
+        super().__init__(said)
+        self.folder = folder
+
+    def __missing__(self, key: str) -> Any:
+        raise HeadstartError(
+            f"{self.folder / MANIFEST} has no {key!r}; it may have been damaged, or made by something else"
+        )
 
 
 def fingerprint(value: Any) -> str:

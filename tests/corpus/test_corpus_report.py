@@ -17,6 +17,8 @@ from headstart.corpus.filters.signal_spans import spans
 from headstart.corpus.readers import sources
 from headstart.corpus.report.facts import UNDEFINED, difference
 from headstart.corpus.report.page import render
+from headstart.corpus.report.schema import read_report
+from headstart.errors import HeadstartError
 
 
 def rows() -> list[dict[str, Any]]:
@@ -45,6 +47,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report(made: Path) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads((made / "report.json").read_text())
     return facts
+
+
+def test_the_report_is_read_back_whole_or_not_at_all(
+    made: Path, report: dict[str, Any], tmp_path: Path
+) -> None:
+    assert read_report(made) == report
+    del report["removed_by_language"]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    with pytest.raises(HeadstartError, match=r"report\.json: removed_by_language .* is wrong"):
+        read_report(tmp_path)
 
 
 def test_figures_add_up(report: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """A corpus that goes on from an earlier one: what a fresh build of the same gives, and nothing read twice."""
 
+import json
 import random
 import zipfile
 from collections.abc import Iterator
@@ -260,3 +261,28 @@ def test_of_a_corpus_that_is_an_input_the_documents_alone_are_read(tmp_path: Pat
     assert labels == ["first/documents/000000.parquet"]
     (raw / "manifest.json").write_text("[]")
     assert "raw/a.warc" in [source.label for source in sources.find_sources([raw])[0]]
+
+
+@pytest.mark.parametrize("damaged", ["{", None])
+def test_a_corpus_with_a_damaged_manifest_is_no_folder_of_plain_files(
+    tmp_path: Path, raw: Path, damaged: str | None
+) -> None:
+    """It would give back what the corpus has removed."""
+    first = tmp_path / "first"
+    build([raw], first, recipe("rules.too_few_words=words < 320"), workers=0)
+    (first / "manifest.json").unlink()
+    if damaged is not None:
+        (first / "manifest.json").write_text(damaged)
+    with pytest.raises(HeadstartError, match=r"first is a corpus whose manifest\.json is damaged or missing"):
+        sources.find_sources([tmp_path])
+    (read,) = sources.find_sources([first / "documents"])[0]
+    assert read.label == "documents/000000.parquet"
+
+
+def test_a_manifest_without_its_figures_is_one_sentence(tmp_path: Path, raw: Path) -> None:
+    build([raw], tmp_path / "first", recipe(), workers=0)
+    said = json.loads((tmp_path / "first" / "manifest.json").read_text())
+    del said["funnel"]
+    (tmp_path / "first" / "manifest.json").write_text(json.dumps(said))
+    with pytest.raises(HeadstartError, match=r"manifest\.json has no 'funnel'"):
+        build([raw], tmp_path / "first", recipe(), workers=0)["funnel"]

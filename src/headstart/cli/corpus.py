@@ -12,7 +12,7 @@ from headstart.cli.options import AsJSON, RecipeFile, Replace
 from headstart.cli.settings import command_with_settings, settings_option
 from headstart.console import Console, Table
 from headstart.errors import HeadstartError
-from headstart.folder import JSONObject, read_json
+from headstart.folder import JSONObject
 from headstart.output import identity, output, output_file
 
 if TYPE_CHECKING:
@@ -320,6 +320,7 @@ def _print_changes(earlier: Path, recipe: "CorpusRecipe") -> None:
 
 def _print(manifest: "CorpusManifest", recipe: "CorpusRecipe", out: Path) -> None:
     from headstart.corpus.great_losses import great_losses
+    from headstart.corpus.report.schema import read_report
 
     table = Table(title="What became of the documents", title_justify="left")
     for column in ("stage", "documents", "bytes", "of read", "removed most by"):
@@ -349,8 +350,7 @@ def _print(manifest: "CorpusManifest", recipe: "CorpusRecipe", out: Path) -> Non
             f"{renamed:,} documents had the id of another record; they are called ID@PLACE, "
             "PLACE being the file and line of their record"
         )
-    report = out / "report.json"
-    by_language = read_json(report, dict)["removed_by_language"] if report.exists() else {}
+    by_language = read_report(out)["removed_by_language"] if (out / "report.json").exists() else {}
     for loss in great_losses(max(begun, whole), manifest["removed"], by_language, recipe):
         console.print(loss)
     domains = sorted(manifest["domains"].items(), key=lambda item: -item[1]["bytes"])

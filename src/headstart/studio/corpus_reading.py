@@ -13,11 +13,10 @@ from headstart.corpus.dedup.documents import EXACT, NEAR
 from headstart.corpus.filters.signal_spans import spans
 from headstart.corpus.judge import QUALITY
 from headstart.corpus.report.facts import difference, excerpted
-from headstart.corpus.report.schema import Report, Span
+from headstart.corpus.report.schema import Report, Span, read_report
 from headstart.corpus.trace import Traced, raw_record
 from headstart.corpus_folder import CorpusManifest, FunnelRow, Totals, corpus_manifest
 from headstart.errors import HeadstartError
-from headstart.folder import read_json
 from headstart.recipe import read_yaml
 from headstart.tokenizer.folder import open_tokenizer
 from headstart.tokenizer.locate import document_at
@@ -42,10 +41,9 @@ def report_of(folder: Path) -> Report:
         HeadstartError: it is missing, or older than the corpus.
     """
     manifest = corpus_manifest(folder)
-    path = folder / "report.json"
-    if not path.exists():
+    if not (folder / "report.json").exists():
         raise HeadstartError(f"{folder.name} has no report.json; make the corpus again")
-    report = cast(Report, read_json(path, dict))
+    report = read_report(folder)
     if report.get("funnel") != manifest["funnel"]:
         raise HeadstartError(
             f"the report of {folder.name} is of another making than its manifest; make the corpus again"

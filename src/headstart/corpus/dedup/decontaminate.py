@@ -5,9 +5,9 @@ punctuation; an item of 8 to 12 words has to occur whole, and a shorter one says
 """
 
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.corpus.dedup.evaluation_sets import items
 from headstart.corpus.extract.page import composed

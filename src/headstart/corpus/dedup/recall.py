@@ -5,9 +5,10 @@ figures are of this corpus, these settings, and the same code that removes docum
 """
 
 from dataclasses import replace
-from typing import TypedDict, cast
+from typing import cast
 
 import numpy as np
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.corpus.dedup.deduplicate import (
     KEYED,

@@ -230,7 +230,7 @@ def _in_folder(given: Path, leave_out: Path | None) -> Iterator[Listed]:
     Links to folders are not followed.
     """
     for place, folders, files in os.walk(given):
-        if MANIFEST in files and _is_corpus(Path(place, MANIFEST)):
+        if _is_corpus(Path(place), folders, files):
             folders[:], files = ["documents"], []
         folders[:] = sorted(
             name
@@ -244,11 +244,26 @@ def _in_folder(given: Path, leave_out: Path | None) -> Iterator[Listed]:
                 yield str(path), f"{given.resolve().name}/{path.relative_to(given).as_posix()}", False
 
 
-def _is_corpus(manifest: Path) -> bool:
-    try:
-        return read_json(manifest, dict).get("format") == f"headstart.{KIND}"
-    except (HeadstartError, OSError):
+def _is_corpus(place: Path, folders: Sequence[str], files: Sequence[str]) -> bool:
+    """Whether a folder is a finished corpus.
+
+    Raises:
+        HeadstartError: it has the files of one, and no manifest that can be read. As a plain folder it would
+            give back what the corpus has removed.
+    """
+    looks_like_one = {"documents", "removed"} <= set(folders) and "skipped.jsonl" in files
+    if MANIFEST not in files and not looks_like_one:
         return False
+    try:
+        manifest = read_json(place / MANIFEST, JSONObject)
+    except (HeadstartError, OSError):
+        if looks_like_one:
+            raise HeadstartError(
+                f"{place} is a corpus whose {MANIFEST} is damaged or missing; make the corpus again, or name "
+                f"{place / 'documents'}"
+            ) from None
+        return False
+    return manifest.get("format") == f"headstart.{KIND}"
 
 
 def _remote(address: str) -> Iterator[Listed]:

@@ -1,10 +1,14 @@
 """What `report.json` of a corpus holds, and what of it each task counts."""
 
-from typing import NotRequired, TypedDict
+from pathlib import Path
+from typing import NotRequired
+
+from typing_extensions import TypedDict  # typing's own is not checked before Python 3.12
 
 from headstart.corpus.dedup.decontaminate import Contamination
 from headstart.corpus.dedup.recall import RecallRow
 from headstart.corpus_folder import CorpusFacts, FunnelRow
+from headstart.folder import read_json
 
 Span = list[int]
 """Where a stretch of an excerpt begins and ends, in characters."""
@@ -155,3 +159,12 @@ class Report(CorpusFacts):
     examples: list[Example]
     near_duplicates: NearDuplicates
     found: Contamination
+
+
+def read_report(folder: Path) -> Report:
+    """The figures of a corpus.
+
+    Raises:
+        HeadstartError: its report is missing, damaged, or made by something else.
+    """
+    return read_json(folder / "report.json", Report)
