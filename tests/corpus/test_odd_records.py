@@ -184,3 +184,38 @@ def test_the_values_of_metadata_are_kept_whole(tmp_path: Path) -> None:
 )
 def test_what_names_no_language_declares_none(given: str, code: str) -> None:
     assert declared_language(given) == code
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("name", ["a.warc.gz", "a.warc.zst"])
+def test_a_packed_crawl_in_an_archive_is_read_as_one_beside_it(
+    tmp_path: Path, name: str, method: int
+) -> None:
+    members = [gzip.compress(one) for one in PAGES]
+    if name.endswith("zst"):
+        dictionary = zstandard.train_dictionary(1_000, PAGES * 20)
+        packed, size = dictionary.as_bytes(), len(dictionary.as_bytes()).to_bytes(4, "little")
+        pack = zstandard.ZstdCompressor(dict_data=dictionary).compress
+        members = [b"\x5d\x2a\x4d\x18" + size + packed, *map(pack, PAGES)]
+    members[2] = members[2][: len(members[2]) // 2]
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", method) as archive:
+        archive.writestr(f"archive/{name}", b"".join(members))
+    (tmp_path / name).write_bytes(b"".join(members))
+    places = [one.source.rpartition("@") for one in found(tmp_path / name)[0]]
+    beside = [place for file, _, place in places if file.endswith(f"{tmp_path.name}/{name}")]
+    assert len(beside) == len(PAGES) - 1
+    assert [place for file, _, place in places if file.endswith(f"b.zip/archive/{name}")] == beside
+
+
+def test_columns_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    rows, skipped = found(written(tmp_path, "a.csv", b"text,note,text,note\none,x,two,y\n"))
+    assert skipped == []
+    assert [(one.text, one.metadata) for one in rows] == [
+        ("one", {"note": "x", "text.1": "two", "note.1": "y"})
+    ]
+
+
+def test_meta_is_metadata(tmp_path: Path) -> None:
+    row = {"text": "a", "meta": {"url": "http://a.org/", "source": "c4", "tags": ["x"]}, "metadata": {"n": 1}}
+    (one,), skipped = found(written(tmp_path, "a.jsonl", json.dumps(row).encode()))
+    assert (one.url, one.metadata, skipped) == ("http://a.org/", {"source": "c4", "tags": ["x"], "n": 1}, [])

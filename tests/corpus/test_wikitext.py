@@ -67,6 +67,24 @@ from headstart.corpus.readers.wikitext import plain_text
             "{{ruby|漢字|かんじ}} {{仮リンク|対象|en|Object}} {{tsl|en|A|甲}} {{lien|trad=A|fr=B}}",
             "漢字 対象 甲 B",
         ),
+        (
+            "{{ruby-ja|東|ひがし}}と{{要出典範囲|文|date=2020年1月}}、{{bd|1879年|3月14日|1955年|4月18日}}",
+            "東と文、（1879年3月14日—1955年4月18日）",
+        ),
+        ("{{Nihongo|Tokyo|東京|Tōkyō}}, {{Nihongo|Go}}", "Tokyo (東京, Tōkyō), Go"),
+        (
+            "Au {{s|XIX|e}} et {{XXe siècle}}, la 2{{e}}, {{p.|5}}, {{M.}} X",
+            "Au XIXe siècle et XXe siècle, la 2e, p. 5, M. X",
+        ),
+        ('{{s|5 км}}, {{нп5|Слово|en|Word}}, {{"|Wort}} ({{enS|word}})', "5 км, Слово, „Wort“ (word)"),
+        ("3{{x10^|8}} {{10^|3}} {{e|-5}} {{sqrt|2}} B{{music|flat}}", "3×10^8 10^3 ×10^-5 √2 B♭"),
+        ("a {{citation|title=T}}{{citation|mot}} {{quote|1=b}}", "a « mot » b"),
+        ("{{columns-list|colwidth=9em|\n* a\n* b}}", "- a\n- b"),
+        (
+            "'''X''' ({{IPAc-en|x}}; born 1900) (b, {{IPA-en|y}}) (f(a;b), [0;1])",
+            "X (born 1900) (b) (f(a;b), [0;1])",
+        ),
+        ('<maplink zoom=3>{"type": "Point"}</maplink><inputbox>type=search</inputbox>a', "a"),
     ],
 )
 def test_what_a_reader_sees(wikitext: str, text: str) -> None:

@@ -11,7 +11,7 @@ from headstart.corpus.readers.records import FIELDS, MAX_TEXT, Raw, Skip
 from headstart.corpus.text.language_codes import declared_language
 from headstart.folder import JSONObject
 
-_OTHER = {*FIELDS, "source", "metadata"}
+_OTHER = {*FIELDS, "source", "metadata", "meta"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -19,11 +19,11 @@ def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> R
     """A record from named fields. Where there is no text in `text`, `html` is extracted.
 
     Args:
-        row: the fields. Those of an object `metadata` count where the row has none of that name.
+        row: the fields. Those of an object `metadata` or `meta` count where the row has none of that name.
         place: where the row stands.
         fields: for some of `FIELDS` the name that the row has for it; `meta.url` looks inside `meta`.
     """
-    within = _metadata(row.get("metadata"))
+    within = _metadata(row.get("meta"), "meta") | _metadata(row.get("metadata"), "metadata")
     named = {name: _looked_up(row, fields[name]) if name in fields else row.get(name) for name in FIELDS}
     for name in ("url", "date", "language"):
         if not named[name] and name not in fields and isinstance(within.get(name), str):
@@ -90,16 +90,16 @@ def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and (not value or value.isspace()))
 
 
-def _metadata(given: Any) -> JSONObject:
-    """What a row says in `metadata`, as an object or as JSON."""
+def _metadata(given: Any, name: str) -> JSONObject:
+    """What a row says in the field of this name, as an object or as JSON."""
     if isinstance(given, str) and given.lstrip().startswith("{"):
         try:
             given = orjson.loads(given)
         except orjson.JSONDecodeError:
-            return {"metadata": given}
+            return {name: given}
     if isinstance(given, Mapping):
         return dict(given)
-    return {} if given is None else {"metadata": given}
+    return {} if given is None else {name: given}
 
 
 def without_half_pairs(value: Any) -> Any:

@@ -136,6 +136,20 @@ def unpacked_file(address: str) -> BinaryIO:
     return _copied(unpacked(address))
 
 
+def stored_member(address: str) -> BinaryIO | None:
+    """A member of an archive that is packed itself by gzip or zstd, as it is stored, as a file that can be
+    sought in; None where it is not so packed, or the archive is damaged there.
+    """
+    chunks = _chunks_of_member(*(zip_files.split_address(address) or ("", "")))
+    first = next(chunks, b"")
+    if not isinstance(first, bytes) or packing_of(first[:16]) not in ("gzip", "zstd"):
+        return None
+    try:
+        return _copied(itertools.chain([first], chunks))
+    except OSError:
+        return None
+
+
 class Blocks:
     """A seekable file as if it were bytes, of which the blocks last used are kept."""
 
@@ -238,10 +252,15 @@ def holds(data: Content | Stream, size: int) -> bool:
 
 
 @contextmanager
-def mapped(address: str) -> Iterator[Content]:
-    """A file that is not empty as bytes of which only what is looked at is read."""
-    with open_file(address) as file:
-        if is_remote(address):
+def mapped(address: str, opened: BinaryIO | None = None) -> Iterator[Content]:
+    """A file that is not empty as bytes of which only what is looked at is read.
+
+    Args:
+        address: where it lies.
+        opened: a local copy of it.
+    """
+    with opened or open_file(address) as file:
+        if is_remote(address) and not opened:
             yield Blocks(file)
         else:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -263,9 +282,13 @@ def unpacked(address: str) -> Iterator[bytes | str]:
             yield from _unpacked(packing, iter(lambda: file.read(_PACKED_CHUNKS[packing]), b""))
 
 
-def _unpacked_member(archive: str, member: str) -> Iterator[bytes | str]:
+def _chunks_of_member(archive: str, member: str) -> Iterator[bytes | str]:
     version = 0 if is_remote(archive) else Path(local_path(archive)).stat().st_mtime_ns
-    chunks = zip_files.chunks(archive, version, member, open_file)
+    return zip_files.chunks(archive, version, member, open_file)
+
+
+def _unpacked_member(archive: str, member: str) -> Iterator[bytes | str]:
+    chunks = _chunks_of_member(archive, member)
     first = next(chunks, b"")
     packing = packing_of(first[:16]) if isinstance(first, bytes) else None
     whole = itertools.chain([first], chunks)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -188,7 +189,7 @@ def read_csv(source: Source, part: int, parts: int, fields: Fields) -> Iterator[
         if names is None:
             if _names_delimiter(row, delimiter):
                 continue
-            names = [name.strip() for name in row]
+            names = _told_apart([name.strip() for name in row])
             if not _can_name(names, fields):
                 if part == 0:
                     yield Skip(source.label, _no_text_among(names))
@@ -207,6 +208,16 @@ def read_csv(source: Source, part: int, parts: int, fields: Fields) -> Iterator[
         if names is None and not fault:
             yield Skip(source.label, "no text or html column")
         yield from fault
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """The names of columns, numbered from the second of one name on, as pandas does: `text`, `text.1`."""
+    before: Counter[str] = Counter()
+    found = []
+    for name in names:
+        found.append(f"{name}.{before[name]}" if before[name] else name)
+        before[name] += 1
+    return found
 
 
 def _no_text_among(names: Sequence[str]) -> str:

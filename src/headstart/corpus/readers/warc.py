@@ -12,7 +12,16 @@ from pathlib import PurePosixPath
 from headstart.corpus.readers.charsets import MARKS
 from headstart.corpus.readers.compressed_members import Broken, Members
 from headstart.corpus.readers.records import MAX_TEXT
-from headstart.corpus.readers.storage import PACKINGS, Content, Stream, holds, mapped, packing_of, unpacked
+from headstart.corpus.readers.storage import (
+    PACKINGS,
+    Content,
+    Stream,
+    holds,
+    mapped,
+    packing_of,
+    stored_member,
+    unpacked,
+)
 from headstart.corpus.readers.zip_files import split_address
 
 _HEAD = 1 << 16
@@ -69,10 +78,11 @@ ARC = RecordKind(
 def records(address: str, part: int, parts: int) -> Iterator[tuple[str, bytes | Broken]]:
     """Position and bytes of each record whose start lies in this part of the file; ARC's as WARC records."""
     kind = ARC if ".arc" in PurePosixPath(address.lower()).suffixes else WARC
-    if split_address(address):
+    stored = stored_member(address) if split_address(address) else None
+    if split_address(address) and stored is None:
         yield from _streamed(Stream(unpacked(address)), "", kind)
         return
-    with mapped(address) as data:
+    with mapped(address, stored) as data:
         size, packing = len(data), packing_of(data[:16])
         first, last = size * part // parts, size * (part + 1) // parts
         if packing in ("bzip2", "xz"):

@@ -17,8 +17,8 @@ from headstart.corpus.text.language_codes import is_language
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Elements that go with their content.
 _GONE = (
-    "ref|gallery|timeline|imagemap|score|templatestyles|hiero|graph|mapframe|table|includeonly|del|s|strike|rt|rp"
-    "|rtc"
+    "ref|gallery|timeline|imagemap|score|templatestyles|hiero|graph|mapframe|maplink|table|includeonly|del|s|strike"
+    "|rt|rp|rtc|categorytree|inputbox|templatedata|indicator|dynamicpagelist|quiz|phonos"
 )
 # Elements whose content is no markup.
 _VERBATIM = re.compile(
@@ -111,6 +111,9 @@ UNSHOWN = frozenset(
         "slika",
     ]
 )
+# What a template that shows nothing leaves: `( ; born 1900)`.
+_LEFT_BEGINS = re.compile(r"\(\s{0,9}[;,](?=\s)[\s;,]{1,9}")
+_LEFT_ENDS = re.compile(r"(?<!\s)\s{0,9}[;,]\s{1,9}\)")
 _LEFT_EMPTY = re.compile(r"\(\s{0,9}[;,]?\s{0,9}\)")
 
 
@@ -148,7 +151,7 @@ def plain_text(wikitext: str, unshown: Collection[str] = UNSHOWN) -> str:
     text = _RULE.sub("", _SWITCH.sub(_not_a_switch, text))
     text = _ITEM.sub(lambda match: "- " if match[1][-1] in "*#" else "", text)
     text = html.unescape(text).replace("\u00a0", " ")
-    text = _LEFT_EMPTY.sub("", text)
+    text = _LEFT_ENDS.sub(")", _LEFT_BEGINS.sub("(", _LEFT_EMPTY.sub("", text)))
     lines = [_line(line.strip()) for line in text.split("\n")]
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in lines if line != "-")).strip()
     return _PUT_BY.sub(lambda match: verbatim[int(match[1])], text)

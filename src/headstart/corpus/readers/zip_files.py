@@ -75,7 +75,8 @@ def chunks(
         checksum = 0
         for chunk in map(unpacker.decompress, _packed(zipped, info)):
             checksum = zlib.crc32(chunk, checksum)
-            yield chunk
+            if chunk:  # the first one says how the member itself is packed
+                yield chunk
         if checksum != info.CRC:
             yield "broken zip: wrong checksum"
     except KeyError:
