@@ -68,7 +68,8 @@ def _sized(
     """The largest model that sees enough tokens in `seconds`, with as many steps as fit.
 
     Its rates fall with the width as those of `plan` do: where it was measured, four times the width at the
-    same rates cost 0.25 nats (docs/planner-measured.md). Its embedding does not: a static start takes it from counts.
+    same rates cost 0.25 nats (docs/planner-measured.md). Its embedding does not: a static start takes it from
+    counts.
     """
     base = PretrainRecipe(
         tokens=tokens,
