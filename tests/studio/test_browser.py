@@ -18,7 +18,7 @@ from headstart.training.metrics import Metrics
 VIEWS = {
     "home": "", "generation": "?at=run", "run": "?at=run", "scaling": "?c=21", "masking": "?at=masked",
     "block": "?at=run", "corpus": "?at=corpus&name=short",
-    "meaning": "?at=1:headstart-mini&corpus=none&word=spring",
+    "meaning": "?at=model:headstart-mini&corpus=none&word=spring",
 }  # fmt: skip
 READY = {
     "home": ".groups li",
@@ -106,7 +106,7 @@ def test_how_a_row_came_about_opens_in_place(page, address) -> None:
 def test_the_last_loss_and_the_strip_are_those_of_the_files(page, address, studio_root) -> None:
     go(page, address, "run")
     said = page.locator("[data-summary]").text_content()
-    assert f"its training loss is {float(printed(page)):.3f} nats" in said
+    assert f"the loss of its last step is {float(printed(page)):.3f} nats" in said
     captured = json.loads((studio_root / "run" / "captures" / "step-000005" / "capture.json").read_text())
     mean = page.locator(".step .mean").text_content()
     assert float(mean.split()[1]) == pytest.approx(captured["loss"], rel=1e-3)

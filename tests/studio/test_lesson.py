@@ -55,7 +55,7 @@ def test_the_sample_stands_behind_everything_else(client, sample, studio_root, t
     listed = [one["at"] for one in client.get(f"{API}/folders").json()]
     assert listed[0] == "run"
     assert set(listed[-2:]) == {"sample:run", "sample:tokens"}
-    assert client.get(f"{API}/status").json()["sample"] == str(sample)
+    assert client.get(f"{API}/status").json()["given"]["sample"] == str(sample)
 
 
 def test_a_run_of_the_sample_knows_its_tokens_wherever_it_lies(client) -> None:

@@ -47,7 +47,7 @@ def test_every_view_opens_on_the_sample(page, address, view) -> None:
     assert page.locator("[role=alert]").count() == 0
     if view not in ("lesson", "home", "scaling"):
         opened_at = page.evaluate("decodeURIComponent(location.hash)")
-        assert "at=sample:" in opened_at or "at=1:headstart-mini" in opened_at
+        assert "at=sample:" in opened_at or "at=model:headstart-mini" in opened_at
 
 
 def test_verdicts_on_the_page_are_what_python_counts(page, address) -> None:

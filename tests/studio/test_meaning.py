@@ -127,10 +127,10 @@ def test_the_model_in_the_box_is_there_with_nothing(studio, tmp_path) -> None:
     with TestClient(guard, base_url="http://127.0.0.1:8123", headers=headers) as client:
         listed = client.get(f"{API}/folders").json()
     found = [(one["at"], one["kind"], one["architecture"]) for one in listed]
-    assert ("1:headstart-mini", "model", "encoder") in found
-    assert all(at.startswith(("1:", "sample:")) for at, _, _ in found)
+    assert ("model:headstart-mini", "model", "encoder") in found
+    assert all(at.startswith(("model:", "samples:", "sample:")) for at, _, _ in found)
     texts = [f"The spring number {n} broke." for n in range(6)]
-    asked = {"states": ["1:headstart-mini"], "word": "spring", "own": texts}
+    asked = {"states": ["model:headstart-mini"], "word": "spring", "own": texts}
     fields, found = frame(studio.post(f"{API}/meaning", json=asked))
     assert len(fields["occurrences"]) == 6
     assert found["spread"][0, 0] == pytest.approx(0, abs=1e-6)

@@ -25,7 +25,7 @@ def test_a_cut_text_is_what_the_tokenizer_gives(studio, corpus_root) -> None:
     ends = [word["first"] + len(word["tokens"]) for word in answer["steps"]]
     assert [word["first"] for word in answer["steps"]] == [0, *ends[:-1]]
     assert ends[-1] == len(answer["tokens"])
-    mini = studio.post(f"{API}/tokenizer/cut", json={"at": "1:headstart-mini", "text": "The Café"}).json()
+    mini = studio.post(f"{API}/tokenizer/cut", json={"at": "model:headstart-mini", "text": "The Café"}).json()
     assert mini["manner"] == "WordPiece"
     assert mini["lost"]
     run = studio.post(f"{API}/tokenizer/cut", json={"at": "run", "text": text}).json()
@@ -33,7 +33,7 @@ def test_a_cut_text_is_what_the_tokenizer_gives(studio, corpus_root) -> None:
 
 
 def test_costs_and_counts_are_those_of_the_files(studio, corpus_root) -> None:
-    body = {"tokenizers": ["corpus-tokens", "1:headstart-mini"], "corpus": "corpus", "megabytes": 0.05}
+    body = {"tokenizers": ["corpus-tokens", "model:headstart-mini"], "corpus": "corpus", "megabytes": 0.05}
     first, second = studio.post(f"{API}/tokenizer/compare", json=body).json()
     tokenizer = open_tokenizer(corpus_root / "corpus-tokens")
     report = compare_tokenizers({"its": tokenizer}, corpus_root / "corpus", 50_000)["tokenizers"]["its"]

@@ -15,7 +15,7 @@ PATIENCE = 120_000  # milliseconds: a worker imports torch on a busy machine
 
 VIEWS = {
     "task": "?at=places&data=labels/places.jsonl&part=all&example=0",
-    "tokenizer": "?at=corpus-tokens&with=1:headstart-mini"
+    "tokenizer": "?at=corpus-tokens&with=model:headstart-mini"
     "&text=The <s> unbelievable <script>alert(1)</script>",
     "chat": "?at=talker&temperature=0&max_tokens=12",
 }

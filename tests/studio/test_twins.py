@@ -81,7 +81,7 @@ def sampler_cases() -> list[dict]:
 def number_cases() -> list[list]:
     drawn = random.Random(1)
     values = [0.0, 1.0, 9.995, 999.5, 9999, 10_000, 999_999, 1e6, 1.5e15, 0.001234, 59.4, 3600, 86_400 * 3]
-    values += [drawn.choice([-1, 1]) * 10 ** drawn.uniform(-6, 16) for _ in range(300)]
+    values += [drawn.choice([-1, 1]) * 10 ** drawn.uniform(-12, 16) for _ in range(300)]
     return [
         [
             value,

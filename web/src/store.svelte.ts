@@ -1,9 +1,7 @@
 /** What the whole application knows: the folders, the studio's own facts, the theme. */
 import { get } from './api/client'
 import type { Folder, Status } from './api/types'
-
-/** Whether a folder is one of the sample that comes with headstart. */
-export const isSample = (folder: Folder): boolean => folder.at.startsWith('sample:')
+import { isGiven, nameOf, parted } from './place'
 
 class Store {
   folders = $state<Folder[] | null>(null)
@@ -30,10 +28,15 @@ class Store {
     }
   }
 
-  /** The folder of an address on the disk: of roots after the first the number stands before it, of the sample its name. */
+  /** The folder of an address on the disk. */
   path(at: string): string {
-    const [, name, inside] = /^(?:(\d+|sample):)?(.*)$/.exec(at)!
-    return `${(name === 'sample' ? this.status?.sample : this.status?.roots[Number(name ?? 0)]) ?? '.'}/${inside}`
+    const [root, inside] = parted(at)
+    return `${(isGiven(at) ? this.status?.given[root!] : this.status?.roots[Number(root ?? 0)]) ?? '.'}/${inside}`
+  }
+
+  /** An address as people read it. */
+  name(at: string): string {
+    return nameOf(at, this.status?.roots)
   }
 
   turn(): void {

@@ -4,6 +4,7 @@ import math
 from typing import TypeGuard
 
 MISSING = "–"
+TINY = 1e-5  # below, leading zeros would have to be counted
 _PREFIXES = ((1e12, "T", "T"), (1e9, "B", "G"), (1e6, "M", "M"), (1e3, "k", "k"))
 _LONG = ((31_557_600, "years"), (86_400, "days"))
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -20,11 +21,14 @@ def exact(value: float | None) -> str:
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """`value` with so many significant digits and without an exponent: `3.10`, `12,900`."""
+    """`value` with so many significant digits: `3.10`, `12,900`; with an exponent only below 0.00001."""
     if not known(value):
         return MISSING
     if value == 0:
         return "0"
+    if abs(value) < TINY:
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}e{int(power)}".replace("-", "−")
     decimals = digits - 1 - math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
     return f"{round(value, decimals):,.{max(decimals, 0)}f}".replace("-", "−")
 
@@ -32,7 +36,7 @@ def significant(value: float | None, digits: int = 3) -> str:
 def short(value: float | None) -> str:
     """Three significant digits without trailing zeros, as for ticks: `3.1`."""
     text = significant(value)
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 def amount(value: float | None, unit: str = "") -> str:

@@ -17,7 +17,7 @@ from headstart.errors import FULL, HeadstartError, explain, explain_os_error
 from headstart.interchange.box import BOX
 from headstart.sample_data import sample_data
 from headstart.studio.chat_server import ChatServer
-from headstart.studio.folders import Absent, Folders
+from headstart.studio.folders import MODELS, SAMPLES, Absent, Folders
 from headstart.studio.guard import Guard
 from headstart.studio.jobs import Jobs
 from headstart.studio.routes import (
@@ -67,7 +67,7 @@ def create(roots: Sequence[Path], port: int, options: Options = Options(), token
         HeadstartError: a root is no folder.
     """
     samples = sample_data()
-    known = Folders([*roots, BOX, *([samples] if samples else [])], SAMPLE)
+    known = Folders(roots, SAMPLE, {MODELS: BOX} | ({SAMPLES: samples} if samples else {}))
     studio = Studio(
         known,
         Worker(known.readable, options.memory),

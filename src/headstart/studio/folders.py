@@ -1,11 +1,12 @@
 """What lies under the studio's folders, and where an address leads.
 
-An address (`at`) is a POSIX path relative to a root; of roots after the first `N:` stands before it, of the
-sample's `sample:`. Nothing outside of the roots can be addressed, links followed.
+An address (`at`) is a POSIX path relative to a root; of roots after the first `N:` stands before it, of what
+comes with headstart a name: `model:`, `samples:`, `sample:`. Nothing outside of the roots can be addressed,
+links followed.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,8 @@ Kind = Literal[
 ]
 
 SAMPLE = "sample"
+MODELS, SAMPLES = "model", "samples"
+"""Names of the roots with the models that come with headstart, and with a clone's samples."""
 DEPTH = 3  # levels of folders that are listed
 MOST = 2_000  # folders that are looked at
 LARGEST = 4_000_000  # bytes of a JSON file that is read for a listing
@@ -81,18 +84,25 @@ class Folders:
     """The roots, and what is in them.
 
     Args:
+        roots: the user's folders; the first may be written to.
         sample: the root of what comes with headstart to look at, if it is there; it is only read, and stands
             behind everything else.
+        given: what else comes with headstart, by the name of its root; it stands before the sample.
     """
 
-    def __init__(self, roots: Sequence[Path], sample: Path | None = None) -> None:
+    def __init__(
+        self, roots: Sequence[Path], sample: Path | None = None, given: Mapping[str, Path] = {}
+    ) -> None:
         for root in roots:
             if not root.is_dir():
                 raise HeadstartError(f"there is no folder {root}; give one that holds runs or models")
         self.roots = [root.resolve() for root in roots]
         self.sample = sample.resolve() if sample is not None and sample.is_dir() else None
         named = {str(number): root for number, root in enumerate(self.roots)}
-        self._named = named | ({SAMPLE: self.sample} if self.sample else {})
+        self.given = {name: root.resolve() for name, root in given.items()}
+        if self.sample:
+            self.given[SAMPLE] = self.sample
+        self._named = named | self.given
 
     @property
     def readable(self) -> list[Path]:
@@ -106,7 +116,7 @@ class Folders:
             Absent: it is not there, or outside of the roots.
         """
         name, colon, rest = at.partition(":")
-        name, inside = (name, rest) if colon and (name.isdigit() or name == SAMPLE) else ("0", at)
+        name, inside = (name, rest) if colon and (name.isdigit() or name in self.given) else ("0", at)
         absent = Absent(f"there is nothing at {at!r}; go back to the list of folders")
         if name not in self._named or "\0" in at or inside.startswith("/") or "\\" in inside:
             raise absent
@@ -138,12 +148,17 @@ class Folders:
         )
 
     def listing(self) -> list[Folder]:
-        """Every folder that headstart knows the kind of, the newest first; those of the sample last, by name,
-        for all of it was installed at once."""
-        found = [one for root in self.readable for path in _walk(root) if (one := self._known(path))]
-        own = [one for one in found if not one.at.startswith(f"{SAMPLE}:")]
-        sample = [one for one in found if one.at.startswith(f"{SAMPLE}:")]
-        return sorted(own, key=lambda one: -one.modified) + sorted(sample, key=lambda one: one.at)
+        """Every folder that headstart knows the kind of: the user's, the newest first, then what comes with
+        headstart, by name, for all of it was installed at once."""
+        paths = dict.fromkeys(path.resolve() for root in self.readable for path in _walk(root))
+        found = [one for path in paths if (one := self._known(path))]
+        own = [one for one in found if not self._is_given(one.at)]
+        given = [one for one in found if self._is_given(one.at)]
+        return sorted(own, key=lambda one: -one.modified) + sorted(given, key=lambda one: one.at)
+
+    def _is_given(self, at: str) -> bool:
+        name, colon, _ = at.partition(":")
+        return bool(colon) and name in self.given
 
     def states(self, at: str) -> list[State]:
         """The states of a run's model in the order of training; of a model folder only itself."""

@@ -763,7 +763,7 @@ export interface StateAnswer {
 export interface Status {
   version: string
   roots: string[]
-  sample: string | null
+  given: Record<string, string>
   read_only: boolean
   time: number
 }

@@ -16,6 +16,7 @@ export function exact(value: number | null | undefined): string {
 export function significant(value: number | null | undefined, digits = 3): string {
   if (!known(value)) return MISSING
   if (value === 0) return '0'
+  if (Math.abs(value) < 1e-5) return value.toExponential(digits - 1).replaceAll('-', '−')
   const magnitude = Math.floor(Math.log10(Math.abs(Number(value.toExponential(digits - 1)))))
   const decimals = digits - 1 - magnitude
   if (decimals >= 0) return grouped(value.toFixed(Math.min(decimals, 100)))
@@ -25,7 +26,7 @@ export function significant(value: number | null | undefined, digits = 3): strin
 
 export function short(value: number | null | undefined): string {
   const text = significant(value)
-  return text.includes('.') ? text.replace(/0+$/, '').replace(/\.$/, '') : text
+  return text.includes('.') && !text.includes('e') ? text.replace(/0+$/, '').replace(/\.$/, '') : text
 }
 
 const PREFIXES: [number, string, string][] = [

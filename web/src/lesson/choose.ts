@@ -41,7 +41,7 @@ export const choose: Chapter = {
       view: 'duel', opens: at('duel', { task: 'gaps' }), light: '[aria-labelledby=example-title] select',
       act: 'Look at examples that only one of them gets right: choose them in the list.', keys: 'Tab to Show, ↓; n for the next one',
       read: (page) => page.querySelector<HTMLSelectElement>('[aria-labelledby=example-title] select')?.selectedOptions[0]?.text ?? null,
-      see: changed(/^(.+) \((\d+)\)$/, (which, count) => `${which[0].toUpperCase()}${which.slice(1)}: ${count} examples.`),
+      see: changed(/^(.+) \((\d+)\)$/, (which, count) => `${which[0].toUpperCase()}${which.slice(1)}: ${count} ${count === '1' ? 'example' : 'examples'}.`),
       means: 'An average hides which model is good at what. The examples show it.',
     },
     {

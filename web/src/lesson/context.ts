@@ -3,7 +3,7 @@ import { changed, countOf, match, SUMMARY, textOf, type Chapter } from './chapte
 const BOX = 'headstart-mini'
 /** The model that comes with headstart, with sentences of ours: it parts meanings well, and is always there. */
 const spring = (layer: string) => (folders: { at: string }[]) => {
-  const box = folders.find((folder) => folder.at.endsWith(`:${BOX}`))
+  const box = folders.find((folder) => folder.at === `model:${BOX}`)
   return box ? { at: box.at, corpus: 'none', word: 'spring', layer } : null
 }
 const APART = /“(.+?)” stands in ([\d,]+) sentences.*two of them lie ([\d.]+) apart/

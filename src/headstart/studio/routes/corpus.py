@@ -310,7 +310,7 @@ def raw(studio: StudioState, at: At, source: Annotated[str, Query(max_length=400
     """The raw record of a document, read again; only from inside the studio's folders."""
     from headstart.studio import corpus_reading as reading
 
-    return RawRecord(text=reading.raw_text(studio.folders.find(at), source, studio.folders.roots))
+    return RawRecord(text=reading.raw_text(studio.folders.find(at), source, studio.folders.readable))
 
 
 def reach(studio: Studio, asked: Sequence[Asked]) -> list[Asked]:

@@ -20,8 +20,8 @@ class Status(BaseModel):
 
     version: str
     roots: list[str]
-    sample: str | None
-    """Where the sample's folders lie, if it is there."""
+    given: dict[str, str]
+    """Where the folders lie that come with headstart, by the name of their root."""
     read_only: bool
     time: float
 
@@ -67,7 +67,8 @@ def status(studio: StudioState) -> Status:
     known = studio.folders
     return Status(
         version=__version__, roots=[str(root) for root in known.roots],
-        sample=str(known.sample) if known.sample else None, read_only=studio.read_only, time=time.time(),
+        given={name: str(root) for name, root in known.given.items()}, read_only=studio.read_only,
+        time=time.time(),
     )  # fmt: skip
 
 

@@ -7,8 +7,10 @@ export interface Part { text: string; strong?: boolean }
 export function summary(corpus: Corpus): Part[] {
   const [first, last] = [corpus.stages[0], corpus.stages.at(-1)!]
   const worst = corpus.stages.slice(2).map((stage, index) => ({ stage: stage.stage, lost: corpus.stages[index + 1].bytes - stage.bytes, of: corpus.stages[index + 1].bytes })).sort((a, b) => b.lost - a.lost)[0]
+  const extracted = corpus.stages[1]?.documents ?? first.documents
+  const became = extracted > first.documents ? ` which became ${exact(extracted)} documents,` : ''
   const parts: Part[] = [
-    { text: `Of ${exact(first.documents)} records, ${size(first.bytes)}, the corpus keeps ` },
+    { text: `Of ${exact(first.documents)} records, ${size(first.bytes)},${became} the corpus keeps ` },
     { text: `${exact(last.documents)} documents`, strong: true }, { text: `, ` }, { text: size(last.bytes), strong: true },
     { text: last.words === null ? '' : `: ${amount(last.words)} words` }, { text: last.tokens === null ? '. ' : `, ${amount(last.tokens)} tokens. ` },
   ]

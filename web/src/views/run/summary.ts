@@ -10,7 +10,7 @@ export function summary(last: RunEvent | null, evaluations: RunEvent[], ended: b
     { text: ended ? `The ${task ? 'fine-tuning' : 'run'} ended after ` : 'After ' }, { text: exact(last.step), strong: true },
     { text: ` steps${read === undefined ? '' : ` and ${exact(read)} ${unit}`}` },
   ]
-  if (last.loss !== undefined) parts.push({ text: ended ? ': its training loss is ' : ' the training loss is ' }, { text: significant(last.loss, 4), strong: true }, { text: ' nats' })
+  if (last.loss !== undefined) parts.push({ text: ended ? ': the loss of its last step is ' : ' the training loss is ' }, { text: significant(last.loss, 4), strong: true }, { text: ' nats' })
   const [first, newest] = [evaluations[0], evaluations.at(-1)]
   if (newest?.loss !== undefined) {
     parts.push({ text: `, on ${task ? 'validation data' : 'held-out text'} ` }, { text: significant(newest.loss, 4), strong: true })
