@@ -1,6 +1,7 @@
 """The functions of `import headstart as hs`: load a model, use it, fine-tune it."""
 
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, replace
@@ -31,6 +32,7 @@ from headstart.tasks.finetuning.compare import compare as compare_ways
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.finetuning.fit import fit_task, read_finetuning_data
 from headstart.tasks.kinds.kind import AnswerRow
+from headstart.tasks.learned_inputs import learned_among
 from headstart.tasks.metrics import Score
 from headstart.tasks.model import TaskModel
 from headstart.tasks.predictor import Predictor, task_of
@@ -201,13 +203,16 @@ class Model:
     def evaluate(self, data: str | Path) -> list[Score]:
         """Return the scores on a file of labelled examples, the main score first.
 
+        A sentence on standard error says if the model has learned from some of them.
+
         Raises:
             HeadstartError: the model is a language model, or the file does not fit its task.
         """
         predictor = self._task_model()
-        return evaluate_predictor(
-            predictor, evaluation_examples(local_data(data), predictor.task, predictor.facts.reading)
-        )
+        examples = evaluation_examples(local_data(data), predictor.task, predictor.facts.reading)
+        for sentence in learned_among(examples.inputs, predictor.learned_inputs):
+            print(f"headstart: {sentence}", file=sys.stderr)
+        return evaluate_predictor(predictor, examples)
 
     def save(self, folder: str | Path, replace: bool = False) -> None:
         """Write a model folder that transformers reads, with weights in float32.

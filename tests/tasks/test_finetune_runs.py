@@ -388,6 +388,10 @@ def test_the_kept_batch_tells_what_was_changed(tmp_path, encoder, places, docume
     with pytest.raises(HeadstartError, match="the tokenizer gives other tokens"):
         hs.load(folder).check()
 
+    save_file({"ids": torch.zeros(1, dtype=torch.int64)}, folder / "check.safetensors")
+    with pytest.raises(HeadstartError, match="holds no outputs of a model"):
+        hs.load(folder).check()
+
 
 def test_seeds_and_search_go_on_after_a_stop(tmp_path, folders, monkeypatch):
     """What was learned is not learned again, and the result is that of an undisturbed run."""

@@ -15,6 +15,7 @@ from headstart.tasks.data.dataset import load_examples, load_task
 from headstart.tasks.data.lines import TOO_LONG
 from headstart.tasks.data.rows import is_class_folder, read_rows
 from headstart.tasks.examples import Examples, Reading, TaskKind
+from headstart.tasks.learned_inputs import learned_among
 from headstart.tasks.metrics import measure
 from headstart.tasks.metrics.bootstrap import Measurement, Score
 from headstart.tasks.predictor import Predictor
@@ -106,9 +107,13 @@ def evaluate_labels(
     result = Evaluation(path.name, task, _rule(learned), notes=list(examples.notes))
     if learned is not None:
         result.notes += shared(examples, learned, "examples also occur in the training data of the baselines")
+    result.notes += learned_among(examples.inputs, predictor.learned_inputs)
     answered = answer_examples(predictor, path, examples)
     add_model(result, answered)
     for name, system in systems.items():
+        if isinstance(system, Predictor):
+            among = learned_among(examples.inputs, system.learned_inputs)
+            result.notes += [f"{name}: {sentence}" for sentence in among]
         its = measure(task, examples.targets, system.predict(examples.inputs))
         result.add(name, its)
         result.against(name, answered.measured[0], its[0])

@@ -19,6 +19,7 @@ from headstart.tasks.facts import TaskFacts, Training
 from headstart.tasks.kinds.kind import AnswerRow, Kind, Scored
 from headstart.tasks.kinds.packing import EncodedWindow, pack, scores_of_heads
 from headstart.tasks.kinds.registry import ALL, kind_of
+from headstart.tasks.learned_inputs import read_learned_inputs, write_learned_inputs
 from headstart.tasks.model import TaskModel
 from headstart.tokenizer.base import Tokenizer
 
@@ -43,6 +44,8 @@ class Predictor:
     """The folder of the model that was fine-tuned."""
     counted: CountedWords | None = None
     """What counted words and characters add to the network's scores."""
+    learned_inputs: np.ndarray | None = None
+    """What is kept of the inputs that it learned from, see `learned_inputs`; None: not known."""
     generation: JSONObject = field(default_factory=dict)
     """Of a model that writes: what its folder's `generation_config.json` says."""
 
@@ -106,8 +109,15 @@ class Predictor:
         if loaded.counted:
             how = loaded.metadata["counted"]
             counted = CountedWords.of(loaded.counted, how["sort"], how["of_two"], len(labels))
+        learned = None if loaded.folder is None else read_learned_inputs(loaded.folder)
         return cls(
-            model.eval(), loaded.tokenizer, labels, facts, counted=counted, generation=loaded.generation
+            model.eval(),
+            loaded.tokenizer,
+            labels,
+            facts,
+            counted=counted,
+            learned_inputs=learned,
+            generation=loaded.generation,
         )
 
     @property
@@ -277,6 +287,8 @@ class Predictor:
     def save(self, folder: Path, card: str) -> None:
         """Write the model folder; `card` is its README."""
         save_model(folder, self.as_loaded(), card)
+        if self.learned_inputs is not None:
+            write_learned_inputs(folder, self.learned_inputs)
 
     def save_adapter(self, folder: Path, card: str) -> None:
         """Write what LoRA learned, and the head, as PEFT's adapter folder."""

@@ -85,6 +85,8 @@ def check(folder: Path, predictor: Predictor) -> float | None:
     if not (folder / FILE).exists():
         return None
     kept = dict(read_tensors([folder / FILE]))
+    if not {"ids", "outputs"} <= set(kept):
+        raise HeadstartError(f"{folder / FILE} holds no outputs of a model; it is damaged, so delete it")
     ids, outputs = _batch(predictor)
     if not torch.equal(ids, kept["ids"]):
         raise HeadstartError(

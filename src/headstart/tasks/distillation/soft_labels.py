@@ -25,6 +25,7 @@ from headstart.tasks.facts import TaskFacts, Training
 from headstart.tasks.finetuning.finetune import start
 from headstart.tasks.finetuning.finetune_recipe import FinetuneRecipe
 from headstart.tasks.kinds.packing import encode_texts, pack
+from headstart.tasks.learned_inputs import kept_of
 from headstart.tasks.predictor import Predictor
 from headstart.tasks.reload_check import write_check
 from headstart.training.checkpoint import Files, Stored
@@ -94,6 +95,7 @@ class LabelsRun(RunFrame[Progress]):
         self.student = self._student(teacher)
         self.optimiser = Optimiser(self.student.model, recipe.optimiser)
         self._encode(texts)
+        self.learned_inputs = kept_of([texts[place] for place in self.learned])
 
     def _answers(self, teacher: Predictor, texts: list[str]) -> Tensor:
         """What the teacher says of every text: asked once, then kept in the run folder."""
@@ -207,6 +209,7 @@ class LabelsRun(RunFrame[Progress]):
             + f"\n\nIts examples are texts without labels, answered by `{recipe.teacher.name}` at a "
             f"temperature of {recipe.temperature:g}."
         )
+        student.learned_inputs = self.learned_inputs
         student.save(folder, card)
         write_check(folder, student)
 

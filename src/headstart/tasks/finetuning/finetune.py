@@ -31,6 +31,7 @@ from headstart.tasks.finetuning.lora import merge_low_rank
 from headstart.tasks.finetuning.network_share import network_share
 from headstart.tasks.kinds.kind import Scored
 from headstart.tasks.kinds.registry import kind_of
+from headstart.tasks.learned_inputs import kept_of, read_learned_inputs
 from headstart.tasks.model import TaskModel, head_kind
 from headstart.tasks.predictor import Predictor
 from headstart.training.machine import keep_freed_memory
@@ -74,6 +75,8 @@ def finetune(
             random weights that are not to learn.
     """
     _refuse_contradictions(train, recipe, scratch)
+    earlier = None if scratch or loaded.folder is None else read_learned_inputs(loaded.folder)
+    learned_inputs = kept_of(train.inputs, earlier)
     if validation is None:
         train, validation = set_apart(train, recipe, seed)
     keep_freed_memory()
@@ -88,6 +91,7 @@ def finetune(
         predictor.scale_network(share)
     made = replace(predictor.training, network_share=share, seconds=round(time.perf_counter() - started, 3))
     predictor.facts = replace(predictor.facts, training=made)
+    predictor.learned_inputs = learned_inputs
     return predictor
 
 
