@@ -232,7 +232,7 @@ def _block_bytes(config: TransformerConfig, cross: bool, row: int, source: int, 
     a, D = setting.bytes_each, config.width
     total = 2 * _norm_bytes(config, setting) + _attention_bytes(config, row, row, setting, cross=False)
     if config.norm_place == "sandwich":
-        total += 2 * _norm_kept(config.norm, D, setting)
+        total += 2 * _norm_kept(D, setting)
     if cross:
         total += _norm_bytes(config, setting) + _attention_bytes(config, row, source, setting, cross=True)
     inner = {"relu": 1, "gelu": 2, "gelu_tanh": 2}.get(config.feedforward, 4)
@@ -244,15 +244,12 @@ def _block_bytes(config: TransformerConfig, cross: bool, row: int, source: int, 
 
 def _norm_bytes(config: TransformerConfig, setting: _Setting) -> float:
     """What a norm of the stream keeps, and what a product keeps to read."""
-    return _norm_kept(config.norm, config.width, setting) + config.width * setting.bytes_each
+    return _norm_kept(config.width, setting) + config.width * setting.bytes_each
 
 
-def _norm_kept(norm: str, width: int, setting: _Setting, groups: int = 1) -> float:
+def _norm_kept(width: int, setting: _Setting, groups: int = 1) -> float:
     """What a norm itself keeps of `width` numbers that it norms in `groups`."""
-    a = setting.bytes_each
-    if norm == "layernorm" or setting.device == "gpu":
-        return width * a + groups * 2 * a  # input and two statistics
-    return 2 * 4 * width + groups * 4  # outside a fused kernel an RMSNorm keeps input and result in float32
+    return width * setting.bytes_each + groups * 2 * 4  # input and two statistics
 
 
 def _query_key_norm_bytes(config: TransformerConfig, keys: float, setting: _Setting) -> float:
@@ -265,9 +262,7 @@ def _query_key_norm_bytes(config: TransformerConfig, keys: float, setting: _Sett
     if config.query_key_norm == "none":
         return 0.0
     query, key = (
-        _norm_kept(
-            "rmsnorm", heads * config.head_width, setting, heads if config.query_key_norm == "head" else 1
-        )
+        _norm_kept(heads * config.head_width, setting, heads if config.query_key_norm == "head" else 1)
         for heads in (config.heads, config.kv_heads)
     )
     return query + key * keys
