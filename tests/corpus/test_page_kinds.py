@@ -43,6 +43,11 @@ def whole(html: str) -> str:
         ("<p>a<video src=x /></p><p>b</p><div><audio src=y></div>c<video>no</video>d", "a\n\nb\n\ncd"),
         # Of XHTML, it ends every element.
         (XHTML + "<p>a<a id='p1'/>b</p><iframe src='x'/><p>c</p><textarea/><h2/><p>d</p>", "ab\n\nc\n\nd"),
+        (
+            XHTML + "<p>a <![CDATA[b & <c> [x]] d]]> e</p><p>f <![CDATA[g</p><p>h</p>",
+            "a b & <c> [x]] d e\n\nf\n\nh",
+        ),
+        (XHTML + "<script>//<![CDATA[\nif (a < b && '<p>no</p>') {}\n//]]></script><p>i</p>", "i"),
     ],
 )
 def test_nothing_behind_what_ends_is_lost(html: str, text: str) -> None:

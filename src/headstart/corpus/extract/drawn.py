@@ -2,7 +2,7 @@
 
 A formula becomes `<math alttext="TeX"></math>`: from MathML without TeX, from what MathJax is to draw, from
 an image. What KaTeX and MathJax have drawn beside it goes, and so do the numbers of a listing's lines. Of
-XHTML, a script or the like that ends in its own tag gets an end tag.
+XHTML, a script or the like that ends in its own tag gets an end tag, and CDATA is text.
 """
 
 import re
@@ -16,6 +16,7 @@ _ENDED = re.compile(
     r"<(script|style|title|noscript|template|iframe|textarea|select|object|video|audio|canvas)\b([^<>]*)/>",
     re.IGNORECASE,
 )
+_CDATA = re.compile(r"<!\[CDATA\[([^]<]*+(?:(?!\]\]>|<!\[CDATA\[)[]<][^]<]*+)*+)\]\]>")
 # An element is taken up to the next tag of its kind, so that many that never end cost no more than one.
 _VERBATIM = re.compile(r"<xmp\b[^>]*>([^<]*+(?:<(?!/?xmp\b)[^<]*+)*)</xmp\s*>", re.IGNORECASE)
 _MATHML = re.compile(
@@ -88,6 +89,7 @@ _ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d+|#x[0-9A-Fa-f]+);)(\w*;?)"
 def rewritten(html: str) -> str:
     """The page with its formulas as TeX and without drawings of them; most pages as they are."""
     if is_xhtml(html):
+        html = _CDATA.sub(lambda match: escape(match[1], quote=False), html)
         html = _ENDED.sub(r"<\1\2></\1>", html)
     if not any(marker in html for marker in _MARKERS):
         return html

@@ -35,6 +35,7 @@ _SYLLABLES = [
 
 _THAI, _THAI_END, _CJK = 0x0E00, 0x0F00, 0x3000
 _MINUS = 0x2212
+_ZERO_WIDTH_SPACE = 0x200B  # a space between the words of Khmer and Thai
 _SIGMA = 0x3A3  # whose small letter depends on what follows
 
 # Polynomial hashing modulo 2^64. An odd base has an inverse, so any span's hash comes from two prefix sums.
@@ -233,6 +234,7 @@ def split_words(text: str) -> Words:
         classes[odd] = [_class_beyond(point) for point in points[odd].tolist()]
         hashed[odd] = scramble(points[odd] + np.uint64(1))
     if (classes == SYLLABLE).any():
+        classes[points == _ZERO_WIDTH_SPACE] = SPACE
         inside = classes >= SYMBOL
         alone = classes == SYLLABLE
         starts = inside.copy()
