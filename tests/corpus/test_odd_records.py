@@ -1,10 +1,12 @@
 """Files as tools write them: packed without regard to records, with old line ends, with bytes beside text."""
 
+import datetime
 import gzip
 import io
 import json
 import zipfile
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -219,3 +221,21 @@ def test_meta_is_metadata(tmp_path: Path) -> None:
     row = {"text": "a", "meta": {"url": "http://a.org/", "source": "c4", "tags": ["x"]}, "metadata": {"n": 1}}
     (one,), skipped = found(written(tmp_path, "a.jsonl", json.dumps(row).encode()))
     assert (one.url, one.metadata, skipped) == ("http://a.org/", {"source": "c4", "tags": ["x"], "n": 1}, [])
+
+
+def test_columns_of_parquet_are_metadata_whatever_their_type(tmp_path: Path) -> None:
+    map_type = pa.map_(pa.string(), pa.int64())
+    columns = {
+        "text": pa.array(["one"]),
+        "made": pa.array([datetime.datetime(2024, 5, 6)], pa.timestamp("ms")),
+        "price": pa.array([Decimal("1.50")]),
+        "metadata": pa.array([[("a", 1), ("b", 2)]], map_type),
+        "again": pa.array(["two"]),
+    }
+    table = pa.table(columns).rename_columns(["text", "made", "price", "metadata", "text"])
+    content = io.BytesIO()
+    pq.write_table(table, content)
+    (one,), skipped = found(written(tmp_path, "a.parquet", content.getvalue()))
+    made = datetime.datetime(2024, 5, 6)
+    assert (one.text, skipped) == ("one", [])
+    assert one.metadata == {"a": 1, "b": 2, "made": made, "price": "1.50", "text.1": "two"}

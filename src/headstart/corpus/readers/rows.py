@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -47,7 +49,8 @@ def from_row(row: Mapping[str, Any], place: str, fields: Mapping[str, str]) -> R
     taken = {name.partition(".")[0] for name in fields.values()}
     beside = {name: value for name, value in row.items() if name not in _OTHER and name not in taken}
     rest = {name: value for name, value in within.items() if _is_json(value)}
-    rest |= {name: value for name, value in beside.items() if isinstance(value, str | int | float)}
+    rest |= {name: value for name, value in beside.items() if isinstance(value, str | int | float | date)}
+    rest |= {name: str(value) for name, value in beside.items() if isinstance(value, Decimal)}
     return Raw(
         text,
         place,
@@ -97,9 +100,16 @@ def _metadata(given: Any, name: str) -> JSONObject:
             given = orjson.loads(given)
         except orjson.JSONDecodeError:
             return {name: given}
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) or _is_map(given):
         return dict(given)
     return {} if given is None else {name: given}
+
+
+def _is_map(given: Any) -> bool:
+    """Whether it is a map as Arrow gives it: a list of pairs."""
+    return isinstance(given, list) and all(
+        isinstance(one, tuple) and isinstance(one[0], str) for one in given
+    )
 
 
 def without_half_pairs(value: Any) -> Any:

@@ -333,6 +333,7 @@ def _rows(
 
 def _dicts(batch: pa.RecordBatch, fields: Fields) -> list[JSONObject | None]:
     """The rows of a batch, their bytes as text; None for one whose text is in an unknown charset."""
+    batch = batch.rename_columns(_told_apart(batch.schema.names))
     texts = [
         name for name, kind in zip(batch.schema.names, batch.schema.types, strict=True) if _is_text(kind)
     ]
