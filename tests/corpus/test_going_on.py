@@ -151,6 +151,8 @@ def test_every_setting_that_differs_is_said(tmp_path: Path, raw: Path) -> None:
     assert "by_language.en was" in shown.output
     again = [*given[:3], str(tmp_path / "again"), *given[4:], "languages=any", own]
     assert "settings as in" in CliRunner().invoke(command, again).output
+    last = [*given[:3], str(tmp_path / "last"), *given[4:], "languages=any", own, "seed=1"]
+    assert "1 setting differs from" in CliRunner().invoke(command, last).output
 
 
 def test_more_tokens_from_the_same_documents(tmp_path: Path, raw: Path) -> None:

@@ -72,6 +72,7 @@ def test_what_cannot_be_filled(encoder, tiny, tokenizer) -> None:
     for head, words in (
         ("causal", "it is a decoder"),
         ("text-to-text", "use generate"),
+        ("features", "no output over the vocabulary"),
         ("classification", "fine-tuned for classification"),
     ):
         with pytest.raises(HeadstartError, match=f"cannot fill gaps: .*{words}"):

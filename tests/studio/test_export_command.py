@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from view_pages import until
@@ -38,6 +39,12 @@ def test_what_no_folder_opens_is_said(tmp_path) -> None:
     with pytest.raises(HeadstartError):
         written("run", tmp_path, tmp_path / "x.html")
     assert not (tmp_path / "x.html").exists()
+
+
+def test_a_model_that_comes_with_headstart_is_shown_by_its_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written("block", Path("headstart-mini"), tmp_path / "x.html")
+    assert "headstart-mini" in (tmp_path / "x.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("view", FOLDERS)

@@ -118,7 +118,8 @@ def export(
     if as_json:
         typer.echo(orjson.dumps(exported, option=orjson.OPT_INDENT_2).decode())
     else:
-        typer.echo(f"{exported['documents']:,} documents in {exported['files']:,} files in {out}")
+        files = "1 file" if exported["files"] == 1 else f"{exported['files']:,} files"
+        typer.echo(f"{exported['documents']:,} documents in {files} in {out}")
 
 
 @corpus.command("train-quality")
@@ -309,9 +310,8 @@ def _print_changes(earlier: Path, recipe: "CorpusRecipe") -> None:
 
     changed = changed_settings(earlier, recipe)
     console = Console()
-    console.print(
-        f"{len(changed)} settings differ from those of {earlier}:" if changed else f"settings as in {earlier}"
-    )
+    differ = "1 setting differs" if len(changed) == 1 else f"{len(changed)} settings differ"
+    console.print(f"{differ} from those of {earlier}:" if changed else f"settings as in {earlier}")
     for line in changed[:MOST_CHANGES]:
         console.print(f"  {line}")
     if len(changed) > MOST_CHANGES:

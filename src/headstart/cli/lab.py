@@ -88,7 +88,7 @@ def run(
         Path | None, typer.Option("--data", help="Your own text, instead of the samples.")
     ] = None,
     why: Annotated[
-        str, typer.Option("--why", help="Why a rule is another than before, or younger than a run.")
+        str, typer.Option("--why", help="The reason for a rule that was changed, or is younger than a run.")
     ] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes that make runs at once.")] = 1,
     engine: Annotated[
@@ -156,7 +156,7 @@ def register(
     data: Annotated[
         Path | None, typer.Option("--data", help="Your own text, instead of the samples.")
     ] = None,
-    why: Annotated[str, typer.Option("--why", help="Why a rule is another than before.")] = "",
+    why: Annotated[str, typer.Option("--why", help="The reason for a rule that was changed.")] = "",
     folder: Folder = WHERE,
 ) -> None:
     """Register rules and plans without running anything; `run` does this itself."""

@@ -298,7 +298,9 @@ def sweep(
     ],
     budget: Annotated[str, typer.Option(help="FLOPs, such as 1e15, or time on this machine, such as `2 h`.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs; a stopped sweep resumes.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as tokens=FOLDER.")
+    ] = None,
     may_replace: Replace = False,
     design_only: Annotated[
         bool, typer.Option("--design-only", help="Print the runs and train none.")

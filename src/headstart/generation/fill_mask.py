@@ -132,5 +132,6 @@ def _must_fill(loaded: LoadedModel) -> None:
     reason = {
         "causal": "it is a decoder, trained to go on from the left alone",
         "text-to-text": "it is an encoder-decoder, which writes its answer: use generate",
+        "features": "it has no output over the vocabulary",
     }.get(loaded.head, f"it was fine-tuned for {loaded.head}, and its output is labels")
     raise HeadstartError(f"this model cannot fill gaps: {reason}; load a masked model")

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from headstart.errors import HeadstartError, nearest
 from headstart.folder import atomic
+from headstart.interchange.box import named
 from headstart.studio import export
 from headstart.studio.app import Options, create
 from headstart.studio.opening import OPENINGS, Opening
@@ -25,9 +26,9 @@ def written(view: str, folder: Path, file: Path) -> None:
             f"{view!r} is no view that a folder alone opens{nearest(view, OPENINGS)}; these are "
             f"{', '.join(OPENINGS)}, and the Export button of the studio takes every view as it stands"
         )
-    if not folder.is_dir():
+    place = (named(folder) or folder).resolve()
+    if not place.is_dir():
         raise HeadstartError(f"there is no folder {folder}; give one that the view shows")
-    place = folder.resolve()
     app = create([place.parent], 0, Options(read_only=True)).app
     assert isinstance(app, FastAPI)
     studio = app.state.studio
