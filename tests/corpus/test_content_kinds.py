@@ -149,3 +149,22 @@ def test_a_type_in_two_fields(tmp_path: Path) -> None:
     found = answered(tmp_path, body, "Content-Type: text/html", "Content-Type: text/html; charset=koi8-r")
     assert isinstance(found, Raw)
     assert "слово" in found.text
+
+
+def test_a_page_that_was_sent_as_plain_text_is_a_page(tmp_path: Path) -> None:
+    for body in (PAGE, b"\n<!DOCTYPE HTML>\n" + PAGE):
+        found = answered(tmp_path, body, "Content-Type: text/plain")
+        assert isinstance(found, Raw)
+        assert found.html
+    found = answered(tmp_path, b"<p> opens a paragraph of HTML.", "Content-Type: text/plain")
+    assert isinstance(found, Raw)
+    assert not found.html
+
+
+def test_a_resource_may_be_packed(tmp_path: Path) -> None:
+    body = gzip.compress(PAGE)
+    head = "WARC/1.1\r\nWARC-Type: resource\r\nWARC-Target-URI: ftp://a.org/\r\nContent-Type: text/html\r\n"
+    content = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body + b"\r\n\r\n"
+    found = record(tmp_path, "a.warc", content)
+    assert isinstance(found, Raw)
+    assert found.text == PAGE.decode()

@@ -66,6 +66,9 @@ def test_programs_that_differ_by_a_sign_are_not_copies(tmp_path: Path) -> None:
         ("p ∧ q", "p ∨ q"),
         ("it costs €5", "it costs $5"),
         ("it costs $5", "it costs 5"),
+        ("€5 each", "$5 each"),
+        ("Prices:\n€5", "Prices:\n5"),
+        ("∀x, p", "∃x, p"),
         ("take 5㎏", "take 5㎎"),
         ("from −1 on", "from 1 on"),
         ("a × b", "a ÷ b"),
@@ -82,6 +85,7 @@ def test_signs_that_change_what_is_said_count(first: str, second: str) -> None:
         ("Read more → here", "Read more here"),
         ("A well-known fact, he said.", "a well known FACT — he said!"),
         ("- one\n- two", "* one\n* two"),
+        ("- one\n- two", "∙ one\n∙ two"),
         ("“Yes”, she wrote…", "'Yes' she wrote..."),
     ],
 )

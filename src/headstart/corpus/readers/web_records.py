@@ -30,6 +30,7 @@ _HTML = re.compile(
     rb"(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|!--)(?=[\s>]|--)",
     re.IGNORECASE,
 )
+_WHOLE_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html)(?=[\s>])", re.IGNORECASE)
 _HEAD = 4096  # bytes in which a record's header says that it is a segment
 # Records that hold no document of their own: what was asked for, and what the crawler says.
 _BESIDE = ("warcinfo", "request", "metadata")
@@ -114,10 +115,11 @@ def _page(content: bytes, place: str) -> Raw | Skip | None:
         if status != 200:
             return Skip(place, f"HTTP status {status}")
         kind_of_content, declared = http.media_type, http.charset
-        body = content_of(http, body)
     elif kind == "response" and (_says_nothing(kind_of_content) or kind_of_content == "application/http"):
         return Skip(place, "broken HTTP header")
-    return _document(body, kind_of_content, declared, warc, place)
+    else:
+        http = Headers({})
+    return _document(content_of(http, body), kind_of_content, declared, warc, place)
 
 
 def _document(body: bytes, kind: str, declared: str | None, warc: Headers, place: str) -> Raw | Skip:
@@ -126,6 +128,8 @@ def _document(body: bytes, kind: str, declared: str | None, warc: Headers, place
         kind = _sniffed(body) if _says_nothing(identified) else identified
     elif kind.endswith("xml") and kind not in _PAGES and _HTML.match(body):
         kind = _PAGES[1]
+    elif kind in _TEXTS and (identified in _PAGES or _WHOLE_PAGE.match(body)):
+        kind = _PAGES[0]  # servers of old call every file that they do not know plain text
     html = kind in _PAGES
     if not html and kind not in _TEXTS:
         return Skip(place, "neither HTML nor text")

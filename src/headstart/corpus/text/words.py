@@ -36,6 +36,7 @@ _SYLLABLES = [
 _THAI, _THAI_END, _CJK = 0x0E00, 0x0F00, 0x3000
 _MINUS = 0x2212
 _ZERO_WIDTH_SPACE = 0x200B  # a space between the words of Khmer and Thai
+_BULLETS = [ord(sign) for sign in "-+*>~=|#!∗∘∙⋅×▷◁"]
 _SIGMA = 0x3A3  # whose small letter depends on what follows
 
 # Polynomial hashing modulo 2^64. An odd base has an inverse, so any span's hash comes from two prefix sums.
@@ -170,9 +171,9 @@ class Words:
             after = np.minimum(at + 1, len(points) - 1)
             behind, points_behind = classes[after], points[after]
             minus = (behind == DIGIT) & ((at == 0) | (classes[before] < SYMBOL))
-            # An operator that opens a line is a bullet.
-            inside = (at > 0) & (points[before] != ord("\n"))
             sign = np.where(points[at] == _MINUS, ord("-"), points[at])
+            # Some that open a line are bullets; a price or a formula may open one, too.
+            inside = (at > 0) & (points[before] != ord("\n")) | ~np.isin(sign, _BULLETS)
             # `!found` and `!=`; `C#`. Elsewhere these are signs of a sentence and of a heading.
             negation = (
                 inside & (classes[before] < SYMBOL) & ((behind >= SYMBOL) | (points_behind == ord("=")))
