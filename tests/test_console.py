@@ -104,7 +104,7 @@ def test_a_bar_on_a_real_terminal_sends_its_codes_and_no_others() -> None:
     ours, theirs = pty.openpty()
     kind = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     environment = {**os.environ, **kind}
-    subprocess.run([sys.executable, "-c", BAR], stderr=theirs, env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", BAR], stderr=theirs, env=environment, check=True, timeout=600)
     os.close(theirs)
     sent = b""
     try:

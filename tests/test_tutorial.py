@@ -58,7 +58,7 @@ def run(words: list[str], port: int, started: list[subprocess.Popen]) -> str:
     if verb == "curl":
         body = arguments[arguments.index("-d") + 1].encode()
         url = f"http://{arguments[0]}".replace("8000", str(port))
-        return urlopen(Request(url, body, {"content-type": "application/json"}), timeout=60).read().decode()
+        return urlopen(Request(url, body, {"content-type": "application/json"}), timeout=600).read().decode()
     if arguments[0] == "serve":
         command = [sys.executable, "-m", "headstart", *arguments, "--port", str(port)]
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))

@@ -49,5 +49,5 @@ if __name__ == "__main__":
 def test_a_server_and_its_workers_come_up_without_a_trace(tmp_path, at_once, said) -> None:
     """Ctrl-C while they do; and a working folder that goes away, which the parent tells."""
     (tmp_path / "pool.py").write_text(POOL.format(at_once=at_once))
-    done = subprocess.run([sys.executable, tmp_path / "pool.py"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, tmp_path / "pool.py"], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")

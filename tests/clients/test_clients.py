@@ -64,7 +64,7 @@ class Server:
     def end(self) -> None:
         """As an orchestrator ends it."""
         self.process.terminate()
-        assert self.process.wait(60) == 0
+        assert self.process.wait(600) == 0
 
 
 @pytest.fixture(scope="module")

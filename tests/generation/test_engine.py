@@ -146,11 +146,11 @@ def test_a_cancelled_request_leaves_within_a_step(engine) -> None:
     def sink(event: Event) -> None:
         events.append(event)
         begun.set()
-        go_on.wait(20)
+        go_on.wait(600)
 
     handle = engine.submit(request(some_ids(5), config=replace(GREEDY, max_new_tokens=200)), sink)
     other = engine.submit(request(some_ids(7)))
-    assert begun.wait(20)
+    assert begun.wait(600)
     handle.cancel()
     go_on.set()
     assert len(list(other)) == 12
@@ -182,10 +182,10 @@ def test_draining_ends_what_has_begun(model, decoder) -> None:
 
         def sink(_: Event) -> None:
             begun.set()
-            go_on.wait(20)
+            go_on.wait(600)
 
         engine.submit(request(some_ids(5)), sink)
-        assert begun.wait(20)
+        assert begun.wait(600)
         handles = [engine.submit(request(some_ids(5))) for _ in range(2)]
         with pytest.raises(QueueFull):
             engine.submit(request(some_ids(5)))

@@ -118,7 +118,7 @@ def hub(tmp_path):
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
         command = [sys.executable, "-m", "headstart", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
 
     yield server, run
     server.shutdown()

@@ -50,7 +50,7 @@ def served(file: Path) -> Iterator[str]:
 
 def ask(address: str, route: str, **body: object) -> dict:
     request = Request(f"{address}/{route}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urlopen(request, timeout=120) as answer:
+    with urlopen(request, timeout=600) as answer:
         return json.load(answer)
 
 

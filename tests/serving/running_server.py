@@ -21,7 +21,7 @@ class Running:
         self.address = address_of(self.port)
         self.thread = threading.Thread(target=self.server.run, args=([self.port],), daemon=True)
         self.thread.start()
-        self.http = httpx.Client(base_url=self.address, timeout=30)
+        self.http = httpx.Client(base_url=self.address, timeout=600)
         wait_for(lambda: self.server.started and self.http.get("/ready").status_code == 200)
 
     def signal(self):
@@ -37,11 +37,11 @@ class Running:
 
     def end(self):
         self.server.force_exit = self.server.should_exit = True
-        self.thread.join(20)
+        self.thread.join(600)
         self.http.close()
 
 
-def wait_for(condition, seconds=30.0):
+def wait_for(condition, seconds=600.0):
     """Until something holds, that a thread of the server brings about."""
     for _ in range(int(seconds / 0.01)):
         if condition():

@@ -196,7 +196,7 @@ def test_slow_schemas_keep_nothing_else_waiting(client, monkeypatch):
     def slow(grammar):
         compiled.append(grammar)
         begun.set()
-        assert go_on.wait(60)
+        assert go_on.wait(600)
 
     monkeypatch.setattr("headstart.serving.texts.grammar.refuse_slow", slow)
     ask(client, max_tokens=1)

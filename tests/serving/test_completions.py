@@ -268,7 +268,7 @@ def test_more_texts_than_may_wait_are_one_request(serving, monkeypatch):
     go_on, step = threading.Event(), engine.scheduler.step
 
     def held():
-        assert go_on.wait(60)
+        assert go_on.wait(600)
         step()
 
     monkeypatch.setattr(engine.scheduler, "step", held)

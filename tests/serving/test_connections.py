@@ -167,7 +167,7 @@ def test_a_body_that_never_ends(running, length):
         asking = threading.Thread(target=drip, args=(client, endless(piece)))
         asking.start()
         assert answer_of(client).startswith(b"HTTP/1.1 408")
-        asking.join(30)
+        asking.join(600)
         assert not asking.is_alive()
     wait_for(lambda: one.application.guard.in_flight == 0)
 

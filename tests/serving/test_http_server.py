@@ -29,14 +29,14 @@ def test_what_is_begun_is_answered_and_new_requests_are_turned_away(running):
 
     def slow(*given):
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(600)
         return compute(*given)
 
     model.compute = slow
     answers = []
     asking = threading.Thread(target=lambda: answers.append(one.http.post("/v1/classify", json=BODY)))
     asking.start()
-    assert begun.wait(20)
+    assert begun.wait(600)
     one.signal()
     with httpx.Client(base_url=one.address) as other:
         refused = other.post("/v1/classify", json=BODY)
@@ -45,9 +45,9 @@ def test_what_is_begun_is_answered_and_new_requests_are_turned_away(running):
         assert other.get("/ready").status_code == 503
         assert other.get("/health").status_code == 200
     go_on.set()
-    asking.join(20)
+    asking.join(600)
     assert answers[0].status_code == 200
-    one.thread.join(20)
+    one.thread.join(600)
     assert not one.thread.is_alive()
     assert one.server.error is None
 
@@ -57,7 +57,7 @@ def test_a_dead_thread_ends_the_server_with_an_error(running):
     resident = one.application.service.store.residents["sea"]
     resident.worker._turn = lambda: 1 / 0
     assert one.http.post("/v1/classify", json=BODY).status_code == 503
-    one.thread.join(20)
+    one.thread.join(600)
     assert not one.thread.is_alive()
     assert "ended by a fault" in str(one.server.error)
 
@@ -127,7 +127,7 @@ def test_a_client_that_hangs_up_frees_its_model(running):
 
     def slow(operation, option, inputs):
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(600)
         return [{}] * len(inputs)
 
     compute, resident.model.compute = resident.model.compute, slow
@@ -135,7 +135,7 @@ def test_a_client_that_hangs_up_frees_its_model(running):
     with one.connect() as client:
         head = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        assert begun.wait(20)
+        assert begun.wait(600)
     wait_for(lambda: resident.users == 0)
     assert 'headstart_cancelled_total{why="disconnect"} 1.0' in one.http.get("/metrics").text
     go_on.set()

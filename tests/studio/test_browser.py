@@ -227,8 +227,8 @@ def test_the_stages_are_walked_and_a_document_followed_by_keys(page, address) ->
     assert "quality" in page.locator("[data-way] .ended").text_content()
     page.get_by_role("button", name="Any token").focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector("[data-token]", timeout=20_000)
-    page.wait_for_selector("[data-way] .fate.kept", timeout=20_000)
+    page.wait_for_selector("[data-token]", timeout=120_000)
+    page.wait_for_selector("[data-way] .fate.kept", timeout=120_000)
     assert not page.locator("main script").count()
 
 
@@ -276,9 +276,9 @@ def test_a_living_run_grows_and_is_steered(page, address, studio_root) -> None:
         page.wait_for_selector("text=is asked for")
         assert json.loads((run / "control.json").read_text())[0]["action"] == "pause"
         metrics.write("control", 29, action="pause")
-        page.get_by_role("button", name="Resume").wait_for(timeout=20_000)
+        page.get_by_role("button", name="Resume").wait_for(timeout=120_000)
         metrics.write("end", 29)
-        page.wait_for_selector("text=finished", timeout=20_000)
+        page.wait_for_selector("text=finished", timeout=120_000)
     finally:
         metrics.close()
         shutil.rmtree(run)
@@ -296,12 +296,12 @@ def test_a_folder_that_is_deleted_while_shown_is_a_sentence(browser, address, st
     page.goto(f"{address[0]}/#run?at=gone")
     page.wait_for_selector(READY["run"], timeout=PATIENCE)
     shutil.rmtree(gone)
-    page.get_by_role("alert").wait_for(timeout=20_000)
+    page.get_by_role("alert").wait_for(timeout=120_000)
     assert "There is nothing at 'gone'" in page.get_by_role("alert").text_content()
     shutil.copytree(studio_root / "run", gone)
     try:
         page.get_by_role("alert").get_by_role("button").click()
-        page.get_by_role("alert").wait_for(state="detached", timeout=20_000)
+        page.get_by_role("alert").wait_for(state="detached", timeout=120_000)
         page.wait_for_selector(READY["run"])
         assert errors == []
     finally:
@@ -342,7 +342,7 @@ def test_hostile_names_stay_text(browser, address, studio_root) -> None:
     page = context.new_page()
     try:
         page.goto(f"{address[0]}/?token={address[1]}")
-        page.wait_for_selector(f"text={hostile.name}", timeout=20_000)
+        page.wait_for_selector(f"text={hostile.name}", timeout=120_000)
         assert "<script>alert(2)</script>" in page.locator(".groups").text_content()
         assert not page.locator("main img, main script").count()
         page.goto(f"{address[0]}/#block?at={hostile.name.replace(' ', '%20')}")

@@ -135,7 +135,7 @@ def test_one_that_is_damaged_or_not_done_is_said(browser, address, fought) -> No
     page.wait_for_selector("text=1 of 3 models are there")
     assert page.locator("text=still to come").count() >= 2
     shutil.copy(fought / "duel-damaged" / RESULT, fought / "duel-begun" / RESULT)
-    page.wait_for_selector("[role=alert]", timeout=20_000)
+    page.wait_for_selector("[role=alert]", timeout=120_000)
     assert "duel.json" in page.locator("[role=alert]").text_content()
     context.close()
 

@@ -56,7 +56,7 @@ def test_a_duel_is_started_and_its_board_opens(browser, address, root, monkeypat
     wanted = [str(root / "tokens"), f"--data={root / 'spam.jsonl'}", "steps=3"]
     assert (job["verb"], job["arguments"]) == ("duel", [*wanted, "--out", str(root / "fights" / "first")])
     shutil.copytree(SAMPLE / "duel", root / "fights" / "first", ignore=shutil.ignore_patterns("*coder"))
-    page.wait_for_selector("[aria-labelledby=board-title]", timeout=20_000)
+    page.wait_for_selector("[aria-labelledby=board-title]", timeout=120_000)
     assert "at=fights" in page.evaluate("location.hash")
     page.get_by_role("heading", name="A duel on your own text and labels").wait_for()
     page.close()

@@ -39,7 +39,7 @@ def saved(browser, address, tmp_path):
             "request", lambda asked: troubles.append(asked.url) if asked.url.startswith("http") else None
         )
         alone.goto(file.as_uri())
-        alone.wait_for_selector(ready, timeout=30_000)
+        alone.wait_for_selector(ready, timeout=120_000)
         return alone, shown, troubles
 
     yield save

@@ -11,7 +11,7 @@ from headstart.errors import HeadstartError
 from headstart.studio.one_file import written
 from headstart.studio.opening import OPENINGS
 
-PATIENCE = 60_000
+PATIENCE = 120_000
 FOLDERS = {
     "block": "run", "corpus": "corpus", "generation": "run", "masking": "masked", "run": "run",
     "scaling": "sweep",

@@ -140,7 +140,7 @@ def test_what_is_damaged_or_has_just_begun_is_said(page, address, head_start_roo
     page.wait_for_selector("text=No fit is finished yet")
     assert "0 of 36 fits" in page.locator("main").text_content()
     shutil.copy(head_start_root / "measured" / POINTS, head_start_root / "measured-begun" / POINTS)
-    page.wait_for_selector(".way .mean", timeout=20_000)
+    page.wait_for_selector(".way .mean", timeout=120_000)
     (head_start_root / "measured-begun" / POINTS).unlink()
 
 

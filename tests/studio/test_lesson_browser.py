@@ -266,7 +266,7 @@ def test_a_run_at_work_is_steered_in_its_step(page, address, nothing) -> None:
     metrics = Metrics(run, 0, sinks=())
     try:
         metrics.write("step", 1, loss=9.0, tokens=10, learning_rate=0.001)
-        page.wait_for_selector("[data-steering]", timeout=20_000)
+        page.wait_for_selector("[data-steering]", timeout=120_000)
         assert "at=living" in page.evaluate("location.hash")
         on("[data-steering] input", "ArrowRight", "ArrowRight")(page)
         page.get_by_role("button", name="Set", exact=True).press("Enter")

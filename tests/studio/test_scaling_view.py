@@ -145,7 +145,7 @@ def test_a_sweep_grows_and_its_forecast_stands(page, address, sweep) -> None:
         train(folder, "grid", run)
     forecast = foretell(folder, final)
     train(folder, "final", final, 0.5)
-    page.wait_for_selector("[data-told]:has-text('being trained')", timeout=20_000)
+    page.wait_for_selector("[data-told]:has-text('being trained')", timeout=120_000)
     shown = f"Forecast: {significant(forecast['loss'], 4)} nats"
     assert shown in told.text_content()
     assert "neither was fitted anew" in page.locator("[data-sweep]").text_content()
@@ -153,6 +153,6 @@ def test_a_sweep_grows_and_its_forecast_stands(page, address, sweep) -> None:
     measured = law(final["parameters"], final["tokens"])
     write_json(folder / SCORE, {"measured": measured, "error": forecast["loss"] / measured - 1,
                                 "inside": low <= measured <= high})  # fmt: skip
-    page.wait_for_selector(f"[data-told]:has-text('measured {significant(measured, 4)}')", timeout=20_000)
+    page.wait_for_selector(f"[data-told]:has-text('measured {significant(measured, 4)}')", timeout=120_000)
     assert re.sub(":", "", shown).strip() in told.text_content()
     assert page.locator("path.forecast").count() == 1

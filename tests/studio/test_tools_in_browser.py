@@ -75,7 +75,7 @@ def alone_of(page, browser, tmp_path, ready: str):
     alone.on("pageerror", lambda error: troubles.append(str(error)))
     alone.on("request", lambda asked: troubles.append(asked.url) if asked.url.startswith("http") else None)
     alone.goto(file.as_uri())
-    alone.wait_for_selector(ready, timeout=30_000)
+    alone.wait_for_selector(ready, timeout=120_000)
     return alone, troubles
 
 
@@ -206,7 +206,7 @@ def test_a_talk_is_pythons_and_branches_by_keys(page, address, labelled_root, br
     page.get_by_role("button", name="Keep this one").press("Enter")
     page.locator("[data-save] input").fill("browser-talks.jsonl")
     page.keyboard.press("Enter")
-    page.wait_for_selector("[data-saved]", timeout=20_000)
+    page.wait_for_selector("[data-saved]", timeout=120_000)
     saved = json.loads((labelled_root / "browser-talks.jsonl").read_text())["messages"]
     assert [turn["role"] for turn in saved] == ["system", "user", "assistant"]
     (labelled_root / "browser-talks.jsonl").unlink()

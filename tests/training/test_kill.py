@@ -98,7 +98,7 @@ def nursery() -> Iterator[Nursery]:
     yield Nursery(process)
     assert process.stdin is not None
     process.stdin.close()
-    process.wait(timeout=60)
+    process.wait(timeout=600)
 
 
 def events(run: Path, *kinds: str) -> list[dict]:

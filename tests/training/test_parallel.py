@@ -197,13 +197,13 @@ def test_a_dead_process_ends_the_others_with_a_sentence(parallel, alone, tokens,
     settings = SETTINGS | {"tokens": str(tokens), "parallel": parallel, "steps": 5000}
     recipe.write_text(json.dumps(settings))
     living, dying = launch(recipe, run, 2)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not list((run / "checkpoints").glob("step-*")):
         assert living.poll() is None, living.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.1)
     dying.kill()
-    said = living.communicate(timeout=60)[1]
+    said = living.communicate(timeout=600)[1]
     dying.communicate()
     assert living.returncode == 3, said
     assert "process 0 of 2 lost contact with another (" in said
@@ -224,7 +224,7 @@ def test_a_layout_that_does_not_fit_is_a_sentence(tokens, tmp_path) -> None:
     ]:
         recipe.write_text(json.dumps(SETTINGS | {"tokens": str(tokens), "parallel": parallel} | changes))
         (process,) = launch(recipe, tmp_path / "run", 1)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=600)[1]
         assert process.returncode == 3
         assert sentence in said
 
@@ -242,6 +242,6 @@ MISFITS = [
 def test_a_model_that_cannot_be_split_so_is_a_sentence(parallel, changes, sentence, tokens, tmp_path) -> None:
     recipe = tmp_path / "run.yaml"
     recipe.write_text(json.dumps(SETTINGS | {"tokens": str(tokens), "parallel": parallel} | changes))
-    ends = [(p.communicate(timeout=120)[1], p.returncode) for p in launch(recipe, tmp_path / "run", 2)]
+    ends = [(p.communicate(timeout=600)[1], p.returncode) for p in launch(recipe, tmp_path / "run", 2)]
     assert all(code == 3 for _, code in ends), ends
     assert any(sentence in said for said, _ in ends)

@@ -379,7 +379,7 @@ def test_sigterm_saves_and_the_run_goes_on(recipe, tmp_path) -> None:
     while process.poll() is None and not any(event["kind"] == "step" for event in read_metrics(run)):
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert "Stopped: stopped after step" in errors
     [saved] = (run / "checkpoints").iterdir()
     done = [event["step"] for event in read_metrics(run) if event["kind"] == "step"]

@@ -25,7 +25,8 @@ CLAIM = Claim(
     ),
     confounders=(
         "What cannot be read counts as wrong.",
-        "Texts of one line, since the model that writes reads 128 tokens: nothing is cut.",
+        "The model that writes reads and writes 128 tokens: descriptions of packages fit, the tags of one "
+        "sentence in twenty are longer and not learned.",
         "The rival has a head and is an encoder of the laboratory, not the same model.",
         "BART's shape and objective, which need no other tokenizer; T5's differ in what is hidden.",
         "As many tokens read in pre-training; an encoder-decoder has more weights for them.",
