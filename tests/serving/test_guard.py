@@ -372,6 +372,21 @@ def test_a_stream_is_kept_as_one_answer(serving, tmp_path, path, body):
     assert known(stream) == known(whole)
 
 
+def test_requests_are_appended_to_no_other_file_and_to_no_half_line(serving, tmp_path):
+    path = tmp_path / "notes.txt"
+    for mine in ("my only copy", '{"text": "mine"}\n'):
+        path.write_text(mine)
+        with pytest.raises(HeadstartError, match="holds something else than requests"):
+            serving("sea", log_requests=path)
+        assert path.read_text() == mine
+    path.write_text('{"time":"2026-')  # a kill cut it off
+    serving("sea", log_requests=path).post("/v1/classify", BODY)
+    serving("sea", log_requests=path)
+    half, whole = path.read_text().splitlines()
+    assert half == '{"time":"2026-'
+    assert orjson.loads(whole)["request"] == BODY
+
+
 def test_a_file_of_requests_that_cannot_be_written(serving, tmp_path, caplog):
     with pytest.raises(HeadstartError, match="--log-requests"):
         serving("sea", log_requests=tmp_path / "missing" / "requests.jsonl")

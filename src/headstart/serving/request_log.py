@@ -17,6 +17,8 @@ from headstart.errors import HeadstartError
 
 VECTORS = ("/v1/embeddings", "/embed")
 """Routes whose answers are not kept: they are large, and the model makes them again."""
+BEGINNING = b'{"time":"'
+"""Of every line."""
 log = logging.getLogger("headstart.serving")
 
 
@@ -48,15 +50,35 @@ class RequestLog:
             lost: counts the lines that could not be written.
 
         Raises:
-            HeadstartError: the file cannot be opened.
+            HeadstartError: the file cannot be opened, or holds something else.
         """
         self.path, self.lost = path, lost
         try:
+            self._end_last_line()
             os.close(self._open())
         except OSError as error:
             raise HeadstartError(
                 f"--log-requests {path} cannot be written ({error.strerror}); name another file"
             ) from None
+
+    def _end_last_line(self) -> None:
+        """Close a line that a kill cut off, so that the next one stands by itself.
+
+        Raises:
+            HeadstartError: the file is another one of the user's.
+        """
+        if not self.path.is_file() or not self.path.stat().st_size:
+            return
+        with self.path.open("a+b") as file:  # another server may append too
+            file.seek(0)
+            first = file.read(len(BEGINNING))
+            if first != BEGINNING[: len(first)]:
+                raise HeadstartError(
+                    f"--log-requests {self.path} holds something else than requests; name another file"
+                )
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
 
     def write(self, line: dict[str, Any]) -> None:
         """Append a line; where that fails, the server goes on and says so."""
