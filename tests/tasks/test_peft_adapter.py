@@ -199,6 +199,11 @@ def test_adapters_that_do_not_fit(tmp_path, base, places, tiny, tokenizer):
     with pytest.raises(HeadstartError, match="use_dora"):
         load_model(adapter)
     write()
+    own = json.loads((adapter / "headstart.json").read_text())
+    (adapter / "headstart.json").write_text(json.dumps(own | {"head": "hat"}))
+    with pytest.raises(HeadstartError, match="has a head for 'hat', and a bert model has none"):
+        load_model(adapter)
+    (adapter / "headstart.json").write_text(json.dumps(own))
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     with pytest.raises(HeadstartError, match="pickle"):
         load_model(adapter)

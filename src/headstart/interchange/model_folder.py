@@ -373,6 +373,10 @@ def _read(
     head = heads[0] if len(heads) == 1 else _head(folder, fields, own, config, names)
     if heads and head not in heads:
         head = heads[0]
+    if adapter is not None and head not in family.heads:
+        raise HeadstartError(
+            f"{adapter.folder} has a head for {head!r}, and a {family.name} model has none; get it again"
+        )
     tensors = read_tensors(files) if weights else read_outlines(files, config, family, head)
     if adapter is not None:
         tensors = adapter.applied(tensors, config, family, head)
