@@ -165,7 +165,7 @@ def _announced(out: Path, recipe: FinetuneRecipe, facts: JSONObject) -> Iterator
         yield
     except BaseException:
         if not any((out / kept).exists() for kept in ("model", SEEDS, "search.json")):
-            for name in ("recipe.yaml", "run.json", METRICS, FITS):
+            for name in ("recipe.yaml", "run.json", "timing.json", METRICS, FITS):
                 remove(out / name)
         raise
 
