@@ -155,3 +155,29 @@ def test_a_page_that_holds_no_wikitext_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(f"<mediawiki>{page}</mediawiki>")
     (source,), _ = find_sources([tmp_path / "a.xml"])
     assert [*read(Task((source,), 0, 1), {})] == [Skip("a.xml:page 1", "content of the model wikibase-item")]
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"a \x01 b", "a \ufffd b"),
+        (b"caf\xe9 b", "caf\ufffd b"),
+        (b"caf&eacute; &lt;u&gt;&amp;amp;&lt;/u&gt; &foo; b", "café & &foo; b"),
+        (b"a &#1; &#xD800; &#233; b", "a \ufffd \ufffd é b"),
+    ],
+)
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16"])
+def test_a_damaged_character_of_a_dump_costs_itself_alone(
+    tmp_path: Path, raw: bytes, text: str, codec: str
+) -> None:
+    dump = (
+        b"<mediawiki><page><title>T</title><ns>0</ns><revision><text>%b</text></revision></page></mediawiki>"
+    )
+    content = dump % raw
+    if codec == "utf-16":
+        content = content.decode("utf-8", "replace").encode("utf-16")
+    (tmp_path / "a.xml").write_bytes(content)
+    (source,), _ = find_sources([tmp_path / "a.xml"])
+    (found,) = read(Task((source,), 0, 1), {})
+    assert isinstance(found, Raw), found
+    assert found.text == text

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip
 from headstart.corpus.readers.sources import Source
-from headstart.corpus.readers.storage import unpacked
+from headstart.corpus.readers.storage import unpacked, without_mark
 from headstart.corpus.readers.wikitext import NAMESPACES, UNSHOWN, plain_text
 
 PAGES_PER_BLOCK = 64
@@ -17,6 +17,8 @@ _REVISION, _REVISION_END = b"<revision>", b"</revision>"
 _REDIRECT = re.compile(
     r"\s*#[^\W\d_]{4,20}\s*:?\s*\[\[[^\[\]]*\]\]", re.IGNORECASE
 )  # in old dumps, without an element
+_NO_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # of XML 1.0, section 2.2
+_ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|\w{2,31});")
 _HISTORY = 8_000_000  # bytes of a page from which on its old revisions are not kept
 _NAMESPACE = re.compile(rb'<namespace\s+key="(-?\d+)"[^>]*>([^<]*)</namespace>')
 _OF_UNSHOWN = (b"-2", b"6", b"14")
@@ -33,11 +35,30 @@ def read_wiki(source: Source, part: int, parts: int) -> Iterator[Raw | Skip]:
             yield Skip(place, page)
             continue
         try:
-            yield _article(ElementTree.fromstring(page), place, dump)
+            yield _article(_parsed(page), place, dump)
         except ElementTree.ParseError as error:
             yield Skip(place, f"broken XML: {error}"[:200])
     if number < 0 and part == 0:
         yield Skip(source.label, "no page of a MediaWiki dump in it")
+
+
+def _parsed(page: bytes) -> ElementTree.Element:
+    """A page as XML; where it is none for characters that XML does not have, with U+FFFD for each of them.
+
+    Raises:
+        ElementTree.ParseError: it is no XML for another reason.
+    """
+    try:
+        return ElementTree.fromstring(page)
+    except ElementTree.ParseError:
+        text = _NO_CHARACTER.sub("\ufffd", page.decode("utf-8", "replace"))
+        return ElementTree.fromstring(_ENTITY.sub(_as_character, text))
+
+
+def _as_character(entity: re.Match[str]) -> str:
+    """What an entity stands for that XML may not know: a name of HTML's, a number of no character."""
+    character = html.unescape(entity[0])
+    return html.escape(_NO_CHARACTER.sub("\ufffd", character) or "\ufffd", quote=False)
 
 
 def _article(page: ElementTree.Element, place: str, dump: "_Dump") -> Raw | Skip:
@@ -82,7 +103,7 @@ class _Dump:
     def pages(self) -> Iterator[bytes | str]:
         """Every `<page>` element; a string in place of one names what is wrong there."""
         rest, too_long, first, rooted = bytearray(), False, True, False
-        for chunk in unpacked(self._address):
+        for chunk in without_mark(unpacked(self._address)):
             if isinstance(chunk, str):
                 yield chunk
                 return
