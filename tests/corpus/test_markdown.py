@@ -40,6 +40,7 @@ def markdown(html: str, url: str = "http://a.org/d/") -> str:
         ("<div class='highlight-python'><pre>def f():\n    return 1 * 2</pre></div>",
          "```python\ndef f():\n    return 1 * 2\n```"),
         ("<pre>a ``` b</pre>", "````\na ``` b\n````"),
+        ("<p>港の\n<b>朝</b>\n夜 x", "港の**朝**夜 x"),
         ("<table><tr><th>A<th>B<tr><td>1 | 2<td><b>x</b><tr><td><td>z</table>",
          "| A | B |\n| --- | --- |\n| 1 \\| 2 | **x** |\n|  | z |"),
         ("<p># no 3 * 4 a_b _c_ [d] <br>1. no list<br>- none<br>a &lt;b&gt; &amp;amp; `</p>",

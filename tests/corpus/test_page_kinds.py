@@ -54,6 +54,21 @@ def test_nothing_behind_what_ends_is_lost(html: str, text: str) -> None:
     assert whole(html) == text
 
 
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<p>港の朝は\n  早い。\r\n船が", "港の朝は早い。船が"),
+        ("<p>港の <b>朝</b>\n夜 と\nboats\nと\n<i>海", "港の 朝夜 と boats と海"),
+        ("<p>항구의\n아침", "항구의 아침"),
+        ("<p>ท่าเรือ\nหมู่บ้าน", "ท่าเรือ หมู่บ้าน"),
+        ("<p><a href=x>首页</a>\n<a href=y>关于</a>", "首页 关于"),
+        ("<pre>港の\n朝", "港の\n朝"),
+    ],
+)
+def test_a_line_end_of_the_source_is_no_space_between_wide_signs(html: str, text: str) -> None:
+    assert whole(html) == text
+
+
 def test_a_chapter_of_xhtml_has_its_text() -> None:
     assert extract_text(f"{XHTML}<p>{SENTENCE}</p><p>{SENTENCE[:-1]} from the boats.</p></body></html>")
 

@@ -16,6 +16,10 @@ from headstart.corpus.extract.tags import PIECES
 from headstart.corpus.text.exponents import LOWERED, fraction, raised
 
 _WORD = re.compile(r"\w")
+# A line's end in the source between two wide signs is no space (CSS Text 3, section 4.1.3), whatever marks
+# of `inline_marks` stand beside it.
+_WIDE = "\u2e80-\ua4cf\uf900-\ufaff\ufe30-\ufe6f\uff00-\uffef\U00020000-\U0003ffff"
+_CUT_LINE = re.compile(rf"([{_WIDE}][\ufdd0-\ufdef]*+)[ \t\r]*+\n\s*+([\ufdd0-\ufdef]*+)(?=[{_WIDE}])")
 _NOSCRIPT = re.compile(r"<(/?)noscript(?=[\s/>])", re.IGNORECASE)
 _LITTLE = 500  # characters: of a page with less text, what it shows without scripts is looked at
 _NOT_SHOWN = re.compile(r"display\s*:\s*none")
@@ -293,6 +297,11 @@ class _Reader:
         if self.raised:
             self.raised.clear()
         text = "".join(self.pieces)
+        if "\n" in text and not text.isascii() and not self.inherited & PRE:
+            # Elements that have nothing but space between them are apart.
+            text = _CUT_LINE.sub(
+                r"\1\2", "".join([" " if piece.isspace() else piece for piece in self.pieces])
+            )
         self.pieces.clear()
         if not self.skipped:
             if "&" in text:
