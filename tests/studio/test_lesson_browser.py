@@ -183,7 +183,7 @@ STEPS: dict[str, tuple[str, Callable[[Any], None], str]] = {
     "4.6": (TEXT, on("[aria-label='Open layer 1']", "Enter"), r"The row has \d+ keys"),
     "5.1": ("[data-worth]", on("[data-task=classification]", "Enter"), r"You chose telling classes\. "),
     "5.2": ("[data-worth]", on("[data-right]", "Home"), r"Nothing is left on the right\. What stands"),
-    "5.3": ("[data-worth]", choose("[aria-labelledby=example-title] select", 3), r": \d+ examples"),
+    "5.3": ("[data-worth]", choose("[aria-labelledby=example-title] select", 3), r": \d+ examples?"),
     "5.4": ("[data-worth]", writing("[data-own]", "It was the [best] of times."), r"All three have answered"),
     "6.1": ("[data-ready]", on("[aria-label=Stages] [aria-pressed=true]", "ArrowRight"), r"You are at: .+"),
     "6.2": ("[data-recount]", labelled("switch this rule off", " "), r"With this threshold about [\d,]+ of"),
@@ -332,3 +332,23 @@ def test_everybody_can_take_the_lesson(browser, address, view, theme) -> None:
             f"{view} at {width} px"
         )
     context.close()
+
+
+def test_a_folder_that_is_not_there_is_said(page, address) -> None:
+    """The view opens another one, and says so until the reader chooses."""
+    opened(page, address, "generation?at=sample:decoder", ".ribbon .next")
+    assert page.locator(".instead").count() == 0
+    opened(page, address, "generation?at=deleted/run", ".instead")
+    page.wait_for_selector(".ribbon .next", timeout=PATIENCE)
+    said = page.locator(".instead").text_content()
+    assert "nothing at “deleted/run”" in said
+    assert "shows “headstart-mini-decoder” instead" in said
+    page.locator(".picker select").first.select_option("sample:decoder")
+    until(page, "!document.querySelector('.instead')")
+
+
+@pytest.mark.parametrize("view", ["scaling?c=abc&use=x", "generation?temperature=hot&top_k=-5", "masking?rate=7"])
+def test_nonsense_in_an_address_stops_no_view(page, address, view) -> None:
+    opened(page, address, view, VIEWS[view.split("?")[0]])
+    assert page.locator("[role=alert]").count() == 0
+    assert "NaN" not in page.locator("main").text_content()

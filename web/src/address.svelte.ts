@@ -1,5 +1,6 @@
 import { untrack } from 'svelte'
 import { kept } from './api/kept'
+import { numberOf } from './arithmetic/numbers'
 
 /** The state of a view, kept in the address: a view is a link. `#generation?at=runs/mine&k=50` */
 class Address {
@@ -22,6 +23,11 @@ class Address {
     this.view = view || 'home'
     this.values = Object.fromEntries(new URLSearchParams(query))
     this.gone = untrack(() => this.gone) + 1
+  }
+
+  /** A number of the address, at least and at most as said; another one where it is none. */
+  number(name: string, otherwise: number, least = -Infinity, most = Infinity): number {
+    return numberOf(this.values[name], otherwise, least, most)
   }
 
   /** Write values into the address without a step of history; an empty one goes. */

@@ -9,6 +9,12 @@ function grouped(text: string): string {
 
 const known = (value: number | null | undefined): value is number => typeof value === 'number' && Number.isFinite(value)
 
+/** What a text says as a number, between two bounds; another number where it is none. */
+export function numberOf(text: string | undefined, otherwise: number, least: number, most: number): number {
+  const number = text?.trim() ? Number(text) : Number.NaN
+  return Number.isNaN(number) ? otherwise : Math.min(most, Math.max(least, number))
+}
+
 export function exact(value: number | null | undefined): string {
   return known(value) ? grouped(String(value)) : MISSING
 }

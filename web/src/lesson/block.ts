@@ -1,7 +1,7 @@
-import { at, changed, isRun, match, textOf, type Chapter } from './chapter'
+import { at, changed, isRun, match, partsOf, textOf, type Chapter } from './chapter'
 
 const preset = (name: string) => () => ({ preset: name })
-const CACHES = textOf('.caches [aria-pressed=true]')
+const CACHES = partsOf('.caches [aria-pressed=true]')
 
 export const block: Chapter = {
   id: 'block',
@@ -30,14 +30,14 @@ export const block: Chapter = {
       view: 'block', opens: preset('llama-3.1-405b'), light: '[aria-labelledby=share-title]',
       act: 'Give every head a key and a value of its own, then let all share one.', keys: 'k, from one to the next',
       read: CACHES,
-      see: changed(/^(\d+?)((?:[\d.]+) [kMGT]?B)/, (heads, bytes) => `With ${heads} key-value head${heads === '1' ? '' : 's'} one text takes ${bytes} of cache.`),
+      see: changed(/^(\d+)\|([\d.,]+ [kMGT]?B)/, (heads, bytes) => `With ${heads} key-value head${heads === '1' ? '' : 's'} one text takes ${bytes} of cache.`),
       means: 'Multi-head, grouped-query, multi-query: the same computation, with fewer things to remember.',
     },
     {
       view: 'block', opens: preset('llama-3.1-405b'), light: '[aria-labelledby=turn-title]',
       act: 'Shift both positions, and watch the score. Then change how far apart they are.', keys: 'Tab to shift both, →',
       read: textOf('[aria-labelledby=turn-title]'),
-      see: changed(/Query at (\d+), key at (\d+).*?ones ([\d.]+)/, (query, key, score) => `Query at ${query}, key at ${key}: the score is ${score}.`),
+      see: changed(/Query at (\d+), key at (\d+).*?ones (−?[\d.]*\d)/, (query, key, score) => `Query at ${query}, key at ${key}: the score is ${score}.`),
       means: 'A shift changes nothing. Only the distance matters.',
     },
     {

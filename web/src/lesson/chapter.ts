@@ -52,6 +52,12 @@ export const isRun = (architecture: string) => (folder: Folder) => folder.kind =
 /** The text of the first part that a selector finds, white space made one. */
 export const textOf = (selector: string) => (page: Element): string | null => page.querySelector(selector)?.textContent?.replace(/\s+/g, ' ').trim() ?? null
 
+/** The texts of what is directly inside the first part that a selector finds, each by itself: `16|8.46 GB`. */
+export const partsOf = (selector: string) => (page: Element): string | null => {
+  const found = page.querySelector(selector)
+  return found && Array.from(found.children, (part) => part.textContent?.replace(/\s+/g, ' ').trim()).filter(Boolean).join('|')
+}
+
 /** How many parts there are, once the view has drawn that in which they may be. */
 export const countOf = (selector: string, inside: string) => (page: Element): string | null => (page.querySelector(inside) ? String(page.querySelectorAll(selector).length) : null)
 

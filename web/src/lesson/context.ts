@@ -1,4 +1,4 @@
-import { changed, countOf, match, SUMMARY, textOf, type Chapter } from './chapter'
+import { changed, countOf, match, partsOf, SUMMARY, type Chapter } from './chapter'
 
 const BOX = 'headstart-mini'
 /** The model that comes with headstart, with sentences of ours: it parts meanings well, and is always there. */
@@ -40,8 +40,8 @@ export const context: Chapter = {
     {
       view: 'meaning', opens: spring('3'), light: '[aria-labelledby=cloud-title]',
       act: 'Choose a point. Its sentence appears, with the nearest ones.', keys: 'Tab to the points, then the arrows',
-      read: textOf('ol.near'),
-      see: (now) => (now ? `Nearest to it: “…${now.slice(0, 60).trim()}…”. The distance is exact: it was measured before the points were drawn on a plane.` : null),
+      read: partsOf('ol.near button'),
+      see: match(/^(.+)\|([\d.e−]+)$/, (sentence, far) => `Nearest to it: “…${sentence.slice(0, 60).trim()}…”, ${far} apart. The distance is exact: it was measured before the points were drawn on a plane.`),
       means: 'Neighbours share a meaning more than they share words.',
     },
     {

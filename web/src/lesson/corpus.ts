@@ -27,7 +27,7 @@ export const corpus: Chapter = {
       view: 'corpus', opens: at('corpus', { stage: '3' }), light: '[aria-labelledby=rules-title]',
       act: 'Choose a rule and move its threshold.', keys: 'Tab to a rule, Enter; Tab to the slider, ← →',
       read: textOf('[data-recount]'),
-      see: changed(/(about [\d,]+ of [\d,]+.*?)(?:\.|$)/, (kept) => `With this threshold ${kept.replace(/\s+/g, ' ')}.`),
+      see: changed(/(about [\d,]+ of [\d,]+)(?: ?; as it ran, ([\d.]+ %))?$/, (kept, ran) => `With this threshold ${kept} documents stay${ran ? `; as it ran, it was ${ran}` : ''}.`),
       means: 'A threshold is a decision about people’s pages. Here you see which pages it decides.',
     },
     {

@@ -37,7 +37,7 @@ export const masking: Chapter = {
       view: 'masking', opens: open(), light: '[aria-labelledby=picture-title]',
       act: 'Hide more: set the share to 0.40 or above.', keys: 'Tab to Share hidden, then →',
       read: SUMMARY,
-      see: match(/are chosen, (\d+) %.*costs it ([\d.]+) bits.*costs ([\d.]+)/, (share, bits, blind) => (Number(share) >= 35 ? `With ${share} % hidden a gap costs ${bits} bits; blind guessing costs ${blind}.` : null)),
+      see: match(/are chosen, (\d+) %.*costs it ([\d.]+) bits.*costs ([\d.]*\d)/, (share, bits, blind) => (Number(share) >= 35 ? `With ${share} % hidden a gap costs ${bits} bits; blind guessing costs ${blind}.` : null)),
       means: 'With more gaps there is more to predict, and less context to predict it from. BERT’s 15 % is one choice, not a law.',
     },
     {

@@ -17,8 +17,8 @@ export class ScalingModel {
   trouble = $state('')
   sweepTrouble = $state('')
   private sweepAt = ''
-  exponent = $state(Number(address.values.c ?? 21))
-  use = $state(Number(address.values.use ?? UNUSED))
+  exponent = $state(address.number('c', 21, 15, 27))
+  use = $state(address.number('use', UNUSED, UNUSED, DEAREST))
   name = $state(address.values.law ?? '')
   chosen = $state(address.values.model ?? '')
 
