@@ -151,8 +151,8 @@ class Report(CorpusFacts):
     recipe: str
     by: dict[str, dict[str, list[FunnelRow]]]
     """`domain` and `language` -> the largest of them -> what each stage left."""
-    segmenter: str
-    """What told the words of scripts without spaces."""
+    segmenter: NotRequired[str]
+    """What told the words of scripts without spaces; older reports do not say."""
     removed_by_language: dict[str, dict[str, int]]
     """Language -> rule -> documents that it removed, of the largest languages."""
     quality: Quality
