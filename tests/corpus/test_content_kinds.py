@@ -46,6 +46,7 @@ def answered(tmp_path: Path, body: bytes, *fields: str) -> Raw | Skip:
         (rb"{\rtf1\ansi Hello \b world\b0 \par}", "RTF, which is not read"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF" + NOISE, "JPEG, which is not read"),
         (b"PK\x03\x04" + NOISE, "zip, which is not read"),
+        (b"GIF89a\x20\x00\x20\x00" + NOISE, "GIF, which is not read"),
         (NOISE.replace(b"\0", b""), "binary"),
     ],
 )
@@ -86,6 +87,13 @@ def test_binary_html_of_a_row_is_none(tmp_path: Path) -> None:
 )
 def test_what_is_a_page_stays_one(tmp_path: Path, content: bytes) -> None:
     assert isinstance(answered(tmp_path, content), Raw)
+
+
+@pytest.mark.parametrize(
+    "text", ["FWS says\n\nmore", "CWS - 漢字", "GIF89a is a format", "wOFF no", "RIFF raff WAVE"]
+)
+def test_a_text_may_begin_as_a_file_of_another_kind_nearly_does(tmp_path: Path, text: str) -> None:
+    assert isinstance(record(tmp_path, "a.txt", text.encode()), Raw)
 
 
 def test_a_manual_with_letters_struck_twice_is_a_text(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ _SIGNATURES = re.compile(
     rb"(?P<PDF>%PDF-)|(?P<PostScript>%!PS-Adobe)|(?P<RTF>\{\\rtf1)|(?P<MHTML>From: <Saved by )"
     rb"|(?P<zip>PK\x03\x04|PK\x05\x06)|(?P<gzip>\x1f\x8b\x08)|(?P<bzip2>BZh[1-9]1AY&SY)|(?P<xz>\xfd7zXZ\x00)"
     rb"|(?P<zstd>\x28\xb5\x2f\xfd)|(?P<seven_zip>7z\xbc\xaf\x27\x1c)|(?P<RAR>Rar!\x1a\x07)"
-    rb"|(?P<JPEG>\xff\xd8\xff)|(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<GIF>GIF8[79]a)|(?P<TIFF>II\*\0|MM\0\*)"
+    rb"|(?P<JPEG>\xff\xd8\xff)|(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<GIF>GIF8[79]a(?=.{0,6}[\0-\x08]))|(?P<TIFF>II\*\0|MM\0\*)"
     rb"|(?P<RIFF>RIFF....(?:WEBP|WAVE|AVI ))|(?P<DjVu>AT&TFORM)|(?P<MP4>....ftyp)|(?P<Ogg>OggS\0)"
-    rb"|(?P<MP3>ID3[\x02-\x04]\0)|(?P<FLAC>fLaC\0)|(?P<WebM>\x1aE\xdf\xa3)|(?P<font>wOF[F2]|\0\1\0\0|OTTO\0)"
+    rb"|(?P<MP3>ID3[\x02-\x04]\0)|(?P<FLAC>fLaC\0)|(?P<WebM>\x1aE\xdf\xa3)|(?P<font>wOF[F2](?:\0\1|OTTO|true)|\0\1\0\0|OTTO\0)"
     rb"|(?P<Office>\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1)|(?P<WebAssembly>\0asm)|(?P<ELF>\x7fELF)"
-    rb"|(?P<SQLite>SQLite format 3\0)|(?P<Flash>[FCZ]WS[\x01-\x2f]....(?=[^ -~]))",
+    rb"|(?P<SQLite>SQLite format 3\0)|(?P<Flash>[FCZ]WS[\x03-\x08\x0b\x0c\x0e-\x1f])",
     re.DOTALL,
 )
 # Besides the signs that old texts are set with: backspace, tabs, ends of lines, escape.
