@@ -66,6 +66,14 @@ def test_the_route_describes_model_and_preset(studio, studio_root) -> None:
     assert studio.get(f"{API}/block", params={"preset": "nonesuch"}).status_code == 400
 
 
+def test_a_task_head_is_counted_beside_the_diagram(studio, labelled_root) -> None:
+    """Together they are all the weights that were fine-tuned."""
+    fields, _ = frame(studio.get(f"{API}/block", params={"at": "places/model"}))
+    task = load_any(labelled_root / "places" / "model")
+    assert fields["head"] == sum(tensor.numel() for tensor in task.classifier.values()) > 0
+    assert fields["parameters"] + fields["head"] == task.metadata["finetuning"]["learning_weights"]
+
+
 def test_turned_scores_depend_on_the_distance_alone(studio) -> None:
     """The frequencies of the view, by the model's own rotation."""
     from headstart.models.config import Rotary

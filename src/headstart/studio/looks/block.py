@@ -49,14 +49,15 @@ def described(config: TransformerConfig, rows: int, row: int) -> dict[str, Any]:
 
 
 def block(loaded: LoadedModel, rows: int, row: int) -> Looked:
-    """The diagram of a model in a folder, and the names of its weights."""
+    """The diagram of a model in a folder, the names of its weights, and how many more its task head has."""
+    head = sum(tensor.numel() for tensor in loaded.classifier.values())
     names = {name: list(tensor.shape) for name, tensor in loaded.model.state_dict().items()}
-    return Looked(described(loaded.model.config, rows, row) | {"names": names}, {})
+    return Looked(described(loaded.model.config, rows, row) | {"names": names, "head": head}, {})
 
 
 def preset(preset: str, rows: int, row: int) -> Looked:
     """The diagram of a published model, without its weights."""
-    return Looked(described(preset_config(preset), rows, row) | {"names": {}}, {})
+    return Looked(described(preset_config(preset), rows, row) | {"names": {}, "head": 0}, {})
 
 
 def weight(loaded: LoadedModel, name: str) -> Looked:

@@ -5,7 +5,7 @@ import type { Account, State } from '../../api/types'
 import type { Part, Stack } from '../../figures/Blueprint.svelte'
 
 export interface Config { family: string; architecture: string; layers: number; encoder_layers: number; width: number; heads: number; kv_heads: number; head_width: number; vocab_size: number; context: number; position: string; norm_place: string; parallel: boolean; gated: boolean; generates: boolean; feedforward: string }
-export interface Described { parameters: number; flops: number; config: Config; shares: number[]; cache_bytes: number[]; cache_now: number; frequencies: number[]; names: Record<string, number[]>; seconds: number }
+export interface Described { parameters: number; flops: number; config: Config; shares: number[]; cache_bytes: number[]; cache_now: number; frequencies: number[]; names: Record<string, number[]>; head: number; seconds: number }
 export interface Weight { name: string; shape: number[]; least: number; largest: number; mean: number; deviation: number; cells: Float32Array; sides: number[]; spectrum: Float32Array }
 export interface Gates { texts: string[]; gates: Float32Array | null; width: number; norms: Float32Array; attention: Float32Array; feedforward: Float32Array }
 export interface Shared { kv: number; before: number; after: number; targets: number }

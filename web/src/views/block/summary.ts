@@ -1,4 +1,4 @@
-import { amount, percent, significant, size } from '../../arithmetic/numbers'
+import { amount, exact, percent, significant, size } from '../../arithmetic/numbers'
 
 export interface Told {
   name: string
@@ -11,6 +11,8 @@ export interface Told {
   scores: number
   heads: number
   kv: number
+  /** Parameters of a task model's head, which the diagram has not. */
+  head: number
   /** Bytes of a text's cache in bfloat16; 0: it has none. */
   cache: number
 }
@@ -21,6 +23,7 @@ export function summary(told: Told): { text: string; strong?: boolean }[] {
     { text: `${told.name} has ` }, { text: amount(told.parameters), strong: true }, { text: ` parameters in ${told.blocks} blocks. Over ${told.rows} × ${told.row.toLocaleString('en')} tokens a forward pass takes ` },
     { text: amount(told.flops), strong: true }, { text: ` operations: the feed-forward parts ${percent(told.feedforward / told.flops, 2)}, meeting of queries and keys ${percent(told.scores / told.flops, 2)}.` },
   ]
+  if (told.head) parts.push({ text: ' Its head for a task has ' }, { text: exact(told.head), strong: true }, { text: ' parameters more; the diagram shows the output of pre-training in its place.' })
   if (told.cache)
     parts.push({ text: ` Its ${told.heads} heads ${told.kv === told.heads ? 'have a key and a value each' : `share ${told.kv} of keys and values`}: ` }, { text: size(told.cache), strong: true },
       { text: ` of cache a text${told.kv < told.heads ? `, ${significant(told.heads / told.kv, 2)} times less than with one each` : ''}.` })
