@@ -114,6 +114,23 @@ def test_prompts(published, counts) -> None:
         hs.load(folder).embed(TEXTS, prompt="querry")
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"default_prompt_name": "answer"}, "default_prompt_name = 'answer' is none of the prompts"),
+        ({"default_prompt_name": ["query"]}, "what it holds, .* is wrong"),
+        ({"prompts": {"query": 3}}, "query = 3 is wrong"),
+        ({"prompts": "the question: "}, "what it holds, .* is wrong"),
+    ],
+)
+def test_prompts_that_are_damaged(published, changes, sentence) -> None:
+    folder, _ = published(prompts={"query": "the question: "})
+    file = folder / "config_sentence_transformers.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(HeadstartError, match=sentence):
+        hs.load(folder)
+
+
 @pytest.mark.parametrize("counts", [True, False])
 def test_prompts_of_a_model_that_was_tuned(published, tmp_path, counts) -> None:
     prompts = {"query": "the question: ", "document": ""}

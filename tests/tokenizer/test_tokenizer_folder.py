@@ -176,6 +176,13 @@ def test_special_tokens_as_older_files_write_them(changed) -> None:
     assert open_tokenizer(folder).special.mask == 4
 
 
+@pytest.mark.parametrize("last", [["</s>", "x"], ["</s>", -1], ["</s>", 10**9], ["</s>", 2.0]])
+def test_a_template_of_tokens_that_are_not_there_is_refused(changed, last) -> None:
+    processor = {"type": "RobertaProcessing", "sep": last, "cls": ["<s>", 0]}
+    with pytest.raises(HeadstartError, match="frames texts with tokens that it does not have"):
+        open_tokenizer(changed("roberta", post_processor=processor))
+
+
 @pytest.mark.parametrize(
     ("processor", "kind", "expected"),
     [

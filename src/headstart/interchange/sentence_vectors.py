@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from headstart.errors import HeadstartError, nearest
-from headstart.folder import JSONObject, read_json, write_json
+from headstart.folder import JSONObject, checked, read_json, write_json
 from headstart.interchange.weights import read_tensors, weight_files
 from headstart.tokenizer.published import CONFIG
 
@@ -204,10 +204,13 @@ def read_sentence_vectors(folder: Path, body: Path) -> SentenceVectors | None:
             vectors.max_tokens = most
         vectors.lower |= name != CONFIG and bool(said.get("do_lower_case"))
     said = read_json(folder / PROMPTS, JSONObject) if (folder / PROMPTS).exists() else {}
-    prompts = said.get("prompts") or {}
-    if isinstance(prompts, dict):
-        vectors.prompts = {str(name): str(text) for name, text in prompts.items() if text is not None}
-    default = said.get("default_prompt_name")
+    prompts = checked(said.get("prompts") or {}, dict[str, str | None], folder / PROMPTS)
+    vectors.prompts = {name: text for name, text in prompts.items() if text is not None}
+    default = checked(said.get("default_prompt_name"), str | None, folder / PROMPTS)
+    if default is not None and default not in prompts:
+        raise HeadstartError(
+            f"{folder / PROMPTS}: default_prompt_name = {default!r} is none of the prompts; get it again"
+        )
     vectors.default_prompt = default if default in vectors.prompts else None
     return vectors
 

@@ -35,6 +35,14 @@ class Template:
             types += [place.type] * len(content)
         return filled, types
 
+    def fits(self, size: int) -> bool:
+        """Whether every place is a text, or one of `size` tokens."""
+        places = (*self.single, *self.pair)
+        tokens = [place.content for place in places if place.content not in ("A", "B")]
+        return all(isinstance(place.type, int) for place in places) and all(
+            isinstance(token, int) and 0 <= token < size for token in tokens
+        )
+
     def processor(self, tokens: list[str]) -> JSONObject:
         """The post-processor to write into a `tokenizer.json` with this vocabulary."""
         ids = {place.content for place in (*self.single, *self.pair) if isinstance(place.content, int)}
