@@ -137,12 +137,16 @@ def test_raw_files_outside_are_not_read_and_extensions_not_run(studio, corpus_ro
         shutil.rmtree(hostile)
 
 
-def test_a_report_of_another_making_is_a_sentence(studio, corpus_root) -> None:
+@pytest.mark.parametrize("damage", ["a count", "a stage"])
+def test_a_report_of_another_making_is_a_sentence(studio, corpus_root, damage) -> None:
     copy = corpus_root / "stale"
     shutil.copytree(corpus_root / "corpus", copy)
     try:
         report = json.loads((copy / "report.json").read_text())
-        report["funnel"][0]["documents"] += 1
+        if damage == "a count":
+            report["funnel"][0]["documents"] += 1
+        else:
+            next(iter(report["by"]["domain"].values())).pop()
         (copy / "report.json").write_text(json.dumps(report))
         answer = studio.get(f"{API}/corpus", params={"at": "stale"})
         assert answer.status_code == 400

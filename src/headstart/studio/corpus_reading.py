@@ -44,7 +44,8 @@ def report_of(folder: Path) -> Report:
     if not (folder / "report.json").exists():
         raise HeadstartError(f"{folder.name} has no report.json; make the corpus again")
     report = read_report(folder)
-    if report.get("funnel") != manifest["funnel"]:
+    stages = {len(rows) for by in report["by"].values() for rows in by.values()}
+    if report["funnel"] != manifest["funnel"] or stages - {len(report["funnel"]) - 1}:
         raise HeadstartError(
             f"the report of {folder.name} is of another making than its manifest; make the corpus again"
         )
