@@ -30,7 +30,7 @@ export const masking: Chapter = {
       view: 'masking', opens: open(), light: '[aria-labelledby=picture-title]',
       act: 'Click a token to change what becomes of it: masked, random, kept, or not chosen.', keys: 'Tab to a token, Enter',
       read: SUMMARY,
-      see: changed(/Of (\d+) tokens (\d+) (?:is|are) chosen.*?(\d+) of (\d+) gaps? first.*costs it ([\d.]+) bits/, (tokens, hidden, right, gaps, bits) => `Now ${hidden} of ${tokens} tokens are chosen. Its first guess is right for ${right} of ${gaps} gaps, and a gap costs it ${bits} bits on average.`),
+      see: changed(/Of (\d+) tokens? (\d+) (?:is|are) chosen.*?(\d+) of (\d+) gaps? first.*costs it ([\d.]+) bits/, (tokens, hidden, right, gaps, bits) => `Now ${hidden} of ${tokens} tokens are chosen. Its first guess is right for ${right} of ${gaps} gaps, and a gap costs it ${bits} bits on average.`),
       means: 'You can make every decision of the training code here, and the model answers at once.',
     },
     {

@@ -6,6 +6,7 @@ test('the sentence has the numbers of the gaps', () => {
   expect(parts.map((part) => part.text).join('').replaceAll('\u00a0', ' ')).toBe(
     'Of 20 tokens 3 are chosen, 15 %. From both sides the model finds 2 of 3 gaps first; a gap costs it 3.00 bits on average, where blind guessing costs 10.0.',
   )
+  expect(summary({ architecture: 'encoder', tokens: 1, hidden: 1, ranks: [2], bits: [1], vocabulary: 1024 })[0].text).toBe('Of 1 token ')
 })
 
 test('ranks that agree correlate by one, with ties shared', () => {

@@ -17,7 +17,7 @@ export function summary(told: Told): { text: string; strong?: boolean }[] {
   const side = { encoder: 'From both sides', decoder: 'From the left alone', 'encoder-decoder': 'Reading what is left and writing the rest' }[told.architecture]
   const what = told.architecture === 'encoder-decoder' ? 'written tokens' : told.bits.length === 1 ? 'gap' : 'gaps'
   return [
-    { text: `Of ${told.tokens} tokens ` }, { text: String(told.hidden), strong: true },
+    { text: `Of ${told.tokens} ${told.tokens === 1 ? 'token' : 'tokens'} ` }, { text: String(told.hidden), strong: true },
     { text: ` ${told.hidden === 1 ? 'is' : 'are'} chosen, ${percent(told.hidden / Math.max(told.tokens, 1), 2)}. ${side} the model finds ` },
     { text: String(right), strong: true }, { text: ` of ${told.bits.length} ${what} first; a gap costs it ` },
     { text: significant(mean), strong: true }, { text: ` bits on average, where blind guessing costs ${significant(Math.log2(told.vocabulary))}.` },
