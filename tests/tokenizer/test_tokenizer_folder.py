@@ -179,8 +179,17 @@ def test_special_tokens_as_older_files_write_them(changed) -> None:
 @pytest.mark.parametrize("last", [["</s>", "x"], ["</s>", -1], ["</s>", 10**9], ["</s>", 2.0]])
 def test_a_template_of_tokens_that_are_not_there_is_refused(changed, last) -> None:
     processor = {"type": "RobertaProcessing", "sep": last, "cls": ["<s>", 0]}
-    with pytest.raises(HeadstartError, match="frames texts with tokens that it does not have"):
+    with pytest.raises(HeadstartError, match="frames it with tokens that it does not have"):
         open_tokenizer(changed("roberta", post_processor=processor))
+
+
+def test_a_template_without_the_text_is_refused(changed) -> None:
+    text, token = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}
+    known = {"</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]}}
+    for single, pair in ([[], [text, text]], [[token], [text, text]], [[text, text], [text, text]]):
+        processor = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": known}
+        with pytest.raises(HeadstartError, match="leaves out a text"):
+            open_tokenizer(changed("roberta", post_processor=processor))
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,8 @@ def tokenizer_of(path: Path, read: Callable[[], JSONObject], config: JSONObject,
             template = HEADSTART_ENCODER  # older tokenizer folders leave it out
         if not template.fits(len(tokens)):
             raise HeadstartError(
-                f"{path} frames texts with tokens that it does not have (post_processor); save it again with "
-                "transformers' save_pretrained"
+                f"{path} leaves out a text, or frames it with tokens that it does not have (post_processor); "
+                "save it again with transformers' save_pretrained"
             )
         pieces = read_pieces(definition, tokens, special.all)
         merges = Merges.read(definition, pieces, special)

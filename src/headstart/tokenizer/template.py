@@ -36,11 +36,14 @@ class Template:
         return filled, types
 
     def fits(self, size: int) -> bool:
-        """Whether every place is a text, or one of `size` tokens."""
+        """Whether the texts have their places, and every other place is one of `size` tokens."""
         places = (*self.single, *self.pair)
+        texts = [place.content for place in places if place.content in ("A", "B")]
         tokens = [place.content for place in places if place.content not in ("A", "B")]
-        return all(isinstance(place.type, int) for place in places) and all(
-            isinstance(token, int) and 0 <= token < size for token in tokens
+        return (
+            texts == ["A", "A", "B"]
+            and all(isinstance(place.type, int) for place in places)
+            and all(isinstance(token, int) and 0 <= token < size for token in tokens)
         )
 
     def processor(self, tokens: list[str]) -> JSONObject:
