@@ -239,3 +239,23 @@ def test_columns_of_parquet_are_metadata_whatever_their_type(tmp_path: Path) -> 
     made = datetime.datetime(2024, 5, 6)
     assert (one.text, skipped) == ("one", [])
     assert one.metadata == {"a": 1, "b": 2, "made": made, "price": "1.50", "text.1": "two"}
+
+
+def test_a_wide_window_and_a_missing_dictionary_of_zstd(tmp_path: Path) -> None:
+    line = b'{"text": "one"}\n'
+    wide = zstandard.ZstdCompressionParameters(window_log=28, enable_ldm=True)
+    pack = zstandard.ZstdCompressor(compression_params=wide).compressobj()  # as `zstd --long=28`
+    written(tmp_path, "a.jsonl.zst", pack.compress(line) + pack.flush())
+    dictionary = zstandard.train_dictionary(500, [b'{"text": "%d"}\n' % n for n in range(900)])
+    packed = zstandard.ZstdCompressor(dict_data=dictionary).compress(line)
+    texts, skipped = found(written(tmp_path, "b.jsonl.zst", packed))
+    assert [one.text for one in texts] == ["one"]
+    assert skipped == [Skip("in/b.jsonl.zst:1", "zstd with a dictionary that is not in the file")]
+
+
+def test_members_named_from_the_folder_are_not_hidden(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("./a.txt", "../b.txt", "./c/../d.txt", ".e.txt", "./.f/g.txt"):
+            archive.writestr(name, name)
+    texts, skipped = found(tmp_path / "a.zip")
+    assert (sorted(one.text for one in texts), skipped) == (["../b.txt", "./a.txt", "./c/../d.txt"], [])

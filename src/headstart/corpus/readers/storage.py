@@ -29,9 +29,10 @@ from headstart.errors import HeadstartError
 _CHUNK = 1 << 20
 # So much unpacks to some 100 MB at the very most.
 _PACKED_CHUNKS = {"gzip": 1 << 16, "zstd": 1 << 12, "bzip2": 1 << 12, "xz": 1 << 12}
+_LARGEST_WINDOW = 1 << 31  # of `zstd --long=31`, as far as a worker's memory allows
 _UNPACKERS: dict[str, Callable[[], Any]] = {
     "gzip": lambda: isal_zlib.decompressobj(wbits=31),
-    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    "zstd": lambda: zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj(),
     "bzip2": bz2.BZ2Decompressor,
     "xz": lzma.LZMADecompressor,
 }
@@ -326,8 +327,8 @@ def _unpacked(packing: str, chunks: Iterator[bytes] | Iterator[bytes | str]) -> 
         while packed:
             try:
                 content = unpacker.decompress(packed)
-            except _FAULTS:
-                yield f"broken {packing}"
+            except _FAULTS as error:
+                yield _fault(packing, str(error))
                 return
             yield content
             fresh = False
@@ -338,6 +339,15 @@ def _unpacked(packing: str, chunks: Iterator[bytes] | Iterator[bytes | str]) -> 
             unpacker, fresh = _UNPACKERS[packing](), True
     if not fresh:
         yield f"truncated {packing}"
+
+
+def _fault(packing: str, said: str) -> str:
+    """What is wrong with a packed file, by what its unpacker said."""
+    if "memory" in said or "Allocation" in said:
+        return f"{packing} with a window that is too large for a worker's memory: pack it without --long"
+    if "Dictionary" in said:
+        return f"{packing} with a dictionary that is not in the file"
+    return f"broken {packing}"
 
 
 def numbered_lines(address: str, longest: int, end: bytes = b"\n") -> Iterator[tuple[int, bytes | str]]:

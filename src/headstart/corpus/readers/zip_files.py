@@ -46,7 +46,8 @@ def members(file: BinaryIO) -> Iterator[tuple[str, int, int]]:
     except _FAULTS as error:
         raise ValueError(f"broken zip: {error}") from None
     for info in infos:
-        hidden = any(part.startswith((".", "__MACOSX")) for part in info.filename.split("/"))
+        parts = info.filename.split("/")  # of which `.` and `..` hide nothing
+        hidden = any(part.startswith((".", "__MACOSX")) and part.strip(".") for part in parts)
         if not info.is_dir() and not hidden:
             yield info.filename, info.file_size, info.CRC
 
