@@ -141,9 +141,18 @@ def test_an_error_on_the_way_leaves_no_folder(tmp_path, documents, tokenizer) ->
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_split_without_documents_is_refused(tmp_path, documents, tokenizer, share) -> None:
-    with pytest.raises(HeadstartError, match="no document is left"):
+    """And the refusal names a share that leaves one."""
+    with pytest.raises(HeadstartError, match="no document is left") as refused:
         encode(documents[:10], tokenizer, ShardRecipe(heldout_share=share), tmp_path / "t")
     assert not (tmp_path / "t").exists()
+    named = float(str(refused.value).rpartition("=")[2])
+    splits = encode(documents[:10], tokenizer, ShardRecipe(heldout_share=named), tmp_path / "t")["splits"]
+    assert splits["heldout" if share == 0 else "train"]["documents"] == 1
+
+
+def test_one_document_cannot_be_on_both_sides(tmp_path, documents, tokenizer) -> None:
+    with pytest.raises(HeadstartError, match=r"give more text$"):
+        encode(documents[:1], tokenizer, ShardRecipe(), tmp_path / "t")
 
 
 def test_too_short_for_one_row(tokens) -> None:

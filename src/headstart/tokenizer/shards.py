@@ -7,6 +7,7 @@ start, tokens, bytes.
 """
 
 import hashlib
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -108,8 +109,12 @@ class ShardRecipe(Recipe):
 
 def is_heldout(document_id: str, share: float) -> bool:
     """Whether a document is held out: the same answer on every machine, for any order."""
-    digest = hashlib.sha256(document_id.encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
+    return _draw(document_id) < share * 2**64
+
+
+def _draw(document_id: str) -> int:
+    """A number below 2**64, drawn by the id."""
+    return int.from_bytes(hashlib.sha256(document_id.encode()).digest()[:8], "big")
 
 
 class _Writer:
@@ -225,18 +230,20 @@ def encode(
     with atomic(out) as folder, ProgressBar("encode", None, "documents") as bar:
         folder.mkdir(parents=True)
         writers = {split: _Writer(folder, split, tokenizer, recipe.shard_tokens) for split in SPLITS}
+        least, most = 2**64, 0  # drawn by the documents
         for batch in batches(documents, BATCH):
             for document, ids in zip(batch, tokenizer.encode_arrays([d["text"] for d in batch]), strict=True):
                 split = "heldout" if is_heldout(document["id"], recipe.heldout_share) else "train"
+                least, most = min(least, _draw(document["id"])), max(most, _draw(document["id"]))
                 size = _bytes(document["text"])
                 writers[split].add(document["id"], document["domain"], ids, size)
             bar.advance(len(batch))
         for split, writer in writers.items():
             writer.flush()
             if not writer.documents:
-                raise HeadstartError(
-                    f"no document is left for the {split} split; give more text or change heldout_share"
-                )
+                near = math.ceil(least * 1000 / 2**64) if split == "heldout" else most * 1000 // 2**64
+                way = f", or pass heldout_share={near / 1000:g}" if least < most else ""
+                raise HeadstartError(f"no document is left for the {split} split; give more text{way}")
         leaked = writers["heldout"].leave_out_leaks(writers["train"], recipe.heldout_overlap)
         if not writers["heldout"].documents:
             raise HeadstartError(
