@@ -19,7 +19,7 @@ from headstart.corpus.readers.read import iterate_raw, read
 from headstart.corpus.readers.records import Raw, Skip
 from headstart.corpus.readers.sources import Task, find_sources, plan_tasks
 from headstart.corpus.readers.storage import Blocks
-from headstart.corpus.readers.wikitext import plain_text
+from headstart.corpus.readers.wiki.wikitext import plain_text
 from headstart.errors import HeadstartError
 
 

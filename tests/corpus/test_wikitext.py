@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from headstart.corpus.readers import mediawiki
 from headstart.corpus.readers.read import read
 from headstart.corpus.readers.records import Raw, Skip
 from headstart.corpus.readers.sources import Task, find_sources
-from headstart.corpus.readers.wikitext import plain_text
+from headstart.corpus.readers.wiki import dump
+from headstart.corpus.readers.wiki.wikitext import plain_text
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def revision(number: int, text: str) -> str:
 def test_of_a_history_the_newest_text_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    monkeypatch.setattr(mediawiki, "_HISTORY", kept)
+    monkeypatch.setattr(dump, "_HISTORY", kept)
     monkeypatch.setattr("headstart.corpus.readers.storage._CHUNK", 700)
     revisions = "".join(revision(n, f"The text of the year {n}. " * 20) for n in range(10, 30))
     names = '<namespaces><namespace key="6" case="first-letter">Lêer</namespace></namespaces>'

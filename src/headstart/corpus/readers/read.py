@@ -8,13 +8,13 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from headstart.corpus.readers.mediawiki import read_wiki
 from headstart.corpus.readers.records import Raw, Skip
 from headstart.corpus.readers.sources import Source, Task, find_sources, plan_tasks
 from headstart.corpus.readers.storage import is_remote, local_path, printable
 from headstart.corpus.readers.tables import read_csv, read_jsonl, read_parquet
 from headstart.corpus.readers.text_files import read_file
 from headstart.corpus.readers.web_records import read_web
+from headstart.corpus.readers.wiki.dump import read_wiki
 from headstart.corpus.readers.zip_files import split_address
 
 Fields = Mapping[str, str]

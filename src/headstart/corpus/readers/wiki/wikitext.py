@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from functools import partial
 
-from headstart.corpus.readers.wiki_templates import shown
+from headstart.corpus.readers.wiki.templates import shown
 from headstart.corpus.text.exponents import LOWERED, raised
 from headstart.corpus.text.language_codes import is_language
 

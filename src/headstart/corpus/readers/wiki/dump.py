@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from headstart.corpus.readers.records import MAX_TEXT, Raw, Skip
 from headstart.corpus.readers.sources import Source
 from headstart.corpus.readers.storage import unpacked, without_mark
-from headstart.corpus.readers.wikitext import NAMESPACES, UNSHOWN, plain_text
+from headstart.corpus.readers.wiki.wikitext import NAMESPACES, UNSHOWN, plain_text
 
 PAGES_PER_BLOCK = 64
 _OPEN, _CLOSE = b"<page>", b"</page>"

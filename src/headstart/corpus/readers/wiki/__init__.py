@@ -1,0 +1,1 @@
+"""Dumps of MediaWiki: pages, their markup, their templates."""
