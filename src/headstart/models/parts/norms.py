@@ -96,11 +96,11 @@ class _NormOnCPU(torch.autograd.Function):
         )
         rows = dy.to(exact).reshape(-1, width)
         products = x.reshape(-1, width) * rows  # in `exact`
-        ds = r.view(-1) @ products
+        ds = products.T.mv(r.view(-1))
         if ctx.centred:
-            ds -= (r * mean).view(-1) @ rows
+            ds -= rows.T.mv((r * mean).view(-1))
         else:
-            dx += (dy @ (scale / width).to(dy.dtype)).unsqueeze(-1) * r.to(dy.dtype)
+            dx += (rows.mv(scale.to(exact) / width).view(r.shape) * r).to(dy.dtype)
         shift = rows.sum(0).to(ctx.shift_type) if ctx.shift_type else None
         return dx, ds.to(scale.dtype), shift, None, None
 
